@@ -1,0 +1,269 @@
+"""The only module that touches wasmtime's C API, which is not documented for Python.
+
+In: wasmtime's Python objects and plain values. Out: the handful of calls that the rest of this package is written with.
+
+Who owns what:
+
+- A callable handed to the engine (`add_function`, `add_resource`, `on_epoch`) is kept alive by the engine and let go
+  by it when the last linker or store that knows it is gone. Nothing else has to outlive anything.
+- The arguments of a host function belong to the engine. Strings and lists in them are read, never freed.
+- What is stored in a result belongs to the engine from that moment on, whether or not the call then succeeds. So a
+  value is made whole before its `kind` says what it is, and a list is attached before its elements are filled in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import wasmtime
+from wasmtime import _ffi as ffi
+from wasmtime.component import LinkerInstance, ResourceType
+
+if TYPE_CHECKING:
+    Values: TypeAlias = "ctypes._Pointer[Value]"
+
+#: One component-model value: `kind`, and a union `of` at offset 8; 32 bytes.
+Value = ffi.wasmtime_component_val_t
+ValueList = ffi.wasmtime_component_vallist_t
+Name = ffi.wasm_name_t
+VALUE_SIZE = ctypes.sizeof(Value)
+PAYLOAD_OFFSET = Value.of.offset
+
+#: The address of a `wasmtime_error_t`, or nothing. Its owner is whoever is given it.
+ErrorAddress: TypeAlias = int | None
+
+
+class Kind:
+    """The values of `Value.kind`."""
+
+    BOOL: int = ffi.WASMTIME_COMPONENT_BOOL.value
+    S8: int = ffi.WASMTIME_COMPONENT_S8.value
+    U8: int = ffi.WASMTIME_COMPONENT_U8.value
+    S16: int = ffi.WASMTIME_COMPONENT_S16.value
+    U16: int = ffi.WASMTIME_COMPONENT_U16.value
+    S32: int = ffi.WASMTIME_COMPONENT_S32.value
+    U32: int = ffi.WASMTIME_COMPONENT_U32.value
+    S64: int = ffi.WASMTIME_COMPONENT_S64.value
+    U64: int = ffi.WASMTIME_COMPONENT_U64.value
+    F32: int = ffi.WASMTIME_COMPONENT_F32.value
+    F64: int = ffi.WASMTIME_COMPONENT_F64.value
+    CHAR: int = ffi.WASMTIME_COMPONENT_CHAR.value
+    STRING: int = ffi.WASMTIME_COMPONENT_STRING.value
+    LIST: int = ffi.WASMTIME_COMPONENT_LIST.value
+    TUPLE: int = ffi.WASMTIME_COMPONENT_TUPLE.value
+    ENUM: int = ffi.WASMTIME_COMPONENT_ENUM.value
+    OPTION: int = ffi.WASMTIME_COMPONENT_OPTION.value
+    RESULT: int = ffi.WASMTIME_COMPONENT_RESULT.value
+    RESOURCE: int = ffi.WASMTIME_COMPONENT_RESOURCE.value
+
+
+class FunctionCallback(Protocol):
+    """A host function, as the engine calls it."""
+
+    def call(self, context: int, arguments: Values, results: Values) -> None:
+        """Read `arguments`, do the work, fill in `results`."""
+
+    def fail(self, exception: BaseException) -> ErrorAddress:
+        """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
+
+
+class DropCallback(Protocol):
+    """A resource type's destructor, as the engine calls it."""
+
+    def drop(self, representation: int) -> None:
+        """The guest dropped its handle."""
+
+    def fail(self, exception: BaseException) -> ErrorAddress:
+        """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
+
+
+class EpochCallback(Protocol):
+    """What is asked each time that a store reaches its epoch deadline."""
+
+    def tick(self) -> None:
+        """Raise to stop the guest."""
+
+    def fail(self, exception: BaseException) -> ErrorAddress:
+        """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
+
+
+# The engine's `void *data` is a Python object throughout: ctypes turns it into one before the callback sees it.
+_Function = ctypes.CFUNCTYPE(
+    ctypes.c_void_p,
+    ctypes.py_object,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.POINTER(Value),
+    ctypes.c_size_t,
+    ctypes.POINTER(Value),
+    ctypes.c_size_t,
+)
+_Destructor = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p, ctypes.c_uint32)
+_Epoch = ctypes.CFUNCTYPE(
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.py_object,
+    ctypes.POINTER(ctypes.c_uint64),
+    ctypes.POINTER(ctypes.c_uint8),
+)
+_Finalizer = ctypes.CFUNCTYPE(None, ctypes.py_object)
+
+
+# An exception that escaped a ctypes callback would be printed and lost, so these catch every kind, `KeyboardInterrupt`
+# and `SystemExit` included.
+def _on_call(
+    function: FunctionCallback, context: int, _type: int, arguments: Values, _n: int, results: Values, _m: int
+) -> ErrorAddress:
+    try:
+        function.call(context, arguments, results)
+    except BaseException as exception:
+        return function.fail(exception)
+    return None
+
+
+def _on_drop(resource: DropCallback, _context: int, representation: int) -> ErrorAddress:
+    try:
+        resource.drop(representation)
+    except BaseException as exception:
+        return resource.fail(exception)
+    return None
+
+
+def _on_epoch(
+    _context: int,
+    callback: EpochCallback,
+    delta: ctypes._Pointer[ctypes.c_uint64],
+    kind: ctypes._Pointer[ctypes.c_uint8],
+) -> ErrorAddress:
+    try:
+        callback.tick()
+    except BaseException as exception:
+        return callback.fail(exception)
+    delta[0] = 1
+    kind[0] = 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
+    return None
+
+
+def _on_release(kept: object) -> None:
+    ctypes.pythonapi.Py_DecRef(ctypes.py_object(kept))
+
+
+def _keep(item: object) -> int:
+    """Give the engine a reference to `item`, which `_on_release` takes back."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(item))
+    return id(item)
+
+
+def _pointer(callback: object, function: Callable[..., object], parameter: int) -> object:
+    """`callback` as the pointer type that wasmtime's package declares for this parameter of `function`."""
+    wanted = function.argtypes[parameter]  # type: ignore[attr-defined]  # it is a ctypes function
+    return ctypes.cast(callback, wanted)  # type: ignore[arg-type]  # both are pointers to functions
+
+
+_ADD_FUNCTION = ffi.dll.wasmtime_component_linker_instance_add_func
+_ADD_RESOURCE = ffi.dll.wasmtime_component_linker_instance_add_resource
+_SET_EPOCH_CALLBACK = ffi.dll.wasmtime_store_epoch_deadline_callback
+
+# Named, so that they live as long as this module.
+_CALL = _Function(_on_call)
+_DROP = _Destructor(_on_drop)
+_EPOCH = _Epoch(_on_epoch)
+_RELEASE = _Finalizer(_on_release)
+
+# Declared anew, because a context comes to us as an address.
+_Convert = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_ANY_TO_HOST = _Convert(("wasmtime_component_resource_any_to_host", ffi.dll))
+_HOST_TO_ANY = _Convert(("wasmtime_component_resource_host_to_any", ffi.dll))
+
+_CALL_POINTER = _pointer(_CALL, _ADD_FUNCTION, 3)
+_FUNCTION_RELEASE = _pointer(_RELEASE, _ADD_FUNCTION, 5)
+_DROP_POINTER = _pointer(_DROP, _ADD_RESOURCE, 4)
+_RESOURCE_RELEASE = _pointer(_RELEASE, _ADD_RESOURCE, 6)
+_EPOCH_POINTER = _pointer(_EPOCH, _SET_EPOCH_CALLBACK, 1)
+_EPOCH_RELEASE = _pointer(_RELEASE, _SET_EPOCH_CALLBACK, 3)
+
+
+def _check(error: object) -> None:
+    """Raise what a call returned, if it returned an error."""
+    if error:
+        pointer = ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))  # type: ignore[arg-type]  # or an address
+        raise wasmtime.WasmtimeError._from_ptr(pointer)
+
+
+def add_function(instance: LinkerInstance, name: str, function: FunctionCallback) -> None:
+    """Define `name` in `instance`; raises `wasmtime.WasmtimeError` where the name is taken."""
+    encoded = name.encode()
+    buffer = ctypes.create_string_buffer(encoded)
+    _check(_ADD_FUNCTION(instance.ptr(), buffer, len(encoded), _CALL_POINTER, _keep(function), _FUNCTION_RELEASE))
+
+
+def add_resource(instance: LinkerInstance, name: str, type_id: int, resource: DropCallback) -> None:
+    """Define the resource type `name`, known as `type_id` within this linker."""
+    encoded = name.encode()
+    buffer = ctypes.create_string_buffer(encoded)
+    with ResourceType.host(type_id) as host_type:
+        error = _ADD_RESOURCE(
+            instance.ptr(), buffer, len(encoded), host_type.ptr(), _DROP_POINTER, _keep(resource), _RESOURCE_RELEASE
+        )
+    _check(error)
+
+
+def on_epoch(store: wasmtime.Store, callback: EpochCallback) -> None:
+    """Have `callback` asked at every tick of the engine's epoch while a guest runs in `store`."""
+    _SET_EPOCH_CALLBACK(store.ptr(), _EPOCH_POINTER, _keep(callback), _EPOCH_RELEASE)
+    store.set_epoch_deadline(1)
+
+
+def new_error(text: str) -> ErrorAddress:
+    """A new error; returned from a callback, it traps the guest."""
+    return ctypes.cast(ffi.wasmtime_error_new(text.encode()), ctypes.c_void_p).value
+
+
+def read_name(name: Name) -> bytes:
+    """The bytes of a string that the engine owns."""
+    return ctypes.string_at(name.data, name.size)
+
+
+def write_name(name: Name, content: bytes) -> None:
+    """Store `content` in a string that the engine will own."""
+    ffi.wasm_byte_vec_new(ctypes.byref(name), len(content), content)
+
+
+def new_list(values: ValueList, size: int) -> None:
+    """Make a list of `size` values that the engine will own; each is `false` until it is filled in."""
+    ffi.wasmtime_component_vallist_new_uninit(ctypes.byref(values), size)
+
+
+def new_tuple(values: ffi.wasmtime_component_valtuple_t, size: int) -> None:
+    """Make a tuple of `size` values that the engine will own; each is `false` until it is filled in."""
+    ffi.wasmtime_component_valtuple_new_uninit(ctypes.byref(values), size)
+
+
+def new_value() -> Values:
+    """One value on the heap that the engine will own; it is `false` until it is filled in."""
+    blank = Value()
+    blank.kind = Kind.BOOL
+    pointer: Values = ffi.wasmtime_component_val_new(ctypes.byref(blank))
+    return pointer
+
+
+def read_resource(context: int, value: Value) -> int:
+    """The representation behind a handle of one of our resource types, owned or borrowed; the handle is used up."""
+    host = ctypes.POINTER(ffi.wasmtime_component_resource_host_t)()
+    _check(_ANY_TO_HOST(context, value.of.resource, ctypes.byref(host)))
+    representation: int = ffi.wasmtime_component_resource_host_rep(host)
+    ffi.wasmtime_component_resource_host_delete(host)
+    return representation
+
+
+def write_resource(context: int, value: Value, representation: int, type_id: int) -> None:
+    """Store an owned handle of the resource type `type_id`."""
+    host = ffi.wasmtime_component_resource_host_new(True, representation, type_id)
+    handle = ctypes.POINTER(ffi.wasmtime_component_resource_any_t)()
+    error = _HOST_TO_ANY(context, host, ctypes.byref(handle))
+    ffi.wasmtime_component_resource_host_delete(host)
+    _check(error)
+    value.of.resource = handle
+    value.kind = Kind.RESOURCE

@@ -1,0 +1,46 @@
+"""What a host meets when a call between guest and host does not come to its end.
+
+    Exception
+    ├── GuestError               a guest could not be run to its end; the text is one line
+    │   ├── GuestTrap            it trapped
+    │   ├── GuestTimeout         it ran longer than it was allowed to
+    │   └── LinkError            it imports something that is not there, or of another type
+    └── ResultError[E]           raised by an implementation to answer `err(E)`; generated bindings derive from it
+
+An exception that escapes an implementation is none of these: the guest traps, and the exception itself comes out at
+the caller of the guest, with its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+E = TypeVar("E")
+
+
+class GuestError(Exception):
+    """A guest could not be run to its end; `backtrace` is the guest's own, where there is one."""
+
+    def __init__(self, text: str, backtrace: str = "") -> None:
+        super().__init__(text)
+        self.backtrace = backtrace
+
+
+class GuestTrap(GuestError):
+    """The guest trapped: it did what WebAssembly or the component model forbids, or called `unreachable`."""
+
+
+class GuestTimeout(GuestError):
+    """The guest ran longer than it was allowed to."""
+
+
+class LinkError(GuestError):
+    """The guest imports something that the host does not define, or defines with another type."""
+
+
+class ResultError(Exception, Generic[E]):
+    """The `err` side of a WIT `result`: raising it answers the call with `value`."""
+
+    def __init__(self, value: E) -> None:
+        super().__init__(value)
+        self.value = value

@@ -1,0 +1,79 @@
+"""Resources that the host gave to a guest, by the number that the engine keeps in the guest's handle.
+
+In: any object with a `drop()`. Out: its *representation*, and back. One table belongs to one store.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+
+@runtime_checkable
+class Droppable(Protocol):
+    """What every implementation of a resource has."""
+
+    def drop(self) -> None:
+        """Let go of what this resource holds; called exactly once."""
+
+
+T = TypeVar("T", covariant=True)
+
+
+class Resource(Generic[T]):
+    """A resource type that the host implements by objects of type `T`; `name` is the WIT's.
+
+    It is a constant of the bindings: each linker gives it a number of its own.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Resource({self.name!r})"
+
+
+class ResourceTable:
+    """The objects behind the handles that one guest holds. A representation is never given out twice."""
+
+    def __init__(self) -> None:
+        self._objects: dict[int, Droppable] = {}
+        self._numbers = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def give(self, item: Droppable) -> int:
+        """Put `item` in; the guest owns it from now on."""
+        representation = next(self._numbers)
+        if representation >= 1 << 32:
+            raise OverflowError("a guest was given more than 4,294,967,295 resources; run it in several sessions")
+        self._objects[representation] = item
+        return representation
+
+    def borrow(self, representation: int) -> Droppable:
+        """The object behind a handle; the guest keeps it."""
+        return self._objects[representation]
+
+    def take(self, representation: int) -> Droppable:
+        """Take the object out; whoever takes it has to drop it."""
+        return self._objects.pop(representation)
+
+    def sweep(self) -> int:
+        """Drop everything that is left, newest first, and say how much that was.
+
+        Raises `ExceptionGroup` of what the drops raised, after all of them were tried.
+        """
+        failures: list[Exception] = []
+        count = len(self._objects)
+        while self._objects:
+            _, item = self._objects.popitem()
+            try:
+                item.drop()
+            except Exception as failure:
+                failures.append(failure)
+        if failures:
+            raise ExceptionGroup("dropping what a guest left behind failed", failures)
+        return count

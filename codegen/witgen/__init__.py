@@ -1,0 +1,1 @@
+"""Python host bindings from WIT: parse, resolve, generate."""
