@@ -172,10 +172,11 @@ _DROP = _Destructor(_on_drop)
 _EPOCH = _Epoch(_on_epoch)
 _RELEASE = _Finalizer(_on_release)
 
-# Declared anew, because a context comes to us as an address.
+# Declared anew, because a context comes to us as an address, and to pass `bytes` without a copy.
 _Convert = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _ANY_TO_HOST = _Convert(("wasmtime_component_resource_any_to_host", ffi.dll))
 _HOST_TO_ANY = _Convert(("wasmtime_component_resource_host_to_any", ffi.dll))
+_NEW_NAME = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
 
 _CALL_POINTER = _pointer(_CALL, _ADD_FUNCTION, 3)
 _FUNCTION_RELEASE = _pointer(_RELEASE, _ADD_FUNCTION, 5)
@@ -228,7 +229,7 @@ def read_name(name: Name) -> bytes:
 
 def write_name(name: Name, content: bytes) -> None:
     """Store `content` in a string that the engine will own."""
-    ffi.wasm_byte_vec_new(ctypes.byref(name), len(content), content)
+    _NEW_NAME(ctypes.addressof(name), len(content), content)
 
 
 def new_list(values: ValueList, size: int) -> None:

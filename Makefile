@@ -1,0 +1,98 @@
+# Every target works in a fresh checkout with Python 3.11 or newer, pip and make; the environment is made in .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# On few cores PyTorch's threads stall each other.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test check bindings golden clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo      classify two photographs, with everything built from nothing"
+	@echo "make test      run all tests"
+	@echo "make check     formatting, lints, types, imports, stale bindings; changes nothing"
+	@echo "make bindings  generate generated/ from wit/"
+	@echo "make golden    rewrite the golden files of the tests; look at the diff afterwards"
+	@echo "make clean     remove everything that was built, the environment included"
+
+# --- environments: a stamp for each set of packages ---
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing the packages (PyTorch is large; this happens once)"
+	$(PIP) install --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/demo: examples/classify/requirements.txt $(VENV)/run
+	$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	$(PIP) install --no-deps --requirement $<
+	touch $@
+
+$(VENV)/dev: $(VENV)/demo
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# --- the demo ---
+
+CLASSIFY    := examples/classify
+DEMO        := build/classify
+WASI_NN_WIT := wit/2024-10-28
+PHOTOS      := $(DEMO)/photos/chelsea.ppm $(DEMO)/photos/coffee.ppm
+GUEST_FILES := $(wildcard $(CLASSIFY)/guest/*.py $(CLASSIFY)/guest/wit/*.wit $(CLASSIFY)/guest/wit/deps/*.wit \
+                 $(WASI_NN_WIT)/*.wit)
+
+demo: $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS)
+	@$(BIN)/wasi-nn-torch run --graph classifier=$(DEMO)/model.pt \
+	    --dir $(DEMO)/photos::photos --dir $(DEMO)/labels::labels \
+	    $(DEMO)/guest.wasm photos/chelsea.ppm photos/coffee.ppm
+
+$(DEMO)/model.pt: $(CLASSIFY)/export_model.py $(CLASSIFY)/whole_file.py $(VENV)/demo
+	@echo "exporting the model"
+	@$(BIN)/python $< $@
+
+$(DEMO)/guest.wasm: $(CLASSIFY)/build_guest.py $(CLASSIFY)/whole_file.py $(GUEST_FILES) $(VENV)/demo
+	@echo "building the guest"
+	@$(BIN)/python $< $@ $(WASI_NN_WIT)
+
+$(DEMO)/photos/%.ppm: $(CLASSIFY)/write_photo.py $(CLASSIFY)/whole_file.py $(VENV)/demo
+	@$(BIN)/python $< $* $@
+
+$(DEMO)/labels/imagenet.txt: $(CLASSIFY)/write_labels.py $(CLASSIFY)/whole_file.py $(VENV)/demo
+	@$(BIN)/python $< $@
+
+# --- guests of the tests ---
+
+PROBE := build/tests/probe.wasm
+
+$(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WASI_NN_WIT)/*.wit) $(VENV)/dev
+	@echo "building the guest of the tests"
+	@mkdir -p $(@D)
+	@$(BIN)/componentize-py --quiet --wit-path $(WASI_NN_WIT) --wit-path $(CLASSIFY)/guest/wit \
+	    --world example:classify/classify componentize app --python-path tests/guests/probe --output $@
+
+# --- development ---
+
+test: $(VENV)/dev $(PROBE) $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/witgen check
+
+bindings: $(VENV)/dev
+	$(BIN)/witgen generate
+
+golden: $(VENV)/dev
+	$(BIN)/python -m pytest -q --golden=write -m golden
+
+clean:
+	rm -rf build $(VENV)

@@ -1,0 +1,59 @@
+"""Run WebAssembly guests that use wasi-nn, on PyTorch.
+
+    from wasi_nn_torch import Engine
+
+    engine = Engine()
+    engine.register("classifier", "model.pt")
+    with engine.session(args=["photo.ppm"], dirs={"photos": "/photos"}) as session:
+        status = session.run("guest.wasm")
+
+PyTorch is imported when the first of these names is used, not with this package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wit_host import GuestError, GuestTimeout, GuestTrap, LinkError
+
+    from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.errors import ModelError
+    from wasi_nn_torch.guests import Guest, InvalidGuest
+    from wasi_nn_torch.session import Limits, Session
+    from wasi_nn_torch.stats import SessionStats
+
+__all__ = [
+    "Engine",
+    "Guest",
+    "GuestError",
+    "GuestTimeout",
+    "GuestTrap",
+    "InvalidGuest",
+    "Limits",
+    "LinkError",
+    "ModelError",
+    "Session",
+    "SessionStats",
+]
+
+_HOMES = {
+    "Engine": "wasi_nn_torch.engine",
+    "Guest": "wasi_nn_torch.guests",
+    "GuestError": "wit_host",
+    "GuestTimeout": "wit_host",
+    "GuestTrap": "wit_host",
+    "InvalidGuest": "wasi_nn_torch.guests",
+    "Limits": "wasi_nn_torch.session",
+    "LinkError": "wit_host",
+    "ModelError": "wasi_nn_torch.errors",
+    "Session": "wasi_nn_torch.session",
+    "SessionStats": "wasi_nn_torch.stats",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

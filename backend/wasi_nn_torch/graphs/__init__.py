@@ -1,0 +1,20 @@
+"""Models: what a file is, loading it, what it takes and returns, and computing it."""
+
+from wasi_nn_torch.graphs.context import ExecutionContext, NamedTensor
+from wasi_nn_torch.graphs.graph import Graph
+from wasi_nn_torch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.graphs.sniff import ModelFormat, sniff, sniff_bytes
+from wasi_nn_torch.graphs.torchscript import load_from_guest
+
+__all__ = [
+    "ExecutionContext",
+    "Graph",
+    "Kind",
+    "ModelFormat",
+    "NamedTensor",
+    "Parameter",
+    "Signature",
+    "load_from_guest",
+    "sniff",
+    "sniff_bytes",
+]

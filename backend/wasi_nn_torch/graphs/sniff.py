@@ -1,0 +1,99 @@
+"""What a file or some bytes are: told from the archive's directory. Nothing is loaded, and little is read."""
+
+import io
+import struct
+import zipfile
+import zlib
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+_LARGEST_READ = 8 << 20  # a directory of about 100,000 entries
+_PICKLE = b"\x80"
+_ZIP = b"PK\x03\x04"
+
+# For a broken archive the standard library raises more than its own exception.
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, OverflowError, RuntimeError, ValueError)
+
+
+class ModelFormat(Enum):
+    """What something that is offered as a model turns out to be; the value is how a text calls it."""
+
+    TORCHSCRIPT = "TorchScript"
+    EXPORTED_PROGRAM = "an exported program (torch.export)"
+    AOTI_PACKAGE = "an AOTInductor package, which is native code"
+    STATE_DICT = "a state dict or another pickle: weights without the code of a model"
+    UNKNOWN = "not a PyTorch model"
+
+
+def sniff(source: Path | BinaryIO) -> ModelFormat:
+    """Return what a file is; broken archives are `UNKNOWN`. Raises OSError if the file cannot be read."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return sniff(file)
+    source.seek(0)
+    head = source.read(len(_ZIP))
+    if head == _ZIP:
+        return _sniff_archive(source)
+    return ModelFormat.STATE_DICT if head.startswith(_PICKLE) else ModelFormat.UNKNOWN
+
+
+def sniff_bytes(data: bytes | bytearray | memoryview) -> ModelFormat:
+    """Return what some bytes are; see `sniff`."""
+    return sniff(io.BytesIO(data))
+
+
+def _sniff_archive(source: BinaryIO) -> ModelFormat:
+    try:
+        with zipfile.ZipFile(_Bounded(source)) as archive:
+            return _format_of(archive)
+    except _BROKEN:
+        return ModelFormat.UNKNOWN
+
+
+def _format_of(archive: zipfile.ZipFile) -> ModelFormat:
+    names = archive.namelist()
+    # An archive behind other bytes, such as one inside a truncated one, is not what a loader would see.
+    if not names or min(entry.header_offset for entry in archive.infolist()) != 0:
+        return ModelFormat.UNKNOWN
+    root = names[0].split("/")[0] + "/"
+    entries = {name.removeprefix(root) for name in names if name.startswith(root)}
+    if "archive_format" in entries:
+        is_pt2 = _starts_with(archive, root + "archive_format", b"pt2")
+        return _format_of_pt2(entries) if is_pt2 else ModelFormat.UNKNOWN
+    if "serialized_exported_program.json" in names:  # as torch.export wrote it before the archive had a root
+        return ModelFormat.EXPORTED_PROGRAM
+    if "data.pkl" not in entries:
+        return ModelFormat.UNKNOWN
+    has_code = any(entry.startswith("code/") for entry in entries)
+    return ModelFormat.TORCHSCRIPT if has_code and "constants.pkl" in entries else ModelFormat.STATE_DICT
+
+
+def _format_of_pt2(entries: set[str]) -> ModelFormat:
+    """Tell the two apart; an archive that holds both is taken for what it can do at worst."""
+    if any(entry.startswith("data/aotinductor/") for entry in entries):
+        return ModelFormat.AOTI_PACKAGE
+    if any(entry.startswith("models/") and entry.endswith(".json") for entry in entries):
+        return ModelFormat.EXPORTED_PROGRAM
+    return ModelFormat.UNKNOWN
+
+
+def _starts_with(archive: zipfile.ZipFile, name: str, start: bytes) -> bool:
+    with archive.open(name) as entry:
+        return entry.read(len(start)) == start
+
+
+class _Bounded:
+    """A file from which no large piece can be read: an archive may claim a directory of any size."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(_LARGEST_READ + 1 if size < 0 else min(size, _LARGEST_READ + 1))
+        if len(data) > _LARGEST_READ:
+            raise zipfile.BadZipFile("a piece of the archive is too large")
+        return data

@@ -1,0 +1,50 @@
+"""What a model remembers between computations: each context has its own, while the weights are shared."""
+
+import copy
+from collections.abc import Callable, Iterable
+
+import torch
+
+Model = Callable[..., object]
+"""A model that is ready to be called with its parameters as keyword arguments."""
+
+# Whatever may write where the graph cannot see it: an attribute, or code that is not inlined.
+_UNSEEN = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::CallFunction", "prim::fork"})
+
+
+def instances_of(module: torch.jit.ScriptModule) -> Callable[[], Model]:
+    """Return what makes a model for one more context: `module` itself if it remembers nothing, else a copy.
+
+    Afterwards `module` belongs to the callee. Copies share the storage of its parameters, and have buffers and other
+    attributes of their own, as they were loaded.
+    """
+    if _may_remember(module.inlined_graph.nodes()):
+        return _Skeleton(module).instance
+    return lambda: module
+
+
+def _may_remember(nodes: Iterable[torch._C.Node]) -> bool:
+    """Whether any operation sets an attribute or writes in place, be it to an activation: to copy too often is safe."""
+    return any(
+        node.kind() in _UNSEEN
+        or "!" in node.schema()  # how a schema marks an argument that is written to
+        or any(_may_remember(block.nodes()) for block in node.blocks())
+        for node in nodes
+    )
+
+
+class _Skeleton:
+    """A module whose parameters were taken out, so that copying it copies only what may change."""
+
+    def __init__(self, module: torch.jit.ScriptModule) -> None:
+        self._module = module
+        self._weights = [parameter.detach() for parameter in module.parameters()]
+        for parameter in module.parameters():
+            parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
+
+    def instance(self) -> Model:
+        """Return a copy with the shared parameters put back."""
+        module = copy.deepcopy(self._module)
+        for parameter, weight in zip(module.parameters(), self._weights, strict=True):
+            parameter.data = weight
+        return module

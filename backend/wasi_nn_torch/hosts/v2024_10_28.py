@@ -1,0 +1,139 @@
+"""`wasi:nn@0.2.0-rc-2024-10-28` over the backend: the only place that knows this version's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from wasi_nn_bindings import v2024_10_28 as bindings
+from wasi_nn_bindings.v2024_10_28 import errors, graph, inference, tensor
+from wit_host import Linker
+from wit_host.transport import ByteSource
+
+from wasi_nn_torch.backend import Backend, Encoding
+from wasi_nn_torch.devices import ExecutionTarget
+from wasi_nn_torch.dtypes import ElementType
+from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.graphs import ExecutionContext, Graph
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.tensors import DeviceTensor
+
+T = TypeVar("T")
+
+
+def add_to_linker(linker: Linker, backend: Backend, ledger: Ledger) -> None:
+    """Define every interface of this version; what the guest holds is counted in `ledger`."""
+    host = _Host(backend, ledger)
+    bindings.add_to_linker(linker, graph_host=host, tensor_host=host)
+
+
+class _Host:
+    """`graph.load`, `graph.load-by-name` and the constructor of `tensor.tensor`."""
+
+    def __init__(self, backend: Backend, ledger: Ledger) -> None:
+        self._backend = backend
+        self._ledger = ledger
+
+    def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
+        return _Tensor(DeviceTensor.from_guest(dimensions, ElementType[ty.name], data, self._ledger))
+
+    def load(
+        self, builder: list[memoryview], encoding: graph.GraphEncoding, target: graph.ExecutionTarget
+    ) -> graph.Graph:
+        with _answering():
+            loaded = self._backend.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
+            return _Graph(loaded, self._ledger)
+
+    def load_by_name(self, name: str) -> graph.Graph:
+        with _answering():
+            return _Graph(self._backend.load_by_name(name), self._ledger)
+
+
+class _Graph:
+    """`graph.graph`."""
+
+    def __init__(self, graph: Graph, ledger: Ledger) -> None:
+        self._graph: Graph | None = graph
+        self._ledger = ledger
+
+    def init_execution_context(self) -> inference.GraphExecutionContext:
+        return _Context(ExecutionContext(_held(self._graph), self._ledger))
+
+    def drop(self) -> None:
+        self._graph = None
+
+
+class _Context:
+    """`inference.graph-execution-context`."""
+
+    def __init__(self, context: ExecutionContext) -> None:
+        self._context: ExecutionContext | None = context
+
+    def compute(self, inputs: list[tuple[str, tensor.Tensor]]) -> list[tuple[str, tensor.Tensor]]:
+        with _answering():
+            outputs = _held(self._context).compute([(name, _device_tensor(item)) for name, item in inputs])
+            return [(name, _Tensor(output)) for name, output in outputs]
+
+    def drop(self) -> None:
+        self._context = None
+
+
+class _Tensor:
+    """`tensor.tensor`."""
+
+    def __init__(self, content: DeviceTensor) -> None:
+        self.content = content
+
+    def dimensions(self) -> list[int]:
+        return list(self.content.dimensions)
+
+    def ty(self) -> tensor.TensorType:
+        return tensor.TensorType[self.content.dtype.name]
+
+    def data(self) -> ByteSource:
+        return self.content.data()
+
+    def drop(self) -> None:
+        self.content.drop()
+
+
+class _Error:
+    """`errors.error`."""
+
+    def __init__(self, code: ErrorCode, text: str) -> None:
+        self._code = code
+        self._text = text
+
+    def code(self) -> errors.ErrorCode:
+        return errors.ErrorCode(self._code.value)
+
+    def data(self) -> str:
+        return self._text
+
+    def drop(self) -> None:
+        """Holds nothing."""
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Answer a call with the `NnError` that the block raises; anything else traps the guest."""
+    try:
+        yield
+    except NnError as error:
+        answer = _Error(error.code, error.text)
+    else:
+        return
+    raise errors.ErrorsError(answer)
+
+
+def _device_tensor(item: tensor.Tensor) -> DeviceTensor:
+    if not isinstance(item, _Tensor):
+        raise TypeError(f"a {type(item).__name__} is no tensor of this host")
+    return item.content
+
+
+def _held(item: T | None) -> T:
+    if item is None:
+        raise RuntimeError("this resource was dropped; the host must not use it any more")
+    return item

@@ -1,0 +1,204 @@
+"""What lives where, counted: one ledger for each session, from which every figure and every quota comes."""
+
+import threading
+import weakref
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+
+from wasi_nn_torch.errors import ErrorCode, NnError
+
+STAGING = "host staging"
+"""The place of bytes that a guest has handed over and no graph has used yet."""
+
+
+def place_of(device: torch.device) -> str:
+    """Return the name under which a ledger counts what lives on `device`: "cpu", "cuda:0"."""
+    return str(device)
+
+
+class Transfer(Enum):
+    """A way along which bytes are copied."""
+
+    GUEST_TO_HOST = "host"
+    HOST_TO_DEVICE = "h2d"
+    DEVICE_TO_HOST = "d2h"
+    DEVICE_TO_DEVICE = "d2d"
+
+
+class Held(Protocol):
+    """Something that holds memory until it is dropped."""
+
+    def drop(self) -> None:
+        """Free the memory now; a second call does nothing."""
+
+
+@dataclass(frozen=True)
+class PlaceFigures:
+    """What lives in one place now, and the most that ever did. Bytes are those of the elements."""
+
+    bytes: int
+    tensors: int
+    peak_bytes: int
+    peak_tensors: int
+
+
+@dataclass(frozen=True)
+class TransferFigures:
+    """What was copied along one way."""
+
+    copies: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class LedgerSnapshot:
+    """The figures of one moment.
+
+    `places` is keyed by device name, and by `STAGING` for the host's staging copies. `compute_seconds` is the time that
+    the host spent in `compute`; an accelerator may still be at work when that returns.
+    """
+
+    places: Mapping[str, PlaceFigures]
+    transfers: Mapping[Transfer, TransferFigures]
+    computes: int
+    compute_seconds: float
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes that live now, over all places."""
+        return sum(place.bytes for place in self.places.values())
+
+    @property
+    def live_tensors(self) -> int:
+        """Tensors that live now, over all places."""
+        return sum(place.tensors for place in self.places.values())
+
+
+@dataclass
+class _Place:
+    bytes: int = 0
+    tensors: int = 0
+    peak_bytes: int = 0
+    peak_tensors: int = 0
+
+    def add(self, nbytes: int) -> None:
+        self.bytes += nbytes
+        self.tensors += 1
+        self.peak_bytes = max(self.peak_bytes, self.bytes)
+        self.peak_tensors = max(self.peak_tensors, self.tensors)
+
+    def remove(self, nbytes: int) -> None:
+        self.bytes -= nbytes
+        self.tensors -= 1
+
+
+@dataclass
+class _Way:
+    copies: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class _Figures:
+    places: dict[str, _Place] = field(default_factory=lambda: defaultdict(_Place))
+    ways: dict[Transfer, _Way] = field(default_factory=lambda: defaultdict(_Way))
+    computes: int = 0
+    compute_seconds: float = 0.0
+
+
+class Ledger:
+    """Counts what one session holds, and knows each of its live tensors.
+
+    `device_limit` is the most bytes that may live on devices at a time, the CPU included once a graph uses it there;
+    `host_limit` is the same for staging. None grants everything.
+
+    The tensors are known by weak references: they refer to their ledger, so that a strong reference back would be a
+    cycle that keeps device memory until some garbage collection.
+    """
+
+    def __init__(self, device_limit: int | None = None, host_limit: int | None = None) -> None:
+        self._device_limit = device_limit
+        self._host_limit = host_limit
+        self._live: weakref.WeakSet[Held] = weakref.WeakSet()
+        self._figures = _Figures()
+        # A tensor can die, and so leave, in the midst of any operation of the same thread.
+        self._lock = threading.RLock()
+
+    def grant(self, what: str, place: str, nbytes: int) -> None:
+        """Raise NnError `too-large` if `nbytes` for `what` in `place` would pass the limit, before memory is taken."""
+        limit = self._host_limit if place == STAGING else self._device_limit
+        if limit is None:
+            return
+        with self._lock:
+            used = sum(figures.bytes for name, figures in self._figures.places.items() if _same_quota(name, place))
+        if used + nbytes > limit:
+            raise NnError(
+                ErrorCode.TOO_LARGE,
+                f"{what} needs {nbytes} bytes on {place}, but {used} of the {limit} that this guest may use are taken; "
+                "drop tensors that are no longer needed, or let the operator raise the limit",
+            )
+
+    def enter(self, held: Held, place: str, nbytes: int) -> None:
+        """Count `nbytes` of `held` in `place` from now on."""
+        with self._lock:
+            self._live.add(held)
+            self._figures.places[place].add(nbytes)
+
+    def move(self, source: str, target: str, nbytes: int) -> None:
+        """Count `nbytes` in `target` and no longer in `source`; for a moment they are in both, and so are the peaks."""
+        with self._lock:
+            self._figures.places[target].add(nbytes)
+            self._figures.places[source].remove(nbytes)
+
+    def leave(self, held: Held, place: str, nbytes: int) -> None:
+        """Count `nbytes` of `held` no longer."""
+        with self._lock:
+            self._live.discard(held)
+            self._figures.places[place].remove(nbytes)
+
+    def record_transfer(self, transfer: Transfer, nbytes: int) -> None:
+        """Count one copy."""
+        with self._lock:
+            way = self._figures.ways[transfer]
+            way.copies += 1
+            way.bytes += nbytes
+
+    def record_compute(self, seconds: float) -> None:
+        """Count one `compute`, successful or not."""
+        with self._lock:
+            self._figures.computes += 1
+            self._figures.compute_seconds += seconds
+
+    def sweep(self) -> int:
+        """Drop every tensor that is still alive and return how many there were; all live figures are zero then."""
+        with self._lock:
+            left_behind = list(self._live)
+        for held in left_behind:
+            held.drop()
+        return len(left_behind)
+
+    def snapshot(self) -> LedgerSnapshot:
+        """Return the figures of this moment; they do not change afterwards."""
+        with self._lock:
+            figures = self._figures
+            places = {
+                name: PlaceFigures(place.bytes, place.tensors, place.peak_bytes, place.peak_tensors)
+                for name, place in figures.places.items()
+            }
+            ways = {transfer: figures.ways.get(transfer, _Way()) for transfer in Transfer}
+            return LedgerSnapshot(
+                places=MappingProxyType(places),
+                transfers=MappingProxyType({t: TransferFigures(way.copies, way.bytes) for t, way in ways.items()}),
+                computes=figures.computes,
+                compute_seconds=figures.compute_seconds,
+            )
+
+
+def _same_quota(first: str, second: str) -> bool:
+    return (first == STAGING) == (second == STAGING)

@@ -1,0 +1,166 @@
+"""One guest: what it may reach, how long it may run, and what it holds."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
+
+import wasmtime
+from wit_host import Store
+
+from wasi_nn_torch.guests import Guest, GuestSource
+from wasi_nn_torch.hosts import v2024_10_28
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.stats import SessionStats
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.engine import Engine
+
+Output = Callable[[bytes], None] | None
+"""Where a guest's output goes: a function that is called with each piece, or None for the host's own stream."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one session may use; None grants everything.
+
+    `device_bytes` is for tensors on devices, `host_bytes` for tensors that wait in the host's memory, `memory` for each
+    linear memory of the guest, in bytes. `timeout` is in seconds of wall-clock time.
+    """
+
+    device_bytes: int | None = None
+    host_bytes: int | None = None
+    memory: int | None = None
+    timeout: float | None = None
+
+
+class Session:
+    """Runs one guest, once. Made by `Engine.session`; used by one thread at a time, in a `with` block.
+
+    When the run ends, however it ends, every tensor that the guest left behind is dropped.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        stdin: str | os.PathLike[str] | None = None,
+        stdout: Output = None,
+        stderr: Output = None,
+    ) -> None:
+        self._engine = engine
+        self._args = [_text(argument, "argument") for argument in args]
+        self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr)
+        self._limits = limits or Limits()
+        self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes)
+        self._store: Store | None = None
+        self._compile_seconds = 0.0
+        self._run_seconds = 0.0
+        self._closed = False
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, guest: Guest | GuestSource) -> int:
+        """Run a command component and return its exit status: 0, or what the guest exits with.
+
+        Raises InvalidGuest where `guest` is no component, and GuestError where it cannot be run to its end: LinkError,
+        GuestTrap, GuestTimeout. Raises RuntimeError the second time.
+        """
+        if self._closed or self._store is not None:
+            raise RuntimeError("a session runs one guest, once; make another session")
+        if not isinstance(guest, Guest):
+            guest = self._engine.compile(guest)
+        self._compile_seconds = guest.compile_seconds
+        store = self._store = self._open(guest.name)
+        started = time.perf_counter()
+        try:
+            return store.run_command(guest.component, guest.name, self._limits.timeout)
+        finally:
+            self._run_seconds = time.perf_counter() - started
+            self._release()
+
+    @property
+    def stats(self) -> SessionStats:
+        """The figures of this moment; they stay readable after `close`."""
+        state = None if self._store is None else self._store.state
+        return SessionStats(
+            calls=MappingProxyType(dict(state.calls) if state else {}),
+            transport=state.transport.name if state else "none",
+            memory=self._ledger.snapshot(),
+            compile_seconds=self._compile_seconds,
+            run_seconds=self._run_seconds,
+        )
+
+    def close(self) -> None:
+        """Drop whatever is left; the second time is fine."""
+        self._closed = True
+        self._release()
+
+    def _release(self) -> None:
+        try:
+            if self._store is not None:
+                self._store.close()
+        finally:
+            self._ledger.sweep()
+
+    def _open(self, name: str) -> Store:
+        self._wasi.argv = [name, *self._args]
+        store = self._engine.open_store(self._wasi, self._limits.memory)
+        store.linker.add_wasi()
+        v2024_10_28.add_to_linker(store.linker, self._engine.backend, self._ledger)
+        sys.stdout.flush()  # what the host printed comes before what the guest prints
+        return store
+
+
+def _wasi(
+    env: Mapping[str, str],
+    dirs: Mapping[str, str],
+    stdin: str | os.PathLike[str] | None,
+    stdout: Output,
+    stderr: Output,
+) -> wasmtime.WasiConfig:
+    wasi = wasmtime.WasiConfig()
+    wasi.env = [(_text(name, "variable"), _text(value, f"value of {name}")) for name, value in env.items()]
+    for host, guest in dirs.items():
+        if not Path(host).is_dir():
+            raise NotADirectoryError(f"the folder {host} for the guest does not exist or is no folder")
+        wasi.preopen_dir(_text(host, "folder"), _text(guest, "folder"))
+    if stdin is None:
+        wasi.inherit_stdin()
+    else:
+        wasi.stdin_file = stdin
+    if stdout is None:
+        wasi.inherit_stdout()
+    else:
+        wasi.stdout_custom = stdout
+    if stderr is None:
+        wasi.inherit_stderr()
+    else:
+        wasi.stderr_custom = stderr
+    return wasi
+
+
+def _text(value: str, what: str) -> str:
+    """`value`, which WASI can pass on; raises ValueError where it cannot."""
+    if "\0" in value:
+        raise ValueError(f"the {what} {value!r} for the guest has a NUL character in it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the {what} {value!r} for the guest is not valid Unicode") from None
+    return value

@@ -1,0 +1,106 @@
+"""The parser's refusals, in words.
+
+In: lark's `UnexpectedToken` and the source it is about. Out: a `WitError` that says what was found, what could have
+stood there, and what was probably meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from lark import Token, UnexpectedToken
+
+from witgen.diagnostics import WitError
+from witgen.lex import Source, clipped
+
+_TYPE_DEFINITIONS = frozenset({"TYPE", "RECORD", "FLAGS", "VARIANT", "ENUM", "RESOURCE"})
+_NUMBERS = frozenset({"S8", "S16", "S32", "S64", "U8", "U16", "U32", "U64", "F32", "F64"})
+_COMPOUND = frozenset({"TUPLE", "LIST", "MAP", "OPTION", "RESULT", "FUTURE", "STREAM", "OWN", "BORROW"})
+_TYPES = _NUMBERS | _COMPOUND | {"BOOL", "CHAR", "STRING", "ERROR_CONTEXT", "IDENTIFIER"}
+
+# Groups of terminals that stand for one thing; what belongs to no group is named one by one.
+_GROUPS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("a type", _TYPES),
+    ("an import, export, use, include or type definition", _TYPE_DEFINITIONS | {"IMPORT", "EXPORT", "USE", "INCLUDE"}),
+    ("a function, use or type definition", _TYPE_DEFINITIONS | {"USE", "IDENTIFIER"}),
+    ("an interface, world, use or package", frozenset({"INTERFACE", "WORLD", "USE", "PACKAGE"})),
+    ("an interface, world or type definition", _TYPE_DEFINITIONS | {"INTERFACE", "WORLD"}),
+    ("a constructor, method or static function", frozenset({"CONSTRUCTOR", "IDENTIFIER"})),
+    ("a function, interface or path", frozenset({"FUNC", "ASYNC", "INTERFACE", "IDENTIFIER"})),
+    ("a function", frozenset({"ASYNC", "FUNC"})),
+)
+_SINGLE = {
+    "IDENTIFIER": "a name",
+    "VERSION": "a version like `1.2.3`",
+    "INTEGER": "a number",
+    "TEXT": 'a string in `"…"`',
+    "$END": "the end of the file",
+    "AT": "an attribute",
+}
+_OPENING, _CLOSING = ("LBRACE", "LPAR", "LESSTHAN"), ("RBRACE", "RPAR", "MORETHAN")
+
+
+def unexpected(error: UnexpectedToken, source: Source, written: Mapping[str, str]) -> WitError:
+    """The diagnostic for a token that cannot stand where it is; `written` has the text of each keyword and mark."""
+    found: Token = error.token
+    accepted = frozenset(error.accepts)
+    if found.type == "$END":
+        end = len(source.text)
+        message = f"expected {_alternatives(accepted, written)}, found the end of the file"
+        return WitError(message, source.span(end, end), _unclosed(source.tokens))
+    what = "a string" if found.type == "TEXT" else f"`{clipped(found)}`"
+    message = f"expected {_alternatives(accepted, written)}, found {what}"
+    hint = _hint(found, accepted, source.tokens[:-1], written)
+    return WitError(message, source.span(found.start_pos or 0, found.end_pos or 0), hint)
+
+
+def _alternatives(accepted: AbstractSet[str], written: Mapping[str, str]) -> str:
+    """The terminals in words: `a`, `b` or `c`."""
+    left, words = set(accepted), []
+    for words_for_it, group in _GROUPS:
+        if group <= left:
+            left -= group | {"AT"}
+            words.append(words_for_it)
+    words += [_SINGLE.get(name) or f"`{written[name]}`" for name in sorted(left)]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _hint(found: Token, accepted: AbstractSet[str], before: Sequence[Token], written: Mapping[str, str]) -> str | None:
+    """What was probably meant."""
+    previous = before[-1] if before else None
+    keywords = {name for name, text in written.items() if text[0].isalpha()} - _SINGLE.keys()
+    if found.type in keywords and "IDENTIFIER" in accepted and not accepted & keywords:
+        return f"`{found}` is a keyword; write `%{found}` to use it as a name"
+    if previous and previous.type in keywords and found.type in ("COLON", "COMMA") and accepted <= {"IDENTIFIER"}:
+        return f"`{previous}` is a keyword; write `%{previous}` to use it as a name"
+    if previous and "SEMICOLON" in accepted and found.line != previous.line:
+        return f"line {previous.line} has no `;` at its end"
+    if found.type == "SEMICOLON":
+        return _stray_semicolon(accepted, previous)
+    if previous and previous.type == "ARROW" and found.type == "LPAR":
+        return "a function has one result, without parentheses; leave out the `->` if it has none"
+    if found.type == "FUNC" and "IDENTIFIER" in accepted:
+        return "a function is written `name: func(…);`"
+    if previous and previous.type == "STATIC" and found.type == "CONSTRUCTOR":
+        return "a constructor is never static"
+    return None
+
+
+def _stray_semicolon(accepted: AbstractSet[str], previous: Token | None) -> str | None:
+    if previous and previous.type == "RBRACE":
+        return "nothing follows a `}`; remove the `;`"
+    if accepted <= {"LBRACE", "AT"}:
+        return "a file has one `package …;` line, before everything else; a nested package has braces"
+    return None
+
+
+def _unclosed(tokens: Sequence[Token]) -> str | None:
+    """Which bracket is still open at the end."""
+    opened: list[Token] = []
+    for token in tokens:
+        if token.type in _OPENING:
+            opened.append(token)
+        elif token.type in _CLOSING and opened:
+            opened.pop()
+    return f"the `{opened[-1]}` in line {opened[-1].line} is not closed" if opened else None

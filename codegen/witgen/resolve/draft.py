@@ -1,0 +1,119 @@
+"""The types of one package while they are listed: with ids that are not final yet.
+
+In: kinds, in the order in which they are written. Out: a list of `Listed` types. A *draft id* continues the ids of the
+arena, so a reference below `base` is a finished type of an earlier package and one from `base` on is an entry of
+`types`. Entries that a feature hides are listed as well, for hidden things may refer to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from witgen import model, syntax
+from witgen.model import Alias, Kind, Owner, Primitive, Resource, Stability, TypeId, TypeRef
+from witgen.resolve.arena import Arena
+from witgen.resolve.gates import Gates
+from witgen.resolve.kinds import parts
+from witgen.resolve.plan import Plan
+from witgen.syntax import Name, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One type with its draft kind.
+
+    `homeless` marks a named type whose interface or world is hidden. `places` says where each part was written, where
+    that is better known than for the type as a whole.
+    """
+
+    name: str | None
+    kind: Kind
+    owner: Owner | None
+    homeless: bool
+    docs: str | None
+    stability: Stability | None
+    external_id: str | None
+    span: Span
+    places: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedInterface:
+    """One interface: draft ids of its types by name, and its functions over draft ids. An id of `None` is hidden."""
+
+    id: model.InterfaceId | None
+    written: syntax.Interface
+    types: dict[str, TypeId]
+    functions: list[model.Function]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedItem:
+    """An import or export of a world, over draft ids, and where it was written."""
+
+    key: str
+    item: model.WorldItem
+    span: Span
+
+
+@dataclass(slots=True)
+class Draft:
+    """A package on its way from syntax to model."""
+
+    arena: Arena
+    plan: Plan
+    gates: Gates
+    base: TypeId
+    """The first draft id."""
+    types: list[Listed] = field(default_factory=list)
+    interfaces: dict[str, ListedInterface] = field(default_factory=dict)
+    """The named interfaces that were listed so far."""
+    _anonymous: dict[Kind, TypeId] = field(default_factory=dict)
+    _resources: list[TypeId | None] = field(default_factory=list)
+
+    def add(self, listed: Listed) -> TypeId:
+        """List a type."""
+        new, kind = self.base + len(self.types), listed.kind
+        self.types.append(listed)
+        self._resources.append(
+            new if isinstance(kind, Resource) else self.resource(kind.target) if isinstance(kind, Alias) else None
+        )
+        return new
+
+    def add_unknown(self, listed: Listed) -> TypeId:
+        """List a hidden alias whose target was not looked up; it passes for a resource, as it might be one."""
+        new = self.base + len(self.types)
+        self.types.append(listed)
+        self._resources.append(new)
+        return new
+
+    def anonymous(self, kind: Kind, gate: Stability | None, span: Span) -> TypeId:
+        """The one unnamed type of this kind; it has `gate`, or the first gate among its parts."""
+        if kind not in self._anonymous:
+            gate = gate or next((g for g in map(self.stability, parts(kind)) if g), None)
+            self._anonymous[kind] = self.add(Listed(None, kind, None, False, None, gate, None, span))
+        return self._anonymous[kind]
+
+    def resource(self, reference: TypeRef) -> TypeId | None:
+        """The resource that the reference is, perhaps by way of aliases."""
+        if isinstance(reference, Primitive) or reference < self.base:
+            return self.arena.resource(reference)
+        return self._resources[reference - self.base]
+
+    def stability(self, reference: TypeRef) -> Stability | None:
+        """The gate of a type."""
+        if isinstance(reference, Primitive):
+            return None
+        finished: Sequence[model.TypeDef | Listed] = self.arena.types
+        return finished[reference].stability if reference < self.base else self.types[reference - self.base].stability
+
+
+@dataclass(slots=True)
+class TypeScope:
+    """The names inside one interface or world: types by name, and what the other names are."""
+
+    owner: Owner | None
+    types: dict[str, TypeId] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+    declared: dict[str, Name] = field(default_factory=dict)

@@ -1,0 +1,143 @@
+"""What a world's imports and exports imply.
+
+In: the imports and exports that were written or included, over finished ids. Out: the same, completed with every
+interface that they use and in their final order.
+"""
+
+from __future__ import annotations
+
+from witgen.diagnostics import WitError
+from witgen.model import (
+    Alias,
+    FunctionItem,
+    FunctionSort,
+    InterfaceId,
+    InterfaceItem,
+    InterfaceOwner,
+    Primitive,
+    Stability,
+    TypeId,
+    TypeItem,
+    WorldId,
+    WorldItem,
+    WorldOwner,
+)
+from witgen.resolve.arena import Arena
+from witgen.resolve.order import depth_first
+from witgen.syntax import Name
+
+Items = dict[str, WorldItem]
+
+
+def path_key(interface: InterfaceId) -> str:
+    """The key of an import or export that is named by its path."""
+    return f"interface-{interface}"
+
+
+def completed(arena: Arena, world: WorldId, name: Name, imports: Items, exports: Items) -> tuple[Items, Items]:
+    """The imports and exports of a world with all that they imply; `name` is where a fault is shown."""
+    all_imports: Items = {}
+    done: set[InterfaceId] = set()
+    for key, item in _by_class(arena, world, imports).items():
+        stability = _stability(arena, item)
+        for interface in depth_first(_needed_by(arena, item), lambda i: used_interfaces(arena, i), done):
+            _put(all_imports, InterfaceItem(interface, None, stability, None), name)
+        all_imports.setdefault(key, item)
+    all_exports = _exports(arena, name, all_imports, exports)
+    return _by_class(arena, world, all_imports), all_exports
+
+
+def used_interfaces(arena: Arena, interface: InterfaceId) -> list[InterfaceId]:
+    """The interfaces whose types an interface uses, in the order of its types."""
+    owners = (_origin(arena, type) for type in arena.interfaces[interface].types.values())
+    return list(dict.fromkeys(owner for owner in owners if owner is not None and owner != interface))
+
+
+def _origin(arena: Arena, type: TypeId) -> InterfaceId | None:
+    """The interface that the target of an alias belongs to."""
+    kind = arena.types[type].kind
+    if isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
+        owner = arena.types[kind.target].owner
+        return owner.interface if isinstance(owner, InterfaceOwner) else None
+    return None
+
+
+def _needed_by(arena: Arena, item: WorldItem) -> list[InterfaceId]:
+    """The interfaces that have to be imported before an import."""
+    match item:
+        case InterfaceItem():
+            return used_interfaces(arena, item.interface)
+        case TypeItem():
+            origin = _origin(arena, item.type)
+            return [] if origin is None else [origin]
+        case FunctionItem():
+            return []
+
+
+def _stability(arena: Arena, item: WorldItem) -> Stability | None:
+    match item:
+        case InterfaceItem():
+            return item.stability
+        case TypeItem():
+            return arena.types[item.type].stability
+        case FunctionItem():
+            return item.function.stability
+
+
+def _by_class(arena: Arena, world: WorldId, imports: Items) -> Items:
+    """The imports sorted into interfaces, types from elsewhere, types, functions, functions of resources."""
+
+    def rank(entry: tuple[str, WorldItem]) -> int:
+        match entry[1]:
+            case InterfaceItem():
+                return 0
+            case TypeItem(type=type):
+                kind = arena.types[type].kind
+                is_alias = isinstance(kind, Alias) and not isinstance(kind.target, Primitive)
+                return 1 if is_alias and arena.types[kind.target].owner != WorldOwner(world) else 2
+            case FunctionItem(function=function):
+                return 3 if function.sort is FunctionSort.FREESTANDING else 4
+
+    return dict(sorted(imports.items(), key=rank))
+
+
+def _exports(arena: Arena, name: Name, imports: Items, exports: Items) -> Items:
+    """The exports, functions first, each interface behind those it uses; one that is used but not exported is imported.
+
+    A node of the walk is an interface and whether it is there as an export. Both at once cannot be.
+    """
+    placed: Items = {key: item for key, item in exports.items() if not isinstance(item, InterfaceItem)}
+    required: set[InterfaceId] = set()
+    done: set[tuple[InterfaceId, bool]] = set()
+
+    def uses(node: tuple[InterfaceId, bool]) -> list[tuple[InterfaceId, bool]]:
+        return [(used, node[1] and path_key(used) in exports) for used in used_interfaces(arena, node[0])]
+
+    for key, item in exports.items():
+        if not isinstance(item, InterfaceItem):
+            continue
+        by_path = key == path_key(item.interface)
+        node = item.interface, True
+        for interface, exported in depth_first([node] if by_path else uses(node), uses, done):
+            if interface in required if exported else path_key(interface) in placed:
+                hint = (
+                    f"`{arena.interfaces[interface].name}` would be imported and exported; export what uses it as well"
+                )
+                raise WitError(
+                    f"the exports of `{name.text}` depend on an interface in incompatible ways", name.span, hint
+                )
+            if exported:
+                placed[path_key(interface)] = exports[path_key(interface)]
+            else:
+                required.add(interface)
+                _put(imports, InterfaceItem(interface, None, item.stability, item.external_id), name)
+        placed.setdefault(key, item)
+    return placed
+
+
+def _put(items: Items, item: InterfaceItem, name: Name) -> None:
+    """Add an interface by its path, unless it is there."""
+    key = path_key(item.interface)
+    present = items.setdefault(key, item)
+    if not isinstance(present, InterfaceItem) or present.interface != item.interface:
+        raise WitError(f"the name `{key}` in `{name.text}` is not supported yet", name.span, "rename it")

@@ -1,0 +1,112 @@
+"""Functions → draft functions.
+
+In: the syntax of a function or of a resource's members, and the scope it stands in. Out: `model.Function`s over draft
+ids, with their full names and, for methods, the `self` parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from witgen import model, syntax
+from witgen.diagnostics import WitError
+from witgen.model import FunctionSort, TypeId, TypeRef
+from witgen.resolve.draft import Draft, TypeScope
+from witgen.resolve.gates import stability
+from witgen.resolve.types import reference, text
+from witgen.syntax import Name
+
+
+def list_function(draft: Draft, scope: TypeScope, written: syntax.Function) -> model.Function:
+    """A function that belongs to an interface or world itself."""
+    _distinct_parameters(written, set())
+    parameters = _parameters(draft, scope, written)
+    return _function(written, written.name.text, None, parameters, _result(draft, scope, written))
+
+
+def list_members(draft: Draft, scope: TypeScope, resource: syntax.Resource) -> Iterator[model.Function]:
+    """The functions of a resource, in source order."""
+    _distinct_members(resource)
+    owner = scope.types[resource.name.text]
+    for member in resource.members:
+        yield _member(draft, scope, resource.name.text, owner, member)
+
+
+def _member(draft: Draft, scope: TypeScope, resource: str, owner: TypeId, written: syntax.Function) -> model.Function:
+    match written.sort:
+        case "constructor":
+            _distinct_parameters(written, set())
+            parameters = _parameters(draft, scope, written)
+            result = _constructed(draft, scope, resource, owner, written.type.result)
+            return _function(written, f"[constructor]{resource}", owner, parameters, result)
+        case "static":
+            _distinct_parameters(written, set())
+            parameters = _parameters(draft, scope, written)
+        case _:
+            _distinct_parameters(written, {"self"})
+            borrowed = draft.anonymous(model.Borrow(owner), None, written.name.span)
+            parameters = (model.Parameter("self", borrowed), *_parameters(draft, scope, written))
+    name = f"[{written.sort}]{resource}.{written.name.text}"
+    return _function(written, name, owner, parameters, _result(draft, scope, written))
+
+
+def _function(
+    written: syntax.Function,
+    name: str,
+    resource: TypeId | None,
+    parameters: tuple[model.Parameter, ...],
+    result: TypeRef | None,
+) -> model.Function:
+    return model.Function(
+        name=name,
+        sort=FunctionSort(written.sort),
+        resource=resource,
+        is_async=written.type.is_async,
+        parameters=parameters,
+        result=result,
+        docs=text(written.docs),
+        stability=stability(written.attributes),
+        external_id=written.attributes.external_id,
+        span=written.name.span,
+    )
+
+
+def _parameters(draft: Draft, scope: TypeScope, written: syntax.Function) -> tuple[model.Parameter, ...]:
+    return tuple(model.Parameter(p.name.text, reference(draft, scope, p.type)) for p in written.type.parameters)
+
+
+def _result(draft: Draft, scope: TypeScope, written: syntax.Function) -> TypeRef | None:
+    return None if written.type.result is None else reference(draft, scope, written.type.result)
+
+
+def _constructed(draft: Draft, scope: TypeScope, resource: str, owner: TypeId, written: syntax.Type | None) -> TypeRef:
+    """A constructor makes its resource, which need not be written, or a `result` with it."""
+    if written is None:
+        return owner
+    hint = f"leave it out, or write `result<{resource}>` or `result<{resource}, …>`"
+    if not isinstance(written, syntax.Result) or written.ok is None:
+        raise WitError(f"a constructor of `{resource}` cannot have this result", written.span, hint)
+    if reference(draft, scope, written.ok) != owner:
+        raise WitError(f"a constructor of `{resource}` cannot make another type", written.ok.span, hint)
+    return reference(draft, scope, written)
+
+
+def _distinct_parameters(written: syntax.Function, taken: set[str]) -> None:
+    for parameter in written.type.parameters:
+        name = parameter.name
+        if name.text in taken:
+            hint = "every method has a parameter `self` already" if name.text == "self" else "rename one of them"
+            raise WitError(f"parameter `{name.text}` is there twice", name.span, hint)
+        taken.add(name.text)
+
+
+def _distinct_members(resource: syntax.Resource) -> None:
+    """One constructor; methods and static functions share their names."""
+    seen: dict[str, Name] = {}
+    for member in resource.members:
+        key = "constructor" if member.sort == "constructor" else f".{member.name.text}"
+        if key in seen:
+            what = "a constructor" if member.sort == "constructor" else f"a function `{member.name.text}`"
+            hint = f"the first one is in line {seen[key].span.line}"
+            raise WitError(f"resource `{resource.name.text}` has {what} twice", member.name.span, hint)
+        seen[key] = member.name

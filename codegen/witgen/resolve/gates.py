@@ -1,0 +1,77 @@
+"""Gates: which items are kept.
+
+In: the attributes of an item, the features that are on, and the package's version. Out: the item's `Stability`, whether
+it is kept, and a `WitError` where `@since` cannot be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from witgen import syntax
+from witgen.diagnostics import WitError
+from witgen.model import PackageName, Stability
+from witgen.resolve.packages import PackageSource
+from witgen.resolve.versions import precedence
+from witgen.syntax import Attributes, Name
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The features that are on."""
+
+    all_features: bool = False
+    features: frozenset[str] = frozenset()
+
+    def keep(self, stability: Stability | None) -> bool:
+        """Whether an item with this gate is there at all. Only a feature that is off hides one."""
+        feature = stability.feature if stability else None
+        return feature is None or self.all_features or feature in self.features
+
+
+def stability(attributes: Attributes) -> Stability | None:
+    """The gate that the attributes make."""
+    if attributes.since or attributes.feature:
+        return Stability(attributes.feature, attributes.since, attributes.deprecated)
+    return None
+
+
+def check_since(package: PackageSource, gates: Gates) -> None:
+    """Refuse `@since` of a version that the package has not reached; what is inside hidden items is not looked at."""
+    for item in (item for items in package.files for item in items):
+        if not isinstance(item, syntax.TopUse):
+            _check(package.name, item.name, item.attributes)
+            if gates.keep(stability(item.attributes)):
+                _check_inside(package.name, item.items, gates)
+
+
+def _check_inside(package: PackageName, items: Iterable[syntax.InterfaceItem | syntax.WorldItem], gates: Gates) -> None:
+    for item in items:
+        match item:
+            case syntax.Use() | syntax.Include():
+                _check(package, item.path.name, item.attributes)
+                continue
+            case syntax.Import(item=inner) | syntax.Export(item=inner):
+                _check(package, _extern_name(inner), inner.attributes)
+            case inner:
+                _check(package, inner.name, inner.attributes)
+        if isinstance(inner, syntax.Interface) and gates.keep(stability(inner.attributes)):
+            _check_inside(package, inner.items, gates)
+        elif isinstance(inner, syntax.Resource):
+            _check_inside(package, inner.members, gates)
+
+
+def _extern_name(item: syntax.Extern) -> Name:
+    return item.label or item.path.name if isinstance(item, syntax.InterfaceReference) else item.name
+
+
+def _check(package: PackageName, name: Name, attributes: Attributes) -> None:
+    if attributes.since is None:
+        return
+    if package.version is None:
+        hint = "give the package a version, or remove the attribute"
+        raise WitError(f"`@since` needs a version of package `{package}`", name.span, hint)
+    if precedence(attributes.since) > precedence(package.version):
+        hint = f"the package is at {package.version}"
+        raise WitError(f"`{name.text}` is there only since version {attributes.since}", name.span, hint)

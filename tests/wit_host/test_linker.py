@@ -1,0 +1,220 @@
+"""Host functions, resources, and exceptions on their way through a guest."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+import weakref
+
+import pytest
+from conftest import THING, Thing
+from wat import API, Import
+from wit_host import GuestTrap, LinkError, ResultError
+from wit_host import values as wit
+
+NEW = Import('(param "n" u32) (result (own $thing))', "(param i32) (result i32)")
+LOOK = Import('(param "t" (borrow $thing)) (result u32)', "(param i32) (result i32)")
+EAT = Import('(param "t" (own $thing))', "(param i32)")
+PING = Import("", "")
+
+
+def define_things(instance, made, eaten=None):
+    def new(number):
+        made.append(Thing(number))
+        return made[-1]
+
+    instance.function("new", new, [wit.U32], wit.Own(THING))
+    instance.function("look", lambda thing: thing.number, [wit.Borrow(THING)], wit.U32)
+    instance.function("eat", (eaten if eaten is not None else []).append, [wit.Own(THING)], None)
+
+
+THINGS = {"new": NEW, "look": LOOK, "eat": EAT}
+
+
+def test_a_borrowed_object_is_the_one_that_was_given(bench):
+    made = []
+    body = """
+        (local.set $a (call new (i32.const 7)))
+        (local.set $b (call new (i32.const 8)))
+        (call $check (call look (local.get $a)) (i32.const 7))
+        (call $check (call look (local.get $b)) (i32.const 8))"""
+    assert bench.run(THINGS, body, lambda instance: define_things(instance, made)) == 0
+    assert [thing.number for thing in made] == [7, 8]
+
+
+def test_a_guests_drop_drops_the_object_once_and_at_that_moment(bench, store):
+    made, drops_at_ping = [], []
+    body = "(call $drop (call new (i32.const 1))) (call ping)"
+
+    def define(instance):
+        define_things(instance, made)
+        instance.function("ping", lambda: drops_at_ping.append(made[0].drops), [], None)
+
+    bench.run(THINGS | {"ping": PING}, body, define, store)
+    assert drops_at_ping == [1]
+    store.close()
+    assert made[0].drops == 1
+
+
+def test_what_a_guest_leaves_behind_is_dropped_when_its_run_ends(bench, store):
+    made = []
+    body = "(drop (call new (i32.const 1))) (drop (call new (i32.const 2)))"
+    bench.run(THINGS, body, lambda instance: define_things(instance, made), store)
+    assert [thing.drops for thing in made] == [1, 1]
+    assert len(store.state.table) == 0
+
+
+def test_what_a_guest_leaves_behind_is_dropped_when_it_traps(bench, store):
+    made = []
+    with pytest.raises(GuestTrap):
+        bench.run(
+            THINGS, "(drop (call new (i32.const 1))) (unreachable)", lambda instance: define_things(instance, made), store
+        )
+    assert made[0].drops == 1
+
+
+def test_an_object_passed_by_own_belongs_to_the_callee(bench, store):
+    made, eaten = [], []
+    body = "(call eat (call new (i32.const 1)))"
+    bench.run(THINGS, body, lambda instance: define_things(instance, made, eaten), store)
+    store.close()
+    assert eaten == made
+    assert made[0].drops == 0
+
+
+def test_objects_stay_in_the_table_when_a_later_argument_cannot_be_lifted(bench, store):
+    class Unliftable(wit.Integer):
+        def lift(self, state, value):
+            raise LookupError("broken on purpose")
+
+    made = []
+    pair = Import('(param "t" (own $thing)) (param "n" u32)', "(param i32 i32)")
+
+    def define(instance):
+        define_things(instance, made)
+        instance.function("pair", lambda thing, number: None, [wit.Own(THING), Unliftable("u32", 0)], None)
+
+    with pytest.raises(LookupError, match="on purpose"):
+        bench.run(THINGS | {"pair": pair}, "(call pair (call new (i32.const 1)) (i32.const 2))", define, store)
+    assert made[0].drops == 1
+
+
+def test_a_handle_used_after_it_was_given_away_traps(bench):
+    body = "(local.set $a (call new (i32.const 1))) (call eat (local.get $a)) (drop (call look (local.get $a)))"
+    with pytest.raises(GuestTrap, match="unknown handle index"):
+        bench.run(THINGS, body, lambda instance: define_things(instance, []))
+
+
+def test_an_exception_traps_the_guest_and_comes_out_with_its_traceback(bench):
+    class Fault(Exception):
+        pass
+
+    def raise_fault():
+        raise Fault("deep inside")
+
+    with pytest.raises(Fault, match="deep inside") as caught:
+        bench.run({"ping": PING}, "(call ping)", lambda instance: instance.function("ping", raise_fault, [], None))
+    assert "raise_fault" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert caught.value.__notes__ == [f"raised in the host function {API}#ping"]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_exceptions_that_are_no_errors_come_out_too(bench, kind):
+    def leave():
+        raise kind
+
+    with pytest.raises(kind):
+        bench.run({"ping": PING}, "(call ping)", lambda instance: instance.function("ping", leave, [], None))
+
+
+def test_an_exception_in_drop_comes_out_too(bench):
+    class Stubborn(Thing):
+        def drop(self):
+            raise OSError("cannot let go")
+
+    def define(instance):
+        define_things(instance, [])
+        instance.function("stubborn", Stubborn, [], wit.Own(THING))
+
+    imports = THINGS | {"stubborn": Import("(result (own $thing))", "(result i32)")}
+    with pytest.raises(OSError, match="cannot let go"):
+        bench.run(imports, "(call $drop (call stubborn))", define)
+
+
+def test_a_result_is_returned_or_raised(bench):
+    class Refusal(ResultError[int]):
+        pass
+
+    def half(number):
+        if number % 2:
+            raise Refusal(number)
+        return number // 2
+
+    imports = {"half": Import('(param "n" u32) (result (result u32 (error u32)))', "(param i32 i32)")}
+    body = """
+        (call half (i32.const 10) (i32.const 64))
+        (call $check (i32.load8_u (i32.const 64)) (i32.const 0))
+        (call $check (i32.load (i32.const 68)) (i32.const 5))
+        (call half (i32.const 3) (i32.const 64))
+        (call $check (i32.load8_u (i32.const 64)) (i32.const 1))
+        (call $check (i32.load (i32.const 68)) (i32.const 3))"""
+    result = wit.Result(wit.U32, wit.U32, Refusal)
+    assert bench.run(imports, body, lambda instance: instance.function("half", half, [wit.U32], result)) == 0
+
+
+def test_an_error_of_another_type_than_the_functions_own_is_a_trap(bench):
+    class Refusal(ResultError[int]):
+        pass
+
+    class Stranger(ResultError[int]):
+        pass
+
+    def refuse():
+        raise Stranger(1)
+
+    imports = {"ping": Import("(result (result u32 (error u32)))", "(param i32)")}
+    result = wit.Result(wit.U32, wit.U32, Refusal)
+    with pytest.raises(Stranger):
+        bench.run(imports, "(call ping (i32.const 64))", lambda i: i.function("ping", refuse, [], result))
+
+
+def test_calls_are_counted_by_function(bench, store):
+    body = "(call $drop (call new (i32.const 1))) (call $drop (call new (i32.const 1)))"
+    bench.run(THINGS, body, lambda instance: define_things(instance, []), store)
+    assert store.state.calls == {f"{API}#new": 2}
+
+
+def test_a_missing_function_is_named(bench):
+    with pytest.raises(LinkError, match="guest imports test:host/api, which this host does not provide.*ping"):
+        bench.run({"ping": PING}, "(call ping)", lambda instance: None)
+
+
+def test_a_closed_store_keeps_nothing_alive(bench):
+    gc.collect()
+    gc.disable()
+    try:
+        store = bench.store()
+        kept = Thing()
+        seen = weakref.ref(kept)
+        bench.run({"ping": PING}, "(call ping)", lambda i: i.function("ping", lambda kept=kept: None, [], None), store)
+        del kept
+        assert seen() is not None
+        store.close()
+        del store
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_a_store_that_nobody_closed_keeps_nothing_alive_either(bench):
+    gc.collect()
+    gc.disable()
+    try:
+        store = bench.store()
+        kept = Thing()
+        seen = weakref.ref(kept)
+        bench.run({"ping": PING}, "(call ping)", lambda i: i.function("ping", lambda kept=kept: None, [], None), store)
+        del kept, store
+        assert seen() is None
+    finally:
+        gc.enable()
