@@ -16,13 +16,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wit_host import GuestError, GuestTimeout, GuestTrap, LinkError
-
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.errors import ModelError
     from wasi_nn_torch.guests import Guest, InvalidGuest
     from wasi_nn_torch.session import Limits, Session
     from wasi_nn_torch.stats import SessionStats
+    from wit_host import GuestError, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
     "Engine",

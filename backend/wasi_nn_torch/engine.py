@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import wasmtime
-from wit_host import Store, Ticker
 
 from wasi_nn_torch.backend import Backend
 from wasi_nn_torch.devices import Devices
@@ -17,6 +16,7 @@ from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, r
 from wasi_nn_torch.policy import GuestModels
 from wasi_nn_torch.registry import ModelSource, Registry
 from wasi_nn_torch.session import Limits, Output, Session
+from wit_host import Store, Ticker
 
 if TYPE_CHECKING:
     import torch
@@ -84,8 +84,8 @@ class Engine:
 
         `args` are the guest's arguments behind its own name, `env` its whole environment, `dirs` the folders that it
         may read and write, from the host's path to the guest's. `stdin` is a file; `stdout` and `stderr` are functions
-        that take bytes. What is left out is the host's own stream. Raises NotADirectoryError for a folder that is none, and
-        ValueError for text that WASI cannot pass on.
+        that take bytes. What is left out is the host's own stream. Raises NotADirectoryError for a folder that is none,
+        and ValueError for text that WASI cannot pass on.
         """
         return Session(self, args, env, dirs, limits, stdin, stdout, stderr)
 

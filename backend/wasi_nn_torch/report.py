@@ -30,7 +30,7 @@ def print_stats(stats: SessionStats) -> None:
         for row in section:
             table.add_row(*row)
         table.add_section()
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     console.print(table, soft_wrap=not console.is_terminal)
 
 
@@ -38,7 +38,7 @@ def _calls(stats: SessionStats) -> Iterator[Row]:
     for name, count in sorted(stats.calls.items()):
         instance, _, function = name.partition("#")
         interface = instance.partition("@")[0]
-        yield f"{interface} {function}", f"{count:,}", ""
+        yield f"{interface} {function.removeprefix('[method]')}", f"{count:,}", ""
 
 
 def _transfers(stats: SessionStats) -> Iterator[Row]:

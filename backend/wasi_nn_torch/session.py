@@ -12,12 +12,12 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
 import wasmtime
-from wit_host import Store
 
 from wasi_nn_torch.guests import Guest, GuestSource
 from wasi_nn_torch.hosts import v2024_10_28
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.stats import SessionStats
+from wit_host import Store
 
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine

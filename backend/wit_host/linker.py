@@ -86,12 +86,17 @@ class InstanceLinker:
         self,
         resource: Resource[R],
         name: str,
-        implementation: Callable[Concatenate[R, ...], object],
+        method: Callable[Concatenate[R, ...], object],
         parameters: Sequence[Codec],
         result: Codec | Result | None,
     ) -> None:
-        """Define the method `name`; `implementation` takes the resource's object first."""
-        self.function(f"[method]{resource.name}.{name}", implementation, [Borrow(resource), *parameters], result)
+        """Define the method `name`; `method` is the Protocol's, and what is called is the object's of the same name."""
+        attribute = method.__name__
+
+        def call(target: object, *arguments: object) -> object:
+            return getattr(target, attribute)(*arguments)
+
+        self.function(f"[method]{resource.name}.{name}", call, [Borrow(resource), *parameters], result)
 
 
 class HostFunction:

@@ -1,7 +1,7 @@
 """Signals that arrive while a guest runs on the main thread.
 
-Python runs the handler of a signal wherever it next executes code: here that is the first line of a callback, before any
-`try`, where an exception of the handler would be printed and lost. So handlers wait until the guest looks up.
+Python runs the handler of a signal wherever it next executes code: here that is the first line of a callback, before
+any `try`, where an exception of the handler would be printed and lost. So handlers wait until the guest looks up.
 """
 
 from __future__ import annotations

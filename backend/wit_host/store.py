@@ -103,12 +103,16 @@ class Store:
     def _call_run(self, instance: component.Instance, guest: component.Component, name: str) -> int:
         exports = [export for export in guest.type.exports(self._store.engine) if RUN.match(export)]
         if not exports:
-            raise LinkError(f"{name} exports no wasi:cli/run@0.2; build it as a command, a program with a main function")
+            raise LinkError(
+                f"{name} exports no wasi:cli/run@0.2; build it as a command, a program with a main function"
+            )
         interface = instance.get_export_index(self._store, exports[0])
         index = instance.get_export_index(self._store, "run", interface) if interface else None
         function = instance.get_func(self._store, index) if index else None
         if function is None or not _is_run(function.type(self._store)):
-            raise LinkError(f"{name} exports {exports[0]} without the function `run: func() -> result` that WASI defines")
+            raise LinkError(
+                f"{name} exports {exports[0]} without the function `run: func() -> result` that WASI defines"
+            )
         outcome: component.Variant = function(self._store)
         function.post_return(self._store)
         return 0 if outcome.tag == "ok" else 1

@@ -65,10 +65,10 @@ def _targets(wit: Path | None, world: str | None, out: Path | None) -> list[Targ
         return [Target(wit, world, out)]
     if wit is not None or world is not None or out is not None:
         _fail("give both the WIT and --out, or neither and list the packages in pyproject.toml", status=2)
-    return _configured(Path("pyproject.toml"))
+    return configured(Path("pyproject.toml"))
 
 
-def _configured(project: Path) -> list[Target]:
+def configured(project: Path) -> list[Target]:
     """The packages that a pyproject.toml lists."""
     from witgen.generate import Target
 

@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from witgen.syntax import Span
 
 WIDEST = 120  # columns of a source line that are shown
+LONGEST = 400  # characters of a message; a name in it may be of any length
 
 
 class WitError(Exception):
@@ -27,7 +28,7 @@ class WitError(Exception):
 
     def __init__(self, message: str, span: Span, hint: str | None = None, source_line: str | None = None) -> None:
         super().__init__(message, span, hint, source_line)
-        self.message = message
+        self.message = clipped(message, LONGEST)
         self.span = span
         self.hint = hint
         self.source_line = source_line
@@ -68,6 +69,11 @@ class WitError(Exception):
 def whole_file(file: str) -> Span:
     """The place to name where a file as a whole is at fault: its first character."""
     return Span(file, 1, 1, 1, 1)
+
+
+def clipped(text: str, most: int = 60) -> str:
+    """The text, or its beginning if it is too long for a message."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

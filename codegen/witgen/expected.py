@@ -11,8 +11,8 @@ from collections.abc import Set as AbstractSet
 
 from lark import Token, UnexpectedToken
 
-from witgen.diagnostics import WitError
-from witgen.lex import Source, clipped
+from witgen.diagnostics import WitError, clipped
+from witgen.lex import Source
 
 _TYPE_DEFINITIONS = frozenset({"TYPE", "RECORD", "FLAGS", "VARIANT", "ENUM", "RESOURCE"})
 _NUMBERS = frozenset({"S8", "S16", "S32", "S64", "U8", "U16", "U32", "U64", "F32", "F64"})
@@ -36,7 +36,6 @@ _SINGLE = {
     "INTEGER": "a number",
     "TEXT": 'a string in `"…"`',
     "$END": "the end of the file",
-    "AT": "an attribute",
 }
 _OPENING, _CLOSING = ("LBRACE", "LPAR", "LESSTHAN"), ("RBRACE", "RPAR", "MORETHAN")
 
@@ -51,44 +50,60 @@ def unexpected(error: UnexpectedToken, source: Source, written: Mapping[str, str
         return WitError(message, source.span(end, end), _unclosed(source.tokens))
     what = "a string" if found.type == "TEXT" else f"`{clipped(found)}`"
     message = f"expected {_alternatives(accepted, written)}, found {what}"
-    hint = _hint(found, accepted, source.tokens[:-1], written)
+    next_mark = source.text[found.end_pos or 0 :].lstrip()[:1]
+    hint = _hint(found, next_mark, accepted, source.tokens[:-1], written)
     return WitError(message, source.span(found.start_pos or 0, found.end_pos or 0), hint)
 
 
 def _alternatives(accepted: AbstractSet[str], written: Mapping[str, str]) -> str:
     """The terminals in words: `a`, `b` or `c`."""
-    left, words = set(accepted), []
-    for words_for_it, group in _GROUPS:
+    left, groups = set(accepted), []
+    for words, group in _GROUPS:
         if group <= left:
-            left -= group | {"AT"}
-            words.append(words_for_it)
-    words += [_SINGLE.get(name) or f"`{written[name]}`" for name in sorted(left)]
+            left -= group | {"AT"}  # attributes go without saying
+            groups.append(words)
+    words = [_SINGLE.get(name) or f"`{written[name]}`" for name in sorted(left)] + groups
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
-def _hint(found: Token, accepted: AbstractSet[str], before: Sequence[Token], written: Mapping[str, str]) -> str | None:
-    """What was probably meant."""
-    previous = before[-1] if before else None
-    keywords = {name for name, text in written.items() if text[0].isalpha()} - _SINGLE.keys()
-    if found.type in keywords and "IDENTIFIER" in accepted and not accepted & keywords:
-        return f"`{found}` is a keyword; write `%{found}` to use it as a name"
-    if previous and previous.type in keywords and found.type in ("COLON", "COMMA") and accepted <= {"IDENTIFIER"}:
-        return f"`{previous}` is a keyword; write `%{previous}` to use it as a name"
-    if previous and "SEMICOLON" in accepted and found.line != previous.line:
+def _hint(
+    found: Token, next_mark: str, accepted: AbstractSet[str], before: Sequence[Token], written: Mapping[str, str]
+) -> str | None:
+    """What was probably meant; `next_mark` is the character behind the token."""
+    previous = before[-1] if before else found
+    if hint := _keyword_hint(found, next_mark, accepted, previous, written):
+        return hint
+    if "SEMICOLON" in accepted and found.line != previous.line:
         return f"line {previous.line} has no `;` at its end"
     if found.type == "SEMICOLON":
         return _stray_semicolon(accepted, previous)
-    if previous and previous.type == "ARROW" and found.type == "LPAR":
+    if (previous.type, found.type) == ("ARROW", "LPAR"):
         return "a function has one result, without parentheses; leave out the `->` if it has none"
     if found.type == "FUNC" and "IDENTIFIER" in accepted:
         return "a function is written `name: func(…);`"
-    if previous and previous.type == "STATIC" and found.type == "CONSTRUCTOR":
-        return "a constructor is never static"
+    if found.type in ("USE", "PACKAGE") and accepted <= {"INTERFACE", "WORLD", "AT"}:
+        return f"attributes may not stand in front of this `{found}`"
+    if found.type == "INTEGER" and "IDENTIFIER" in accepted:
+        return "a name begins with a letter"
     return None
 
 
-def _stray_semicolon(accepted: AbstractSet[str], previous: Token | None) -> str | None:
-    if previous and previous.type == "RBRACE":
+def _keyword_hint(
+    found: Token, next_mark: str, accepted: AbstractSet[str], previous: Token, written: Mapping[str, str]
+) -> str | None:
+    """For a keyword in a place for a name, or one that was taken for the start of something else."""
+    keywords = {name for name, text in written.items() if text[0].isalpha()} - _SINGLE.keys()
+    if (previous.type, found.type in keywords) == ("LESSTHAN", True) and accepted == {"IDENTIFIER"}:
+        return "the name of a resource is expected here; nothing else has handles"
+    if found.type in keywords and "IDENTIFIER" in accepted and (next_mark == ":" or not accepted & keywords):
+        return f"`{found}` is a keyword; write `%{found}` to use it as a name"
+    if previous.type in keywords and found.type in ("COLON", "COMMA") and accepted <= {"IDENTIFIER"}:
+        return f"`{previous}` is a keyword; write `%{previous}` to use it as a name"
+    return None
+
+
+def _stray_semicolon(accepted: AbstractSet[str], previous: Token) -> str | None:
+    if previous.type == "RBRACE":
         return "nothing follows a `}`; remove the `;`"
     if accepted <= {"LBRACE", "AT"}:
         return "a file has one `package …;` line, before everything else; a nested package has braces"

@@ -16,7 +16,7 @@ from lark import Token
 from lark.common import LexerConf
 from lark.lexer import Lexer, PatternStr
 
-from witgen.diagnostics import WitError
+from witgen.diagnostics import WitError, clipped
 from witgen.syntax import Span
 
 DEEPEST_TYPE = 100
@@ -204,11 +204,6 @@ def _escaped_bytes(source: Source, escape: re.Match[str]) -> bytes:
             raise WitError(f"`{clipped(escape.group())}` is not a character", place)
         return chr(int(digits, 16)).encode()
     raise WitError("unknown escape in a string", place, r"the escapes are `\"` `\'` `\\` `\t` `\n` `\r` `\hh` `\u{…}`")
-
-
-def clipped(text: str, most: int = 60) -> str:
-    """The text, or its beginning if it is too long for a message."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _shown(character: str) -> str:

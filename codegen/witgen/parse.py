@@ -276,8 +276,8 @@ class _ToSyntax(Transformer_NonRecursive[Token, syntax.File]):
         if length is None:
             return syntax.List(item, None, self._span(meta))
         digits = length.lstrip("0") or "0"
-        if len(digits) > 10 or not 1 <= int(digits) <= LONGEST_LIST:
-            raise WitError("the length of a list is from 1 to 4294967295", self._span(length))
+        if len(digits) > 10 or int(digits) > LONGEST_LIST:
+            raise WitError("the length of a list is at most 4294967295", self._span(length))
         return syntax.List(item, int(digits), self._span(meta))
 
     def map_type(self, meta: Meta, key: syntax.Type, value: syntax.Type) -> syntax.Map:

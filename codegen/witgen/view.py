@@ -36,6 +36,9 @@ class ImportView:
     names: str
 
 
+_FUTURE = (ImportView("__future__", "annotations"),)
+
+
 @dataclass(frozen=True, slots=True)
 class AliasView:
     """A type alias."""
@@ -107,7 +110,7 @@ class InterfaceView:
     module: str
     full_name: str
     docs: str
-    imports: tuple[ImportView, ...]
+    imports: tuple[tuple[ImportView, ...], ...]
     exported: tuple[str, ...]
     aliases: tuple[AliasView, ...]
     enums: tuple[EnumView, ...]
@@ -253,7 +256,7 @@ class _InterfaceViews:
         """What a function that belongs to no object is called in the interface's `Host`."""
         if function.resource is None:
             return naming.function(function.name)
-        resource = self.resolved.types[function.resource].name
+        resource = self._resource_name(function)
         if function.sort is FunctionSort.CONSTRUCTOR:
             return naming.function(f"new-{resource}")
         return naming.function(f"{resource}-{_last(function)}")
@@ -268,13 +271,14 @@ class _InterfaceViews:
                 for parameter in written
             ]
             returns = self._use(self.abi.returned(function.result))
+            raises = self._raises(function)
         except Unsupported as unsupported:
             raise unsupported.at(f"function `{function.name}`", function.span) from None
         return FunctionView(
             name=name,
             parameters=", ".join(["self", *parameters]),
             returns=returns,
-            docs=_docs(function.docs, f"The function `{_last(function)}`.", self._raises(function)),
+            docs=_docs(function.docs, f"The function `{_last(function)}`.", raises),
         )
 
     def _raises(self, function: Function) -> str:
@@ -294,12 +298,12 @@ class _InterfaceViews:
             implementation = f"host.{self._host_name(function)}"
             return DefinitionView(f'instance.function("{function.name}", {implementation}, [{codecs}], {result})')
         resource = self._use(self.abi.resource(function.resource))
-        names = ", ".join(naming.parameter(parameter.name) for parameter in written)
-        binder = f"lambda self, {names}" if names else "lambda self"
-        implementation = f"{binder}: self.{naming.function(_last(function))}({names})"
-        return DefinitionView(
-            f'instance.method({resource}, "{_last(function)}", {implementation}, [{codecs}], {result})'
-        )
+        method = f"{naming.type_(self._resource_name(function))}.{naming.function(_last(function))}"
+        return DefinitionView(f'instance.method({resource}, "{_last(function)}", {method}, [{codecs}], {result})')
+
+    def _resource_name(self, function: Function) -> str:
+        resource = None if function.resource is None else self.resolved.types[function.resource].name
+        return resource or ""
 
 
 def _last(function: Function) -> str:
@@ -307,13 +311,18 @@ def _last(function: Function) -> str:
     return function.name.rsplit("]", 1)[-1].rsplit(".", 1)[-1]
 
 
-def _imports(needs: Iterable[Import]) -> tuple[ImportView, ...]:
-    """Grouped by module: the standard library, then other packages, then this one."""
-    by_module: dict[str, list[str]] = {}
+def _imports(needs: Iterable[Import]) -> tuple[tuple[ImportView, ...], ...]:
+    """One statement for each module and each renamed thing; the standard library, other packages, then this one."""
+    statements: dict[tuple[int, str, bool, str], list[str]] = {}
     for needed in sorted(needs, key=lambda needed: (needed.module, _as_ruff_sorts(needed.name))):
-        by_module.setdefault(needed.module, []).append(needed.name)
-    order = sorted(by_module, key=lambda module: (module.startswith("."), module == "wit_host", module))
-    return tuple(ImportView(module, ", ".join(by_module[module])) for module in order)
+        group = 2 if needed.module.startswith(".") else 1 if needed.module == "wit_host" else 0
+        renamed = " as " in needed.name
+        key = (group, needed.module, renamed, needed.name if renamed else "")
+        statements.setdefault(key, []).append(needed.name)
+    groups: dict[int, list[ImportView]] = {}
+    for (group, module, *_), names in sorted(statements.items()):
+        groups.setdefault(group, []).append(ImportView(module, ", ".join(names)))
+    return (_FUTURE, *(tuple(groups[group]) for group in sorted(groups)))
 
 
 def _as_ruff_sorts(name: str) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import pytest
 from wasmtime import _ffi as ffi
+
 from wit_host import capi
 
 SYMBOLS = [

@@ -7,8 +7,9 @@ import traceback
 import weakref
 
 import pytest
-from conftest import THING, Thing
-from wat import API, Import
+
+from tests.wit_host.bench import THING, Thing
+from tests.wit_host.wat import API, Import
 from wit_host import GuestTrap, LinkError, ResultError
 from wit_host import values as wit
 
@@ -68,7 +69,10 @@ def test_what_a_guest_leaves_behind_is_dropped_when_it_traps(bench, store):
     made = []
     with pytest.raises(GuestTrap):
         bench.run(
-            THINGS, "(drop (call new (i32.const 1))) (unreachable)", lambda instance: define_things(instance, made), store
+            THINGS,
+            "(drop (call new (i32.const 1))) (unreachable)",
+            lambda instance: define_things(instance, made),
+            store,
         )
     assert made[0].drops == 1
 
@@ -185,36 +189,43 @@ def test_calls_are_counted_by_function(bench, store):
 
 
 def test_a_missing_function_is_named(bench):
-    with pytest.raises(LinkError, match="guest imports test:host/api, which this host does not provide.*ping"):
+    with pytest.raises(LinkError, match=r"guest imports test:host/api, which this host does not provide.*ping"):
         bench.run({"ping": PING}, "(call ping)", lambda instance: None)
 
 
+def run_with(bench, store, kept):
+    """Run a guest whose host function holds `kept`."""
+
+    def ping():
+        kept.number += 1
+
+    bench.run({"ping": PING}, "(call ping)", lambda instance: instance.function("ping", ping, [], None), store)
+
+
+@pytest.fixture
+def no_collection():
+    """Nothing but reference counts frees memory during the test."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
 def test_a_closed_store_keeps_nothing_alive(bench):
-    gc.collect()
-    gc.disable()
-    try:
-        store = bench.store()
-        kept = Thing()
-        seen = weakref.ref(kept)
-        bench.run({"ping": PING}, "(call ping)", lambda i: i.function("ping", lambda kept=kept: None, [], None), store)
-        del kept
-        assert seen() is not None
-        store.close()
-        del store
-        assert seen() is None
-    finally:
-        gc.enable()
+    store, thing = bench.store(), Thing()
+    seen = weakref.ref(thing)
+    run_with(bench, store, thing)
+    del thing
+    assert seen() is not None
+    store.close()
+    assert seen() is None
 
 
+@pytest.mark.usefixtures("no_collection")
 def test_a_store_that_nobody_closed_keeps_nothing_alive_either(bench):
-    gc.collect()
-    gc.disable()
-    try:
-        store = bench.store()
-        kept = Thing()
-        seen = weakref.ref(kept)
-        bench.run({"ping": PING}, "(call ping)", lambda i: i.function("ping", lambda kept=kept: None, [], None), store)
-        del kept, store
-        assert seen() is None
-    finally:
-        gc.enable()
+    store, thing = bench.store(), Thing()
+    seen = weakref.ref(thing)
+    run_with(bench, store, thing)
+    del thing, store
+    assert seen() is None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Thing
+
+from tests.wit_host.bench import Thing
 from wit_host.resources import ResourceTable
 
 

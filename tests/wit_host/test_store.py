@@ -9,7 +9,8 @@ import threading
 import pytest
 import wasmtime
 from wasmtime import component
-from wat import Import
+
+from tests.wit_host.wat import Import
 from wit_host import GuestTimeout, GuestTrap, LinkError, Store
 
 PING = {"ping": Import("", "")}

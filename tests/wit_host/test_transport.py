@@ -5,7 +5,8 @@ from __future__ import annotations
 import array
 
 import pytest
-from wat import Import
+
+from tests.wit_host.wat import Import
 from wit_host import GuestTrap
 from wit_host import values as wit
 

@@ -6,8 +6,9 @@ import math
 from enum import Enum
 
 import pytest
-from conftest import THING, Thing
-from wat import Import
+
+from tests.wit_host.bench import THING, Thing
+from tests.wit_host.wat import Import
 from wit_host import values as wit
 
 
@@ -49,7 +50,9 @@ def test_integers_of_every_size_cross(bench, sign, bits):
 @pytest.mark.parametrize("kind", ["f32", "f64"])
 def test_floats_cross(bench, kind):
     values = [0.0, -1.5, math.inf, 2.0**-126]
-    assert echo(bench, getattr(wit, kind.upper()), kind, (f"(result {kind})", f"(param {kind})"), DIRECT, values) == values
+    assert (
+        echo(bench, getattr(wit, kind.upper()), kind, (f"(result {kind})", f"(param {kind})"), DIRECT, values) == values
+    )
     [got] = echo(bench, getattr(wit, kind.upper()), kind, (f"(result {kind})", f"(param {kind})"), DIRECT, [math.nan])
     assert math.isnan(got)
 

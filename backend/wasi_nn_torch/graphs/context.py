@@ -28,7 +28,7 @@ NamedTensor = tuple[str, DeviceTensor]
 class ExecutionContext:
     """The `graph-execution-context` of wasi-nn: one session's use of a graph, and its state. One thread at a time.
 
-    Raises NnError `too-large` if memory does not suffice for a copy of the state.
+    The constructor raises NnError `too-large` if memory does not suffice for a copy of the state.
     """
 
     def __init__(self, graph: Graph, ledger: Ledger) -> None:
@@ -63,7 +63,7 @@ class ExecutionContext:
             return self._run(inputs)
         except Exception as error:
             _log(error)
-            failure = as_nn_error(error, self._graph.device, _spell(inputs))
+            failure = as_nn_error(error, self._graph.device, f"computing {_spell(inputs)}")
             release_frames(error)
         return failure
 
@@ -98,14 +98,9 @@ class ExecutionContext:
     def _take_over(self, outputs: list[tuple[str, torch.Tensor]]) -> list[NamedTensor]:
         """Empty `outputs` into tensors of the session, one by one: then the last of two aliases is not copied."""
         taken: list[NamedTensor] = []
-        try:
-            while outputs:
-                name, output = outputs.pop()
-                taken.append((name, DeviceTensor.from_output(name, output, self._ledger)))
-                del output
-        except BaseException:
-            _drop_all(taken)
-            raise
+        while outputs:
+            name, output = outputs.pop()
+            taken.append((name, DeviceTensor.from_output(name, output, self._ledger)))
         taken.reverse()
         return taken
 
@@ -115,7 +110,7 @@ def _instance(graph: Graph) -> Model:
         return graph.instance()
     except Exception as error:
         _log(error)
-        failure = as_nn_error(error, graph.device, "nothing")
+        failure = as_nn_error(error, graph.device, "making a context")
         release_frames(error)
     raise failure
 
@@ -133,8 +128,11 @@ def _drop_all(tensors: Sequence[NamedTensor]) -> None:
 
 def _spell(inputs: Sequence[NamedTensor]) -> str:
     """Return inputs as "`x` FP32 [1, 3], …" for an error text."""
-    spelled = [f"{quote(name)} {tensor.dtype.name} {spell_dimensions(tensor.dimensions)}" for name, tensor in inputs]
-    return ", ".join(spelled[:_MOST_SPELLED] + ["…"] * (len(spelled) > _MOST_SPELLED)) or "nothing"
+    spelled = [
+        f"{quote(name)} {tensor.dtype.name} {spell_dimensions(tensor.dimensions)}"
+        for name, tensor in inputs[:_MOST_SPELLED]
+    ]
+    return ", ".join([*spelled, "…"] if len(inputs) > _MOST_SPELLED else spelled) or "nothing"
 
 
 def _wrong_type(name: str, given: ElementType, wanted: str) -> NnError:

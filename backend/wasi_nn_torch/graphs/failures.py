@@ -49,14 +49,14 @@ def out_of_memory(error: BaseException, device: torch.device, doing: str) -> str
     return f"out of memory on {device} while {doing}: {amount} more was asked for"
 
 
-def as_nn_error(error: Exception, device: torch.device, given: str) -> NnError:
-    """Return what a guest is told of an exception that a computation raised; a fresh object that refers to no frame."""
+def as_nn_error(error: Exception, device: torch.device, doing: str) -> NnError:
+    """Return what a guest is told of an exception that a model raised; a fresh object that refers to no frame."""
     if isinstance(error, NnError):
         return NnError(error.code, error.text)
     if is_out_of_memory(error):
-        text = f"{out_of_memory(error, device, 'computing')}; drop tensors or use smaller inputs (given: {given})"
+        text = f"{out_of_memory(error, device, doing)}; drop tensors or use smaller ones"
         return NnError(ErrorCode.TOO_LARGE, text)
-    return NnError(ErrorCode.RUNTIME_ERROR, f"the model failed: {gist(error)} (given: {given})")
+    return NnError(ErrorCode.RUNTIME_ERROR, f"the model failed while {doing}: {gist(error)}")
 
 
 def release_frames(error: BaseException) -> None:

@@ -8,9 +8,6 @@ from typing import TypeVar
 
 from wasi_nn_bindings import v2024_10_28 as bindings
 from wasi_nn_bindings.v2024_10_28 import errors, graph, inference, tensor
-from wit_host import Linker
-from wit_host.transport import ByteSource
-
 from wasi_nn_torch.backend import Backend, Encoding
 from wasi_nn_torch.devices import ExecutionTarget
 from wasi_nn_torch.dtypes import ElementType
@@ -18,6 +15,8 @@ from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.graphs import ExecutionContext, Graph
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.tensors import DeviceTensor
+from wit_host import GuestTrap, Linker
+from wit_host.transport import ByteSource
 
 T = TypeVar("T")
 
@@ -36,7 +35,11 @@ class _Host:
         self._ledger = ledger
 
     def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
-        return _Tensor(DeviceTensor.from_guest(dimensions, ElementType[ty.name], data, self._ledger))
+        try:
+            return _Tensor(DeviceTensor.from_guest(dimensions, ElementType[ty.name], data, self._ledger))
+        except NnError as error:
+            refusal = error.text
+        raise GuestTrap(f"the guest trapped in the constructor of a tensor, which cannot answer otherwise: {refusal}")
 
     def load(
         self, builder: list[memoryview], encoding: graph.GraphEncoding, target: graph.ExecutionTarget
@@ -58,7 +61,8 @@ class _Graph:
         self._ledger = ledger
 
     def init_execution_context(self) -> inference.GraphExecutionContext:
-        return _Context(ExecutionContext(_held(self._graph), self._ledger))
+        with _answering():
+            return _Context(ExecutionContext(_held(self._graph), self._ledger))
 
     def drop(self) -> None:
         self._graph = None

@@ -1,7 +1,7 @@
 """One package, from its scope to its place in the arena.
 
-In: a `PackageSource`, the packages before it, and the gates. Out: the package's interfaces, types and worlds at the ends
-of the arena. This is the whole path in one place: plan, list, finish, include, complete.
+In: a `PackageSource`, the packages before it, and the gates. Out: the package's interfaces, types and worlds at the
+ends of the arena. This is the whole path in one place: plan, list, finish, include, complete.
 """
 
 from __future__ import annotations

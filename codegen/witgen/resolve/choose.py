@@ -58,5 +58,6 @@ def _listed(names: Iterable[str]) -> str:
 
 def _place(resolved: Resolved) -> Span:
     """The first character of the main package's first file that declares something."""
-    items = [i for i in (*resolved.interfaces, *resolved.worlds) if i.package == resolved.main]
-    return whole_file(min((item.span.file for item in items), default=str(resolved.packages[resolved.main].name)))
+    files = [i.span.file for i in resolved.interfaces if i.package == resolved.main]
+    files += [w.span.file for w in resolved.worlds if w.package == resolved.main]
+    return whole_file(min(files, default=str(resolved.packages[resolved.main].name)))

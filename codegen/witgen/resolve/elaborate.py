@@ -14,6 +14,7 @@ from witgen.model import (
     InterfaceId,
     InterfaceItem,
     InterfaceOwner,
+    Owner,
     Primitive,
     Stability,
     TypeId,
@@ -49,16 +50,16 @@ def completed(arena: Arena, world: WorldId, name: Name, imports: Items, exports:
 
 def used_interfaces(arena: Arena, interface: InterfaceId) -> list[InterfaceId]:
     """The interfaces whose types an interface uses, in the order of its types."""
-    owners = (_origin(arena, type) for type in arena.interfaces[interface].types.values())
-    return list(dict.fromkeys(owner for owner in owners if owner is not None and owner != interface))
+    owners = (_aliased_owner(arena, type) for type in arena.interfaces[interface].types.values())
+    used = (owner.interface for owner in owners if isinstance(owner, InterfaceOwner))
+    return list(dict.fromkeys(other for other in used if other != interface))
 
 
-def _origin(arena: Arena, type: TypeId) -> InterfaceId | None:
-    """The interface that the target of an alias belongs to."""
+def _aliased_owner(arena: Arena, type: TypeId) -> Owner | None:
+    """What the target of an alias belongs to."""
     kind = arena.types[type].kind
     if isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
-        owner = arena.types[kind.target].owner
-        return owner.interface if isinstance(owner, InterfaceOwner) else None
+        return arena.types[kind.target].owner
     return None
 
 
@@ -68,8 +69,8 @@ def _needed_by(arena: Arena, item: WorldItem) -> list[InterfaceId]:
         case InterfaceItem():
             return used_interfaces(arena, item.interface)
         case TypeItem():
-            origin = _origin(arena, item.type)
-            return [] if origin is None else [origin]
+            owner = _aliased_owner(arena, item.type)
+            return [owner.interface] if isinstance(owner, InterfaceOwner) else []
         case FunctionItem():
             return []
 
@@ -92,9 +93,7 @@ def _by_class(arena: Arena, world: WorldId, imports: Items) -> Items:
             case InterfaceItem():
                 return 0
             case TypeItem(type=type):
-                kind = arena.types[type].kind
-                is_alias = isinstance(kind, Alias) and not isinstance(kind.target, Primitive)
-                return 1 if is_alias and arena.types[kind.target].owner != WorldOwner(world) else 2
+                return 2 if _aliased_owner(arena, type) in (None, WorldOwner(world)) else 1
             case FunctionItem(function=function):
                 return 3 if function.sort is FunctionSort.FREESTANDING else 4
 

@@ -97,5 +97,6 @@ def finish_function(finished: Finished, function: model.Function) -> model.Funct
 
 def _hidden(listed: Listed, place: Span) -> WitError:
     what = f"type `{listed.name}`" if listed.name else "a type"
-    hint = "enable the feature, or put the same gate here"
-    return WitError(f"this refers to {what}, which a feature that is off hides", place, hint)
+    feature = listed.stability.feature if listed.stability else None
+    hint = f"enable the feature, or put `@unstable(feature = {feature})` here too"
+    return WitError(f"this refers to {what} that needs feature `{feature}`, which is off", place, hint)

@@ -102,7 +102,7 @@ def _used_type(draft: Draft, use: syntax.Use, used: syntax.UseName, file: int) -
 
 
 def _names_of(draft: Draft, use: syntax.Use, file: int) -> tuple[Mapping[str, TypeId], set[str]] | None:
-    """The types and functions of the interface that a `use` names; `None` if the `use` is hidden and it is elsewhere."""
+    """The types and functions of the interface that a `use` names; `None` for a hidden `use` of another package."""
     target = draft.plan.scope.find(use.path, file)
     if isinstance(target, Foreign) and not draft.gates.keep(stability(use.attributes)):
         return None

@@ -55,7 +55,10 @@ def packages_of(files: Sequence[syntax.File]) -> list[PackageSource]:
             tuple(map(tuple, items)),
             first.name.span,
         ),
-        *(PackageSource(package_name(i.name), i.docs and i.docs.text, (i.items,), i.name.span) for i in nested),
+        *(
+            PackageSource(package_name(i.name), i.docs.text if i.docs else None, (i.items,), i.name.span)
+            for i in nested
+        ),
     ]
 
 
@@ -76,7 +79,7 @@ def in_order(packages: Iterable[PackageSource]) -> list[PackageSource]:
     names = depth_first(
         sorted(known, key=_sort_key),
         lambda name: named[name],
-        on_cycle=lambda user, used: WitError(f"package `{used}` depends on itself", named[user][used].span),
+        on_cycle=lambda user, used: _cyclic(user, used, named[user][used]),
     )
     return [known[name] for name in names]
 
@@ -114,6 +117,13 @@ def _extern_paths(item: syntax.Extern) -> Iterator[syntax.Path]:
             yield item.path
         case syntax.Interface():
             yield from _paths(item)
+
+
+def _cyclic(user: PackageName, used: PackageName, path: syntax.Path) -> WitError:
+    hint = f"`{used}` needs `{user}` already"
+    if user == used:
+        hint = f"inside the package itself this is `{path.name.text}`"
+    return WitError(f"package `{used}` depends on itself", path.span, hint)
 
 
 def _nearest(name: PackageName, known: Iterable[PackageName]) -> str:

@@ -47,10 +47,9 @@ def reference(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stabil
 
 
 def _define(draft: Draft, scope: TypeScope, definition: syntax.TypeDefinition) -> TypeId:
-    gate, places = stability(definition.attributes), ()
+    gate = stability(definition.attributes)
     kind = _definition_kind(draft, scope, definition, gate)
-    if isinstance(definition, syntax.Record):
-        places = tuple(field.name.span for field in definition.fields)
+    fields = definition.fields if isinstance(definition, syntax.Record) else ()
     return draft.add(
         Listed(
             definition.name.text,
@@ -61,7 +60,7 @@ def _define(draft: Draft, scope: TypeScope, definition: syntax.TypeDefinition) -
             gate,
             definition.attributes.external_id,
             definition.name.span,
-            places,
+            tuple(field.name.span for field in fields),
         )
     )
 
@@ -224,8 +223,10 @@ def _distinct(names: Iterable[Name], what: str, owner: Name) -> None:
     for name in names:
         before = seen.setdefault(name.text.lower(), name)
         if before is not name:
-            same = "" if before.text == name.text else f", apart from case, like `{before.text}`"
-            raise WitError(f"`{owner.text}` has a {what} `{name.text}` twice{same}", name.span, "rename one of them")
+            twice = f"has a {what} `{name.text}` twice"
+            if before.text != name.text:
+                twice = f"has {what}s `{before.text}` and `{name.text}`, which differ only in case"
+            raise WitError(f"`{owner.text}` {twice}", name.span, "rename one of them")
 
 
 def _not_empty(cases: Mapping[str, object] | Sequence[object], what: str, name: Name) -> None:

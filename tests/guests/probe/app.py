@@ -46,7 +46,10 @@ def with_graph(get: Callable[[], Graph], computations: tuple[str, ...]) -> None:
     try:
         with get() as graph, graph.init_execution_context() as context:
             for inputs in computations:
-                named = [(name, Tensor(dims, TensorType[ty], bytes.fromhex(data))) for name, dims, ty, data in json.loads(inputs)]
+                named = [
+                    (name, Tensor(dims, TensorType[ty], bytes.fromhex(data)))
+                    for name, dims, ty, data in json.loads(inputs)
+                ]
                 try:
                     outputs = context.compute(named)
                 except Err as refusal:
@@ -60,12 +63,12 @@ def with_graph(get: Callable[[], Graph], computations: tuple[str, ...]) -> None:
 
 
 def chain(name: str, times: str, inputs: str) -> None:
-    """Feeds the outputs of a graph back into it, and reads them only at the end."""
+    """Feeds the output of a graph back into it, as its input `x`, and reads it only at the end."""
     named = [(name, Tensor(dims, TensorType[ty], bytes.fromhex(data))) for name, dims, ty, data in json.loads(inputs)]
     with load_by_name(name) as graph, graph.init_execution_context() as context:
         for _ in range(int(times)):
-            named = context.compute(named)
-        answer([[name, out.dimensions(), out.ty().name, out.data().hex()] for name, out in named])
+            named = [("x", tensor) for _, tensor in context.compute(named)]
+        answer([["output", out.dimensions(), out.ty().name, out.data().hex()] for _, out in named])
 
 
 def leave(name: str) -> None:
@@ -115,12 +118,18 @@ def loop() -> None:
         pass
 
 
+def speak_and_loop() -> None:
+    """Says a word, then never ends."""
+    print("running", flush=True)
+    loop()
+
+
 def sleep(seconds: str) -> None:
     """Waits in a call of WASI."""
     time.sleep(float(seconds))
 
 
-def surroundings() -> None:
+def surroundings(*_: str) -> None:
     """Shows arguments, environment and standard input."""
     answer([sys.argv, dict(os.environ), sys.stdin.read()])
 
@@ -149,6 +158,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
     for command in (
         tensors, by_name, from_bytes, chain, leave, leave_and, big, trap, leave_with, refuse, loop, sleep, surroundings,
-        copy, speak,
+        copy, speak, speak_and_loop,
     )
 }  # fmt: skip

@@ -1,0 +1,5 @@
+"""`python -m witgen` is `witgen`."""
+
+from witgen.cli import main
+
+main()

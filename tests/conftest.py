@@ -1,0 +1,23 @@
+"""Fixtures for the tests of every package: what `make` has built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def built(path: str) -> Path:
+    """A file that `make test` builds before it runs the tests."""
+    file = ROOT / path
+    if not file.exists():
+        pytest.fail(f"{path} is missing: run `make test` once, or `make {path}`", pytrace=False)
+    return file
+
+
+@pytest.fixture(scope="session")
+def probe_file() -> Path:
+    """The guest that does what a test tells it; see `tests/guests/probe/app.py`."""
+    return built("build/tests/probe.wasm")

@@ -1,0 +1,122 @@
+"""Fixtures of the backend's tests. What depends on a device runs on the CPU and on the accelerator if there is one."""
+
+import gc
+import io
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from wasi_nn_torch.devices import CPU
+from wasi_nn_torch.dtypes import ElementType
+from wasi_nn_torch.graphs import ExecutionContext, Graph, load_from_guest
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.tensors import DeviceTensor
+
+
+def _devices() -> list[torch.device]:
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return [CPU] if accelerator is None else [CPU, torch.device(accelerator.type, 0)]
+
+
+@pytest.fixture(params=_devices(), ids=str)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device of this machine, once."""
+    return request.param
+
+
+@pytest.fixture
+def accelerator() -> torch.device:
+    """The accelerator; skips where there is none."""
+    *_, last = _devices()
+    if last == CPU:
+        pytest.skip("PyTorch reports no accelerator on this machine")
+    return last
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def tensor(ledger: Ledger) -> Callable[[torch.Tensor], DeviceTensor]:
+    """Make the tensor that a guest makes when it hands over the bytes of this one."""
+
+    def make(content: torch.Tensor) -> DeviceTensor:
+        data = memoryview(raw(content))
+        return DeviceTensor.from_guest(list(content.shape), ElementType(content.dtype), data, ledger)
+
+    return make
+
+
+@pytest.fixture
+def read() -> Callable[[DeviceTensor], bytes]:
+    """Read a tensor's bytes as a guest does."""
+
+    def download(source: DeviceTensor) -> bytes:
+        data = source.data()
+        destination = bytearray(data.nbytes)
+        data.write_into(memoryview(destination))
+        return bytes(destination)
+
+    return download
+
+
+@pytest.fixture
+def values(read: Callable[[DeviceTensor], bytes]) -> Callable[[DeviceTensor], list]:
+    """Read a tensor's elements, flat."""
+
+    def elements(source: DeviceTensor) -> list:
+        data = bytearray(read(source))
+        return torch.frombuffer(data, dtype=source.dtype.value).tolist() if data else []
+
+    return elements
+
+
+@pytest.fixture
+def script() -> Callable[[torch.nn.Module], bytes]:
+    """Save a module as TorchScript."""
+
+    def save(module: torch.nn.Module) -> bytes:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            file = io.BytesIO()
+            torch.jit.save(torch.jit.script(module), file)
+        return file.getvalue()
+
+    return save
+
+
+@pytest.fixture
+def load(script: Callable[[torch.nn.Module], bytes], device: torch.device) -> Callable[[torch.nn.Module], Graph]:
+    """Load a module on the device as a guest's TorchScript."""
+    return lambda module: load_from_guest(script(module), device)
+
+
+@pytest.fixture
+def context(load: Callable[[torch.nn.Module], Graph], ledger: Ledger) -> Callable[[torch.nn.Module], ExecutionContext]:
+    """Make a context for a module that was saved and loaded as TorchScript."""
+    return lambda module: ExecutionContext(load(module), ledger)
+
+
+@pytest.fixture
+def no_gc() -> Iterator[None]:
+    """Keep the garbage collector away, so that only reference counts free anything."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
+def watch() -> Callable[[torch.Tensor], Callable[[], bool]]:
+    """Return a function that tells whether a tensor's memory is free by now; it does not keep the memory alive."""
+    return lambda watched: StorageWeakRef(watched.untyped_storage()).expired
+
+
+def raw(content: torch.Tensor) -> bytes:
+    """Return the elements of a tensor as bytes, in row-major order."""
+    return bytes(content.contiguous().flatten().view(torch.uint8).tolist())

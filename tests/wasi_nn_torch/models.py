@@ -1,0 +1,36 @@
+"""Small models for tests."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import torch
+from torch import nn
+
+
+class Add(nn.Module):
+    """Adds its inputs; the second is 1 where it is left out."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        return x + 1 if y is None else x + y
+
+
+class Fails(nn.Module):
+    """Always raises; wants a vector of floats."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not x.is_floating_point():
+            raise ValueError("expected floats")
+        if x.dim() != 1:
+            raise ValueError("expected a vector")
+        raise ValueError("fails on purpose")
+
+
+def scripted(module: nn.Module) -> bytes:
+    """A module as the bytes of a TorchScript file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        file = io.BytesIO()
+        torch.jit.save(torch.jit.script(module.eval()), file)
+    return file.getvalue()
