@@ -92,7 +92,7 @@ bindings: $(VENV)/dev
 	$(BIN)/witgen generate
 
 golden: $(VENV)/dev
-	$(BIN)/python -m pytest -q --golden=write -m golden
+	$(BIN)/python -m pytest -q --golden=write tests/witgen
 
 clean:
 	rm -rf build $(VENV)

@@ -9,6 +9,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", choices=["compare", "write"], default="compare", help="what to do with golden files")
+
+
 def built(path: str) -> Path:
     """A file that `make test` builds before it runs the tests."""
     file = ROOT / path

@@ -27,6 +27,7 @@ class Linker:
     def __init__(self, engine: wasmtime.Engine, state: HostState) -> None:
         self.state = state
         self.linker = component.Linker(engine)
+        self.instances: list[str] = []
 
     def add_wasi(self) -> None:
         """Define WASI 0.2, as Wasmtime implements it."""
@@ -34,6 +35,7 @@ class Linker:
 
     def instance(self, name: str) -> InstanceLinker:
         """Define the instance `name`; use it in a `with` block."""
+        self.instances.append(name)
         return InstanceLinker(self.linker, self.state, name)
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
+from difflib import get_close_matches
 from types import TracebackType
 
 import wasmtime
@@ -95,7 +97,7 @@ class Store:
         except wasmtime.ExitTrap:
             raise
         except wasmtime.WasmtimeError as error:
-            link_error = _link_error(name, str(error))
+            link_error = _link_error(name, str(error), self.linker.instances)
             if link_error is None:
                 raise
         raise link_error
@@ -163,11 +165,14 @@ def _trap(name: str, text: str) -> GuestError:
 _MISSING = re.compile(r"component imports (?P<sort>[a-z ]+) `(?P<name>[^`]+)`")
 
 
-def _link_error(name: str, text: str) -> LinkError | None:
+def _link_error(name: str, text: str, known: Sequence[str]) -> LinkError | None:
     """What is missing, where the engine's report says that an import was not satisfied; else nothing."""
     missing = _MISSING.search(text)
     if missing is None:
         return None
     causes = [" ".join(line.split()) for line in text.split("Caused by:")[-1].splitlines() if line.strip()]
     detail = f" ({'; '.join(causes)})" if "Caused by:" in text else ""
-    return LinkError(f"{name} imports {missing['name']}, which this host does not provide{detail}", backtrace=text)
+    near = get_close_matches(missing["name"], set(known) - {missing["name"]}, n=1, cutoff=0.8)
+    hint = f"; it provides {near[0]}" if near else ""
+    message = f"{name} imports {missing['name']}, which this host does not provide{detail}{hint}"
+    return LinkError(message, backtrace=text)

@@ -58,10 +58,10 @@ def unexpected(error: UnexpectedToken, source: Source, written: Mapping[str, str
 def _alternatives(accepted: AbstractSet[str], written: Mapping[str, str]) -> str:
     """The terminals in words: `a`, `b` or `c`."""
     left, groups = set(accepted), []
-    for words, group in _GROUPS:
+    for name_of_group, group in _GROUPS:
         if group <= left:
             left -= group | {"AT"}  # attributes go without saying
-            groups.append(words)
+            groups.append(name_of_group)
     words = [_SINGLE.get(name) or f"`{written[name]}`" for name in sorted(left)] + groups
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
@@ -77,6 +77,8 @@ def _hint(
         return f"line {previous.line} has no `;` at its end"
     if found.type == "SEMICOLON":
         return _stray_semicolon(accepted, previous)
+    if found.type in ("INTERFACE", "WORLD") and "RBRACE" in accepted:
+        return _unclosed(before)
     if (previous.type, found.type) == ("ARROW", "LPAR"):
         return "a function has one result, without parentheses; leave out the `->` if it has none"
     if found.type == "FUNC" and "IDENTIFIER" in accepted:

@@ -200,7 +200,9 @@ def test_an_option_that_is_not_right(wat, option):
 
 def test_a_component_that_imports_what_is_not_there(wat):
     path = wat('(component (import "acme:rockets/launch@1.0.0" (instance (export "f" (func)))))')
-    assert_one_line(cli("run", path), 70, "guest.wat imports acme:rockets/launch@1.0.0, which this host does not provide")
+    assert_one_line(
+        cli("run", path), 70, "guest.wat imports acme:rockets/launch@1.0.0, which this host does not provide"
+    )
 
 
 def test_a_component_that_exports_nothing_to_run(wat):

@@ -200,9 +200,9 @@ def test_models_of_guests_can_be_forbidden(probe_file, tmp_path):
     (tmp_path / "model.pt").write_bytes(scripted(Add()))
     out = []
     arguments = ["from_bytes", "models/model.pt", "PYTORCH", "CPU"]
-    with Engine("cpu", guest_models="none") as engine:
-        with engine.session(args=arguments, dirs={str(tmp_path): "models"}, stdout=out.append) as session:
-            session.run(probe_file)
+    options = {"args": arguments, "dirs": {str(tmp_path): "models"}, "stdout": out.append}
+    with Engine("cpu", guest_models="none") as engine, engine.session(**options) as session:
+        session.run(probe_file)
     assert json.loads(b"".join(out))["code"] == "SECURITY"
 
 
@@ -316,7 +316,7 @@ def test_limits_on_tensors_are_kept(run):
 
 
 def test_a_tensor_beyond_the_hosts_limit_traps_with_the_numbers(run):
-    with pytest.raises(GuestTrap, match="constructor of a tensor.* 8 more bytes .* limit of 4 bytes"):
+    with pytest.raises(GuestTrap, match=r"constructor of a tensor.* 8 more bytes .* limit of 4 bytes"):
         run("tensors", inputs([[2], "FP32", floats(1, 2)]), limits=Limits(host_bytes=4))
 
 

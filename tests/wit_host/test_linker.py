@@ -7,6 +7,7 @@ import traceback
 import weakref
 
 import pytest
+from wasmtime import component
 
 from tests.wit_host.bench import THING, Thing
 from tests.wit_host.wat import API, Import
@@ -191,6 +192,14 @@ def test_calls_are_counted_by_function(bench, store):
 def test_a_missing_function_is_named(bench):
     with pytest.raises(LinkError, match=r"guest imports test:host/api, which this host does not provide.*ping"):
         bench.run({"ping": PING}, "(call ping)", lambda instance: None)
+
+
+def test_an_instance_of_another_version_is_pointed_at_the_one_there_is(bench, store):
+    with store.linker.instance("acme:rockets/launch@1.0.0"):
+        pass
+    text = '(component (import "acme:rockets/launch@2.0.0" (instance (export "f" (func)))))'
+    with pytest.raises(LinkError, match=r"launch@2\.0\.0, which .*; it provides acme:rockets/launch@1\.0\.0$"):
+        store.run_command(component.Component(bench.engine, text), "guest")
 
 
 def run_with(bench, store, kept):

@@ -111,7 +111,9 @@ def test_generated_code_is_formatted_and_clean_for_linters_and_mypy(project):
 
 
 def test_documentation_cannot_break_out_of_its_docstring(project):
-    text = 'package a:b; /// """ + quit() + """ \\\ninterface i { /// ends with "\n enum e { x } } world w { import i; }'
+    text = (
+        'package a:b; /// """ + quit() + """ \\\ninterface i { /// ends with "\n enum e { x } } world w { import i; }'
+    )
     for file in bindings_of(project, text).values():
         compile(file, "generated", "exec")
 

@@ -21,7 +21,7 @@ from witgen.resolve.interfaces import hidden, list_interface
 from witgen.resolve.packages import PackageSource
 from witgen.resolve.plan import Plan, check_top_uses, find_world, plan
 from witgen.resolve.scopes import Foreign, package_scope
-from witgen.resolve.types import text
+from witgen.resolve.types import docs_text
 from witgen.resolve.worlds import ListedWorld, list_world
 from witgen.syntax import Span
 
@@ -72,7 +72,7 @@ def _add_interface(finished: Finished, listed: ListedInterface, name: str | None
             package=finished.draft.plan.package,
             types={name: type for name, type in types if type is not None},
             functions=finish_functions(finished, listed.functions),
-            docs=text(listed.written.docs),
+            docs=docs_text(listed.written.docs),
             stability=stability(listed.written.attributes),
             span=listed.written.name.span,
         )
@@ -113,7 +113,7 @@ def _world(draft: Draft, listed: ListedWorld, target: Target) -> model.World:
     for side in (target.imports, target.exports):
         _distinct_in_any_case(side, places)
     imports, exports = completed(draft.arena, target.id, name, target.imports, target.exports)
-    gate, docs = stability(written.attributes), text(written.docs)
+    gate, docs = stability(written.attributes), docs_text(written.docs)
     return model.World(name.text, target.package, imports, exports, docs, gate, name.span)
 
 

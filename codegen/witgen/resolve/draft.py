@@ -23,14 +23,13 @@ from witgen.syntax import Name, Span
 class Listed:
     """One type with its draft kind.
 
-    `homeless` marks a named type whose interface or world is hidden. `places` says where each part was written, where
-    that is better known than for the type as a whole.
+    A named type without an owner stands in an interface or world that is hidden. `places` says where each part was
+    written, where that is better known than for the type as a whole.
     """
 
     name: str | None
     kind: Kind
     owner: Owner | None
-    homeless: bool
     docs: str | None
     stability: Stability | None
     external_id: str | None
@@ -92,7 +91,7 @@ class Draft:
         """The one unnamed type of this kind; it has `gate`, or the first gate among its parts."""
         if kind not in self._anonymous:
             gate = gate or next((g for g in map(self.stability, parts(kind)) if g), None)
-            self._anonymous[kind] = self.add(Listed(None, kind, None, False, None, gate, None, span))
+            self._anonymous[kind] = self.add(Listed(None, kind, None, None, gate, None, span))
         return self._anonymous[kind]
 
     def resource(self, reference: TypeRef) -> TypeId | None:

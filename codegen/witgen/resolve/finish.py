@@ -63,7 +63,7 @@ def finish_types(draft: Draft) -> Finished:
 
 
 def _finish_type(finished: Finished, listed: Listed) -> TypeId:
-    if listed.homeless:
+    if listed.name is not None and listed.owner is None:
         hint = "put the same gate on it as around it"
         raise WitError(f"type `{listed.name}` is kept inside something that is hidden", listed.span, hint)
     places = chain(listed.places, repeat(listed.span))

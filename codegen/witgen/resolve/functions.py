@@ -13,7 +13,7 @@ from witgen.diagnostics import WitError
 from witgen.model import FunctionSort, TypeId, TypeRef
 from witgen.resolve.draft import Draft, TypeScope
 from witgen.resolve.gates import stability
-from witgen.resolve.types import reference, text
+from witgen.resolve.types import docs_text, reference
 from witgen.syntax import Name
 
 
@@ -64,7 +64,7 @@ def _function(
         is_async=written.type.is_async,
         parameters=parameters,
         result=result,
-        docs=text(written.docs),
+        docs=docs_text(written.docs),
         stability=stability(written.attributes),
         external_id=written.attributes.external_id,
         span=written.name.span,

@@ -75,7 +75,6 @@ def _list_use(draft: Draft, scope: TypeScope, use: syntax.Use, file: int) -> Non
             name=used.local.text,
             kind=model.Alias(-1 if target is None else target),
             owner=scope.owner,
-            homeless=scope.owner is None,
             docs=None,
             stability=gate,
             external_id=use.attributes.external_id,

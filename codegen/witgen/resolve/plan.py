@@ -64,7 +64,7 @@ def find_interface(plan: Plan, arena: Arena, path: Path, file: int) -> Interface
         return plan.interfaces[target.item.name.text]
     package = arena.packages[target.package]
     if target.name.text in package.worlds:
-        raise _wrong_sort(path.name, "world", "an interface")
+        raise _not_an_interface(path.name)
     return _known(arena, target, package.interfaces, "interface")
 
 
@@ -76,7 +76,7 @@ def find_world(plan: Plan, arena: Arena, path: Path, file: int) -> WorldId | Non
         return plan.worlds[target.item.name.text]
     package = arena.packages[target.package]
     if target.name.text in package.interfaces or path.package is None:
-        raise _wrong_sort(path.name, "interface", "a world")
+        raise _not_a_world(path.name)
     return _known(arena, target, package.worlds, "world")
 
 
@@ -102,16 +102,15 @@ def _known(arena: Arena, target: Foreign, ids: Mapping[str, int], sort: str) -> 
 
 def _expect(target: Local, sort: type[syntax.Interface | syntax.World], path: Path) -> None:
     if not isinstance(target.item, sort):
-        found, expected = ("world", "an interface") if sort is syntax.Interface else ("interface", "a world")
-        raise _wrong_sort(path.name, found, expected)
+        raise (_not_an_interface if sort is syntax.Interface else _not_a_world)(path.name)
 
 
-def _wrong_sort(name: Name, found: str, expected: str) -> WitError:
-    return WitError(
-        f"`{name.text}` is the name of an {found}".replace("an world", "a world"),
-        name.span,
-        f"{expected} is expected here",
-    )
+def _not_an_interface(name: Name) -> WitError:
+    return WitError(f"`{name.text}` is a world", name.span, "an interface is expected here")
+
+
+def _not_a_world(name: Name) -> WitError:
+    return WitError(f"`{name.text}` is an interface", name.span, "a world is expected here")
 
 
 def _edges(scope: PackageScope, local: Local) -> list[Name]:

@@ -55,8 +55,7 @@ def _define(draft: Draft, scope: TypeScope, definition: syntax.TypeDefinition) -
             definition.name.text,
             kind,
             scope.owner,
-            scope.owner is None,
-            text(definition.docs),
+            docs_text(definition.docs),
             gate,
             definition.attributes.external_id,
             definition.name.span,
@@ -75,7 +74,7 @@ def _definition_kind(draft: Draft, scope: TypeScope, definition: syntax.TypeDefi
             _distinct((field.name for field in fields), "field", definition.name)
             return model.Record(
                 tuple(
-                    model.Field(field.name.text, reference(draft, scope, field.type, gate), text(field.docs))
+                    model.Field(field.name.text, reference(draft, scope, field.type, gate), docs_text(field.docs))
                     for field in fields
                 )
             )
@@ -84,7 +83,7 @@ def _definition_kind(draft: Draft, scope: TypeScope, definition: syntax.TypeDefi
             _not_empty(cases, "variant", definition.name)
             return model.Variant(
                 tuple(
-                    model.Case(case.name.text, _optional(draft, scope, case.type, gate), text(case.docs))
+                    model.Case(case.name.text, _optional(draft, scope, case.type, gate), docs_text(case.docs))
                     for case in cases
                 )
             )
@@ -110,10 +109,9 @@ def _kind(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stability 
             return model.Borrow(_resource(draft, scope, written.resource))
         case syntax.Tuple():
             return model.Tuple(tuple(reference(draft, scope, item, gate) for item in written.items))
-        case syntax.List(length=None):
-            return model.List(reference(draft, scope, written.item, gate))
-        case syntax.List(length=int(length)):
-            return model.FixedLengthList(reference(draft, scope, written.item, gate), length)
+        case syntax.List():
+            item = reference(draft, scope, written.item, gate)
+            return model.List(item) if written.length is None else model.FixedLengthList(item, written.length)
         case syntax.Map():
             return _map_kind(draft, scope, written, gate)
         case syntax.Option():
@@ -126,7 +124,7 @@ def _kind(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stability 
         case syntax.Stream():
             return model.Stream(_optional(draft, scope, written.item, gate))
         case _:
-            raise AssertionError(written)
+            assert_never(written)
 
 
 def _map_kind(draft: Draft, scope: TypeScope, written: syntax.Map, gate: Stability | None) -> model.Map:
@@ -142,10 +140,10 @@ def _optional(draft: Draft, scope: TypeScope, written: syntax.Type | None, gate:
 
 
 def _labels(labels: Iterable[syntax.Label]) -> tuple[model.Label, ...]:
-    return tuple(model.Label(label.name.text, text(label.docs)) for label in labels)
+    return tuple(model.Label(label.name.text, docs_text(label.docs)) for label in labels)
 
 
-def text(docs: Docs | None) -> str | None:
+def docs_text(docs: Docs | None) -> str | None:
     """The text of docs, if there are any."""
     return None if docs is None else docs.text
 

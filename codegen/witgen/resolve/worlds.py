@@ -18,7 +18,7 @@ from witgen.resolve.gates import stability
 from witgen.resolve.interfaces import declare, declare_types, hidden, list_interface, list_types
 from witgen.resolve.plan import find_interface
 from witgen.resolve.scopes import Foreign, Local
-from witgen.resolve.types import text
+from witgen.resolve.types import docs_text
 from witgen.syntax import Name
 
 
@@ -88,7 +88,7 @@ def _list_reference(draft: Draft, world: ListedWorld, written: syntax.InterfaceR
     if id is None:
         raise hidden("interface", written.path.name)
     key = written.label.text if written.label else path_key(id)
-    item = InterfaceItem(id, text(written.docs), gate, written.attributes.external_id)
+    item = InterfaceItem(id, docs_text(written.docs), gate, written.attributes.external_id)
     return [ListedItem(key, item, (written.label or written.path.name).span)]
 
 
