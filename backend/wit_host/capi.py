@@ -186,6 +186,13 @@ _EPOCH_POINTER = _pointer(_EPOCH, _SET_EPOCH_CALLBACK, 1)
 _EPOCH_RELEASE = _pointer(_RELEASE, _SET_EPOCH_CALLBACK, 3)
 
 
+# A view of memory without a new ctypes array type for each size, which would cost more than a small copy.
+_VIEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
+    ("PyMemoryView_FromMemory", ctypes.pythonapi)
+)
+_WRITABLE = 0x200  # PyBUF_WRITE
+
+
 def _check(error: object) -> None:
     """Raise what a call returned, if it returned an error."""
     if error:
@@ -220,6 +227,13 @@ def on_epoch(store: wasmtime.Store, callback: EpochCallback) -> None:
 def new_error(text: str) -> ErrorAddress:
     """A new error; returned from a callback, it traps the guest."""
     return ctypes.cast(ffi.wasmtime_error_new(text.encode()), ctypes.c_void_p).value
+
+
+def view_values(values: ValueList) -> memoryview:
+    """The memory of a list of values, as bytes that can be written; valid as long as the engine keeps the list."""
+    address = ctypes.cast(values.data, ctypes.c_void_p)
+    view: memoryview = _VIEW(address, values.size * VALUE_SIZE, _WRITABLE)
+    return view
 
 
 def read_name(name: Name) -> bytes:

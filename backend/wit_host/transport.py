@@ -7,7 +7,6 @@ which this module reads or writes by one strided copy.
 
 from __future__ import annotations
 
-import ctypes
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from wit_host import capi
@@ -58,7 +57,7 @@ class ListTransport:
         values = value.of.list
         if not values.size:
             return memoryview(b"")
-        payload = _bytes_of(values)[PAYLOAD_OFFSET::VALUE_SIZE]
+        payload = capi.view_values(values)[PAYLOAD_OFFSET::VALUE_SIZE]
         return memoryview(payload.tobytes())
 
     def lower(self, value: Value, content: object) -> None:
@@ -67,7 +66,7 @@ class ListTransport:
         capi.new_list(value.of.list, source.nbytes)
         value.kind = Kind.LIST
         if source.nbytes:
-            values = _bytes_of(value.of.list)
+            values = capi.view_values(value.of.list)
             values[PAYLOAD_OFFSET::VALUE_SIZE] = source
             values[Value.kind.offset :: VALUE_SIZE] = bytes([Kind.U8]) * source.nbytes
 
@@ -80,12 +79,6 @@ def explain_trap(text: str) -> str | None:
         f"the guest passed more than about {LARGEST_LIST / (1 << 20):.2f} MiB in one call, which is as much as the "
         "engine takes for lists; pass the data in smaller tensors"
     )
-
-
-def _bytes_of(values: capi.ValueList) -> memoryview:
-    """The memory of the engine's values, as bytes."""
-    array = ctypes.c_ubyte * (values.size * VALUE_SIZE)
-    return memoryview(array.from_address(ctypes.addressof(values.data.contents))).cast("B")
 
 
 def _as_buffer(content: object) -> memoryview:

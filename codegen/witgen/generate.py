@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from witgen.diagnostics import WitError
 from witgen.render import MARK, render
 from witgen.resolve import choose_world, resolve
 from witgen.view import view_world
@@ -34,7 +35,11 @@ class Target:
 def generate(target: Target) -> dict[str, str]:
     """The files of the package, by name; raises `WitError`."""
     resolved = resolve(target.wit)
-    return render(view_world(resolved, choose_world(resolved, target.world)))
+    try:
+        return render(view_world(resolved, choose_world(resolved, target.world)))
+    except WitError as error:
+        place = Path(error.file)
+        raise error.in_text(place.read_text(encoding="utf-8")) if place.is_file() else error from None
 
 
 def write(target: Target, files: Mapping[str, str]) -> list[str]:

@@ -137,6 +137,7 @@ def test_what_cannot_be_bound_is_refused_where_it_stands(project, case):
         bindings_of(project, f"package a:b;\ninterface i {{\n  {wit}\n}}\nworld w {{ import i; }}\n")
     assert message in caught.value.message
     assert caught.value.line == 3
+    assert f"\n  3 |   {wit}\n" in str(caught.value)
 
 
 @pytest.mark.parametrize("item", ["export i;", "import f: func();", "type t = u8;", "import j: interface {}"])
