@@ -64,9 +64,11 @@ class FunctionCallback(Protocol):
 
     def call(self, context: int, arguments: Values, results: Values) -> None:
         """Read `arguments`, do the work, fill in `results`."""
+        ...
 
     def fail(self, exception: BaseException) -> ErrorAddress:
         """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
+        ...
 
 
 class DropCallback(Protocol):
@@ -74,9 +76,11 @@ class DropCallback(Protocol):
 
     def drop(self, representation: int) -> None:
         """The guest dropped its handle."""
+        ...
 
     def fail(self, exception: BaseException) -> ErrorAddress:
         """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
+        ...
 
 
 class EpochCallback(Protocol):
@@ -84,9 +88,11 @@ class EpochCallback(Protocol):
 
     def tick(self) -> None:
         """Raise to stop the guest."""
+        ...
 
     def fail(self, exception: BaseException) -> ErrorAddress:
         """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
+        ...
 
 
 # The engine's `void *data` is a Python object throughout: ctypes turns it into one before the callback sees it.

@@ -15,6 +15,7 @@ class Droppable(Protocol):
 
     def drop(self) -> None:
         """Let go of what this resource holds; called exactly once."""
+        ...
 
 
 T = TypeVar("T", covariant=True)

@@ -20,9 +20,11 @@ class ByteSource(Protocol):
     @property
     def nbytes(self) -> int:
         """How many bytes there are."""
+        ...
 
     def write_into(self, destination: memoryview, /) -> None:
         """Fill `destination`, which is writable, has format `B` and is `nbytes` long."""
+        ...
 
 
 #: What an implementation may return for a `list<u8>`.
@@ -39,12 +41,15 @@ class Transport(Protocol):
     @property
     def name(self) -> str:
         """The word that `--stats` shows."""
+        ...
 
     def lift(self, value: Value) -> memoryview:
         """The bytes that a guest passed: read-only, valid during the call."""
+        ...
 
     def lower(self, value: Value, content: object) -> None:
         """Pass `content`, which should be `Bytes`, to the guest; raises `TypeError` where it is not."""
+        ...
 
 
 class ListTransport:

@@ -34,9 +34,11 @@ class Codec(Protocol):
 
     def lift(self, state: HostState, value: Value) -> object:
         """The Python object for a value that the guest passed."""
+        ...
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Store `item` where the engine will take it from."""
+        ...
 
 
 class Bool:
@@ -280,11 +282,12 @@ class Result:
         self._store(state, value, False, self.err, item)
 
     def _store(self, state: HostState, value: Value, is_ok: bool, codec: Codec | None, item: object) -> None:
+        payload = None if codec is None else capi.new_value()
         value.of.result.is_ok = is_ok
-        value.of.result.val = None if codec is None else capi.new_value()
+        value.of.result.val = payload
         value.kind = Kind.RESULT
-        if codec is not None:
-            codec.lower(state, value.of.result.val.contents, item)
+        if codec is not None and payload is not None:
+            codec.lower(state, payload.contents, item)
         elif item is not None:
             raise _wrong_type("None", item)
 

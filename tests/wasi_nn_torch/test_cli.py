@@ -127,11 +127,15 @@ def test_a_guest_that_is_a_folder(tmp_path):
     assert_one_line(cli("run", tmp_path), 2, "is a directory")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything, so nothing is unreadable")
-def test_a_guest_that_cannot_be_read(wat):
-    path = wat("(component)")
-    path.chmod(0)
-    assert_one_line(cli("run", path), 2, "cannot be read (Permission denied)")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a file that nobody, not even root, can read")
+def test_a_guest_that_cannot_be_read():
+    assert_one_line(cli("run", "/proc/self/mem"), 2, "/proc/self/mem cannot be read (Input/output error)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a file that nobody, not even root, can read")
+def test_a_model_that_cannot_be_read(wat):
+    result = cli("run", "--graph", "net=/proc/self/mem", wat("(component)"))
+    assert_one_line(result, 2, "/proc/self/mem` cannot be read (Input/output error)")
 
 
 def test_a_file_that_is_not_wasm(wat):
