@@ -26,17 +26,17 @@ $(VENV)/bin/python:
 
 $(VENV)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing the packages (PyTorch is large; this happens once)"
-	$(PIP) install --constraint constraints.txt --editable .
-	touch $@
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
 
 $(VENV)/demo: examples/classify/requirements.txt $(VENV)/run
-	$(PIP) install --constraint constraints.txt --editable '.[demo]'
-	$(PIP) install --no-deps --requirement $<
-	touch $@
+	@$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	@$(PIP) install --no-deps --requirement $<
+	@touch $@
 
 $(VENV)/dev: $(VENV)/demo
-	$(PIP) install --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
 
 # --- the demo ---
 
