@@ -7,7 +7,7 @@ from enum import Enum
 
 from wasi_nn_torch.devices import Devices, ExecutionTarget
 from wasi_nn_torch.errors import ErrorCode, NnError
-from wasi_nn_torch.graphs import Graph
+from wasi_nn_torch.graphs import Graph, ModelFormat, sniff_bytes
 from wasi_nn_torch.graphs.check import check_torchscript
 from wasi_nn_torch.graphs.torchscript import load_from_guest
 from wasi_nn_torch.policy import GuestModels
@@ -56,7 +56,8 @@ class Backend:
                 f"a PyTorch model is one builder, a file's bytes; {len(builders)} were given",
             )
         device = self._devices.for_target(target)
-        if self._guest_models is GuestModels.CHECKED:
+        # What is no TorchScript is told so by the loader, which then loads nothing of it.
+        if self._guest_models is GuestModels.CHECKED and sniff_bytes(builders[0]) is ModelFormat.TORCHSCRIPT:
             check_torchscript(builders[0])
         return load_from_guest(builders[0], device)
 

@@ -3,14 +3,14 @@
 The threat. A guest is WebAssembly that nobody trusts, and a TorchScript archive is a program: `torch.jit.load` compiles
 its code and runs each `__setstate__`; the code can call `torch.save` (writes any file of the host), `torch.from_file`
 (reads any), every custom operator that some library registered, and print. Besides, PyTorch's loader trusts archives:
-pickles in bad order, objects of another class than declared and endless nesting corrupt the memory of the host.
+pickles in bad order and objects of another class than declared corrupt the host's memory, and deep nesting ends it.
 
-The principle. What is known to be harmless passes, and nothing else; there is no list of bad things. In this order:
+The principle. What is known to be harmless passes, and nothing else. In this order:
 
 - `untrusted.archive`: the ZIP is laid out exactly as PyTorch lays it out, so that PyTorch reads what is checked here.
 - `untrusted.definitions`, `untrusted.source`: the code is in the dialect that PyTorch prints and calls only functions
   and methods of its own and operators from the next module. None of it runs while the model is loaded.
-- `untrusted.operators`: an operator takes tensors and numbers. Strings only in a listed few: a path is a string.
+- `untrusted.operators`: an operator takes tensors and numbers, and a string, which may be a path, in a listed few only.
 - `untrusted.pickled`, `untrusted.state`: the pickles make only tensors within the archive, plain values and objects of
   the archive's classes, each of the type that the code declares for it.
 
@@ -31,10 +31,11 @@ from wasi_nn_torch.graphs.untrusted.state import check_constants, check_model, c
 _MODEL, _CONSTANTS = "data.pkl", "constants.pkl"
 _CODE, _POSITIONS = ".py", ".debug_pkl"
 
-# A syntax tree takes about a hundred times the memory of its text; real models have some 100 kB of code.
+# Real models have some 100 kB of code and three times as much in pickles. A syntax tree takes hundreds of times the
+# memory of its text, and a pickle some microseconds for each of its bytes.
 _LARGEST_FILE = 1 << 20
-_MOST_CODE = 4 << 20
-_MOST_PICKLES = 16 << 20
+_MOST_CODE = 2 << 20
+_MOST_PICKLES = 8 << 20
 
 
 def check_torchscript(data: bytes | bytearray | memoryview) -> None:

@@ -1,0 +1,123 @@
+"""Which operators a guest's model may call: those that can do nothing but compute new values.
+
+The operators come from PyTorch itself, so that a new release needs no new table: one passes if everything that it takes
+is of a harmless kind. The tables below hold the exceptions, each group with its reason.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import torch
+
+
+def _words(*groups: str) -> frozenset[str]:
+    return frozenset(word for group in groups for word in group.split())
+
+
+# What an operator may take. Not here: strings (which may be paths), storages, streams, futures, remote references and
+# custom classes.
+_HARMLESS_KINDS = _words(
+    """AnyEnumType AnyType BoolType ComplexType DeviceObjType DictType FloatType GeneratorType IntType ListType
+    NumberType OptionalType TensorType TupleType VarType"""
+)
+
+# The string names a mode or a reduction, and PyTorch knows all valid ones.
+_STRING_IS_A_MODE = _words(
+    """__interpolate __upsample _convolution_mode conv1d conv2d conv3d div div_ divide divide_ einsum fft_fft fft_fft2
+    fft_fftn fft_hfft fft_hfft2 fft_hfftn fft_ifft fft_ifft2 fft_ifftn fft_ihfft fft_ihfft2 fft_ihfftn fft_irfft
+    fft_irfft2 fft_irfftn fft_rfft fft_rfft2 fft_rfftn gelu gelu_ index_reduce index_reduce_ linalg_cond linalg_eigh
+    linalg_eigvalsh linalg_lstsq linalg_matrix_norm linalg_norm linalg_qr linalg_svd linalg_svdvals meshgrid nanquantile
+    pad pad_sequence quantile scatter scatter_ scatter_reduce scatter_reduce_ searchsorted segment_reduce stft"""
+)
+
+# The string is a value: an element, a key or a text in memory. `device` only names a device. `warn` is all over
+# `torch.nn.functional`: its text reaches the host's log through Python's `warnings`.
+_STRING_IS_A_VALUE = _words(
+    """Delete Float Int __contains__ __getitem__ _set_item add any capitalize center clear copy count device dict
+    endswith eq expandtabs find format ge get get_autocast_dtype gt index isalnum isalpha isdecimal isdigit isidentifier
+    islower isnumeric isprintable isspace istitle isupper items join keys le len list ljust lower lstrip lt ne ord
+    partition percentFormat pop popitem remove replace rfind rindex rjust rpartition rsplit rstrip setdefault slice sort
+    sorted split splitlines startswith strip swapcase title update upper values warn zfill"""
+)
+
+# An underscore marks what PyTorch calls from inside, often without another check. These are in ordinary models.
+_INTERNAL_BUT_ORDINARY = _words(
+    """__and__ __contains__ __derive_index __getitem__ __iand__ __interpolate __ior__ __is__ __isnot__ __ixor__
+    __lshift__ __not__ __or__ __range_length __round_to_zero_floordiv __rshift__ __upsample __upsample_bilinear
+    __upsample_nearest __xor__ _cast_Byte _cast_Char _cast_Double _cast_Float _cast_Half _cast_Int _cast_Long
+    _cast_Short _convolution _convolution_mode _log_softmax _native_multi_head_attention _nested_tensor_from_mask
+    _nested_tensor_from_mask_left_aligned _pack_padded_sequence _pad_packed_sequence _set_item _shape_as_tensor _softmax
+    _to_copy _transformer_encoder_layer_fwd _unique _unique2 _unwrap_optional _upsample_bicubic2d_aa
+    _upsample_bilinear2d_aa _upsample_lanczos2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
+    _upsample_nearest_exact3d _weight_norm"""
+)
+
+# Memory that nobody cleared holds what another guest left there. Ordinary models use it in training only.
+UNCLEARED = _words(
+    """empty empty_like empty_permuted empty_quantized empty_strided new_empty new_empty_strided resize resize_
+    resize_as resize_as_ resize_as_sparse resize_as_sparse_"""
+)
+
+_REFUSED = UNCLEARED | _words(
+    # Views by raw offsets reach beyond the tensor, into what shares its storage.
+    "as_strided as_strided_ as_strided_copy as_strided_scatter set_ set_data",
+    # The random state of the whole process, and memory that is taken from the whole machine.
+    "initial_seed manual_seed pin_memory seed",
+    # Of a tensor this is an address in the host's memory.
+    "hash",
+    # Training.
+    "backward get_gradients grad",
+)
+
+# Backends' own entry points, and formats whose invariants are checked only on request.
+_REFUSED_STARTS = ("cudnn_", "fbgemm_", "miopen_", "mkldnn_", "mps_", "quantized_", "sparse_")
+_REFUSED_PARTS = ("_backward", "_overrideable")
+
+# Of PyTorch's other namespaces only `prim`, and of it what reads a property, converts a number or raises an error. Not
+# here: `Print` (the host's standard output), `id` (addresses), `rpc_*`, and what only the optimiser writes.
+PRIM_OPERATORS = _words(
+    """NumToTensor RaiseException StringIndex TupleIndex TupleUnpack abs data device dtype index is_cpu is_cuda is_meta
+    is_mkldnn is_mps is_mtia is_nested is_quantized is_sparse is_sparse_csr is_xpu itemsize layout max min name nbytes
+    requires_grad tolist type"""
+)
+
+
+@cache
+def tensor_operators() -> frozenset[str]:
+    """Return the names of the `aten` operators that a guest's model may call."""
+    return frozenset(name for name, schemas in _schemas().items() if _is_harmless(name, schemas))
+
+
+def is_refused_operator(name: str) -> bool:
+    """Whether `name` is an `aten` operator that may not be called; a method of that name may not be called either."""
+    return name in _schemas() and name not in tensor_operators()
+
+
+@cache
+def _schemas() -> dict[str, list[torch._C.FunctionSchema]]:
+    """Return every `aten` operator with its overloads."""
+    found: dict[str, list[torch._C.FunctionSchema]] = {}
+    for schema in torch._C._jit_get_all_schemas():
+        namespace, _, name = schema.name.partition("::")
+        if namespace == "aten":
+            found.setdefault(name, []).append(schema)
+    return found
+
+
+def _is_harmless(name: str, schemas: list[torch._C.FunctionSchema]) -> bool:
+    if name in _REFUSED or name.startswith(_REFUSED_STARTS) or any(part in name for part in _REFUSED_PARTS):
+        return False
+    if name.startswith("_") and name not in _INTERNAL_BUT_ORDINARY:
+        return False
+    kinds = {kind for schema in schemas for argument in schema.arguments for kind in _kinds(argument.type)}
+    if name in _STRING_IS_A_MODE or name in _STRING_IS_A_VALUE:
+        kinds.discard("StringType")
+    return kinds <= _HARMLESS_KINDS
+
+
+def _kinds(argument_type: Any) -> Iterator[str]:  # noqa: ANN401  # PyTorch's stubs have no common type with these methods
+    """Yield the kind of a type and of all that it contains."""
+    yield argument_type.kind()
+    for contained in argument_type.containedTypes():
+        yield from _kinds(contained)
