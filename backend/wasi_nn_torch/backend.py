@@ -56,10 +56,11 @@ class Backend:
                 f"a PyTorch model is one builder, a file's bytes; {len(builders)} were given",
             )
         device = self._devices.for_target(target)
+        model = bytes(builders[0])  # a copy, so that what is checked is what is loaded
         # What is no TorchScript is told so by the loader, which then loads nothing of it.
-        if self._guest_models is GuestModels.CHECKED and sniff_bytes(builders[0]) is ModelFormat.TORCHSCRIPT:
-            check_torchscript(builders[0])
-        return load_from_guest(builders[0], device)
+        if self._guest_models is GuestModels.CHECKED and sniff_bytes(model) is ModelFormat.TORCHSCRIPT:
+            check_torchscript(model)
+        return load_from_guest(model, device)
 
     def load_by_name(self, name: str) -> Graph:
         """Return a graph of the operator (`graph.load-by-name` of wasi-nn); raises NnError `not-found`."""

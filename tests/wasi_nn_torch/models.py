@@ -27,6 +27,14 @@ class Fails(nn.Module):
         raise ValueError("fails on purpose")
 
 
+class Writes(nn.Module):
+    """Writes a file of the host, as TorchScript can."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch.save(x, "written-by-a-guest")
+        return x
+
+
 def scripted(module: nn.Module) -> bytes:
     """A module as the bytes of a TorchScript file."""
     with warnings.catch_warnings():

@@ -529,12 +529,13 @@ def test_a_method_of_the_name_of_a_refused_operator_is_refused(name):
         "@f\ndef f(x: Tensor) -> Tensor:\n  return x\n",
         "def f(x: Tensor) -> Tensor:\n  return x\ndef f(x: Tensor) -> Tensor:\n  return x\n",
         "class C(Interface):\n  pass\n",
+        "class C(Module, NamedTuple):\n  pass\n",
         "class C(Module):\n  x : Tensor\n  x : int\n",
         "class C(Module):\n  x : RRef[Tensor]\n",
         "class C(Module):\n  print(1)\n",
         "x = 1\n",
     ],
-    ids=range(26),
+    ids=range(27),
 )
 def test_code_that_pytorch_does_not_write_is_refused(text):
     with pytest.raises(NnError):

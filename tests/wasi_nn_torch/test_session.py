@@ -10,7 +10,7 @@ import weakref
 import pytest
 import torch
 
-from tests.wasi_nn_torch.models import Add, Fails, scripted
+from tests.wasi_nn_torch.models import Add, Fails, Writes, scripted
 from wasi_nn_torch import Engine, GuestTimeout, GuestTrap, Limits
 from wasi_nn_torch.ledger import STAGING, Transfer
 
@@ -194,6 +194,13 @@ def test_a_pytorch_model_is_exactly_one_builder(run, tmp_path, paths):
     (tmp_path / "model.pt").write_bytes(scripted(Add()))
     outcome = run("from_bytes", paths, "PYTORCH", "CPU", dirs={str(tmp_path): "models"})
     assert outcome.answers[0]["code"] == "INVALID_ARGUMENT"
+
+
+def test_a_model_that_reaches_beyond_tensors_is_refused(run, tmp_path):
+    (tmp_path / "model.pt").write_bytes(scripted(Writes()))
+    outcome = run("from_bytes", "models/model.pt", "PYTORCH", "CPU", dirs={str(tmp_path): "models"})
+    assert outcome.answers[0]["code"] == "SECURITY"
+    assert "save" in outcome.answers[0]["text"]
 
 
 def test_models_of_guests_can_be_forbidden(probe_file, tmp_path):

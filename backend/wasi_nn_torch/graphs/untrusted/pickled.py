@@ -214,8 +214,11 @@ class _Machine:
     def _reduce(self, arguments: object, function: object) -> object:
         name = function.name if isinstance(function, _Global) else ""
         match name, arguments:
-            case "torch._utils _rebuild_tensor_v2", (_Storage(), _, _, _, bool(), _Hooks() | None) as parts:
-                _check_bounds(*parts[:4])
+            case (
+                "torch._utils _rebuild_tensor_v2",
+                (_Storage() as storage, offset, sizes, strides, bool(), _Hooks() | None),
+            ):
+                _check_bounds(storage, offset, sizes, strides)
                 return Tensor()
             case "collections OrderedDict", ():
                 return _Hooks()
@@ -242,13 +245,18 @@ _FUNCTIONS = _LISTS | {
 }
 
 
-def _check_bounds(storage: object, offset: object, sizes: object, strides: object) -> None:
+def _check_bounds(storage: _Storage, offset: object, sizes: object, strides: object) -> None:
     """Check that a tensor does not reach beyond its storage."""
-    match storage, (offset, sizes, strides):
-        case _Storage(elements=elements), (int(), tuple(), tuple()):
-            numbers = (offset, *sizes, *strides)
-            if all(type(number) is int and 0 <= number < _LARGEST for number in numbers):
-                last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-                if 0 in sizes or last < elements:
-                    return
-    raise _Disorder("a tensor reaches beyond its file")
+    [start], lengths, steps = _numbers((offset,)), _numbers(sizes), _numbers(strides)
+    last = start + sum((length - 1) * step for length, step in zip(lengths, steps, strict=True))
+    if last >= storage.elements and 0 not in lengths:
+        raise _Disorder("a tensor reaches beyond its file")
+
+
+def _numbers(values: object) -> list[int]:
+    """Return the sizes, strides or offset of a tensor."""
+    if isinstance(values, tuple):
+        numbers = [value for value in values if type(value) is int and 0 <= value < _LARGEST]
+        if len(numbers) == len(values):
+            return numbers
+    raise _Disorder("a tensor has a size that is no number, or too large a one")

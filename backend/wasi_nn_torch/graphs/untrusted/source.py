@@ -79,7 +79,8 @@ class _Checker:
                 raise refused(self._path, node, f"{quote(ast.unparse(node))} is no type that may stand there")
 
     def _class(self, node: ast.ClassDef) -> None:
-        if node.decorator_list or node.keywords or any(dotted(base) not in _BASES for base in node.bases):
+        bases = [dotted(base) for base in node.bases]
+        if node.decorator_list or node.keywords or len(bases) > 1 or not _BASES.issuperset(bases):
             raise refused(self._path, node, f"class {quote(node.name)} is of a kind that may not be used")
         for item in node.body:
             match item:
