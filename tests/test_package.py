@@ -91,6 +91,11 @@ def test_running_guests_needs_no_code_generator():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_help_of_witgen_needs_no_parser():
+    code = "import sys; sys.modules.update(lark=None, jinja2=None, platformdirs=None); import witgen.cli"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_names_that_users_import_are_these():
     import wasi_nn_torch
     import wit_host

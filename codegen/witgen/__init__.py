@@ -1,9 +1,27 @@
 """Python host bindings from WIT: parse, resolve, generate.
 
-In process: `witgen.generate.generate` makes the files of a package, `witgen.resolve.resolve` the model that they are
-made from. Both raise `WitError` for whatever is wrong with the WIT.
+In process: `resolve` says what WIT text means, as JSON; `witgen.resolver.resolve` gives the same as typed objects, and
+`witgen.generate.generate` the files of a package of bindings. All raise `WitError` for whatever is wrong with the WIT.
 """
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from os import PathLike
+from typing import Any
 
 from witgen.diagnostics import WitError
 
-__all__ = ["WitError"]
+__all__ = ["WitError", "resolve"]
+
+
+def resolve(path: str | PathLike[str], all_features: bool = False, features: Collection[str] = ()) -> dict[str, Any]:
+    """Resolve a file, or a directory with its `deps/`, to the JSON that `witgen resolve --json` prints.
+
+    Items behind `@unstable` are left out unless their feature is in `features`, or `all_features` is set. Raises
+    `WitError`, whose `file`, `line`, `column` and `message` say what to mend.
+    """
+    from witgen.dump import dump
+    from witgen.resolver import resolve as resolved
+
+    return dump(resolved(path, all_features=all_features, features=features))

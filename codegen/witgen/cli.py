@@ -1,11 +1,15 @@
-"""The command line: `witgen generate` and `witgen check`.
+"""The command line: `witgen generate`, `witgen check` and `witgen resolve`.
 
-Without arguments both work on every package that `[[tool.witgen.packages]]` in `pyproject.toml` lists.
+Without arguments the first two work on every package that `[[tool.witgen.packages]]` in `pyproject.toml` lists.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -53,6 +57,26 @@ def check(wit: Wit = None, world: World = None, out: Out = None) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def resolve(
+    path: Annotated[Path, typer.Argument(help="A WIT file, or a folder with one package and its deps/.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything, as one JSON object.")] = False,
+    features: Annotated[
+        list[str] | None, typer.Option(help="Unstable features to turn on, separated by commas.", metavar="A,B")
+    ] = None,
+    all_features: Annotated[bool, typer.Option("--all-features", help="Turn all unstable features on.")] = False,
+) -> None:
+    """Check a package and print what is in it: a line for each interface and world, or all of it with --json."""
+    from witgen.dump import dump
+    from witgen.resolver import resolve as resolved
+    from witgen.summary import summary
+
+    enabled = {name.strip() for names in features or () for name in names.split(",")}
+    with _diagnostics():
+        model = resolved(path, all_features=all_features, features=enabled)
+    typer.echo(json.dumps(dump(model), indent=2) if as_json else summary(model))
+
+
 def main() -> None:
     """Run the command line."""
     app()
@@ -86,13 +110,23 @@ def configured(project: Path) -> list[Target]:
 
 
 def _files(target: Target) -> dict[str, str]:
-    from witgen.diagnostics import WitError
     from witgen.generate import generate
 
-    try:
+    with _diagnostics():
         return generate(target)
+
+
+@contextmanager
+def _diagnostics() -> Iterator[None]:
+    """Show what is wrong with the WIT, and end with status 1."""
+    from witgen.diagnostics import WitError
+    from witgen.show import wants_colour
+
+    try:
+        yield
     except WitError as error:
-        typer.echo(str(error), err=True)
+        colour = wants_colour(sys.stderr)
+        typer.echo(error.shown(colour=colour), err=True, color=colour)
         raise typer.Exit(1) from None
 
 

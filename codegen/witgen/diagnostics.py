@@ -1,4 +1,4 @@
-"""The one error of this package, and how it is shown.
+"""The one error of this package.
 
 In: a span, a message, perhaps a hint. Out: `WitError`, whose text is
 
@@ -6,32 +6,48 @@ In: a span, a message, perhaps a hint. Out: `WitError`, whose text is
       5 |     paint: func(c: colour);
         |                    ^^^^^^ did you mean `color`?
 
-`parse` and `resolve` raise nothing else for anything that is wrong with the text or the files they are given.
+`parse` and `resolver` raise nothing else for anything that is wrong with the text or the files they are given. Several
+faults that have nothing to do with each other are gathered in `Errors` and raised as one `WitError`: the first in the
+text, which carries the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import islice
+from operator import itemgetter
 
+from witgen.show import shown
 from witgen.syntax import Span
 
-WIDEST = 120  # columns of a source line that are shown
-LONGEST = 400  # characters of a message; a name in it may be of any length
+MOST = 20  # errors that are reported together
+LONGEST_NAME_TO_COMPARE, MOST_NAMES_TO_COMPARE = 60, 1000
 
 
 class WitError(Exception):
     """Something in WIT text, or around it, that cannot be accepted.
 
     `message` is one lower-case sentence; `hint` says what to do; `source_line` is the text of line `line`, once known.
+    `others` are errors that were found as well, further on.
     """
 
-    def __init__(self, message: str, span: Span, hint: str | None = None, source_line: str | None = None) -> None:
-        super().__init__(message, span, hint, source_line)
-        self.message = clipped(message, LONGEST)
+    def __init__(
+        self,
+        message: str,
+        span: Span,
+        hint: str | None = None,
+        source_line: str | None = None,
+        others: tuple[WitError, ...] = (),
+    ) -> None:
+        super().__init__(message, span, hint, source_line, others)
+        self.message = _readable(message)
         self.span = span
-        self.hint = hint
+        self.hint = _readable(hint) if hint else None
         self.source_line = source_line
+        self.others = others
 
     @property
     def file(self) -> str:
@@ -50,20 +66,75 @@ class WitError(Exception):
 
     def in_text(self, text: str | bytes) -> WitError:
         """The same error, with the line of `text` that it is about."""
-        if isinstance(text, bytes):
-            text = text.decode("utf-8", "replace")
-        lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
-        line = lines[self.line - 1] if self.line <= len(lines) else None
-        return WitError(self.message, self.span, self.hint, line)
+        return self.in_texts({self.file: text})
+
+    def in_texts(self, texts: Mapping[str, str | bytes]) -> WitError:
+        """The same error and the others, each with its line of the file it is in; files that are missing are fine."""
+        lines = {file: _lines(texts[file]) for file in {error.file for error in (self, *self.others)} & texts.keys()}
+
+        def with_line(error: WitError, others: tuple[WitError, ...] = ()) -> WitError:
+            of_file = lines.get(error.file, [])
+            line = of_file[error.line - 1] if error.line <= len(of_file) else error.source_line
+            return WitError(error.message, error.span, error.hint, line, others)
+
+        return with_line(self, tuple(map(with_line, self.others)))
 
     def __str__(self) -> str:
-        heading = f"{self.file}:{self.line}:{self.column}: error: {self.message}"
-        if not self.source_line:
-            return heading + (f"\n  {self.hint}" if self.hint else "")
-        source, offset, width = _window(self.source_line, self.span)
-        number = str(self.line)
-        carets = " " * offset + "^" * width + (f" {self.hint}" if self.hint else "")
-        return f"{heading}\n  {number} | {source}\n  {' ' * len(number)} | {carets}"
+        return self.shown()
+
+    def shown(self, *, colour: bool = False) -> str:
+        """This error and the others, each with its source line, and how many they are."""
+        every = [shown(error.span, error.message, error.hint, error.source_line, colour) for error in self._all()]
+        if self.others:
+            every.append(f"{len(every)} errors" + (", and perhaps more" if len(every) == MOST else ""))
+        return "\n\n".join(every)
+
+    def _all(self) -> tuple[WitError, ...]:
+        return (self, *self.others)
+
+
+class Errors:
+    """Gathers errors of which none is there because of another: one for each place, the first that was found there."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, int, int], WitError] = {}
+
+    def add(self, error: WitError) -> None:
+        """Keep an error and those that it carries; raises them all as soon as they are enough."""
+        for one in error._all():
+            self._found.setdefault((one.file, one.line, one.column), one)
+        if self._enough():
+            self.check()
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Keep the error that the body raises, and go on behind the body."""
+        try:
+            yield
+        except WitError as error:
+            if self._enough():
+                raise
+            self.add(error)
+
+    def check(self) -> None:
+        """Raise everything that was found, if anything was."""
+        if self._found:
+            raise self.together()
+
+    def together(self) -> WitError:
+        """What was found, which has to be something, as one error."""
+        first, *others = (
+            WitError(error.message, error.span, error.hint, error.source_line)
+            for _, error in sorted(self._found.items(), key=itemgetter(0))[:MOST]
+        )
+        first.others = tuple(others)
+        return first
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def _enough(self) -> bool:
+        return len(self._found) >= MOST
 
 
 def whole_file(file: str) -> Span:
@@ -77,25 +148,23 @@ def clipped(text: str, most: int = 60) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A hint with the known name that is nearest to `name`, if one is near."""
-    near = get_close_matches(name, sorted(known), n=1)
+    """A hint with the known name that is nearest to `name`, if one is near.
+
+    Comparing takes time, so names of absurd length, and the ones behind the first thousand, are not looked at.
+    """
+    if len(name) > LONGEST_NAME_TO_COMPARE:
+        return None
+    comparable = (other for other in known if len(other) <= LONGEST_NAME_TO_COMPARE)
+    near = get_close_matches(name, sorted(islice(comparable, MOST_NAMES_TO_COMPARE)), n=1)
     return f"did you mean `{near[0]}`?" if near else None
 
 
-def _window(line: str, span: Span) -> tuple[str, int, int]:
-    """The part of a line to show, the column of the caret in it, and how many carets stay inside it."""
-    start = min(span.column - 1, len(line))
-    end = span.end_column - 1 if span.end_line == span.line else len(line)
-    width = max(1, min(end, len(line)) - start)
-    left = 0 if len(line) <= WIDEST else max(0, min(start - WIDEST // 3, len(line) - WIDEST))
-    shown = line[left : left + WIDEST]
-    if left:
-        shown = "…" + shown[1:]
-    if left + WIDEST < len(line):
-        shown = shown[:-1] + "…"
-    return _printable(shown), start - left, min(width, max(1, WIDEST - (start - left)))
+def _readable(message: str) -> str:
+    """The message with the names in it clipped, for they may be of any length."""
+    return re.sub("`[^`]+`", lambda name: f"`{clipped(name[0][1:-1], 100)}`", message)
 
 
-def _printable(line: str) -> str:
-    """The line with one visible column for each character, so that a caret below finds its place."""
-    return "".join(character if character.isprintable() else " " if character == "\t" else "�" for character in line)
+def _lines(text: str | bytes) -> list[str]:
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")

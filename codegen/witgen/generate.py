@@ -13,7 +13,7 @@ from pathlib import Path
 
 from witgen.diagnostics import WitError
 from witgen.render import MARK, render
-from witgen.resolve import choose_world, resolve
+from witgen.resolver import choose_world, resolve
 from witgen.view import view_world
 
 

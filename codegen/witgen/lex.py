@@ -16,20 +16,20 @@ from lark import Token
 from lark.common import LexerConf
 from lark.lexer import Lexer, PatternStr
 
-from witgen.diagnostics import WitError, clipped
+from witgen.diagnostics import Errors, WitError, clipped
 from witgen.syntax import Span
 
 DEEPEST_TYPE = 100
 
 _FORBIDDEN = re.compile(
-    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u0149\u0673\u0f77\u0f79\u17a3\u17a4\u17b4\u17b5]"
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u0149\u0673\u0f77\u0f79\u17a3\u17a4\u17b4\u17b5\ud800-\udfff]"
 )
 _NEXT = re.compile(
     r"""
       (?P<blank>   [ \t\n]+ )
     | (?P<comment> //[^\n]* | /\* )
     | (?P<word>    [A-Za-z_%] [A-Za-z0-9_-]* )
-    | (?P<number>  [0-9]+ ( \.[0-9]+\.[0-9]+ ( [-+][0-9A-Za-z-]* ( [.+][0-9A-Za-z-]+ )* )? )? )
+    | (?P<number>  [0-9]+ ( \.[0-9]+\.[0-9]+ ( [-+][0-9A-Za-z-]* ( [.+][0-9A-Za-z-]+ )*+ )? )? )
     | (?P<text>    " )
     | (?P<mark>    -> | . | \r )
     """,
@@ -42,11 +42,12 @@ _SIMPLE_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", '"': '"', "'": "'", "\\": "\
 
 @dataclass(slots=True)
 class Source:
-    """One file on its way through the lexer, which fills `tokens` and `comments` as it goes."""
+    """One file on its way through the lexer, which fills `tokens`, `comments` and `errors` as it goes."""
 
     file: str
     text: str
     line_starts: list[int]
+    errors: Errors = field(default_factory=Errors)
     tokens: list[Token] = field(default_factory=list)
     comments: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Where the comments are (start, end) that stand in front of the token that starts at the key."""
@@ -68,7 +69,10 @@ class WitLexer(Lexer):
         self._identifier, self._version, self._text = shape["IDENTIFIER"], shape["VERSION"], shape["TEXT"]
 
     def lex(self, source: Source) -> Iterator[Token]:  # type: ignore[override]  # lark passes what `parse` was given
-        """Yield the tokens of `source`; raises `WitError` at the first thing that is none."""
+        """Yield the tokens of `source`; raises `WitError` at the first thing that is none.
+
+        A bad name, version or string is noted in `source.errors` and passes as what it was meant to be.
+        """
         text, at, line, line_start, depth = source.text, 0, 1, 0, 0
         comments: list[tuple[int, int]] = []
         while match := _NEXT.match(text, at):
@@ -115,21 +119,27 @@ class WitLexer(Lexer):
             return self._literal[word], word, end
         name = word.removeprefix("%")
         if not self._identifier.fullmatch(name):
-            raise WitError(f"`{clipped(word)}` is not an identifier", source.span(at, end), _advice(name))
+            source.errors.add(WitError(f"`{clipped(word)}` is not an identifier", source.span(at, end), _advice(name)))
         return "IDENTIFIER", name, end
 
     def _number(self, source: Source, match: re.Match[str]) -> tuple[str, str, int]:
         text = match.group()
         if "." not in text:
             return "INTEGER", text, match.end()
-        if self._version.fullmatch(text) and all(_fits_64_bits(n) for n in re.split("[-+]", text)[0].split(".")):
-            return "VERSION", text, match.end()
-        hint = "a version is three numbers without leading zeros and perhaps tags, like `1.2.3-rc.1`"
-        raise WitError(f"`{clipped(text)}` is not a version", source.span(*match.span()), hint)
+        if not self._is_version(text):
+            hint = "a version is three numbers without leading zeros and perhaps tags, like `1.2.3-rc.1`"
+            source.errors.add(WitError(f"`{clipped(text)}` is not a version", source.span(*match.span()), hint))
+        return "VERSION", text, match.end()
+
+    def _is_version(self, text: str) -> bool:
+        numbers = re.split("[-+]", text, maxsplit=1)[0].split(".")
+        return bool(self._version.fullmatch(text)) and all(map(_fits_64_bits, numbers))
 
     def _string(self, source: Source, at: int) -> tuple[str, str, int]:
         if match := self._text.match(source.text, at):
-            return "TEXT", _unescaped(source, at + 1, match.end() - 1), match.end()
+            with source.errors.caught():
+                return "TEXT", _unescaped(source, at + 1, match.end() - 1), match.end()
+            return "TEXT", "", match.end()
         hint = 'end it with `"` on the same line; a tab is written `\\t`'
         raise WitError("this string is not complete", source.span(at, at + 1), hint)
 
@@ -169,7 +179,7 @@ def _advice(name: str) -> str:
     """What to do about a word that is no identifier: a better spelling where there is one."""
     better = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).replace("_", "-").strip("-").lower()
     better = re.sub("-+", "-", better)
-    if better != name and re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", better):
+    if better != name and re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*+", better):
         return f"write `{clipped(better)}`"
     return "a name is words joined by single dashes, each all lower or all upper case, like `tensor-U8`"
 

@@ -1,6 +1,6 @@
 """The resolved model: what WIT text means, with no names left to look up.
 
-In: nothing; these are plain frozen dataclasses. Out: `Resolved`, which `witgen.resolve` builds and everything after it
+In: nothing; these are plain frozen dataclasses. Out: `Resolved`, which `witgen.resolver` builds and everything after it
 reads. A *type id* is an index into `Resolved.types`, an *interface id* into `Resolved.interfaces`, and so on. A type
 refers to lower type ids only, and packages, interfaces and worlds are listed dependencies first.
 """

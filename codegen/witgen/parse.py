@@ -15,16 +15,17 @@ from lark import Lark, Token, UnexpectedToken
 from lark.exceptions import VisitError
 from lark.tree import Meta
 from lark.visitors import Transformer_NonRecursive, v_args
+from platformdirs import user_cache_path
 
-from witgen import syntax
-from witgen.diagnostics import WitError, did_you_mean, whole_file
+from witgen import attributes, syntax, tables
+from witgen.attributes import Attribute
+from witgen.diagnostics import WitError, whole_file
 from witgen.docs import documentation
 from witgen.expected import unexpected
-from witgen.lex import Source, WitLexer, decode
+from witgen.lex import Source, decode
 from witgen.syntax import Attributes, Docs, FunctionType, Name, PackageName, Path, Span
 
 LONGEST_LIST = 2**32 - 1
-_ATTRIBUTE_FIELDS = {"since": "version", "unstable": "feature", "deprecated": "version", "external-id": "text"}
 
 
 def parse(text: str | bytes, file: str) -> syntax.File:
@@ -41,19 +42,24 @@ def _parse(source: Source) -> syntax.File:
     try:
         tree = grammar.parse(source)
     except UnexpectedToken as error:
+        source.errors.check()  # what a bad word was meant to be is not known, so this may be no error of its own
         written = {terminal.name: terminal.pattern.value for terminal in grammar.terminals}
         raise unexpected(error, source, written) from None
+    except WitError as error:
+        source.errors.add(error)
+        raise source.errors.together() from None
     try:
-        return _ToSyntax(source).transform(tree)
+        file = _ToSyntax(source).transform(tree)
     except VisitError as error:
         raise error.orig_exc from None
+    source.errors.check()
+    return file
 
 
 @cache
 def _grammar() -> Lark:
-    """The parser; building its tables takes a tenth of a second, so it is built when first needed and kept."""
     text = files("witgen").joinpath("grammar.lark").read_text(encoding="utf-8")
-    return Lark(text, start="file", parser="lalr", lexer=WitLexer, propagate_positions=True, maybe_placeholders=True)
+    return tables.parser(text, user_cache_path("witgen"))
 
 
 @v_args(inline=True, meta=True)
@@ -63,6 +69,7 @@ class _ToSyntax(Transformer_NonRecursive[Token, syntax.File]):
     def __init__(self, source: Source) -> None:
         super().__init__(visit_tokens=True)
         self._source = source
+        self._errors = source.errors
 
     # --- what every rule needs ---
 
@@ -95,7 +102,7 @@ class _ToSyntax(Transformer_NonRecursive[Token, syntax.File]):
         for item in items:
             if isinstance(item, syntax.NestedPackage):
                 hint = "move it to the top of the file"
-                raise WitError("a package may not stand inside a nested package", item.name.span, hint)
+                self._errors.add(WitError("a package may not stand inside a nested package", item.name.span, hint))
         inside = cast(tuple[syntax.PackageItem, ...], items)
         return syntax.NestedPackage(name, inside, self._docs(meta), self._span(meta))
 
@@ -111,41 +118,20 @@ class _ToSyntax(Transformer_NonRecursive[Token, syntax.File]):
 
     # --- attributes ---
 
-    def attributes(self, meta: Meta, *parts: tuple[str, str, Name]) -> Attributes:
-        if not parts:
-            return Attributes()
-        values: dict[str, str] = {}
-        for field, value, name in parts:
-            if field in values:
-                raise WitError(f"`@{name.text}` is given twice", name.span, "keep one")
-            values[field] = value
-        attributes = Attributes(**values, span=self._span(meta))
-        if attributes.since and attributes.feature:
-            raise WitError("an item is either `@since` or `@unstable`", parts[-1][2].span, "keep one of them")
-        if attributes.deprecated and not attributes.since and not attributes.feature:
-            name = next(name for field, _, name in parts if field == "deprecated")
-            raise WitError("`@deprecated` needs `@since` or `@unstable` beside it", name.span)
-        return attributes
+    def attributes(self, meta: Meta, *parts: Attribute) -> Attributes:
+        return attributes.together(parts, self._span(meta) if parts else None, self._errors)
 
-    def version_attribute(self, meta: Meta, name: Name, field: Name, version: Token) -> tuple[str, str, Name]:
-        return self._attribute(name, field, "version"), str(version), name
+    def version_attribute(self, meta: Meta, name: Name, field: Name, version: Token) -> Attribute:
+        return Attribute(name, field, "version", str(version), self._span(version))
 
-    def feature_attribute(self, meta: Meta, name: Name, field: Name, feature: Name) -> tuple[str, str, Name]:
-        return self._attribute(name, field, "feature"), feature.text, name
+    def feature_attribute(self, meta: Meta, name: Name, field: Name, feature: Name) -> Attribute:
+        return Attribute(name, field, "feature", feature.text, feature.span)
 
-    def text_attribute(self, meta: Meta, name: Name, text: Token) -> tuple[str, str, Name]:
-        return self._attribute(name, None, "text"), str(text), name
+    def text_attribute(self, meta: Meta, name: Name, text: Token) -> Attribute:
+        return Attribute(name, None, "text", str(text), self._span(text))
 
-    def _attribute(self, name: Name, field: Name | None, kind: str) -> str:
-        """The field of `Attributes` that the attribute sets; refuses what is not one of the four."""
-        expected = _ATTRIBUTE_FIELDS.get(name.text)
-        if expected is None:
-            hint = did_you_mean(name.text, _ATTRIBUTE_FIELDS) or "there are since, unstable, deprecated and external-id"
-            raise WitError(f"`@{name.text}` is not an attribute", name.span, hint)
-        if expected != kind or (field and field.text != expected):
-            how = '"…"' if expected == "text" else f"{expected} = …"
-            raise WitError(f"`@{name.text}` is malformed", (field or name).span, f"write `@{name.text}({how})`")
-        return {"unstable": "feature", "external-id": "external_id"}.get(name.text, name.text)
+    def name_attribute(self, meta: Meta, name: Name, value: Name) -> Attribute:
+        return Attribute(name, None, "name", value.text, value.span)
 
     # --- interfaces and worlds ---
 
@@ -277,7 +263,8 @@ class _ToSyntax(Transformer_NonRecursive[Token, syntax.File]):
             return syntax.List(item, None, self._span(meta))
         digits = length.lstrip("0") or "0"
         if len(digits) > 10 or int(digits) > LONGEST_LIST:
-            raise WitError("the length of a list is at most 4294967295", self._span(length))
+            self._errors.add(WitError("the length of a list is at most 4294967295", self._span(length)))
+            digits = "1"
         return syntax.List(item, int(digits), self._span(meta))
 
     def map_type(self, meta: Meta, key: syntax.Type, value: syntax.Type) -> syntax.Map:

@@ -1,11 +1,15 @@
-"""Refusals: where they point, what they say, and how they look."""
+"""Refusals: how they look, what they advise, and how several of them are shown together."""
 
+import io
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from witgen.diagnostics import WitError
-from witgen.resolve import resolve_texts
+from witgen.cli import app
+from witgen.diagnostics import MOST, WitError
+from witgen.resolver import resolve_texts
+from witgen.show import wants_colour
 from witgen.syntax import Span
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diagnostics"
@@ -36,101 +40,6 @@ def test_a_message_is_one_lower_case_sentence_on_one_line(wit):
     assert "\n" not in message
     assert not message[0].isupper()
     assert not message.endswith(".")
-
-
-# The text has `^` in front of the place that has to be named.
-PLACES = [
-    # syntax
-    "interface i { a: func() ^b: func(); }",
-    "interface i { type t = ^; }",
-    "interface i { type t = list<u8,^>; }",
-    "interface i { type t = list<u8, ^u32>; }",
-    "interface i { a: async^(); }",
-    "interface i { resource r { a: async ^static func(); } }",
-    "interface i { resource r { ^async constructor(); } }",
-    "interface i { resource r { ^interface j {} } }",
-    "interface i { f: func() -> ^(); }",
-    "interface i { f: func() -> ^(a: u8); }",
-    "package c:d^;",
-    "interface i {\n^",
-    "world w { include a with { b^:c as d } }",
-    "interface i { type t = own<^u32>; }",
-    # names that are there twice
-    "interface i {} world ^i {}",
-    "use j as i; interface ^i {} interface j {}",
-    "interface i { type a = u8; record ^a {} }",
-    "interface i { type a = u8; ^a: func(); }",
-    "interface i { use j.{b}; type ^b = u8; } interface j { type b = u8; }",
-    "interface i { f: func(a: u8, ^a: u8); }",
-    "interface i { resource r { m: func(^self: u8); } }",
-    "interface i { resource r { m: func(); ^m: static func(); } }",
-    "interface i { resource r { constructor(); ^constructor(); } }",
-    "interface i { record r { a: u8, ^a: u8 } }",
-    "interface i { enum e { a, ^A } }",
-    "world w { import f: func(); import ^f: interface {} }",
-    "world w { type f = u8; import ^f: func(); }",
-    "world w { export f: func(); export ^f: i; } interface i {}",
-    "world w { import f: func(); import ^F: func(); }",
-    "world w { import i; import ^i; } interface i {}",
-    "world w { export i; export ^i; } interface i {}",
-    "world w { include ^v; import f: func(); } world v { import f: func(); }",
-    "world w { include v with { ^g as h } } world v { import f: func(); }",
-    # names that mean nothing, or the wrong thing
-    "interface i { f: func(a: list<^t>); }",
-    "interface i { f: func(a: ^f); }",
-    "interface i { use ^j.{t}; }",
-    "interface i { use j.{^t}; } interface j {}",
-    "interface i { use j.{^f}; } interface j { f: func(); }",
-    "interface i { use ^w.{t}; } world w {}",
-    "interface i { use ^x:y/z.{t}; }",
-    "interface i { use x:y/^z.{}; } package x:y {}",
-    "interface i { use x:y/z.{^t}; } package x:y { interface z {} }",
-    "use x:y/^z; package x:y { world z {} }",
-    "interface i { use ^a:b/j.{t}; } interface j { type t = u8; }",
-    "world w { import ^w; }",
-    "world w { import a: ^x; }",
-    "world w { include ^i; } interface i {}",
-    "interface i { type t = u8; f: func(a: borrow<^t>); }",
-    "interface i { resource r; type t = own<r>; f: func(a: own<^t>); }",
-    "interface i { use x:y/z.{t}; f: func(a: borrow<^t>); } package x:y { interface z { type t = u8; } }",
-    # structure
-    "interface i { type a = ^b; type b = list<c>; record c { a: option<a> } }",
-    "interface i { record a { b: u8, a: ^a } }",
-    "interface i { use j.{t}; } interface ^j { use i.{t}; }",
-    "world w { include v; } world ^v { include w; }",
-    "interface i { enum ^e {} }",
-    "interface i { variant ^v {} }",
-    "interface i { type k = u8; type m = ^map<k, u8>; }",
-    "interface i { f: func(a: ^map<f32, u8>); }",
-    "interface i { resource r; ^f: func() -> option<borrow<r>>; }",
-    "interface i { resource r; record x { r: borrow<r> } resource s { ^f: static func() -> list<x>; } }",
-    "interface i { resource r { ^constructor() -> result<r, borrow<r>>; } }",
-    "interface i { resource r { constructor() -> ^r; } }",
-    "interface i { resource r { constructor() -> result<^u8>; } }",
-    "interface i { resource r { constructor() -> ^result<_, u8>; } }",
-    "package c:d {} package ^c:d {}",
-    "package c:d { package ^e:f {} }",
-    "interface i { @since(version = 1.0.0) ^f: func(); }",
-]
-
-
-@pytest.mark.parametrize("marked", PLACES)
-def test_a_refusal_points_at_the_place_to_mend(marked):
-    text = f"package a:b;\n{marked}"
-    before = text[: text.index("^")]
-    error = refusal(text.replace("^", ""))
-    expected = before.count("\n") + 1, len(before) - before.rfind("\n")
-    assert (error.line, error.column) == expected, str(error)
-
-
-def test_a_file_without_a_package_line_is_refused_at_its_start():
-    assert (refusal("\ninterface i {}").line, refusal("").line) == (1, 1)
-
-
-def test_differing_package_lines_are_refused_at_the_second():
-    with pytest.raises(WitError) as caught:
-        resolve_texts({"one.wit": "package a:b;", "two.wit": "package a:c;"})
-    assert (caught.value.file, caught.value.line, caught.value.column) == ("two.wit", 1, 9)
 
 
 @pytest.mark.parametrize(
@@ -173,3 +82,163 @@ def test_a_very_long_line_is_shown_around_its_place():
 
 def test_a_column_counts_characters_behind_a_comment():
     assert refusal("package a:b; /* é */ interface i { f: func(a: t); }").column == 47
+
+
+# --- several errors ---
+
+
+def places(text):
+    """Where the errors of a text are, in the order in which they are reported."""
+    error = refusal(text.replace("^", ""))
+    return [(one.line, one.column) for one in (error, *error.others)]
+
+
+def marks(text):
+    """Where the text has a `^`."""
+    found, line, column = [], 1, 1
+    for character in text:
+        if character == "^":
+            found.append((line, column))
+        else:
+            line, column = (line + 1, 1) if character == "\n" else (line, column + 1)
+    return found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # words, and what the parser can read past
+        "package a:b;\ninterface ^A_ {}\ninterface ^b_ { ^cC: func(); }",
+        "package a:b@^1.0.0-01;\ninterface i { f: func(a: list<u8, ^4294967296>); @^stable(feature = x) g: func(); }",
+        'package a:b;\ninterface i {\n@external-id("^\\q") ^_f: func(); @^deprecated(version = 1.0.0) g: func(); }',
+        "package a:b;\npackage c:d { package ^e:f {} package ^g:h {} }",
+        "package a:b;\ninterface ^_i {}\n^/* open",
+        # names and types
+        "package a:b;\ninterface i { f: func(a: ^x, b: list<^y>) -> ^z; type t = ^x; }\nworld w { type u = ^z; }",
+        "package a:b;\ninterface i {} world ^i {} interface j {} world ^j {}",
+        "package a:b;\ninterface i { f: func(a: u8, ^a: u8, ^a: u8); record r { b: u8, ^b: u8, c: u8, ^C: u8 } }",
+        "package a:b;\ninterface i { type t = u8; enum ^t { a } f: func(); ^f: func(); }",
+        "package a:b;\ninterface i { use ^x.{a, b}; use j.{^c, ^d}; f: func(x: ^e); }\ninterface j {}",
+        "package a:b;\ninterface i { use ^x:y/z.{t}; }\nworld w { include ^u:v/w; }\npackage ^a:b {}",
+        "package a:b;\nworld w { import ^x; export ^y; include ^z; import l: ^x; }",
+        # structure
+        "package a:b;\ninterface i { enum ^e {} type m = ^map<f32, u8>; f: func(a: own<^e>); }",
+        "package a:b;\ninterface i { resource r { constructor() -> ^u8; ^constructor(); m: func(); ^m: func(); } }",
+        "package a:b;\ninterface i { resource r; ^f: func() -> borrow<r>; ^g: func() -> list<borrow<r>>; }",
+        "package a:b;\nworld v { import f: func(); }\nworld w { include v with { ^a as b, ^c as d } }"
+        "\nworld x { import f: func(); include ^v; }",
+        "package a:b@1.0.0;\n@since(version = 2.0.0) interface ^i {}\n@since(version = 3.0.0) world ^w {}",
+        # packages
+        "package a:b;\ninterface i { type t = ^x; }\npackage c:d { interface i { type t = ^y; } }"
+        "\npackage e:f { world w { import c:d/i; import z; } }\npackage g:h { world w { include ^v; } }",
+    ],
+)
+def test_independent_errors_are_reported_together(text):
+    assert places(text) == marks(text), refusal(text.replace("^", ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # what is built on something that is wrong
+        "package a:b;\ninterface i { type t = ^x; f: func(a: t, b: own<t>) -> borrow<t>; }",
+        "package a:b;\ninterface i { use ^x.{r}; type s = r; f: func(a: borrow<s>); }\ninterface j { use i.{s}; }",
+        "package a:b;\ninterface i { record r {} resource ^r { m: func(); } f: func(a: borrow<r>); }",
+        "package a:b;\ninterface i { type t = ^t; type u = t; resource r; f: func(a: u) -> r; }",
+        "package a:b;\ninterface i { type t = map<^strng, u8>; }",
+        "package a:b;\ninterface i { enum ^e {} f: func(a: e) -> option<e>; }",
+        "package a:b;\nuse ^y as x;\ninterface i { use x.{t}; f: func(a: t); }\nworld w { import x; export x; }",
+        "package a:b;\nuse c:d/^y as x;\ninterface i { use x.{t}; }\nworld w { import x; }\npackage c:d {}",
+        "package a:b;\nuse ^y as x;\nuse z as y;\nuse x as z;\nworld w { import x; import y; }",
+        "package a:b;\nworld u { import f: func(); }\nworld v { include u with { ^g as h } }"
+        "\nworld w { include v with { h as i } }",
+        "package a:b;\ninterface a { type t = u8; } interface b { use a.{t}; } interface c { use b.{t}; }\n"
+        "world ^v { export a; export c; }\nworld w { include v; }",
+        # behind a word that may have been meant as a keyword
+        "package a:b;\ninterface i { ^Record r { a: u8 } }",
+        "package a:b;\n^Interface i { f: func(); }",
+        # a package behind the one that is wrong
+        "package a:b;\ninterface i { use c:d/j.{t}; f: func(a: x); }\npackage c:d { interface j { type t = ^y; } }",
+    ],
+)
+def test_an_error_brings_no_others_with_it(text):
+    assert places(text) == marks(text), refusal(text.replace("^", ""))
+
+
+def test_each_file_of_a_package_has_its_errors_reported():
+    files = {
+        "one.wit": "package a:b;\ninterface i { f func(); }",
+        "two.wit": "interface j {",
+        "three.wit": "world w {}",
+    }
+    with pytest.raises(WitError) as caught:
+        resolve_texts(files)
+    assert [error.file for error in (caught.value, *caught.value.others)] == ["one.wit", "two.wit"]
+
+
+def test_all_errors_are_shown_with_their_lines_and_counted():
+    assert str(refusal("package a:b;\ninterface i {\n  f: func(a: x);\n  g: func(a: y);\n}")) == (
+        "test.wit:3:14: error: type `x` is not defined\n  3 |   f: func(a: x);\n    |              ^\n\n"
+        "test.wit:4:14: error: type `y` is not defined\n  4 |   g: func(a: y);\n    |              ^\n\n"
+        "2 errors"
+    )
+
+
+@pytest.mark.parametrize("text", ["_ _x;" * 1000, "interface i { f: func(" + "a: x, " * 1000 + "); }"])
+def test_no_more_errors_are_shown_than_anyone_reads(text):
+    error = refusal(f"package a:b;\n{text}")
+    assert len(error.others) < MOST
+    assert len(str(error)) < 10_000
+
+
+def test_the_count_says_when_it_stopped():
+    error = refusal("package a:b;\ninterface i { f: func(" + ", ".join(f"a{n}: x" for n in range(1000)) + "); }")
+    assert (len(error.others), str(error).splitlines()[-1]) == (MOST - 1, f"{MOST} errors, and perhaps more")
+
+
+# --- colours ---
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "wanted"),
+    [
+        (Terminal(), {}, True),
+        (io.StringIO(), {}, False),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"NO_COLOR": ""}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"FORCE_COLOR": "1"}, True),
+        (Terminal(), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_colours_are_for_terminals_unless_the_environment_says_otherwise(stream, environment, wanted):
+    assert wants_colour(stream, environment) is wanted
+
+
+def test_place_error_caret_and_hint_are_coloured_and_the_source_is_not():
+    error = WitError("message", Span("f.wit", 1, 3, 1, 6), "hint", "  abc")
+    assert error.shown(colour=True) == (
+        "\033[1mf.wit:1:3:\033[0m \033[1;31merror:\033[0m \033[1mmessage\033[0m\n"
+        "  1 |   abc\n    |   \033[1;32m^^^\033[0m \033[36mhint\033[0m"
+    )
+    assert "\033" not in str(error)
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, False), ({"FORCE_COLOR": "1"}, True)])
+def test_the_command_line_shows_errors_without_a_traceback(tmp_path, monkeypatch, variables, coloured):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    (tmp_path / "x.wit").write_text("package a:b;\nworld w { import x; export y; }")
+    arguments = ["generate", str(tmp_path), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments, env=variables)
+    assert (result.exit_code, "2 errors" in result.output) == (1, True)
+    assert ("\033[1;31m" in result.output) is coloured
+
+
+def test_what_is_not_printable_in_a_file_name_or_message_does_not_reach_the_terminal():
+    assert "\033" not in str(WitError("a\033[2Jb", Span("f\033[2J.wit", 1, 1, 1, 2), "\033"))

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from witgen import syntax
-from witgen.diagnostics import WitError, did_you_mean
+from witgen.diagnostics import Errors, WitError, did_you_mean
 from witgen.model import PackageName
-from witgen.resolve.order import depth_first
-from witgen.resolve.versions import VersionKey, precedence
+from witgen.resolver.order import depth_first
+from witgen.resolver.versions import VersionKey, precedence
 from witgen.syntax import Span
 
 
@@ -65,17 +65,18 @@ def packages_of(files: Sequence[syntax.File]) -> list[PackageSource]:
 def in_order(packages: Iterable[PackageSource]) -> list[PackageSource]:
     """All packages, each behind those that it names; by name and version where that leaves a choice."""
     known: dict[PackageName, PackageSource] = {}
+    errors = Errors()
     for package in packages:
-        if package.name in known:
-            before = known[package.name].span
+        before = known.setdefault(package.name, package).span
+        if before is not package.span:
             hint = f"it is also defined at {before.file}:{before.line}:{before.column}"
-            raise WitError(f"package `{package.name}` is defined twice", package.span, hint)
-        known[package.name] = package
-    named = {name: _named_packages(package) for name, package in known.items()}
+            errors.add(WitError(f"package `{package.name}` is defined twice", package.span, hint))
+    named = {name: named_packages(package) for name, package in known.items()}
     for places in named.values():
         for name, path in places.items():
             if name not in known:
-                raise WitError(f"package `{name}` is not known", path.span, _nearest(name, known))
+                errors.add(WitError(f"package `{name}` is not known", path.span, _nearest(name, known)))
+    errors.check()
     names = depth_first(
         sorted(known, key=_sort_key),
         lambda name: named[name],
@@ -88,7 +89,7 @@ def _sort_key(name: PackageName) -> tuple[str, str, VersionKey]:
     return name.namespace, name.name, precedence(name.version)
 
 
-def _named_packages(package: PackageSource) -> dict[PackageName, syntax.Path]:
+def named_packages(package: PackageSource) -> dict[PackageName, syntax.Path]:
     """The packages that are named in the items of this one, each with the first path that names it."""
     named: dict[PackageName, syntax.Path] = {}
     for items in package.files:

@@ -9,30 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from witgen import model, syntax
-from witgen.diagnostics import WitError
+from witgen.diagnostics import Errors, WitError
 from witgen.model import FunctionItem, InterfaceItem, PackageId, PackageName, TypeItem, WorldId, WorldItem
-from witgen.resolve.arena import Arena
-from witgen.resolve.draft import Draft, ListedInterface, ListedItem
-from witgen.resolve.elaborate import Items, completed, path_key
-from witgen.resolve.finish import Finished, finish_function, finish_functions, finish_types
-from witgen.resolve.gates import Gates, check_since, stability
-from witgen.resolve.include import Target, include
-from witgen.resolve.interfaces import hidden, list_interface
-from witgen.resolve.packages import PackageSource
-from witgen.resolve.plan import Plan, check_top_uses, find_world, plan
-from witgen.resolve.scopes import Foreign, package_scope
-from witgen.resolve.types import docs_text
-from witgen.resolve.worlds import ListedWorld, list_world
-from witgen.syntax import Span
+from witgen.resolver.arena import Arena
+from witgen.resolver.draft import Draft, ListedInterface, ListedItem
+from witgen.resolver.elaborate import Items, completed, path_key
+from witgen.resolver.finish import Finished, finish_function, finish_functions, finish_types
+from witgen.resolver.gates import Gates, check_since, stability
+from witgen.resolver.include import Target, include
+from witgen.resolver.interfaces import hidden, list_interface
+from witgen.resolver.packages import PackageSource
+from witgen.resolver.plan import Plan, check_top_uses, find_world, plan
+from witgen.resolver.scopes import Foreign, package_scope
+from witgen.resolver.types import docs_text
+from witgen.resolver.worlds import ListedWorld, list_world
+from witgen.syntax import Name, Span
+
+MOST_IMPLIED = 100_000  # in all worlds together; WIT that is meant for something stays far below
 
 
 def add_package(arena: Arena, source: PackageSource, known: Mapping[PackageName, PackageId], gates: Gates) -> PackageId:
-    """Resolve a package whose dependencies are in the arena, and return its id."""
-    check_since(source, gates)
-    planned = plan(len(arena.packages), package_scope(source, known), arena, gates)
-    check_top_uses(planned, arena)
-    draft = Draft(arena, planned, gates, len(arena.types))
+    """Resolve a package whose dependencies are in the arena, and return its id.
+
+    Each step gathers the errors that it can find without the result of another, and ends the way if there are any.
+    """
+    errors = Errors()
+    check_since(source, gates, errors)
+    scope = package_scope(source, known, errors)
+    errors.check()
+    planned = plan(len(arena.packages), scope, arena, gates, errors)
+    check_top_uses(planned, arena, errors)
+    draft = Draft(arena, planned, gates, errors, len(arena.types))
     worlds = _list(draft)
+    errors.check()
     finished = finish_types(draft)
     for interface in draft.interfaces.values():
         _add_interface(finished, interface, interface.written.name.text)
@@ -40,8 +49,11 @@ def add_package(arena: Arena, source: PackageSource, known: Mapping[PackageName,
         _add_interface(finished, interface, None)
     kept = [(world, world.id) for world in worlds if world.id is not None]
     sides = [(_items(finished, world.imports), _items(finished, world.exports)) for world, _ in kept]
+    errors.check()
     for (world, id), (imports, exports) in zip(kept, sides, strict=True):
-        arena.worlds.append(_world(draft, world, Target(id, planned.package, imports, exports)))
+        places = {item.key: item.span for item in (*world.imports, *world.exports)}
+        arena.worlds.append(_world(draft, world, Target(id, planned.package, imports, exports, places)))
+    errors.check()
     _add_package(arena, planned, source.docs)
     return planned.package
 
@@ -71,7 +83,7 @@ def _add_interface(finished: Finished, listed: ListedInterface, name: str | None
             name=name,
             package=finished.draft.plan.package,
             types={name: type for name, type in types if type is not None},
-            functions=finish_functions(finished, listed.functions),
+            functions=finish_functions(finished, listed.functions.values()),
             docs=docs_text(listed.written.docs),
             stability=stability(listed.written.attributes),
             span=listed.written.name.span,
@@ -102,19 +114,32 @@ def _item(finished: Finished, listed: ListedItem) -> WorldItem | None:
 
 
 def _world(draft: Draft, listed: ListedWorld, target: Target) -> model.World:
-    """The finished world: its own items, what it includes, and what they all imply."""
-    written, name = listed.written, listed.written.name
-    places = {item.key: item.span for item in (*listed.imports, *listed.exports)}
+    """The finished world: its own items, what it includes, and, if nothing is wrong, what they all imply."""
+    written, name, found = listed.written, listed.written.name, len(draft.errors)
     for item in written.items:
         if isinstance(item, syntax.Include):
-            _include(draft, listed, target, item)
-            for key in (*target.imports, *target.exports):
-                places.setdefault(key, item.path.name.span)
+            with draft.errors.caught():
+                _include(draft, listed, target, item)
+            _limit(draft, name)
     for side in (target.imports, target.exports):
-        _distinct_in_any_case(side, places)
-    imports, exports = completed(draft.arena, target.id, name, target.imports, target.exports)
+        _distinct_in_any_case(draft.errors, side, target.places)
+    imports, exports = target.imports, target.exports
+    if len(draft.errors) == found and target.id not in draft.broken:
+        with draft.errors.caught():
+            imports, exports = completed(draft.arena, target.id, name, imports, exports)
+    if len(draft.errors) > found:
+        draft.broken.add(target.id)
+    _limit(draft, name)
     gate, docs = stability(written.attributes), docs_text(written.docs)
     return model.World(name.text, target.package, imports, exports, docs, gate, name.span)
+
+
+def _limit(draft: Draft, world: Name) -> None:
+    """Stop where worlds become too large: a few lines can stand for millions of items."""
+    if draft.arena.implied > MOST_IMPLIED:
+        message = f"up to `{world.text}`, worlds include and imply more than {MOST_IMPLIED} items"
+        draft.errors.add(WitError(message, world.span, "include fewer worlds in others"))
+        draft.errors.check()
 
 
 def _include(draft: Draft, listed: ListedWorld, target: Target, written: syntax.Include) -> None:
@@ -126,10 +151,13 @@ def _include(draft: Draft, listed: ListedWorld, target: Target, written: syntax.
         return
     if world is None:
         raise hidden("world", written.path.name)
-    include(draft.arena, target, written, world)
+    if world in draft.broken:
+        draft.broken.add(target.id)
+    else:
+        include(draft.arena, target, written, world)
 
 
-def _distinct_in_any_case(items: Items, places: Mapping[str, Span]) -> None:
+def _distinct_in_any_case(errors: Errors, items: Items, places: Mapping[str, Span]) -> None:
     """Refuse plain names that are equal but for their case."""
     seen: dict[str, str] = {}
     for key, item in items.items():
@@ -137,7 +165,8 @@ def _distinct_in_any_case(items: Items, places: Mapping[str, Span]) -> None:
             continue
         other = seen.setdefault(key.lower(), key)
         if other != key:
-            raise WitError(f"`{key}` and `{other}` differ only in case", places[key], "rename one of them")
+            message = f"`{key}` and `{other}` differ only in case"
+            errors.add(WitError(message, places[key], "rename one of them"))
 
 
 def _add_package(arena: Arena, planned: Plan, docs: str | None) -> None:

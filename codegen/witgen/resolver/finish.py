@@ -14,8 +14,8 @@ from itertools import chain, repeat
 from witgen import model
 from witgen.diagnostics import WitError
 from witgen.model import Own, Primitive, TypeId, TypeRef
-from witgen.resolve.draft import Draft, Listed
-from witgen.resolve.kinds import rewritten
+from witgen.resolver.draft import Draft, Listed
+from witgen.resolver.kinds import rewritten
 from witgen.syntax import Span
 
 
@@ -32,11 +32,12 @@ class Finished:
         return reference if reference < self.draft.base else self.ids[reference - self.draft.base]
 
     def id(self, reference: TypeId, place: Span) -> TypeId:
-        """The same type by its final id. Raises `WitError` at `place` if it is hidden."""
+        """The same type by its final id. For one that is hidden, an error at `place`, an empty record stands in."""
         finished = self.known(reference)
-        if finished is None:
-            raise _hidden(self.draft.types[reference - self.draft.base], place)
-        return finished
+        if finished is not None:
+            return finished
+        self.draft.errors.add(_hidden(self.draft.types[reference - self.draft.base], place))
+        return self.draft.arena.add(model.TypeDef(None, model.Record(()), None, None, None, None, place))
 
     def name(self, reference: TypeRef, place: Span) -> TypeRef:
         """The same type, as what an alias means."""
@@ -65,7 +66,8 @@ def finish_types(draft: Draft) -> Finished:
 def _finish_type(finished: Finished, listed: Listed) -> TypeId:
     if listed.name is not None and listed.owner is None:
         hint = "put the same gate on it as around it"
-        raise WitError(f"type `{listed.name}` is kept inside something that is hidden", listed.span, hint)
+        message = f"type `{listed.name}` is kept inside something that is hidden"
+        finished.draft.errors.add(WitError(message, listed.span, hint))
     places = chain(listed.places, repeat(listed.span))
     kind = rewritten(
         listed.kind,
@@ -84,14 +86,15 @@ def finish_functions(finished: Finished, functions: Iterable[model.Function]) ->
 
 
 def finish_function(finished: Finished, function: model.Function) -> model.Function:
-    """The function over finished ids. Raises `WitError` where it mentions something hidden or returns a borrow."""
+    """The function over finished ids. It may not mention anything hidden, nor return a borrow."""
     place = function.span
     resource = None if function.resource is None else finished.id(function.resource, place)
     parameters = tuple(replace(p, type=finished.part(p.type, place)) for p in function.parameters)
     returned = None if function.result is None else finished.part(function.result, place)
     if returned is not None and finished.draft.arena.lends(returned):
         hint = "a borrow ends with the call; return an owned handle"
-        raise WitError(f"the result of `{function.name}` has a borrowed handle in it", place, hint)
+        message = f"the result of `{function.name}` has a borrowed handle in it"
+        finished.draft.errors.add(WitError(message, place, hint))
     return replace(function, resource=resource, parameters=parameters, result=returned)
 
 

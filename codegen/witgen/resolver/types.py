@@ -6,31 +6,43 @@ before them, inner ones first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from witgen import model, syntax
-from witgen.diagnostics import WitError, did_you_mean
+from witgen.diagnostics import Errors, WitError, did_you_mean
 from witgen.model import Kind, Primitive, Stability, TypeId, TypeRef
-from witgen.resolve.draft import Draft, Listed, TypeScope
-from witgen.resolve.gates import stability
-from witgen.resolve.order import Cycle, first_ready
+from witgen.resolver.draft import Draft, Listed, TypeScope
+from witgen.resolver.gates import stability
+from witgen.resolver.order import Cycle, first_ready
 from witgen.syntax import Docs, Name
 
 _MAP_KEYS = {p for p in Primitive if p not in (Primitive.F32, Primitive.F64, Primitive.ERROR_CONTEXT)}
 _OLD_NAMES = {"float32": "f32", "float64": "f64"}
 
 
-def define_types(draft: Draft, scope: TypeScope, definitions: Sequence[syntax.TypeDefinition]) -> None:
-    """List the definitions of a scope, each behind those that it mentions."""
-    by_name = {definition.name.text: definition for definition in definitions}
-    mentions = {name: [m for m in _mentions(definition) if m.text in by_name] for name, definition in by_name.items()}
-    order = first_ready(mentions)
+def define_types(draft: Draft, scope: TypeScope, items: Sequence[syntax.InterfaceItem | syntax.WorldItem]) -> None:
+    """List the definitions of a scope, each behind those that it mentions, and stand-ins for those with errors.
+
+    Names from a `use` take part in the order where they are written, although they are listed already.
+    """
+    definitions = [item for item in items if isinstance(item, syntax.TypeDefinition)]
+    by_name = {d.name.text: d for d in definitions if d.name.text not in scope.types}
+    mentions: dict[str, list[Name]] = {}
+    for item in items:
+        if isinstance(item, syntax.Use):
+            mentions.update((used.local.text, []) for used in item.names)
+        elif isinstance(item, syntax.TypeDefinition) and item.name.text in by_name:
+            mentions[item.name.text] = list(_mentions(by_name[item.name.text]))
+    order = first_ready({name: [m for m in found if m.text in mentions] for name, found in mentions.items()})
     if isinstance(order, Cycle):
-        hint = "a type may not contain itself"
-        raise WitError(f"type `{order.reference.text}` depends on itself", order.reference.span, hint)
-    for name in order:
-        scope.types[name] = _define(draft, scope, by_name[name])
+        name, hint = order.reference, "a type may not contain itself"
+        draft.errors.add(WitError(f"type `{name.text}` depends on itself", name.span, hint))
+        scope.types.update({name: draft.stand_in(definition.name) for name, definition in by_name.items()})
+    else:
+        for ready in order:
+            if ready in by_name:
+                scope.types[ready] = _define(draft, scope, by_name[ready])
 
 
 def reference(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stability | None = None) -> TypeRef:
@@ -71,7 +83,7 @@ def _definition_kind(draft: Draft, scope: TypeScope, definition: syntax.TypeDefi
         case syntax.Resource():
             return model.Resource()
         case syntax.Record(fields=fields):
-            _distinct((field.name for field in fields), "field", definition.name)
+            _distinct(draft.errors, (field.name for field in fields), "field", definition.name)
             return model.Record(
                 tuple(
                     model.Field(field.name.text, reference(draft, scope, field.type, gate), docs_text(field.docs))
@@ -79,8 +91,8 @@ def _definition_kind(draft: Draft, scope: TypeScope, definition: syntax.TypeDefi
                 )
             )
         case syntax.Variant(cases=cases):
-            _distinct((case.name for case in cases), "case", definition.name)
-            _not_empty(cases, "variant", definition.name)
+            _distinct(draft.errors, (case.name for case in cases), "case", definition.name)
+            _not_empty(draft.errors, cases, "variant", definition.name)
             return model.Variant(
                 tuple(
                     model.Case(case.name.text, _optional(draft, scope, case.type, gate), docs_text(case.docs))
@@ -88,11 +100,11 @@ def _definition_kind(draft: Draft, scope: TypeScope, definition: syntax.TypeDefi
                 )
             )
         case syntax.Flags(flags=flags):
-            _distinct((flag.name for flag in flags), "flag", definition.name)
+            _distinct(draft.errors, (flag.name for flag in flags), "flag", definition.name)
             return model.Flags(_labels(flags))
         case syntax.Enumeration(cases=labels):
-            _distinct((label.name for label in labels), "case", definition.name)
-            _not_empty(labels, "enum", definition.name)
+            _distinct(draft.errors, (label.name for label in labels), "case", definition.name)
+            _not_empty(draft.errors, labels, "enum", definition.name)
             return model.EnumKind(_labels(labels))
         case _:
             assert_never(definition)
@@ -129,9 +141,10 @@ def _kind(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stability 
 
 def _map_kind(draft: Draft, scope: TypeScope, written: syntax.Map, gate: Stability | None) -> model.Map:
     key = reference(draft, scope, written.key, gate)
-    if key not in _MAP_KEYS:
+    is_unknown = isinstance(written.key, syntax.Named) and written.key.name.text not in scope.types
+    if key not in _MAP_KEYS and not is_unknown:
         hint = "a key is bool, char, string or an integer type, written as such"
-        raise WitError("this type cannot be the key of a map", written.span, hint)
+        draft.errors.add(WitError("this type cannot be the key of a map", written.span, hint))
     return model.Map(key, reference(draft, scope, written.value, gate))
 
 
@@ -152,19 +165,22 @@ def docs_text(docs: Docs | None) -> str | None:
 
 
 def _lookup(draft: Draft, scope: TypeScope, name: Name) -> TypeId:
+    """The type of this name; a stand-in if there is none, which is an error."""
     found = scope.types.get(name.text)
     if found is not None:
         return found
+    message, hint = f"type `{name.text}` is not defined", _hint(draft, scope, name.text)
     if name.text in scope.others:
-        raise WitError(f"`{name.text}` is the name of {scope.others[name.text]}", name.span, "a type is expected here")
-    raise WitError(f"type `{name.text}` is not defined", name.span, _hint(draft, scope, name.text))
+        message, hint = f"`{name.text}` is the name of {scope.others[name.text]}", "a type is expected here"
+    draft.errors.add(WitError(message, name.span, hint))
+    return draft.stand_in(name)
 
 
 def _resource(draft: Draft, scope: TypeScope, name: Name) -> TypeId:
     found = _lookup(draft, scope, name)
     if draft.resource(found) is None:
         hint = "only a resource, or an alias of one, has handles"
-        raise WitError(f"type `{name.text}` is not a resource", name.span, hint)
+        draft.errors.add(WitError(f"type `{name.text}` is not a resource", name.span, hint))
     return found
 
 
@@ -216,7 +232,7 @@ def _names(written: syntax.Type | None) -> Iterator[Name]:
 # --- checks ---
 
 
-def _distinct(names: Iterable[Name], what: str, owner: Name) -> None:
+def _distinct(errors: Errors, names: Iterable[Name], what: str, owner: Name) -> None:
     seen: dict[str, Name] = {}
     for name in names:
         before = seen.setdefault(name.text.lower(), name)
@@ -224,9 +240,9 @@ def _distinct(names: Iterable[Name], what: str, owner: Name) -> None:
             twice = f"has a {what} `{name.text}` twice"
             if before.text != name.text:
                 twice = f"has {what}s `{before.text}` and `{name.text}`, which differ only in case"
-            raise WitError(f"`{owner.text}` {twice}", name.span, "rename one of them")
+            errors.add(WitError(f"`{owner.text}` {twice}", name.span, "rename one of them"))
 
 
-def _not_empty(cases: Mapping[str, object] | Sequence[object], what: str, name: Name) -> None:
+def _not_empty(errors: Errors, cases: Sequence[object], what: str, name: Name) -> None:
     if not cases:
-        raise WitError(f"{what} `{name.text}` has no cases", name.span, "add at least one")
+        errors.add(WitError(f"{what} `{name.text}` has no cases", name.span, "add at least one"))

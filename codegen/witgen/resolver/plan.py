@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import count
 
 from witgen import syntax
-from witgen.diagnostics import WitError, did_you_mean
+from witgen.diagnostics import Errors, WitError, did_you_mean
 from witgen.model import InterfaceId, PackageId, WorldId
-from witgen.resolve.arena import Arena
-from witgen.resolve.gates import Gates, stability
-from witgen.resolve.order import Cycle, first_ready
-from witgen.resolve.scopes import Foreign, Local, PackageScope
+from witgen.resolver.arena import Arena
+from witgen.resolver.gates import Gates, stability
+from witgen.resolver.order import Cycle, first_ready
+from witgen.resolver.scopes import Foreign, Local, PackageScope
 from witgen.syntax import Attributes, Name, Path
 
 
@@ -34,13 +34,17 @@ class Plan:
     inline: Mapping[tuple[str, int], InterfaceId | None]
 
 
-def plan(package: PackageId, scope: PackageScope, arena: Arena, gates: Gates) -> Plan:
-    """Order and number the interfaces and worlds of a package, behind those that are in the arena."""
-    order = first_ready({name: _edges(scope, local) for name, local in scope.declared.items()})
+def plan(package: PackageId, scope: PackageScope, arena: Arena, gates: Gates, errors: Errors) -> Plan:
+    """Order and number the interfaces and worlds of a package, behind those that are in the arena.
+
+    Raises `WitError` if there is no such order.
+    """
+    order = first_ready({name: _edges(scope, local, errors) for name, local in scope.declared.items()})
     if isinstance(order, Cycle):
         name = scope.declared[order.reference.text].item.name
         hint = f"`{order.first}` refers to it in line {order.reference.span.line}"
-        raise WitError(f"interface or world `{name.text}` depends on itself", name.span, hint)
+        errors.add(WitError(f"interface or world `{name.text}` depends on itself", name.span, hint))
+        raise errors.together()
     items = [scope.declared[name].item for name in order]
     interface_ids, world_ids = count(len(arena.interfaces)), count(len(arena.worlds))
 
@@ -80,14 +84,17 @@ def find_world(plan: Plan, arena: Arena, path: Path, file: int) -> WorldId | Non
     return _known(arena, target, package.worlds, "world")
 
 
-def check_top_uses(plan: Plan, arena: Arena) -> None:
+def check_top_uses(plan: Plan, arena: Arena, errors: Errors) -> None:
     """Refuse a `use` at the top of a file whose path means nothing; a path into another package means an interface."""
     for file, uses in enumerate(plan.scope.uses):
         for use in uses.values():
-            if use.path.package is not None:
-                find_interface(plan, arena, use.path, file)
-            else:
-                plan.scope.find(syntax.Path(None, use.local, use.path.span), file)
+            with errors.caught():
+                if use.path.package is not None:
+                    if find_interface(plan, arena, use.path, file) is None:
+                        name, hint = use.path.name, "enable the feature, or write the path where it is used"
+                        raise WitError(f"interface `{name.text}` is hidden by a feature that is off", name.span, hint)
+                else:
+                    plan.scope.find(syntax.Path(None, use.local, use.path.span), file)
 
 
 def _known(arena: Arena, target: Foreign, ids: Mapping[str, int], sort: str) -> int | None:
@@ -113,17 +120,16 @@ def _not_a_world(name: Name) -> WitError:
     return WitError(f"`{name.text}` is an interface", name.span, "a world is expected here")
 
 
-def _edges(scope: PackageScope, local: Local) -> list[Name]:
+def _edges(scope: PackageScope, local: Local, errors: Errors) -> list[Name]:
     """The interfaces that an interface uses from, or the worlds that a world includes; those of this package."""
     edges: list[Name] = []
-    for item in local.item.items:
-        if isinstance(item, syntax.Include) or (
-            isinstance(item, syntax.Use) and isinstance(local.item, syntax.Interface)
-        ):
-            target = scope.find(item.path, local.file)
+    leads_on = syntax.Use if isinstance(local.item, syntax.Interface) else syntax.Include
+    for path in (item.path for item in local.item.items if isinstance(item, leads_on)):
+        with errors.caught():
+            target = scope.find(path, local.file)
             if isinstance(target, Local):
-                _expect(target, type(local.item), item.path)
-                edges.append(Name(target.item.name.text, item.path.span))
+                _expect(target, type(local.item), path)
+                edges.append(Name(target.item.name.text, path.span))
     return edges
 
 

@@ -18,18 +18,19 @@ module for each step:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike
 
-from witgen.diagnostics import WitError
+from witgen import syntax
+from witgen.diagnostics import Errors, WitError
 from witgen.model import PackageId, PackageName, Resolved
 from witgen.parse import parse
-from witgen.resolve.arena import Arena
-from witgen.resolve.build import add_package
-from witgen.resolve.choose import choose_world
-from witgen.resolve.gates import Gates
-from witgen.resolve.load import Sources, in_memory, load
-from witgen.resolve.packages import in_order, packages_of
+from witgen.resolver.arena import Arena
+from witgen.resolver.build import add_package
+from witgen.resolver.choose import choose_world
+from witgen.resolver.gates import Gates
+from witgen.resolver.load import Sources, Text, in_memory, load
+from witgen.resolver.packages import PackageSource, in_order, named_packages, packages_of
 
 __all__ = ["choose_world", "resolve", "resolve_texts"]
 
@@ -51,14 +52,36 @@ def resolve_texts(
 
 
 def _resolve(sources: Sources, gates: Gates) -> Resolved:
-    groups = [[parse(text.content, text.file) for text in group] for group in (sources.main, *sources.dependencies)]
+    groups = (sources.main, *sources.dependencies)
     try:
-        packages = [packages_of(group) for group in groups]
-        main = packages[0][0].name
-        arena, known = Arena(), dict[PackageName, PackageId]()
-        for package in in_order(package for group in packages for package in group):
-            known[package.name] = add_package(arena, package, known, gates)
+        return _from_packages(_packages(groups), gates)
     except WitError as error:
-        texts = {text.file: text.content for group in (sources.main, *sources.dependencies) for text in group}
-        raise error.in_text(texts[error.file]) if error.file in texts else error from None
-    return arena.result(known[main])
+        raise error.in_texts({text.file: text.content for group in groups for text in group}) from None
+
+
+def _packages(groups: Iterable[Sequence[Text]]) -> list[PackageSource]:
+    """Parse everything; the main package comes first."""
+    errors, parsed = Errors(), list[list[syntax.File]]()
+    for group in groups:
+        parsed.append([])
+        for text in group:
+            with errors.caught():
+                parsed[-1].append(parse(text.content, text.file))
+    errors.check()
+    packages: list[PackageSource] = []
+    for files in parsed:
+        with errors.caught():
+            packages.extend(packages_of(files))
+    errors.check()
+    return packages
+
+
+def _from_packages(packages: Sequence[PackageSource], gates: Gates) -> Resolved:
+    """Resolve one package after the other. One that uses a package with errors is not looked at."""
+    arena, known, errors = Arena(), dict[PackageName, PackageId](), Errors()
+    for package in in_order(packages):
+        if named_packages(package).keys() <= known.keys():
+            with errors.caught():
+                known[package.name] = add_package(arena, package, known, gates)
+    errors.check()
+    return arena.result(known[packages[0].name])

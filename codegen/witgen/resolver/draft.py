@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from witgen import model, syntax
-from witgen.model import Alias, Kind, Owner, Primitive, Resource, Stability, TypeId, TypeRef
-from witgen.resolve.arena import Arena
-from witgen.resolve.gates import Gates
-from witgen.resolve.kinds import parts
-from witgen.resolve.plan import Plan
+from witgen.diagnostics import Errors
+from witgen.model import Alias, Kind, Owner, Primitive, Resource, Stability, TypeId, TypeRef, WorldId
+from witgen.resolver.arena import Arena
+from witgen.resolver.gates import Gates
+from witgen.resolver.kinds import parts
+from witgen.resolver.plan import Plan
 from witgen.syntax import Name, Span
+
+NOWHERE: TypeId = -1
+"""The target of an alias that was not looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class ListedInterface:
-    """One interface: draft ids of its types by name, and its functions over draft ids. An id of `None` is hidden."""
+    """One interface: the draft ids of its types, and its functions over draft ids. An id of `None` is hidden."""
 
     id: model.InterfaceId | None
     written: syntax.Interface
     types: dict[str, TypeId]
-    functions: list[model.Function]
+    functions: dict[str, model.Function]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,14 @@ class Draft:
     arena: Arena
     plan: Plan
     gates: Gates
+    errors: Errors
     base: TypeId
     """The first draft id."""
     types: list[Listed] = field(default_factory=list)
     interfaces: dict[str, ListedInterface] = field(default_factory=dict)
     """The named interfaces that were listed so far."""
+    broken: set[WorldId] = field(default_factory=set)
+    """Worlds with errors; a world that includes one is not looked at."""
     _anonymous: dict[Kind, TypeId] = field(default_factory=dict)
     _resources: list[TypeId | None] = field(default_factory=list)
 
@@ -86,6 +93,10 @@ class Draft:
         self.types.append(listed)
         self._resources.append(new)
         return new
+
+    def stand_in(self, name: Name) -> TypeId:
+        """List what takes the place of a type that was refused, so that its users are not refused for it."""
+        return self.add_unknown(Listed(name.text, Alias(NOWHERE), None, None, None, None, name.span))
 
     def anonymous(self, kind: Kind, gate: Stability | None, span: Span) -> TypeId:
         """The one unnamed type of this kind; it has `gate`, or the first gate among its parts."""
@@ -116,3 +127,5 @@ class TypeScope:
     types: dict[str, TypeId] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
     declared: dict[str, Name] = field(default_factory=dict)
+    doubtful: dict[str, Name] = field(default_factory=dict)
+    """The names that were declared twice."""

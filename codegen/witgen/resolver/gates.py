@@ -6,14 +6,14 @@ it is kept, and a `WitError` where `@since` cannot be right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from witgen import syntax
-from witgen.diagnostics import WitError
+from witgen.diagnostics import Errors, WitError
 from witgen.model import PackageName, Stability
-from witgen.resolve.packages import PackageSource
-from witgen.resolve.versions import precedence
+from witgen.resolver.packages import PackageSource
+from witgen.resolver.versions import precedence
 from witgen.syntax import Attributes, Name
 
 
@@ -37,29 +37,38 @@ def stability(attributes: Attributes) -> Stability | None:
     return None
 
 
-def check_since(package: PackageSource, gates: Gates) -> None:
+def check_since(package: PackageSource, gates: Gates, errors: Errors) -> None:
     """Refuse `@since` of a version that the package has not reached; what is inside hidden items is not looked at."""
+    for name, attributes in _attributes(package, gates):
+        with errors.caught():
+            _check(package.name, name, attributes)
+
+
+def _attributes(package: PackageSource, gates: Gates) -> Iterator[tuple[Name, Attributes]]:
+    """The attributes in a package, each with the name of its item."""
     for item in (item for items in package.files for item in items):
         if not isinstance(item, syntax.TopUse):
-            _check(package.name, item.name, item.attributes)
+            yield item.name, item.attributes
             if gates.keep(stability(item.attributes)):
-                _check_inside(package.name, item.items, gates)
+                yield from _attributes_inside(item.items, gates)
 
 
-def _check_inside(package: PackageName, items: Iterable[syntax.InterfaceItem | syntax.WorldItem], gates: Gates) -> None:
+def _attributes_inside(
+    items: Iterable[syntax.InterfaceItem | syntax.WorldItem], gates: Gates
+) -> Iterator[tuple[Name, Attributes]]:
     for item in items:
         match item:
             case syntax.Use() | syntax.Include():
-                _check(package, item.path.name, item.attributes)
+                yield item.path.name, item.attributes
                 continue
             case syntax.Import(item=inner) | syntax.Export(item=inner):
-                _check(package, _extern_name(inner), inner.attributes)
+                yield _extern_name(inner), inner.attributes
             case inner:
-                _check(package, inner.name, inner.attributes)
+                yield inner.name, inner.attributes
         if isinstance(inner, syntax.Interface) and gates.keep(stability(inner.attributes)):
-            _check_inside(package, inner.items, gates)
+            yield from _attributes_inside(inner.items, gates)
         elif isinstance(inner, syntax.Resource):
-            _check_inside(package, inner.members, gates)
+            yield from _attributes_inside(inner.members, gates)
 
 
 def _extern_name(item: syntax.Extern) -> Name:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from witgen.diagnostics import WitError, whole_file
 
+LARGEST = 16 << 20  # bytes of one file; reading it takes a gigabyte of memory and more
 _BINARY = {".wasm", ".wat"}
 
 
@@ -77,7 +78,15 @@ def _dependencies(directory: Path) -> list[tuple[Text, ...]]:
 
 
 def _text(path: Path) -> Text:
-    return Text(str(path), path.read_bytes())
+    """The text of a file. Devices are refused, for they need have no end, and pipes, for they need have no writer."""
+    if not path.is_file():
+        path.stat()  # raises what is wrong, if there is nothing at all
+        raise WitError("this is not a file", whole_file(str(path)), "give a file or a folder")
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise WitError(f"the file is larger than {LARGEST >> 20} MiB", whole_file(str(path)), "split it")
+    return Text(str(path), content)
 
 
 def _none(place: str) -> tuple[Text, ...]:

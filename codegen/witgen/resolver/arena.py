@@ -1,8 +1,8 @@
 """Where the finished parts of the model gather while packages are resolved one after the other.
 
-In: finished types, interfaces, worlds and packages, in the order of their ids. Out: `model.Resolved`. Two tables beside
-the types answer what would otherwise mean walking through them: a type refers to lower ids only, so one look at its
-parts is enough when it is added.
+In: finished types, interfaces, worlds and packages, in the order of their ids. Out: `model.Resolved`. Tables beside
+them answer what would otherwise mean walking through the types: one refers to lower ids only, so one look at its parts
+is enough when it is added.
 """
 
 from __future__ import annotations
@@ -10,8 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from witgen import model
-from witgen.model import Alias, Borrow, Own, PackageId, Primitive, Resource, TypeId, TypeRef
-from witgen.resolve.kinds import parts
+from witgen.model import (
+    Alias,
+    Borrow,
+    InterfaceId,
+    InterfaceOwner,
+    Own,
+    Owner,
+    PackageId,
+    Primitive,
+    Resource,
+    TypeId,
+    TypeRef,
+)
+from witgen.resolver.kinds import parts
 
 
 @dataclass(slots=True)
@@ -24,8 +36,11 @@ class Arena:
     types: list[model.TypeDef] = field(default_factory=list)
     hidden: set[tuple[PackageId, str]] = field(default_factory=set)
     """The interfaces and worlds that a feature hides."""
+    implied: int = 0
+    """How much worlds have without spelling it out: items that they include or imply, and types that they copy."""
     _resources: list[TypeId | None] = field(default_factory=list)
     _lends: list[bool] = field(default_factory=list)
+    _used: dict[InterfaceId, tuple[InterfaceId, ...]] = field(default_factory=dict)
 
     def add(self, definition: model.TypeDef) -> TypeId:
         """Append a type; its kind refers to types that are here."""
@@ -37,6 +52,19 @@ class Arena:
             isinstance(kind, Borrow) or (not isinstance(kind, Own) and any(self.lends(part) for part in parts(kind)))
         )
         return new
+
+    def owner(self, alias: TypeId) -> Owner | None:
+        """What the target of an alias belongs to; nothing for any other type."""
+        kind = self.types[alias].kind
+        return self.types[kind.target].owner if isinstance(kind, Alias) and isinstance(kind.target, TypeId) else None
+
+    def used_by(self, interface: InterfaceId) -> tuple[InterfaceId, ...]:
+        """The interfaces whose types an interface uses, in the order of its types."""
+        if interface not in self._used:
+            owners = map(self.owner, self.interfaces[interface].types.values())
+            used = (owner.interface for owner in owners if isinstance(owner, InterfaceOwner))
+            self._used[interface] = tuple(dict.fromkeys(other for other in used if other != interface))
+        return self._used[interface]
 
     def resource(self, reference: TypeRef) -> TypeId | None:
         """The resource that the reference is, perhaps by way of aliases."""

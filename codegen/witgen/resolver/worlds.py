@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from witgen import model, syntax
 from witgen.diagnostics import WitError
 from witgen.model import InterfaceItem, WorldId, WorldOwner
-from witgen.resolve.draft import Draft, ListedInterface, ListedItem, TypeScope
-from witgen.resolve.elaborate import path_key
-from witgen.resolve.functions import list_function, list_members
-from witgen.resolve.gates import stability
-from witgen.resolve.interfaces import declare, declare_types, hidden, list_interface, list_types
-from witgen.resolve.plan import find_interface
-from witgen.resolve.scopes import Foreign, Local
-from witgen.resolve.types import docs_text
-from witgen.syntax import Name
+from witgen.resolver.draft import Draft, ListedInterface, ListedItem, TypeScope
+from witgen.resolver.elaborate import path_key
+from witgen.resolver.functions import list_function, list_members
+from witgen.resolver.gates import stability
+from witgen.resolver.interfaces import declare, declare_types, hidden, list_interface, list_types
+from witgen.resolver.plan import find_interface
+from witgen.resolver.scopes import Foreign, Local
+from witgen.resolver.types import docs_text
+from witgen.syntax import Name, Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,20 @@ def list_world(draft: Draft, id: WorldId | None, written: syntax.World, file: in
     for name, type in scope.types.items():
         world.imports.append(ListedItem(name, model.TypeItem(type), draft.types[type - draft.base].span))
     for position, item in enumerate(written.items):
-        match item:
-            case syntax.Import():
-                _list_extern(draft, world, scope, item.item, position, world.imports)
-            case syntax.Export():
-                _list_extern(draft, world, scope, item.item, position, world.exports)
-            case syntax.Resource():
-                for function in list_members(draft, scope, item):
-                    world.imports.append(ListedItem(function.name, model.FunctionItem(function), function.span))
+        with draft.errors.caught():
+            _list_item(draft, world, scope, item, position)
     return world
+
+
+def _list_item(draft: Draft, world: ListedWorld, scope: TypeScope, item: syntax.WorldItem, position: int) -> None:
+    match item:
+        case syntax.Import():
+            _list_extern(draft, world, scope, item.item, position, world.imports)
+        case syntax.Export():
+            _list_extern(draft, world, scope, item.item, position, world.exports)
+        case syntax.Resource():
+            for function in list_members(draft, scope, item):
+                world.imports.append(ListedItem(function.name, model.FunctionItem(function), function.span))
 
 
 def _list_extern(
@@ -95,22 +100,27 @@ def _list_reference(draft: Draft, world: ListedWorld, written: syntax.InterfaceR
 def _declare_items(draft: Draft, scope: TypeScope, written: syntax.World, file: int) -> None:
     """Take the names of a world; its imports share a scope with its types, its exports have one of their own."""
     exports = TypeScope(None)
-    by_path: set[tuple[bool, object, str]] = set()
+    by_path: set[tuple[str, object, str]] = set()
     for item in written.items:
-        declare_types(scope, item)
+        declare_types(draft.errors, scope, item)
         if not isinstance(item, syntax.Import | syntax.Export):
             continue
         names = scope if isinstance(item, syntax.Import) else exports
         match item.item:
             case syntax.Function(name=name):
-                declare(names, name, "a function")
+                declare(draft.errors, names, name, "a function")
             case syntax.Interface(name=name) | syntax.InterfaceReference(label=Name() as name):
-                declare(names, name, "an interface")
+                declare(draft.errors, names, name, "an interface")
             case syntax.InterfaceReference(path=path):
-                target = draft.plan.scope.find(path, file)
-                named = target.item.name if isinstance(target, Local) else target.name
-                key = names is scope, None if isinstance(target, Local) else target.package, named.text
-                if key in by_path:
-                    verb = "imported" if names is scope else "exported"
-                    raise WitError(f"interface `{named.text}` is {verb} twice", path.name.span, "remove one of them")
-                by_path.add(key)
+                with draft.errors.caught():
+                    _declare_path(draft, path, file, "imported" if names is scope else "exported", by_path)
+
+
+def _declare_path(draft: Draft, path: Path, file: int, verb: str, taken: set[tuple[str, object, str]]) -> None:
+    """Note that an interface is imported or exported by its path, which it may be once."""
+    target = draft.plan.scope.find(path, file)
+    named = target.item.name if isinstance(target, Local) else target.name
+    key = verb, None if isinstance(target, Local) else target.package, named.text
+    if key in taken:
+        raise WitError(f"interface `{named.text}` is {verb} twice", path.name.span, "remove one of them")
+    taken.add(key)

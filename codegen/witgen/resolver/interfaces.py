@@ -6,17 +6,17 @@ functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from witgen import model, syntax
-from witgen.diagnostics import WitError, did_you_mean
+from witgen.diagnostics import Errors, WitError, did_you_mean
 from witgen.model import InterfaceId, InterfaceOwner, TypeId
-from witgen.resolve.draft import Draft, Listed, ListedInterface, TypeScope
-from witgen.resolve.functions import list_function, list_members
-from witgen.resolve.gates import stability
-from witgen.resolve.plan import find_interface
-from witgen.resolve.scopes import Foreign, Local
-from witgen.resolve.types import define_types
+from witgen.resolver.draft import NOWHERE, Draft, Listed, ListedInterface, TypeScope
+from witgen.resolver.functions import list_function, list_members
+from witgen.resolver.gates import stability
+from witgen.resolver.plan import find_interface
+from witgen.resolver.scopes import Foreign, Local
+from witgen.resolver.types import define_types
 from witgen.syntax import Name
 
 
@@ -25,35 +25,40 @@ def list_interface(draft: Draft, id: InterfaceId | None, written: syntax.Interfa
     scope = TypeScope(None if id is None else InterfaceOwner(id))
     for item in written.items:
         if isinstance(item, syntax.Function):
-            declare(scope, item.name, "a function")
+            declare(draft.errors, scope, item.name, "a function")
         else:
-            declare_types(scope, item)
+            declare_types(draft.errors, scope, item)
     list_types(draft, scope, written.items, file)
-    functions: list[model.Function] = []
-    for item in written.items:
-        if isinstance(item, syntax.Function):
-            functions.append(list_function(draft, scope, item))
-        elif isinstance(item, syntax.Resource):
-            functions.extend(list_members(draft, scope, item))
+    functions = {function.name: function for function in _functions(draft, scope, written)}
     return ListedInterface(id, written, scope.types, functions)
 
 
-def declare(scope: TypeScope, name: Name, what: str) -> None:
-    """Take a name in a scope. Raises `WitError` if it is taken."""
+def _functions(draft: Draft, scope: TypeScope, written: syntax.Interface) -> Iterator[model.Function]:
+    for item in written.items:
+        if isinstance(item, syntax.Function):
+            yield list_function(draft, scope, item)
+        elif isinstance(item, syntax.Resource):
+            yield from list_members(draft, scope, item)
+
+
+def declare(errors: Errors, scope: TypeScope, name: Name, what: str) -> None:
+    """Take a name in a scope, unless it is taken, which is an error."""
     before = scope.declared.setdefault(name.text, name)
     if before is not name:
-        raise WitError(f"`{name.text}` is defined twice", name.span, f"the first one is in line {before.span.line}")
+        hint = f"the first one is in line {before.span.line}"
+        errors.add(WitError(f"`{name.text}` is defined twice", name.span, hint))
+        scope.doubtful[name.text] = name
     if what != "a type":
         scope.others[name.text] = what
 
 
-def declare_types(scope: TypeScope, item: syntax.InterfaceItem | syntax.WorldItem) -> None:
+def declare_types(errors: Errors, scope: TypeScope, item: syntax.InterfaceItem | syntax.WorldItem) -> None:
     """Take the names of the types that an item brings into a scope."""
     if isinstance(item, syntax.Use):
         for used in item.names:
-            declare(scope, used.local, "a type")
+            declare(errors, scope, used.local, "a type")
     elif isinstance(item, syntax.TypeDefinition):
-        declare(scope, item.name, "a type")
+        declare(errors, scope, item.name, "a type")
 
 
 def list_types(
@@ -61,19 +66,26 @@ def list_types(
 ) -> None:
     """List what a scope uses, then what it defines."""
     items = list(items)
+    scope.types.update({text: draft.stand_in(name) for text, name in scope.doubtful.items()})
     for item in items:
         if isinstance(item, syntax.Use):
             _list_use(draft, scope, item, file)
-    define_types(draft, scope, [item for item in items if isinstance(item, syntax.TypeDefinition)])
+    define_types(draft, scope, items)
 
 
 def _list_use(draft: Draft, scope: TypeScope, use: syntax.Use, file: int) -> None:
-    gate = stability(use.attributes)
+    gate, available = stability(use.attributes), None
+    with draft.errors.caught():
+        available = _available(draft, use, file)
     for used in use.names:
-        target = _used_type(draft, use, used, file)
+        if used.local.text in scope.doubtful:
+            continue
+        target = None
+        with draft.errors.caught():
+            target = available and _used_type(use, used, *available)
         listed = Listed(
             name=used.local.text,
-            kind=model.Alias(-1 if target is None else target),
+            kind=model.Alias(NOWHERE if target is None else target),
             owner=scope.owner,
             docs=None,
             stability=gate,
@@ -81,17 +93,13 @@ def _list_use(draft: Draft, scope: TypeScope, use: syntax.Use, file: int) -> Non
             span=used.span,
         )
         scope.types[used.local.text] = draft.add_unknown(listed) if target is None else draft.add(listed)
-    if not use.names:
-        _names_of(draft, use, file)
 
 
-def _used_type(draft: Draft, use: syntax.Use, used: syntax.UseName, file: int) -> TypeId | None:
-    """The type that a name in a `use` means, or `None` where a feature hides the `use` of another package's type."""
-    names = _names_of(draft, use, file)
+def _used_type(
+    use: syntax.Use, used: syntax.UseName, types: Mapping[str, TypeId], functions: Mapping[str, model.Function]
+) -> TypeId:
+    """The type that a name in a `use` means."""
     name = used.name
-    if names is None:
-        return None
-    types, functions = names
     if name.text in types:
         return types[name.text]
     where = f"interface `{use.path.name.text}`"
@@ -100,7 +108,9 @@ def _used_type(draft: Draft, use: syntax.Use, used: syntax.UseName, file: int) -
     raise WitError(f"{where} has no type `{name.text}`", name.span, did_you_mean(name.text, types))
 
 
-def _names_of(draft: Draft, use: syntax.Use, file: int) -> tuple[Mapping[str, TypeId], set[str]] | None:
+def _available(
+    draft: Draft, use: syntax.Use, file: int
+) -> tuple[Mapping[str, TypeId], Mapping[str, model.Function]] | None:
     """The types and functions of the interface that a `use` names; `None` for a hidden `use` of another package."""
     target = draft.plan.scope.find(use.path, file)
     if isinstance(target, Foreign) and not draft.gates.keep(stability(use.attributes)):
@@ -108,11 +118,11 @@ def _names_of(draft: Draft, use: syntax.Use, file: int) -> tuple[Mapping[str, Ty
     id = find_interface(draft.plan, draft.arena, use.path, file)
     if isinstance(target, Local):
         local = draft.interfaces[target.item.name.text]
-        return local.types, {function.name for function in local.functions}
+        return local.types, local.functions
     if id is None:
         raise hidden("interface", use.path.name)
     foreign = draft.arena.interfaces[id]
-    return foreign.types, set(foreign.functions)
+    return foreign.types, foreign.functions
 
 
 def hidden(what: str, name: Name) -> WitError:

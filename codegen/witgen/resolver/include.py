@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from witgen import model, syntax
-from witgen.diagnostics import WitError, did_you_mean
+from witgen.diagnostics import Errors, WitError, did_you_mean
 from witgen.model import (
     Alias,
     FunctionItem,
@@ -25,11 +25,11 @@ from witgen.model import (
     WorldItem,
     WorldOwner,
 )
-from witgen.resolve.arena import Arena
-from witgen.resolve.elaborate import Items, path_key
-from witgen.resolve.kinds import parts, rewritten
-from witgen.resolve.order import depth_first
-from witgen.syntax import Name
+from witgen.resolver.arena import Arena
+from witgen.resolver.elaborate import Items, path_key
+from witgen.resolver.kinds import parts, rewritten
+from witgen.resolver.order import depth_first
+from witgen.syntax import Name, Span
 
 
 @dataclass(slots=True)
@@ -44,12 +44,13 @@ class _Copy:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The world that includes: its id and package, and its imports and exports so far."""
+    """The world that includes: its id and package, its imports and exports so far, and where plain ones come from."""
 
     id: WorldId
     package: model.PackageId
     imports: Items
     exports: Items
+    places: dict[str, Span]
 
 
 def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId) -> None:
@@ -57,6 +58,7 @@ def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId
     world, name = arena.worlds[source], written.path.name
     renames = _renames(written, world)
     copy = _Copy(arena, into.package)
+    types = len(arena.types)
     for included, present in ((world.imports, into.imports), (world.exports, into.exports)):
         for key, item in included.items():
             if isinstance(item, InterfaceItem) and key == path_key(item.interface):
@@ -67,6 +69,8 @@ def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId
                 hint = f"give it another name: `include {name.text} with {{ {new_key} as … }}`"
                 raise WitError(f"the included `{new_key}` shadows another", name.span, hint)
             present[new_key] = _copied(copy, WorldOwner(source), WorldOwner(into.id), new_key, item)
+            into.places.setdefault(new_key, name.span)
+    arena.implied += len(world.imports) + len(world.exports) + len(arena.types) - types
 
 
 def _shared(name: Name, item: InterfaceItem, present: WorldItem | None, from_elsewhere: bool) -> InterfaceItem:
@@ -83,7 +87,7 @@ def _shared(name: Name, item: InterfaceItem, present: WorldItem | None, from_els
 
 
 def _renames(written: syntax.Include, world: model.World) -> dict[str, str]:
-    """New names by old ones, each of which the world has to have."""
+    """New names by old ones, each of which the world has to have. Raises `WitError` if it has not."""
     plain = {
         key
         for items in (world.imports, world.exports)
@@ -91,13 +95,15 @@ def _renames(written: syntax.Include, world: model.World) -> dict[str, str]:
         if not (isinstance(item, InterfaceItem) and key == path_key(item.interface))
     }
     renames: dict[str, str] = {}
+    errors = Errors()
     for rename in written.renames:
         if rename.old.text not in plain:
             hint = did_you_mean(rename.old.text, plain) or "only plain names can be changed"
-            raise WitError(f"world `{world.name}` has no `{rename.old.text}`", rename.old.span, hint)
+            errors.add(WitError(f"world `{world.name}` has no `{rename.old.text}`", rename.old.span, hint))
         if rename.old.text in renames:
-            raise WitError(f"`{rename.old.text}` is renamed twice", rename.old.span, "keep one")
+            errors.add(WitError(f"`{rename.old.text}` is renamed twice", rename.old.span, "keep one"))
         renames[rename.old.text] = rename.new.text
+    errors.check()
     return renames
 
 

@@ -6,25 +6,23 @@ interface that they use and in their final order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from witgen.diagnostics import WitError
 from witgen.model import (
-    Alias,
     FunctionItem,
     FunctionSort,
     InterfaceId,
     InterfaceItem,
     InterfaceOwner,
-    Owner,
-    Primitive,
     Stability,
-    TypeId,
     TypeItem,
     WorldId,
     WorldItem,
     WorldOwner,
 )
-from witgen.resolve.arena import Arena
-from witgen.resolve.order import depth_first
+from witgen.resolver.arena import Arena
+from witgen.resolver.order import depth_first
 from witgen.syntax import Name
 
 Items = dict[str, WorldItem]
@@ -41,35 +39,21 @@ def completed(arena: Arena, world: WorldId, name: Name, imports: Items, exports:
     done: set[InterfaceId] = set()
     for key, item in _by_class(arena, world, imports).items():
         stability = _stability(arena, item)
-        for interface in depth_first(_needed_by(arena, item), lambda i: used_interfaces(arena, i), done):
+        for interface in depth_first(_needed_by(arena, item), arena.used_by, done):
             _put(all_imports, InterfaceItem(interface, None, stability, None), name)
         all_imports.setdefault(key, item)
     all_exports = _exports(arena, name, all_imports, exports)
+    arena.implied += len(all_imports) + len(all_exports) - len(imports) - len(exports)
     return _by_class(arena, world, all_imports), all_exports
 
 
-def used_interfaces(arena: Arena, interface: InterfaceId) -> list[InterfaceId]:
-    """The interfaces whose types an interface uses, in the order of its types."""
-    owners = (_aliased_owner(arena, type) for type in arena.interfaces[interface].types.values())
-    used = (owner.interface for owner in owners if isinstance(owner, InterfaceOwner))
-    return list(dict.fromkeys(other for other in used if other != interface))
-
-
-def _aliased_owner(arena: Arena, type: TypeId) -> Owner | None:
-    """What the target of an alias belongs to."""
-    kind = arena.types[type].kind
-    if isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
-        return arena.types[kind.target].owner
-    return None
-
-
-def _needed_by(arena: Arena, item: WorldItem) -> list[InterfaceId]:
+def _needed_by(arena: Arena, item: WorldItem) -> Sequence[InterfaceId]:
     """The interfaces that have to be imported before an import."""
     match item:
         case InterfaceItem():
-            return used_interfaces(arena, item.interface)
+            return arena.used_by(item.interface)
         case TypeItem():
-            owner = _aliased_owner(arena, item.type)
+            owner = arena.owner(item.type)
             return [owner.interface] if isinstance(owner, InterfaceOwner) else []
         case FunctionItem():
             return []
@@ -93,7 +77,7 @@ def _by_class(arena: Arena, world: WorldId, imports: Items) -> Items:
             case InterfaceItem():
                 return 0
             case TypeItem(type=type):
-                return 2 if _aliased_owner(arena, type) in (None, WorldOwner(world)) else 1
+                return 2 if arena.owner(type) in (None, WorldOwner(world)) else 1
             case FunctionItem(function=function):
                 return 3 if function.sort is FunctionSort.FREESTANDING else 4
 
@@ -110,28 +94,31 @@ def _exports(arena: Arena, name: Name, imports: Items, exports: Items) -> Items:
     done: set[tuple[InterfaceId, bool]] = set()
 
     def uses(node: tuple[InterfaceId, bool]) -> list[tuple[InterfaceId, bool]]:
-        return [(used, node[1] and path_key(used) in exports) for used in used_interfaces(arena, node[0])]
+        return [(used, node[1] and path_key(used) in exports) for used in arena.used_by(node[0])]
 
     for key, item in exports.items():
         if not isinstance(item, InterfaceItem):
             continue
         by_path = key == path_key(item.interface)
+        if not by_path and item.interface in required:
+            raise _incompatible(arena, item.interface, name)
         node = item.interface, True
         for interface, exported in depth_first([node] if by_path else uses(node), uses, done):
             if interface in required if exported else path_key(interface) in placed:
-                hint = (
-                    f"`{arena.interfaces[interface].name}` would be imported and exported; export what uses it as well"
-                )
-                raise WitError(
-                    f"the exports of `{name.text}` depend on an interface in incompatible ways", name.span, hint
-                )
+                raise _incompatible(arena, interface, name)
+            implied = InterfaceItem(interface, None, item.stability, item.external_id)
             if exported:
-                placed[path_key(interface)] = exports[path_key(interface)]
+                placed[path_key(interface)] = item if by_path and interface == item.interface else implied
             else:
                 required.add(interface)
-                _put(imports, InterfaceItem(interface, None, item.stability, item.external_id), name)
+                _put(imports, implied, name)
         placed.setdefault(key, item)
     return placed
+
+
+def _incompatible(arena: Arena, interface: InterfaceId, name: Name) -> WitError:
+    hint = f"`{arena.interfaces[interface].name}` would be imported and exported; export what uses it as well"
+    return WitError(f"the exports of `{name.text}` depend on an interface in incompatible ways", name.span, hint)
 
 
 def _put(items: Items, item: InterfaceItem, name: Name) -> None:

