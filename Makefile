@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On few cores PyTorch's threads stall each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check bindings golden clean
+.PHONY: help demo test check bindings golden bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test      run all tests"
 	@echo "make check     formatting, lints, types, imports, stale bindings; changes nothing"
 	@echo "make bindings  generate generated/ from wit/"
+	@echo "make bench     time the boundary and witgen beside named baselines"
 	@echo "make golden    rewrite the golden files of the tests; look at the diff afterwards"
 	@echo "make clean     remove everything that was built, the environment included"
 
@@ -90,6 +91,10 @@ check: $(VENV)/dev
 
 bindings: $(VENV)/dev
 	$(BIN)/witgen generate
+
+bench: $(VENV)/dev
+	@$(BIN)/python -m benchmarks.bench_boundary
+	@$(BIN)/python -m benchmarks.bench_witgen
 
 golden: $(VENV)/dev
 	$(BIN)/python -m pytest -q --golden=write tests/witgen
