@@ -96,6 +96,14 @@ def test_the_help_of_witgen_needs_no_parser():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_code_generator_says_which_extra_is_missing():
+    code = "import sys; sys.modules.update(lark=None); import witgen.cli; witgen.cli.main()"
+    command = [sys.executable, "-c", code, "generate"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == "error: lark missing; run `pip install 'wasi-nn-torch[codegen]'`\n"
+
+
 def test_the_names_that_users_import_are_these():
     import wasi_nn_torch
     import wit_host

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -25,9 +26,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+#: What the extra `codegen` brings.
+_PACKAGES = ("jinja2", "lark", "platformdirs", "ruff")
+
 Wit = Annotated[Path | None, typer.Argument(help="A WIT file, or a folder with one package.", show_default=False)]
 World = Annotated[str | None, typer.Option(help="The world to bind; needed where there is more than one.")]
 Out = Annotated[Path | None, typer.Option(help="The folder of the generated package.")]
+
+
+@app.callback()
+def _commands() -> None:
+    """Typed Python host bindings from WIT."""
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        _fail(f"{', '.join(missing)} missing; run `pip install 'wasi-nn-torch[codegen]'`", status=2)
 
 
 @app.command()
