@@ -233,7 +233,6 @@ RULES = {
         ("world w { include v with { ^i as j } } world v { import i; } interface i {}", "has no `i`"),
     ],
     "a with that names one thing twice": [
-        ("world w { include v with { f as g, ^f as h } } world v { import f: func(); }", "renamed twice"),
     ],
     # --- references ---
     "unknown types": [

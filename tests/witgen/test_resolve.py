@@ -384,6 +384,11 @@ def test_include_copies_plain_names_and_shares_interfaces():
     assert kinds(model)[method.parameters[0].type] == Borrow(two.imports["s"].type)
 
 
+def test_the_first_of_two_new_names_counts():
+    model = in_package("world v { import f: func(); }\nworld w { include v with { f as g, f as h } }")
+    assert names(model.worlds[1].imports) == ["g"]
+
+
 def test_include_copies_interfaces_that_are_written_inside_the_world():
     model = in_package("world one { import x: interface { resource r; f: func() -> r; } }\nworld two { include one; }")
     original, copy = (model.worlds[n].imports["x"].interface for n in (0, 1))

@@ -100,9 +100,7 @@ def _renames(written: syntax.Include, world: model.World) -> dict[str, str]:
         if rename.old.text not in plain:
             hint = did_you_mean(rename.old.text, plain) or "only plain names can be changed"
             errors.add(WitError(f"world `{world.name}` has no `{rename.old.text}`", rename.old.span, hint))
-        if rename.old.text in renames:
-            errors.add(WitError(f"`{rename.old.text}` is renamed twice", rename.old.span, "keep one"))
-        renames[rename.old.text] = rename.new.text
+        renames.setdefault(rename.old.text, rename.new.text)  # a second new name is allowed and means nothing
     errors.check()
     return renames
 
