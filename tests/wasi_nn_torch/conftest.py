@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from tests.wasi_nn_torch.guest_models import Small, scripted
 from wasi_nn_torch.devices import CPU
 from wasi_nn_torch.dtypes import ElementType
 from wasi_nn_torch.graphs import ExecutionContext, Graph, load_from_guest
@@ -115,6 +116,12 @@ def no_gc() -> Iterator[None]:
 def watch() -> Callable[[torch.Tensor], Callable[[], bool]]:
     """Return a function that tells whether a tensor's memory is free by now; it does not keep the memory alive."""
     return lambda watched: StorageWeakRef(watched.untyped_storage()).expired
+
+
+@pytest.fixture(scope="session")
+def small() -> bytes:
+    """The archive of a small model."""
+    return scripted(Small())
 
 
 def raw(content: torch.Tensor) -> bytes:
