@@ -123,7 +123,8 @@ class Session:
         store = self._engine.open_store(self._wasi, self._limits.memory)
         store.linker.add_wasi()
         v2024_10_28.add_to_linker(store.linker, self._engine.backend, self._ledger)
-        sys.stdout.flush()  # what the host printed comes before what the guest prints
+        if sys.stdout is not None:  # as it is where it was closed, or in a program without a console
+            sys.stdout.flush()  # what the host printed comes before what the guest prints
         return store
 
 

@@ -116,6 +116,14 @@ def test_stats_are_printed_for_a_guest_that_traps_too(probe_file):
     assert result.returncode == 70
 
 
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX closes a stream before a program starts")
+def test_a_closed_standard_output_is_no_fault_of_the_host(probe_file):
+    command = [sys.executable, "-m", "wasi_nn_torch", "run", str(probe_file), "leave_with", "1"]
+    result = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, timeout=120)
+    assert result.returncode == 1
+    assert b"the host failed" not in result.stderr
+
+
 # --- a command line that cannot be carried out ---
 
 

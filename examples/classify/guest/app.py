@@ -36,7 +36,7 @@ class Run(exports.Run):
         except Err as refusal:
             fail(describe(refusal.value))
         except OSError as error:
-            fail(f"{error.filename}: {error.strerror}")
+            fail(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror}")
         except (PictureError, UsageError) as error:
             fail(str(error))
 
