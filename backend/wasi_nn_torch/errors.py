@@ -59,3 +59,12 @@ def quote_all(names: Iterable[str]) -> str:
     listed = ", ".join(quote(name) for name in every[:_MOST_NAMES])
     rest = len(every) - _MOST_NAMES
     return (f"{listed} and {rest} more" if rest > 0 else listed) or "none"
+
+
+def why_unreadable(error: OSError, wanted: str) -> str:
+    """Return, for the operator, why a file could not be read and what to do; `wanted` is what to name in a folder."""
+    if isinstance(error, FileNotFoundError):
+        return "does not exist; check the path"
+    if isinstance(error, IsADirectoryError):
+        return f"is a directory; name {wanted}"
+    return f"cannot be read ({error.strerror}); check its permissions"

@@ -11,6 +11,8 @@ from pathlib import Path
 import wasmtime
 from wasmtime import component
 
+from wasi_nn_torch.errors import why_unreadable
+
 logger = logging.getLogger(__name__)
 
 #: `\0asm`, then the version of the format and the layer: a module or a component.
@@ -73,12 +75,8 @@ def compile_guest(engine: wasmtime.Engine, file: GuestFile) -> Guest:
 def _read(path: Path) -> tuple[str, bytes]:
     try:
         return path.name, path.read_bytes()
-    except FileNotFoundError:
-        reason = "does not exist; check the path"
-    except IsADirectoryError:
-        reason = "is a directory; name the guest's file in it"
     except OSError as error:
-        reason = f"cannot be read ({error.strerror}); check its permissions"
+        reason = why_unreadable(error, "the guest's file in it")
     raise InvalidGuest(f"the guest {path} {reason}")
 
 

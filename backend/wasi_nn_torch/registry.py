@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from wasi_nn_torch.devices import Devices, find_device
-from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote, quote_all
+from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote, quote_all, why_unreadable
 from wasi_nn_torch.graphs import Graph, torchscript
 
 ModelSource = str | os.PathLike[str] | bytes
@@ -87,12 +87,8 @@ def _load(name: str, source: Path | bytes, device: torch.device) -> Graph:
         return torchscript.load(source, device, f"the model {quote(name)}")
     try:
         return torchscript.load(source, device, f"the model file `{source}`")
-    except FileNotFoundError:
-        reason = "does not exist; check the path"
-    except IsADirectoryError:
-        reason = "is a directory; name the file in it that holds the model"
     except OSError as error:
-        reason = f"cannot be read ({error.strerror}); check its permissions"
+        reason = why_unreadable(error, "the file in it that holds the model")
     raise ModelError(f"the model file `{source}` {reason}")
 
 

@@ -31,8 +31,7 @@ class Store:
     """The memory, the tables and the resources of one guest.
 
     `engine` must have been configured with `epoch_interruption`; `memory` is the most bytes that each linear memory may
-    have. Closing a store drops every resource that the guest
-    left behind; so does the end of a run, however it ends.
+    have. Closing a store drops every resource that the guest left behind; so does the end of a run, however it ends.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ In: a type of the resolved model. Out: `Code`, a piece of Python with the import
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -134,27 +135,11 @@ class Abi:
 
     def error(self, result: Result) -> Code:
         """The exception class that answers `err`."""
-        type_id = self.error_type(result)
+        type_id = error_type(self.resolved, result)
         if type_id is None:
             self.refuse("a result whose error has no name")
         owner = self._owner(type_id)
         return self._local(owner, naming.error(self._interface_name(owner), self._type_name(type_id)))
-
-    def error_type(self, result: Result) -> TypeId | None:
-        """The named type that a result's error is, handles and aliases followed."""
-        kind = None if result.err is None else self.resolved.kind(result.err)
-        error = kind.resource if isinstance(kind, Own) else result.err
-        if error is None or isinstance(error, Primitive):
-            return None
-        origin = self._origin(error)
-        return None if self.resolved.types[origin].name is None else origin
-
-    def raised_types(self) -> set[TypeId]:
-        """Every type that a function of any interface has as its error."""
-        functions = (function for interface in self.resolved.interfaces for function in interface.functions.values())
-        kinds = (self.resolved.kind(function.result) for function in functions if function.result is not None)
-        errors = (self.error_type(kind) for kind in kinds if isinstance(kind, Result))
-        return {error for error in errors if error is not None}
 
     def refuse(self, what: str) -> NoReturn:
         """Raise for something that WIT can say and Python hosts cannot do."""
@@ -164,7 +149,7 @@ class Abi:
         """Named types by name; everything else spelled out."""
         if isinstance(reference, Primitive):
             return self._spell(reference, byte_list)
-        origin = self._origin(reference)
+        origin = _origin(self.resolved, reference)
         definition = self.resolved.types[origin]
         has_class = isinstance(definition.kind, EnumKind | Resource)
         if has_class or (definition.name is not None and self._is_aliased(origin)):
@@ -207,13 +192,6 @@ class Abi:
             )
         return self._directed[type_id]
 
-    def _origin(self, type_id: TypeId) -> TypeId:
-        """The type where it was first defined: aliases of named types, and names brought in by `use`, lead there."""
-        kind = self.resolved.types[type_id].kind
-        while isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
-            type_id, kind = kind.target, self.resolved.types[kind.target].kind
-        return type_id
-
     def _origin_owner(self, type_id: TypeId) -> object:
         """The owner of what an alias names directly; its own owner for everything else."""
         kind = self.resolved.types[type_id].kind
@@ -222,7 +200,7 @@ class Abi:
         return self.resolved.types[type_id].owner
 
     def _named(self, type_id: TypeId, spell: Callable[[str], str]) -> Code:
-        origin = self._origin(type_id)
+        origin = _origin(self.resolved, type_id)
         return self._local(self._owner(origin), spell(self._type_name(origin)))
 
     def _type_name(self, type_id: TypeId) -> str:
@@ -244,15 +222,49 @@ class Abi:
 
 
 class Unsupported(Exception):
-    """Something that generated bindings cannot do; whoever knows the place turns it into a `WitError`."""
+    """Something that generated bindings cannot do; `refused_at` says where it stands."""
 
-    def at(self, what: str, span: Span) -> WitError:
-        """The diagnostic at the function or type that cannot be bound."""
-        return WitError(
-            f"{what} cannot be bound: {self} is not supported",
+
+@contextmanager
+def refused_at(what: str, span: Span) -> Iterator[None]:
+    """Refuse the function or type at `span` where something in it is unsupported: raises `WitError`."""
+    try:
+        yield
+    except Unsupported as unsupported:
+        refusal = WitError(
+            f"{what} cannot be bound: {unsupported} is not supported",
             span,
             hint="Python hosts cover functions that are not async, without streams and futures",
         )
+    else:
+        return
+    raise refusal
+
+
+def error_type(resolved: Resolved, result: Result) -> TypeId | None:
+    """The named type that a result's error is, handles and aliases followed."""
+    kind = None if result.err is None else resolved.kind(result.err)
+    error = kind.resource if isinstance(kind, Own) else result.err
+    if error is None or isinstance(error, Primitive):
+        return None
+    origin = _origin(resolved, error)
+    return None if resolved.types[origin].name is None else origin
+
+
+def raised_types(resolved: Resolved) -> set[TypeId]:
+    """Every type that a function of any interface has as its error."""
+    functions = (function for interface in resolved.interfaces for function in interface.functions.values())
+    kinds = (resolved.kind(function.result) for function in functions if function.result is not None)
+    errors = (error_type(resolved, kind) for kind in kinds if isinstance(kind, Result))
+    return {error for error in errors if error is not None}
+
+
+def _origin(resolved: Resolved, type_id: TypeId) -> TypeId:
+    """The type where it was first defined: aliases of named types, and names brought in by `use`, lead there."""
+    kind = resolved.types[type_id].kind
+    while isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
+        type_id, kind = kind.target, resolved.types[kind.target].kind
+    return type_id
 
 
 def _generic(form: str, parts: list[Code]) -> Code:

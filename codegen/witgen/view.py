@@ -7,10 +7,11 @@ imports. All choosing, sorting and naming is done here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from witgen import naming
-from witgen.abi import Abi, Code, Import, Unsupported
+from witgen.abi import Abi, Code, Import, raised_types, refused_at
 from witgen.diagnostics import WitError
 from witgen.model import (
     EnumKind,
@@ -19,6 +20,7 @@ from witgen.model import (
     Interface,
     InterfaceId,
     InterfaceItem,
+    Parameter,
     Resolved,
     Resource,
     Result,
@@ -97,15 +99,8 @@ class ErrorView:
 
 
 @dataclass(frozen=True, slots=True)
-class DefinitionView:
-    """One call that defines a function or method in the linker."""
-
-    call: str
-
-
-@dataclass(frozen=True, slots=True)
 class InterfaceView:
-    """One module."""
+    """One module; `definitions` are the calls that define its functions in the linker."""
 
     module: str
     full_name: str
@@ -117,7 +112,7 @@ class InterfaceView:
     resources: tuple[ResourceView, ...]
     errors: tuple[ErrorView, ...]
     functions: tuple[FunctionView, ...]
-    definitions: tuple[DefinitionView, ...]
+    definitions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +128,20 @@ class PackageView:
 def view_world(resolved: Resolved, world_id: WorldId) -> PackageView:
     """The package for a world; raises `WitError` at what Python hosts cannot do."""
     world = resolved.worlds[world_id]
-    interfaces: list[InterfaceView] = []
-    for key, item in (*world.imports.items(), *(("export", item) for item in world.exports.values())):
-        if not isinstance(item, InterfaceItem) or key == "export" or resolved.interfaces[item.interface].name is None:
-            raise WitError(
-                f"world `{world.name}` cannot be bound: it has more than imports of named interfaces",
-                world.span,
-                "bindings for exports, bare functions and types of a world are not supported",
-            )
-        interfaces.append(_InterfaceViews(resolved, item.interface).view())
+    # An interface that is imported under its own name has its id for a key; inline ones and labels have other keys.
+    bound = [
+        item.interface
+        for key, item in world.imports.items()
+        if isinstance(item, InterfaceItem) and key == f"interface-{item.interface}"
+    ]
+    if world.exports or len(bound) < len(world.imports):
+        raise WitError(
+            f"world `{world.name}` cannot be bound: it has more than imports of named interfaces",
+            world.span,
+            "bindings for exports, labels, bare functions and types of a world are not supported",
+        )
+    raised = raised_types(resolved)
+    interfaces = [_InterfaceViews(resolved, interface, raised).view() for interface in bound]
     package = resolved.packages[world.package]
     return PackageView(
         source=str(package.name),
@@ -154,8 +154,9 @@ def view_world(resolved: Resolved, world_id: WorldId) -> PackageView:
 class _InterfaceViews:
     """Builds the view of one interface, and notes what its module has to import."""
 
-    def __init__(self, resolved: Resolved, interface_id: InterfaceId) -> None:
+    def __init__(self, resolved: Resolved, interface_id: InterfaceId, raised: AbstractSet[TypeId]) -> None:
         self.resolved = resolved
+        self.raised = raised
         self.interface: Interface = resolved.interfaces[interface_id]
         self.name = self.interface.name or ""
         self.abi = Abi(resolved, interface_id)
@@ -205,10 +206,8 @@ class _InterfaceViews:
 
     def _aliases(self) -> Iterator[AliasView]:
         for name, type_id, definition in self._types():
-            try:
+            with refused_at(f"type `{name}`", definition.span):
                 annotation = self.abi.alias(type_id)
-            except Unsupported as unsupported:
-                raise unsupported.at(f"type `{name}`", definition.span) from None
             if annotation is not None:
                 yield AliasView(naming.type_(name), self._use(annotation), _docs(definition.docs, ""))
 
@@ -237,9 +236,8 @@ class _InterfaceViews:
 
     def _errors(self) -> Iterator[ErrorView]:
         """One exception for each type of this interface that some result has as its error."""
-        raised = self.abi.raised_types()
         for name, type_id, _ in self._types():
-            if type_id in raised:
+            if type_id in self.raised:
                 self.needs.add(Import("wit_host", "ResultError"))
                 yield ErrorView(
                     name=naming.error(self.name, name),
@@ -262,18 +260,15 @@ class _InterfaceViews:
         return naming.function(f"{resource}-{_last(function)}")
 
     def _function(self, function: Function, name: str) -> FunctionView:
-        written = function.parameters[1:] if function.sort is FunctionSort.METHOD else function.parameters
-        try:
+        with refused_at(f"function `{function.name}`", function.span):
             if function.is_async:
                 self.abi.refuse("async")
             parameters = [
                 f"{naming.parameter(parameter.name)}: {self._use(self.abi.parameter(parameter.type))}"
-                for parameter in written
+                for parameter in _written(function)
             ]
             returns = self._use(self.abi.returned(function.result))
             raises = self._raises(function)
-        except Unsupported as unsupported:
-            raise unsupported.at(f"function `{function.name}`", function.span) from None
         return FunctionView(
             name=name,
             parameters=", ".join(["self", *parameters]),
@@ -285,25 +280,25 @@ class _InterfaceViews:
         kind = None if function.result is None else self.resolved.kind(function.result)
         return f"Raises `{self.abi.error(kind).text}` to answer with an error." if isinstance(kind, Result) else ""
 
-    def _definition(self, function: Function) -> DefinitionView:
+    def _definition(self, function: Function) -> str:
         """One line of `add_to_linker`."""
-        is_method = function.sort is FunctionSort.METHOD
-        written = function.parameters[1:] if is_method else function.parameters
-        try:
-            codecs = ", ".join(self._use(self.abi.codec(parameter.type)) for parameter in written)
+        with refused_at(f"function `{function.name}`", function.span):
+            codecs = ", ".join(self._use(self.abi.codec(parameter.type)) for parameter in _written(function))
             result = "None" if function.result is None else self._use(self.abi.result_codec(function.result))
-        except Unsupported as unsupported:
-            raise unsupported.at(f"function `{function.name}`", function.span) from None
-        if not is_method or function.resource is None:
-            implementation = f"host.{self._host_name(function)}"
-            return DefinitionView(f'instance.function("{function.name}", {implementation}, [{codecs}], {result})')
+        if function.sort is not FunctionSort.METHOD or function.resource is None:
+            return f'instance.function("{function.name}", host.{self._host_name(function)}, [{codecs}], {result})'
         resource = self._use(self.abi.resource(function.resource))
         method = f"{naming.type_(self._resource_name(function))}.{naming.function(_last(function))}"
-        return DefinitionView(f'instance.method({resource}, "{_last(function)}", {method}, [{codecs}], {result})')
+        return f'instance.method({resource}, "{_last(function)}", {method}, [{codecs}], {result})'
 
     def _resource_name(self, function: Function) -> str:
         resource = None if function.resource is None else self.resolved.types[function.resource].name
         return resource or ""
+
+
+def _written(function: Function) -> tuple[Parameter, ...]:
+    """The parameters as they were written: without a method's `self`."""
+    return function.parameters[1:] if function.sort is FunctionSort.METHOD else function.parameters
 
 
 def _last(function: Function) -> str:

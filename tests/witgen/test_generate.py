@@ -140,7 +140,10 @@ def test_what_cannot_be_bound_is_refused_where_it_stands(project, case):
     assert f"\n  3 |   {wit}\n" in str(caught.value)
 
 
-@pytest.mark.parametrize("item", ["export i;", "import f: func();", "type t = u8;", "import j: interface {}"])
+@pytest.mark.parametrize(
+    "item",
+    ["export i;", "import f: func();", "type t = u8;", "import j: interface {}", "import a: i;", "import %export: i;"],
+)
 def test_worlds_with_more_than_imports_of_interfaces_are_refused(project, item):
     with pytest.raises(WitError, match="world `w` cannot be bound"):
         bindings_of(project, f"package a:b; interface i {{}} world w {{ {item} }}")
