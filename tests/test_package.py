@@ -38,8 +38,8 @@ def test_the_wheel_holds_every_package_with_its_types_grammar_and_templates(whee
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert {
         "witgen/grammar.lark",
-        "witgen/templates/interface.py.jinja",
-        "witgen/templates/package.py.jinja",
+        "witgen/templates/module.jinja",
+        "witgen/templates/types/record.jinja",
         "wasi_nn_bindings/v2024_10_28/graph.py",
     } <= names
     tops = {name.partition("/")[0] for name in names}
@@ -125,13 +125,23 @@ def test_the_names_that_users_import_are_these():
     assert wit_host.__all__ == [
         "ByteSource",
         "Bytes",
+        "Engine",
+        "Err",
         "GuestError",
+        "GuestExit",
+        "GuestFunction",
+        "GuestInterface",
+        "GuestResource",
+        "GuestResourceType",
         "GuestTimeout",
         "GuestTrap",
+        "Instance",
         "LinkError",
         "Linker",
+        "Ok",
         "Resource",
         "ResultError",
+        "Some",
         "Store",
         "Ticker",
     ]

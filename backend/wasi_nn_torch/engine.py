@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -10,18 +9,17 @@ from typing import TYPE_CHECKING
 
 import wasmtime
 
+import wit_host
 from wasi_nn_torch.backend import Backend
 from wasi_nn_torch.devices import Devices
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.policy import GuestModels
 from wasi_nn_torch.registry import ModelSource, Registry
 from wasi_nn_torch.session import Limits, Output, Session
-from wit_host import Store, Ticker
+from wit_host import Store
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -42,8 +40,7 @@ class Engine:
         self._devices = Devices(device)
         self._registry = Registry(self._devices)
         self.backend = Backend(self._devices, self._registry, GuestModels(guest_models))
-        self._engine = wasmtime.Engine(_config(cache))
-        self._ticker = Ticker(self._engine)
+        self._engine = wit_host.Engine(cache=cache)
 
     def __enter__(self) -> Engine:
         return self
@@ -89,21 +86,10 @@ class Engine:
         """
         return Session(self, args, env, dirs, limits, stdin, stdout, stderr)
 
-    def open_store(self, wasi: wasmtime.WasiConfig, memory: int | None) -> Store:
-        """A store for one guest; `memory` is the most bytes that each of its linear memories may have."""
-        return Store(self._engine, self._ticker, wasi, memory=memory)
+    def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
+        """A store for one guest, with the limits that are not those of its tensors."""
+        return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout)
 
     def close(self) -> None:
         """Forget every model; the memory of one that a session still uses goes free with that session."""
         self._registry.close()
-
-
-def _config(cache: bool) -> wasmtime.Config:
-    config = wasmtime.Config()
-    config.epoch_interruption = True
-    if cache:
-        try:
-            config.cache = True
-        except wasmtime.WasmtimeError as error:
-            logger.warning("compiled guests are not cached: %s", " ".join(str(error).split()))
-    return config

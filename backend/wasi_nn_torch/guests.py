@@ -12,6 +12,7 @@ import wasmtime
 from wasmtime import component
 
 from wasi_nn_torch.errors import why_unreadable
+from wit_host import Engine, GuestError
 
 logger = logging.getLogger(__name__)
 
@@ -60,13 +61,13 @@ def read_guest(source: GuestSource) -> GuestFile:
     return GuestFile(name, content)
 
 
-def compile_guest(engine: wasmtime.Engine, file: GuestFile) -> Guest:
+def compile_guest(engine: Engine, file: GuestFile) -> Guest:
     """Compile a guest, which takes seconds for a large one; raises InvalidGuest where it is not valid."""
     started = time.perf_counter()
     try:
-        compiled = component.Component(engine, file.wasm)
-    except wasmtime.WasmtimeError as error:
-        raise InvalidGuest(f"{file.name} is not a valid component: {_one_line(error)}") from None
+        compiled = engine.compile(file.wasm, file.name)
+    except GuestError as error:
+        raise InvalidGuest(str(error)) from None
     seconds = time.perf_counter() - started
     logger.info("compiled %s (%d bytes) in %.2f s", file.name, len(file.wasm), seconds)
     return Guest(file.name, compiled, seconds)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import wasmtime
 
+from wasi_nn_torch import hosts
 from wasi_nn_torch.guests import Guest, GuestSource
-from wasi_nn_torch.hosts import v2024_10_28
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.stats import SessionStats
 from wit_host import Store
@@ -89,7 +89,7 @@ class Session:
         store = self._store = self._open(guest.name)
         started = time.perf_counter()
         try:
-            return store.run_command(guest.component, guest.name, self._limits.timeout)
+            return store.run_command(guest.component, guest.name)
         finally:
             self._run_seconds = time.perf_counter() - started
             self._release()
@@ -120,9 +120,9 @@ class Session:
 
     def _open(self, name: str) -> Store:
         self._wasi.argv = [name, *self._args]
-        store = self._engine.open_store(self._wasi, self._limits.memory)
+        store = self._engine.open_store(self._wasi, self._limits)
         store.linker.add_wasi()
-        v2024_10_28.add_to_linker(store.linker, self._engine.backend, self._ledger)
+        hosts.add_to_linker(store.linker, self._engine.backend, self._ledger)
         if sys.stdout is not None:  # as it is where it was closed, or in a program without a console
             sys.stdout.flush()  # what the host printed comes before what the guest prints
         return store

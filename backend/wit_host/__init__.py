@@ -1,26 +1,40 @@
 """The runtime under generated bindings: what crosses between a guest and Python, and how. It knows no torch.
 
-Bindings are made of `Linker`, `Resource`, `ResultError` and the codecs in `wit_host.values`; a host that runs guests
-uses `Store` and the exceptions.
+Bindings are made of `Linker`, `Resource`, the `Guest…` classes, `Ok`, `Err`, `Some`, `ResultError` and the codecs in
+`wit_host.values`; a host that runs guests uses `Engine`, the `Store` that it makes, and the exceptions.
 """
 
-from wit_host.errors import GuestError, GuestTimeout, GuestTrap, LinkError, ResultError
-from wit_host.linker import Linker
-from wit_host.resources import Resource
-from wit_host.store import Store
-from wit_host.ticker import Ticker
-from wit_host.transport import Bytes, ByteSource
+from .engine import Engine
+from .errors import GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
+from .guest import GuestFunction, GuestInterface, Instance
+from .guest_resources import GuestResource, GuestResourceType
+from .linker import Linker
+from .resources import Resource
+from .results import Err, Ok, Some
+from .store import Store
+from .ticker import Ticker
+from .transport import Bytes, ByteSource
 
 __all__ = [
     "ByteSource",
     "Bytes",
+    "Engine",
+    "Err",
     "GuestError",
+    "GuestExit",
+    "GuestFunction",
+    "GuestInterface",
+    "GuestResource",
+    "GuestResourceType",
     "GuestTimeout",
     "GuestTrap",
+    "Instance",
     "LinkError",
     "Linker",
+    "Ok",
     "Resource",
     "ResultError",
+    "Some",
     "Store",
     "Ticker",
 ]

@@ -4,7 +4,8 @@
     ├── GuestError               a guest could not be run to its end; the text is one line
     │   ├── GuestTrap            it trapped
     │   ├── GuestTimeout         it ran longer than it was allowed to
-    │   └── LinkError            it imports something that is not there, or of another type
+    │   ├── GuestExit            it ended its own program in the middle of a call
+    │   └── LinkError            what it imports or exports is not there on the other side, or of another type
     └── ResultError[E]           raised by an implementation to answer `err(E)`; generated bindings derive from it
 
 An exception that escapes an implementation is none of these: the guest traps, and the exception itself comes out at
@@ -34,8 +35,16 @@ class GuestTimeout(GuestError):
     """The guest ran longer than it was allowed to."""
 
 
+class GuestExit(GuestError):
+    """The guest ended its own program, with `status`, in the middle of a call."""
+
+    def __init__(self, name: str, status: int) -> None:
+        super().__init__(f"{name} exited with status {status}")
+        self.status = status
+
+
 class LinkError(GuestError):
-    """The guest imports something that the host does not define, or defines with another type."""
+    """What a guest imports or exports is not there on the other side, or has another type."""
 
 
 class ResultError(Exception, Generic[E]):

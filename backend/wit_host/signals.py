@@ -6,6 +6,7 @@ any `try`, where an exception of the handler would be printed and lost. So handl
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal.getsignal` makes an enum of each answer: ten times slower
 import signal
 import threading
 from collections import deque
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
+
+_NUMBERS = tuple(signal.valid_signals())
 
 
 class PendingSignals:
@@ -49,5 +52,5 @@ class PendingSignals:
 
 def _handlers() -> dict[int, Handler]:
     """The signals that Python code handles."""
-    handlers = ((number, signal.getsignal(number)) for number in signal.valid_signals())
+    handlers = ((number, _signal.getsignal(number)) for number in _NUMBERS)
     return {number: handler for number, handler in handlers if callable(handler)}

@@ -7,6 +7,7 @@ handlers of signals, so that Ctrl-C ends a guest that loops.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,27 +24,29 @@ class Ticker:
         self._engine = engine
         self._lock = threading.Lock()
         self._running = 0
-        self._stop = threading.Event()
+        self._is_ticking = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Tick while the block runs."""
         with self._lock:
             self._running += 1
-            if self._running == 1:
-                self._stop = threading.Event()
-                threading.Thread(
-                    target=_tick, args=(self._engine, self._stop), name="wit-host-ticker", daemon=True
-                ).start()
+            if not self._is_ticking:
+                self._is_ticking = True
+                threading.Thread(target=self._tick, name="wit-host-ticker", daemon=True).start()
         try:
             yield
         finally:
             with self._lock:
                 self._running -= 1
-                if self._running == 0:
-                    self._stop.set()
 
+    def _tick(self) -> None:
+        """Tick until no guest ran at the end of an interval, so that many short calls do not start many threads."""
+        while self._is_needed():
+            time.sleep(INTERVAL)
+            self._engine.increment_epoch()
 
-def _tick(engine: wasmtime.Engine, stop: threading.Event) -> None:
-    while not stop.wait(INTERVAL):
-        engine.increment_epoch()
+    def _is_needed(self) -> bool:
+        with self._lock:
+            self._is_ticking = self._running > 0
+            return self._is_ticking

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from wit_host import capi
-from wit_host.capi import PAYLOAD_OFFSET, VALUE_SIZE, Kind, Value
+from . import capi
+from .capi import PAYLOAD_OFFSET, VALUE_SIZE, Kind, Value
+from .misfits import Misfit
 
 
 @runtime_checkable
@@ -48,7 +49,7 @@ class Transport(Protocol):
         ...
 
     def lower(self, value: Value, content: object) -> None:
-        """Pass `content`, which should be `Bytes`, to the guest; raises `TypeError` where it is not."""
+        """Pass `content`, which should be `Bytes`, to the guest; raises `Misfit` where it is not."""
         ...
 
 
@@ -66,7 +67,7 @@ class ListTransport:
         return memoryview(payload.tobytes())
 
     def lower(self, value: Value, content: object) -> None:
-        """Make the engine's list of values from `content`; raises `TypeError` where it is no buffer of bytes."""
+        """Make the engine's list of values from `content`; raises `Misfit` where it is no buffer of bytes."""
         source = _as_buffer(content)
         capi.new_list(value.of.list, source.nbytes)
         value.kind = Kind.LIST
@@ -88,13 +89,19 @@ def explain_trap(text: str) -> str | None:
 
 def _as_buffer(content: object) -> memoryview:
     """`content` as contiguous bytes in host memory."""
-    if isinstance(content, bytes | bytearray | memoryview):
-        view = memoryview(content)
-        if not view.c_contiguous:
-            raise TypeError("a list<u8> takes a C-contiguous buffer; make a contiguous copy first")
-        return view.cast("B")
-    if isinstance(content, ByteSource):
-        filled = bytearray(content.nbytes)
-        content.write_into(memoryview(filled))
-        return memoryview(filled)
-    raise TypeError(f"a list<u8> takes bytes, bytearray, memoryview or a ByteSource, not {type(content).__name__}")
+    try:
+        view = memoryview(content)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return _filled(content)
+    if not view.c_contiguous:
+        raise Misfit(TypeError, "a list<u8> takes a C-contiguous buffer; make a contiguous copy first")
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _filled(content: object) -> memoryview:
+    if not isinstance(content, ByteSource):
+        wanted = "bytes, bytearray, memoryview or a ByteSource"
+        raise Misfit(TypeError, f"a list<u8> takes {wanted}, not {type(content).__name__}")
+    filled = bytearray(content.nbytes)
+    content.write_into(memoryview(filled))
+    return memoryview(filled)

@@ -1,58 +1,39 @@
 """What each WIT type is in Python: its annotation, and the codec that lifts and lowers it. The only place that knows.
 
-In: a type of the resolved model. Out: `Code`, a piece of Python with the imports that it needs.
+In: a type of the resolved model, and the module in which it is written. Out: pieces of Python; what they need to have
+imported is noted in `Abi.imports`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from enum import Enum
 
-from witgen import naming
-from witgen.diagnostics import WitError
+from witgen.layout import Layout, Module, Names, error_type, origin
 from witgen.model import (
     Alias,
     Borrow,
     EnumKind,
-    InterfaceId,
-    InterfaceOwner,
+    FixedLengthList,
+    Flags,
     Kind,
     List,
+    Map,
     Option,
     Own,
     Primitive,
-    Resolved,
+    Record,
     Resource,
     Result,
     Tuple,
     TypeId,
     TypeRef,
+    Variant,
 )
-from witgen.syntax import Span
+from witgen.traits import CLASSES, NOT_ASYNC, Traits, Unsupported, word
 
-
-@dataclass(frozen=True, order=True, slots=True)
-class Import:
-    """`from module import name`."""
-
-    module: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A Python expression, and what has to be imported for it."""
-
-    text: str
-    needs: frozenset[Import] = frozenset()
-
-
-CODECS = Import("wit_host", "values as wit")
-BYTES = Import("wit_host", "Bytes")
-
-_ANNOTATIONS = {
+_PRIMITIVES = {
     Primitive.BOOL: "bool",
     Primitive.CHAR: "str",
     Primitive.STRING: "str",
@@ -62,233 +43,272 @@ _ANNOTATIONS = {
 }
 
 
+class Bytes(Enum):
+    """What a `list<u8>` is: lent for a call, taken from any buffer, or kept."""
+
+    LENT = "memoryview"
+    GIVEN = "Bytes"
+    KEPT = "bytes"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Import:
+    """`from module import name`; `module` is relative to the package, or that of the runtime."""
+
+    module: str
+    name: str
+
+
+RUNTIME = "wit_host"
+CODECS = Import(RUNTIME, "values as wit")
+
+
 class Abi:
-    """The types of one resolved set of packages, as the module of one interface writes them."""
+    """The types of one world, as one module of its package writes them."""
 
-    def __init__(self, resolved: Resolved, interface: InterfaceId) -> None:
-        self.resolved = resolved
-        self.interface = interface
-        self._directed: dict[TypeId, bool] = {}
+    def __init__(self, layout: Layout, traits: Sequence[Traits], module: Module) -> None:
+        self.resolved = layout.resolved
+        self.layout = layout
+        self.traits = traits
+        self.module = module
+        self.imports: set[Import] = set()
+        self._local: dict[Import, str] = {}
 
-    def parameter(self, reference: TypeRef) -> Code:
-        """The annotation of what an implementation is given."""
-        return self._annotation(reference, Code("memoryview"))
+    # --- annotations ---
 
-    def returned(self, reference: TypeRef | None) -> Code:
-        """The annotation of what an implementation returns; of a result, that is its `ok`."""
+    def annotation(self, reference: TypeRef | None, content: Bytes) -> str:
+        """The annotation of a value; classes and aliases by name, everything else spelled out."""
         if reference is None:
-            return Code("None")
-        kind = self.resolved.kind(reference)
-        if isinstance(kind, Result):
-            return self.returned(kind.ok)
-        return self._annotation(reference, Code("Bytes", frozenset({BYTES})))
-
-    def alias(self, type_id: TypeId) -> Code | None:
-        """What a type alias of this interface stands for.
-
-        Nothing where that depends on the direction, so that the name would be wrong in one of them, and nothing for a
-        name that was brought in by `use`.
-        """
-        definition = self.resolved.types[type_id]
-        if not isinstance(definition.kind, Alias | List | Tuple | Option):
-            return None
-        if self._is_directed(type_id) or self._origin_owner(type_id) != definition.owner:
-            return None
-        return self._spell(definition.kind, Code("memoryview"))
-
-    def codec(self, reference: TypeRef) -> Code:
-        """The expression that makes the codec."""
-        kind = self.resolved.kind(reference)
-        match kind:
-            case Primitive.ERROR_CONTEXT:
-                return self.refuse("error-context")
-            case Primitive():
-                return Code(f"wit.{kind.value.upper()}", frozenset({CODECS}))
-            case List(type=Primitive.U8):
-                return Code("wit.BYTES", frozenset({CODECS}))
-            case List(type=element):
-                return _codec("List", [self.codec(element)])
-            case Option(type=some):
-                return _codec("Option", [self.codec(some)])
-            case Tuple(types=types):
-                return _codec("Tuple", [self.codec(item) for item in types])
-            case EnumKind() if not isinstance(reference, Primitive):
-                return _codec("Enum", [self._named(reference, naming.type_)])
-            case Own(resource=resource):
-                return _codec("Own", [self.resource(resource)])
-            case Borrow(resource=resource):
-                return _codec("Borrow", [self.resource(resource)])
-            case _:
-                return self.refuse(_word(kind))
-
-    def result_codec(self, reference: TypeRef) -> Code:
-        """The expression that makes the codec of a function's result, where a `result` is returned or raised."""
-        kind = self.resolved.kind(reference)
-        if not isinstance(kind, Result):
-            return self.codec(reference)
-        sides = [Code("None") if side is None else self.codec(side) for side in (kind.ok, kind.err)]
-        return _codec("Result", [*sides, self.error(kind)])
-
-    def resource(self, type_id: TypeId) -> Code:
-        """The constant that stands for a resource type."""
-        return self._named(type_id, naming.constant)
-
-    def error(self, result: Result) -> Code:
-        """The exception class that answers `err`."""
-        type_id = error_type(self.resolved, result)
-        if type_id is None:
-            self.refuse("a result whose error has no name")
-        owner = self._owner(type_id)
-        return self._local(owner, naming.error(self._interface_name(owner), self._type_name(type_id)))
-
-    def refuse(self, what: str) -> NoReturn:
-        """Raise for something that WIT can say and Python hosts cannot do."""
-        raise Unsupported(what)
-
-    def _annotation(self, reference: TypeRef, byte_list: Code) -> Code:
-        """Named types by name; everything else spelled out."""
+            return "None"
         if isinstance(reference, Primitive):
-            return self._spell(reference, byte_list)
-        origin = _origin(self.resolved, reference)
-        definition = self.resolved.types[origin]
-        has_class = isinstance(definition.kind, EnumKind | Resource)
-        if has_class or (definition.name is not None and self._is_aliased(origin)):
-            return self._named(origin, naming.type_)
-        return self._spell(definition.kind, byte_list)
+            return self._spell(reference, content)
+        self.traits[reference].check()
+        found = origin(self.resolved, reference)
+        definition = self.resolved.types[found]
+        if definition.name is not None and self.has_name(found):
+            return self._name(found, _types)
+        return self._spell(definition.kind, content)
 
-    def _is_aliased(self, type_id: TypeId) -> bool:
-        return isinstance(self.resolved.types[type_id].kind, List | Tuple | Option) and not self._is_directed(type_id)
+    def success(self, reference: TypeRef | None, content: Bytes) -> str:
+        """The annotation of what a function returns; of a result, that is its `ok`."""
+        kind = None if reference is None else self.resolved.kind(reference)
+        return self.annotation(kind.ok if isinstance(kind, Result) else reference, content)
 
-    def _spell(self, kind: Primitive | Kind, byte_list: Code) -> Code:
-        def parts(items: Iterable[TypeRef]) -> list[Code]:
-            return [self._annotation(item, byte_list) for item in items]
+    def alias(self, type_id: TypeId) -> str:
+        """What a type that has no class of its own stands for."""
+        self.traits[type_id].check()
+        return self._spell(self.resolved.types[type_id].kind, Bytes.KEPT)
 
+    def has_name(self, type_id: TypeId) -> bool:
+        """Whether a declared type has a name in Python.
+
+        An alias has none where a `list<u8>` is in it: what that is depends on the direction, so the name would be wrong
+        in one of them.
+        """
+        return isinstance(self.resolved.types[type_id].kind, CLASSES) or not self.traits[type_id].is_directed
+
+    def has_constant(self, type_id: TypeId) -> bool:
+        """Whether a declared type has a constant that stands for it at the boundary."""
+        return self.has_name(type_id) and not isinstance(self.resolved.types[type_id].kind, Alias)
+
+    def _spell(self, kind: Primitive | Kind, content: Bytes) -> str:
         match kind:
             case Primitive():
-                return Code(_ANNOTATIONS[kind]) if kind in _ANNOTATIONS else self.refuse(kind.value)
+                return _primitive(kind)
             case Alias(target=target):
-                return self._annotation(target, byte_list)
+                return self.annotation(target, content)
             case List(type=Primitive.U8):
-                return byte_list
-            case List(type=element):
-                return _generic("list[{}]", parts([element]))
+                if content is Bytes.GIVEN:
+                    self.use(Import(RUNTIME, "Bytes"))
+                return content.value
+            case List(type=element) | FixedLengthList(type=element):
+                return self._joined(f"{self._container('list', 'Sequence', content)}[{{}}]", [element], content)
+            case Map(key=key, value=value):
+                return self._joined(f"{self._container('dict', 'Mapping', content)}[{{}}]", [key, value], content)
             case Tuple(types=types):
-                return _generic("tuple[{}]", parts(types)) if types else Code("tuple[()]")
+                return self._joined("tuple[{}]", types, content)
+            case Option(type=some) if isinstance(self.resolved.kind(some), Option):
+                self.use(Import(RUNTIME, "Some"))
+                return self._joined("Some[{}] | None", [some], content)
             case Option(type=some):
-                if isinstance(self.resolved.kind(some), Option):
-                    self.refuse("an option of an option")
-                return _generic("{} | None", parts([some]))
+                return self._joined("{} | None", [some], content)
+            case Result(ok=ok, err=err):
+                self.use(Import(RUNTIME, "Err"), Import(RUNTIME, "Ok"))
+                return f"Ok[{self.annotation(ok, content)}] | Err[{self.annotation(err, content)}]"
             case Own(resource=resource) | Borrow(resource=resource):
-                return self._named(resource, naming.type_)
+                return self._name(origin(self.resolved, resource), _types)
             case _:
-                return self.refuse(_word(kind))
+                raise Unsupported(f"{word(kind)} is not supported", NOT_ASYNC)
 
-    def _is_directed(self, type_id: TypeId) -> bool:
-        """Whether the type holds a `list<u8>`, which is given and returned as different Python types."""
-        if type_id not in self._directed:
-            self._directed[type_id] = any(
-                (is_list and part is Primitive.U8) or (not isinstance(part, Primitive) and self._is_directed(part))
-                for is_list, part in _parts(self.resolved.types[type_id].kind)
-            )
-        return self._directed[type_id]
+    def _container(self, made: str, taken: str, content: Bytes) -> str:
+        """What is given may be any such container, so that one of a more special type fits."""
+        if content is not Bytes.GIVEN:
+            return made
+        self.use(Import("collections.abc", taken))
+        return taken
 
-    def _origin_owner(self, type_id: TypeId) -> object:
-        """The owner of what an alias names directly; its own owner for everything else."""
+    def _joined(self, form: str, parts: Iterable[TypeRef], content: Bytes) -> str:
+        return form.format(", ".join(self.annotation(part, content) for part in parts))
+
+    # --- codecs ---
+
+    def codec(self, reference: TypeRef | None, content: Bytes) -> str:
+        """The expression that makes a codec; the constant of a type that has one."""
+        if reference is None:
+            return "None"
+        if isinstance(reference, Primitive):
+            _primitive(reference)
+            return self._make(reference, content)
+        found = origin(self.resolved, reference)
+        definition = self.resolved.types[found]
+        if definition.name is not None and self.has_constant(found):
+            return self._name(found, _constants)
+        return self._make(definition.kind, content)
+
+    def constant(self, type_id: TypeId) -> str:
+        """What the constant of a type is."""
+        self.traits[type_id].check()
         kind = self.resolved.types[type_id].kind
-        if isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
-            return self.resolved.types[kind.target].owner
-        return self.resolved.types[type_id].owner
+        match kind:
+            case Resource() if self.module.is_export:
+                self.use(Import(RUNTIME, "GuestResourceType"))
+                return f'GuestResourceType("{self._wit_name(type_id)}", {self._name(type_id, _types)})'
+            case Resource():
+                self.use(Import(RUNTIME, "Resource"))
+                return f'Resource[{self._name(type_id, _types)}]("{self._wit_name(type_id)}")'
+            case Record() | Variant() | EnumKind() | Flags():
+                self.use(CODECS)
+                return self._class_codec(type_id, kind)
+            case _:
+                return self._make(kind, Bytes.KEPT)
 
-    def _named(self, type_id: TypeId, spell: Callable[[str], str]) -> Code:
-        origin = _origin(self.resolved, type_id)
-        return self._local(self._owner(origin), spell(self._type_name(origin)))
+    def _class_codec(self, type_id: TypeId, kind: Record | Variant | EnumKind | Flags) -> str:
+        name = self._name(type_id, _types)
+        match kind:
+            case Record(fields=fields):
+                parts = [f'"{field.name}": {self.codec(field.type, Bytes.KEPT)}' for field in fields]
+                return f"wit.Record({name}, {{{', '.join(parts)}}})"
+            case Variant(cases=cases):
+                classes = self.module.names.cases
+                parts = [
+                    f'"{case.name}": ({classes[type_id, case.name]}, {self.codec(case.type, Bytes.KEPT)})'
+                    for case in cases
+                ]
+                return f"wit.Variant({{{', '.join(parts)}}})"
+            case EnumKind():
+                return f"wit.Enum({name})"
+            case Flags(flags=flags):
+                labels = ", ".join(f'"{flag.name}"' for flag in flags)
+                return f"wit.Flags({name}, [{labels}])"
 
-    def _type_name(self, type_id: TypeId) -> str:
-        name = self.resolved.types[type_id].name
-        return name if name is not None else self.refuse("a type without a name")
+    def _make(self, kind: Primitive | Kind, content: Bytes) -> str:
+        self.use(CODECS)
+        match kind:
+            case Primitive():
+                return f"wit.{kind.value.upper()}"
+            case Alias(target=target):
+                return self.codec(target, content)
+            case List(type=Primitive.U8):
+                return "wit.COPIED_BYTES" if content is Bytes.KEPT else "wit.BYTES"
+            case List(type=element):
+                return self._wit("List", [element], content)
+            case FixedLengthList(type=element, length=length):
+                return f"wit.FixedLengthList({self.codec(element, content)}, {length})"
+            case Map(key=key, value=value):
+                return self._wit("Map", [key, value], content)
+            case Tuple(types=types):
+                return self._wit("Tuple", types, content)
+            case Option(type=some):
+                nested = isinstance(self.resolved.kind(some), Option)
+                return self._wit("NestedOption" if nested else "Option", [some], content)
+            case Result(ok=ok, err=err):
+                return self._wit("NestedResult", [ok, err], content)
+            case Own(resource=resource) | Borrow(resource=resource):
+                return self._handle(type(kind).__name__, origin(self.resolved, resource))
+            case _:
+                raise Unsupported(f"{word(kind)} is not supported", NOT_ASYNC)
 
-    def _interface_name(self, interface: InterfaceId) -> str:
-        name = self.resolved.interfaces[interface].name
-        return name if name is not None else self.refuse("an interface without a name")
+    def _wit(self, name: str, parts: Iterable[TypeRef | None], content: Bytes) -> str:
+        return f"wit.{name}({', '.join(self.codec(part, content) for part in parts)})"
 
-    def _owner(self, type_id: TypeId) -> InterfaceId:
-        owner = self.resolved.types[type_id].owner
-        return owner.interface if isinstance(owner, InterfaceOwner) else self.refuse("a type that a world declares")
+    def _handle(self, sort: str, resource: TypeId) -> str:
+        guest = "Guest" if self._owner(resource).is_export else ""
+        return f"wit.{guest}{sort}({self._name(resource, _constants)})"
 
-    def _local(self, owner: InterfaceId, name: str) -> Code:
-        if owner == self.interface:
-            return Code(name)
-        return Code(name, frozenset({Import(f".{naming.module(self._interface_name(owner))}", name)}))
+    def resource(self, type_id: TypeId) -> str:
+        """The constant that stands for a resource type."""
+        return self._name(origin(self.resolved, type_id), _constants)
 
+    def class_of(self, type_id: TypeId) -> str:
+        """The class of a resource."""
+        return self._name(origin(self.resolved, type_id), _types)
 
-class Unsupported(Exception):
-    """Something that generated bindings cannot do; `refused_at` says where it stands."""
+    def result_codec(self, reference: TypeRef | None, content: Bytes) -> str:
+        """The codec of a function's result, where a `result` is returned or raised."""
+        kind = None if reference is None else self.resolved.kind(reference)
+        if not isinstance(kind, Result):
+            return self.codec(reference, content)
+        sides = ", ".join(self.codec(side, content) for side in (kind.ok, kind.err))
+        self.use(CODECS)
+        return f"wit.Result({sides}, {self.error(kind)})"
 
+    # --- errors ---
 
-@contextmanager
-def refused_at(what: str, span: Span) -> Iterator[None]:
-    """Refuse the function or type at `span` where something in it is unsupported: raises `WitError`."""
-    try:
-        yield
-    except Unsupported as unsupported:
-        refusal = WitError(
-            f"{what} cannot be bound: {unsupported} is not supported",
-            span,
-            hint="Python hosts cover functions that are not async, without streams and futures",
-        )
-    else:
-        return
-    raise refusal
+    def error(self, result: Result) -> str:
+        """The exception class that stands for `err`: one of its own where the error's type has a name."""
+        type_id = error_type(self.resolved, result)
+        if type_id is not None and self.has_name(type_id):
+            return self._name(type_id, _errors)
+        self.use(Import(RUNTIME, "ResultError"))
+        return "ResultError"
 
+    # --- names ---
 
-def error_type(resolved: Resolved, result: Result) -> TypeId | None:
-    """The named type that a result's error is, handles and aliases followed."""
-    kind = None if result.err is None else resolved.kind(result.err)
-    error = kind.resource if isinstance(kind, Own) else result.err
-    if error is None or isinstance(error, Primitive):
-        return None
-    origin = _origin(resolved, error)
-    return None if resolved.types[origin].name is None else origin
+    def use(self, *imports: Import) -> None:
+        """Note that these are needed."""
+        self.imports.update(imports)
 
+    def _name(self, type_id: TypeId, names: Callable[[Names], Mapping[TypeId, str]]) -> str:
+        """What a type is called here; that of another module is imported, under another name where it is taken."""
+        owner = self._owner(type_id)
+        name = names(owner.names)[type_id]
+        if owner is self.module:
+            return name
+        wanted = Import(relative(self.module.path, owner.path), name)
+        if wanted not in self._local:
+            self._local[wanted] = local = self.module.names.scope.claim(name)
+            self.use(wanted if local == name else Import(wanted.module, f"{name} as {local}"))
+        return self._local[wanted]
 
-def raised_types(resolved: Resolved) -> set[TypeId]:
-    """Every type that a function of any interface has as its error."""
-    functions = (function for interface in resolved.interfaces for function in interface.functions.values())
-    kinds = (resolved.kind(function.result) for function in functions if function.result is not None)
-    errors = (error_type(resolved, kind) for kind in kinds if isinstance(kind, Result))
-    return {error for error in errors if error is not None}
+    def _owner(self, type_id: TypeId) -> Module:
+        return self.layout.owner(type_id, self.module)
 
-
-def _origin(resolved: Resolved, type_id: TypeId) -> TypeId:
-    """The type where it was first defined: aliases of named types, and names brought in by `use`, lead there."""
-    kind = resolved.types[type_id].kind
-    while isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
-        type_id, kind = kind.target, resolved.types[kind.target].kind
-    return type_id
-
-
-def _generic(form: str, parts: list[Code]) -> Code:
-    needs: frozenset[Import] = frozenset().union(*(part.needs for part in parts))
-    return Code(form.format(", ".join(part.text for part in parts)), needs)
+    def _wit_name(self, type_id: TypeId) -> str:
+        return self.resolved.types[type_id].name or ""
 
 
-def _codec(name: str, parts: list[Code]) -> Code:
-    made = _generic(f"wit.{name}({{}})", parts)
-    return Code(made.text, made.needs | {CODECS})
+def relative(path: tuple[str, ...], other: tuple[str, ...]) -> str:
+    """The module at `other` as the one at `path` imports it; both are below one package."""
+    folder = path[:-1]
+    common = 0
+    while common < len(folder) and folder[: common + 1] == other[: common + 1]:
+        common += 1
+    return "." * (len(folder) - common + 1) + ".".join(other[common:])
 
 
-def _parts(kind: Kind) -> Iterator[tuple[bool, TypeRef]]:
-    """The types inside a type, each with whether it is the element of a list."""
-    match kind:
-        case List(type=element):
-            yield True, element
-        case Alias(target=part) | Option(type=part):
-            yield False, part
-        case Tuple(types=parts):
-            yield from ((False, part) for part in parts)
+def _primitive(kind: Primitive) -> str:
+    if kind not in _PRIMITIVES:
+        raise Unsupported(f"{kind.value} is not supported", NOT_ASYNC)
+    return _PRIMITIVES[kind]
 
 
-def _word(kind: object) -> str:
-    """What a kind of type is called, for a message."""
-    name = type(kind).__name__
-    return {"EnumKind": "enum", "FixedLengthList": "fixed-length list"}.get(name, name.lower())
+def _types(names: Names) -> Mapping[TypeId, str]:
+    return names.types
+
+
+def _constants(names: Names) -> Mapping[TypeId, str]:
+    return names.constants
+
+
+def _errors(names: Names) -> Mapping[TypeId, str]:
+    return names.errors

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from keyword import iskeyword
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -29,9 +30,18 @@ app = typer.Typer(
 #: What the extra `codegen` brings.
 _PACKAGES = ("jinja2", "lark", "platformdirs", "ruff")
 
-Wit = Annotated[Path | None, typer.Argument(help="A WIT file, or a folder with one package.", show_default=False)]
+Wit = Annotated[
+    list[Path] | None,
+    typer.Argument(help="A WIT file, or a folder with one package; then more that it uses.", show_default=False),
+]
 World = Annotated[str | None, typer.Option(help="The world to bind; needed where there is more than one.")]
 Out = Annotated[Path | None, typer.Option(help="The folder of the generated package.")]
+Package = Annotated[
+    str | None, typer.Option(help="Put the package into --out under this name; dots make folders.", metavar="NAME")
+]
+Standalone = Annotated[
+    bool, typer.Option("--standalone", help="Copy the runtime into the package, so that it needs only wasmtime.")
+]
 
 
 @app.callback()
@@ -43,28 +53,40 @@ def _commands() -> None:
 
 
 @app.command()
-def generate(wit: Wit = None, world: World = None, out: Out = None) -> None:
+def generate(
+    wit: Wit = None,
+    world: World = None,
+    out: Out = None,
+    package: Package = None,
+    standalone: Standalone = False,
+) -> None:
     """Write the bindings of a world, or of all that pyproject.toml lists."""
     from witgen import generate as generator
 
-    for target in _targets(wit, world, out):
+    for target in _targets(wit, world, out, package, standalone):
         changed = generator.write(target, _files(target))
-        typer.echo(f"{target.out.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
+        typer.echo(f"{target.folder.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
 
 
 @app.command()
-def check(wit: Wit = None, world: World = None, out: Out = None) -> None:
+def check(
+    wit: Wit = None,
+    world: World = None,
+    out: Out = None,
+    package: Package = None,
+    standalone: Standalone = False,
+) -> None:
     """Fail where the bindings on disk are not what `generate` would write; changes nothing."""
     from witgen import generate as generator
 
     stale = []
-    for target in _targets(wit, world, out):
+    for target in _targets(wit, world, out, package, standalone):
         difference = generator.compare(target, _files(target))
         if difference:
             typer.echo(difference, nl=False)
             stale.append(target)
     for target in stale:
-        typer.echo(f"error: {target.out.as_posix()} is stale; run `{target.command}`", err=True)
+        typer.echo(f"error: {target.folder.as_posix()} is stale; run `{target.command}`", err=True)
     if stale:
         raise typer.Exit(1)
 
@@ -94,38 +116,67 @@ def main() -> None:
     app()
 
 
-def _targets(wit: Path | None, world: str | None, out: Path | None) -> list[Target]:
+def _targets(
+    wit: list[Path] | None, world: str | None, out: Path | None, package: str | None, standalone: bool
+) -> list[Target]:
     from witgen.generate import Target
 
-    if wit is not None and out is not None:
-        return [Target(wit, world, out)]
-    if wit is not None or world is not None or out is not None:
-        _fail("give both the WIT and --out, or neither and list the packages in pyproject.toml", status=2)
+    if package is not None and not all(_is_name(part) for part in package.split(".")):
+        _fail(f"`{package}` is no name of a Python package; give one such as `acme.bindings`", status=2)
+    if wit and out is not None:
+        return [Target(tuple(wit), out, world, package, standalone)]
+    if wit or world is not None or out is not None or package is not None or standalone:
+        _fail("give both the WIT and --out, or nothing and list the packages in pyproject.toml", status=2)
     return configured(Path("pyproject.toml"))
+
+
+def _is_name(part: str) -> bool:
+    return part.isidentifier() and not iskeyword(part)
 
 
 def configured(project: Path) -> list[Target]:
     """The packages that a pyproject.toml lists."""
-    from witgen.generate import Target
-
     try:
         table = tomllib.loads(project.read_text(encoding="utf-8"))
         packages = table.get("tool", {}).get("witgen", {}).get("packages", [])
-        targets = [Target(Path(entry["wit"]), entry.get("world"), Path(entry["out"])) for entry in packages]
+        targets = [_target(entry) for entry in packages]
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         _fail(f"{project} cannot be read: {error}", status=2)
     except (AttributeError, KeyError, TypeError):
-        _fail(f"{project}: each [[tool.witgen.packages]] needs `wit` and `out`, and may have `world`", status=2)
+        _fail(
+            f"{project}: each [[tool.witgen.packages]] needs `wit`, a path or a list of them, and `out`; it may have "
+            "`world`, `package` and `standalone`",
+            status=2,
+        )
     if not targets:
         _fail(f"{project} has no [[tool.witgen.packages]]; give the WIT and --out", status=2)
     return targets
 
 
+def _target(entry: Mapping[str, Any]) -> Target:
+    from witgen.generate import Target
+
+    wit = [entry["wit"]] if isinstance(entry["wit"], str) else entry["wit"]
+    known = {"wit", "out", "world", "package", "standalone"}
+    if not wit or not entry.keys() <= known:
+        raise KeyError
+    return Target(
+        tuple(Path(path) for path in wit),
+        Path(entry["out"]),
+        entry.get("world"),
+        entry.get("package"),
+        entry.get("standalone", False),
+    )
+
+
 def _files(target: Target) -> dict[str, str]:
-    from witgen.generate import generate
+    from witgen.generate import MissingRuntime, generate
 
     with _diagnostics():
-        return generate(target)
+        try:
+            return generate(target)
+        except MissingRuntime as error:
+            _fail(str(error), status=2)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from witgen.diagnostics import WitError
@@ -16,27 +17,52 @@ from witgen.render import MARK, render
 from witgen.resolver import choose_world, resolve
 from witgen.view import view_world
 
+#: The runtime of generated code, and what its copy in a package is called.
+_RUNTIME = "wit_host"
+_COPY = "_wit_host"
+
+
+class MissingRuntime(Exception):
+    """There is no runtime to copy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One package to generate: `wit` is a file or folder, `world` may be left out where there is only one."""
+    """One package to generate.
 
-    wit: Path
-    world: str | None
+    `wit` are files or folders: the first has the package of the world, the others what that uses. `world` may be left
+    out where there is only one. The package goes into the folder `out`, or, if it is given a name, below it:
+    `package="acme.bindings"` is `out/acme/bindings`. With `standalone` a copy of the runtime comes along.
+    """
+
+    wit: tuple[Path, ...]
     out: Path
+    world: str | None = None
+    package: str | None = None
+    standalone: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the package."""
+        return self.out.joinpath(*self.package.split(".")) if self.package else self.out
 
     @property
     def command(self) -> str:
         """What to type to generate it."""
-        world = f" --world {self.world}" if self.world else ""
-        return f"witgen generate {self.wit.as_posix()}{world} --out {self.out.as_posix()}"
+        words = ["witgen generate", *(path.as_posix() for path in self.wit)]
+        words += ["--world", self.world] if self.world else []
+        words += ["--out", self.out.as_posix()]
+        words += ["--package", self.package] if self.package else []
+        return " ".join(words + (["--standalone"] if self.standalone else []))
 
 
 def generate(target: Target) -> dict[str, str]:
-    """The files of the package, by name; raises `WitError`."""
-    resolved = resolve(target.wit)
+    """The files of the package, by their paths in it; raises `WitError`, and `MissingRuntime` for `standalone`."""
+    resolved = resolve(*target.wit)
+    copied = _copy_of_the_runtime() if target.standalone else {}
     try:
-        return render(view_world(resolved, choose_world(resolved, target.world)))
+        view = view_world(resolved, choose_world(resolved, target.world), f".{_COPY}" if copied else _RUNTIME)
+        return {**render(view), "py.typed": "", **copied}
     except WitError as error:
         place = Path(error.file)
         raise error.in_text(place.read_text(encoding="utf-8")) if place.is_file() else error from None
@@ -45,13 +71,15 @@ def generate(target: Target) -> dict[str, str]:
 def write(target: Target, files: Mapping[str, str]) -> list[str]:
     """Write the package, remove generated files that are no longer part of it, and say which files changed."""
     changed = [file for file, _ in _differences(target, files)]
-    target.out.mkdir(parents=True, exist_ok=True)
+    target.folder.mkdir(parents=True, exist_ok=True)
     for file in changed:
-        path = target.out / file
+        path = target.folder / file
         if file in files:
+            path.parent.mkdir(exist_ok=True, parents=True)
             path.write_text(files[file], encoding="utf-8", newline="\n")
         else:
             path.unlink()
+            _remove_empty(path.parent)
     return changed
 
 
@@ -62,22 +90,49 @@ def compare(target: Target, files: Mapping[str, str]) -> str:
 
 def _differences(target: Target, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Each file that would change, with its diff."""
-    present = {path.name for path in target.out.glob("*.py") if path.name in files or _is_generated(path)}
+    found = {path.relative_to(target.folder).as_posix(): path for path in target.folder.rglob("*") if path.is_file()}
+    present = {file for file, path in found.items() if file in files or _is_generated(file, path)}
     for file in sorted(present | set(files)):
-        path = target.out / file
-        old = path.read_bytes().decode("utf-8", "replace") if file in present else ""
-        new = files.get(file, "")
+        path = target.folder / file
+        old = path.read_bytes().decode("utf-8", "replace") if file in present else None
+        new = files.get(file)
         if old != new:
             name = path.as_posix()
             lines = difflib.unified_diff(
-                old.splitlines(keepends=True),
-                new.splitlines(keepends=True),
+                (old or "").splitlines(keepends=True),
+                (new or "").splitlines(keepends=True),
                 fromfile=name if file in present else "/dev/null",
                 tofile=name if file in files else "/dev/null",
             )
-            yield file, "".join(lines)
+            yield file, "".join(lines) or f"+++ {name}\n"
 
 
-def _is_generated(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().startswith(MARK)
+def _is_generated(file: str, path: Path) -> bool:
+    """Whether the file is ours: it has our mark, or is part of a copy of the runtime."""
+    if path.suffix != ".py":
+        return False
+    if file.startswith(f"{_COPY}/"):
+        return True
+    with path.open(encoding="utf-8", errors="replace") as opened:
+        return opened.readline().startswith(MARK)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder that nothing but Python's cache is left in."""
+    if all(path.name == "__pycache__" for path in folder.iterdir()):
+        for cache in folder.glob("__pycache__/*"):
+            cache.unlink()
+        for empty in (*folder.glob("__pycache__"), folder):
+            empty.rmdir()
+
+
+def _copy_of_the_runtime() -> dict[str, str]:
+    spec = find_spec(_RUNTIME)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingRuntime(f"{_RUNTIME} is not installed, so it cannot be copied; run `pip install wasi-nn-torch`")
+    root = Path(spec.submodule_search_locations[0])
+    return {
+        f"{_COPY}/{path.relative_to(root).as_posix()}": path.read_text(encoding="utf-8")
+        for path in sorted(root.rglob("*"))
+        if path.suffix == ".py" or path.name == "py.typed"
+    }

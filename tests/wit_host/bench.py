@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import wasmtime
 from wasmtime import component
 
 from tests.wit_host.wat import API, Import, command
-from wit_host import Resource, Store, Ticker
+from wit_host import Engine, Resource, Store
 from wit_host.linker import InstanceLinker
 
 
@@ -30,16 +29,13 @@ class Bench:
     """An engine, and stores in which a guest runs against what a test defines."""
 
     def __init__(self) -> None:
-        config = wasmtime.Config()
-        config.epoch_interruption = True
-        self.engine = wasmtime.Engine(config)
-        self.ticker = Ticker(self.engine)
+        self.engine = Engine()
 
-    def store(self) -> Store:
-        return Store(self.engine, self.ticker, wasmtime.WasiConfig())
+    def store(self, **more: object) -> Store:
+        return self.engine.store(**more)
 
     def compile(self, imports: Mapping[str, Import], body: str, **more: object) -> component.Component:
-        return component.Component(self.engine, command(imports, body, **more))
+        return self.engine.compile(command(imports, body, **more).encode())
 
     def run(
         self,
@@ -51,12 +47,12 @@ class Bench:
         **more: object,
     ) -> int:
         """Run a guest to its end; a `store` that is given stays open, to be looked into."""
-        own = store or self.store()
+        own = store or self.store(timeout=timeout)
         try:
-            with own.linker.instance(API) as instance:
-                instance.resource(THING)
-                define(instance)
-            return own.run_command(self.compile(imports, body, **more), "guest", timeout)
+            instance = own.linker.instance(API)
+            instance.resource(THING)
+            define(instance)
+            return own.run_command(self.compile(imports, body, **more), "guest")
         finally:
             if store is None:
                 own.close()

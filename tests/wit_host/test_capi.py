@@ -10,21 +10,55 @@ from wasmtime import _ffi as ffi
 
 from wit_host import capi
 
-SYMBOLS = [
-    "wasmtime_component_linker_instance_add_func",
-    "wasmtime_component_linker_instance_add_resource",
-    "wasmtime_component_resource_any_to_host",
-    "wasmtime_component_resource_host_delete",
-    "wasmtime_component_resource_host_new",
-    "wasmtime_component_resource_host_rep",
-    "wasmtime_component_resource_host_to_any",
-    "wasmtime_component_val_new",
-    "wasmtime_component_vallist_new_uninit",
-    "wasmtime_component_valtuple_new_uninit",
-    "wasmtime_error_new",
-    "wasmtime_store_epoch_deadline_callback",
-    "wasm_byte_vec_new",
-]
+SYMBOLS = """
+    wasm_byte_vec_new
+    wasmtime_component_enum_type_names_count
+    wasmtime_component_enum_type_names_nth
+    wasmtime_component_extern_type
+    wasmtime_component_flags_type_names_count
+    wasmtime_component_flags_type_names_nth
+    wasmtime_component_func_call
+    wasmtime_component_func_type_async
+    wasmtime_component_func_type_param_count
+    wasmtime_component_func_type_param_nth
+    wasmtime_component_func_type_result
+    wasmtime_component_item_delete
+    wasmtime_component_linker_instance_add_func
+    wasmtime_component_linker_instance_add_resource
+    wasmtime_component_list_type_element
+    wasmtime_component_map_type_key
+    wasmtime_component_map_type_value
+    wasmtime_component_option_type_ty
+    wasmtime_component_record_type_field_count
+    wasmtime_component_record_type_field_nth
+    wasmtime_component_resource_any_clone
+    wasmtime_component_resource_any_delete
+    wasmtime_component_resource_any_drop
+    wasmtime_component_resource_any_to_host
+    wasmtime_component_resource_host_delete
+    wasmtime_component_resource_host_new
+    wasmtime_component_resource_host_rep
+    wasmtime_component_resource_host_to_any
+    wasmtime_component_resource_type_clone
+    wasmtime_component_result_type_err
+    wasmtime_component_result_type_ok
+    wasmtime_component_tuple_type_types_count
+    wasmtime_component_tuple_type_types_nth
+    wasmtime_component_val_delete
+    wasmtime_component_val_new
+    wasmtime_component_valflags_new_uninit
+    wasmtime_component_vallist_new_uninit
+    wasmtime_component_valmap_new_uninit
+    wasmtime_component_valrecord_new_uninit
+    wasmtime_component_valtuple_new_uninit
+    wasmtime_component_valtype_delete
+    wasmtime_component_variant_type_case_count
+    wasmtime_component_variant_type_case_nth
+    wasmtime_config_concurrency_support_set
+    wasmtime_error_delete
+    wasmtime_error_new
+    wasmtime_store_epoch_deadline_callback
+""".split()
 
 
 def test_the_tested_version_is_the_one_that_is_installed():
@@ -50,7 +84,8 @@ def test_the_kinds_are_numbered_as_in_the_header():
     kinds = {name: getattr(capi.Kind, name) for name in vars(capi.Kind) if name.isupper()}
     assert kinds == {
         "BOOL": 0, "S8": 1, "U8": 2, "S16": 3, "U16": 4, "S32": 5, "U32": 6, "S64": 7, "U64": 8, "F32": 9, "F64": 10,
-        "CHAR": 11, "STRING": 12, "LIST": 13, "TUPLE": 15, "ENUM": 17, "OPTION": 18, "RESULT": 19, "RESOURCE": 21,
+        "CHAR": 11, "STRING": 12, "LIST": 13, "RECORD": 14, "TUPLE": 15, "VARIANT": 16, "ENUM": 17, "OPTION": 18,
+        "RESULT": 19, "FLAGS": 20, "RESOURCE": 21, "MAP": 22,
     }  # fmt: skip
 
 

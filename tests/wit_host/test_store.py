@@ -7,18 +7,16 @@ import signal
 import threading
 
 import pytest
-import wasmtime
-from wasmtime import component
 
 from tests.wit_host.wat import Import
-from wit_host import GuestTimeout, GuestTrap, LinkError, Store
+from wit_host import GuestTimeout, GuestTrap, LinkError
 
 PING = {"ping": Import("", "")}
 LOOP = "(loop $again (br $again))"
 
 
 def nothing(instance):
-    instance.function("ping", lambda: None, [], None)
+    instance.function("ping", lambda: None, {}, None)
 
 
 def test_a_guest_that_returns_ok_ends_with_status_0(bench):
@@ -51,7 +49,7 @@ def test_a_signal_ends_a_guest_that_loops(bench):
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     with pytest.raises(KeyboardInterrupt):
-        bench.run(PING, f"(call ping) {LOOP}", lambda i: i.function("ping", interrupt, [], None), timeout=60)
+        bench.run(PING, f"(call ping) {LOOP}", lambda i: i.function("ping", interrupt, {}, None), timeout=60)
 
 
 def test_stores_run_in_parallel_and_each_gets_its_own_exception(bench):
@@ -64,7 +62,7 @@ def test_stores_run_in_parallel_and_each_gets_its_own_exception(bench):
 
     def run(number):
         try:
-            bench.run(PING, "(call ping)", lambda i: i.function("ping", lambda: meet(number), [], None))
+            bench.run(PING, "(call ping)", lambda i: i.function("ping", lambda: meet(number), {}, None))
         except LookupError as error:
             caught[number] = error
 
@@ -99,12 +97,12 @@ def test_stores_run_in_parallel_and_each_gets_its_own_exception(bench):
 )
 def test_a_component_that_does_not_fit_is_told_why(bench, store, text, message):
     with pytest.raises(LinkError, match=message or "guest (imports|exports)"):
-        store.run_command(component.Component(bench.engine, text), "guest")
+        store.run_command(bench.engine.compile(text.encode()), "guest")
 
 
 def test_the_memory_of_a_guest_can_be_limited(bench):
     with (
-        Store(bench.engine, bench.ticker, wasmtime.WasiConfig(), memory=1 << 20) as store,
+        bench.store(memory=1 << 20) as store,
         pytest.raises(GuestTrap, match="memory minimum size of 200 pages exceeds memory limits"),
     ):
         bench.run(PING, "(call ping)", nothing, store)

@@ -18,13 +18,13 @@ def taken(bench, size, data=""):
     """What the host gets for `size` bytes at address 1024."""
     seen = []
     body = f"(call take (i32.const 1024) (i32.const {size}))"
-    define = lambda instance: instance.function("take", lambda d: seen.append((d, bytes(d))), [wit.BYTES], None)  # noqa: E731
+    define = lambda instance: instance.function("take", lambda d: seen.append((d, bytes(d))), {"a": wit.BYTES}, None)  # noqa: E731
     bench.run({"take": TAKE}, body, define, data=data)
     return seen[0]
 
 
 def give(bench, content, body="(call give (i32.const 64))"):
-    define = lambda instance: instance.function("give", lambda: content, [], wit.BYTES)  # noqa: E731
+    define = lambda instance: instance.function("give", lambda: content, {}, wit.BYTES)  # noqa: E731
     return bench.run({"give": GIVE}, body, define)
 
 
@@ -111,7 +111,7 @@ def test_many_lists_in_a_list_arrive(bench):
         (call take (i32.const 64) (i32.const 3))"""
 
     def define(instance):
-        instance.function("take", lambda d: seen.extend(bytes(each) for each in d), [wit.List(wit.BYTES)], None)
+        instance.function("take", lambda d: seen.extend(bytes(each) for each in d), {"a": wit.List(wit.BYTES)}, None)
 
     bench.run(imports, body, define, data='(data (i32.const 1024) "abcd")')
     assert seen == [b"abc", b"", b"cd"]

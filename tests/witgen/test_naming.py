@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+
 import pytest
 
 from witgen import naming
@@ -10,28 +12,54 @@ from witgen import naming
 @pytest.mark.parametrize(
     ("spell", "wit", "python"),
     [
-        (naming.function, "init-execution-context", "init_execution_context"),
-        (naming.function, "is-XML", "is_xml"),
-        (naming.function, "b-1", "b_1"),
-        (naming.function, "import", "import_"),
-        (naming.function, "drop", "drop_"),
-        (naming.parameter, "list", "list_"),
-        (naming.parameter, "self", "self_"),
-        (naming.parameter, "data", "data"),
-        (naming.module, "class", "class_"),
-        (naming.type_, "graph-encoding", "GraphEncoding"),
-        (naming.type_, "is-XML", "IsXML"),
-        (naming.type_, "host", "Host_"),
-        (naming.type_, "enum", "Enum_"),
-        (naming.type_, "none", "None_"),
-        (naming.type_, "type-error", "TypeError_"),
-        (naming.case, "invalid-argument", "INVALID_ARGUMENT"),
-        (naming.case, "FP16", "FP16"),
-        (naming.constant, "graph-execution-context", "GRAPH_EXECUTION_CONTEXT"),
+        (naming.snake, "init-execution-context", "init_execution_context"),
+        (naming.snake, "is-XML", "is_xml"),
+        (naming.snake, "b-1", "b_1"),
+        (naming.pascal, "graph-encoding", "GraphEncoding"),
+        (naming.pascal, "is-XML", "IsXML"),
+        (naming.constant, "invalid-argument", "INVALID_ARGUMENT"),
+        (naming.constant, "FP16", "FP16"),
+        (naming.plain, "[method]tensor.data", "data"),
+        (naming.plain, "[constructor]tensor", "tensor"),
+        (naming.plain, "load", "load"),
     ],
 )
-def test_names_follow_pythons_conventions_and_collide_with_nothing(spell, wit, python):
+def test_names_follow_pythons_conventions(spell, wit, python):
     assert spell(wit) == python
+
+
+@pytest.mark.parametrize(
+    ("scope", "name", "python"),
+    [
+        (naming.resource(), "import", "import_"),
+        (naming.resource(), "drop", "drop_"),
+        (naming.resource(), "data", "data"),
+        (naming.package(), "class", "class_"),
+        (naming.package(), "exports", "exports_"),
+        (naming.module(), "Host", "Host_"),
+        (naming.module(), "None", "None_"),
+        (naming.module(), "TypeError", "TypeError_"),
+    ],
+)
+def test_a_name_that_is_taken_gets_an_underscore(scope, name, python):
+    assert scope.claim(name) == python
+
+
+def test_each_name_is_given_out_once():
+    scope = naming.Scope()
+    assert [scope.claim("list") for _ in range(3)] == ["list_", "list__", "list___"]
+
+
+def test_names_of_one_kind_are_told_apart_within_their_own_scope():
+    assert naming.parameters(["self", "list", "data", "List-"[:4]]) == ["self_", "list_", "data", "list__"]
+    assert naming.members(["self", "list"]) == ["self", "list_"]
+    assert naming.cases(["none", "red"]) == ["NONE", "RED"]
+
+
+def test_every_builtin_of_this_python_is_known():
+    added_by_site = {"copyright", "credits", "exit", "help", "license", "quit"}
+    known = {name for name in dir(builtins) if not name.startswith("_")} - added_by_site
+    assert known <= naming.BUILTINS, "a new Python has new builtins: add them to `naming.BUILTINS`"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,17 @@
 """One thin adapter for each version of wasi-nn, all over the same backend."""
+
+from __future__ import annotations
+
+from wasi_nn_torch.backend import Backend
+from wasi_nn_torch.hosts import v2024_10_28
+from wasi_nn_torch.ledger import Ledger
+from wit_host import Linker
+
+#: What guests may import, all at once.
+VERSIONS = (v2024_10_28,)
+
+
+def add_to_linker(linker: Linker, backend: Backend, ledger: Ledger) -> None:
+    """Define every version in `linker`; what the guest holds is counted in `ledger`."""
+    for version in VERSIONS:
+        version.add_to_linker(linker, backend, ledger)

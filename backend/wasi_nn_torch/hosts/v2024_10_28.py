@@ -27,7 +27,7 @@ def add_to_linker(linker: Linker, backend: Backend, ledger: Ledger) -> None:
     bindings.add_to_linker(linker, graph_host=host, tensor_host=host)
 
 
-class _Host:
+class _Host(graph.Host, tensor.Host):
     """`graph.load`, `graph.load-by-name` and the constructor of `tensor.tensor`."""
 
     def __init__(self, backend: Backend, ledger: Ledger) -> None:
@@ -53,7 +53,7 @@ class _Host:
             return _Graph(self._backend.load_by_name(name), self._ledger)
 
 
-class _Graph:
+class _Graph(graph.Graph):
     """`graph.graph`."""
 
     def __init__(self, graph: Graph, ledger: Ledger) -> None:
@@ -68,7 +68,7 @@ class _Graph:
         self._graph = None
 
 
-class _Context:
+class _Context(inference.GraphExecutionContext):
     """`inference.graph-execution-context`."""
 
     def __init__(self, context: ExecutionContext) -> None:
@@ -83,7 +83,7 @@ class _Context:
         self._context = None
 
 
-class _Tensor:
+class _Tensor(tensor.Tensor):
     """`tensor.tensor`."""
 
     def __init__(self, content: DeviceTensor) -> None:
@@ -102,7 +102,7 @@ class _Tensor:
         self.content.drop()
 
 
-class _Error:
+class _Error(errors.Error):
     """`errors.error`."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:

@@ -35,9 +35,17 @@ from witgen.resolver.packages import PackageSource, in_order, named_packages, pa
 __all__ = ["choose_world", "resolve", "resolve_texts"]
 
 
-def resolve(path: str | PathLike[str], *, all_features: bool = False, features: Collection[str] = ()) -> Resolved:
-    """Resolve a file, or a directory with its `deps/`. Unstable features are off unless named. Raises `WitError`."""
-    return _resolve(load(path), Gates(all_features, frozenset(features)))
+def resolve(
+    path: str | PathLike[str],
+    *others: str | PathLike[str],
+    all_features: bool = False,
+    features: Collection[str] = (),
+) -> Resolved:
+    """Resolve a file, or a directory with its `deps/`; what is in `others` are more packages that it may use.
+
+    Unstable features are off unless named. Raises `WitError`.
+    """
+    return _resolve(load(path, *others), Gates(all_features, frozenset(features)))
 
 
 def resolve_texts(

@@ -1,7 +1,8 @@
 """Path → texts.
 
-In: a file, or a directory with perhaps a `deps/` in it. Out: the texts of the main package and of each dependency, in
-the order in which they are read. Nothing is parsed here; only the package headers say what is what.
+In: a file, or a directory with perhaps a `deps/` in it, and more of them. Out: the texts of the main package, which is
+that of the first, and of each dependency, in the order in which they are read. Nothing is parsed here; only the package
+headers say what is what.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ class Sources:
     dependencies: tuple[tuple[Text, ...], ...] = ()
 
 
-def load(path: str | PathLike[str]) -> Sources:
-    """Read a file or a directory. Raises `WitError`."""
-    root = Path(path)
+def load(path: str | PathLike[str], *others: str | PathLike[str]) -> Sources:
+    """Read files or directories; what `others` have are dependencies of the first. Raises `WitError`."""
+    first, *more = (_load(Path(each)) for each in (path, *others))
+    beside = (group for sources in more for group in (sources.main, *sources.dependencies))
+    return Sources(first.main, (*first.dependencies, *beside))
+
+
+def _load(root: Path) -> Sources:
     try:
         if not root.is_dir():
             _refuse_binary(root)

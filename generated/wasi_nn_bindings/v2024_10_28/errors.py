@@ -6,6 +6,7 @@ Host bindings of the interface `wasi:nn/errors@0.2.0-rc-2024-10-28`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from enum import Enum
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from wit_host import values as wit
 
 __all__ = [
     "ERROR",
+    "ERROR_CODE",
     "Error",
     "ErrorCode",
     "ErrorsError",
@@ -47,29 +49,33 @@ class ErrorCode(Enum):
 class Error(Protocol):
     """One error: its kind, and a text for people."""
 
+    @abstractmethod
     def code(self) -> ErrorCode:
         """The kind of this error."""
         ...
 
+    @abstractmethod
     def data(self) -> str:
         """What happened, in words."""
         ...
 
+    @abstractmethod
     def drop(self) -> None:
         """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
         ...
 
 
 class ErrorsError(ResultError[Error]):
-    """Raise it to answer a call with an error: `value` is the `error`."""
+    """The error of a call: `value` is the `error`."""
 
 
+ERROR_CODE = wit.Enum(ErrorCode)
 ERROR = Resource[Error]("error")
 
 
 def add_to_linker(linker: Linker) -> None:
     """Define this interface in `linker`."""
-    with linker.instance("wasi:nn/errors@0.2.0-rc-2024-10-28") as instance:
-        instance.resource(ERROR)
-        instance.method(ERROR, "code", Error.code, [], wit.Enum(ErrorCode))
-        instance.method(ERROR, "data", Error.data, [], wit.STRING)
+    instance = linker.instance("wasi:nn/errors@0.2.0-rc-2024-10-28")
+    instance.resource(ERROR)
+    instance.method(ERROR, "code", Error.code, {}, ERROR_CODE)
+    instance.method(ERROR, "data", Error.data, {}, wit.STRING)

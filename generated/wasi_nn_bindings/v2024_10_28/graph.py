@@ -6,6 +6,7 @@ Host bindings of the interface `wasi:nn/graph@0.2.0-rc-2024-10-28`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from enum import Enum
 from typing import Protocol
 
@@ -16,13 +17,32 @@ from .errors import ERROR, ErrorsError
 from .inference import GRAPH_EXECUTION_CONTEXT, GraphExecutionContext
 
 __all__ = [
+    "EXECUTION_TARGET",
     "GRAPH",
+    "GRAPH_ENCODING",
     "ExecutionTarget",
     "Graph",
     "GraphEncoding",
     "Host",
     "add_to_linker",
 ]
+
+
+class Graph(Protocol):
+    """One loaded model."""
+
+    @abstractmethod
+    def init_execution_context(self) -> GraphExecutionContext:
+        """Makes a context in which this graph can be computed.
+
+        Raises `ErrorsError` to answer with an error.
+        """
+        ...
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        ...
 
 
 class GraphEncoding(Enum):
@@ -55,24 +75,10 @@ class ExecutionTarget(Enum):
     """The host's tensor processor."""
 
 
-class Graph(Protocol):
-    """One loaded model."""
-
-    def init_execution_context(self) -> GraphExecutionContext:
-        """Makes a context in which this graph can be computed.
-
-        Raises `ErrorsError` to answer with an error.
-        """
-        ...
-
-    def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
-        ...
-
-
 class Host(Protocol):
     """What a host implements: the functions of this interface that belong to no object."""
 
+    @abstractmethod
     def load(self, builder: list[memoryview], encoding: GraphEncoding, target: ExecutionTarget) -> Graph:
         """Loads a model from the bytes that the guest brings along.
 
@@ -80,6 +86,7 @@ class Host(Protocol):
         """
         ...
 
+    @abstractmethod
     def load_by_name(self, name: str) -> Graph:
         """Gets a model that the host offers under a name.
 
@@ -89,25 +96,27 @@ class Host(Protocol):
 
 
 GRAPH = Resource[Graph]("graph")
+GRAPH_ENCODING = wit.Enum(GraphEncoding)
+EXECUTION_TARGET = wit.Enum(ExecutionTarget)
 
 
 def add_to_linker(linker: Linker, host: Host) -> None:
     """Define this interface in `linker`, served by `host`."""
-    with linker.instance("wasi:nn/graph@0.2.0-rc-2024-10-28") as instance:
-        instance.resource(GRAPH)
-        instance.method(
-            GRAPH,
-            "init-execution-context",
-            Graph.init_execution_context,
-            [],
-            wit.Result(wit.Own(GRAPH_EXECUTION_CONTEXT), wit.Own(ERROR), ErrorsError),
-        )
-        instance.function(
-            "load",
-            host.load,
-            [wit.List(wit.BYTES), wit.Enum(GraphEncoding), wit.Enum(ExecutionTarget)],
-            wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorsError),
-        )
-        instance.function(
-            "load-by-name", host.load_by_name, [wit.STRING], wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorsError)
-        )
+    instance = linker.instance("wasi:nn/graph@0.2.0-rc-2024-10-28")
+    instance.resource(GRAPH)
+    instance.method(
+        GRAPH,
+        "init-execution-context",
+        Graph.init_execution_context,
+        {},
+        wit.Result(wit.Own(GRAPH_EXECUTION_CONTEXT), wit.Own(ERROR), ErrorsError),
+    )
+    instance.function(
+        "load",
+        host.load,
+        {"builder": wit.List(wit.BYTES), "encoding": GRAPH_ENCODING, "target": EXECUTION_TARGET},
+        wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorsError),
+    )
+    instance.function(
+        "load-by-name", host.load_by_name, {"name": wit.STRING}, wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorsError)
+    )

@@ -6,6 +6,8 @@ Host bindings of the interface `wasi:nn/inference@0.2.0-rc-2024-10-28`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 from wit_host import Linker, Resource
@@ -16,41 +18,45 @@ from .tensor import TENSOR, Tensor
 
 __all__ = [
     "GRAPH_EXECUTION_CONTEXT",
+    "NAMED_TENSOR",
     "GraphExecutionContext",
     "NamedTensor",
     "add_to_linker",
 ]
 
+NamedTensor: TypeAlias = tuple[str, Tensor]
+"""A tensor and the name of the input or output that it belongs to."""
+
 
 class GraphExecutionContext(Protocol):
     """A graph with the state of one user of it."""
 
-    def compute(self, inputs: list[NamedTensor]) -> list[NamedTensor]:
+    @abstractmethod
+    def compute(self, inputs: list[NamedTensor]) -> Sequence[NamedTensor]:
         """Runs the graph once. The inputs belong to the host afterwards, whatever the outcome.
 
         Raises `ErrorsError` to answer with an error.
         """
         ...
 
+    @abstractmethod
     def drop(self) -> None:
         """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
         ...
 
 
-NamedTensor: TypeAlias = tuple[str, Tensor]
-"""A tensor and the name of the input or output that it belongs to."""
-
+NAMED_TENSOR = wit.Tuple(wit.STRING, wit.Own(TENSOR))
 GRAPH_EXECUTION_CONTEXT = Resource[GraphExecutionContext]("graph-execution-context")
 
 
 def add_to_linker(linker: Linker) -> None:
     """Define this interface in `linker`."""
-    with linker.instance("wasi:nn/inference@0.2.0-rc-2024-10-28") as instance:
-        instance.resource(GRAPH_EXECUTION_CONTEXT)
-        instance.method(
-            GRAPH_EXECUTION_CONTEXT,
-            "compute",
-            GraphExecutionContext.compute,
-            [wit.List(wit.Tuple(wit.STRING, wit.Own(TENSOR)))],
-            wit.Result(wit.List(wit.Tuple(wit.STRING, wit.Own(TENSOR))), wit.Own(ERROR), ErrorsError),
-        )
+    instance = linker.instance("wasi:nn/inference@0.2.0-rc-2024-10-28")
+    instance.resource(GRAPH_EXECUTION_CONTEXT)
+    instance.method(
+        GRAPH_EXECUTION_CONTEXT,
+        "compute",
+        GraphExecutionContext.compute,
+        {"inputs": wit.List(NAMED_TENSOR)},
+        wit.Result(wit.List(NAMED_TENSOR), wit.Own(ERROR), ErrorsError),
+    )

@@ -6,6 +6,7 @@ Host bindings of the interface `wasi:nn/tensor@0.2.0-rc-2024-10-28`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -14,12 +15,17 @@ from wit_host import values as wit
 
 __all__ = [
     "TENSOR",
+    "TENSOR_DIMENSIONS",
+    "TENSOR_TYPE",
     "Host",
     "Tensor",
     "TensorDimensions",
     "TensorType",
     "add_to_linker",
 ]
+
+TensorDimensions: TypeAlias = list[int]
+"""The size of each dimension, outermost first. A scalar is `[1]`."""
 
 
 class TensorType(Enum):
@@ -44,48 +50,51 @@ class TensorType(Enum):
 class Tensor(Protocol):
     """One tensor, held by the host. It may live in the memory of an accelerator."""
 
+    @abstractmethod
     def dimensions(self) -> TensorDimensions:
         """The size of each dimension, outermost first."""
         ...
 
+    @abstractmethod
     def ty(self) -> TensorType:
         """The type of the elements."""
         ...
 
+    @abstractmethod
     def data(self) -> Bytes:
         """The elements, copied to the guest."""
         ...
 
+    @abstractmethod
     def drop(self) -> None:
         """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
         ...
 
 
-TensorDimensions: TypeAlias = list[int]
-"""The size of each dimension, outermost first. A scalar is `[1]`."""
-
-
 class Host(Protocol):
     """What a host implements: the functions of this interface that belong to no object."""
 
+    @abstractmethod
     def new_tensor(self, dimensions: TensorDimensions, ty: TensorType, data: memoryview) -> Tensor:
         """Makes a tensor from bytes. Whether `data` fits `dimensions` and `ty` is checked when the tensor is used."""
         ...
 
 
+TENSOR_DIMENSIONS = wit.List(wit.U32)
+TENSOR_TYPE = wit.Enum(TensorType)
 TENSOR = Resource[Tensor]("tensor")
 
 
 def add_to_linker(linker: Linker, host: Host) -> None:
     """Define this interface in `linker`, served by `host`."""
-    with linker.instance("wasi:nn/tensor@0.2.0-rc-2024-10-28") as instance:
-        instance.resource(TENSOR)
-        instance.function(
-            "[constructor]tensor",
-            host.new_tensor,
-            [wit.List(wit.U32), wit.Enum(TensorType), wit.BYTES],
-            wit.Own(TENSOR),
-        )
-        instance.method(TENSOR, "dimensions", Tensor.dimensions, [], wit.List(wit.U32))
-        instance.method(TENSOR, "ty", Tensor.ty, [], wit.Enum(TensorType))
-        instance.method(TENSOR, "data", Tensor.data, [], wit.BYTES)
+    instance = linker.instance("wasi:nn/tensor@0.2.0-rc-2024-10-28")
+    instance.resource(TENSOR)
+    instance.function(
+        "[constructor]tensor",
+        host.new_tensor,
+        {"dimensions": TENSOR_DIMENSIONS, "ty": TENSOR_TYPE, "data": wit.BYTES},
+        wit.Own(TENSOR),
+    )
+    instance.method(TENSOR, "dimensions", Tensor.dimensions, {}, TENSOR_DIMENSIONS)
+    instance.method(TENSOR, "ty", Tensor.ty, {}, TENSOR_TYPE)
+    instance.method(TENSOR, "data", Tensor.data, {}, wit.BYTES)

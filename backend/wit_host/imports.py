@@ -1,0 +1,124 @@
+"""Giving a guest what it imports, and nothing that was not compared with what it says of it.
+
+In: the definitions of a host and a component. Out: an engine's linker that holds what the component imports, under the
+names by which it imports it. The engine itself accepts host functions of any type, and would read one value as another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import wasmtime
+from wasmtime import component
+from wasmtime.component import ComponentInstanceType, FuncType, LinkerInstance, ResourceType
+
+from . import capi, versions
+from .errors import LinkError
+from .host_functions import HostFunction, ResourceDefinition
+from .identities import ComponentIdentities
+from .linker import InstanceLinker, Linker
+from .signatures import check_signature
+from .state import HostState
+
+_Items = Mapping[str, FuncType | ComponentInstanceType | ResourceType | None]
+
+
+def link(
+    engine: wasmtime.Engine, host: Linker, state: HostState, guest: component.Component, name: str
+) -> tuple[component.Linker, ComponentIdentities]:
+    """A linker for `guest`, and what its imported resources are; raises `LinkError` where they do not fit."""
+    identities = ComponentIdentities()
+    scopes = _scopes(engine, host, guest)
+    for scope in scopes:
+        scope.find_resources(identities, name)
+    for scope in scopes:
+        scope.check_functions(identities, name)
+    linker = component.Linker(engine)
+    if host.has_wasi:
+        linker.add_wasip2()
+    linker.allow_shadowing = True
+    with linker.root() as root:
+        for scope in scopes:
+            scope.define(root, state)
+    return linker, identities
+
+
+def missing_hint(name: str, host: Linker) -> str:
+    """What to add to a message where nothing is known by `name`: what it may have been meant to be."""
+    near = get_close_matches(name, set(host.instances) - {name}, n=1, cutoff=0.8)
+    return f"; it provides {near[0]}" if near else ""
+
+
+class _Scope:
+    """What a guest imports from one of our instances, or from the world itself; `imported` is its name for it."""
+
+    def __init__(self, imported: str | None, items: _Items, ours: InstanceLinker) -> None:
+        self.imported = imported
+        self.items = items
+        self.ours = ours
+
+    def find_resources(self, identities: ComponentIdentities, guest: str) -> None:
+        for name, theirs in self.items.items():
+            ours = self.ours.resources.get(name)
+            if isinstance(theirs, ResourceType):
+                if ours is not None:
+                    identities.add_host(ours, theirs)
+                elif not identities.is_imported(theirs):  # `use` repeats in one interface what another one defines
+                    raise self._missing(name, guest)
+
+    def check_functions(self, identities: ComponentIdentities, guest: str) -> None:
+        for name, theirs in self.items.items():
+            if isinstance(theirs, ComponentInstanceType):
+                raise self._missing(name, guest)
+            if isinstance(theirs, FuncType):
+                ours = self.ours.functions.get(name)
+                if ours is None:
+                    raise self._missing(name, guest)
+                text = f"{guest} imports {self._label(name)} with another type"
+                check_signature(theirs, ours.parameters, ours.result, identities, text)
+
+    def define(self, root: LinkerInstance, state: HostState) -> None:
+        if self.imported is None:
+            self._define_in(root, state)
+        else:
+            with root.add_instance(self.imported) as instance:
+                self._define_in(instance, state)
+
+    def _define_in(self, instance: LinkerInstance, state: HostState) -> None:
+        for name, theirs in self.items.items():
+            if isinstance(theirs, FuncType):
+                ours = self.ours.functions[name]
+                function = HostFunction(state, ours.name, ours.implementation, ours.parameters.values(), ours.result)
+                capi.add_function(instance, name, function)
+            elif isinstance(theirs, ResourceType) and name in self.ours.resources:
+                resource = self.ours.resources[name]
+                definition = ResourceDefinition(state, self.ours.label(name))
+                capi.add_resource(instance, name, state.type_id(resource), definition)
+
+    def _label(self, name: str) -> str:
+        return name if self.imported is None else f"{self.imported}#{name}"
+
+    def _missing(self, name: str, guest: str) -> LinkError:
+        return LinkError(f"{guest} imports {self._label(name)}, which this host does not provide")
+
+
+def _scopes(engine: wasmtime.Engine, host: Linker, guest: component.Component) -> list[_Scope]:
+    """What the guest imports of ours. The rest may be WASI's; where it is not, the engine finds it missing."""
+    scopes: list[_Scope] = []
+    bare: dict[str, FuncType | ComponentInstanceType | ResourceType | None] = {}
+    root = host.root()
+    for name, extern in guest.type.imports(engine).items():
+        found = versions.find(name, host.instances)
+        if found is not None:
+            scopes.append(_Scope(name, _items(engine, extern), host.instances[found]))
+        elif name in root.functions or name in root.resources:
+            bare[name] = capi.item_type(extern)
+    return [_Scope(None, bare, root), *scopes]
+
+
+def _items(engine: wasmtime.Engine, extern: capi.Extern) -> _Items:
+    instance = capi.item_type(extern)
+    if not isinstance(instance, ComponentInstanceType):
+        return {}
+    return {name: capi.item_type(item) for name, item in instance.exports(engine).items()}

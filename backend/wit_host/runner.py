@@ -1,0 +1,155 @@
+"""The one way into a guest: one call at a time, within its time, with a reason where it does not return.
+
+In: something that makes the engine run the guest. Out: what that returned, or an exception. Once a guest did not
+return, nothing of it can be trusted: it is over, what it held is dropped, and it is never entered again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import wasmtime
+
+from . import capi
+from .errors import GuestError, GuestExit, GuestTimeout, GuestTrap
+from .failures import trap
+from .signals import PendingSignals
+from .state import HostState
+from .ticker import Ticker
+
+T = TypeVar("T")
+
+
+class Runner:
+    """Runs the guest of one store. It knows the engine's store, and nothing that knows it."""
+
+    def __init__(self, store: wasmtime.Store, state: HostState, ticker: Ticker, timeout: float | None) -> None:
+        self.state = state
+        self.name = "the guest"
+        self._store: wasmtime.Store | None = store
+        self._ticker = ticker
+        self._timeout = timeout
+        self._deadline = Deadline(state)
+        self._inside = threading.Lock()
+        self._reason = ""
+        self._trapped = False
+        capi.on_epoch(store, self._deadline)
+
+    @property
+    def store(self) -> wasmtime.Store:
+        """The engine's store; raises ValueError where it is closed."""
+        if self._store is None:
+            raise ValueError("the store of this guest is closed")
+        return self._store
+
+    @property
+    def context(self) -> int:
+        """The address of the store's context."""
+        return capi.store_context(self.store)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the guest cannot be entered any more."""
+        return self._store is None or bool(self._reason)
+
+    def check(self) -> None:
+        """Raise what `run` would raise at once: GuestError where the guest is over, ValueError, RuntimeError."""
+        self._check_alive()
+        if self._inside.locked():
+            raise _nested()
+
+    def run(self, action: Callable[[], T], what: str) -> T:
+        """What `action` returns, which enters the guest; `what` says what it did not do in time.
+
+        Raises what an implementation or a signal handler raised meanwhile, `GuestTrap`, `GuestTimeout`, or GuestError
+        where the guest exits. Whatever else `action` raises comes out as well, and leaves the guest as it is.
+        """
+        self._check_alive()
+        if not self._inside.acquire(blocking=False):
+            raise _nested()
+        try:
+            self._deadline.start(f"{self.name} {what}", self._timeout)
+            with self._ticker.running(), self._deadline.signals.deferred():
+                try:
+                    return action()
+                except wasmtime.ExitTrap as error:
+                    failure: BaseException = GuestExit(self.name, error.code)
+                    self._end(failure)
+                except wasmtime.WasmtimeError as error:
+                    failure = self.state.take_exception() or trap(self.name, str(error))
+                    self._end(failure)
+        finally:
+            self._inside.release()
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback leads here: without this, a cycle would keep it alive
+
+    def finish(self) -> None:
+        """The guest did all that it was started for: drop what it holds."""
+        self._reason = self._reason or "it ran to its end"
+        self.state.table.sweep()
+
+    def close(self) -> None:
+        """Drop what the guest holds, and free its memory; the second time is fine."""
+        if not self._inside.acquire(blocking=False):
+            raise RuntimeError("a store cannot be closed while its guest runs")
+        try:
+            self.state.table.sweep()
+        finally:
+            self._inside.release()
+            store, self._store = self._store, None
+            if store is not None:
+                store.close()
+
+    def _check_alive(self) -> None:
+        if self._store is None:
+            raise ValueError("the store of this guest is closed")
+        if self._reason:
+            kind = GuestTrap if self._trapped else GuestError
+            raise kind(f"{self.name} cannot be called any more: {self._reason}; instantiate it in a new store")
+
+    def _end(self, failure: BaseException) -> None:
+        self._trapped = isinstance(failure, GuestTrap)
+        self._reason = _reason(self.name, failure)
+        self.state.table.sweep()
+
+
+class Deadline:
+    """Asked at every tick whether the guest may go on."""
+
+    def __init__(self, state: HostState) -> None:
+        self.signals = PendingSignals()
+        self._state = state
+        self._message = ""
+        self._end = float("inf")
+
+    def start(self, message: str, timeout: float | None) -> None:
+        """Let the guest run for `timeout` seconds from now, or without an end."""
+        if timeout is not None:
+            self._message = f"{message} within {timeout:g} s"
+            self._end = time.monotonic() + timeout
+
+    def tick(self) -> None:
+        """Raise what a handler of a signal raises, or `GuestTimeout` where the time is over."""
+        self.signals.run()
+        if time.monotonic() >= self._end:
+            raise GuestTimeout(self._message)
+
+    def fail(self, exception: BaseException) -> capi.ErrorAddress:
+        """Keep `exception` for the caller of the guest."""
+        return self._state.fail(exception, "while the guest ran")
+
+
+def _nested() -> RuntimeError:
+    return RuntimeError("a host function cannot call the guest that called it, nor can two threads call one guest")
+
+
+def _reason(name: str, failure: BaseException) -> str:
+    """What `failure` says, or what it is, for those who call later."""
+    if isinstance(failure, GuestError):
+        return f"it trapped before ({failure})" if isinstance(failure, GuestTrap) else str(failure)
+    return f"it was stopped before by {type(failure).__name__}"

@@ -1,0 +1,87 @@
+"""What every codec does, and how it says that a guest's type is another one than its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from wasmtime.component import ResourceType
+
+from ..capi import Value, ValueType
+from ..errors import LinkError
+from ..misfits import Misfit
+from ..resources import Resource
+from ..state import HostState
+
+if TYPE_CHECKING:
+    from ..guest_resources import GuestResource, GuestResourceType
+
+
+class Identities(Protocol):
+    """Which resource type of a component is which of the bindings'."""
+
+    def is_host(self, resource: Resource[object], theirs: ResourceType) -> bool:
+        """Whether `theirs` is `resource`, as the component imports it."""
+        ...
+
+    def is_guest(self, resource: GuestResourceType[GuestResource], theirs: ResourceType) -> bool:
+        """Whether `theirs` is `resource`, as the component exports it."""
+        ...
+
+
+class Codec(Protocol):
+    """How values of one WIT type cross."""
+
+    def lift(self, state: HostState, value: Value) -> object:
+        """The Python object for a value that the guest passed."""
+        ...
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Store `item` where the engine will take it from; raises `Misfit` where it is no value of this type."""
+        ...
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Raise `Misfit` where a guest's type is another one: what it passes could not be lifted."""
+        ...
+
+
+class _NoType(ValueType):
+    """Stands where a guest has no type; no codec fits it."""
+
+    kind = "none"
+
+
+_NO_TYPE = _NoType()
+
+#: As many characters of a guest's names as a message quotes.
+_QUOTED = 120
+
+
+def other_type(ours: str, theirs: str) -> Misfit:
+    """The guest has another type than this host."""
+    return Misfit(LinkError, f"this host has {ours}, the guest has {theirs}")
+
+
+def check_kind(kind: str, theirs: ValueType) -> None:
+    """Raise `Misfit` where the guest's type is not of this kind; `kind` is WIT's word."""
+    if theirs.kind != kind:
+        raise other_type(kind, theirs.kind)
+
+
+def check_names(what: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
+    """Raise `Misfit` where the guest's fields, cases or flags are others, or in another order."""
+    if list(ours) != list(theirs):
+        raise other_type(f"the {what} {_quote(ours)}", _quote(theirs))
+
+
+def check_optional(codec: Codec | None, theirs: ValueType | None, identities: Identities) -> None:
+    """Check a type that either side may lack."""
+    if codec is not None:
+        codec.check(_NO_TYPE if theirs is None else theirs, identities)
+    elif theirs is not None:
+        raise other_type("none", theirs.kind)
+
+
+def _quote(names: Sequence[str]) -> str:
+    text = ", ".join(names[:_QUOTED])
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"

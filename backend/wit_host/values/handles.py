@@ -1,0 +1,144 @@
+"""Handles of resources: those that the host implements, and those that a guest does."""
+
+from __future__ import annotations
+
+from .. import capi
+from ..capi import Value, ValueType
+from ..guest_resources import GuestResource, GuestResourceType
+from ..misfits import Misfit, wrong_type, wrong_value
+from ..resources import Droppable, Resource
+from ..state import HostState
+from .codec import Identities, check_kind, other_type
+
+
+class Own:
+    """`own<R>` of a resource that the host implements: the object changes hands."""
+
+    def __init__(self, resource: Resource[object]) -> None:
+        self.resource = resource
+
+    def lift(self, state: HostState, value: Value) -> object:
+        """The object; it is taken out of the table once everything is lifted."""
+        representation = capi.read_resource(state.context, value)
+        state.taken.append(representation)
+        return state.table.borrow(representation)
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes the object that implements the resource; the guest owns it afterwards."""
+        _give(state, value, self.resource, item)
+        if state.outgoing is not None:
+            state.outgoing.given.append(value)
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits `own` of this very resource."""
+        _check_host("own", self.resource, theirs, identities)
+
+
+class Borrow:
+    """`borrow<R>` of a resource that the host implements, as a parameter: the object stays its owner's."""
+
+    def __init__(self, resource: Resource[object]) -> None:
+        self.resource = resource
+
+    def lift(self, state: HostState, value: Value) -> object:
+        """The object, still in the table."""
+        return state.table.borrow(capi.read_resource(state.context, value))
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes the object that implements the resource, and lends it to the guest for the call."""
+        if state.outgoing is None:
+            raise Misfit(TypeError, f"a borrow of resource {self.resource.name} cannot be returned")
+        representation = _give(state, value, self.resource, item)
+        state.outgoing.lent.append((value, representation))
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits `borrow` of this very resource."""
+        _check_host("borrow", self.resource, theirs, identities)
+
+
+class GuestOwn:
+    """`own<R>` of a resource that a guest implements."""
+
+    def __init__(self, resource: GuestResourceType[GuestResource]) -> None:
+        self.resource = resource
+
+    def lift(self, state: HostState, value: Value) -> GuestResource:
+        """An object of the bindings' class, which owns the resource."""
+        if state.outgoing is None:
+            raise RuntimeError(f"resource {self.resource.name} of a guest came outside of a call of that guest")
+        return self.resource.cls(state.outgoing.instance, capi.ResourceHandle(value))
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes such an object; it cannot be used any more once the guest has it."""
+        if state.outgoing is None:
+            raise Misfit(TypeError, f"resource {self.resource.name} of a guest can only be passed to that guest")
+        resource, handle = _held(state, self.resource, item)
+        if any(resource is other for other in state.outgoing.borrowed):
+            raise wrong_value(f"this {type(item).__name__} is lent in the same call")
+        handle.store(value)
+        state.outgoing.moved.append((resource, resource._give_up()))
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits `own` of the resource that the guest exports."""
+        _check_guest("own", self.resource, theirs, identities)
+
+
+class GuestBorrow:
+    """`borrow<R>` of a resource that a guest implements, as a parameter."""
+
+    def __init__(self, resource: GuestResourceType[GuestResource]) -> None:
+        self.resource = resource
+
+    def lift(self, state: HostState, value: Value) -> object:
+        """Never happens: WIT has no `borrow` in results, and imports know no resource of a guest."""
+        raise RuntimeError(f"a borrow of resource {self.resource.name} came from the guest that implements it")
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes an object of the bindings' class, which stays as it is."""
+        if state.outgoing is None:
+            raise Misfit(TypeError, f"resource {self.resource.name} of a guest can only be passed to that guest")
+        resource, handle = _held(state, self.resource, item)
+        handle.store(value)
+        state.outgoing.borrowed.append(resource)
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits `borrow` of the resource that the guest exports."""
+        _check_guest("borrow", self.resource, theirs, identities)
+
+
+def _give(state: HostState, value: Value, resource: Resource[object], item: object) -> int:
+    """Put `item` in the table and store a handle of it; its number in the table."""
+    if not isinstance(item, Droppable):
+        text = f"{type(item).__name__} does not implement resource {resource.name}: it has no drop()"
+        raise Misfit(TypeError, text)
+    representation = state.table.give(item)
+    capi.write_resource(state.context, value, representation, state.type_ids[resource])
+    return representation
+
+
+def _held(
+    state: HostState, resource: GuestResourceType[GuestResource], item: object
+) -> tuple[GuestResource, capi.ResourceHandle]:
+    """`item`, if it is a resource that this very guest can be passed."""
+    if not isinstance(item, resource.cls):
+        raise wrong_type(resource.cls.__name__, item)
+    if item._instance.state is not state:
+        raise wrong_value(f"this {type(item).__name__} belongs to another guest")
+    handle = item._handle
+    if handle is None:
+        raise wrong_value(f"this {type(item).__name__} was dropped or passed to the guest, and cannot be used any more")
+    return item, handle
+
+
+def _check_host(kind: str, resource: Resource[object], theirs: ValueType, identities: Identities) -> None:
+    check_kind(kind, theirs)
+    if not identities.is_host(resource, theirs.resource()):
+        raise other_type(f"{kind} of resource {resource.name}", f"{kind} of another resource")
+
+
+def _check_guest(
+    kind: str, resource: GuestResourceType[GuestResource], theirs: ValueType, identities: Identities
+) -> None:
+    check_kind(kind, theirs)
+    if not identities.is_guest(resource, theirs.resource()):
+        raise other_type(f"{kind} of resource {resource.name}", f"{kind} of another resource")

@@ -1,0 +1,154 @@
+"""Booleans, numbers, characters and strings."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from .. import capi
+from ..capi import Kind, Value, ValueType
+from ..misfits import wrong_type, wrong_value
+from ..state import HostState
+from .codec import Identities, check_kind
+
+
+class Bool:
+    """`bool`."""
+
+    def lift(self, state: HostState, value: Value) -> bool:
+        """A `bool`."""
+        return bool(value.of.boolean)
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes `True` or `False`, nothing else."""
+        if not isinstance(item, bool):
+            raise wrong_type("bool", item)
+        value.of.boolean = item
+        value.kind = Kind.BOOL
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits `bool`."""
+        check_kind("bool", theirs)
+
+
+class Integer:
+    """`u8` … `s64`; `name` is both the WIT's name and the field of the engine's union."""
+
+    def __init__(self, name: str, kind: int) -> None:
+        bits = int(name[1:])
+        self.name = name
+        self.kind = kind
+        self.lowest = -(1 << (bits - 1)) if name[0] == "s" else 0
+        self.highest = self.lowest + (1 << bits) - 1
+
+    def lift(self, state: HostState, value: Value) -> int:
+        """An `int`."""
+        return cast(int, getattr(value.of, self.name))
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes an `int` in range; a `bool` is none."""
+        if not isinstance(item, int) or isinstance(item, bool):
+            raise wrong_type("int", item)
+        if not self.lowest <= item <= self.highest:
+            raise wrong_value(f"{_digits(item)} does not fit {self.name} ({self.lowest} to {self.highest})")
+        setattr(value.of, self.name, item)
+        value.kind = self.kind
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits the integer of the same size and sign."""
+        check_kind(self.name, theirs)
+
+
+#: The smallest number that is rounded to infinity: half a unit in the last place above the largest finite one.
+_BEYOND = {"f32": float.fromhex("0x1.ffffffp+127"), "f64": float("inf")}
+
+
+class Float:
+    """`f32` and `f64`."""
+
+    def __init__(self, name: str, kind: int) -> None:
+        self.name = name
+        self.kind = kind
+        self.beyond = _BEYOND[name]
+
+    def lift(self, state: HostState, value: Value) -> float:
+        """A `float`."""
+        return cast(float, getattr(value.of, self.name))
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes a `float` or an `int` that is not too large; NaN and the infinities cross."""
+        if not isinstance(item, float | int) or isinstance(item, bool):
+            raise wrong_type("float", item)
+        try:
+            number = float(item)
+        except OverflowError:
+            raise wrong_value(f"an integer of {int(item).bit_length()} bits is too large for {self.name}") from None
+        if self.beyond <= abs(number) < float("inf"):
+            raise wrong_value(f"{number!r} is too large for {self.name}")
+        setattr(value.of, self.name, number)
+        value.kind = self.kind
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits the float of the same size."""
+        check_kind(self.name, theirs)
+
+
+class Char:
+    """`char`: one Unicode scalar value."""
+
+    def lift(self, state: HostState, value: Value) -> str:
+        """A `str` of one character."""
+        return chr(value.of.character)
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes a `str` of one character that is no surrogate."""
+        if not isinstance(item, str):
+            raise wrong_type("str", item)
+        if len(item) != 1 or 0xD800 <= ord(item) < 0xE000:
+            raise wrong_value(f"{_start(item)} is not one Unicode scalar value")
+        value.of.character = ord(item)
+        value.kind = Kind.CHAR
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits `char`."""
+        check_kind("char", theirs)
+
+
+class String:
+    """`string`."""
+
+    def lift(self, state: HostState, value: Value) -> str:
+        """A `str`."""
+        return capi.read_name(value.of.string).decode()
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes a `str` without lone surrogates."""
+        if not isinstance(item, str):
+            raise wrong_type("str", item)
+        try:
+            content = item.encode()
+        except UnicodeEncodeError as error:
+            raise wrong_value(f"the string has a lone surrogate at index {error.start}") from None
+        capi.write_name(value.of.string, content)
+        value.kind = Kind.STRING
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits `string`."""
+        check_kind("string", theirs)
+
+
+def _digits(number: int) -> str:
+    """The number, or its size where Python would refuse to print it, or nobody would read it."""
+    return str(number) if number.bit_length() <= 256 else f"an integer of {number.bit_length()} bits"
+
+
+def _start(text: str) -> str:
+    return repr(text) if len(text) <= 20 else f"{text[:20]!r}…"
+
+
+BOOL = Bool()
+U8, U16, U32, U64 = (Integer(f"u{bits}", getattr(Kind, f"U{bits}")) for bits in (8, 16, 32, 64))
+S8, S16, S32, S64 = (Integer(f"s{bits}", getattr(Kind, f"S{bits}")) for bits in (8, 16, 32, 64))
+F32 = Float("f32", Kind.F32)
+F64 = Float("f64", Kind.F64)
+CHAR = Char()
+STRING = String()

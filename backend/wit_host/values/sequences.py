@@ -1,0 +1,239 @@
+"""Lists, tuples, maps and records: values made of several others."""
+
+from __future__ import annotations
+
+import dataclasses
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .. import capi
+from ..capi import Kind, Value, ValueType
+from ..misfits import Misfit, wrong_type, wrong_value
+from ..state import HostState
+from .codec import Codec, Identities, check_kind, check_names, check_optional, other_type
+from .scalars import U8
+
+
+class ByteList:
+    """`list<u8>`, by the transport of the store, as a buffer that is valid during the call."""
+
+    def lift(self, state: HostState, value: Value) -> memoryview | bytes:
+        """A read-only buffer, valid during the call."""
+        return state.transport.lift(value)
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes a C-contiguous buffer or a `ByteSource`."""
+        state.transport.lower(value, item)
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits `list<u8>`."""
+        _check_element(U8, theirs, identities)
+
+
+class CopiedByteList(ByteList):
+    """`list<u8>`, by the transport of the store, as bytes that stay valid."""
+
+    def lift(self, state: HostState, value: Value) -> bytes:
+        """The bytes."""
+        return bytes(state.transport.lift(value))
+
+
+class List:
+    """`list<T>`."""
+
+    def __init__(self, element: Codec) -> None:
+        self.element = element
+
+    def lift(self, state: HostState, value: Value) -> list[object]:
+        """A `list`."""
+        values = value.of.list
+        data, lift = values.data, self.element.lift
+        return [lift(state, data[index]) for index in range(values.size)]
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes a `list`, or any other sequence but text and bytes."""
+        items = _items(item)
+        capi.new_list(value.of.list, len(items))
+        value.kind = Kind.LIST
+        _lower_all(state, value.of.list.data, ((self.element, element) for element in items))
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits a list whose elements fit."""
+        _check_element(self.element, theirs, identities)
+
+
+class FixedLengthList:
+    """`list<T, N>`, which is prepared before compilation to cross as a tuple: both have the same canonical ABI."""
+
+    def __init__(self, element: Codec, size: int) -> None:
+        self.element = element
+        self.size = size
+
+    def lift(self, state: HostState, value: Value) -> list[object]:
+        """A `list` of that length."""
+        data, lift = value.of.tuple.data, self.element.lift
+        return [lift(state, data[index]) for index in range(self.size)]
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes a `list`, or any other sequence but text and bytes, of that length."""
+        items = _items(item)
+        if len(items) != self.size:
+            raise wrong_value(f"a list of {self.size} is needed, not one of {len(items)}")
+        capi.new_tuple(value.of.tuple, self.size)
+        value.kind = Kind.TUPLE
+        _lower_all(state, value.of.tuple.data, ((self.element, element) for element in items))
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits a tuple of as many elements, each of which fits."""
+        if theirs.kind != "tuple":
+            raise other_type(f"list of {self.size}", theirs.kind)
+        parts = theirs.parts()
+        if len(parts) != self.size:
+            raise other_type(f"list of {self.size}", f"list or tuple of {len(parts)}")
+        for index, (_, part) in enumerate(parts):
+            _check_part(self.element, part, identities, f"[{index}]")
+
+
+class Tuple:
+    """`tuple<A, B, …>`."""
+
+    def __init__(self, *elements: Codec) -> None:
+        self.elements = elements
+
+    def lift(self, state: HostState, value: Value) -> tuple[object, ...]:
+        """A `tuple`."""
+        data = value.of.tuple.data
+        return tuple(element.lift(state, data[index]) for index, element in enumerate(self.elements))
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes a `tuple` of the right length."""
+        if not isinstance(item, tuple):
+            raise wrong_type("tuple", item)
+        if len(item) != len(self.elements):
+            raise wrong_value(f"a tuple of {len(self.elements)} is needed, not one of {len(item)}")
+        capi.new_tuple(value.of.tuple, len(item))
+        value.kind = Kind.TUPLE
+        _lower_all(state, value.of.tuple.data, zip(self.elements, item, strict=True))
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits a tuple of as many elements, each of which fits."""
+        check_kind("tuple", theirs)
+        parts = theirs.parts()
+        if len(parts) != len(self.elements):
+            raise other_type(f"tuple of {len(self.elements)}", f"tuple of {len(parts)}")
+        for index, (_, part) in enumerate(parts):
+            _check_part(self.elements[index], part, identities, f"[{index}]")
+
+
+class Map:
+    """`map<K, V>`."""
+
+    def __init__(self, key: Codec, value: Codec) -> None:
+        self.key = key
+        self.value = value
+
+    def lift(self, state: HostState, value: Value) -> dict[object, object]:
+        """A `dict`; of several values for one key the last one stays."""
+        entries = value.of.map
+        data, lift_key, lift_value = entries.data, self.key.lift, self.value.lift
+        return {lift_key(state, data[index].key): lift_value(state, data[index].value) for index in range(entries.size)}
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes a `dict`."""
+        if not isinstance(item, dict):
+            raise wrong_type("dict", item)
+        items = dict(item)
+        capi.new_map(value.of.map, len(items))
+        value.kind = Kind.MAP
+        data = value.of.map.data
+        for index, (key, content) in enumerate(items.items()):
+            entry = data[index]
+            try:
+                self.key.lower(state, entry.key, key)
+                self.value.lower(state, entry.value, content)
+            except Misfit as misfit:
+                raise misfit.inside(f"[{reprlib.repr(key)}]") from None
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits a map whose keys and values fit."""
+        check_kind("map", theirs)
+        (_, key), (_, value) = theirs.parts()
+        _check_part(self.key, key, identities, "[key]")
+        _check_part(self.value, value, identities, "[]")
+
+
+class Record:
+    """`record`, as a dataclass whose fields are in the order of `fields`, which are named as in WIT."""
+
+    def __init__(self, cls: type[Any], fields: Mapping[str, Codec]) -> None:
+        self.cls = cls
+        self.names = tuple(fields)
+        attributes = [field.name for field in dataclasses.fields(cls)]
+        self._fields = tuple(
+            (index, name.encode(), attribute, codec)
+            for index, ((name, codec), attribute) in enumerate(zip(fields.items(), attributes, strict=True))
+        )
+
+    def lift(self, state: HostState, value: Value) -> object:
+        """An object of the class."""
+        data = value.of.record.data
+        return self.cls(*[codec.lift(state, data[index].val) for index, _, _, codec in self._fields])
+
+    def lower(self, state: HostState, value: Value, item: object) -> None:
+        """Takes an object of the class."""
+        if not isinstance(item, self.cls):
+            raise wrong_type(self.cls.__name__, item)
+        capi.new_record(value.of.record, len(self._fields))
+        value.kind = Kind.RECORD
+        data = value.of.record.data
+        for index, name, attribute, codec in self._fields:
+            entry = data[index]
+            capi.write_name(entry.name, name)
+            try:
+                codec.lower(state, entry.val, getattr(item, attribute))
+            except Misfit as misfit:
+                raise misfit.inside(f".{attribute}") from None
+
+    def check(self, theirs: ValueType, identities: Identities) -> None:
+        """Fits a record whose fields have the same names and order, and fit."""
+        check_kind("record", theirs)
+        parts = theirs.parts()
+        check_names("fields", self.names, [name for name, _ in parts])
+        for (_, _, attribute, codec), (_, part) in zip(self._fields, parts, strict=True):
+            _check_part(codec, part, identities, f".{attribute}")
+
+
+def _items(item: object) -> Sequence[object]:
+    """A copy, since what is lowered may run code of the host, which may change a list."""
+    if isinstance(item, list | tuple):
+        return tuple(item)
+    if isinstance(item, Sequence) and not isinstance(item, str | bytes | bytearray | memoryview):
+        return tuple(item)
+    raise wrong_type("list", item)
+
+
+def _lower_all(state: HostState, data: capi.Values, items: Iterable[tuple[Codec, object]]) -> None:
+    index = 0
+    try:
+        for index, (codec, item) in enumerate(items):
+            codec.lower(state, data[index], item)
+    except Misfit as misfit:
+        raise misfit.inside(f"[{index}]") from None
+
+
+def _check_element(element: Codec, theirs: ValueType, identities: Identities) -> None:
+    check_kind("list", theirs)
+    [(_, part)] = theirs.parts()
+    _check_part(element, part, identities, "[]")
+
+
+def _check_part(codec: Codec, part: ValueType | None, identities: Identities, step: str) -> None:
+    try:
+        check_optional(codec, part, identities)
+    except Misfit as misfit:
+        raise misfit.inside(step) from None
+
+
+BYTES = ByteList()
+COPIED_BYTES = CopiedByteList()

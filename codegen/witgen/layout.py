@@ -1,0 +1,294 @@
+"""The modules of a generated package, and what everything in them is called.
+
+In: the resolved model and a world. Out: a `Layout`: one `Module` for each interface that the world imports or exports
+and one for the world itself, each with its `Names`. Imported interfaces are modules of the package, exported ones of
+its subpackage `exports`; the world is the package's `__init__`. What an interface that is imported and exported has in
+types without handles means the same in both, so the imported module has them for both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from witgen import naming
+from witgen.model import (
+    Alias,
+    Borrow,
+    Function,
+    FunctionItem,
+    FunctionSort,
+    InterfaceId,
+    InterfaceItem,
+    InterfaceOwner,
+    Own,
+    Primitive,
+    Resolved,
+    Resource,
+    Result,
+    TypeId,
+    TypeItem,
+    Variant,
+    World,
+    WorldId,
+    WorldItem,
+    parts,
+)
+
+
+@dataclass(slots=True)
+class Names:
+    """What the types and functions of one module are called in it; `scope` takes what is still to be named.
+
+    Functions are found by their full WIT names; `calls` are the constants that stand for exported ones.
+    """
+
+    scope: naming.Scope
+    types: dict[TypeId, str] = field(default_factory=dict)
+    cases: dict[tuple[TypeId, str], str] = field(default_factory=dict)
+    errors: dict[TypeId, str] = field(default_factory=dict)
+    constants: dict[TypeId, str] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict)
+    exported: dict[str, str] = field(default_factory=dict)
+    calls: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One file of the package.
+
+    `path` leads to it from the package, whose own `__init__` has an empty one. `interface` is absent for the world.
+    `name` is the WIT's, `link_name` what components call the instance. `types` are those that it declares, `imported`
+    functions are served by the host, `exported` ones called by it.
+    """
+
+    path: tuple[str, ...]
+    name: str
+    link_name: str
+    docs: str | None
+    interface: InterfaceId | None
+    is_export: bool
+    types: Mapping[str, TypeId]
+    imported: tuple[Function, ...]
+    exported: tuple[Function, ...]
+    names: Names
+
+
+class Layout:
+    """The modules of one world. `imports` and `exports` are in the order of their names."""
+
+    def __init__(self, resolved: Resolved, world_id: WorldId) -> None:
+        self.resolved = resolved
+        world = resolved.worlds[world_id]
+        self._raised = _raised(resolved)
+        self._has_handle = _with_handles(resolved)
+        self._imported = {
+            item.interface
+            for key, item in world.imports.items()
+            if isinstance(item, InterfaceItem) and _is_path(key, item)
+        }
+        self.imports = tuple(self._interfaces(world.imports, is_export=False))
+        self.exports = tuple(self._interfaces(world.exports, is_export=True))
+        self.world = self._world(world)
+        self._found: dict[tuple[InterfaceId | None, bool], Module] = {}
+        for module in (*self.imports, *self.exports):
+            # One that goes by its own name is what other interfaces mean by it; labels are for the world alone.
+            if "/" in module.link_name:
+                self._found[module.interface, module.is_export] = module
+
+    def owner(self, type_id: TypeId, seen_from: Module) -> Module:
+        """The module that has a named type, as `seen_from` means it.
+
+        Exported interfaces refer to exported ones where the world exports these too, and to imported ones otherwise.
+        """
+        owner = self.resolved.types[type_id].owner
+        if not isinstance(owner, InterfaceOwner):
+            return self.world
+        shared = self._found.get((owner.interface, False))
+        exported = self._found.get((owner.interface, True))
+        if not seen_from.is_export:
+            found = shared
+        elif shared is not None and type_id in shared.names.types and not self._has_handle[type_id]:
+            return shared
+        else:
+            found = exported or shared
+        return seen_from if found is None or owner.interface == seen_from.interface else found
+
+    def _interfaces(self, items: Mapping[str, WorldItem], is_export: bool) -> Iterable[Module]:
+        found = [(key, item) for key, item in items.items() if isinstance(item, InterfaceItem)]
+        scope = naming.Scope() if is_export else naming.package()
+        modules = []
+        for (key, item), name in zip(found, self._module_names(found), strict=True):
+            interface = self.resolved.interfaces[item.interface]
+            link_name = key
+            if _is_path(key, item):
+                link_name = self.resolved.packages[interface.package].name.of(interface.name or "")
+            functions = tuple(interface.functions.values())
+            wit_name = interface.name or key
+            imported, exported = ((), functions) if is_export else (functions, ())
+            types = interface.types
+            if is_export and item.interface in self._imported:
+                types = {name: type_id for name, type_id in types.items() if self._has_handle[type_id]}
+            names = self._names(naming.module(), wit_name, types, imported, exported)
+            path = (*(["exports"] if is_export else []), scope.claim(naming.snake(name)))
+            modules.append(
+                Module(
+                    path=path,
+                    name=wit_name,
+                    link_name=link_name,
+                    docs=interface.docs or item.docs,
+                    interface=item.interface,
+                    is_export=is_export,
+                    types=types,
+                    imported=imported,
+                    exported=exported,
+                    names=names,
+                )
+            )
+        return sorted(modules, key=lambda module: module.path)
+
+    def _module_names(self, items: Iterable[tuple[str, InterfaceItem]]) -> list[str]:
+        """The first spelling of each that no other one has; what all share is told apart by underscores."""
+        spellings = [self._spellings(key, item) for key, item in items]
+        count = Counter(naming.snake(name) for names in spellings for name in set(names))
+        return [next((n for n in names if count[naming.snake(n)] == 1), names[-1]) for names in spellings]
+
+    def _spellings(self, key: str, item: InterfaceItem) -> list[str]:
+        """`types`, `io-types`, `wasi-io-types`, and the same with the version."""
+        interface = self.resolved.interfaces[item.interface]
+        if not _is_path(key, item) or interface.name is None:
+            return [key]
+        package = self.resolved.packages[interface.package].name
+        last = f"{package.name}-{interface.name}"
+        short = [interface.name, last, f"{package.namespace}-{last}"]
+        if package.version is not None:
+            version = re.sub(r"[^0-9A-Za-z]+", "-", package.version).strip("-")
+            short += [f"{name}-v{version}" for name in short]
+        return short
+
+    def _world(self, world: World) -> Module:
+        types = {name: item.type for name, item in world.imports.items() if isinstance(item, TypeItem)}
+        imported, exported = (
+            tuple(item.function for item in items.values() if isinstance(item, FunctionItem))
+            for items in (world.imports, world.exports)
+        )
+        below = [module.path[-1] for module in (*self.imports, *self.exports)]
+        return Module(
+            path=(),
+            name=world.name,
+            link_name=self.resolved.packages[world.package].name.of(world.name),
+            docs=world.docs,
+            interface=None,
+            is_export=False,
+            types=types,
+            imported=imported,
+            exported=exported,
+            names=self._names(naming.module(below), world.name, types, imported, exported),
+        )
+
+    def _names(
+        self,
+        scope: naming.Scope,
+        owner: str,
+        types: Mapping[str, TypeId],
+        imported: Iterable[Function],
+        exported: Iterable[Function],
+    ) -> Names:
+        """Types first, so that what is derived from them gets the underscores."""
+        names = Names(scope)
+        declared = {name: type_id for name, type_id in types.items() if self._is_declared(type_id)}
+        for name, type_id in declared.items():
+            names.types[type_id] = scope.claim(naming.pascal(name))
+        for name, type_id in declared.items():
+            kind = self.resolved.types[type_id].kind
+            if isinstance(kind, Variant):
+                for case in kind.cases:
+                    names.cases[type_id, case.name] = scope.claim(naming.pascal(f"{name}-{case.name}"))
+        for name, type_id in declared.items():
+            if type_id in self._raised:
+                names.errors[type_id] = scope.claim(naming.error(owner, name))
+        for name, type_id in declared.items():
+            names.constants[type_id] = scope.claim(naming.constant(name))
+        names.imported.update(_named(self.resolved, imported))
+        names.exported.update(_named(self.resolved, exported))
+        for function in exported:
+            of = f"{resource_name(self.resolved, function)}_" if function.sort is FunctionSort.METHOD else ""
+            names.calls[function.name] = scope.claim(naming.constant(f"_{of}{names.exported[function.name]}"))
+        return names
+
+    def _is_declared(self, type_id: TypeId) -> bool:
+        """Whether the type is declared here; a name that `use` brought in is not."""
+        definition = self.resolved.types[type_id]
+        if not isinstance(definition.kind, Alias) or isinstance(definition.kind.target, Primitive):
+            return True
+        return self.resolved.types[definition.kind.target].owner == definition.owner
+
+
+def _with_handles(resolved: Resolved) -> list[bool]:
+    """Whether a resource or a handle is in each type; types refer to lower ids only."""
+    known: list[bool] = []
+    for definition in resolved.types:
+        is_handle = isinstance(definition.kind, Resource | Own | Borrow)
+        known.append(is_handle or any(not isinstance(p, Primitive) and known[p] for p in parts(definition.kind)))
+    return known
+
+
+def resource_name(resolved: Resolved, function: Function) -> str:
+    """The resource that a method, static function or constructor belongs to; empty for all others."""
+    return "" if function.resource is None else resolved.types[function.resource].name or ""
+
+
+def origin(resolved: Resolved, type_id: TypeId) -> TypeId:
+    """The type where it was first defined: aliases of named types, and names brought in by `use`, lead there."""
+    kind = resolved.types[type_id].kind
+    while isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
+        type_id, kind = kind.target, resolved.types[kind.target].kind
+    return type_id
+
+
+def error_type(resolved: Resolved, result: Result) -> TypeId | None:
+    """The named type that a result's error is, handles and aliases followed."""
+    kind = None if result.err is None else resolved.kind(result.err)
+    error = kind.resource if isinstance(kind, Own) else result.err
+    if error is None or isinstance(error, Primitive):
+        return None
+    found = origin(resolved, error)
+    return None if resolved.types[found].name is None else found
+
+
+def _named(resolved: Resolved, functions: Iterable[Function]) -> dict[str, str]:
+    """Methods are named within their resource, everything else together."""
+    resources: dict[str, naming.Scope] = {}
+    others = naming.Scope(["self"])
+    names = {}
+    for function in functions:
+        resource, last = resource_name(resolved, function), naming.plain(function.name)
+        match function.sort:
+            case FunctionSort.METHOD:
+                scope, name = resources.setdefault(resource, naming.resource()), last
+            case FunctionSort.CONSTRUCTOR:
+                scope, name = others, f"new-{resource}"
+            case FunctionSort.STATIC:
+                scope, name = others, f"{resource}-{last}"
+            case FunctionSort.FREESTANDING:
+                scope, name = others, last
+        names[function.name] = scope.claim(naming.snake(name))
+    return names
+
+
+def _raised(resolved: Resolved) -> frozenset[TypeId]:
+    """Every type that some function has as its error."""
+    functions = [function for interface in resolved.interfaces for function in interface.functions.values()]
+    for world in resolved.worlds:
+        items = (*world.imports.values(), *world.exports.values())
+        functions += [item.function for item in items if isinstance(item, FunctionItem)]
+    kinds = (resolved.kind(function.result) for function in functions if function.result is not None)
+    errors = (error_type(resolved, kind) for kind in kinds if isinstance(kind, Result))
+    return frozenset(error for error in errors if error is not None)
+
+
+def _is_path(key: str, item: InterfaceItem) -> bool:
+    """Whether a world has the interface under its own name: inline ones and labels have a key of their own."""
+    return key == f"interface-{item.interface}"

@@ -1,0 +1,39 @@
+"""What templates print: flat dataclasses of final strings, in final order.
+
+In: the resolved model and a world. Out: a `PackageView`, which has a `ModuleView` for each file. All choosing, naming
+and ordering is done here:
+
+    shapes      the dataclasses
+    docs        documentation → the text of docstrings
+    types       types → classes, aliases and constants
+    functions   functions → methods to implement or to call, and what defines them
+    modules     one file, with everything in it
+"""
+
+from __future__ import annotations
+
+from witgen.layout import Layout
+from witgen.model import Resolved, WorldId
+from witgen.traits import traits
+from witgen.view.modules import exports_module, interface_module, world_module
+from witgen.view.shapes import ModuleView, PackageView, TypeView
+
+__all__ = ["ModuleView", "PackageView", "TypeView", "view_world"]
+
+
+def view_world(resolved: Resolved, world_id: WorldId, runtime: str = "wit_host") -> PackageView:
+    """The package for a world; raises `WitError` at what Python hosts cannot do.
+
+    `runtime` is where generated code finds the runtime: the name of a package, or of one inside, beginning with a dot.
+    """
+    layout, known = Layout(resolved, world_id), traits(resolved)
+    modules = [interface_module(layout, known, module, runtime) for module in (*layout.imports, *layout.exports)]
+    modules.append(world_module(layout, known, runtime))
+    if layout.exports:
+        modules.append(exports_module(layout))
+    world = resolved.worlds[world_id]
+    return PackageView(
+        source=str(resolved.packages[world.package].name),
+        world=world.name,
+        modules=tuple(sorted(modules, key=lambda module: module.file)),
+    )

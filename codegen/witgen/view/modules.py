@@ -1,0 +1,179 @@
+"""One file of the package, with everything in it: an interface, the world itself, or the list of what is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from witgen import naming
+from witgen.abi import RUNTIME, Abi, Import, relative
+from witgen.layout import Layout, Module
+from witgen.model import Function, FunctionSort, Resource
+from witgen.traits import Traits
+from witgen.view.docs import docstring
+from witgen.view.functions import call_constant, definition, exported_function, host_function
+from witgen.view.shapes import (
+    GuestView,
+    HostView,
+    LinkerView,
+    ModuleView,
+)
+from witgen.view.types import constant_views, error_views, type_views
+
+
+def interface_module(layout: Layout, traits: Sequence[Traits], module: Module, runtime: str) -> ModuleView:
+    """An interface that the world imports or exports."""
+    abi = Abi(layout, traits, module)
+    what = "Calls of guests that export" if module.is_export else "Host bindings of"
+    docs = docstring(module.docs, f"The interface `{module.name}`.", f"{what} the interface `{module.link_name}`.")
+    host = _host(abi, "this interface") if _has_host(module) else None
+    guest = _interface_guest(abi) if module.is_export else None
+    linker = None if module.is_export else _interface_linker(abi, host)
+    return _module(abi, docs, runtime, host, guest, linker)
+
+
+def world_module(layout: Layout, traits: Sequence[Traits], runtime: str) -> ModuleView:
+    """The package itself: what the world has, and all that is below it."""
+    abi = Abi(layout, traits, layout.world)
+    world = layout.world
+    docs = docstring(world.docs, f"The world `{world.name}`.", f"Host bindings of the world `{world.link_name}`.")
+    host = _host(abi, "this world") if _has_host(world) else None
+    guest = _world_guest(abi) if world.exported or layout.exports else None
+    linker = _world_linker(abi, host) if world.imported or layout.imports else None
+    return _module(abi, docs, runtime, host, guest, linker, [module.path[-1] for module in layout.imports])
+
+
+def exports_module(layout: Layout) -> ModuleView:
+    """The list of exported interfaces."""
+    names = tuple(module.path[-1] for module in layout.exports)
+    docs = f"What guests of the world `{layout.world.name}` export: one module for each interface."
+    return ModuleView("exports/__init__.py", docs, (f"from . import {', '.join(names)}",), names)
+
+
+def _module(
+    abi: Abi,
+    docs: str,
+    runtime: str,
+    host: HostView | None,
+    guest: GuestView | None,
+    linker: LinkerView | None,
+    below: Sequence[str] = (),
+) -> ModuleView:
+    """Functions come first: what is unsupported is best told of the function that has it."""
+    calls = tuple(call_constant(abi, function) for function in abi.module.exported)
+    types = tuple(type_views(abi))
+    errors = tuple(error_views(abi))
+    constants = tuple(constant_views(abi))
+    if host is not None or any(type_.template == "resource" for type_ in types):
+        abi.use(Import("abc", "abstractmethod"), Import("typing", "Protocol"))
+    exported = [each.name for group in (types, errors, constants) for each in group]
+    exported += [case.name for each in types for case in each.cases]
+    exported += [name for name, has in (("Host", host), ("Guest", guest), ("add_to_linker", linker)) if has]
+    path = abi.module.path
+    return ModuleView(
+        file="/".join(path) + ".py" if path else "__init__.py",
+        docs=docs,
+        imports=_imports(abi, runtime),
+        exported=(*exported, *below, *(["exports"] if not path and abi.layout.exports else [])),
+        types=types,
+        errors=errors,
+        host=host,
+        guest=guest,
+        constants=constants,
+        calls=calls,
+        linker=linker,
+    )
+
+
+def _imports(abi: Abi, runtime: str) -> tuple[str, ...]:
+    """The statements; ruff merges and sorts them."""
+    if runtime.startswith("."):
+        runtime = relative(abi.module.path, tuple(runtime[1:].split(".")))
+    modules = {RUNTIME: runtime}
+    return tuple(f"from {modules.get(each.module, each.module)} import {each.name}" for each in sorted(abi.imports))
+
+
+# --- what a host implements ---
+
+
+def _host(abi: Abi, of: str) -> HostView:
+    docs = f"What a host implements: the functions of {of} that belong to no object."
+    return HostView(docs, tuple(host_function(abi, function) for function in _free(abi.module.imported)))
+
+
+def _has_host(module: Module) -> bool:
+    return bool(_free(module.imported))
+
+
+def _free(functions: Sequence[Function]) -> list[Function]:
+    """The functions that are not methods of an object."""
+    return [function for function in functions if function.sort is not FunctionSort.METHOD]
+
+
+def _interface_linker(abi: Abi, host: HostView | None) -> LinkerView:
+    abi.use(Import(RUNTIME, "Linker"))
+    lines = tuple(_definitions(abi, "instance", "host"))
+    instance = f'linker.instance("{abi.module.link_name}")'
+    return LinkerView(
+        "linker: Linker, host: Host" if host else "linker: Linker",
+        f"Define this interface in `linker`{', served by `host`' if host else ''}.",
+        (f"instance = {instance}", *lines) if lines else (f"{instance}  # it has types only",),
+    )
+
+
+def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
+    abi.use(Import(RUNTIME, "Linker"))
+    local = naming.Scope(module.path[-1] for module in abi.layout.imports)
+    linker, root, own_host = (local.claim(name) for name in ("linker", "root", "host"))
+    parameters = [f"{linker}: Linker", *([f"{own_host}: Host"] if host else [])]
+    lines = list(_definitions(abi, root, own_host))
+    if lines:
+        lines.insert(0, f"{root} = {linker}.root()")
+    for module in abi.layout.imports:
+        name = module.path[-1]
+        abi.use(Import(".", name))
+        arguments = [linker]
+        if _has_host(module):
+            arguments.append(local.claim(f"{name}_host"))
+            parameters.append(f"{arguments[-1]}: {name}.Host")
+        lines.append(f"{name}.add_to_linker({', '.join(arguments)})")
+    return LinkerView(", ".join(parameters), "Define every import of the world.", tuple(lines))
+
+
+def _definitions(abi: Abi, instance: str, host: str) -> Iterator[str]:
+    for type_id in abi.module.names.types:
+        if isinstance(abi.resolved.types[type_id].kind, Resource):
+            yield f"{instance}.resource({abi.resource(type_id)})"
+    for function in abi.module.imported:
+        yield definition(abi, function, instance, host)
+
+
+# --- what a guest implements ---
+
+
+_LINK_ERROR = "Raises `LinkError` where the guest lacks something of it."
+
+
+def _interface_guest(abi: Abi) -> GuestView:
+    name = abi.module.link_name
+    init = _guest_init(abi, f'"{name}"')
+    docs = docstring(None, f"The interface `{name}` of one guest.", _LINK_ERROR)
+    return GuestView(docs, init, tuple(exported_function(abi, function) for function in _free(abi.module.exported)))
+
+
+def _world_guest(abi: Abi) -> GuestView:
+    module = abi.module
+    functions = tuple(exported_function(abi, function) for function in module.exported)
+    init = list(_guest_init(abi, "None"))
+    attributes = naming.Scope(["self", *(function.name for function in functions)])
+    for exported in abi.layout.exports:
+        abi.use(Import(".", "exports"))
+        name = exported.path[-1]
+        init.append(f"self.{attributes.claim(name)} = exports.{name}.Guest(instance)")
+    docs = docstring(None, f"What one guest of the world `{module.name}` exports.", _LINK_ERROR)
+    return GuestView(docs, tuple(init), functions)
+
+
+def _guest_init(abi: Abi, name: str) -> tuple[str, ...]:
+    abi.use(Import(RUNTIME, "GuestInterface"), Import(RUNTIME, "Instance"))
+    calls = ", ".join(abi.module.names.calls[function.name] for function in abi.module.exported)
+    return (f"super().__init__(instance, {name}, [{calls}])",)

@@ -1,0 +1,116 @@
+"""The dataclasses of the view. Every string is final: Python source, without what only ruff lays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A field with its annotation, an enum case with its literal, or a flag."""
+
+    name: str
+    value: str
+    docs: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """The class of one case of a variant; `annotation` is its payload's, or empty."""
+
+    name: str
+    annotation: str
+    docs: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionView:
+    """A method: `parameters` begins with `self`; `call` is the statement that calls the guest, where there is one."""
+
+    name: str
+    parameters: str
+    returns: str
+    docs: str
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeView:
+    """One type. `template` says what prints it; only what that template needs is there."""
+
+    template: str
+    name: str
+    docs: str
+    annotation: str = ""
+    members: tuple[MemberView, ...] = ()
+    cases: tuple[CaseView, ...] = ()
+    methods: tuple[FunctionView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantView:
+    """`name = value`."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorView:
+    """The exception that carries an error type."""
+
+    name: str
+    carries: str
+    docs: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """The Protocol of what a host implements that belongs to no object."""
+
+    docs: str
+    functions: tuple[FunctionView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestView:
+    """The class of what a guest exports; `init` are the lines of its `__init__`."""
+
+    docs: str
+    init: tuple[str, ...]
+    functions: tuple[FunctionView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkerView:
+    """`add_to_linker`: its parameters, its documentation and its lines."""
+
+    parameters: str
+    docs: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleView:
+    """One file; `imports` and `exported` are in no order, which ruff gives them."""
+
+    file: str
+    docs: str
+    imports: tuple[str, ...]
+    exported: tuple[str, ...]
+    types: tuple[TypeView, ...] = ()
+    errors: tuple[ErrorView, ...] = ()
+    host: HostView | None = None
+    guest: GuestView | None = None
+    constants: tuple[ConstantView, ...] = ()
+    calls: tuple[ConstantView, ...] = ()
+    linker: LinkerView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackageView:
+    """One generated package: everything of a world."""
+
+    source: str
+    world: str
+    modules: tuple[ModuleView, ...]

@@ -1,0 +1,108 @@
+"""Types → classes, aliases and the constants that stand for them.
+
+In: the types that a module declares. Out: their views, each type after those that it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from witgen import naming
+from witgen.abi import RUNTIME, Abi, Bytes, Import
+from witgen.layout import origin
+from witgen.model import Case, EnumKind, Field, Flags, Function, FunctionSort, Label, Record, TypeDef, TypeId, Variant
+from witgen.traits import CLASSES, refused_at
+from witgen.view.docs import docstring
+from witgen.view.functions import exported_function, host_function
+from witgen.view.shapes import CaseView, ConstantView, ErrorView, FunctionView, MemberView, TypeView
+
+
+def type_views(abi: Abi) -> Iterator[TypeView]:
+    """The classes and aliases of a module."""
+    for type_id, definition in _declared(abi):
+        with refused_at(f"type `{definition.name}`", definition.span):
+            if isinstance(definition.kind, CLASSES):
+                yield _class(abi, type_id, definition)
+            elif abi.has_name(origin(abi.resolved, type_id)):
+                abi.use(Import("typing", "TypeAlias"))
+                name, annotation = abi.module.names.types[type_id], abi.alias(type_id)
+                yield TypeView("alias", name, docstring(definition.docs), annotation=annotation)
+
+
+def constant_views(abi: Abi) -> Iterator[ConstantView]:
+    """The constants that stand for the types of a module at the boundary."""
+    for type_id, definition in _declared(abi):
+        with refused_at(f"type `{definition.name}`", definition.span):
+            if abi.has_constant(type_id):
+                yield ConstantView(abi.module.names.constants[type_id], abi.constant(type_id))
+
+
+def error_views(abi: Abi) -> Iterator[ErrorView]:
+    """One exception for each type of a module that some function has as its error."""
+    names = abi.module.names
+    for type_id, definition in _declared(abi):
+        if type_id in names.errors and abi.has_name(origin(abi.resolved, type_id)):
+            abi.use(Import(RUNTIME, "ResultError"))
+            docs = f"The error of a call: `value` is the `{definition.name}`."
+            yield ErrorView(names.errors[type_id], names.types[type_id], docs)
+
+
+def _declared(abi: Abi) -> list[tuple[TypeId, TypeDef]]:
+    """Types refer to lower ids only, so that order is one in which each comes after those that it is made of."""
+    return [(type_id, abi.resolved.types[type_id]) for type_id in sorted(abi.module.names.types)]
+
+
+def _class(abi: Abi, type_id: TypeId, definition: TypeDef) -> TypeView:
+    abi.traits[type_id].check()
+    match definition.kind:
+        case Record(fields=fields):
+            abi.use(Import("dataclasses", "dataclass"))
+            names = naming.members(field.name for field in fields)
+            annotations = [abi.annotation(field.type, Bytes.KEPT) for field in fields]
+            return _view("record", abi, type_id, members=_members(names, annotations, fields))
+        case EnumKind(cases=labels):
+            abi.use(Import("enum", "Enum"))
+            names = naming.cases(label.name for label in labels)
+            return _view("enum", abi, type_id, members=_members(names, [f'"{label.name}"' for label in labels], labels))
+        case Flags(flags=labels):
+            abi.use(Import("enum", "Flag"), Import("enum", "auto"))
+            names = naming.cases(label.name for label in labels)
+            return _view("flags", abi, type_id, members=_members(names, ["auto()"] * len(names), labels))
+        case Variant(cases=cases):
+            abi.use(Import("dataclasses", "dataclass"), Import("typing", "TypeAlias"))
+            return _view("variant", abi, type_id, cases=tuple(_case(abi, type_id, case) for case in cases))
+        case _ if abi.module.is_export:
+            abi.use(Import(RUNTIME, "GuestResource"))
+            return _view("guest_resource", abi, type_id, methods=_methods(abi, type_id, exported_function))
+        case _:
+            return _view("resource", abi, type_id, methods=_methods(abi, type_id, host_function))
+
+
+def _view(
+    template: str,
+    abi: Abi,
+    type_id: TypeId,
+    members: tuple[MemberView, ...] = (),
+    cases: tuple[CaseView, ...] = (),
+    methods: tuple[FunctionView, ...] = (),
+) -> TypeView:
+    definition = abi.resolved.types[type_id]
+    docs = docstring(definition.docs, f"The {template.replace('guest_', '')} `{definition.name}`.")
+    return TypeView(template, abi.module.names.types[type_id], docs, "", members, cases, methods)
+
+
+def _members(names: Sequence[str], values: Sequence[str], written: Sequence[Field | Label]) -> tuple[MemberView, ...]:
+    together = zip(names, values, written, strict=True)
+    return tuple(MemberView(name, value, docstring(each.docs)) for name, value, each in together)
+
+
+def _case(abi: Abi, type_id: TypeId, case: Case) -> CaseView:
+    annotation = "" if case.type is None else abi.annotation(case.type, Bytes.KEPT)
+    docs = docstring(case.docs, f"The case `{case.name}`.")
+    return CaseView(abi.module.names.cases[type_id, case.name], annotation, docs)
+
+
+def _methods(abi: Abi, type_id: TypeId, view: Callable[[Abi, Function], FunctionView]) -> tuple[FunctionView, ...]:
+    functions = (*abi.module.imported, *abi.module.exported)
+    members = [f for f in functions if f.resource == type_id and f.sort is FunctionSort.METHOD]
+    return tuple(view(abi, method) for method in members)

@@ -1,0 +1,79 @@
+"""Whole generated packages, compared with those in tests/golden/bindings, and what every checker says of them.
+
+That each of them works is shown by tests/bindings, which run guests on them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from witgen.generate import Target, compare, generate, write
+
+GOLDEN = Path("tests/golden/bindings")
+NAMES = sorted(path.name for path in (ROOT / GOLDEN).iterdir())
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def target(name):
+    return Target((GOLDEN / name / "wit",), GOLDEN / name / "bindings")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_package_is_as_it_was(name, request):
+    files = generate(target(name))
+    if request.config.getoption("golden") == "write":
+        write(target(name), files)
+    difference = compare(target(name), files)
+    assert not difference, f"{difference}\naccept it with `make golden`, after a look at it"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_generating_it_again_gives_the_same_bytes(name):
+    assert generate(target(name)) == generate(target(name))
+
+
+def files():
+    return [path for name in NAMES for path in (GOLDEN / name / "bindings").rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(GOLDEN).as_posix())
+def test_nothing_in_it_is_unchecked(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"\bAny\b|\bcast\b|type: ignore|noqa|pyright:", text)
+
+
+def run(*command):
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_ruff_finds_nothing_in_any_of_them():
+    packages = [str(GOLDEN / name / "bindings") for name in NAMES]
+    run(sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E,F,W,I,B,UP,C4,SIM,RUF", *LONG, *packages)
+    run(sys.executable, "-m", "ruff", "format", "--isolated", "--check", *LONG, *packages)
+
+
+LONG = ["--config", "line-length=120", "--target-version", "py311"]
+
+
+def test_mypy_finds_nothing_in_any_of_them():
+    packages = [word for name in NAMES for word in ("-p", f"tests.golden.bindings.{name}.bindings")]
+    run(sys.executable, "-m", "mypy", "--strict", *packages)
+
+
+def test_pyright_finds_nothing_in_any_of_them():
+    if shutil.which("node") is None:
+        pytest.skip("pyright needs node, which is not on the path")
+    packages = [str(GOLDEN / name / "bindings") for name in NAMES]
+    run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, *packages)
