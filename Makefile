@@ -8,11 +8,12 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On few cores PyTorch's threads stall each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check bindings golden bench clean
+.PHONY: help demo plugins test check bindings golden bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      classify two photographs, with everything built from nothing"
+	@echo "make plugins   run a plugin on bindings that are generated for it"
 	@echo "make test      run all tests"
 	@echo "make check     formatting, lints, types, imports, stale bindings; changes nothing"
 	@echo "make bindings  generate generated/ from wit/"
@@ -67,6 +68,25 @@ $(DEMO)/photos/%.ppm: $(CLASSIFY)/write_photo.py $(CLASSIFY)/whole_file.py $(VEN
 $(DEMO)/labels/imagenet.txt: $(CLASSIFY)/write_labels.py $(CLASSIFY)/whole_file.py $(VENV)/demo
 	@$(BIN)/python $< $@
 
+# --- the example of plugins ---
+
+CODEGEN := $(shell find codegen -name '*.py' -o -name '*.jinja' -o -name '*.lark')
+PLUGINS := examples/plugins
+PLUGIN  := build/plugins
+
+$(PLUGIN)/plugin.wasm: $(wildcard $(PLUGINS)/wit/*.wit $(PLUGINS)/guest/*.py) $(VENV)/demo
+	@echo "building the plugin"
+	@mkdir -p $(@D)
+	@$(BIN)/componentize-py --quiet --wit-path $(PLUGINS)/wit --world plugin \
+	    componentize app --python-path $(PLUGINS)/guest --output $@
+
+$(PLUGIN)/plugin_bindings/__init__.py: $(wildcard $(PLUGINS)/wit/*.wit) $(CODEGEN) $(VENV)/dev
+	@$(BIN)/witgen generate $(PLUGINS)/wit --out $(PLUGIN) --package plugin_bindings
+	@touch $@
+
+plugins: $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
+	@PYTHONPATH=$(PLUGIN) $(BIN)/python $(PLUGINS)/host.py $(PLUGIN)/plugin.wasm
+
 # --- guests of the tests ---
 
 PROBE := build/tests/probe.wasm
@@ -79,7 +99,8 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 
 # --- development ---
 
-test: $(VENV)/dev $(PROBE) $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS)
+test: $(VENV)/dev $(PROBE) $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
+      $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev
