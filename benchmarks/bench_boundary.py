@@ -54,9 +54,9 @@ def ours(body: str) -> float:
     bench, marks = Bench(), Marks()
 
     def define(instance) -> None:
-        instance.function("empty", marks.called, [wit.U32, wit.U32], wit.U32)
-        instance.function("take", lambda data: marks.times.append(time.perf_counter()), [wit.BYTES], None)
-        instance.function("give", marks.gives, [], wit.BYTES)
+        instance.function("empty", marks.called, {"a": wit.U32, "b": wit.U32}, wit.U32)
+        instance.function("take", lambda data: marks.times.append(time.perf_counter()), {"a": wit.BYTES}, None)
+        instance.function("give", marks.gives, {}, wit.BYTES)
 
     bench.run(IMPORTS, body, define)
     return marks.seconds()

@@ -1,21 +1,25 @@
-"""How long the front end takes, and whether it grows with the text and no faster.
+"""How long the front end and the generator take, and whether the front end grows with the text and no faster.
 
 In: nothing. Out: on stdout a table, one line for each size of a made-up package spread over 30 files: the best of three
 times to parse and to resolve it, per interface, and what an interface costs compared with the smallest package. What is
-above 1 in the last line is Python's garbage collector, which looks through all that lives again and again.
+above 1 in the last line is Python's garbage collector, which looks through all that lives again and again. Then a
+table of how long it takes to generate packages, ruff's share included.
 
-    python benchmarks/bench_witgen.py
+    python -m benchmarks.bench_witgen
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from rich.console import Console
 from rich.table import Table
 
+from witgen.generate import Target, generate
 from witgen.parse import parse
 from witgen.resolver import resolve_texts
 
@@ -87,6 +91,22 @@ def main() -> None:
         times = [f"{seconds * 1000:.2f}" for seconds in (parsing, whole, each)]
         table.add_row(str(interfaces), f"{kilobytes:.0f}", *times, ratio, speed)
     console.print(table)
+    console.print(generating())
+
+
+def generating() -> Table:
+    """How long packages take to generate, and how large they are."""
+    table = Table("world", "modules", "lines", "seconds")
+    with TemporaryDirectory() as name:
+        hundred = Path(name)
+        for file, text in package(100).items():
+            (hundred / file).write_text(text)
+        for title, wit in (("wasi-nn 2024-10-28", Path("wit/2024-10-28")), ("100 interfaces", hundred)):
+            target = Target((wit,), hundred / "out")
+            seconds, files = best(partial(generate, target)), generate(target)
+            lines = sum(text.count("\n") for text in files.values())
+            table.add_row(title, str(len(files) - 1), f"{lines:,}", f"{seconds:.2f}")
+    return table
 
 
 if __name__ == "__main__":

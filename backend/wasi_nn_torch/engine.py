@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import wasmtime
 
@@ -42,7 +42,7 @@ class Engine:
         self.backend = Backend(self._devices, self._registry, GuestModels(guest_models))
         self._engine = wit_host.Engine(cache=cache)
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

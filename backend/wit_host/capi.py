@@ -142,7 +142,7 @@ def _on_call(
 ) -> ErrorAddress:
     try:
         function.call(context, arguments, results)
-    except BaseException as exception:
+    except BaseException as exception:  # noqa: BLE001  # nothing may escape
         return function.fail(exception)
     return None
 
@@ -150,7 +150,7 @@ def _on_call(
 def _on_drop(resource: DropCallback, _context: int, representation: int) -> ErrorAddress:
     try:
         resource.drop(representation)
-    except BaseException as exception:
+    except BaseException as exception:  # noqa: BLE001  # nothing may escape
         return resource.fail(exception)
     return None
 
@@ -163,7 +163,7 @@ def _on_epoch(
 ) -> ErrorAddress:
     try:
         callback.tick()
-    except BaseException as exception:
+    except BaseException as exception:  # noqa: BLE001  # nothing may escape
         return callback.fail(exception)
     delta[0] = 1
     kind[0] = 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
@@ -431,9 +431,10 @@ class ValueType:
 
 #: By the number of the kind; `map` has no name in wasmtime's package.
 _TYPE_KINDS = (
-    "bool s8 s16 s32 s64 u8 u16 u32 u64 f32 f64 char string list record tuple variant enum option result flags own "
-    "borrow future stream error-context map"
-).split()
+    "bool", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64", "f32", "f64", "char", "string", "list", "record",
+    "tuple", "variant", "enum", "option", "result", "flags", "own", "borrow", "future", "stream", "error-context",
+    "map",
+)  # fmt: skip
 
 _Union: TypeAlias = ffi.wasmtime_component_valtype_union
 _Parts: TypeAlias = list[tuple[str, ValueType | None]]

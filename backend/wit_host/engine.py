@@ -67,6 +67,7 @@ def _config(cache: bool) -> wasmtime.Config:
     config = wasmtime.Config()
     config.epoch_interruption = True
     config.wasm_component_model_map = True
+    config.wasm_component_model_implements = True
     capi.allow_many_borrows(config)
     if cache:
         try:

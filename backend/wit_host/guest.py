@@ -23,7 +23,7 @@ from .signatures import check_signature
 from .state import HostState
 from .values import Codec, Result
 
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Instance:
@@ -95,7 +95,7 @@ class GuestInterface:
         self._instance = instance
 
 
-class GuestFunction(Generic[R]):
+class GuestFunction(Generic[R_co]):
     """A function that guests export: its WIT name, and the codecs of what it takes and returns.
 
     It is a constant of the bindings. A method takes the resource that it is called on as its first parameter.
@@ -107,7 +107,7 @@ class GuestFunction(Generic[R]):
         self.result = result
         self._is_method = name.startswith("[method]")
 
-    def __call__(self, owner: GuestInterface | GuestResource, *arguments: object) -> R:
+    def __call__(self, owner: GuestInterface | GuestResource, *arguments: object) -> R_co:
         """Call the function of the guest that `owner` belongs to.
 
         Raises TypeError or ValueError where an argument does not fit, the bindings' exception where the guest answers
@@ -123,7 +123,7 @@ class GuestFunction(Generic[R]):
         is_ok, answer = runner.run(lambda: bound.call(instance, arguments), f"did not return from {bound.label}")
         if not is_ok and isinstance(self.result, Result):
             raise self.result.error(answer)
-        return cast(R, answer)
+        return cast(R_co, answer)
 
 
 class BoundFunction:
@@ -134,7 +134,8 @@ class BoundFunction:
     ) -> None:
         self.label = label
         self.function = function
-        self.lowers = tuple((name, codec.lower) for name, codec in parameters.items())
+        self.names = tuple(parameters)
+        self.lowers = tuple(codec.lower for codec in parameters.values())
         self.result = result
         self.lift = _lifting(result)
 
@@ -165,12 +166,12 @@ class BoundFunction:
         if len(items) != len(self.lowers):
             raise TypeError(f"{self.label} takes {len(self.lowers)} arguments, not {len(items)}")
         state.outgoing = outgoing
-        parameter = ""
+        index = 0
         try:
-            for index, (parameter, lower) in enumerate(self.lowers):  # noqa: B007  # it says where a misfit was
+            for index, lower in enumerate(self.lowers):
                 lower(state, arguments[index], items[index])
         except Misfit as misfit:
-            raise misfit.error(self.label, parameter) from None
+            raise misfit.error(self.label, self.names[index]) from None
         finally:
             state.outgoing = None
 

@@ -7,15 +7,14 @@ is dropped or passed back to the guest.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from . import capi
 
 if TYPE_CHECKING:
     from .guest import Instance
 
-G = TypeVar("G", bound="GuestResource", covariant=True)
-Self = TypeVar("Self", bound="GuestResource")
+G_co = TypeVar("G_co", bound="GuestResource", covariant=True)
 
 
 class GuestResource:
@@ -32,7 +31,7 @@ class GuestResource:
         self._instance = instance
         self._handle: capi.ResourceHandle | None = handle
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -67,7 +66,7 @@ class GuestResource:
         self._handle = handle
 
 
-class GuestResourceType(Generic[G]):
+class GuestResourceType(Generic[G_co]):
     """A resource type that guests implement, and the class of its objects; `name` is the WIT's.
 
     It is a constant of the bindings: which type of a guest it is, is found out for each guest.
@@ -75,7 +74,7 @@ class GuestResourceType(Generic[G]):
 
     __slots__ = ("cls", "name")
 
-    def __init__(self, name: str, cls: type[G]) -> None:
+    def __init__(self, name: str, cls: type[G_co]) -> None:
         self.name = name
         self.cls = cls
 

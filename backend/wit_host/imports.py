@@ -109,12 +109,21 @@ def _scopes(engine: wasmtime.Engine, host: Linker, guest: component.Component) -
     bare: dict[str, FuncType | ComponentInstanceType | ResourceType | None] = {}
     root = host.root()
     for name, extern in guest.type.imports(engine).items():
-        found = versions.find(name, host.instances)
+        found = versions.find(name, host.instances) or _implemented(extern, host)
         if found is not None:
             scopes.append(_Scope(name, _items(engine, extern), host.instances[found]))
         elif name in root.functions or name in root.resources:
             bare[name] = capi.item_type(extern)
     return [_Scope(None, bare, root), *scopes]
+
+
+def _implemented(extern: capi.Extern, host: Linker) -> str | None:
+    """What serves an import under a label of the guest's own: the interface that it is a label for.
+
+    The engine would look there too, so it must not be left to the engine.
+    """
+    interface = extern.implements
+    return None if interface is None else versions.find(interface, host.instances)
 
 
 def _items(engine: wasmtime.Engine, extern: capi.Extern) -> _Items:

@@ -35,6 +35,18 @@ def wrong_type(wanted: str, item: object) -> Misfit:
     return Misfit(TypeError, f"{wanted} is needed, not {type(item).__name__}")
 
 
+def wrong_class(wanted: type, item: object) -> Misfit:
+    """`item` is no object of the class that is `wanted`; where both have one name, the modules tell them apart."""
+    given = type(item)
+    if wanted.__name__ != given.__name__:
+        return wrong_type(wanted.__name__, item)
+    return Misfit(TypeError, f"{_full_name(wanted)} is needed, not {_full_name(given)}")
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def wrong_value(text: str) -> Misfit:
     """A value has the right Python type and does not fit all the same."""
     return Misfit(ValueError, text)

@@ -18,10 +18,10 @@ class Droppable(Protocol):
         ...
 
 
-T = TypeVar("T", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Resource(Generic[T]):
+class Resource(Generic[T_co]):
     """A resource type that the host implements by objects of type `T`; `name` is the WIT's.
 
     It is a constant of the bindings: each linker gives it a number of its own.
@@ -73,7 +73,7 @@ class ResourceTable:
             _, item = self._objects.popitem()
             try:
                 item.drop()
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001  # all of them come out together below
                 failures.append(failure)
         if failures:
             raise ExceptionGroup("dropping what a guest left behind failed", failures)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from types import TracebackType
+from typing import Self
 
 import wasmtime
 from wasmtime import component
@@ -56,7 +57,7 @@ class Store:
         store.set_wasi(wasi)
         self._runner = Runner(store, self.state, ticker, timeout)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -2,8 +2,8 @@
 
 In: the resolved model and a world. Out: a `Layout`: one `Module` for each interface that the world imports or exports
 and one for the world itself, each with its `Names`. Imported interfaces are modules of the package, exported ones of
-its subpackage `exports`; the world is the package's `__init__`. What an interface that is imported and exported has in
-types without handles means the same in both, so the imported module has them for both.
+its subpackage `exports`; the world is the package's `__init__`. Where a world has an interface more than once, as an
+import, an export or under a label, its types without handles mean the same in all of them: the imported one has them.
 """
 
 from __future__ import annotations
@@ -106,15 +106,13 @@ class Layout:
         owner = self.resolved.types[type_id].owner
         if not isinstance(owner, InterfaceOwner):
             return self.world
-        shared = self._found.get((owner.interface, False))
-        exported = self._found.get((owner.interface, True))
-        if not seen_from.is_export:
-            found = shared
-        elif shared is not None and type_id in shared.names.types and not self._has_handle[type_id]:
-            return shared
-        else:
-            found = exported or shared
-        return seen_from if found is None or owner.interface == seen_from.interface else found
+        imported = self._found.get((owner.interface, False))
+        if imported is not None and not self._has_handle[type_id]:
+            return imported
+        if owner.interface == seen_from.interface:
+            return seen_from
+        exported = self._found.get((owner.interface, True)) if seen_from.is_export else None
+        return exported or imported or seen_from
 
     def _interfaces(self, items: Mapping[str, WorldItem], is_export: bool) -> Iterable[Module]:
         found = [(key, item) for key, item in items.items() if isinstance(item, InterfaceItem)]
@@ -129,7 +127,7 @@ class Layout:
             wit_name = interface.name or key
             imported, exported = ((), functions) if is_export else (functions, ())
             types = interface.types
-            if is_export and item.interface in self._imported:
+            if item.interface in self._imported and (is_export or not _is_path(key, item)):
                 types = {name: type_id for name, type_id in types.items() if self._has_handle[type_id]}
             names = self._names(naming.module(), wit_name, types, imported, exported)
             path = (*(["exports"] if is_export else []), scope.claim(naming.snake(name)))

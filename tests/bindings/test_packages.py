@@ -143,6 +143,11 @@ class Desk(Same):
         return v is worlds.log.Level.DEBUG and text == "text"
 
 
+class Spare(Desk):
+    def area(self, v):
+        return 1000 + super().area(v)
+
+
 @pytest.fixture
 def desk():
     return Desk()
@@ -150,7 +155,7 @@ def desk():
 
 @pytest.fixture
 def world(desk):
-    with open_guest("worlds", lambda linker: worlds.add_to_linker(linker, desk, desk, desk)) as instance:
+    with open_guest("worlds", lambda linker: worlds.add_to_linker(linker, desk, desk, desk, Spare())) as instance:
         yield worlds.Guest(instance)
 
 
@@ -183,6 +188,10 @@ def test_interfaces_with_and_without_a_name_are_called(world):
     assert world.log.measure((1.5, worlds.units.Unit.METRE)) == (1.5, worlds.units.Unit.METRE)
 
 
+def test_an_interface_under_a_label_has_an_implementation_of_its_own(world):
+    assert world.spare.area(worlds.shapes.Size(3, 4)) == 1012
+
+
 # --- versions ---
 
 
@@ -195,5 +204,5 @@ def test_versions_and_packages_stand_side_by_side():
         basket = versions.other_types.Basket([old])
         assert guest.other_types.shake(basket) == basket
         assert guest.single.upgrade(basket, new) == (basket, new)
-        with pytest.raises(TypeError, match=r"store/types@1.0.0#swap: v: Item is needed, not Item"):
+        with pytest.raises(TypeError, match=r"#swap: v: \S+types_v1_0_0.Item is needed, not \S+types_v2_0_0.Item"):
             guest.types_v1_0_0.swap(new)

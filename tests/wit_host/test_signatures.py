@@ -10,7 +10,7 @@ import pytest
 
 from tests.wit_host.bench import THING, Thing
 from tests.wit_host.wat import API, Import
-from wit_host import GuestError, LinkError, Resource
+from wit_host import GuestFunction, GuestInterface, LinkError, Resource
 from wit_host import ResultError as Refusal
 from wit_host import values as wit
 
@@ -331,7 +331,35 @@ def test_a_name_is_defined_once(bench):
             store.linker.instance(API)
 
 
-def test_an_import_that_is_labelled_is_not_known_to_the_engine(bench):
-    """Where it is, a label must not lead around the comparison: the engine may look for what is behind it."""
-    with pytest.raises(GuestError, match="feature is not active"):
-        bench.engine.compile(b'(component (import "x" (implements "a:b/c") (instance)))')
+LABELLED = """(component
+  (import "x" (implements "test:host/api") (instance $x (export "f" (func (param "v" {theirs})))))
+  (alias export $x "f" (func $f))
+  (core func $f (canon lower (func $f)))
+  (core module $main
+    (import "x" "f" (func $f (param {core})))
+    (func (export "run") (param {core}) (call $f (local.get 0))))
+  (core instance $main (instantiate $main (with "x" (instance (export "f" (func $f))))))
+  (func (export "run") (param "v" {theirs}) (canon lift (core func $main "run")))
+)"""
+RUN = GuestFunction[None]("run", {"v": wit.U32}, None)
+
+
+def labelled(theirs, core):
+    return LABELLED.format(theirs=theirs, core=core).encode()
+
+
+@pytest.mark.parametrize("name", ["x", API])
+def test_a_label_is_served_by_a_definition_of_its_name_or_of_what_it_is_a_label_for(bench, name):
+    got = []
+    with bench.store() as store:
+        store.linker.instance(name).function("f", got.append, {"v": wit.U32}, None)
+        RUN(GuestInterface(store.instantiate(bench.engine.compile(labelled("u32", "i32"))), None, [RUN]), 7)
+    assert got == [7]
+
+
+@pytest.mark.parametrize("name", ["x", API])
+def test_a_label_does_not_lead_around_the_comparison(bench, name):
+    with bench.store() as store:
+        store.linker.instance(name).function("f", print, {"v": wit.U32}, None)
+        with pytest.raises(LinkError, match="imports x#f with another type: parameter v: this host has u32"):
+            store.instantiate(bench.engine.compile(labelled("u64", "i64")))

@@ -61,7 +61,7 @@ class ExecutionContext:
         """Return the outputs or the error. As it is not raised here, it has no traceback, whose frames hold tensors."""
         try:
             return self._run(inputs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a model may raise anything
             _log(error)
             failure = as_nn_error(error, self._graph.device, f"computing {_spell(inputs)}")
             release_frames(error)
@@ -108,7 +108,7 @@ class ExecutionContext:
 def _instance(graph: Graph) -> Model:
     try:
         return graph.instance()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a model may raise anything
         _log(error)
         failure = as_nn_error(error, graph.device, "making a context")
         release_frames(error)

@@ -72,7 +72,7 @@ def _load(file: Path | io.BytesIO, device: torch.device, name: str) -> torch.jit
             warnings.simplefilter("ignore", DeprecationWarning)
             module: torch.jit.ScriptModule = torch.jit.load(file, map_location=device)  # type: ignore[no-untyped-call]  # upstream
             return module
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # PyTorch may raise anything
         logger.debug("loading %s failed: %s", name, error)
         refusal = _refusal(error, device, name)
         release_frames(error)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from .. import capi
 from ..capi import Kind, Value, ValueType
 from ..errors import ResultError
-from ..misfits import Misfit, wrong_type
+from ..misfits import Misfit, wrong_class, wrong_type
 from ..results import Err, Ok, Some
 from ..state import HostState
 from .codec import Codec, Identities, check_kind, check_names, check_optional
@@ -76,7 +76,7 @@ class Enum:
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes a member of the class."""
         if not isinstance(item, self.cases):
-            raise wrong_type(self.cases.__name__, item)
+            raise wrong_class(self.cases, item)
         capi.write_name(value.of.enumeration, self._names[item])
         value.kind = Kind.ENUM
 
@@ -106,7 +106,7 @@ class Flags:
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes a combination of members of the class."""
         if not isinstance(item, self.cls):
-            raise wrong_type(self.cls.__name__, item)
+            raise wrong_class(self.cls, item)
         names = [name for name, bit in self._bits if item.value & bit]
         capi.new_flags(value.of.flags, len(names))
         value.kind = Kind.FLAGS

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import capi
 from ..capi import Kind, Value, ValueType
-from ..misfits import Misfit, wrong_type, wrong_value
+from ..misfits import Misfit, wrong_class, wrong_type, wrong_value
 from ..state import HostState
 from .codec import Codec, Identities, check_kind, check_names, check_optional, other_type
 from .scalars import U8
@@ -140,8 +140,8 @@ class Map:
         return {lift_key(state, data[index].key): lift_value(state, data[index].value) for index in range(entries.size)}
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `dict`."""
-        if not isinstance(item, dict):
+        """Takes a `dict`, or any other mapping."""
+        if not isinstance(item, Mapping):
             raise wrong_type("dict", item)
         items = dict(item)
         capi.new_map(value.of.map, len(items))
@@ -183,7 +183,7 @@ class Record:
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes an object of the class."""
         if not isinstance(item, self.cls):
-            raise wrong_type(self.cls.__name__, item)
+            raise wrong_class(self.cls, item)
         capi.new_record(value.of.record, len(self._fields))
         value.kind = Kind.RECORD
         data = value.of.record.data

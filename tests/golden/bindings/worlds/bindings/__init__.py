@@ -13,7 +13,7 @@ from typing import Protocol
 from wit_host import GuestFunction, GuestInterface, Instance, Linker, Resource, ResultError
 from wit_host import values as wit
 
-from . import exports, log, shapes, units
+from . import exports, log, shapes, spare, units
 from .shapes import SIZE, Size
 from .units import UNIT, Unit
 
@@ -28,6 +28,7 @@ __all__ = [
     "exports",
     "log",
     "shapes",
+    "spare",
     "units",
 ]
 
@@ -97,6 +98,7 @@ class Guest(GuestInterface):
         super().__init__(instance, None, [_FRAME_IT, _DRAW, _LEND])
         self.log = exports.log.Guest(instance)
         self.shapes = exports.shapes.Guest(instance)
+        self.spare = exports.spare.Guest(instance)
 
     def frame_it(self, v: Frame) -> Frame:
         """Called by the host.
@@ -122,7 +124,9 @@ _DRAW = GuestFunction[None]("draw", {"with": wit.Borrow(PEN), "what": wit.STRING
 _LEND = GuestFunction[Pen]("lend", {"v": wit.Own(PEN)}, wit.Own(PEN))
 
 
-def add_to_linker(linker: Linker, host: Host, log_host: log.Host, shapes_host: shapes.Host) -> None:
+def add_to_linker(
+    linker: Linker, host: Host, log_host: log.Host, shapes_host: shapes.Host, spare_host: spare.Host
+) -> None:
     """Define every import of the world."""
     root = linker.root()
     root.resource(PEN)
@@ -134,4 +138,5 @@ def add_to_linker(linker: Linker, host: Host, log_host: log.Host, shapes_host: s
     root.function("[static]pen.thickest", host.pen_thickest, {"pens": wit.List(wit.Borrow(PEN))}, wit.U8)
     log.add_to_linker(linker, log_host)
     shapes.add_to_linker(linker, shapes_host)
+    spare.add_to_linker(linker, spare_host)
     units.add_to_linker(linker)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from . import log, shapes
+from . import log, shapes, spare
 
 __all__ = [
     "log",
     "shapes",
+    "spare",
 ]
