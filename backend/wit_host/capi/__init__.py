@@ -1,0 +1,89 @@
+"""The only package that touches wasmtime's C API, which is not documented for Python.
+
+In: wasmtime's Python objects and plain values. Out: the handful of calls that the rest of this package is written with.
+
+Who owns what:
+
+- A callable handed to the engine (`add_function`, `add_resource`, `on_epoch`) is kept alive by the engine and let go
+  by it when the last linker or store that knows it is gone. Nothing else has to outlive anything.
+- The arguments of a host function belong to the engine. Strings and lists in them are read, never freed.
+- What is stored in a result of a host function belongs to the engine from that moment on, whether or not the call then
+  succeeds. So a value is made whole before its `kind` says what it is, and a list is attached before its elements are
+  filled in.
+- The arguments and the result of a call of a guest belong to whoever made them with `new_values`, until `free_values`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .callbacks import DropCallback, EpochCallback, FunctionCallback, add_function, add_resource, on_epoch
+from .config import allow_many_borrows
+from .errors import ErrorAddress, new_error
+from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
+from .types import Extern, ValueType, is_async, item_type, parameter_types, result_type
+from .values import (
+    PAYLOAD_OFFSET,
+    VALUE_SIZE,
+    Kind,
+    Name,
+    Value,
+    ValueList,
+    free_values,
+    new_flags,
+    new_list,
+    new_map,
+    new_record,
+    new_tuple,
+    new_value,
+    new_values,
+    read_name,
+    view_values,
+    write_name,
+)
+
+if TYPE_CHECKING:
+    from .values import ValueArray, Values
+
+__all__ = [
+    "PAYLOAD_OFFSET",
+    "VALUE_SIZE",
+    "DropCallback",
+    "EpochCallback",
+    "ErrorAddress",
+    "Extern",
+    "FunctionCallback",
+    "Kind",
+    "Name",
+    "ResourceHandle",
+    "Value",
+    "ValueArray",
+    "ValueList",
+    "ValueType",
+    "Values",
+    "add_function",
+    "add_resource",
+    "allow_many_borrows",
+    "call_guest",
+    "forget_resource",
+    "free_values",
+    "is_async",
+    "item_type",
+    "new_error",
+    "new_flags",
+    "new_list",
+    "new_map",
+    "new_record",
+    "new_tuple",
+    "new_value",
+    "new_values",
+    "on_epoch",
+    "parameter_types",
+    "read_name",
+    "read_resource",
+    "result_type",
+    "store_context",
+    "view_values",
+    "write_name",
+    "write_resource",
+]

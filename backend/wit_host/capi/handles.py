@@ -1,0 +1,99 @@
+"""Handles of resources, and calls of what a guest exports."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, TypeAlias
+
+import wasmtime
+from wasmtime import _ffi as ffi
+from wasmtime.component import Func
+
+from .errors import check
+from .values import Kind, Value
+
+if TYPE_CHECKING:
+    from .values import ValueArray
+
+    Resource: TypeAlias = "ctypes._Pointer[ffi.wasmtime_component_resource_any_t]"
+
+# Declared anew, because a context comes to us as an address.
+_Convert = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_ANY_TO_HOST = _Convert(("wasmtime_component_resource_any_to_host", ffi.dll))
+_HOST_TO_ANY = _Convert(("wasmtime_component_resource_host_to_any", ffi.dll))
+_CALL_GUEST = ctypes.CFUNCTYPE(
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+)(("wasmtime_component_func_call", ffi.dll))
+_DROP_RESOURCE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
+    ("wasmtime_component_resource_any_drop", ffi.dll)
+)
+
+
+def read_resource(context: int, value: Value) -> int:
+    """The representation behind a handle of one of our resource types, owned or borrowed; the handle is used up."""
+    host = ctypes.POINTER(ffi.wasmtime_component_resource_host_t)()
+    check(_ANY_TO_HOST(context, value.of.resource, ctypes.byref(host)))
+    representation: int = ffi.wasmtime_component_resource_host_rep(host)
+    ffi.wasmtime_component_resource_host_delete(host)
+    return representation
+
+
+def forget_resource(context: int, value: Value) -> None:
+    """Use up a handle of one of our resource types, as `read_resource` does, if the engine still lets go of it."""
+    host = ctypes.POINTER(ffi.wasmtime_component_resource_host_t)()
+    error = _ANY_TO_HOST(context, value.of.resource, ctypes.byref(host))
+    if error:
+        ffi.wasmtime_error_delete(ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t)))
+    else:
+        ffi.wasmtime_component_resource_host_delete(host)
+
+
+def write_resource(context: int, value: Value, representation: int, type_id: int) -> None:
+    """Store an owned handle of the resource type `type_id`."""
+    host = ffi.wasmtime_component_resource_host_new(True, representation, type_id)
+    handle = ctypes.POINTER(ffi.wasmtime_component_resource_any_t)()
+    error = _HOST_TO_ANY(context, host, ctypes.byref(handle))
+    ffi.wasmtime_component_resource_host_delete(host)
+    check(error)
+    value.of.resource = handle
+    value.kind = Kind.RESOURCE
+
+
+class ResourceHandle:
+    """Owns the engine's handle of a guest's resource; the resource itself is dropped by `drop` only."""
+
+    __slots__ = ("_pointer",)
+
+    def __init__(self, value: Value) -> None:
+        self._pointer: Resource | None = ffi.wasmtime_component_resource_any_clone(value.of.resource)
+
+    def store(self, value: Value) -> None:
+        """Store the resource, owned or borrowed as its parameter says; this handle stays."""
+        value.of.resource = ffi.wasmtime_component_resource_any_clone(self._pointer)
+        value.kind = Kind.RESOURCE
+
+    def drop(self, context: int) -> None:
+        """Have the guest drop the resource; raises `wasmtime.WasmtimeError` where it traps."""
+        check(_DROP_RESOURCE(context, self._pointer))
+
+    def __del__(self) -> None:
+        pointer, self._pointer = self._pointer, None
+        if pointer is not None:
+            ffi.wasmtime_component_resource_any_delete(pointer)
+
+
+def store_context(store: wasmtime.Store) -> int:
+    """The address of the context of `store`, which is valid until the store is closed."""
+    return ctypes.cast(store._context(), ctypes.c_void_p).value or 0
+
+
+def call_guest(function: Func, context: int, arguments: ValueArray, results: ValueArray) -> None:
+    """Call a function of a guest; raises `wasmtime.WasmtimeError` where it does not return."""
+    raw = ctypes.byref(function._func)
+    check(_CALL_GUEST(raw, context, arguments, len(arguments), results, len(results)))

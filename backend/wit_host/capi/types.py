@@ -1,0 +1,157 @@
+"""Types of a component, read one level at a time."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import TypeAlias
+
+from wasmtime import _ffi as ffi
+from wasmtime.component import ComponentInstanceType, FuncType, ResourceType
+from wasmtime.component._types import ComponentExtern
+
+#: What a component imports or exports by one name.
+Extern: TypeAlias = ComponentExtern
+
+
+class ValueType:
+    """A value type of a component; its parts are read when they are asked for, one level at a time."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self) -> None:
+        self._raw = ffi.wasmtime_component_valtype_t()
+
+    def __del__(self) -> None:
+        ffi.wasmtime_component_valtype_delete(ctypes.byref(self._raw))
+
+    @property
+    def kind(self) -> str:
+        """WIT's word for it, such as `u32` or `record`."""
+        number = self._raw.kind
+        return _TYPE_KINDS[number] if number < len(_TYPE_KINDS) else "an unknown type"
+
+    def parts(self) -> list[tuple[str, ValueType | None]]:
+        """What it is made of, each part with its name where it has one, and its type where it has one."""
+        read = _PARTS.get(self.kind)
+        return [] if read is None else read(self._raw.of)
+
+    def resource(self) -> ResourceType:
+        """The resource type of an `own` or a `borrow`."""
+        return ResourceType._from_ptr(ffi.wasmtime_component_resource_type_clone(self._raw.of.own))
+
+    def pointer(self) -> object:
+        """Where the C API puts a type."""
+        return ctypes.byref(self._raw)
+
+
+#: By the number of the kind; `map` has no name in wasmtime's package.
+_TYPE_KINDS = (
+    "bool", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64", "f32", "f64", "char", "string", "list", "record",
+    "tuple", "variant", "enum", "option", "result", "flags", "own", "borrow", "future", "stream", "error-context",
+    "map",
+)  # fmt: skip
+
+_Union: TypeAlias = ffi.wasmtime_component_valtype_union
+_Parts: TypeAlias = list[tuple[str, ValueType | None]]
+
+
+def _one(read: Callable[[object, object], object], name: str, pointer: object) -> _Parts:
+    part = ValueType()
+    # What reads the sides of a result says whether there is one; the others return nothing.
+    return [(name, None if read(pointer, part.pointer()) is False else part)]
+
+
+def _each(count: int, read: Callable[[int, object, object, ValueType], bool]) -> _Parts:
+    """Parts with names; `read` says whether the part has a type."""
+    parts: _Parts = []
+    for index in range(count):
+        name, size, part = ctypes.POINTER(ctypes.c_char)(), ctypes.c_size_t(), ValueType()
+        typed = read(index, ctypes.byref(name), ctypes.byref(size), part)
+        parts.append((ctypes.string_at(name, size.value).decode(), part if typed else None))
+    return parts
+
+
+def _fields(of: _Union) -> _Parts:
+    count = ffi.wasmtime_component_record_type_field_count(of.record)
+    read = ffi.wasmtime_component_record_type_field_nth
+    return _each(count, lambda index, name, size, part: read(of.record, index, name, size, part.pointer()))
+
+
+def _elements(of: _Union) -> _Parts:
+    parts: _Parts = []
+    for index in range(ffi.wasmtime_component_tuple_type_types_count(of.tuple)):
+        part = ValueType()
+        ffi.wasmtime_component_tuple_type_types_nth(of.tuple, index, part.pointer())
+        parts.append((str(index), part))
+    return parts
+
+
+def _cases(of: _Union) -> _Parts:
+    def read(index: int, name: object, size: object, part: ValueType) -> bool:
+        typed = ctypes.c_bool()
+        ffi.wasmtime_component_variant_type_case_nth(of.variant, index, name, size, ctypes.byref(typed), part.pointer())
+        return typed.value
+
+    return _each(ffi.wasmtime_component_variant_type_case_count(of.variant), read)
+
+
+def _names(count: Callable[[object], int], read: Callable[..., bool], pointer: object) -> _Parts:
+    return _each(count(pointer), lambda index, name, size, _: read(pointer, index, name, size) and False)
+
+
+_PARTS: dict[str, Callable[[_Union], _Parts]] = {
+    "list": lambda of: _one(ffi.wasmtime_component_list_type_element, "", of.list),
+    "record": _fields,
+    "tuple": _elements,
+    "variant": _cases,
+    "enum": lambda of: _names(
+        ffi.wasmtime_component_enum_type_names_count, ffi.wasmtime_component_enum_type_names_nth, of.enum_
+    ),
+    "option": lambda of: _one(ffi.wasmtime_component_option_type_ty, "some", of.option),
+    "result": lambda of: [
+        *_one(ffi.wasmtime_component_result_type_ok, "ok", of.result),
+        *_one(ffi.wasmtime_component_result_type_err, "err", of.result),
+    ],
+    "flags": lambda of: _names(
+        ffi.wasmtime_component_flags_type_names_count, ffi.wasmtime_component_flags_type_names_nth, of.flags
+    ),
+    "map": lambda of: [
+        *_one(ffi.wasmtime_component_map_type_key, "key", of.map),
+        *_one(ffi.wasmtime_component_map_type_value, "value", of.map),
+    ],
+}
+
+
+def is_async(function: FuncType) -> bool:
+    """Whether a function of a component is declared `async`."""
+    answer: bool = ffi.wasmtime_component_func_type_async(function.ptr())
+    return answer
+
+
+def parameter_types(function: FuncType) -> list[tuple[str, ValueType | None]]:
+    """The name and the type of each parameter; every one has a type."""
+    count = ffi.wasmtime_component_func_type_param_count(function.ptr())
+    read = ffi.wasmtime_component_func_type_param_nth
+    return _each(count, lambda index, name, size, part: read(function.ptr(), index, name, size, part.pointer()))
+
+
+def result_type(function: FuncType) -> ValueType | None:
+    """The type of what a function returns, or nothing."""
+    [(_, result)] = _one(ffi.wasmtime_component_func_type_result, "", function.ptr())
+    return result
+
+
+def item_type(extern: Extern) -> FuncType | ComponentInstanceType | ResourceType | None:
+    """What an import or export is: a function, an instance or a resource; nothing where it is anything else."""
+    item = ffi.wasmtime_component_item_t()
+    ffi.wasmtime_component_extern_type(extern.ptr(), ctypes.byref(item))
+    kind = int(item.kind)
+    if kind == ffi.WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC.value:
+        return FuncType._from_ptr(item.of.component_func)
+    if kind == ffi.WASMTIME_COMPONENT_ITEM_COMPONENT_INSTANCE.value:
+        return ComponentInstanceType._from_ptr(item.of.component_instance)
+    if kind == ffi.WASMTIME_COMPONENT_ITEM_RESOURCE.value:
+        return ResourceType._from_ptr(item.of.resource)
+    ffi.wasmtime_component_item_delete(ctypes.byref(item))
+    return None
