@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ def built(path: str) -> Path:
     if not file.exists():
         pytest.fail(f"{path} is missing: run `make test` once, or `make {path}`", pytrace=False)
     return file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep compiled guests away from the user's own; all tests of a run, and their processes, share one folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WASI_NN_TORCH_CACHE", str(tmp_path_factory.mktemp("compiled")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -125,6 +125,8 @@ def test_the_names_that_users_import_are_these():
     assert wit_host.__all__ == [
         "ByteSource",
         "Bytes",
+        "CompileCache",
+        "Component",
         "Engine",
         "Err",
         "GuestError",

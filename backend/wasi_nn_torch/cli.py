@@ -1,4 +1,4 @@
-"""The command line: `wasi-nn-torch run`.
+"""The command line: `wasi-nn-torch run` and `wasi-nn-torch cache`.
 
 Standard output belongs to the guest; everything that the host says goes to standard error. The exit status is the
 guest's own; 2 where the command line cannot be carried out as it was given; 70 where the guest could not be run to its
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from wasi_nn_torch import cache_commands
 from wasi_nn_torch.policy import GuestModels
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ logger = logging.getLogger(__name__)
 USAGE = 2
 HOST_FAILURE = 70
 
-#: Guests of this size take long enough to compile that a person wants to know, in bytes.
-_LARGE = 1 << 20
+#: Seconds of compiling after which a person wants to know what takes so long.
+_PATIENCE = 0.5
 #: Seconds that a guest that sits in a call of WASI gets beyond its timeout.
 _GRACE = 1.0
 
@@ -43,6 +44,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cache_commands.app, name="cache")
 
 
 def _print_version(wanted: bool) -> None:
@@ -150,18 +152,34 @@ def _compile(engine: Engine, path: Path) -> Guest:
     from wasi_nn_torch.guests import read_guest
 
     file = read_guest(path)
-    if len(file.wasm) < _LARGE:
+    with _announced(f"compiling {file.name} ({len(file.wasm) / 1e6:.1f} MB) …"):
         return engine.compile(file)
 
+
+@contextmanager
+def _announced(task: str) -> Iterator[None]:
+    """Say what is being done if it takes long, as it does for a large guest that has not been compiled before."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
-    task = f"compiling {file.name} ({len(file.wasm) / 1e6:.1f} MB)"
-    if not console.is_terminal:
-        console.print(f"{task} …", highlight=False)
-        return engine.compile(file)
-    with console.status(task):
-        return engine.compile(file)
+    status = console.status(Text(task))
+
+    def announce() -> None:
+        if console.is_terminal:
+            status.start()
+        else:
+            console.print(Text(task), soft_wrap=True)
+
+    timer = threading.Timer(_PATIENCE, announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Self
 import wasmtime
 
 import wit_host
+from wasi_nn_torch import hosts
 from wasi_nn_torch.backend import Backend
+from wasi_nn_torch.cache import user_cache
 from wasi_nn_torch.devices import Devices
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.policy import GuestModels
@@ -27,7 +29,8 @@ class Engine:
 
     `device` is where graphs run, such as "cuda:0" or "cpu"; by default the accelerator that PyTorch reports, else the
     CPU. `guest_models` says which models guests may bring along: "none", "checked" or "any". `cache` keeps compiled
-    guests in Wasmtime's cache in the user's cache folder. Raises ValueError where there is no such device.
+    guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. Raises ValueError
+    where there is no such device.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class Engine:
         self._devices = Devices(device)
         self._registry = Registry(self._devices)
         self.backend = Backend(self._devices, self._registry, GuestModels(guest_models))
-        self._engine = wit_host.Engine(cache=cache)
+        self._engine = wit_host.Engine(cache=user_cache() if cache else None)
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +67,8 @@ class Engine:
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
         """Compile a guest, to run it in several sessions; raises InvalidGuest where it is no component."""
-        return compile_guest(self._engine, guest if isinstance(guest, GuestFile) else read_guest(guest))
+        file = guest if isinstance(guest, GuestFile) else read_guest(guest)
+        return compile_guest(self._engine, file, hosts.BUFFERS)
 
     def session(
         self,

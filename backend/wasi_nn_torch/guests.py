@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import wasmtime
-from wasmtime import component
 
 from wasi_nn_torch.errors import why_unreadable
-from wit_host import Engine, GuestError
+from wit_host import Component, Engine, GuestError
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,15 @@ class InvalidGuest(Exception):
 
 @dataclass(frozen=True)
 class Guest:
-    """A compiled component; it belongs to one engine, and any number of its sessions may run it."""
+    """A compiled component; it belongs to one engine, and any number of its sessions may run it.
+
+    `compile_seconds` is what it took to get it compiled; `from_cache` says whether it had been compiled before.
+    """
 
     name: str
-    component: component.Component
+    component: Component
     compile_seconds: float
+    from_cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,16 +65,21 @@ def read_guest(source: GuestSource) -> GuestFile:
     return GuestFile(name, content)
 
 
-def compile_guest(engine: Engine, file: GuestFile) -> Guest:
-    """Compile a guest, which takes seconds for a large one; raises InvalidGuest where it is not valid."""
+def compile_guest(engine: Engine, file: GuestFile, buffers: Collection[str]) -> Guest:
+    """Compile a guest, or find it compiled; raises InvalidGuest where it is not valid.
+
+    Compiling a large guest takes seconds.
+    """
     started = time.perf_counter()
     try:
-        compiled = engine.compile(file.wasm, file.name)
+        compiled = engine.compile(file.wasm, file.name, buffers=buffers)
     except GuestError as error:
         raise InvalidGuest(str(error)) from None
     seconds = time.perf_counter() - started
-    logger.info("compiled %s (%d bytes) in %.2f s", file.name, len(file.wasm), seconds)
-    return Guest(file.name, compiled, seconds)
+    from_cache = engine.is_from_cache(compiled)
+    done = "found in the cache" if from_cache else "compiled"
+    logger.info("%s is %s: %d bytes in %.2f s", file.name, done, len(file.wasm), seconds)
+    return Guest(file.name, compiled, seconds, from_cache)
 
 
 def _read(path: Path) -> tuple[str, bytes]:

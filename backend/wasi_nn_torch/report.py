@@ -53,7 +53,8 @@ def _memory(stats: SessionStats) -> Iterator[Row]:
 
 
 def _times(stats: SessionStats) -> Iterator[Row]:
-    yield "compiling the guest", "", f"{stats.compile_seconds * 1e3:,.1f} ms"
+    compiling = "loading the guest from the cache" if stats.from_cache else "compiling the guest"
+    yield compiling, "", f"{stats.compile_seconds * 1e3:,.1f} ms"
     yield "running the guest", "", f"{stats.run_seconds * 1e3:,.1f} ms"
     yield "  of which computing", f"{stats.memory.computes:,}", f"{stats.memory.compute_seconds * 1e3:,.1f} ms"
     yield f"byte transport: {stats.transport}", "", ""

@@ -64,6 +64,8 @@ class Session:
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes)
         self._store: Store | None = None
         self._compile_seconds = 0.0
+        self._from_cache = False
+        self._transport = "none"
         self._run_seconds = 0.0
         self._closed = False
 
@@ -86,6 +88,8 @@ class Session:
         if not isinstance(guest, Guest):
             guest = self._engine.compile(guest)
         self._compile_seconds = guest.compile_seconds
+        self._from_cache = guest.from_cache
+        self._transport = guest.component.transport
         store = self._store = self._open(guest.name)
         started = time.perf_counter()
         try:
@@ -100,9 +104,10 @@ class Session:
         state = None if self._store is None else self._store.state
         return SessionStats(
             calls=MappingProxyType(dict(state.calls) if state else {}),
-            transport=state.transport.name if state else "none",
+            transport=self._transport,
             memory=self._ledger.snapshot(),
             compile_seconds=self._compile_seconds,
+            from_cache=self._from_cache,
             run_seconds=self._run_seconds,
         )
 

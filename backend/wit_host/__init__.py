@@ -4,6 +4,8 @@ Bindings are made of `Linker`, `Resource`, the `Guest…` classes, `Ok`, `Err`, 
 `wit_host.values`; a host that runs guests uses `Engine`, the `Store` that it makes, and the exceptions.
 """
 
+from .cache import CompileCache
+from .components import Component
 from .engine import Engine
 from .errors import GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
 from .guest import GuestFunction, GuestInterface, Instance
@@ -18,6 +20,8 @@ from .transport import Bytes, ByteSource
 __all__ = [
     "ByteSource",
     "Bytes",
+    "CompileCache",
+    "Component",
     "Engine",
     "Err",
     "GuestError",

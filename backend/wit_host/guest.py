@@ -14,6 +14,7 @@ from wasmtime import component
 from wasmtime.component import ComponentInstanceType, ExportIndex, FuncType
 
 from . import capi, versions
+from .components import Component
 from .errors import LinkError
 from .guest_resources import GuestResource
 from .identities import ComponentIdentities
@@ -32,7 +33,7 @@ class Instance:
     def __init__(
         self,
         instance: component.Instance,
-        guest: component.Component,
+        guest: Component,
         engine: wasmtime.Engine,
         runner: Runner,
         identities: ComponentIdentities,
@@ -42,7 +43,7 @@ class Instance:
         self.functions: dict[GuestFunction[object], BoundFunction] = {}
         self._instance = instance
         self._engine = engine
-        self._exports = guest.type.exports(engine)
+        self._exports = guest.compiled.type.exports(engine)
 
     @property
     def state(self) -> HostState:
@@ -188,6 +189,7 @@ class BoundFunction:
             answer = self.lift(state, results[0])
         finally:
             state.outgoing = None
+            state.memory.take_back()
         for representation in state.taken:
             state.table.take(representation)
         return answer

@@ -6,37 +6,44 @@ before a call is worked out when the function is defined.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from . import capi
+from . import capi, transport
+from .linker import FunctionDefinition
 from .misfits import Misfit
 from .state import HostState
-from .values import Codec, Result
+from .transport import ByteSource
+from .values import Result
 
 
 class HostFunction:
     """One host function: all that can be known before it is called."""
 
-    def __init__(
-        self,
-        state: HostState,
-        name: str,
-        implementation: Callable[..., object],
-        parameters: Iterable[Codec],
-        result: Codec | Result | None,
-    ) -> None:
+    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
         self.state = state
-        self.name = name
-        self.implementation = implementation
-        self.lifts = tuple((index, parameter.lift) for index, parameter in enumerate(parameters))
-        self.result = result
+        self.name = definition.name
+        self.implementation = definition.implementation
+        self.parameters = tuple(definition.parameters)
+        self.lifts = tuple((index, codec.lift) for index, codec in enumerate(definition.parameters.values()))
+        self.result = definition.result
 
     def call(self, context: int, arguments: capi.Values, results: capi.Values) -> None:
         """Lift the arguments, call the implementation, lower what it returns or raises."""
-        state, result = self.state, self.result
-        state.context = context
-        state.calls[self.name] += 1
-        lifted = self._lift(arguments)
+        self.state.context = context
+        self.state.calls[self.name] += 1
+        try:
+            self._call(self._lift(arguments), results)
+        except BaseException:
+            self.state.memory.take_back()
+            raise
+        self._take_back()
+
+    def fail(self, exception: BaseException) -> capi.ErrorAddress:
+        """Keep `exception` for the caller of the guest."""
+        return self.state.fail(exception, f"in the host function {self.name}")
+
+    def _call(self, lifted: list[object], results: capi.Values) -> None:
+        result = self.result
         if result is None:
             self.implementation(*lifted)
         elif isinstance(result, Result):
@@ -53,7 +60,13 @@ class HostFunction:
         """What was passed by `own` leaves the table only when all is lifted, so nothing is lost on the way."""
         state = self.state
         state.taken.clear()
-        lifted = [lift(state, arguments[index]) for index, lift in self.lifts]
+        index = 0
+        lifted = []
+        try:
+            for index, lift in self.lifts:
+                lifted.append(lift(state, arguments[index]))
+        except Misfit as misfit:
+            raise misfit.error(self.name, self.parameters[index]) from None
         for representation in state.taken:
             state.table.take(representation)
         return lifted
@@ -70,9 +83,74 @@ class HostFunction:
         except Misfit as misfit:
             raise misfit.error(self.name, what) from None
 
-    def fail(self, exception: BaseException) -> capi.ErrorAddress:
-        """Keep `exception` for the caller of the guest."""
-        return self.state.fail(exception, f"in the host function {self.name}")
+    def _take_back(self) -> None:
+        if not self.state.memory.take_back():
+            raise self._kept()
+
+    def _kept(self) -> BufferError:
+        return BufferError(f"{self.name} kept a view of the guest's memory beyond the call; copy what is to be kept")
+
+
+class BridgedFunction(HostFunction):
+    """One whose result is `list<u8>`, which the guest's bridge asks for twice: how long it is, and for the bytes.
+
+    The last argument is the address of the result, which is an address and a length itself. Between the two calls the
+    bridge asks the guest's allocator for that much memory.
+    """
+
+    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
+        super().__init__(state, definition)
+        self._answer_to: int | None = None
+        self._source: memoryview | ByteSource = memoryview(b"")
+
+    def call(self, context: int, arguments: capi.Values, results: capi.Values) -> None:
+        """The first call calls the implementation and stores the length, the second one stores the bytes."""
+        place: int = arguments[len(self.lifts)].of.u32
+        try:
+            if self._answer_to != place:
+                super().call(context, arguments, results)
+                self._write(place + 4, memoryview(_size_of(self._source)))
+                self._answer_to = place
+            else:
+                self._answer_to = None
+                self.state.context = context
+                self._lift(arguments)  # which uses up the handles
+                self.state.memory.take_back()
+                source, self._source = self._source, memoryview(b"")
+                self._write(self._read_address(place), source)
+        except Misfit as misfit:
+            raise misfit.error(self.name, "result") from None
+
+    def _call(self, lifted: list[object], results: capi.Values) -> None:
+        self._source = transport.as_source(self.implementation(*lifted))
+
+    def _take_back(self) -> None:
+        """Copy what is answered where it was made from what was lent."""
+        memory = self.state.memory
+        if not memory.take_back() and isinstance(self._source, memoryview):
+            self._source = memoryview(bytes(self._source))
+        if memory.is_viewed:
+            raise self._kept()
+
+    def _read_address(self, place: int) -> int:
+        with self.state.memory.view(place, 4) as view:
+            return int.from_bytes(view, "little")
+
+    def _write(self, address: int, source: memoryview | ByteSource) -> None:
+        memory = self.state.memory
+        view = memory.view(address, source.nbytes)
+        try:
+            transport.write(source, view)
+        finally:
+            view.release()
+        if memory.is_viewed:
+            raise self._kept()
+
+
+def _size_of(source: memoryview | ByteSource) -> bytes:
+    if source.nbytes >= 1 << 32:
+        raise Misfit(ValueError, f"a guest's memory has no room for {source.nbytes} bytes")
+    return source.nbytes.to_bytes(4, "little")
 
 
 class ResourceDefinition:

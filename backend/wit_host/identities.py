@@ -13,9 +13,10 @@ from .resources import Resource
 
 
 class ComponentIdentities:
-    """The resource types of one component."""
+    """The resource types of one component; `by_address` is set while what was prepared is compared."""
 
     def __init__(self) -> None:
+        self.by_address = False
         self._host: list[tuple[Resource[object], ResourceType]] = []
         self._guest: dict[GuestResourceType[GuestResource], ResourceType] = {}
 

@@ -14,18 +14,20 @@ from wasmtime import component
 from wasmtime.component import ComponentInstanceType, FuncType, LinkerInstance, ResourceType
 
 from . import capi, versions
+from .components import Component
 from .errors import LinkError
-from .host_functions import HostFunction, ResourceDefinition
+from .host_functions import BridgedFunction, HostFunction, ResourceDefinition
 from .identities import ComponentIdentities
-from .linker import InstanceLinker, Linker
+from .linker import FunctionDefinition, InstanceLinker, Linker
 from .signatures import check_signature
 from .state import HostState
+from .values import ByteList
 
 _Items = Mapping[str, FuncType | ComponentInstanceType | ResourceType | None]
 
 
 def link(
-    engine: wasmtime.Engine, host: Linker, state: HostState, guest: component.Component, name: str
+    engine: wasmtime.Engine, host: Linker, state: HostState, guest: Component, name: str
 ) -> tuple[component.Linker, ComponentIdentities]:
     """A linker for `guest`, and what its imported resources are; raises `LinkError` where they do not fit."""
     identities = ComponentIdentities()
@@ -51,12 +53,19 @@ def missing_hint(name: str, host: Linker) -> str:
 
 
 class _Scope:
-    """What a guest imports from one of our instances, or from the world itself; `imported` is its name for it."""
+    """What a guest imports from one of our instances, or from the world itself; `imported` is its name for it.
 
-    def __init__(self, imported: str | None, items: _Items, ours: InstanceLinker) -> None:
+    `bridged` are the functions whose result crosses by address; it is absent where no bytes do.
+    """
+
+    def __init__(
+        self, imported: str | None, items: _Items, ours: InstanceLinker, bridged: frozenset[str] | None = None
+    ) -> None:
         self.imported = imported
         self.items = items
         self.ours = ours
+        self.by_address = bridged is not None
+        self.bridged = bridged or frozenset()
 
     def find_resources(self, identities: ComponentIdentities, guest: str) -> None:
         for name, theirs in self.items.items():
@@ -76,7 +85,8 @@ class _Scope:
                 if ours is None:
                     raise self._missing(name, guest)
                 text = f"{guest} imports {self._label(name)} with another type"
-                check_signature(theirs, ours.parameters, ours.result, identities, text)
+                is_bridged = self._is_bridged(name, ours)
+                check_signature(theirs, ours.parameters, ours.result, identities, text, self.by_address, is_bridged)
 
     def define(self, root: LinkerInstance, state: HostState) -> None:
         if self.imported is None:
@@ -89,12 +99,15 @@ class _Scope:
         for name, theirs in self.items.items():
             if isinstance(theirs, FuncType):
                 ours = self.ours.functions[name]
-                function = HostFunction(state, ours.name, ours.implementation, ours.parameters.values(), ours.result)
-                capi.add_function(instance, name, function)
+                function = BridgedFunction if self._is_bridged(name, ours) else HostFunction
+                capi.add_function(instance, name, function(state, ours))
             elif isinstance(theirs, ResourceType) and name in self.ours.resources:
                 resource = self.ours.resources[name]
                 definition = ResourceDefinition(state, self.ours.label(name))
                 capi.add_resource(instance, name, state.type_id(resource), definition)
+
+    def _is_bridged(self, name: str, ours: FunctionDefinition) -> bool:
+        return name in self.bridged and isinstance(ours.result, ByteList)
 
     def _label(self, name: str) -> str:
         return name if self.imported is None else f"{self.imported}#{name}"
@@ -103,15 +116,15 @@ class _Scope:
         return LinkError(f"{guest} imports {self._label(name)}, which this host does not provide")
 
 
-def _scopes(engine: wasmtime.Engine, host: Linker, guest: component.Component) -> list[_Scope]:
+def _scopes(engine: wasmtime.Engine, host: Linker, guest: Component) -> list[_Scope]:
     """What the guest imports of ours. The rest may be WASI's; where it is not, the engine finds it missing."""
     scopes: list[_Scope] = []
     bare: dict[str, FuncType | ComponentInstanceType | ResourceType | None] = {}
     root = host.root()
-    for name, extern in guest.type.imports(engine).items():
+    for name, extern in guest.compiled.type.imports(engine).items():
         found = versions.find(name, host.instances) or _implemented(extern, host)
         if found is not None:
-            scopes.append(_Scope(name, _items(engine, extern), host.instances[found]))
+            scopes.append(_Scope(name, _items(engine, extern), host.instances[found], guest.by_address.get(name)))
         elif name in root.functions or name in root.resources:
             bare[name] = capi.item_type(extern)
     return [_Scope(None, bare, root), *scopes]

@@ -1,4 +1,4 @@
-"""What the host functions of one store share: its resources, its transport, and the exception on its way out.
+"""What the host functions of one store share: its resources, its memory, and the exception on its way out.
 
 It knows nothing of the store itself, so nothing that the engine keeps alive keeps the store alive.
 """
@@ -9,8 +9,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from . import capi
+from .memory import GuestMemory
 from .resources import Resource, ResourceTable
-from .transport import ListTransport, Transport
 
 if TYPE_CHECKING:
     from .guest import Outgoing
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class HostState:
     """Used by one thread at a time, like the store that it belongs to."""
 
-    def __init__(self, transport: Transport | None = None) -> None:
-        self.transport: Transport = transport or ListTransport()
+    def __init__(self) -> None:
+        self.memory = GuestMemory()
         self.table = ResourceTable()
         self.type_ids: dict[Resource[object], int] = {}
         self.calls: Counter[str] = Counter()

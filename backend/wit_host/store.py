@@ -13,6 +13,7 @@ from typing import Self
 import wasmtime
 from wasmtime import component
 
+from .components import Component
 from .errors import GuestExit, LinkError, ResultError
 from .failures import link_error, missing_import
 from .guest import GuestFunction, Instance
@@ -22,7 +23,6 @@ from .linker import Linker
 from .runner import Runner
 from .state import HostState
 from .ticker import Ticker
-from .transport import Transport
 from .values import Result
 
 #: The interface that a command component exports; its version differs between guests.
@@ -43,11 +43,10 @@ class Store:
         engine: wasmtime.Engine,
         ticker: Ticker,
         wasi: wasmtime.WasiConfig,
-        transport: Transport | None = None,
         memory: int | None = None,
         timeout: float | None = None,
     ) -> None:
-        self.state = HostState(transport)
+        self.state = HostState()
         self.linker = Linker()
         self._engine = engine
         self._is_used = False
@@ -71,8 +70,9 @@ class Store:
             self._runner.close()
         finally:
             self.linker.close()
+            self.state.memory.close()
 
-    def instantiate(self, guest: component.Component, name: str = "the guest") -> Instance:
+    def instantiate(self, guest: Component, name: str = "") -> Instance:
         """Start `guest`, which messages call `name`, so that what it exports can be called.
 
         Raises `LinkError` where what it imports does not fit what `linker` was given, what `Runner.run` raises where it
@@ -81,7 +81,7 @@ class Store:
         linker, identities = self._link(guest, name)
         return self._runner.run(lambda: self._start(linker, identities, guest), "did not start")
 
-    def run_command(self, guest: component.Component, name: str = "the guest") -> int:
+    def run_command(self, guest: Component, name: str = "") -> int:
         """Instantiate `guest` and call its `wasi:cli/run`; the exit status.
 
         Raises `LinkError`, `GuestTrap`, `GuestTimeout`, or whatever an implementation or a signal handler raised
@@ -95,17 +95,17 @@ class Store:
         finally:
             self._runner.finish()
 
-    def _link(self, guest: component.Component, name: str) -> tuple[component.Linker, ComponentIdentities]:
+    def _link(self, guest: Component, name: str) -> tuple[component.Linker, ComponentIdentities]:
         if self._is_used:
             raise RuntimeError("a store has one guest; make another store for another guest")
         self._runner.check()
-        self._runner.name = name
+        self._runner.name = name = name or guest.name
         return link(self._engine, self.linker, self.state, guest, name)
 
-    def _start(self, linker: component.Linker, identities: ComponentIdentities, guest: component.Component) -> Instance:
-        with linker:
+    def _start(self, linker: component.Linker, identities: ComponentIdentities, guest: Component) -> Instance:
+        with linker, self.state.memory.starting():
             try:
-                instance = linker.instantiate(self._runner.store, guest)
+                instance = linker.instantiate(self._runner.store, guest.compiled)
             except wasmtime.ExitTrap:
                 raise
             except wasmtime.WasmtimeError as error:
@@ -122,9 +122,9 @@ class Store:
         finally:
             del failure  # its traceback leads here: without this, a cycle would keep it alive
 
-    def _run(self, instance: Instance, guest: component.Component) -> int:
+    def _run(self, instance: Instance, guest: Component) -> int:
         name = self._runner.name
-        exports = [export for export in guest.type.exports(self._engine) if RUN.match(export)]
+        exports = [export for export in guest.compiled.type.exports(self._engine) if RUN.match(export)]
         if not exports:
             raise LinkError(
                 f"{name} exports no wasi:cli/run@0.2; build it as a command, a program with a main function"

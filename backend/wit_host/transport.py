@@ -1,8 +1,12 @@
 """How a `list<u8>` crosses between guest and host.
 
 In: the engine's value for a list of bytes. Out: a buffer, and back. Implementations see bytes whichever transport is in
-use. `ListTransport` works for every component on every platform: the engine boxes each byte in a value of 32 bytes,
-which this module reads or writes by one strided copy.
+use:
+
+- *pointer*: in components that were prepared for it, the host is given an address and a length in the guest's memory,
+  which it knows. Nothing is copied that an implementation does not copy.
+- *list*, for every component on every platform: the engine boxes each byte in a value of 32 bytes, which this module
+  reads or writes by one strided copy. A guest can pass at most about 2.67 MiB in one call.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from . import capi
 from .capi import PAYLOAD_OFFSET, VALUE_SIZE, Kind, Value
+from .memory import GuestMemory
 from .misfits import Misfit
 
 
@@ -36,45 +41,38 @@ _EXHAUSTED = "fuel allocated for hostcalls has been exhausted"
 LARGEST_LIST = (128 << 20) // 48
 
 
-class Transport(Protocol):
-    """One way for bytes to cross."""
+def lift(memory: GuestMemory, value: Value) -> memoryview:
+    """The bytes that a guest passed: read-only, valid until `memory.take_back`.
 
-    @property
-    def name(self) -> str:
-        """The word that `--stats` shows."""
-        ...
-
-    def lift(self, value: Value) -> memoryview:
-        """The bytes that a guest passed: read-only, valid during the call."""
-        ...
-
-    def lower(self, value: Value, content: object) -> None:
-        """Pass `content`, which should be `Bytes`, to the guest; raises `Misfit` where it is not."""
-        ...
+    Raises `Misfit` for an address and length that are not in the guest's memory.
+    """
+    if value.kind == Kind.TUPLE:
+        data = value.of.tuple.data
+        return memory.lend(memory.view(data[0].of.u32, data[1].of.u32))
+    values = value.of.list
+    if not values.size:
+        return memory.lend(memoryview(b""))
+    return memory.lend(memoryview(capi.view_values(values)[PAYLOAD_OFFSET::VALUE_SIZE].tobytes()))
 
 
-class ListTransport:
-    """Every byte as an element of a list; a guest can pass at most about 2.67 MiB in one call."""
+def lower(value: Value, content: object) -> None:
+    """Pass `content`, which should be `Bytes`, to the guest as a list; raises `Misfit` where it is not."""
+    source = as_source(content)
+    size = source.nbytes
+    capi.new_list(value.of.list, size)
+    value.kind = Kind.LIST
+    if size:
+        values = capi.view_values(value.of.list)
+        values[PAYLOAD_OFFSET::VALUE_SIZE] = source if isinstance(source, memoryview) else _filled(source)
+        values[Value.kind.offset :: VALUE_SIZE] = bytes([Kind.U8]) * size
 
-    name = "list"
 
-    def lift(self, value: Value) -> memoryview:
-        """The bytes that a guest passed, copied out of the engine's values in one strided copy."""
-        values = value.of.list
-        if not values.size:
-            return memoryview(b"")
-        payload = capi.view_values(values)[PAYLOAD_OFFSET::VALUE_SIZE]
-        return memoryview(payload.tobytes())
-
-    def lower(self, value: Value, content: object) -> None:
-        """Make the engine's list of values from `content`; raises `Misfit` where it is no buffer of bytes."""
-        source = _as_buffer(content)
-        capi.new_list(value.of.list, source.nbytes)
-        value.kind = Kind.LIST
-        if source.nbytes:
-            values = capi.view_values(value.of.list)
-            values[PAYLOAD_OFFSET::VALUE_SIZE] = source
-            values[Value.kind.offset :: VALUE_SIZE] = bytes([Kind.U8]) * source.nbytes
+def write(source: memoryview | ByteSource, destination: memoryview) -> None:
+    """Copy all of `source` to `destination`, which is as long."""
+    if isinstance(source, memoryview):
+        destination[:] = source
+    else:
+        source.write_into(destination)
 
 
 def explain_trap(text: str) -> str | None:
@@ -87,21 +85,21 @@ def explain_trap(text: str) -> str | None:
     )
 
 
-def _as_buffer(content: object) -> memoryview:
-    """`content` as contiguous bytes in host memory."""
+def as_source(content: object) -> memoryview | ByteSource:
+    """`content` as contiguous bytes, or as what makes them; raises `Misfit` where it is neither."""
     try:
         view = memoryview(content)  # type: ignore[arg-type]  # that is the question
     except TypeError:
-        return _filled(content)
+        if isinstance(content, ByteSource):
+            return content
+        wanted = "bytes, bytearray, memoryview or a ByteSource"
+        raise Misfit(TypeError, f"a list<u8> takes {wanted}, not {type(content).__name__}") from None
     if not view.c_contiguous:
         raise Misfit(TypeError, "a list<u8> takes a C-contiguous buffer; make a contiguous copy first")
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 
-def _filled(content: object) -> memoryview:
-    if not isinstance(content, ByteSource):
-        wanted = "bytes, bytearray, memoryview or a ByteSource"
-        raise Misfit(TypeError, f"a list<u8> takes {wanted}, not {type(content).__name__}")
-    filled = bytearray(content.nbytes)
-    content.write_into(memoryview(filled))
+def _filled(source: ByteSource) -> memoryview:
+    filled = bytearray(source.nbytes)
+    source.write_into(memoryview(filled))
     return memoryview(filled)

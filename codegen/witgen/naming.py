@@ -41,8 +41,8 @@ _PYTHON = BUILTINS | frozenset(keyword.kwlist)
 
 #: What a generated module imports or defines under fixed names.
 _MODULE = """
-    Bytes Enum Err Flag Guest GuestFunction GuestInterface GuestResource GuestResourceType Host Instance Linker Mapping
-    Ok Protocol Resource ResultError Sequence Some TypeAlias abstractmethod add_to_linker
+    BUFFERS Bytes Enum Err Flag Guest GuestFunction GuestInterface GuestResource GuestResourceType Host Instance Linker
+    Mapping Ok Protocol Resource ResultError Sequence Some TypeAlias abstractmethod add_to_linker
     annotations auto dataclass exports wit
     """.split()
 #: What the generated package has below it, whatever the WIT says.

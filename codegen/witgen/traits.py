@@ -43,11 +43,13 @@ CLASSES = (Record, Variant, EnumKind, Flags, Resource)
 class Traits:
     """What has to be known of a type with everything that is in it.
 
-    It is *directed* where a `list<u8>` without a class around it is in it: that is lent, given or kept. `parts` is how
-    much has to be spelled out. `refusal` says why it is not supported.
+    It is *directed* where a `list<u8>` without a class around it is in it: that is lent, given or kept. `has_bytes`
+    says whether there is one, class or not. `parts` is how much has to be spelled out. `refusal` says why it is not
+    supported.
     """
 
     is_directed: bool
+    has_bytes: bool
     parts: int
     refusal: tuple[str, str] | None
 
@@ -93,7 +95,8 @@ def traits(resolved: Resolved) -> list[Traits]:
         if count > MOST_PARTS and not isinstance(kind, CLASSES):
             refusals.append(("a type in it is too long to spell out", "give the types inside it names of their own"))
         is_named = definition.name is not None and not is_directed
-        known.append(Traits(is_directed, 0 if is_named else count, refusals[0] if refusals else None))
+        has_bytes = is_bytes or any(part.has_bytes for part in inner)
+        known.append(Traits(is_directed, has_bytes, 0 if is_named else count, refusals[0] if refusals else None))
     return known
 
 

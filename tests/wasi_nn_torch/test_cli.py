@@ -66,7 +66,7 @@ def test_a_guest_computes_a_graph_and_its_output_is_all_of_standard_output(model
 
 
 def test_compiling_a_large_guest_is_announced_on_standard_error(probe_file):
-    result = cli("run", probe_file, "speak", "hello")
+    result = cli("run", "--no-cache", probe_file, "speak", "hello")
     assert result.stderr.startswith("compiling probe.wasm (18.")
     assert result.stdout == "hello\n"
 

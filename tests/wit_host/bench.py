@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from wasmtime import component
+from collections.abc import Callable, Collection, Mapping
 
 from tests.wit_host.wat import API, Import, command
-from wit_host import Engine, Resource, Store
+from wit_host import Component, Engine, Resource, Store
 from wit_host.linker import InstanceLinker
 
 
@@ -28,14 +26,15 @@ THING = Resource[Thing]("thing")
 class Bench:
     """An engine, and stores in which a guest runs against what a test defines."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffers: Collection[str] = ()) -> None:
         self.engine = Engine()
+        self.buffers = buffers
 
     def store(self, **more: object) -> Store:
         return self.engine.store(**more)
 
-    def compile(self, imports: Mapping[str, Import], body: str, **more: object) -> component.Component:
-        return self.engine.compile(command(imports, body, **more).encode())
+    def compile(self, imports: Mapping[str, Import], body: str, **more: object) -> Component:
+        return self.engine.compile(command(imports, body, **more).encode(), buffers=self.buffers)
 
     def run(
         self,

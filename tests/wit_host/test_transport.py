@@ -4,50 +4,87 @@ from __future__ import annotations
 
 import array
 
+import numpy as np
 import pytest
 
-from tests.wit_host.wat import Import
+from tests.wit_host.bench import Bench
+from tests.wit_host.wat import API, Import
 from wit_host import GuestTrap
 from wit_host import values as wit
+from wit_host.memory import unsupported
 
 TAKE = Import('(param "d" (list u8))', "(param i32 i32)")
 GIVE = Import("(result (list u8))", "(param i32)")
 
 
-def taken(bench, size, data=""):
-    """What the host gets for `size` bytes at address 1024."""
+@pytest.fixture(scope="module", params=["list", "pointer"])
+def bench(request):
+    """Every test runs on each transport, and must not notice."""
+    if request.param == "list":
+        return Bench()
+    if reason := unsupported():
+        pytest.skip(reason)
+    return Bench([API])
+
+
+@pytest.fixture(scope="module")
+def pointers():
+    """For what only addresses can do, or do wrong."""
+    if reason := unsupported():
+        pytest.skip(reason)
+    return Bench([API])
+
+
+def test_the_guests_are_those_that_are_meant(bench):
+    assert bench.compile({"take": TAKE}, "").transport == ("pointer" if bench.buffers else "list")
+
+
+def taken(bench, size, data="", address=1024, see=bytes, **more):
+    """What `see` makes of the `size` bytes at an address, in the host function."""
     seen = []
-    body = f"(call take (i32.const 1024) (i32.const {size}))"
-    define = lambda instance: instance.function("take", lambda d: seen.append((d, bytes(d))), {"a": wit.BYTES}, None)  # noqa: E731
-    bench.run({"take": TAKE}, body, define, data=data)
+    body = f"(call take (i32.const {address}) (i32.const {size}))"
+
+    def define(instance):
+        instance.function("take", lambda d: seen.append(see(d)), {"a": wit.BYTES}, None)
+
+    bench.run({"take": TAKE}, body, define, data=data, **more)
     return seen[0]
 
 
-def give(bench, content, body="(call give (i32.const 64))"):
-    define = lambda instance: instance.function("give", lambda: content, {}, wit.BYTES)  # noqa: E731
-    return bench.run({"give": GIVE}, body, define)
+def give(bench, content, body="(call give (i32.const 64))", **more):
+    def define(instance):
+        instance.function("give", lambda: content, {}, wit.BYTES)
+
+    return bench.run({"give": GIVE}, body, define, **more)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 31, 1000])
 def test_bytes_arrive_as_they_were(bench, size):
     pattern = bytes(range(256)) * 4
     text = "".join(f"\\{byte:02x}" for byte in pattern)
-    _, content = taken(bench, size, f'(data (i32.const 1024) "{text}")')
+    content = taken(bench, size, f'(data (i32.const 1024) "{text}")')
     assert content == pattern[:size]
 
 
 def test_bytes_arrive_as_a_read_only_buffer(bench):
-    view, _ = taken(bench, 5)
-    assert view.readonly
-    assert (view.format, view.nbytes) == ("B", 5)
+    assert taken(bench, 5, see=lambda d: (d.readonly, d.format, d.nbytes)) == (True, "B", 5)
+
+
+@pytest.mark.parametrize("size", [0, 5])
+def test_the_buffer_cannot_be_used_after_the_call(bench, size):
+    view = taken(bench, size, see=lambda d: d)
+    with pytest.raises(ValueError, match="released"):
+        bytes(view)
 
 
 def test_a_large_list_arrives(bench):
-    _, content = taken(bench, 1_000_000)
-    assert content == bytes(1_000_000)
+    assert taken(bench, 1_000_000) == bytes(1_000_000)
 
 
-def test_a_list_beyond_the_engines_limit_gets_a_clear_error(bench):
+def test_a_list_beyond_the_engines_limit_gets_a_clear_error_unless_it_crosses_by_address(bench):
+    if bench.buffers:
+        assert taken(bench, 3 << 20) == bytes(3 << 20)
+        return
     with pytest.raises(GuestTrap, match=r"guest trapped: .* more than about 2\.67 MiB in one call.* smaller tensors"):
         taken(bench, 3 << 20)
 
@@ -118,5 +155,149 @@ def test_many_lists_in_a_list_arrive(bench):
 
 
 def test_a_list_outside_the_guests_memory_traps(bench):
-    with pytest.raises(GuestTrap, match="out of bounds"):
+    with pytest.raises(GuestTrap, match=r"out of bounds|are not all in the guest's memory"):
         taken(bench, 0x7FFFFFFF)
+
+
+# --- addresses ---
+
+LAST = 200 << 16  # behind the guest's memory
+
+
+@pytest.mark.parametrize(
+    ("address", "size"),
+    [(LAST, 1), (LAST - 1, 2), (0, LAST + 1), (LAST + 1, 0), (-1, 0), (-1, 1), (-1, -1), (1, -1), (-1024, 1024)],
+)
+def test_what_is_not_in_the_guests_memory_names_function_and_argument(pointers, address, size):
+    text = (
+        rf"{API}#take: a: {size % 2**32} bytes at address {address % 2**32} are not all in the guest's memory of {LAST}"
+    )
+    with pytest.raises(GuestTrap, match=text):
+        taken(pointers, size, address=address)
+
+
+@pytest.mark.parametrize(("address", "size"), [(LAST, 0), (LAST - 1, 1), (LAST - 7, 7), (0, 0), (1, 3)])
+def test_what_is_at_the_very_end_or_at_odd_addresses_arrives(bench, address, size):
+    data = f'(data (i32.const {LAST - 7}) "1234567")'
+    content = taken(bench, size, address=address, data=data)
+    assert content == (b"1234567"[7 - size :] if address + size == LAST else bytes(size))
+
+
+def test_memory_that_has_just_grown_is_there(bench):
+    seen = []
+    body = f"""
+        (drop (memory.grow (i32.const 2)))
+        (i32.store8 (i32.const {LAST + 131071}) (i32.const 7))
+        (call take (i32.const {LAST}) (i32.const 131072))"""
+
+    def define(instance):
+        instance.function("take", lambda d: seen.append((len(d), d[-1])), {"a": wit.BYTES}, None)
+
+    bench.run({"take": TAKE}, body, define)
+    assert seen == [(131072, 7)]
+
+
+def test_memory_that_is_not_yet_grown_is_not_there(pointers):
+    body = f"(call take (i32.const {LAST - 8}) (i32.const 16)) (drop (memory.grow (i32.const 1)))"
+    with pytest.raises(GuestTrap, match="are not all in the guest's memory"):
+        pointers.run({"take": TAKE}, body, lambda i: i.function("take", bytes, {"a": wit.BYTES}, None))
+
+
+KEEPING = {
+    "a slice": lambda d: d[1:3],
+    "an array": lambda d: np.frombuffer(d, np.uint8),
+    "a memoryview": memoryview,
+    "a ctypes array": lambda d: memoryview(d).cast("c"),
+}
+
+
+@pytest.mark.parametrize("case", KEEPING)
+def test_keeping_something_that_was_made_of_the_buffer_is_an_error_and_harmless(pointers, case):
+    kept = []
+    with pytest.raises(BufferError, match="take kept a view of the guest's memory beyond the call"):
+        taken(pointers, 8, data='(data (i32.const 1024) "12345678")', see=lambda d: kept.append(KEEPING[case](d)))
+    assert bytes(kept[0])[:1] in (b"1", b"2"), "the guest is gone, its memory is not while somebody looks at it"
+
+
+def test_an_exception_that_holds_the_buffer_comes_out_as_itself(bench):
+    def fail(d):
+        part = d[1:]
+        raise KeyError(len(part))
+
+    with pytest.raises(KeyError):
+        taken(bench, 4, see=fail)
+
+
+def test_what_was_given_can_be_returned(bench):
+    imports = {"echo": Import('(param "d" (list u8)) (result (list u8))', "(param i32 i32 i32)")}
+    body = """
+        (call echo (i32.const 1024) (i32.const 4) (i32.const 64))
+        (call $check (i32.load (i32.const 68)) (i32.const 4))
+        (call $check (i32.load (i32.load (i32.const 64))) (i32.load (i32.const 1024)))"""
+
+    def define(instance):
+        instance.function("echo", lambda d: d, {"d": wit.BYTES}, wit.BYTES)
+
+    assert bench.run(imports, body, define, data='(data (i32.const 1024) "abcd")') == 0
+
+
+def test_a_source_is_asked_to_fill_the_guests_memory_itself(pointers):
+    filled = []
+
+    class Watched(Source):
+        def write_into(self, destination):
+            filled.append(destination.nbytes)
+            super().write_into(destination)
+
+    body = "(call give (i32.const 64)) (call $check (i32.load8_u (i32.load (i32.const 64))) (i32.const 1))"
+    assert give(pointers, Watched(), body) == 0
+    assert filled == [3]
+
+
+def test_a_source_that_keeps_the_guests_memory_is_an_error(pointers):
+    class Keeping(Source):
+        def write_into(self, destination):
+            self.kept = destination[:1]
+
+    with pytest.raises(BufferError, match="give kept a view"):
+        give(pointers, Keeping())
+
+
+def test_a_source_that_fails_comes_out_as_itself(bench):
+    class Failing(Source):
+        def write_into(self, destination):
+            raise OSError("the device is gone")
+
+    with pytest.raises(OSError, match="the device is gone"):
+        give(bench, Failing())
+
+
+@pytest.mark.parametrize("place", [LAST - 7, LAST - 4, LAST, -8, -1])
+def test_a_result_whose_place_is_not_in_the_guests_memory_traps(pointers, place):
+    with pytest.raises(GuestTrap, match=r"give: result: .* are not all in the guest's memory|pointer not aligned"):
+        give(pointers, b"abc", f"(call give (i32.const {place}))")
+
+
+def test_large_results_arrive(bench):
+    size = 5 << 20 if bench.buffers else 1 << 20
+    body = f"""
+        (call give (i32.const 64))
+        (call $check (i32.load (i32.const 68)) (i32.const {size}))
+        (call $check (i32.load8_u (i32.add (i32.load (i32.const 64)) (i32.const {size - 1}))) (i32.const 9))"""
+    assert give(bench, bytes(size - 1) + b"\x09", body) == 0
+
+
+def test_results_of_many_calls_are_not_mixed_up(bench):
+    answers = [b"a", b"", b"ccc", b"dd"]
+    imports = {"give": Import('(param "n" u32) (result (list u8))', "(param i32 i32)")}
+    body = "".join(
+        f"""(call give (i32.const {n}) (i32.const 64)) (call $check (i32.load (i32.const 68)) (i32.const {len(answer)}))
+        (call $check (i32.load8_u (i32.load (i32.const 64))) (i32.const {answer[0] if answer else 0}))"""
+        for n, answer in enumerate(answers)
+        if answer
+    )
+
+    def define(instance):
+        instance.function("give", lambda n: answers[n], {"n": wit.U32}, wit.BYTES)
+
+    assert bench.run(imports, body, define) == 0

@@ -9,6 +9,8 @@ from wit_host import Linker
 
 #: What guests may import, all at once.
 VERSIONS = (v2024_10_28,)
+#: The interfaces whose bytes cross at the speed of memory.
+BUFFERS = tuple(name for version in VERSIONS for name in version.BUFFERS)
 
 
 def add_to_linker(linker: Linker, backend: Backend, ledger: Ledger) -> None:

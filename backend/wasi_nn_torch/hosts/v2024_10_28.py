@@ -20,6 +20,8 @@ from wit_host.transport import ByteSource
 
 T = TypeVar("T")
 
+BUFFERS = bindings.BUFFERS
+
 
 def add_to_linker(linker: Linker, backend: Backend, ledger: Ledger) -> None:
     """Define every interface of this version; what the guest holds is counted in `ledger`."""

@@ -21,6 +21,7 @@ from .callbacks import DropCallback, EpochCallback, FunctionCallback, add_functi
 from .config import allow_many_borrows
 from .errors import ErrorAddress, new_error
 from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
+from .memory import Memory, MemoryCreator, create_memories
 from .types import Extern, ValueType, is_async, item_type, parameter_types, result_type
 from .values import (
     PAYLOAD_OFFSET,
@@ -54,6 +55,8 @@ __all__ = [
     "Extern",
     "FunctionCallback",
     "Kind",
+    "Memory",
+    "MemoryCreator",
     "Name",
     "ResourceHandle",
     "Value",
@@ -65,6 +68,7 @@ __all__ = [
     "add_resource",
     "allow_many_borrows",
     "call_guest",
+    "create_memories",
     "forget_resource",
     "free_values",
     "is_async",

@@ -1,7 +1,7 @@
 """What the engine calls: host functions, destructors of resources, the clock of a store.
 
-A callable that is handed to the engine is kept alive by it, and let go of when the last linker or store that knows it is
-gone.
+A callable that is handed to the engine is kept alive by it, and let go of when the last linker or store that knows it
+is gone.
 """
 
 from __future__ import annotations
@@ -138,14 +138,14 @@ _SET_EPOCH_CALLBACK = ffi.dll.wasmtime_store_epoch_deadline_callback
 _CALL = _Function(_on_call)
 _DROP = _Destructor(_on_drop)
 _EPOCH = _Epoch(_on_epoch)
-_RELEASE = _Finalizer(_on_release)
+RELEASE = _Finalizer(_on_release)
 
 _CALL_POINTER = pointer(_CALL, _ADD_FUNCTION, 3)
-_FUNCTION_RELEASE = pointer(_RELEASE, _ADD_FUNCTION, 5)
+_FUNCTION_RELEASE = pointer(RELEASE, _ADD_FUNCTION, 5)
 _DROP_POINTER = pointer(_DROP, _ADD_RESOURCE, 4)
-_RESOURCE_RELEASE = pointer(_RELEASE, _ADD_RESOURCE, 6)
+_RESOURCE_RELEASE = pointer(RELEASE, _ADD_RESOURCE, 6)
 _EPOCH_POINTER = pointer(_EPOCH, _SET_EPOCH_CALLBACK, 1)
-_EPOCH_RELEASE = pointer(_RELEASE, _SET_EPOCH_CALLBACK, 3)
+_EPOCH_RELEASE = pointer(RELEASE, _SET_EPOCH_CALLBACK, 3)
 
 
 def add_function(instance: LinkerInstance, name: str, function: FunctionCallback) -> None:

@@ -3,14 +3,23 @@
     binary      bytes → numbers and names
     sections    a component → its sections at every depth; changed bytes → the component again
     core        the types of core modules, as far as they occur inside types of components
+    parts       what types and definitions are made of
     types       a type section → type definitions with the place of each part
-    prepare     what is rewritten before a component is compiled
+    prepare     lists of fixed length, rewritten before a component is compiled
+
+    definitions, canon        a section → what it defines and what it refers to
+    indices, nested           a component → its index spaces; what is in the core modules and components inside
+    flat, instance_types, root_types    types → their core values and what they hold
+    uses, retype              an imported interface → whether its type may change; the changed type
+    bridge, insert            core WebAssembly around functions; where it goes, and the indices behind it
+    pointers                  bytes as addresses, rewritten before a component is compiled
 
 A component is untrusted input. Reading takes time in proportion to the bytes looked at, and core modules are not looked
-at; what cannot be read is an `InvalidComponent` that says where.
+at beyond the heads of their sections; what cannot be read is an `InvalidComponent` that says where.
 """
 
 from .binary import InvalidComponent
+from .pointers import Prepared, prepare_pointers
 from .prepare import prepare
 
-__all__ = ["InvalidComponent", "prepare"]
+__all__ = ["InvalidComponent", "Prepared", "prepare", "prepare_pointers"]

@@ -108,3 +108,13 @@ def encoded(value: int) -> bytes:
         value >>= 7
     result.append(value)
     return bytes(result)
+
+
+def encoded_type(index: int) -> bytes:
+    """A type index in the place of a value type, where codes below zero are types too: a signed LEB128 number."""
+    result = bytearray()
+    while index > 0x3F:
+        result.append(index & 0x7F | 0x80)
+        index >>= 7
+    result.append(index)
+    return bytes(result)

@@ -70,12 +70,15 @@ def sections(data: bytes) -> list[Section]:
     return found
 
 
-def edited(data: bytes, all_sections: Sequence[Section], edits: Mapping[int, Sequence[Edit]]) -> bytes:
+def edited(
+    data: bytes, all_sections: Sequence[Section], edits: Mapping[int, Sequence[Edit]], between: Sequence[Edit] = ()
+) -> bytes:
     """The component after `edits`, which are given by the index of the section that they are directly in.
 
     Edits of a section are in the order of the bytes and do not overlap. The lengths of all sections around are adapted.
+    Those `between` put in or take out whole sections at the top.
     """
-    everything = [edit for of_section in edits.values() for edit in of_section]
+    everything = [*between, *(edit for of_section in edits.values() for edit in of_section)]
     growths = [0] * len(all_sections)
     for index in reversed(range(len(all_sections))):  # what is inside comes first
         section = all_sections[index]

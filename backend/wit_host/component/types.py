@@ -13,6 +13,7 @@ from typing import Final
 
 from .binary import InvalidComponent, Reader
 from .core import skip_core_type
+from .parts import PRIMITIVES, Alias, Extern, Part, alias, extern, flag, index, value_type
 
 RECORD: Final = 0x72
 VARIANT: Final = 0x71
@@ -27,7 +28,6 @@ BORROW: Final = 0x68
 FIXED_LENGTH_LIST: Final = 0x67
 STREAM: Final = 0x66
 FUTURE: Final = 0x65
-ERROR_CONTEXT: Final = 0x64
 MAP: Final = 0x63
 FUNCTION: Final = 0x40
 ASYNC_FUNCTION: Final = 0x43
@@ -36,46 +36,13 @@ INSTANCE: Final = 0x42
 RESOURCE: Final = 0x3F
 ASYNC_RESOURCE: Final = 0x3E
 
-PRIMITIVES = frozenset({*range(0x73, 0x80), ERROR_CONTEXT})
-
 CORE_TYPE_DECLARATION: Final = 0
 TYPE_DECLARATION: Final = 1
 ALIAS_DECLARATION: Final = 2
 IMPORT_DECLARATION: Final = 3
 EXPORT_DECLARATION: Final = 4
 
-_CORE: Final = 0  # the first byte of the sorts of core definitions; another follows
-
 MAX_DEPTH = 50  # of types inside types; what tools write is two or three deep
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Something inside a type: a type that is named, or a number.
-
-    `value` is the number: the byte of a primitive type as it is written, or an index.
-    """
-
-    start: int
-    end: int
-    value: int
-    primitive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Extern:
-    """What an import or export is: its name, its sort, and the type that is given for it, if any."""
-
-    name: bytes
-    sort: int
-    type: Part | None
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """Another name for what is elsewhere; only the sort is kept."""
-
-    sort: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +71,13 @@ class Type:
     labels: tuple[bytes, ...] = ()
     declarations: tuple[Declaration, ...] = ()
 
+    def type_parts(self) -> tuple[Part, ...]:
+        """The parts that are indices of types; the length of a list and the destructor of a resource are none."""
+        if self.kind in (RESOURCE, ASYNC_RESOURCE):
+            return ()
+        parts = self.parts[:1] if self.kind == FIXED_LENGTH_LIST else self.parts
+        return tuple([part for part in parts if not part.primitive])
+
 
 def types(data: bytes, start: int, end: int) -> list[Type]:
     """The definitions in the body of a type section. Raises `InvalidComponent`."""
@@ -120,6 +94,18 @@ def walk(definition: Type) -> Iterator[Type]:
         current = rest.pop()
         yield current
         rest += [each.content for each in reversed(current.declarations) if isinstance(each.content, Type)]
+
+
+def outer_aliases(definition: Type) -> Iterator[tuple[int, Alias]]:
+    """The outer aliases in a definition; each with how many types it is inside of, so as many lead out of them all."""
+    rest = [(definition, 1)]
+    while rest:
+        current, level = rest.pop()
+        for each in current.declarations:
+            if isinstance(each.content, Alias) and each.content.outer is not None:
+                yield level, each.content
+            elif isinstance(each.content, Type):
+                rest.append((each.content, level + 1))
 
 
 def _type(reader: Reader, depth: int) -> Type:
@@ -153,27 +139,11 @@ _Content = Callable[[Reader, _Found], None]
 
 
 def _value(reader: Reader, found: _Found) -> None:
-    found.parts.append(_value_type(reader))
-
-
-def _value_type(reader: Reader) -> Part:
-    start, first = reader.at, reader.peek()
-    if first in PRIMITIVES:
-        reader.at += 1
-        return Part(start, reader.at, first, primitive=True)
-    index = reader.s33()
-    if index < 0:
-        raise InvalidComponent(f"{first:#04x} is an unfamiliar type", start)
-    return Part(start, reader.at, index)
+    found.parts.append(value_type(reader))
 
 
 def _number(reader: Reader, found: _Found) -> None:
-    found.parts.append(_index(reader))
-
-
-def _index(reader: Reader) -> Part:
-    start, index = reader.at, reader.u32()
-    return Part(start, reader.at, index)
+    found.parts.append(index(reader))
 
 
 def _label(reader: Reader, found: _Found) -> None:
@@ -186,7 +156,7 @@ def _exactly(value: int) -> _Content:
 
 def _optional(content: _Content) -> _Content:
     def read(reader: Reader, found: _Found) -> None:
-        if _flag(reader):
+        if flag(reader):
             content(reader, found)
 
     return read
@@ -203,17 +173,10 @@ def _many(*contents: _Content) -> _Content:
 
 def _result(reader: Reader, found: _Found) -> None:
     """One result, or none; lists of named results are gone from the format, but for the empty one."""
-    if _flag(reader):
+    if flag(reader):
         reader.expect(0, "a function without result")
     else:
         _value(reader, found)
-
-
-def _flag(reader: Reader) -> bool:
-    value = reader.byte()
-    if value > 1:
-        raise InvalidComponent("0x00 or 0x01 is needed", reader.at - 1)
-    return value == 1
 
 
 _SIGNATURE: tuple[_Content, ...] = (_many(_label, _value), _result)
@@ -252,54 +215,9 @@ def _declaration(reader: Reader, owner: int, depth: int) -> Declaration:
     elif kind == TYPE_DECLARATION:
         content = _type(reader, depth)
     elif kind == ALIAS_DECLARATION:
-        content = _alias(reader)
+        content = alias(reader)
     elif kind == EXPORT_DECLARATION or (kind == IMPORT_DECLARATION and owner == COMPONENT):
-        content = _extern(reader)
+        content = extern(reader)
     else:
         raise InvalidComponent(f"{kind:#04x} is an unfamiliar declaration", start)
     return Declaration(kind, start, reader.at, content)
-
-
-def _alias(reader: Reader) -> Alias:
-    alias = Alias(reader.byte())
-    if alias.sort == _CORE:
-        reader.byte()
-    match reader.byte():
-        case 0 | 1:
-            reader.u32()
-            reader.name()
-        case 2:
-            reader.u32()
-            reader.u32()
-        case _:
-            raise InvalidComponent("an unfamiliar alias", reader.at - 1)
-    return alias
-
-
-def _extern(reader: Reader) -> Extern:
-    name, start, sort = _extern_name(reader), reader.at, reader.byte()
-    match sort:
-        case 0:
-            reader.expect(0x11, "a core module")
-            return Extern(name, sort, _index(reader))
-        case 1 | 4 | 5:
-            return Extern(name, sort, _index(reader))
-        case 2:
-            return Extern(name, sort, _value_type(reader) if _flag(reader) else _index(reader))
-        case 3:
-            return Extern(name, sort, None if _flag(reader) else _index(reader))
-        case _:
-            raise InvalidComponent(f"{sort:#04x} is an unfamiliar sort of import or export", start)
-
-
-def _extern_name(reader: Reader) -> bytes:
-    """A name; in the newest form options follow, each a byte that says which and a text."""
-    start, form = reader.at, reader.byte()
-    if form > 2:
-        raise InvalidComponent(f"{form:#04x} is an unfamiliar form of name", start)
-    name = reader.name()
-    if form == 2:
-        for _ in range(reader.count()):
-            reader.byte()
-            reader.name()
-    return name

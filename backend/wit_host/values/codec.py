@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 class Identities(Protocol):
-    """Which resource type of a component is which of the bindings'."""
+    """Which resource type of a component is which of the bindings', and how its bytes cross."""
+
+    @property
+    def by_address(self) -> bool:
+        """Whether `list<u8>` was made an address and a length in what is being compared."""
+        ...
 
     def is_host(self, resource: Resource[object], theirs: ResourceType) -> bool:
         """Whether `theirs` is `resource`, as the component imports it."""

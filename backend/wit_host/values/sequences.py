@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import capi
+from .. import capi, transport
 from ..capi import Kind, Value, ValueType
 from ..misfits import Misfit, wrong_class, wrong_type, wrong_value
 from ..state import HostState
@@ -16,27 +16,30 @@ from .scalars import U8
 
 
 class ByteList:
-    """`list<u8>`, by the transport of the store, as a buffer that is valid during the call."""
+    """`list<u8>`, as a buffer that is valid during the call; by address where the component was prepared for it."""
 
     def lift(self, state: HostState, value: Value) -> memoryview | bytes:
         """A read-only buffer, valid during the call."""
-        return state.transport.lift(value)
+        return transport.lift(state.memory, value)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes a C-contiguous buffer or a `ByteSource`."""
-        state.transport.lower(value, item)
+        transport.lower(value, item)
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
-        """Fits `list<u8>`."""
-        _check_element(U8, theirs, identities)
+        """Fits `list<u8>`, or what that was made in the parameters of a prepared interface."""
+        if not identities.by_address:
+            _check_element(U8, theirs, identities)
+        elif theirs.kind != "tuple" or [part and part.kind for _, part in theirs.parts()] != ["u32", "u32"]:
+            raise other_type("list", theirs.kind)
 
 
 class CopiedByteList(ByteList):
-    """`list<u8>`, by the transport of the store, as bytes that stay valid."""
+    """`list<u8>`, as bytes that stay valid."""
 
     def lift(self, state: HostState, value: Value) -> bytes:
         """The bytes."""
-        return bytes(state.transport.lift(value))
+        return bytes(transport.lift(state.memory, value))
 
 
 class List:

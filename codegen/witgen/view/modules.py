@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from witgen import naming
 from witgen.abi import RUNTIME, Abi, Import, relative
 from witgen.layout import Layout, Module
-from witgen.model import Function, FunctionSort, Resource
+from witgen.model import Function, FunctionSort, Primitive, Resource
 from witgen.traits import Traits
 from witgen.view.docs import docstring
 from witgen.view.functions import call_constant, definition, exported_function, host_function
@@ -39,7 +40,17 @@ def world_module(layout: Layout, traits: Sequence[Traits], runtime: str) -> Modu
     host = _host(abi, "this world") if _has_host(world) else None
     guest = _world_guest(abi) if world.exported or layout.exports else None
     linker = _world_linker(abi, host) if world.imported or layout.imports else None
-    return _module(abi, docs, runtime, host, guest, linker, [module.path[-1] for module in layout.imports])
+    view = _module(abi, docs, runtime, host, guest, linker, [module.path[-1] for module in layout.imports])
+    if linker is None:
+        return view
+    buffers = tuple(f'"{module.link_name}"' for module in layout.imports if _has_bytes(module, traits))
+    return replace(view, buffers=buffers, exported=(*view.exported, "BUFFERS"))
+
+
+def _has_bytes(module: Module, traits: Sequence[Traits]) -> bool:
+    types = [each.type for function in module.imported for each in function.parameters]
+    types += [function.result for function in module.imported if function.result is not None]
+    return any(not isinstance(type_, Primitive) and traits[type_].has_bytes for type_ in types)
 
 
 def exports_module(layout: Layout) -> ModuleView:

@@ -92,7 +92,7 @@ class LinkerView:
 
 @dataclass(frozen=True, slots=True)
 class ModuleView:
-    """One file; `imports` and `exported` are in no order, which ruff gives them."""
+    """One file; `imports` and `exported` are in no order, which ruff gives them. Only that of a world has `buffers`."""
 
     file: str
     docs: str
@@ -105,6 +105,7 @@ class ModuleView:
     constants: tuple[ConstantView, ...] = ()
     calls: tuple[ConstantView, ...] = ()
     linker: LinkerView | None = None
+    buffers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,20 @@ from wit_host import Linker
 from . import errors, graph, inference, tensor
 
 __all__ = [
+    "BUFFERS",
     "add_to_linker",
     "errors",
     "graph",
     "inference",
     "tensor",
 ]
+
+
+BUFFERS: tuple[str, ...] = (
+    "wasi:nn/graph@0.2.0-rc-2024-08-19",
+    "wasi:nn/tensor@0.2.0-rc-2024-08-19",
+)
+"""The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
 def add_to_linker(linker: Linker, graph_host: graph.Host, tensor_host: tensor.Host) -> None:

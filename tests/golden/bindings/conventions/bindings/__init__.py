@@ -15,6 +15,7 @@ from wit_host import values as wit
 from . import exports, exports_, interface, wit_
 
 __all__ = [
+    "BUFFERS",
     "Guest",
     "Host",
     "add_to_linker",
@@ -59,6 +60,9 @@ class Guest(GuestInterface):
         """The function `add-to-linker`."""
         return _ADD_TO_LINKER(self, v)
 
+
+BUFFERS: tuple[str, ...] = ()
+"""The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 _HOST = GuestFunction[int]("host", {"host": wit.U8}, wit.U8)
 _ADD_TO_LINKER = GuestFunction[int]("add-to-linker", {"v": wit.U8}, wit.U8)

@@ -11,6 +11,7 @@ from wit_host import GuestInterface, Instance, Linker
 from . import echo, exports, tables
 
 __all__ = [
+    "BUFFERS",
     "Guest",
     "add_to_linker",
     "echo",
@@ -29,6 +30,10 @@ class Guest(GuestInterface):
         super().__init__(instance, None, [])
         self.echo = exports.echo.Guest(instance)
         self.tables = exports.tables.Guest(instance)
+
+
+BUFFERS: tuple[str, ...] = ("golden:types/echo@1.0.0",)
+"""The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
 def add_to_linker(linker: Linker, echo_host: echo.Host, tables_host: tables.Host) -> None:

@@ -11,6 +11,7 @@ from wit_host import GuestInterface, Instance, Linker
 from . import exports, other_types, single, types_v1_0_0, types_v2_0_0
 
 __all__ = [
+    "BUFFERS",
     "Guest",
     "add_to_linker",
     "exports",
@@ -33,6 +34,10 @@ class Guest(GuestInterface):
         self.single = exports.single.Guest(instance)
         self.types_v1_0_0 = exports.types_v1_0_0.Guest(instance)
         self.types_v2_0_0 = exports.types_v2_0_0.Guest(instance)
+
+
+BUFFERS: tuple[str, ...] = ()
+"""The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
 def add_to_linker(

@@ -18,6 +18,7 @@ from .shapes import SIZE, Size
 from .units import UNIT, Unit
 
 __all__ = [
+    "BUFFERS",
     "FRAME",
     "PEN",
     "Frame",
@@ -118,6 +119,9 @@ class Guest(GuestInterface):
 
 FRAME = wit.Record(Frame, {"outside": SIZE, "measure": UNIT, "tags": wit.List(wit.STRING)})
 PEN = Resource[Pen]("pen")
+
+BUFFERS: tuple[str, ...] = ()
+"""The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 _FRAME_IT = GuestFunction[Frame]("frame-it", {"v": FRAME}, wit.Result(FRAME, wit.STRING, ResultError))
 _DRAW = GuestFunction[None]("draw", {"with": wit.Borrow(PEN), "what": wit.STRING}, None)

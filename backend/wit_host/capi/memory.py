@@ -1,0 +1,119 @@
+"""Linear memories that the host makes: the engine asks for each one, and lets it grow.
+
+An exception that escaped one of these callbacks would abort the process, so none does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any, Protocol
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from .callbacks import RELEASE, keep
+from .errors import ErrorAddress, new_error
+
+if TYPE_CHECKING:
+    Size = ctypes._Pointer[ctypes.c_size_t]
+    Made = ctypes._Pointer[ffi.wasmtime_linear_memory_t]
+
+
+class Memory(Protocol):
+    """One linear memory; the engine lets go of it with its store."""
+
+    @property
+    def base(self) -> int:
+        """Its address, which never changes."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The bytes that the guest has now."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """The most bytes that it can have."""
+        ...
+
+    def grow(self, size: int) -> None:
+        """Make it `size` bytes large; raises where that cannot be."""
+        ...
+
+
+class MemoryCreator(Protocol):
+    """What makes the memories of an engine."""
+
+    def create(self, minimum: int, reserved: int, guard: int) -> Memory:
+        """A memory of `minimum` bytes that can grow to `reserved`, followed by `guard` that nothing can touch."""
+        ...
+
+
+_New = ctypes.CFUNCTYPE(
+    ctypes.c_void_p,
+    ctypes.py_object,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_size_t,
+    ctypes.c_size_t,
+    ctypes.c_size_t,
+    ctypes.POINTER(ffi.wasmtime_linear_memory_t),
+)
+_Get = ctypes.CFUNCTYPE(
+    ctypes.c_void_p, ctypes.py_object, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_size_t)
+)
+_Grow = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_size_t)
+
+
+def _on_new(
+    creator: MemoryCreator, _type: int, minimum: int, _maximum: int, reserved: int, guard: int, made: Made
+) -> ErrorAddress:
+    try:
+        memory = creator.create(minimum, reserved, guard)
+    except BaseException as exception:  # noqa: BLE001  # nothing may escape
+        return new_error(f"a memory of {minimum} bytes could not be made: {exception}")
+    made[0].env = keep(memory)
+    made[0].get_memory, made[0].grow_memory, made[0].finalizer = _GET_POINTER, _GROW_POINTER, _FINALIZER
+    return None
+
+
+def _on_get(memory: Memory, size: Size, limit: Size) -> int:
+    size[0] = memory.size
+    limit[0] = memory.limit
+    return memory.base
+
+
+def _on_grow(memory: Memory, size: int) -> ErrorAddress:
+    try:
+        memory.grow(size)
+    except BaseException as exception:  # noqa: BLE001  # nothing may escape
+        return new_error(f"a memory could not grow to {size} bytes: {exception}")
+    return None
+
+
+# Named, so that they live as long as this module.
+_NEW = _New(_on_new)
+_GET = _Get(_on_get)
+_GROW = _Grow(_on_grow)
+
+
+def _field(callback: object, struct: type[ctypes.Structure], name: str) -> Any:  # noqa: ANN401  # as ctypes has it
+    """`callback` as the type of pointer that wasmtime's package declares for a field."""
+    return ctypes.cast(callback, dict(struct._fields_)[name])  # type: ignore[arg-type, type-var]  # all are pointers
+
+
+_GET_POINTER = _field(_GET, ffi.wasmtime_linear_memory_t, "get_memory")
+_GROW_POINTER = _field(_GROW, ffi.wasmtime_linear_memory_t, "grow_memory")
+_FINALIZER = _field(RELEASE, ffi.wasmtime_linear_memory_t, "finalizer")
+
+
+def create_memories(config: wasmtime.Config, creator: MemoryCreator) -> None:
+    """Have `creator` asked for each memory of the guests of an engine, which keeps it."""
+    # Copying on write maps images of memory, which only works for memories that the engine has mapped itself.
+    ffi.wasmtime_config_memory_init_cow_set(config.ptr(), False)
+    struct = ffi.wasmtime_memory_creator_t()
+    struct.env = keep(creator)  # type: ignore[assignment]  # ctypes takes an address for a `void *`
+    struct.new_memory = _field(_NEW, ffi.wasmtime_memory_creator_t, "new_memory")
+    struct.finalizer = _field(RELEASE, ffi.wasmtime_memory_creator_t, "finalizer")
+    ffi.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(struct))

@@ -1,0 +1,128 @@
+"""Canonical functions: those that lift and lower, and those that the component model comes with.
+
+In: a reader in front of one. Out: the definition. What each kind consists of is in the table; it follows
+`design/mvp/Binary.md` of the component model. Threads and garbage-collected values are not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from .binary import InvalidComponent, Reader
+from .definitions import Definition, Origin, Reference, Role, Space, reference
+from .parts import index, value_type
+
+_ENCODINGS = (0, 1, 2)
+_MEMORY, _REALLOC, _POST_RETURN, _ASYNC, _CALLBACK = 3, 4, 5, 6, 7
+
+_Content = Callable[[Reader, list[Reference]], None]
+
+
+def canonical_function(reader: Reader) -> Definition:
+    """One canonical function. Raises `InvalidComponent`."""
+    start, kind = reader.at, reader.byte()
+    references: list[Reference] = []
+    if kind == 0:
+        reader.expect(0, "a core function")
+        references.append(reference(Space.CORE_FUNC, index(reader), Role.LIFTED))
+        _options(reader, references)
+        references.append(reference(Space.TYPE, index(reader), Role.TYPE))
+        return Definition(Origin.CANON, Space.FUNC, tuple(references))
+    if kind == 1:
+        reader.expect(0, "a function")
+        references.append(reference(Space.FUNC, index(reader), Role.LOWERED))
+        asynchronous = _options(reader, references)
+        return Definition(Origin.LOWER, Space.CORE_FUNC, tuple(references), asynchronous=asynchronous)
+    if kind not in _CONTENTS:
+        raise InvalidComponent(f"{kind:#04x} is an unfamiliar kind of canonical function", start)
+    for content in _CONTENTS[kind]:
+        content(reader, references)
+    return Definition(Origin.CANON, Space.CORE_FUNC, tuple(references))
+
+
+def _options(reader: Reader, references: list[Reference]) -> bool:
+    """Options, and whether one of them is `async`."""
+    asynchronous = False
+    for _ in range(reader.count()):
+        start, option = reader.at, reader.byte()
+        if option == _MEMORY:
+            references.append(reference(Space.CORE_MEMORY, index(reader), Role.MEMORY))
+        elif option == _REALLOC:
+            references.append(reference(Space.CORE_FUNC, index(reader), Role.REALLOC))
+        elif option in (_POST_RETURN, _CALLBACK):
+            references.append(reference(Space.CORE_FUNC, index(reader), Role.OTHER))
+        elif option == _ASYNC:
+            asynchronous = True
+        elif option not in _ENCODINGS:
+            raise InvalidComponent(f"{option:#04x} is an unfamiliar canonical option", start)
+    return asynchronous
+
+
+def _with_options(reader: Reader, references: list[Reference]) -> None:
+    _options(reader, references)
+
+
+def _type(reader: Reader, references: list[Reference]) -> None:
+    references.append(reference(Space.TYPE, index(reader), Role.OTHER))
+
+
+def _memory(reader: Reader, references: list[Reference]) -> None:
+    references.append(reference(Space.CORE_MEMORY, index(reader), Role.MEMORY))
+
+
+def _byte(reader: Reader, references: list[Reference]) -> None:
+    reader.byte()
+
+
+def _number(reader: Reader, references: list[Reference]) -> None:
+    reader.u32()
+
+
+def _result(reader: Reader, references: list[Reference]) -> None:
+    form = reader.byte()
+    if form == 0:
+        part = value_type(reader)
+        if not part.primitive:
+            references.append(reference(Space.TYPE, part, Role.OTHER))
+    elif form == 1:
+        reader.expect(0, "no result")
+    else:
+        raise InvalidComponent("0x00 or 0x01 is needed", reader.at - 1)
+
+
+_CONTENTS: Mapping[int, tuple[_Content, ...]] = {
+    0x02: (_type,),  # resource.new
+    0x03: (_type,),  # resource.drop
+    0x04: (_type,),  # resource.rep
+    0x05: (),  # task.cancel
+    0x06: (_byte,),  # subtask.cancel
+    0x09: (_result, _with_options),  # task.return
+    0x0A: (_byte, _number),  # context.get
+    0x0B: (_byte, _number),  # context.set
+    0x0C: (_byte,),  # thread.yield
+    0x0D: (),  # subtask.drop
+    0x0E: (_type,),  # stream.new
+    0x0F: (_type, _with_options),  # stream.read
+    0x10: (_type, _with_options),  # stream.write
+    0x11: (_type, _byte),  # stream.cancel-read
+    0x12: (_type, _byte),  # stream.cancel-write
+    0x13: (_type,),  # stream.drop-readable
+    0x14: (_type,),  # stream.drop-writable
+    0x15: (_type,),  # future.new
+    0x16: (_type, _with_options),  # future.read
+    0x17: (_type, _with_options),  # future.write
+    0x18: (_type, _byte),  # future.cancel-read
+    0x19: (_type, _byte),  # future.cancel-write
+    0x1A: (_type,),  # future.drop-readable
+    0x1B: (_type,),  # future.drop-writable
+    0x1C: (_with_options,),  # error-context.new
+    0x1D: (_with_options,),  # error-context.debug-message
+    0x1E: (),  # error-context.drop
+    0x1F: (),  # waitable-set.new
+    0x20: (_byte, _memory),  # waitable-set.wait
+    0x21: (_byte, _memory),  # waitable-set.poll
+    0x22: (),  # waitable-set.drop
+    0x23: (),  # waitable.join
+    0x24: (),  # backpressure.inc
+    0x25: (),  # backpressure.dec
+}

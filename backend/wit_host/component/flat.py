@@ -1,0 +1,134 @@
+"""What the canonical ABI makes of value types: which core values they become, and what they hold.
+
+In: a type definition and the shapes of the types before it. Out: its shape. Types only refer to types before them, so
+the shapes of a whole index space take one step each, however deep the types are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .binary import InvalidComponent
+from .parts import PRIMITIVES, Part
+from .types import (
+    BORROW,
+    ENUM,
+    FIXED_LENGTH_LIST,
+    FLAGS,
+    LIST,
+    MAP,
+    OPTION,
+    OWN,
+    RECORD,
+    RESULT,
+    TUPLE,
+    VARIANT,
+    Type,
+)
+
+I32, I64, F32, F64 = b"\x7f", b"\x7e", b"\x7d", b"\x7c"
+MOST_FLAT = 16  # core values of the parameters of a function; more go through memory
+LARGEST = 100_000  # parts of a type, each counted wherever it is used; the engine's limit is higher
+
+U8 = 0x7D
+_PRIMITIVES = {0x73: I32 + I32, 0x75: F64, 0x76: F32, 0x77: I64, 0x78: I64}
+_JOINED_NARROW = {I32[0], F32[0]}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What there is to know of a type.
+
+    `flat` is its core value types, or nothing where there are more than `MOST_FLAT`. `is_bytes` says that it is
+    `list<u8>`, `holds_bytes` that there is one somewhere in it, itself included; `moves` that passing it takes
+    something away from the guest; `unfamiliar` that it holds what cannot be rewritten or is not known.
+    """
+
+    flat: bytes | None
+    size: int = 1
+    is_bytes: bool = False
+    holds_bytes: bool = False
+    moves: bool = False
+    unfamiliar: bool = False
+
+
+UNFAMILIAR = Shape(None, unfamiliar=True)
+BYTES = Shape(I32 + I32, 2, is_bytes=True, holds_bytes=True)
+
+
+def of_part(part: Part, known: Sequence[Shape]) -> Shape:
+    """The shape of a type that is named. Raises `InvalidComponent` where it is not defined before."""
+    if part.primitive:
+        return Shape(_PRIMITIVES.get(part.value, I32))
+    if part.value >= len(known):
+        raise InvalidComponent(f"there is no type {part.value} here", part.start)
+    return known[part.value]
+
+
+def flattened(shapes: Iterable[Shape]) -> bytes | None:
+    """The core value types of several types in a row."""
+    result = b""
+    for each in shapes:
+        if each.flat is None or len(result) + len(each.flat) > MOST_FLAT:
+            return None
+        result += each.flat
+    return result
+
+
+def shape(definition: Type, known: Sequence[Shape]) -> Shape:
+    """The shape of a value type; other types are unfamiliar. Raises `InvalidComponent`."""
+    kind = definition.kind
+    if kind in PRIMITIVES:
+        return Shape(_PRIMITIVES.get(kind, I32))
+    if kind == ENUM:
+        return Shape(I32)
+    if kind == FLAGS:
+        words = -(-len(definition.labels) // 32)
+        return Shape(I32 * words if words <= MOST_FLAT else None)
+    if kind in (OWN, BORROW):
+        return Shape(I32, moves=kind == OWN)
+    if kind == LIST and definition.parts[0].primitive and definition.parts[0].value == U8:
+        return BYTES
+    if kind == FIXED_LENGTH_LIST:
+        element, length = of_part(definition.parts[0], known), definition.parts[1].value
+        return _around([element], _repeated(element.flat, length), 1 + element.size * length)
+    if kind not in (RECORD, VARIANT, LIST, TUPLE, OPTION, RESULT, MAP):
+        return UNFAMILIAR  # streams and futures too: what is in them crosses at another time
+    parts = [of_part(part, known) for part in definition.parts]
+    size = 1 + sum(each.size for each in parts)
+    if kind in (RECORD, TUPLE):
+        return _around(parts, flattened(parts), size)
+    if kind in (LIST, MAP):
+        around = _around(parts, I32 + I32, size)
+        return UNFAMILIAR if kind == MAP and around.holds_bytes else around
+    return _around(parts, _joined(parts), size)
+
+
+def _around(parts: Sequence[Shape], flat: bytes | None, size: int) -> Shape:
+    return Shape(
+        flat,
+        min(size, LARGEST + 1),
+        holds_bytes=any(each.holds_bytes for each in parts),
+        moves=any(each.moves for each in parts),
+        unfamiliar=any(each.unfamiliar for each in parts),
+    )
+
+
+def _repeated(flat: bytes | None, count: int) -> bytes | None:
+    return None if flat is None or len(flat) * count > MOST_FLAT else flat * count
+
+
+def _joined(cases: Sequence[Shape]) -> bytes | None:
+    """The core values of a variant: the number of the case, and places that fit what is in any of them."""
+    result = bytearray()
+    for each in cases:
+        if each.flat is None:
+            return None
+        for place, core in enumerate(each.flat):
+            if place == len(result):
+                result.append(core)
+            elif result[place] != core:
+                narrow = {result[place], core} == _JOINED_NARROW
+                result[place] = (I32 if narrow else I64)[0]
+    return I32 + bytes(result) if len(result) < MOST_FLAT else None

@@ -1,0 +1,147 @@
+"""The memories of guests, where the host can address them.
+
+In: what the engine asks for. Out: memories that the host reserved, and views of what is in them. A memory never moves:
+all the address space that it may need is reserved at once, and opened as it grows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import GuestTrap
+from .misfits import Misfit
+
+_CLOSED, _OPEN = 0, 3  # PROT_NONE; PROT_READ | PROT_WRITE
+#: Not every Python has a name for it; where there is none, address space is counted as memory.
+_NO_RESERVE = {"linux": 0x4000, "darwin": 0x40}.get(sys.platform, 0)
+#: As much as the engine asks for: all that 32-bit addresses and the offsets in instructions reach.
+_USUAL = (4 << 30) + (32 << 20)
+
+
+if os.name == "posix":
+    _mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+    _mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+def unsupported() -> str:
+    """Why memories cannot be reserved here; empty where they can."""
+    if os.name != "posix" or sys.maxsize <= 1 << 32:
+        return f"memories cannot be reserved on {sys.platform} with {sys.maxsize.bit_length() + 1} bits"
+    try:
+        LinearMemory(0, _USUAL, 0)
+    except (OSError, ValueError) as error:
+        return f"address space cannot be reserved: {error}"
+    return ""
+
+
+class LinearMemory:
+    """One linear memory of a guest: address space that is given back when nobody refers to it, views included."""
+
+    def __init__(self, minimum: int, reserved: int, guard: int) -> None:
+        self.limit = max(minimum, reserved)
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANON | _NO_RESERVE
+        self._content = mmap.mmap(-1, self.limit + guard, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._content))
+        self._protect(self.limit + guard, _CLOSED)
+        self._protect(minimum, _OPEN)
+        self.size = minimum
+        self._unviewed = sys.getrefcount(self._content)
+
+    def grow(self, size: int) -> None:
+        """Open the memory up to `size` bytes; raises MemoryError where it cannot be so large."""
+        if size > self.limit:
+            raise MemoryError(f"it is reserved for {self.limit}")
+        self._protect(size, _OPEN)
+        self.size = size
+
+    def view(self, address: int, length: int) -> memoryview:
+        """The bytes at `address`, which the caller releases; raises `Misfit` where they are not all in the memory."""
+        if address + length > self.size:
+            text = f"{length} bytes at address {address} are not all in the guest's memory of {self.size} bytes"
+            raise Misfit(GuestTrap, text)
+        return memoryview(self._content)[address : address + length]
+
+    @property
+    def is_viewed(self) -> bool:
+        """Whether somebody holds a view of it that was not released."""
+        return sys.getrefcount(self._content) > self._unviewed
+
+    def _protect(self, size: int, access: int) -> None:
+        size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        if size and _mprotect(self.base, size, access):
+            number = ctypes.get_errno()
+            raise OSError(number, f"the access to {size} bytes cannot be changed: {os.strerror(number)}")
+
+
+class Reservations:
+    """Makes the memories of the guests of one engine."""
+
+    def create(self, minimum: int, reserved: int, guard: int) -> LinearMemory:
+        """A new memory; it belongs to the guest that this thread is starting."""
+        memory = LinearMemory(minimum, reserved, guard)
+        starting = getattr(_starting, "memory", None)
+        if starting is not None:
+            starting.parts.append(memory)
+        return memory
+
+
+_starting = threading.local()
+
+
+class GuestMemory:
+    """What the host reaches of the memory of one guest, and what it has lent to an implementation for one call."""
+
+    def __init__(self) -> None:
+        self.parts: list[LinearMemory] = []
+        self._lent: list[memoryview] = []
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Memories that the engine asks for in the block, on this thread, are this guest's."""
+        before = getattr(_starting, "memory", None)
+        _starting.memory = self
+        try:
+            yield
+        finally:
+            _starting.memory = before
+
+    def view(self, address: int, length: int) -> memoryview:
+        """The guest's bytes, to be written, which the caller releases; raises `Misfit` where they are not all there."""
+        if len(self.parts) != 1:
+            raise Misfit(GuestTrap, f"the guest has {len(self.parts)} memories, and one is needed")
+        return self.parts[0].view(address, length)
+
+    def lend(self, view: memoryview) -> memoryview:
+        """`view`, read-only, until `take_back`."""
+        lent = view.toreadonly()
+        self._lent += (view, lent)
+        return lent
+
+    def take_back(self) -> bool:
+        """Make everything that was lent unusable; whether nobody keeps a view that was made from it."""
+        if not self._lent:
+            return True
+        is_free = True
+        for view in reversed(self._lent):
+            try:
+                view.release()
+            except BufferError:  # something else was made from it
+                is_free = False
+        self._lent.clear()
+        return is_free and not self.is_viewed
+
+    @property
+    def is_viewed(self) -> bool:
+        """Whether somebody holds a view of the guest's memory that was not released."""
+        return any(part.is_viewed for part in self.parts)
+
+    def close(self) -> None:
+        """Forget the memories, which go with their store."""
+        self.take_back()
+        self.parts.clear()

@@ -1,0 +1,577 @@
+"""The compile cache: what is found again, what is not trusted, and what happens to the folder."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import wasmtime
+from wasmtime import component
+
+from wit_host import Engine, GuestError
+from wit_host import cache as cache_module
+from wit_host import engine as engine_module
+from wit_host.cache import CompileCache
+
+posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has owners and modes of files")
+
+
+def guest(number: int) -> bytes:
+    """A component whose only function returns a number."""
+    return bytes(
+        wasmtime.wat2wasm(
+            f"""(component
+                (core module $m (func (export "f") (result i32) i32.const {number}))
+                (core instance $i (instantiate $m))
+                (func (export "f") (result u32) (canon lift (core func $i "f"))))"""
+        )
+    )
+
+
+def answer(engine: wasmtime.Engine, compiled: component.Component) -> int:
+    """What the guest's function returns."""
+    store = wasmtime.Store(engine)
+    instance = component.Linker(engine).instantiate(store, compiled)
+    function = instance.get_func(store, "f")
+    assert function is not None
+    return function(store)
+
+
+class Cached:
+    """A cache on a folder, with an engine of its own, as another process has them."""
+
+    def __init__(self, folder, largest=2 << 30):
+        self.cache = CompileCache(folder, largest)
+        self.engine = wasmtime.Engine()
+
+    def compile(self, number, fingerprint="settings"):
+        """Compile a guest, which must then work; return whether it came from the folder."""
+        compiled = self.cache.compile(self.engine, fingerprint, guest(number))
+        assert answer(self.engine, compiled) == number
+        return self.cache.supplied(compiled)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def cached(folder):
+    return Cached(folder)
+
+
+@pytest.fixture
+def entry(cached):
+    """The file of the guest 7."""
+    cached.compile(7)
+    [entry] = cached.cache.entries()
+    return entry.path
+
+
+def numbers(cached):
+    """How many entries there are; nothing else may be in the folder."""
+    entries = cached.cache.entries()
+    assert {entry.path for entry in entries} == set(cached.cache.folder.iterdir())
+    return len(entries)
+
+
+# --- what is found again ---
+
+
+def test_a_guest_is_compiled_once_and_then_found_by_every_process(folder):
+    assert [Cached(folder).compile(7) for _ in range(3)] == [False, True, True]
+
+
+def test_each_guest_is_found_by_its_bytes(cached):
+    assert [cached.compile(number) for number in (1, 2, 1, 2)] == [False, False, True, True]
+    assert numbers(cached) == 2
+
+
+def test_a_guest_that_is_not_valid_is_not_kept(cached):
+    with pytest.raises(wasmtime.WasmtimeError):
+        cached.cache.compile(cached.engine, "settings", guest(1) + b"\xff")
+    assert numbers(cached) == 0
+
+
+def test_an_entry_is_of_one_fingerprint(cached):
+    assert [cached.compile(7, fingerprint) for fingerprint in ("one", "other", "one")] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("_FORMAT", 99),
+        ("platform.machine", lambda: "z80"),
+        ("sys.platform", "cpm"),
+        ("metadata.version", lambda _: "1"),
+    ],
+)
+def test_an_entry_is_of_one_format_platform_and_version(folder, monkeypatch, place, value):
+    Cached(folder).compile(7)
+    monkeypatch.setattr(f"wit_host.cache.{place}", value)
+    assert [Cached(folder).compile(7) for _ in range(2)] == [False, True]
+
+
+def test_engines_share_entries_as_long_as_their_settings_are_the_same(folder, monkeypatch):
+    def compile_anew():
+        engine = Engine(cache=CompileCache(folder))
+        return engine.is_from_cache(engine.compile(guest(7)))
+
+    assert [compile_anew(), compile_anew()] == [False, True]
+    with monkeypatch.context() as patch:
+        patch.setitem(engine_module._SETTINGS, "wasm_threads", False)
+        assert [compile_anew(), compile_anew()] == [False, True]
+        patch.setitem(engine_module._SETTINGS, "wasm_threads", True)
+        assert compile_anew() is False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "unsupported", lambda: "no memory can be reserved")
+        assert [compile_anew(), compile_anew()] == [False, True]
+
+    def relax(config):
+        config.cranelift_nan_canonicalization = True
+
+    monkeypatch.setattr(engine_module, "_CHANGES", (*engine_module._CHANGES, relax))
+    assert [compile_anew(), compile_anew()] == [False, True]
+
+
+def test_an_engine_without_a_cache_compiles(folder):
+    engine = Engine()
+    assert not engine.is_from_cache(engine.compile(guest(7)))
+
+
+def test_a_guest_that_an_engine_refuses_is_refused_as_without_a_cache(folder):
+    with pytest.raises(GuestError, match="is not a valid component"):
+        Engine(cache=CompileCache(folder)).compile(guest(1) + b"\xff")
+
+
+def test_hits_misses_and_what_is_stored_are_logged_with_size_and_time(cached, caplog):
+    caplog.set_level(logging.INFO, "wit_host.cache")
+    cached.compile(7)
+    [entry] = cached.cache.entries()
+    cached.compile(7)
+    size = entry.path.stat().st_size
+    assert [record.levelname for record in caplog.records] == ["INFO"] * 3
+    miss, stored, hit = (record.getMessage() for record in caplog.records)
+    assert miss.startswith(f"miss {entry}: compiled {len(guest(7))} bytes in ")
+    assert stored.startswith(f"stored {entry}: {size} bytes in ")
+    assert hit.startswith(f"hit {entry}: loaded {size} bytes in ")
+
+
+# --- what is damaged ---
+
+
+def cut(share):
+    return lambda content: content[: int(len(content) * share)]
+
+
+def inverted(place):
+    def damage(content):
+        index = min(int(len(content) * place), len(content) - 1)
+        return content[:index] + bytes([content[index] ^ 0xFF]) + content[index + 1 :]
+
+    return damage
+
+
+DAMAGES = {
+    "nothing is left": lambda content: b"",
+    "one byte is left": lambda content: content[:1],
+    "half is left": cut(0.5),
+    "the last byte is gone": lambda content: content[:-1],
+    "a byte too many": lambda content: content + b"\0",
+    "zeros": lambda content: bytes(len(content)),
+    "zeros at the end": lambda content: content[: len(content) // 2] + bytes(len(content) - len(content) // 2),
+    "something else": lambda content: b"hello",
+    "the component itself": lambda content: guest(7),
+    **{f"a byte is wrong at {place:.0%}": inverted(place) for place in (0, 0.001, 0.05, 0.2, 0.5, 0.8, 0.95, 1)},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_entry_is_compiled_again_and_whole_afterwards(cached, entry, damage, caplog):
+    caplog.set_level(logging.INFO, "wit_host.cache")
+    whole = entry.read_bytes()
+    entry.write_bytes(damage(whole))
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    assert entry.read_bytes() == whole
+    assert numbers(cached) == 1
+    assert "its content is not what was written" in caplog.text
+
+
+def test_a_wrong_byte_is_noticed_wherever_it_is(cached, entry):
+    whole, chance = entry.read_bytes(), random.Random(7)
+    for _ in range(200):
+        entry.write_bytes(inverted(chance.random())(whole))
+        assert cached.compile(7) is False
+
+
+def rename_as_written(cached, entry, content):
+    """Give an entry another content, under the name that belongs to it, as if it had been written so."""
+    entry.write_bytes(content)
+    checksum = cache_module.hashlib.sha256(content).hexdigest()[: cache_module._DIGITS]
+    new = entry.with_name(f"{entry.name.partition('-')[0]}-{checksum}.cwasm")
+    entry.rename(new)
+    return new
+
+
+@pytest.mark.parametrize("version", [b"49", b"51"])
+def test_an_entry_of_another_version_of_wasmtime_is_compiled_again(cached, entry, version, caplog):
+    caplog.set_level(logging.INFO, "wit_host.cache")
+    content = entry.read_bytes()
+    own = cache_module.metadata.version("wasmtime").partition(".")[0].encode()
+    assert content.count(b"\x02" + own) == 1, "the header of what Wasmtime serializes has another shape"
+    renamed = rename_as_written(cached, entry, content.replace(b"\x02" + own, b"\x02" + version))
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    assert not renamed.exists()
+    assert f"incompatible version '{version.decode()}'" in caplog.text
+
+
+def test_an_entry_of_an_engine_with_other_settings_is_compiled_again(folder):
+    config = wasmtime.Config()
+    config.epoch_interruption = True
+    other, cached = Cached(folder), Cached(folder)
+    other.engine = wasmtime.Engine(config)
+    other.cache.compile(other.engine, "settings", guest(7))  # its fingerprint is a lie
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    assert numbers(cached) == 1
+
+
+def test_a_folder_in_the_place_of_an_entry_is_left_alone(cached, entry):
+    entry.unlink()
+    (entry / "inside").mkdir(parents=True)
+    assert [cached.compile(7), cached.compile(7)] == [False, False]
+    assert cached.cache.entries() == cached.cache.clear() == []
+    assert list(cached.cache.folder.iterdir()) == [entry]
+
+
+@posix
+def test_a_symbolic_link_is_no_entry_and_gives_way_to_one(cached, entry, tmp_path):
+    elsewhere = entry.rename(tmp_path / "elsewhere")
+    entry.symlink_to(elsewhere)
+    assert cached.cache.entries() == cached.cache.clear() == []
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    assert not entry.is_symlink()
+    assert elsewhere.exists()
+
+
+@posix
+def test_a_pipe_in_the_place_of_an_entry_is_no_entry(cached, entry):
+    entry.unlink()
+    os.mkfifo(entry)
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+
+
+def test_an_entry_that_is_removed_while_it_is_opened_is_compiled_again(cached, entry, monkeypatch):
+    digest = cache_module.hashlib.file_digest
+
+    def remove_after_reading(file, name):
+        result = digest(file, name)
+        entry.unlink()
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module.hashlib, "file_digest", remove_after_reading)
+        assert cached.compile(7) is False
+    assert cached.compile(7) is True
+
+
+# --- who may write there ---
+
+
+@posix
+def test_folder_and_entries_are_for_this_user_alone(tmp_path):
+    previous = os.umask(0)
+    try:
+        cached = Cached(tmp_path / "new" / "cache")
+        cached.compile(7)
+    finally:
+        os.umask(previous)
+    [entry] = cached.cache.entries()
+    assert cached.cache.folder.stat().st_mode & 0o777 == 0o700
+    assert entry.path.stat().st_mode & 0o777 == 0o600
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
+def test_a_folder_that_others_can_write_to_is_not_used(cached, entry, mode, caplog):
+    cached.cache.folder.chmod(mode)
+    assert [cached.compile(7), cached.compile(7)] == [False, False]
+    assert [record.levelname for record in caplog.records] == ["WARNING"], "it is said once"
+    assert caplog.messages == [
+        f"{cached.cache.folder} is not used for compiled components, because other users can write to it"
+    ]
+    assert cached.cache.clear() == []
+    cached.cache.folder.chmod(0o755)
+    assert cached.compile(7) is True
+
+
+@posix
+def test_a_folder_of_another_user_is_not_used(tmp_path, caplog):
+    if os.geteuid() == 0:
+        folder = tmp_path / "theirs"
+        folder.mkdir(mode=0o700)
+        os.chown(folder, 12345, -1)
+    else:
+        folder = Path("/")
+    cached = Cached(folder)
+    before = set(folder.iterdir())
+    assert [cached.compile(7), cached.compile(7)] == [False, False]
+    assert caplog.messages == [f"{folder} is not used for compiled components, because it belongs to another user"]
+    assert set(folder.iterdir()) == before
+
+
+@posix
+def test_an_entry_that_others_can_write_to_is_not_used(cached, entry):
+    entry.chmod(0o622)
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    assert entry.stat().st_mode & 0o777 == 0o600
+
+
+@posix
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+def test_an_entry_of_another_user_is_not_used(cached, entry):
+    os.chown(entry, 12345, -1)
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+
+
+# --- a folder that cannot be used ---
+
+
+def occupied(tmp_path):
+    (tmp_path / "file").write_text("a file")
+    return tmp_path / "file"
+
+
+def below_a_file(tmp_path):
+    return occupied(tmp_path) / "cache"
+
+
+def not_unicode(tmp_path):
+    return tmp_path / os.fsdecode(b"\xff")
+
+
+@pytest.mark.parametrize("place", [occupied, below_a_file, pytest.param(not_unicode, marks=posix)])
+def test_where_there_can_be_no_folder_guests_are_compiled(tmp_path, place):
+    cached = Cached(place(tmp_path))
+    assert [cached.compile(7), cached.compile(7)] == [False, False]
+    assert cached.cache.entries() == cached.cache.clear() == []
+
+
+@posix
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root can write to every folder")
+def test_in_a_folder_that_cannot_be_written_to_entries_are_found_all_the_same(cached, entry, caplog):
+    cached.cache.folder.chmod(0o500)
+    try:
+        assert [cached.compile(7), cached.compile(8), cached.compile(8)] == [True, False, False]
+    finally:
+        cached.cache.folder.chmod(0o700)
+    assert caplog.records == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a folder that not even root can write to")
+def test_a_folder_that_not_even_root_can_write_to_does_no_harm(caplog):
+    cached = Cached("/proc/self/cache")
+    assert [cached.compile(7), cached.compile(7)] == [False, False]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_once_and_does_no_harm(cached, monkeypatch, caplog, code):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module.os, "replace", fail)
+        assert [cached.compile(7), cached.compile(7), cached.compile(8)] == [False, False, False]
+    assert [(record.levelname, "no space left" in record.message) for record in caplog.records] == [("WARNING", True)]
+    assert numbers(cached) == 0
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+
+
+@posix
+def test_a_file_that_cannot_be_written_to_its_end_leaves_nothing(folder):
+    code = (
+        f"import resource; from tests.wit_host.test_cache import Cached; cached = Cached({str(folder)!r}); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); assert not cached.compile(7)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert list(folder.iterdir()) == []
+
+
+def test_without_a_version_of_wasmtime_nothing_is_kept(folder, monkeypatch, caplog):
+    def unknown(name):
+        raise cache_module.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(cache_module.metadata, "version", unknown)
+    assert [Cached(folder).compile(7), Cached(folder).compile(7)] == [False, False]
+    assert "the version of Wasmtime is not known" in caplog.text
+
+
+def test_the_folder_stays_where_it_was_when_the_process_changes_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cached = Cached("cache")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    cached.compile(7)
+    assert numbers(Cached(tmp_path / "cache")) == 1
+
+
+# --- how much is kept ---
+
+
+def use(cached, number, used):
+    """Make a guest's entry, last used at a time."""
+    before = {entry.key for entry in cached.cache.entries()}
+    cached.compile(number)
+    [new] = [entry for entry in cached.cache.entries() if entry.key not in before]
+    os.utime(new.path, (used, used))
+    return new
+
+
+def test_the_least_recently_used_entries_go_first(folder, caplog):
+    caplog.set_level(logging.INFO, "wit_host.cache")
+    cached, now = Cached(folder), time.time()
+    entries = {number: use(cached, number, now - 100 + number) for number in range(1, 6)}
+    cached.compile(1)  # it is now the latest
+    cached.cache.largest = 4 * max(entry.size for entry in entries.values())
+    cached.compile(6)
+    kept = [entry.key for entry in cached.cache.entries()]
+    assert kept[:3] == [entries[number].key for number in (4, 5, 1)]
+    assert len(kept) == 4
+    assert [message.split(":")[0] for message in caplog.messages if message.startswith("evicted")] == [
+        f"evicted {entries[number]}" for number in (2, 3)
+    ]
+
+
+def test_what_has_just_been_compiled_stays(folder):
+    cached = Cached(folder)
+    cached.cache.largest = use(cached, 1, time.time()).size + 100
+    cached.compile(2)
+    assert [cached.compile(2), numbers(cached)] == [True, 1]
+
+
+def test_an_entry_that_is_larger_than_all_may_be_is_not_kept(folder):
+    cached = Cached(folder)
+    use(cached, 1, time.time())
+    cached.cache.largest = 100
+    assert [cached.compile(2), cached.compile(2)] == [False, False]
+    assert cached.compile(1) is True, "nothing had to make room for it"
+
+
+def test_after_a_clock_was_put_back_entries_from_its_future_go_first(folder):
+    cached, now = Cached(folder), time.time()
+    old, future = use(cached, 1, now - 1000), use(cached, 2, now + 1e7)
+    assert [entry.key for entry in cached.cache.entries()] == [future.key, old.key]
+    cached.compile(2)
+    assert [entry.key for entry in cached.cache.entries()] == [old.key, future.key], "its use is known again"
+
+
+@pytest.mark.parametrize("used", [0, 1, 2**33])
+def test_odd_times_do_no_harm(folder, used):
+    cached = Cached(folder)
+    entry = use(cached, 1, used)
+    cached.cache.largest = entry.size + 100
+    cached.compile(2)
+    assert numbers(cached) == 1
+
+
+def test_what_a_killed_process_left_is_removed_after_a_while(cached, entry):
+    left, fresh = (entry.with_name(f"{name}.cwasm-new") for name in ("left", "fresh"))
+    left.write_bytes(b"half")
+    fresh.write_bytes(b"half")
+    os.utime(left, (time.time() - 1e5,) * 2)
+    cached.compile(8)
+    assert [left.exists(), fresh.exists()] == [False, True]
+
+
+def test_clear_removes_entries_and_nothing_else(cached, entry):
+    cached.compile(8)
+    others = {"notes.txt", "a.cwasm", f"{entry.name}.bak", f"x{entry.name}", entry.name.upper() + "x"}
+    for name in others:
+        entry.with_name(name).write_bytes(b"something")
+    removed = cached.cache.clear()
+    assert len(removed) == 2
+    assert sum(item.size for item in removed) > 0
+    assert {path.name for path in cached.cache.folder.iterdir()} == others
+    assert cached.compile(7) is False
+
+
+@posix
+def test_a_guest_runs_on_when_its_entry_is_removed(cached, entry):
+    compiled = cached.cache.compile(cached.engine, "settings", guest(7))
+    assert cached.cache.supplied(compiled)
+    assert len(cached.cache.clear()) == 1
+    assert answer(cached.engine, compiled) == 7
+
+
+# --- many at once ---
+
+
+def hammer(folder, seed):
+    """Compile guests again and again where there is never room for all of them, and clear the folder at times."""
+    chance = random.Random(seed)
+    cached = Cached(folder, largest=60_000)
+    for _ in range(60):
+        cached.compile(chance.randrange(6))
+        if chance.random() < 0.1:
+            cached.cache.clear()
+
+
+def test_processes_share_a_folder_that_they_fill_clear_and_read_at_once(folder):
+    def start(seed):
+        code = f"from tests.wit_host.test_cache import hammer; hammer({str(folder)!r}, {seed})"
+        return subprocess.Popen([sys.executable, "-X", "faulthandler", "-c", code], stderr=subprocess.PIPE, text=True)
+
+    processes = [start(seed) for seed in range(4)]
+    for process in processes:
+        _, stderr = process.communicate(timeout=120)
+        assert (process.returncode, stderr) == (0, "")
+    assert numbers(Cached(folder)) <= 6
+
+
+def test_processes_that_compile_the_same_guest_at_once_all_succeed(folder, tmp_path):
+    code = (
+        "import sys; from tests.wit_host.test_cache import Cached; "
+        f"cached = Cached({str(folder)!r}); print(flush=True); sys.stdin.readline(); cached.compile(7)"
+    )
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) for _ in range(4)]
+    for process in processes:
+        process.stdout.readline()  # it is ready
+    for process in processes:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert numbers(Cached(folder)) == 1
+    assert Cached(folder).compile(7) is True
+
+
+def test_threads_share_a_cache(folder):
+    cached, faults = Cached(folder, largest=60_000), []
+
+    def work(seed):
+        chance = random.Random(seed)
+        try:
+            for _ in range(30):
+                cached.compile(chance.randrange(6))
+        except Exception as fault:  # noqa: BLE001  # the main thread looks at it
+            faults.append(fault)
+
+    threads = [threading.Thread(target=work, args=[seed]) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert numbers(cached) <= 6
