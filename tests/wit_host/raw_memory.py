@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 from typing import Any
 
 import wasmtime
@@ -14,15 +15,15 @@ _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
-_READ_WRITE = 3
-_PRIVATE_ANONYMOUS_UNRESERVED = 0x4022
+_READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
+_UNRESERVED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
 _Finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class _Memory:
     def __init__(self, size: int, reserved: int, guard: int) -> None:
         self.size, self.largest, self.total = size, max(size, reserved), max(size, reserved) + guard
-        self.base = _libc.mmap(None, self.total, 0, _PRIVATE_ANONYMOUS_UNRESERVED, -1, 0)
+        self.base = _libc.mmap(None, self.total, 0, _UNRESERVED, -1, 0)
         self.grow(size)
 
     def grow(self, size: int) -> bool:
