@@ -262,6 +262,14 @@ class Abi:
         self.use(Import(RUNTIME, "ResultError"))
         return "ResultError"
 
+    def error_for_people(self, result: Result, content: Bytes) -> str:
+        """The same as documentation has it, with what it carries; nothing has to be imported for that."""
+        imports = set(self.imports)
+        error = self.error(result)
+        text = f"{error}[{self.annotation(result.err, content)}]" if error == "ResultError" else error
+        self.imports = imports
+        return text
+
     # --- names ---
 
     def use(self, *imports: Import) -> None:
@@ -276,9 +284,10 @@ class Abi:
             return name
         wanted = Import(relative(self.module.path, owner.path), name)
         if wanted not in self._local:
-            self._local[wanted] = local = self.module.names.scope.claim(name)
-            self.use(wanted if local == name else Import(wanted.module, f"{name} as {local}"))
-        return self._local[wanted]
+            self._local[wanted] = self.module.names.scope.claim(name)
+        local = self._local[wanted]
+        self.use(wanted if local == name else Import(wanted.module, f"{name} as {local}"))
+        return local
 
     def _owner(self, type_id: TypeId) -> Module:
         return self.layout.owner(type_id, self.module)

@@ -75,9 +75,7 @@ def _docs(abi: Abi, function: Function, content: Bytes, when: str) -> str:
     kind = None if function.result is None else abi.resolved.kind(function.result)
     raises = ""
     if isinstance(kind, Result):
-        error = abi.error(kind)
-        carried = f"[{abi.annotation(kind.err, content)}]" if error == "ResultError" else ""
-        raises = f"Raises `{error}{carried}` {when}."
+        raises = f"Raises `{abi.error_for_people(kind, content)}` {when}."
     return docstring(function.docs, f"The {_word(abi, function)}.", raises)
 
 
