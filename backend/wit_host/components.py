@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from wasmtime import component
@@ -13,18 +13,37 @@ class Component:
     """A compiled component, made by `Engine.compile`. It belongs to that engine; any number of its stores may run it.
 
     `by_address` has the imported interfaces whose `list<u8>` cross as addresses in the guest's memory, each with the
-    functions whose result does too. `as_lists` has those whose bytes cross as lists, each with the reason.
+    functions whose result does too. `as_strings` has those of which some functions are given bytes as strings, each
+    with these functions, and `no_addresses` the reasons why these do not cross by address. `as_lists` has what
+    crosses as lists and why: interfaces, and functions of those in `as_strings` as `interface#function`.
     """
 
     name: str
     compiled: component.Component
     by_address: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    as_strings: Mapping[str, frozenset[str]] = field(default_factory=dict)
     as_lists: Mapping[str, str] = field(default_factory=dict)
+    no_addresses: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def transport(self) -> str:
-        """How bytes cross, for people: `pointer`, or `list` with the reason."""
-        reasons = "; ".join(dict.fromkeys(self.as_lists.values()))
+        """How bytes cross, for people: `pointer`, else `latin-1` or `list` with the reason; or which crosses how."""
+        return ", ".join(self._transports()) or "list"
+
+    def _transports(self) -> Iterator[str]:
         if self.by_address:
-            return f"pointer, but list for {', '.join(self.as_lists)}: {reasons}" if reasons else "pointer"
-        return f"list ({reasons})" if reasons else "list"
+            yield "pointer"
+        if self.as_strings:
+            yield f"latin-1{_of(self.as_strings, self.by_address)} ({_joined(self.no_addresses.values())})"
+        if self.as_lists:
+            others = {**self.by_address, **self.as_strings}
+            yield f"list{_of(self.as_lists, others)} ({_joined(self.as_lists.values())})"
+
+
+def _of(names: Iterable[str], others: Mapping[str, object]) -> str:
+    """Which it is about, where it is not about all."""
+    return f" for {', '.join(names)}" if others else ""
+
+
+def _joined(reasons: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(reasons))

@@ -14,8 +14,7 @@ from wasmtime import component
 
 from . import capi
 from .cache import CompileCache
-from .component import InvalidComponent, prepare
-from .component.pointers import Prepared, prepare_pointers
+from .component import InvalidComponent, Prepared, prepare, prepare_pointers, prepare_strings
 from .components import Component
 from .errors import GuestError
 from .memory import Reservations, unsupported
@@ -31,17 +30,31 @@ _SETTINGS: Mapping[str, bool] = {
 }
 _CHANGES = (capi.allow_many_borrows,)
 
+#: The ways besides lists in which bytes may cross, the better one first.
+TRANSPORTS = ("pointer", "latin-1")
+
 
 class Engine:
     """Compiles guests, and makes the stores that they run in, which may be in threads side by side.
 
     `cache` is where compiled guests are kept, by default nowhere. `config` is for settings of your own, to which those
-    are added that a host needs; with it bytes cross as lists, and nothing is kept in a cache, because what is in a
-    configuration cannot be seen.
+    are added that a host needs; with it bytes do not cross by address, and nothing is kept in a cache, because what is
+    in a configuration cannot be seen. `transports` are the ways in which bytes may cross where a guest allows it, of
+    `pointer` and `latin-1`; all else crosses as lists. Raises ValueError for another way.
     """
 
-    def __init__(self, *, cache: CompileCache | None = None, config: wasmtime.Config | None = None) -> None:
-        self._no_addresses = unsupported() if config is None else "the configuration of the engine is a custom one"
+    def __init__(
+        self,
+        *,
+        cache: CompileCache | None = None,
+        config: wasmtime.Config | None = None,
+        transports: Collection[str] = TRANSPORTS,
+    ) -> None:
+        for each in transports:
+            if each not in TRANSPORTS:
+                raise ValueError(f"{each!r} is no transport; there are {' and '.join(TRANSPORTS)}")
+        self._no_addresses = _why_no_addresses(config, transports)
+        self._no_strings = "" if "latin-1" in transports else "the engine uses no strings"
         self._cache = cache if config is None else None
         config = config or wasmtime.Config()
         self._fingerprint = _configure(config, reserve=not self._no_addresses)
@@ -64,21 +77,38 @@ class Engine:
         try:
             if not wasm.startswith(b"\0asm"):
                 wasm = bytes(wasmtime.wat2wasm(wasm))
-            prepared = self._prepare(wasm, buffers)
-            return Component(name or file, self._compile(prepared.wasm), prepared.functions, prepared.reasons)
+            pointers = self._with_pointers(prepare(wasm), buffers)
+            strings = self._with_strings(pointers)
+            compiled = self._compile(strings.wasm)
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
             raise GuestError(f"{name or file} is not a valid component: {' '.join(str(error).split())}") from None
+        no_addresses = {each: self._reason(pointers, each) for each in strings.functions}
+        lists = {
+            each: why if "#" in each else "; ".join(dict.fromkeys([self._reason(pointers, each), why]))
+            for each, why in strings.reasons.items()
+            if each not in pointers.functions
+        }
+        return Component(name or file, compiled, pointers.functions, strings.functions, lists, no_addresses)
 
     def _compile(self, wasm: bytes) -> component.Component:
         if self._cache is None:
             return component.Component(self._engine, wasm)
         return self._cache.compile(self._engine, self._fingerprint, wasm)
 
-    def _prepare(self, wasm: bytes, buffers: Collection[str]) -> Prepared:
-        wasm = prepare(wasm)
+    def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Prepared:
         if self._no_addresses:
-            return Prepared(wasm, {}, dict.fromkeys(buffers, self._no_addresses))
+            return Prepared(wasm, reasons=dict.fromkeys(buffers, self._no_addresses))
         return prepare_pointers(wasm, buffers)
+
+    def _with_strings(self, pointers: Prepared) -> Prepared:
+        """What was not prepared to cross by address, prepared to cross as strings."""
+        if self._no_strings:
+            return Prepared(pointers.wasm, reasons=dict.fromkeys(pointers.reasons, self._no_strings))
+        return prepare_strings(pointers.wasm, pointers.reasons)
+
+    def _reason(self, pointers: Prepared, name: str) -> str:
+        """Why the bytes of an import do not cross by address."""
+        return self._no_addresses or pointers.reasons.get(name, "")
 
     def is_from_cache(self, guest: Component) -> bool:
         """Whether what `compile` returned was in the cache, rather than compiled."""
@@ -107,6 +137,12 @@ def _configure(config: wasmtime.Config, *, reserve: bool) -> str:
     for change in changes:
         change(config)
     return repr((sorted(_SETTINGS.items()), [change.__name__ for change in changes]))
+
+
+def _why_no_addresses(config: wasmtime.Config | None, transports: Collection[str]) -> str:
+    if "pointer" not in transports:
+        return "the engine uses no addresses"
+    return unsupported() if config is None else "the configuration of the engine is a custom one"
 
 
 def _reserve_memories(config: wasmtime.Config) -> None:

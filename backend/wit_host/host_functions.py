@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import capi, transport
+from .component.bridge_code import TOO_LONG, TOO_LONG_BITS
+from .errors import GuestTrap
 from .linker import FunctionDefinition
 from .misfits import Misfit
 from .state import HostState
 from .transport import ByteSource
-from .values import Result
+from .values import ByteList, Result
 
 
 class HostFunction:
@@ -89,6 +91,32 @@ class HostFunction:
 
     def _kept(self) -> BufferError:
         return BufferError(f"{self.name} kept a view of the guest's memory beyond the call; copy what is to be kept")
+
+
+class StringFunction(HostFunction):
+    """One whose bytes cross as strings, each of which may begin with a byte too many: the last argument says which."""
+
+    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
+        super().__init__(state, definition)
+        codecs = enumerate(definition.parameters.values())
+        self._strings = tuple(index for index, codec in codecs if isinstance(codec, ByteList))
+
+    def _lift(self, arguments: capi.Values) -> list[object]:
+        bits: int = arguments[len(self.lifts)].of.u32
+        for number, index in enumerate(self._strings):
+            if bits >> number & 1 << TOO_LONG_BITS:
+                misfit = Misfit(GuestTrap, f"the guest passed {TOO_LONG} bytes or more")
+                raise misfit.error(self.name, self.parameters[index])
+        lifted = super()._lift(arguments)
+        for number, index in enumerate(self._strings):
+            if bits >> number & 1:
+                lifted[index] = self._without_first(lifted[index])
+        return lifted
+
+    def _without_first(self, content: object) -> object:
+        if isinstance(content, memoryview):
+            return self.state.memory.lend(content[1:])
+        return content[1:] if isinstance(content, bytes) else content
 
 
 class BridgedFunction(HostFunction):

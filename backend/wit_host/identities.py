@@ -10,13 +10,14 @@ from wasmtime.component import ResourceType
 
 from .guest_resources import GuestResource, GuestResourceType
 from .resources import Resource
+from .transport import Crossing
 
 
 class ComponentIdentities:
-    """The resource types of one component; `by_address` is set while what was prepared is compared."""
+    """The resource types of one component; `crossing` is set while what was prepared is compared."""
 
     def __init__(self) -> None:
-        self.by_address = False
+        self.crossing = Crossing.LIST
         self._host: list[tuple[Resource[object], ResourceType]] = []
         self._guest: dict[GuestResourceType[GuestResource], ResourceType] = {}
 

@@ -16,11 +16,12 @@ from wasmtime.component import ComponentInstanceType, FuncType, LinkerInstance, 
 from . import capi, versions
 from .components import Component
 from .errors import LinkError
-from .host_functions import BridgedFunction, HostFunction, ResourceDefinition
+from .host_functions import BridgedFunction, HostFunction, ResourceDefinition, StringFunction
 from .identities import ComponentIdentities
 from .linker import FunctionDefinition, InstanceLinker, Linker
 from .signatures import check_signature
 from .state import HostState
+from .transport import Crossing
 from .values import ByteList
 
 _Items = Mapping[str, FuncType | ComponentInstanceType | ResourceType | None]
@@ -55,17 +56,16 @@ def missing_hint(name: str, host: Linker) -> str:
 class _Scope:
     """What a guest imports from one of our instances, or from the world itself; `imported` is its name for it.
 
-    `bridged` are the functions whose result crosses by address; it is absent where no bytes do.
+    How its bytes cross was found out when `guest` was compiled.
     """
 
-    def __init__(
-        self, imported: str | None, items: _Items, ours: InstanceLinker, bridged: frozenset[str] | None = None
-    ) -> None:
+    def __init__(self, imported: str | None, items: _Items, ours: InstanceLinker, guest: Component) -> None:
         self.imported = imported
         self.items = items
         self.ours = ours
-        self.by_address = bridged is not None
-        self.bridged = bridged or frozenset()
+        self._by_address = imported in guest.by_address
+        self._bridged = guest.by_address.get(imported or "", frozenset())
+        self._as_strings = guest.as_strings.get(imported or "", frozenset())
 
     def find_resources(self, identities: ComponentIdentities, guest: str) -> None:
         for name, theirs in self.items.items():
@@ -86,7 +86,8 @@ class _Scope:
                     raise self._missing(name, guest)
                 text = f"{guest} imports {self._label(name)} with another type"
                 is_bridged = self._is_bridged(name, ours)
-                check_signature(theirs, ours.parameters, ours.result, identities, text, self.by_address, is_bridged)
+                crossing = self._crossing(name)
+                check_signature(theirs, ours.parameters, ours.result, identities, text, crossing, is_bridged)
 
     def define(self, root: LinkerInstance, state: HostState) -> None:
         if self.imported is None:
@@ -99,15 +100,24 @@ class _Scope:
         for name, theirs in self.items.items():
             if isinstance(theirs, FuncType):
                 ours = self.ours.functions[name]
-                function = BridgedFunction if self._is_bridged(name, ours) else HostFunction
-                capi.add_function(instance, name, function(state, ours))
+                capi.add_function(instance, name, self._kind(name, ours)(state, ours))
             elif isinstance(theirs, ResourceType) and name in self.ours.resources:
                 resource = self.ours.resources[name]
                 definition = ResourceDefinition(state, self.ours.label(name))
                 capi.add_resource(instance, name, state.type_id(resource), definition)
 
+    def _kind(self, name: str, ours: FunctionDefinition) -> type[HostFunction]:
+        if self._crossing(name) is Crossing.STRING:
+            return StringFunction
+        return BridgedFunction if self._is_bridged(name, ours) else HostFunction
+
+    def _crossing(self, name: str) -> Crossing:
+        if self._by_address:
+            return Crossing.ADDRESS
+        return Crossing.STRING if name in self._as_strings else Crossing.LIST
+
     def _is_bridged(self, name: str, ours: FunctionDefinition) -> bool:
-        return name in self.bridged and isinstance(ours.result, ByteList)
+        return name in self._bridged and isinstance(ours.result, ByteList)
 
     def _label(self, name: str) -> str:
         return name if self.imported is None else f"{self.imported}#{name}"
@@ -124,10 +134,10 @@ def _scopes(engine: wasmtime.Engine, host: Linker, guest: Component) -> list[_Sc
     for name, extern in guest.compiled.type.imports(engine).items():
         found = versions.find(name, host.instances) or _implemented(extern, host)
         if found is not None:
-            scopes.append(_Scope(name, _items(engine, extern), host.instances[found], guest.by_address.get(name)))
+            scopes.append(_Scope(name, _items(engine, extern), host.instances[found], guest))
         elif name in root.functions or name in root.resources:
             bare[name] = capi.item_type(extern)
-    return [_Scope(None, bare, root), *scopes]
+    return [_Scope(None, bare, root, guest), *scopes]
 
 
 def _implemented(extern: capi.Extern, host: Linker) -> str | None:

@@ -14,6 +14,7 @@ from . import capi
 from .errors import LinkError
 from .identities import ComponentIdentities
 from .misfits import Misfit
+from .transport import Crossing
 from .values import U32, Codec, Result
 from .values.codec import check_optional
 
@@ -24,27 +25,29 @@ def check_signature(
     result: Codec | Result | None,
     identities: ComponentIdentities,
     text: str,
-    by_address: bool = False,
+    crossing: Crossing = Crossing.LIST,
     is_bridged: bool = False,
 ) -> None:
     """Raise `LinkError`, which begins with `text`, where the guest's function has another type.
 
-    `by_address` says that the bytes in its parameters were prepared to cross by address, `is_bridged` that its result
-    was, which then has become a last parameter.
+    `crossing` says how the bytes in its parameters were prepared to cross; as strings they need one more parameter.
+    `is_bridged` says that its result was prepared to cross by address, which then has become a last parameter.
     """
     if capi.is_async(theirs):
         raise LinkError(f"{text}: this host has a plain function, the guest has an async one")
     types = capi.parameter_types(theirs)
-    if is_bridged:
-        if not types or capi.result_type(theirs) is not None:
-            raise LinkError(f"{text}: it was prepared and has no place for its result")
-        _check(U32, types.pop()[1], identities, f"{text}: result")
+    if is_bridged and capi.result_type(theirs) is not None:
+        raise LinkError(f"{text}: it was prepared and has a result all the same")
+    if is_bridged or crossing is Crossing.STRING:
+        if not types:
+            raise LinkError(f"{text}: it was prepared and has no parameter for it")
+        _check(U32, types.pop()[1], identities, f"{text}: last parameter")
     if len(types) != len(parameters):
         raise LinkError(f"{text}: this host has {_count(len(parameters))}, the guest has {_count(len(types))}")
-    identities.by_address = by_address
+    identities.crossing = crossing
     for (name, codec), (_, type_) in zip(parameters.items(), types, strict=True):
         _check(codec, type_, identities, f"{text}: parameter {name}")
-    identities.by_address = False
+    identities.crossing = Crossing.LIST
     if not is_bridged:
         _check(result, capi.result_type(theirs), identities, f"{text}: result")
 

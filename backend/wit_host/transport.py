@@ -5,18 +5,30 @@ use:
 
 - *pointer*: in components that were prepared for it, the host is given an address and a length in the guest's memory,
   which it knows. Nothing is copied that an implementation does not copy.
+- *latin-1*, for parameters of functions that were prepared for it: the engine makes a string of the bytes, which this
+  module encodes again. A guest can pass at most 128 MiB in one call. Results cross as lists.
 - *list*, for every component on every platform: the engine boxes each byte in a value of 32 bytes, which this module
   reads or writes by one strided copy. A guest can pass at most about 2.67 MiB in one call.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias, runtime_checkable
+from enum import Enum, auto
+from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from . import capi
 from .capi import PAYLOAD_OFFSET, VALUE_SIZE, Kind, Value
+from .errors import GuestTrap
 from .memory import GuestMemory
 from .misfits import Misfit
+
+
+class Crossing(Enum):
+    """What a `list<u8>` in a parameter is in the type that the engine sees."""
+
+    LIST = auto()
+    ADDRESS = auto()
+    STRING = auto()
 
 
 @runtime_checkable
@@ -36,9 +48,11 @@ class ByteSource(Protocol):
 #: What an implementation may return for a `list<u8>`.
 Bytes: TypeAlias = bytes | bytearray | memoryview | ByteSource
 
-#: What the engine says when a guest passes more than it boxes in one call (48 bytes a list element, 128 MiB in all).
+#: What the engine says when a guest passes more than it takes in one call: 128 MiB in all, of which each element of a
+#: list counts as 48 bytes.
 _EXHAUSTED = "fuel allocated for hostcalls has been exhausted"
-LARGEST_LIST = (128 << 20) // 48
+LARGEST_STRING = 128 << 20
+LARGEST_LIST = LARGEST_STRING // 48
 
 
 def lift(memory: GuestMemory, value: Value) -> memoryview:
@@ -49,10 +63,22 @@ def lift(memory: GuestMemory, value: Value) -> memoryview:
     if value.kind == Kind.TUPLE:
         data = value.of.tuple.data
         return memory.lend(memory.view(data[0].of.u32, data[1].of.u32))
+    if value.kind == Kind.STRING:
+        return memory.lend(memoryview(_characters(capi.read_name(value.of.string))))
     values = value.of.list
     if not values.size:
         return memory.lend(memoryview(b""))
     return memory.lend(memoryview(capi.view_values(values)[PAYLOAD_OFFSET::VALUE_SIZE].tobytes()))
+
+
+def _characters(text: bytes) -> bytes:
+    """A byte for each character of a text in UTF-8; raises `Misfit` where one is no byte."""
+    if text.isascii():
+        return text
+    try:
+        return text.decode().encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise Misfit(GuestTrap, f"the guest passed a character that is no byte, at {error.start}") from None
 
 
 def lower(value: Value, content: object) -> None:
@@ -80,23 +106,28 @@ def explain_trap(text: str) -> str | None:
     if _EXHAUSTED not in text:
         return None
     return (
-        f"the guest passed more than about {LARGEST_LIST / (1 << 20):.2f} MiB in one call, which is as much as the "
-        "engine takes for lists; pass the data in smaller tensors"
+        f"the guest passed more than about {LARGEST_LIST / (1 << 20):.2f} MiB in one call as lists, or "
+        f"{LARGEST_STRING >> 20} MiB as strings, which is as much as the engine takes; pass the data in smaller tensors"
     )
 
 
 def as_source(content: object) -> memoryview | ByteSource:
     """`content` as contiguous bytes, or as what makes them; raises `Misfit` where it is neither."""
+    if _is_source(content):
+        return content
     try:
         view = memoryview(content)  # type: ignore[arg-type]  # that is the question
     except TypeError:
-        if isinstance(content, ByteSource):
-            return content
         wanted = "bytes, bytearray, memoryview or a ByteSource"
         raise Misfit(TypeError, f"a list<u8> takes {wanted}, not {type(content).__name__}") from None
     if not view.c_contiguous:
         raise Misfit(TypeError, "a list<u8> takes a C-contiguous buffer; make a contiguous copy first")
     return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _is_source(content: object) -> TypeGuard[ByteSource]:
+    """Not by `isinstance`, which takes longer for a Protocol than all the rest of a small call."""
+    return callable(getattr(content, "write_into", None)) and hasattr(content, "nbytes")
 
 
 def _filled(source: ByteSource) -> memoryview:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.bindings.guests import GOLDEN, engine
+from tests.bindings.guests import GOLDEN
 from tests.golden.bindings.buffers.bindings import BUFFERS, Guest, add_to_linker, exports
 from tests.golden.bindings.buffers.bindings import buffers as api
 from tests.guests.forward import forwarding_guest
-from wit_host import Err, Ok, ResultError
+from wit_host import Engine, Err, Ok, ResultError
 from wit_host.memory import unsupported
 
 NAME = "golden:buffers/buffers@2.1.0"
@@ -77,22 +77,46 @@ def weight(part):
             return 0
 
 
-@pytest.fixture(scope="module", params=["list", "pointer"])
+def compile_with(*transports):
+    engine = Engine(transports=transports)
+    return engine, engine.compile(forwarding_guest(GOLDEN / "buffers" / "wit"), buffers=BUFFERS)
+
+
+@pytest.fixture(scope="module", params=["list", "latin-1", "pointer"])
 def guest(request):
-    buffers = BUFFERS if request.param == "pointer" else ()
-    if buffers and (reason := unsupported()):
+    if request.param == "pointer" and (reason := unsupported()):
         pytest.skip(reason)
-    compiled = engine().compile(forwarding_guest(GOLDEN / "buffers" / "wit"), buffers=buffers)
-    assert set(compiled.by_address) == (set(BUFFERS) if buffers else set())
-    with engine().store() as store:
+    engine, compiled = compile_with(*[request.param] if request.param != "list" else [])
+    assert compiled.transport.partition(" ")[0] == request.param
+    with engine.store() as store:
         add_to_linker(store.linker, Host(), Host())
         yield Guest(store.instantiate(compiled))
 
 
+@pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "memories can be reserved")
 def test_both_interfaces_are_prepared_with_the_functions_whose_result_can_be():
-    compiled = engine().compile(forwarding_guest(GOLDEN / "buffers" / "wit"), buffers=BUFFERS)
+    _, compiled = compile_with("pointer", "latin-1")
     expected = {"[method]sink.content", "fill", "echo", "join", "many"}
     assert compiled.by_address == {NAME: expected, LISTS: frozenset()}
+    assert (compiled.as_strings, compiled.as_lists, compiled.no_addresses) == ({}, {}, {})
+
+
+def test_functions_whose_bytes_cannot_be_strings_keep_lists():
+    _, compiled = compile_with("latin-1")
+    assert compiled.as_strings == {NAME: {"[constructor]sink", "sum", "echo"}, LISTS: {"split"}}
+    inside, besides = "there are bytes inside of other types", "there are strings besides the bytes"
+    assert compiled.as_lists == {
+        f"{NAME}#[method]sink.write": inside,
+        f"{NAME}#join": inside,
+        f"{NAME}#name": inside,
+        f"{NAME}#weigh": inside,
+        f"{NAME}#many": besides,
+        f"{LISTS}#check": besides,
+    }
+    assert compiled.no_addresses == dict.fromkeys([NAME, LISTS], "the engine uses no addresses")
+    assert compiled.transport.startswith(
+        f"latin-1 (the engine uses no addresses), list for {NAME}#[method]sink.write, "
+    )
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from tests.wit_host.wat import API, Import, command
 from wit_host import Component, Engine, Resource, Store
+from wit_host.engine import TRANSPORTS
 from wit_host.linker import InstanceLinker
 
 
@@ -26,8 +27,8 @@ THING = Resource[Thing]("thing")
 class Bench:
     """An engine, and stores in which a guest runs against what a test defines."""
 
-    def __init__(self, buffers: Collection[str] = ()) -> None:
-        self.engine = Engine()
+    def __init__(self, buffers: Collection[str] = (), transports: Collection[str] = TRANSPORTS) -> None:
+        self.engine = Engine(transports=transports)
         self.buffers = buffers
 
     def store(self, **more: object) -> Store:

@@ -131,10 +131,10 @@ def test_address_space_that_is_not_there_is_an_error_of_the_guest(monkeypatch):
         bench.run({"take": TAKE}, "", lambda i: i.function("take", bytes, {"d": wit.BYTES}, None))
 
 
-def test_where_memories_cannot_be_reserved_bytes_cross_as_lists_and_the_reason_is_told(monkeypatch):
+def test_where_memories_cannot_be_reserved_bytes_cross_as_strings_and_the_reason_is_told(monkeypatch):
     monkeypatch.setattr("wit_host.engine.unsupported", lambda: "memories cannot be reserved on plan9")
     bench = Bench([API])
-    assert bench.compile({"take": TAKE}, "").transport == "list (memories cannot be reserved on plan9)"
+    assert bench.compile({"take": TAKE}, "").transport == "latin-1 (memories cannot be reserved on plan9)"
     seen = []
     body = "(call take (i32.const 1024) (i32.const 3))"
     define = lambda i: i.function("take", lambda d: seen.append(bytes(d)), {"d": wit.BYTES}, None)  # noqa: E731
@@ -142,11 +142,11 @@ def test_where_memories_cannot_be_reserved_bytes_cross_as_lists_and_the_reason_i
     assert seen == [b"abc"]
 
 
-def test_with_a_configuration_of_ones_own_bytes_cross_as_lists_and_the_reason_is_told():
+def test_with_a_configuration_of_ones_own_bytes_cross_as_strings_and_the_reason_is_told():
     config = wasmtime.Config()
     config.consume_fuel = False
     compiled = Engine(config=config).compile(command({"take": TAKE}, "").encode(), buffers=[API])
-    assert compiled.transport == "list (the configuration of the engine is a custom one)"
+    assert compiled.transport == "latin-1 (the configuration of the engine is a custom one)"
 
 
 def test_a_guest_with_two_memories_is_told_so():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from wasmtime import component
 from tests.guests.forward import forwarding_guest
 from tests.guests.tools import wasm_tools
 from tests.wit_host.raw_memory import RawMemories
+from tests.wit_host.rewriting import HANDWRITTEN, MEMORY, NAME, damaged, handwritten, importing, is_valid, parsed, wit
 from tests.wit_host.wat import API, Import, command
 from wit_host.component import prepare
 from wit_host.component.binary import encoded, encoded_type
@@ -27,38 +27,12 @@ ROOT = Path(__file__).parents[2]
 REAL_GUESTS = [ROOT / "build/classify/guest.wasm", ROOT / "build/tests/probe.wasm"]
 
 
-@cache
-def parsed(wat: str) -> bytes:
-    return wasm_tools("parse", "-", stdin=wat.encode())
-
-
-def is_valid(wasm: bytes) -> bool:
-    try:
-        wasm_tools("validate", "--features", "all", "-", stdin=wasm)
-    except RuntimeError:
-        return False
-    return True
-
-
 def prepared(wasm: bytes, *interfaces: str) -> Prepared:
     """What becomes of a component, which is valid whatever it is."""
     result = prepare_pointers(wasm, interfaces)
     assert is_valid(result.wasm)
     return result
 
-
-def wit(wasm: bytes) -> str:
-    """The interfaces of a component in one line."""
-    return re.sub(r"\s+", " ", wasm_tools("component", "wit", stdin=wasm).decode())
-
-
-def importing(*declarations: str, encoding: str = "utf8") -> bytes:
-    """A guest that imports one interface, `a:b/api@0.1.0`."""
-    interface = f"interface api {{ {' '.join(declarations)} }}"
-    return forwarding_guest(f"package a:b@0.1.0; {interface} world w {{ import api; }}", encoding=encoding)
-
-
-NAME = "a:b/api@0.1.0"
 
 # --- what is retyped ---
 
@@ -189,33 +163,6 @@ def test_guests_of_componentize_py_are_retyped(path: Path) -> None:
 
 
 # --- where the bridges stand ---
-
-MEMORY = '(core module $memory (memory (export "m") 1)) (core instance (instantiate $memory))'
-
-HANDWRITTEN = """(component $root
-  (import "a:b/api" (instance $api
-    {types}
-    (export "f" (func (param "x" (list u8)) (result (list u8))))
-    (export "g" (func {parameters} (result (list u8))))))
-  {before}
-  (alias export $api "f" (func $f))
-  (alias export $api "g" (func $g))
-  (core module $libc (memory (export "m") {memory})
-    (func (export "r") (param i32 i32 i32 i32) (result i32) i32.const 1024))
-  (core instance $libc (instantiate $libc))
-  (alias core export $libc "m" (core memory $m))
-  (alias core export $libc "r" (core func $r))
-  (core func $lower (canon lower (func $f) (memory $m) (realloc $r) {options}))
-  (core module $main (import "" "f" (func (param i32 i32 i32))))
-  {between}
-  (core instance (instantiate $main (with "" (instance (export "f" (func $lower))))))
-  {after}
-)"""
-
-
-def handwritten(**places: str) -> bytes:
-    defaults = dict.fromkeys(("types", "parameters", "before", "between", "after", "options"), "")
-    return parsed(HANDWRITTEN.format(**(defaults | {"memory": "1"} | places)))
 
 
 def test_indices_behind_a_bridge_are_renumbered() -> None:
@@ -775,8 +722,8 @@ def test_more_core_modules_than_the_engine_takes_are_not_put_in() -> None:
 def test_core_modules_that_cannot_be_read_stay_as_they_are() -> None:
     wasm = with_types(BYTES, function(b"\x00"), EXPORTED + b"\x01")
     for module in (b"", b"\0asm\x01\0\0\0\x05\x09", b"\0asm\x01\0\0\0" + b"\x01\x00" * 100_001):
-        damaged = wasm + bytes([1]) + encoded(len(module)) + module
-        assert prepare_pointers(damaged, [NAME]).wasm is damaged
+        changed = wasm + bytes([1]) + encoded(len(module)) + module
+        assert prepare_pointers(changed, [NAME]).wasm is changed
 
 
 SEEDS: Sequence[tuple[Callable[[], bytes], str]] = [
@@ -791,22 +738,9 @@ SEEDS: Sequence[tuple[Callable[[], bytes], str]] = [
 def test_damaged_components_are_as_valid_as_before(seed: int) -> None:
     chance, (make, name) = random.Random(seed), SEEDS[seed]
     wasm = make()
-    places = [at for each in sections(wasm) if each.id != 1 for at in range(each.start, each.end)]
     changed = valid = 0
     for _ in range(1000):
-        damaged = bytearray(wasm)
-        for _ in range(chance.randint(1, 2)):
-            at = min(chance.choice(places), len(damaged) - 1)
-            match chance.randrange(4):
-                case 0:
-                    damaged[at] = chance.randrange(256)
-                case 1:
-                    damaged[at] = max(0, min(255, damaged[at] + chance.choice((-2, -1, 1, 2))))
-                case 2:
-                    del damaged[at : at + chance.randint(1, 4)]
-                case _:
-                    damaged[at:at] = chance.randbytes(chance.randint(1, 2))
-        original = bytes(damaged)
+        original = damaged(wasm, chance)
         result = prepare_pointers(original, [name])
         if result.wasm is original:
             assert result.functions == {}

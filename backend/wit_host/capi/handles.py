@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 
     Resource: TypeAlias = "ctypes._Pointer[ffi.wasmtime_component_resource_any_t]"
 
-# Declared anew, because a context comes to us as an address.
+# Declared anew, because a context comes to us as an address, and the package's own take several times as long to call.
+_AnyPointer = ctypes.POINTER(ffi.wasmtime_component_resource_any_t)
 _Convert = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _ANY_TO_HOST = _Convert(("wasmtime_component_resource_any_to_host", ffi.dll))
 _HOST_TO_ANY = _Convert(("wasmtime_component_resource_host_to_any", ffi.dll))
+_NEW_HOST = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_bool, ctypes.c_uint32, ctypes.c_uint32)(
+    ("wasmtime_component_resource_host_new", ffi.dll)
+)
+_HOST_REPRESENTATION = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)(
+    ("wasmtime_component_resource_host_rep", ffi.dll)
+)
+_DELETE_HOST = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(("wasmtime_component_resource_host_delete", ffi.dll))
 _CALL_GUEST = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
     ctypes.c_void_p,
@@ -37,29 +45,29 @@ _DROP_RESOURCE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_voi
 
 def read_resource(context: int, value: Value) -> int:
     """The representation behind a handle of one of our resource types, owned or borrowed; the handle is used up."""
-    host = ctypes.POINTER(ffi.wasmtime_component_resource_host_t)()
+    host = ctypes.c_void_p()
     check(_ANY_TO_HOST(context, value.of.resource, ctypes.byref(host)))
-    representation: int = ffi.wasmtime_component_resource_host_rep(host)
-    ffi.wasmtime_component_resource_host_delete(host)
+    representation: int = _HOST_REPRESENTATION(host)
+    _DELETE_HOST(host)
     return representation
 
 
 def forget_resource(context: int, value: Value) -> None:
     """Use up a handle of one of our resource types, as `read_resource` does, if the engine still lets go of it."""
-    host = ctypes.POINTER(ffi.wasmtime_component_resource_host_t)()
+    host = ctypes.c_void_p()
     error = _ANY_TO_HOST(context, value.of.resource, ctypes.byref(host))
     if error:
         ffi.wasmtime_error_delete(ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t)))
     else:
-        ffi.wasmtime_component_resource_host_delete(host)
+        _DELETE_HOST(host)
 
 
 def write_resource(context: int, value: Value, representation: int, type_id: int) -> None:
     """Store an owned handle of the resource type `type_id`."""
-    host = ffi.wasmtime_component_resource_host_new(True, representation, type_id)
-    handle = ctypes.POINTER(ffi.wasmtime_component_resource_any_t)()
+    host = _NEW_HOST(True, representation, type_id)
+    handle = _AnyPointer()
     error = _HOST_TO_ANY(context, host, ctypes.byref(handle))
-    ffi.wasmtime_component_resource_host_delete(host)
+    _DELETE_HOST(host)
     check(error)
     value.of.resource = handle
     value.kind = Kind.RESOURCE

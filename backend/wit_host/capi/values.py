@@ -47,6 +47,11 @@ class Kind:
     MAP: int = 22  # it has no name in wasmtime's package
 
 
+# Declared anew, because the package's own functions take several times as long to call.
+_NewSeveral = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
+_NEW_LIST = _NewSeveral(("wasmtime_component_vallist_new_uninit", ffi.dll))
+_NEW_TUPLE = _NewSeveral(("wasmtime_component_valtuple_new_uninit", ffi.dll))
+_NEW_VALUE = ctypes.CFUNCTYPE(ctypes.POINTER(Value), ctypes.c_void_p)(("wasmtime_component_val_new", ffi.dll))
 _NEW_NAME = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
 
 # A view of memory without a new ctypes array type for each size, which would cost more than a small copy.
@@ -75,12 +80,12 @@ def write_name(name: Name, content: bytes) -> None:
 
 def new_list(values: ValueList, size: int) -> None:
     """Make a list of `size` values that the engine will own; each is `false` until it is filled in."""
-    ffi.wasmtime_component_vallist_new_uninit(ctypes.byref(values), size)
+    _NEW_LIST(ctypes.byref(values), size)
 
 
 def new_tuple(values: ffi.wasmtime_component_valtuple_t, size: int) -> None:
     """Make a tuple of `size` values that the engine will own; each is `false` until it is filled in."""
-    ffi.wasmtime_component_valtuple_new_uninit(ctypes.byref(values), size)
+    _NEW_TUPLE(ctypes.byref(values), size)
 
 
 def new_record(values: ffi.wasmtime_component_valrecord_t, size: int) -> None:
@@ -102,7 +107,7 @@ def new_value() -> Values:
     """One value on the heap that the engine will own; it is `false` until it is filled in."""
     blank = Value()
     blank.kind = Kind.BOOL
-    pointer: Values = ffi.wasmtime_component_val_new(ctypes.byref(blank))
+    pointer: Values = _NEW_VALUE(ctypes.byref(blank))
     return pointer
 
 

@@ -11,8 +11,10 @@
     indices, nested           a component → its index spaces; what is in the core modules and components inside
     flat, instance_types, root_types    types → their core values and what they hold
     uses, retype              an imported interface → whether its type may change; the changed type
-    bridge, insert            core WebAssembly around functions; where it goes, and the indices behind it
-    pointers                  bytes as addresses, rewritten before a component is compiled
+    bridge, bridge_code       core WebAssembly around functions, and what it does
+    insert                    where it goes, and the indices behind it
+    served                    the imports that a host serves, and the component with their changes
+    pointers, strings         bytes as addresses and as strings, rewritten before a component is compiled
 
 A component is untrusted input. Reading takes time in proportion to the bytes looked at, and core modules are not looked
 at beyond the heads of their sections; what cannot be read is an `InvalidComponent` that says where.
@@ -21,5 +23,6 @@ at beyond the heads of their sections; what cannot be read is an `InvalidCompone
 from .binary import InvalidComponent
 from .pointers import Prepared, prepare_pointers
 from .prepare import prepare
+from .strings import prepare_strings
 
-__all__ = ["InvalidComponent", "Prepared", "prepare", "prepare_pointers"]
+__all__ = ["InvalidComponent", "Prepared", "prepare", "prepare_pointers", "prepare_strings"]

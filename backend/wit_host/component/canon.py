@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from .binary import InvalidComponent, Reader
-from .definitions import Definition, Origin, Reference, Role, Space, reference
-from .parts import index, value_type
+from .definitions import Definition, Options, Origin, Reference, Role, Space, reference
+from .parts import Part, index, value_type
 
 _ENCODINGS = (0, 1, 2)
 _MEMORY, _REALLOC, _POST_RETURN, _ASYNC, _CALLBACK = 3, 4, 5, 6, 7
@@ -31,8 +31,8 @@ def canonical_function(reader: Reader) -> Definition:
     if kind == 1:
         reader.expect(0, "a function")
         references.append(reference(Space.FUNC, index(reader), Role.LOWERED))
-        asynchronous = _options(reader, references)
-        return Definition(Origin.LOWER, Space.CORE_FUNC, tuple(references), asynchronous=asynchronous)
+        options = _options(reader, references)
+        return Definition(Origin.LOWER, Space.CORE_FUNC, tuple(references), options=options)
     if kind not in _CONTENTS:
         raise InvalidComponent(f"{kind:#04x} is an unfamiliar kind of canonical function", start)
     for content in _CONTENTS[kind]:
@@ -40,10 +40,12 @@ def canonical_function(reader: Reader) -> Definition:
     return Definition(Origin.CANON, Space.CORE_FUNC, tuple(references))
 
 
-def _options(reader: Reader, references: list[Reference]) -> bool:
-    """Options, and whether one of them is `async`."""
+def _options(reader: Reader, references: list[Reference]) -> Options:
+    start, amount = reader.at, reader.count()
+    count = Part(start, reader.at, amount)
+    encoding: Part | None = None
     asynchronous = False
-    for _ in range(reader.count()):
+    for _ in range(amount):
         start, option = reader.at, reader.byte()
         if option == _MEMORY:
             references.append(reference(Space.CORE_MEMORY, index(reader), Role.MEMORY))
@@ -53,9 +55,11 @@ def _options(reader: Reader, references: list[Reference]) -> bool:
             references.append(reference(Space.CORE_FUNC, index(reader), Role.OTHER))
         elif option == _ASYNC:
             asynchronous = True
-        elif option not in _ENCODINGS:
+        elif option in _ENCODINGS:
+            encoding = Part(start, reader.at, option)
+        else:
             raise InvalidComponent(f"{option:#04x} is an unfamiliar canonical option", start)
-    return asynchronous
+    return Options(count, encoding, asynchronous)
 
 
 def _with_options(reader: Reader, references: list[Reference]) -> None:

@@ -78,10 +78,19 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """The options of a canonical function: how many there are, and the one that says how strings are encoded."""
+
+    count: Part
+    encoding: Part | None
+    asynchronous: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """One item of a section; it takes the next index of `space`.
 
-    `name` is that of an import, or of the export that an alias is of. `asynchronous` is for lowers.
+    `name` is that of an import, or of the export that an alias is of. `options` is for lowers.
     """
 
     origin: Origin
@@ -89,7 +98,7 @@ class Definition:
     references: tuple[Reference, ...] = ()
     name: bytes = b""
     type: Type | None = None
-    asynchronous: bool = False
+    options: Options | None = None
 
 
 CUSTOM: Final = 0

@@ -32,7 +32,8 @@ MOST_FLAT = 16  # core values of the parameters of a function; more go through m
 LARGEST = 100_000  # parts of a type, each counted wherever it is used; the engine's limit is higher
 
 U8 = 0x7D
-_PRIMITIVES = {0x73: I32 + I32, 0x75: F64, 0x76: F32, 0x77: I64, 0x78: I64}
+STRING = 0x73
+_PRIMITIVES = {STRING: I32 + I32, 0x75: F64, 0x76: F32, 0x77: I64, 0x78: I64}
 _JOINED_NARROW = {I32[0], F32[0]}
 
 
@@ -41,14 +42,16 @@ class Shape:
     """What there is to know of a type.
 
     `flat` is its core value types, or nothing where there are more than `MOST_FLAT`. `is_bytes` says that it is
-    `list<u8>`, `holds_bytes` that there is one somewhere in it, itself included; `moves` that passing it takes
-    something away from the guest; `unfamiliar` that it holds what cannot be rewritten or is not known.
+    `list<u8>`, `holds_bytes` that there is one somewhere in it, itself included; `holds_text` that there is a `string`;
+    `moves` that passing it takes something away from the guest; `unfamiliar` that it holds what cannot be rewritten or
+    is not known.
     """
 
     flat: bytes | None
     size: int = 1
     is_bytes: bool = False
     holds_bytes: bool = False
+    holds_text: bool = False
     moves: bool = False
     unfamiliar: bool = False
 
@@ -60,7 +63,7 @@ BYTES = Shape(I32 + I32, 2, is_bytes=True, holds_bytes=True)
 def of_part(part: Part, known: Sequence[Shape]) -> Shape:
     """The shape of a type that is named. Raises `InvalidComponent` where it is not defined before."""
     if part.primitive:
-        return Shape(_PRIMITIVES.get(part.value, I32))
+        return _primitive(part.value)
     if part.value >= len(known):
         raise InvalidComponent(f"there is no type {part.value} here", part.start)
     return known[part.value]
@@ -80,7 +83,7 @@ def shape(definition: Type, known: Sequence[Shape]) -> Shape:
     """The shape of a value type; other types are unfamiliar. Raises `InvalidComponent`."""
     kind = definition.kind
     if kind in PRIMITIVES:
-        return Shape(_PRIMITIVES.get(kind, I32))
+        return _primitive(kind)
     if kind == ENUM:
         return Shape(I32)
     if kind == FLAGS:
@@ -105,11 +108,16 @@ def shape(definition: Type, known: Sequence[Shape]) -> Shape:
     return _around(parts, _joined(parts), size)
 
 
+def _primitive(code: int) -> Shape:
+    return Shape(_PRIMITIVES.get(code, I32), holds_text=code == STRING)
+
+
 def _around(parts: Sequence[Shape], flat: bytes | None, size: int) -> Shape:
     return Shape(
         flat,
         min(size, LARGEST + 1),
         holds_bytes=any(each.holds_bytes for each in parts),
+        holds_text=any(each.holds_text for each in parts),
         moves=any(each.moves for each in parts),
         unfamiliar=any(each.unfamiliar for each in parts),
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .binary import InvalidComponent, encoded
-from .bridge import Bridge, Site, bridge_sections
+from .bridge import Bridge, Code, Site, bridge_sections
 from .definitions import COMPONENT, CORE_MODULE, Definition, Space
 from .indices import Indices
 from .obstacles import Obstacle
@@ -24,12 +24,12 @@ _INSTANCES = 2  # of core modules, for each group: a bundle and the bridges
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A lower that needs a bridge: its index, the options that it has, and the bridge's parameters."""
+    """A lower that needs a bridge: its index, what the bridge does, and what of the lower's options it needs for it."""
 
     index: int
-    memory: int
-    realloc: int
-    parameters: bytes
+    code: Code
+    memory: int | None = None
+    realloc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,12 @@ def insertion(
     bridges: dict[int, int] = {}
     between: list[Edit] = []
     for number, group in enumerate(groups):
-        # All lowers have the same memory, under whichever index: there is only one.
+        # Lowers whose bridges need one have the same memory, under whichever index: there is only one.
         site = Site(group.lowers[0].memory, modules.places[number], instances.places[number])
-        stood = [Bridge(functions.of(each.index), functions.of(each.realloc), each.parameters) for each in group.lowers]
+        stood = [
+            Bridge(functions.of(each.index), None if each.realloc is None else functions.of(each.realloc), each.code)
+            for each in group.lowers
+        ]
         start = parts[group.place].start
         between.append(Edit(start, start, bridge_sections(stood, site)))
         bridges |= {each.index: functions.places[number] + place for place, each in enumerate(group.lowers)}

@@ -1,8 +1,8 @@
 """What is inside of a component without being its own: core modules and nested components.
 
 In: the sections at every depth. Out: which types of the component the nested ones refer to, and where its one linear
-memory is. A guest with several memories, or one that is not plain, is an `Obstacle`: an address alone would not say
-what it means.
+memory is. A guest with several memories, or one that is not plain, is an `Obstacle` where addresses cross: an address
+alone would not say what it means.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .types import outer_aliases, types
 _CORE_PREAMBLE: Final = b"\0asm\x01\0\0\0"
 _MEMORY_SECTION: Final = 5
 _HAS_MAXIMUM: Final = 1
+_SHARED: Final = 2
 _CORE, _TYPE_SORT = 0, 3
 
 MOST = 100_000  # sections of all core modules; a large guest has hundreds
@@ -31,6 +32,31 @@ def memory_module(data: bytes, parts: Sequence[Section]) -> int | None:
     Raises `Obstacle` and `InvalidComponent`.
     """
     found: int | None = None
+    for index, memories in _memory_sections(data, parts):
+        if not _memories(memories):
+            continue
+        if found is not None:
+            raise Obstacle("the component has more than one memory")
+        if parts[index].parent is not None:
+            raise Obstacle("the memory is in a component inside the component")
+        found = index
+    return found
+
+
+def check_addresses(data: bytes, parts: Sequence[Section]) -> None:
+    """Raise `Obstacle` where an address in some memory may take more than 32 bits; and `InvalidComponent`."""
+    for _, memories in _memory_sections(data, parts):
+        for _ in range(memories.count()):
+            flags = memories.byte()
+            if flags & ~(_HAS_MAXIMUM | _SHARED):
+                raise Obstacle("a memory is of an unfamiliar kind, such as one with 64 bits")
+            memories.u32()
+            if flags & _HAS_MAXIMUM:
+                memories.u32()
+
+
+def _memory_sections(data: bytes, parts: Sequence[Section]) -> Iterator[tuple[int, Reader]]:
+    """The memory sections of all core modules, each with the index of the section that is the module."""
     left = MOST
     for index, part in enumerate(parts):
         if part.id != CORE_MODULE:
@@ -44,14 +70,9 @@ def memory_module(data: bytes, parts: Sequence[Section]) -> int | None:
             if length > reader.end - reader.at:
                 raise InvalidComponent(f"a section of {length} bytes does not fit", reader.at)
             after = reader.at + length
-            if id == _MEMORY_SECTION and _memories(Reader(data, reader.at, after)):
-                if found is not None:
-                    raise Obstacle("the component has more than one memory")
-                if part.parent is not None:
-                    raise Obstacle("the memory is in a component inside the component")
-                found = index
+            if id == _MEMORY_SECTION:
+                yield index, Reader(data, reader.at, after)
             reader.at = after
-    return found
 
 
 def outer_types(data: bytes, parts: Sequence[Section]) -> Iterator[int]:

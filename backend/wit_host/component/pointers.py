@@ -9,142 +9,52 @@ What is unfamiliar stays as it is, and the reason is given.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Collection
 
-from ..versions import find
-from .binary import InvalidComponent, Reader
-from .definitions import CUSTOM, Definition, Origin, Space
-from .indices import Indices, indices
-from .insert import Lowered, insertion
-from .nested import memory_module, outer_types
+from .bridge_code import ResultCode
+from .definitions import Origin, Space
+from .insert import Lowered
+from .nested import memory_module
 from .obstacles import Obstacle
 from .retype import Retyped, retyped
-from .root_types import RootTypes, imported_type
-from .sections import Edit, Section, edited, is_component, sections
-from .uses import Lower, check_type, uses_of_instance
+from .sections import Edit
+from .served import Change, Import, Prepared, Served, prepared
+from .uses import Lower
 
-_NAMES = b"component-name"
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_NO_FUNCTIONS: Mapping[str, frozenset[str]] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A component that is ready to compile: `wasm` is the very object that was given where nothing changed.
-
-    `functions` has a key for each import that was retyped: the names of its functions whose result is bridged. Of
-    these imports, each `list<u8>` in a parameter is now `tuple<u32, u32>`: address and length. A bridged function has
-    no result and one more parameter, `ret`, and is called twice for each call of the guest: first the host stores the
-    length at `ret + 4`, then it copies the bytes to the address that it finds at `ret`. Other results are as they were.
-
-    `reasons` says of an import why it stayed as it was.
-    """
-
-    wasm: bytes
-    functions: Mapping[str, frozenset[str]] = field(default_factory=lambda: _NO_FUNCTIONS)
-    reasons: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+__all__ = ["Prepared", "prepare_pointers"]
 
 
 def prepare_pointers(wasm: bytes, interfaces: Collection[str]) -> Prepared:
     """Retype the imports that `interfaces` serve, which are full names with versions.
 
-    Imports whose functions pass no bytes stay as they are, and so does what is no component.
+    Of a retyped import, each `list<u8>` in a parameter is `tuple<u32, u32>`: address and length. Those of its functions
+    that `Prepared.functions` names return `list<u8>`, which is bridged: they have no result and one more parameter,
+    `ret`, and are called twice for each call of the guest. First the host stores the length at `ret + 4`, then it
+    copies the bytes to the address that it finds at `ret`. Other results are as they were.
     """
-    if not is_component(wasm) or not interfaces:
-        return Prepared(wasm)
-    try:
-        parts = sections(wasm)
-        found = indices(wasm, parts)
-    except InvalidComponent as error:
-        return Prepared(wasm, reasons=dict.fromkeys(interfaces, str(error)))
-    imports = _imports(found, interfaces)
-    if not imports:
-        return Prepared(wasm)
-    try:
-        return _prepared(wasm, parts, found, imports)
-    except (InvalidComponent, Obstacle) as error:
-        return Prepared(wasm, reasons={each.name: str(error) for each in imports})
+    return prepared(wasm, interfaces, _change, _check_memory)
 
 
-@dataclass(frozen=True, slots=True)
-class _Import:
-    """An import that the host serves: an instance, or a function of the world itself."""
-
-    name: str
-    index: int
-    definition: Definition
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What becomes of one import: the index of its type, the new type, and the lowers that need bridges."""
-
-    type: int
-    new: Retyped
-    lowers: Sequence[Lowered]
-
-
-def _imports(found: Indices, interfaces: Collection[str]) -> list[_Import]:
-    return [
-        _Import(name, index, each)
-        for space in (Space.INSTANCE, Space.FUNC)
-        for index, each in found.indexed(space)
-        if each.origin == Origin.IMPORT and find(name := each.name.decode(errors="replace"), interfaces) is not None
-    ]
-
-
-def _prepared(wasm: bytes, parts: Sequence[Section], found: Indices, imports: Sequence[_Import]) -> Prepared:
-    """The component with these imports retyped. Raises `Obstacle` for what concerns all, and `InvalidComponent`."""
-    types, outer = RootTypes(found), frozenset(outer_types(wasm, parts))
-    changes: dict[str, _Change] = {}
-    reasons: dict[str, str] = {}
-    for each in imports:
-        try:
-            change = _change(wasm, found, types, outer, each)
-        except Obstacle as obstacle:
-            reasons[each.name] = str(obstacle)
-        else:
-            if change is not None:
-                changes[each.name] = change
-    if not changes:
-        return Prepared(wasm, reasons=reasons)
-    _check_memory(wasm, parts, found)
-    functions = {
-        name: frozenset(function.decode(errors="replace") for function in change.new.bridged)
-        for name, change in changes.items()
-    }
-    return Prepared(_rewritten(wasm, parts, found, list(changes.values())), functions, reasons)
-
-
-def _change(wasm: bytes, found: Indices, types: RootTypes, outer: Collection[int], each: _Import) -> _Change | None:
-    """What becomes of an import; nothing where no bytes cross. Raises `Obstacle`."""
-    if each.definition.space == Space.FUNC:
-        raise Obstacle("functions that the component imports directly are left as they are")
-    index = imported_type(each.definition)
-    declared = None if index is None else types.instances.get(index)
-    if index is None or declared is None:
-        raise Obstacle("its type is defined in an unfamiliar way")
-    if not declared.passes_bytes():
+def _change(served: Served, each: Import) -> Change | None:
+    new = retyped(served.wasm, each.declared, each.uses.kept)
+    old = served.found.definition(Space.TYPE, each.type)
+    if new is None or old is None or old.type is None:
         return None
-    check_type(found, index, outer)
-    uses = uses_of_instance(found, each.index)
-    new = retyped(wasm, declared, uses.kept)
-    if new is None:
-        return None
-    return _Change(index, new, [_lowered(lower, new) for lower in uses.lowers if lower.function in new.bridged])
+    edit = Edit(old.type.start, old.type.end, new.definition)
+    lowers = [_lowered(lower, new) for lower in each.uses.lowers if lower.function in new.bridged]
+    return Change([edit], new.bridged, lowers)
 
 
 def _lowered(lower: Lower, new: Retyped) -> Lowered:
     if lower.memory is None or lower.realloc is None:
         raise Obstacle(f"its function `{lower.function.decode(errors='replace')}` is lowered without an allocator")
-    return Lowered(lower.index, lower.memory, lower.realloc, new.bridged[lower.function])
+    return Lowered(lower.index, ResultCode(new.bridged[lower.function]), lower.memory, lower.realloc)
 
 
-def _check_memory(wasm: bytes, parts: Sequence[Section], found: Indices) -> None:
+def _check_memory(served: Served) -> None:
     """Raise `Obstacle` where an address could be one in several memories."""
-    section = memory_module(wasm, parts)
+    found = served.found
+    section = memory_module(served.wasm, served.parts)
     modules = found.sections(Space.CORE_MODULE)
     if section is None:
         raise Obstacle("the component has no memory of its own")
@@ -155,24 +65,3 @@ def _check_memory(wasm: bytes, parts: Sequence[Section], found: Indices) -> None
         raise Obstacle("the component passes on core modules")
     if len(uses[modules.index(section)]) > 1:
         raise Obstacle("the component has more than one memory")
-
-
-def _rewritten(wasm: bytes, parts: Sequence[Section], found: Indices, changes: Sequence[_Change]) -> bytes:
-    edits, between = insertion(parts, found, [lower for change in changes for lower in change.lowers])
-    if between:
-        between += _names(wasm, parts)
-    types = found.space(Space.TYPE)
-    for change in changes:
-        section, old = found.all[types[change.type]]
-        if old.type is not None:
-            edits.setdefault(section, []).append(Edit(old.type.start, old.type.end, change.new.definition))
-    return edited(wasm, parts, edits, between)
-
-
-def _names(wasm: bytes, parts: Sequence[Section]) -> list[Edit]:
-    """The removal of the names that tools print, which go by indices."""
-    return [
-        Edit(part.start, part.end, b"")
-        for part in parts
-        if part.id == CUSTOM and part.parent is None and Reader(wasm, part.body, part.end).name() == _NAMES
-    ]

@@ -60,19 +60,21 @@ def _bridge(found: InstanceType, index: int) -> bytes | None:
     parameters, since together they would go through memory otherwise.
     """
     function = found.function(index)
-    parameters = [of_part(part, found.shapes) for part in _parameters(function)]
-    result = _result(function)
-    if result is None or not of_part(result, found.shapes).is_bytes or any(each.moves for each in parameters):
+    taken = [of_part(part, found.shapes) for part in parameters(function)]
+    returned = result(function)
+    if returned is None or not of_part(returned, found.shapes).is_bytes or any(each.moves for each in taken):
         return None
-    flat = flattened(parameters)
+    flat = flattened(taken)
     return flat + I32 if flat is not None and len(flat) < MOST_FLAT else None
 
 
-def _parameters(function: Type) -> Sequence[Part]:
+def parameters(function: Type) -> Sequence[Part]:
+    """The types of the parameters of a function type."""
     return function.parts[: len(function.labels)]
 
 
-def _result(function: Type) -> Part | None:
+def result(function: Type) -> Part | None:
+    """The type of the result of a function type, if it has one."""
     return function.parts[-1] if len(function.parts) > len(function.labels) else None
 
 
@@ -105,16 +107,16 @@ def _wanted(found: InstanceType, bridges: Collection[int], kept: Collection[byte
 
 
 def _uses_of_function(found: InstanceType, function: Type, bridged: bool, wanted: bytearray, stays: bytearray) -> None:
-    for part in _parameters(function):
+    for part in parameters(function):
         if part.primitive:
             continue
         shape = found.types[part.value].shape
         if shape.unfamiliar:
             raise Obstacle("a parameter has an unfamiliar type")
         wanted[part.value] |= shape.holds_bytes
-    result = _result(function)
-    if result is not None and not result.primitive and not bridged:
-        stays[result.value] = True
+    returned = result(function)
+    if returned is not None and not returned.primitive and not bridged:
+        stays[returned.value] = True
 
 
 def _check(each: Local, stays: bool, name: bytes) -> None:
@@ -215,23 +217,23 @@ class _Rewriting:
         return b"".join([*result, self._data[at : content.end]])
 
     def _function_type(self, function: Type, bridged: bool) -> bytes:
-        labels, result = list(function.labels), _result(function)
-        values = [self._value(part, self._passed) for part in _parameters(function)]
+        labels, returned = list(function.labels), result(function)
+        values = [self._value(part, self._passed) for part in parameters(function)]
         if bridged:
-            labels.append(_unused(labels))
+            labels.append(unused(labels, b"ret"))
             values.append(_U32)
-        parameters = b"".join(encoded(len(label)) + label + value for label, value in zip(labels, values, strict=True))
-        ending = _NO_RESULT if bridged or result is None else b"\x00" + self._value(result, self._plain)
-        return _TYPE_DECLARATION + bytes([FUNCTION]) + encoded(len(labels)) + parameters + ending
+        taken = b"".join(encoded(len(label)) + label + value for label, value in zip(labels, values, strict=True))
+        ending = _NO_RESULT if bridged or returned is None else b"\x00" + self._value(returned, self._plain)
+        return _TYPE_DECLARATION + bytes([FUNCTION]) + encoded(len(labels)) + taken + ending
 
     def _value(self, part: Part, indices: Sequence[int]) -> bytes:
         return bytes([part.value]) if part.primitive else encoded_type(indices[part.value])
 
 
-def _unused(labels: Sequence[bytes]) -> bytes:
-    """A name for one more parameter; names that differ in case alone are the same."""
-    taken, name, number = {label.lower() for label in labels}, b"ret", 0
+def unused(labels: Sequence[bytes], wanted: bytes) -> bytes:
+    """A name for one more parameter, such as `wanted`; names that differ in case alone are the same."""
+    taken, name, number = {label.lower() for label in labels}, wanted, 0
     while name in taken:
         number += 1
-        name = b"ret%d" % number
+        name = wanted + b"%d" % number
     return name

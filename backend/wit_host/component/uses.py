@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from .definitions import Origin, Role, Space
+from .definitions import Options, Origin, Role, Space
 from .indices import Indices, Use
 from .obstacles import Obstacle
 
@@ -20,6 +20,7 @@ class Lower:
 
     function: bytes
     index: int
+    options: Options
     memory: int | None
     realloc: int | None
 
@@ -53,11 +54,12 @@ def check_type(found: Indices, index: int, outer: Collection[int]) -> None:
 
 def _lower(found: Indices, function: bytes, use: Use) -> Lower:
     name = function.decode(errors="replace")
-    if use.by.origin != Origin.LOWER:
+    options = use.by.options
+    if use.by.origin != Origin.LOWER or options is None:
         raise Obstacle(f"the component passes on its function `{name}`")
-    if use.by.asynchronous:
+    if options.asynchronous:
         raise Obstacle(f"its function `{name}` is lowered as an asynchronous one")
     if any(each.by.origin != Origin.BUNDLE for each in found.uses_of(Space.CORE_FUNC, use.index)):
         raise Obstacle(f"its function `{name}` is used by something else than core modules, once it is lowered")
     roles = {each.role: each.index for each in use.by.references}
-    return Lower(function, use.index, roles.get(Role.MEMORY), roles.get(Role.REALLOC))
+    return Lower(function, use.index, options, roles.get(Role.MEMORY), roles.get(Role.REALLOC))

@@ -12,6 +12,7 @@ from ..errors import LinkError
 from ..misfits import Misfit
 from ..resources import Resource
 from ..state import HostState
+from ..transport import Crossing
 
 if TYPE_CHECKING:
     from ..guest_resources import GuestResource, GuestResourceType
@@ -21,8 +22,8 @@ class Identities(Protocol):
     """Which resource type of a component is which of the bindings', and how its bytes cross."""
 
     @property
-    def by_address(self) -> bool:
-        """Whether `list<u8>` was made an address and a length in what is being compared."""
+    def crossing(self) -> Crossing:
+        """What `list<u8>` was made in what is being compared."""
         ...
 
     def is_host(self, resource: Resource[object], theirs: ResourceType) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from .. import capi
 from ..capi import Value, ValueType
 from ..guest_resources import GuestResource, GuestResourceType
@@ -108,12 +110,17 @@ class GuestBorrow:
 
 def _give(state: HostState, value: Value, resource: Resource[object], item: object) -> int:
     """Put `item` in the table and store a handle of it; its number in the table."""
-    if not isinstance(item, Droppable):
+    if not _is_droppable(item):
         text = f"{type(item).__name__} does not implement resource {resource.name}: it has no drop()"
         raise Misfit(TypeError, text)
     representation = state.table.give(item)
     capi.write_resource(state.context, value, representation, state.type_ids[resource])
     return representation
+
+
+def _is_droppable(item: object) -> TypeGuard[Droppable]:
+    """Not by `isinstance`, which takes longer for a Protocol than all the rest of a small call."""
+    return callable(getattr(item, "drop", None))
 
 
 def _held(

@@ -8,7 +8,8 @@ from .. import capi
 from ..capi import Kind, Value, ValueType
 from ..misfits import wrong_type, wrong_value
 from ..state import HostState
-from .codec import Identities, check_kind
+from ..transport import Crossing
+from .codec import Identities, check_kind, other_type
 
 
 class Bool:
@@ -132,8 +133,10 @@ class String:
         value.kind = Kind.STRING
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
-        """Fits `string`."""
+        """Fits `string`, but not one that `list<u8>` was made."""
         check_kind("string", theirs)
+        if identities.crossing is Crossing.STRING:  # functions with other strings are never prepared so
+            raise other_type("string", "list")
 
 
 def _digits(number: int) -> str:

@@ -11,12 +11,13 @@ from .. import capi, transport
 from ..capi import Kind, Value, ValueType
 from ..misfits import Misfit, wrong_class, wrong_type, wrong_value
 from ..state import HostState
+from ..transport import Crossing
 from .codec import Codec, Identities, check_kind, check_names, check_optional, other_type
 from .scalars import U8
 
 
 class ByteList:
-    """`list<u8>`, as a buffer that is valid during the call; by address where the component was prepared for it."""
+    """`list<u8>`, as a buffer that is valid during the call; by address or as a string where it was prepared to."""
 
     def lift(self, state: HostState, value: Value) -> memoryview | bytes:
         """A read-only buffer, valid during the call."""
@@ -27,9 +28,12 @@ class ByteList:
         transport.lower(value, item)
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
-        """Fits `list<u8>`, or what that was made in the parameters of a prepared interface."""
-        if not identities.by_address:
+        """Fits `list<u8>`, or what that was made in the parameters of a prepared function."""
+        if identities.crossing is Crossing.LIST:
             _check_element(U8, theirs, identities)
+        elif identities.crossing is Crossing.STRING:
+            if theirs.kind != "string":
+                raise other_type("list", theirs.kind)
         elif theirs.kind != "tuple" or [part and part.kind for _, part in theirs.parts()] != ["u32", "u32"]:
             raise other_type("list", theirs.kind)
 
