@@ -1,7 +1,9 @@
-"""Fixtures for the tests of every package: what `make` has built."""
+"""Options and fixtures for the tests of every package: the device that they run on, and what `make` has built."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +11,59 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+DEVICES = ["cpu", "simulated", "cuda"]
+#: How many tests there are for other devices.
+LEFT_OUT = pytest.StashKey[Counter[str]]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", choices=["compare", "write"], default="compare", help="what to do with golden files")
+    parser.addoption("--device", choices=DEVICES, default="cpu", help="where graphs run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this process and those that it starts the accelerator of `--device`, and no other."""
+    device = config.getoption("device")
+    if device != "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if device == "simulated":
+        from tests import simulated
+
+        try:
+            simulated.load()
+        except simulated.NoCompiler as error:
+            pytest.exit(f"all tests on the simulated accelerator are skipped: {error}", returncode=0)
+    elif device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise pytest.UsageError("--device=cuda: PyTorch reports no CUDA device on this machine")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"device: {config.getoption('device')}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, and name in the summary, what is for another device than the one of `--device`."""
+    device = config.getoption("device")
+    left_out = [item for item in items if device not in _devices(item)]
+    items[:] = [item for item in items if device in _devices(item)]
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[LEFT_OUT] = Counter(_devices(item)[0] for item in left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for device, number in config.stash.get(LEFT_OUT, Counter()).items():
+        terminalreporter.write_line(f"{number} tests were left out, which run with --device={device}")
+
+
+def _devices(item: pytest.Item) -> list[str]:
+    """On what a test can run."""
+    for device in DEVICES:
+        if item.get_closest_marker(device):
+            return [device]
+    return DEVICES[1:] if "accelerator" in getattr(item, "fixturenames", ()) else DEVICES
 
 
 def built(path: str) -> Path:

@@ -71,9 +71,7 @@ def run(
     ] = None,
     graph: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH[,device=D]", help="Offer a TorchScript model under a name.", show_default=False
-        ),
+        typer.Option(metavar="NAME=PATH[,device=D]", help="Offer a model under a name.", show_default=False),
     ] = None,
     device: Annotated[
         str | None,

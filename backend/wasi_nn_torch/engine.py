@@ -59,7 +59,10 @@ class Engine:
         return self._devices.default
 
     def register(self, name: str, model: ModelSource, device: str | torch.device | None = None) -> None:
-        """Offer a TorchScript model, given by its path or bytes, to guests as `name`; it is loaded now, and shared.
+        """Offer a model to guests as `name`; it is loaded now, and shared.
+
+        It is the path or the bytes of a TorchScript file, of an exported program or of an AOTInductor package, or a
+        `torch.nn.Module`, which is left in its mode and shares its weights with guests on its own device.
 
         Raises ModelError where it cannot be used, ValueError where the name is taken or there is no such device.
         """

@@ -6,17 +6,20 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from types import MappingProxyType
 from typing import Protocol
 
 import torch
 
-from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.staging import Staging
 
 STAGING = "host staging"
 """The place of bytes that a guest has handed over and no graph has used yet."""
 
 
+@cache
 def place_of(device: torch.device) -> str:
     """Return the name under which a ledger counts what lives on `device`: "cpu", "cuda:0"."""
     return str(device)
@@ -61,13 +64,15 @@ class LedgerSnapshot:
     """The figures of one moment.
 
     `places` is keyed by device name, and by `STAGING` for the host's staging copies. `compute_seconds` is the time that
-    the host spent in `compute`; an accelerator may still be at work when that returns.
+    the host spent in `compute`; an accelerator may still be at work when that returns. `idle_bytes` is staging memory
+    that tensors left behind, and that the next ones use; it is part of no place.
     """
 
     places: Mapping[str, PlaceFigures]
     transfers: Mapping[Transfer, TransferFigures]
     computes: int
     compute_seconds: float
+    idle_bytes: int
 
     @property
     def live_bytes(self) -> int:
@@ -116,38 +121,63 @@ class Ledger:
     """Counts what one session holds, and knows each of its live tensors.
 
     `device_limit` is the most bytes that may live on devices at a time, the CPU included once a graph uses it there;
-    `host_limit` is the same for staging. None grants everything.
+    `host_limit` is the same for staging, of which as much may wait to be used again; `tensor_limit` is the most tensors
+    in all places together. None grants everything.
 
-    The tensors are known by weak references: they refer to their ledger, so that a strong reference back would be a
-    cycle that keeps device memory until some garbage collection.
+    The tensors, which leave before they die, are known by weak references: they refer to their ledger, so that a strong
+    reference back would be a cycle that keeps device memory until some garbage collection.
     """
 
-    def __init__(self, device_limit: int | None = None, host_limit: int | None = None) -> None:
+    def __init__(
+        self, device_limit: int | None = None, host_limit: int | None = None, tensor_limit: int | None = None
+    ) -> None:
         self._device_limit = device_limit
         self._host_limit = host_limit
-        self._live: weakref.WeakSet[Held] = weakref.WeakSet()
+        self._tensor_limit = tensor_limit
+        self.staging = Staging(host_limit)
+        self._live: dict[int, weakref.ref[Held]] = {}
         self._figures = _Figures()
         # A tensor can die, and so leave, in the midst of any operation of the same thread.
         self._lock = threading.RLock()
 
-    def grant(self, what: str, place: str, nbytes: int) -> None:
-        """Raise NnError `too-large` if `nbytes` for `what` in `place` would pass the limit, before memory is taken."""
+    def grant(self, place: str, nbytes: int, what: str, name: str | None = None) -> None:
+        """Raise NnError `too-large` if `nbytes` in `place` would pass the limit, before memory is taken.
+
+        `what` they are for, and the `name` that a guest or a model gave it, are what the text says.
+        """
         limit = self._host_limit if place == STAGING else self._device_limit
         if limit is None:
             return
         with self._lock:
             used = sum(figures.bytes for name, figures in self._figures.places.items() if _same_quota(name, place))
         if used + nbytes > limit:
+            if name is not None:
+                what = f"{what} {quote(name)}"
             raise NnError(
                 ErrorCode.TOO_LARGE,
                 f"{what} needs {nbytes} bytes on {place}, but {used} of the {limit} that this guest may use are taken; "
                 "drop tensors that are no longer needed, or let the operator raise the limit",
             )
 
+    def grant_one_more(self, what: str, name: str | None = None) -> None:
+        """Raise NnError `too-large` if one more tensor would pass the limit; `what` it is, and its `name`, as above."""
+        if self._tensor_limit is None:
+            return
+        with self._lock:
+            held = len(self._live)
+        if held >= self._tensor_limit:
+            if name is not None:
+                what = f"{what} {quote(name)}"
+            raise NnError(
+                ErrorCode.TOO_LARGE,
+                f"{what} is one tensor too many: this guest has {held}, and may have {self._tensor_limit} at a time; "
+                "drop tensors that are no longer needed, or let the operator raise the limit",
+            )
+
     def enter(self, held: Held, place: str, nbytes: int) -> None:
         """Count `nbytes` of `held` in `place` from now on."""
         with self._lock:
-            self._live.add(held)
+            self._live[id(held)] = weakref.ref(held)
             self._figures.places[place].add(nbytes)
 
     def move(self, source: str, target: str, nbytes: int) -> None:
@@ -159,7 +189,7 @@ class Ledger:
     def leave(self, held: Held, place: str, nbytes: int) -> None:
         """Count `nbytes` of `held` no longer."""
         with self._lock:
-            self._live.discard(held)
+            self._live.pop(id(held), None)
             self._figures.places[place].remove(nbytes)
 
     def record_transfer(self, transfer: Transfer, nbytes: int) -> None:
@@ -176,11 +206,15 @@ class Ledger:
             self._figures.compute_seconds += seconds
 
     def sweep(self) -> int:
-        """Drop every tensor that is still alive and return how many there were; all live figures are zero then."""
+        """Drop every tensor that is still alive and return how many there were; all live figures are zero then.
+
+        Staging memory that waits to be used again goes free.
+        """
         with self._lock:
-            left_behind = list(self._live)
+            left_behind = [held for reference in list(self._live.values()) if (held := reference()) is not None]
         for held in left_behind:
             held.drop()
+        self.staging.clear()
         return len(left_behind)
 
     def snapshot(self) -> LedgerSnapshot:
@@ -197,6 +231,7 @@ class Ledger:
                 transfers=MappingProxyType({t: TransferFigures(way.copies, way.bytes) for t, way in ways.items()}),
                 computes=figures.computes,
                 compute_seconds=figures.compute_seconds,
+                idle_bytes=self.staging.idle_bytes,
             )
 
 

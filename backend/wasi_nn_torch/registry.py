@@ -10,15 +10,15 @@ import torch
 
 from wasi_nn_torch.devices import Devices, find_device
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote, quote_all, why_unreadable
-from wasi_nn_torch.graphs import Graph, torchscript
+from wasi_nn_torch.graphs import Graph, load
 
-ModelSource = str | os.PathLike[str] | bytes
-"""Where a model comes from: the path of a file, or its bytes."""
+ModelSource = str | os.PathLike[str] | bytes | torch.nn.Module
+"""Where a model comes from: the path of a file, its bytes, or the module itself."""
 
 
 @dataclass
 class _Entry:
-    source: Path | bytes
+    source: Path | bytes | torch.nn.Module
     device: torch.device
     graphs: dict[torch.device, Graph] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -48,7 +48,7 @@ class Registry:
         ValueError if the name is taken or there is no such device.
         """
         chosen = self._devices.default if device is None else find_device(device)
-        entry = _Entry(source if isinstance(source, bytes) else Path(source), chosen)
+        entry = _Entry(source if isinstance(source, (bytes, torch.nn.Module)) else Path(source), chosen)
         self._require_free(name)
         entry.graphs[chosen] = _load(name, entry.source, chosen)
         with self._lock:
@@ -82,11 +82,11 @@ class Registry:
                 raise _taken(name)
 
 
-def _load(name: str, source: Path | bytes, device: torch.device) -> Graph:
-    if isinstance(source, bytes):
-        return torchscript.load(source, device, f"the model {quote(name)}")
+def _load(name: str, source: Path | bytes | torch.nn.Module, device: torch.device) -> Graph:
+    if not isinstance(source, Path):
+        return load(source, device, f"the model {quote(name)}")
     try:
-        return torchscript.load(source, device, f"the model file `{source}`")
+        return load(source, device, f"the model file `{source}`")
     except OSError as error:
         reason = why_unreadable(error, "the file in it that holds the model")
     raise ModelError(f"the model file `{source}` {reason}")

@@ -31,11 +31,13 @@ class Limits:
     """What one session may use; None grants everything.
 
     `device_bytes` is for tensors on devices, `host_bytes` for tensors that wait in the host's memory, `memory` for each
-    linear memory of the guest, in bytes. `timeout` is in seconds of wall-clock time.
+    linear memory of the guest, in bytes. `tensors` is how many there may be at a time. `timeout` is in seconds of
+    wall-clock time.
     """
 
     device_bytes: int | None = None
     host_bytes: int | None = None
+    tensors: int | None = None
     memory: int | None = None
     timeout: float | None = None
 
@@ -61,7 +63,7 @@ class Session:
         self._args = [_text(argument, "argument") for argument in args]
         self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr)
         self._limits = limits or Limits()
-        self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes)
+        self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors)
         self._store: Store | None = None
         self._compile_seconds = 0.0
         self._from_cache = False

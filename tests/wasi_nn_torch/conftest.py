@@ -1,14 +1,16 @@
-"""Fixtures of the backend's tests. What depends on a device runs on the CPU and on the accelerator if there is one."""
+"""Fixtures of the backend's tests, which run once on each device: see the option `--device`."""
 
 import gc
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import pytest
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from tests import simulated
 from tests.wasi_nn_torch.guest_models import Small, scripted
 from wasi_nn_torch.devices import CPU
 from wasi_nn_torch.dtypes import ElementType
@@ -17,24 +19,41 @@ from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.tensors import DeviceTensor
 
 
-def _devices() -> list[torch.device]:
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return [CPU] if accelerator is None else [CPU, torch.device(accelerator.type, 0)]
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> torch.device:
+    """Where graphs run: what `--device` says, with an index if it is an accelerator."""
+    name = pytestconfig.getoption("device")
+    return CPU if name == "cpu" else torch.device(name, 0)
 
 
-@pytest.fixture(params=_devices(), ids=str)
-def device(request: pytest.FixtureRequest) -> torch.device:
-    """Each device of this machine, once."""
-    return request.param
+@pytest.fixture(scope="session")
+def accelerator(device: torch.device) -> torch.device:
+    """The device, which is not the CPU."""
+    assert device != CPU, "what asks for an accelerator is left out on the CPU"
+    return device
+
+
+@pytest.fixture(scope="session")
+def neighbour(accelerator: torch.device) -> torch.device:
+    """Another device of the same kind."""
+    if torch.accelerator.device_count() < 2:
+        pytest.skip("needs two accelerators: pytest --device=simulated")
+    return torch.device(accelerator.type, 1)
 
 
 @pytest.fixture
-def accelerator() -> torch.device:
-    """The accelerator; skips where there is none."""
-    *_, last = _devices()
-    if last == CPU:
-        pytest.skip("PyTorch reports no accelerator on this machine")
-    return last
+def simulator(accelerator: torch.device) -> ModuleType:
+    """What counts the copies of a device, and limits its memory; it begins to count now."""
+    if accelerator.type != simulated.NAME:
+        pytest.skip("needs a device that counts its copies: pytest --device=simulated")
+    simulated.reset()
+    return simulated
+
+
+@pytest.fixture
+def allocated(accelerator: torch.device) -> Callable[[], int]:
+    """Bytes that are in use on the accelerator, as its own allocator says."""
+    return lambda: torch.accelerator.memory_allocated(accelerator)
 
 
 @pytest.fixture

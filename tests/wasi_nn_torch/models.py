@@ -16,6 +16,24 @@ class Add(nn.Module):
         return x + 1 if y is None else x + y
 
 
+class Scale(nn.Module):
+    """Multiplies its input."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factor
+
+
+class Split(nn.Module):
+    """Returns each element of its input by itself."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return list(x.unbind())
+
+
 class Fails(nn.Module):
     """Always raises; wants a vector of floats."""
 

@@ -12,6 +12,9 @@ import pytest
 
 from tests.wasi_nn_torch.models import Add, scripted
 
+# Processes of their own see no simulated accelerator.
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

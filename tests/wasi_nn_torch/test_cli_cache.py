@@ -13,6 +13,9 @@ import pytest
 from wasi_nn_torch import Engine
 from wasi_nn_torch.cache import user_cache
 
+# Processes of their own see no simulated accelerator.
+pytestmark = pytest.mark.cpu
+
 GUEST = '(component (import "acme:rockets/launch@1.0.0" (instance (export "f" (func)))))'
 
 

@@ -142,3 +142,33 @@ def test_the_limit_of_staging_memory_is_enforced_before_the_copy():
         DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
     first.drop()
     DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
+
+
+def test_the_limit_of_tensors_is_enforced_before_the_copy(device):
+    ledger = Ledger(tensor_limit=2)
+    first, second = (DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger) for _ in range(2))
+    first.on(device, "x")
+    with pytest.raises(NnError) as caught:
+        DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
+    assert caught.value.code is ErrorCode.TOO_LARGE
+    assert caught.value.text.startswith(
+        "a new tensor is one tensor too many: this guest has 2, and may have 2 at a time; drop tensors"
+    )
+    assert ledger.snapshot().transfers[Transfer.GUEST_TO_HOST].copies == 2
+    second.drop()
+    DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
+
+
+def test_outputs_beyond_the_limit_of_tensors_are_refused_by_name(device):
+    ledger = Ledger(tensor_limit=1)
+    kept = DeviceTensor.from_output("first", torch.zeros(4, device=device), ledger)
+    with pytest.raises(NnError, match="too-large: output `second` is one tensor too many: this guest has 1"):
+        DeviceTensor.from_output("second", torch.zeros(4, device=device), ledger)
+    kept.drop()
+
+
+def test_a_tensor_that_was_forgotten_makes_room_for_another(device):
+    ledger = Ledger(tensor_limit=1)
+    for _ in range(3):
+        DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger).on(device, "x")
+    assert ledger.snapshot().places[str(device)].peak_tensors == 1

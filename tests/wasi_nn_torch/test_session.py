@@ -6,11 +6,13 @@ import gc
 import json
 import threading
 import weakref
+from functools import partial
 
 import pytest
 import torch
 
-from tests.wasi_nn_torch.models import Add, Fails, Writes, scripted
+import wit_host
+from tests.wasi_nn_torch.models import Add, Fails, Split, Writes, scripted
 from wasi_nn_torch import Engine, GuestTimeout, GuestTrap, Limits
 from wasi_nn_torch.ledger import STAGING, Transfer
 from wit_host.memory import unsupported
@@ -28,10 +30,11 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def engine():
-    with Engine("cpu") as engine:
+def engine(device):
+    with Engine(device) as engine:
         engine.register("add", scripted(Add()))
         engine.register("fails", scripted(Fails()))
+        engine.register("split", scripted(Split()))
         yield engine
 
 
@@ -126,7 +129,11 @@ REFUSALS = {
         "RUNTIME_ERROR",
         "expected a vector",
     ),
-    "unknown graph": (["by_name", "ad"], "NOT_FOUND", "there is no graph `ad`; this host offers `add`, `fails`"),
+    "unknown graph": (
+        ["by_name", "ad"],
+        "NOT_FOUND",
+        "there is no graph `ad`; this host offers `add`, `fails`, `split`",
+    ),
     "missing input": (["by_name", "fails", inputs()], "INVALID_ARGUMENT", "missing: `x`"),
     "unknown input": (
         ["by_name", "add", inputs(["x", [1], "FP32", floats(1)], ["z", [1], "FP32", floats(1)])],
@@ -179,7 +186,7 @@ def test_a_computation_that_fails_leaves_the_context_usable(run):
     [
         ("ONNX", "CPU", b"anything", "INVALID_ENCODING", "no backend for the encoding onnx"),
         ("PYTORCH", "CPU", b"no model", "INVALID_ENCODING", "TorchScript"),
-        ("PYTORCH", "GPU", None, "UNSUPPORTED_OPERATION", "chose the CPU"),
+        pytest.param("PYTORCH", "GPU", None, "UNSUPPORTED_OPERATION", "chose the CPU", marks=pytest.mark.cpu),
         ("PYTORCH", "TPU", None, "UNSUPPORTED_OPERATION", "no TPU"),
     ],
 )
@@ -188,6 +195,13 @@ def test_a_model_that_cannot_be_loaded_is_refused(run, tmp_path, encoding, targe
     outcome = run("from_bytes", "models/model.pt", encoding, target, dirs={str(tmp_path): "models"})
     assert outcome.answers[0]["code"] == code
     assert text in outcome.answers[0]["text"]
+
+
+def test_the_target_gpu_is_the_accelerator_of_the_host(run, tmp_path, accelerator):
+    (tmp_path / "add.pt").write_bytes(scripted(Add()))
+    outcome = run("from_bytes", "models/add.pt", "PYTORCH", "GPU", add([1.0]), dirs={str(tmp_path): "models"})
+    assert outcome.answers == [[["output", [1], "FP32", floats(2.0)]]]
+    assert outcome.stats.memory.places[str(accelerator)].peak_tensors > 0
 
 
 @pytest.mark.parametrize("paths", ["", "models/model.pt,models/model.pt"])
@@ -204,12 +218,12 @@ def test_a_model_that_reaches_beyond_tensors_is_refused(run, tmp_path):
     assert "save" in outcome.answers[0]["text"]
 
 
-def test_models_of_guests_can_be_forbidden(probe_file, tmp_path):
+def test_models_of_guests_can_be_forbidden(probe_file, tmp_path, device):
     (tmp_path / "model.pt").write_bytes(scripted(Add()))
     out = []
     arguments = ["from_bytes", "models/model.pt", "PYTORCH", "CPU"]
     options = {"args": arguments, "dirs": {str(tmp_path): "models"}, "stdout": out.append}
-    with Engine("cpu", guest_models="none") as engine, engine.session(**options) as session:
+    with Engine(device, guest_models="none") as engine, engine.session(**options) as session:
         session.run(probe_file)
     assert json.loads(b"".join(out))["code"] == "SECURITY"
 
@@ -247,10 +261,10 @@ def test_what_a_guest_leaves_behind_is_freed(run, ending, raises):
             run("leave_and", "add", *ending, limits=limits)
 
 
-def test_what_a_guest_leaves_behind_when_it_returns_is_freed(run):
+def test_what_a_guest_leaves_behind_when_it_returns_is_freed(run, device):
     outcome = run("leave", "add")
     assert outcome.status == 0
-    assert outcome.stats.memory.places["cpu"].peak_tensors > 0
+    assert outcome.stats.memory.places[str(device)].peak_tensors > 0
 
 
 @pytest.mark.skipif(bool(unsupported()), reason=unsupported() or "memories can be reserved")
@@ -258,12 +272,21 @@ def test_a_tensor_may_be_as_large_as_it_likes(run):
     assert run("big", str(20_000_000)).answers == [True]
 
 
+@pytest.mark.cpu
 def test_a_tensor_beyond_the_engines_limit_for_lists_gets_a_clear_error(run, monkeypatch, probe_file):
-    monkeypatch.setattr("wit_host.engine.unsupported", lambda: "memories cannot be reserved on plan9")
+    monkeypatch.setattr("wit_host.Engine", partial(wit_host.Engine, transports=()))
     with Engine(device="cpu", cache=False) as engine, engine.session(args=["big", str(3_000_000)]) as session:
         with pytest.raises(GuestTrap, match=r"more than about 2\.67 MiB in one call"):
             session.run(probe_file)
-        assert session.stats.transport == "list (memories cannot be reserved on plan9)"
+        assert session.stats.transport == "list (the engine uses no addresses; the engine uses no strings)"
+
+
+@pytest.mark.cpu
+def test_where_memories_cannot_be_reserved_tensors_cross_as_strings(run, monkeypatch, probe_file):
+    monkeypatch.setattr("wit_host.engine.unsupported", lambda: "memories cannot be reserved on plan9")
+    with Engine(device="cpu", cache=False) as engine, engine.session(args=["big", str(1_000_000)]) as session:
+        session.run(probe_file)
+        assert session.stats.transport.startswith("latin-1 (memories cannot be reserved on plan9)")
 
 
 def test_memory_is_free_without_a_garbage_collection(engine, probe):
@@ -335,6 +358,22 @@ def test_a_tensor_beyond_the_hosts_limit_traps_with_the_numbers(run):
         run("tensors", inputs([[2], "FP32", floats(1, 2)]), limits=Limits(host_bytes=4))
 
 
+def test_the_limit_on_the_number_of_tensors_is_kept(run):
+    limits = Limits(tensors=2)
+    one = inputs(["x", [1], "FP32", floats(1.0)])
+    assert run("chain", "add", "3", one, limits=limits).answers == [[["output", [1], "FP32", floats(4.0)]]]
+    with pytest.raises(
+        GuestTrap, match=r"constructor of a tensor.* one tensor too many: this guest has 2, and may have 2"
+    ):
+        run("leave_and", "add", "tensors", inputs(*[[[1], "FP32", floats(1.0)]] * 2), limits=limits)
+
+
+def test_a_model_with_more_outputs_than_the_guest_may_have_tensors_is_too_large(run):
+    outcome = run("by_name", "split", inputs(["x", [3], "FP32", floats(1, 2, 3)]), limits=Limits(tensors=2))
+    assert outcome.answers[0]["code"] == "TOO_LARGE"
+    assert "is one tensor too many: this guest has 2, and may have 2 at a time" in outcome.answers[0]["text"]
+
+
 def test_the_limit_on_memory_is_kept(run):
     with pytest.raises(GuestTrap):
         run("speak", "hello", limits=Limits(memory=1 << 20))
@@ -371,5 +410,5 @@ def test_the_figures_say_what_was_done(run):
     assert stats.memory.transfers[Transfer.GUEST_TO_HOST].bytes == 16
     assert stats.memory.places[STAGING].peak_bytes == 16
     assert stats.memory.computes == 1
-    assert stats.transport.startswith("list" if unsupported() else "pointer")
+    assert stats.transport.startswith("latin-1" if unsupported() else "pointer")
     assert 0 < stats.memory.compute_seconds < stats.run_seconds

@@ -202,6 +202,11 @@ def test_an_output_that_others_refer_to_is_made_independent(ledger, device, valu
     assert values(output) == [0, 0]
 
 
+def test_an_output_that_is_negated_on_reading_is_read_negated(ledger, device, values):
+    output = DeviceTensor.from_output("output", torch._neg_view(torch.tensor([1.0, -2.0], device=device)), ledger)
+    assert values(output) == [-1.0, 2.0]
+
+
 @torch.inference_mode()
 def test_a_slice_keeps_no_hidden_memory_alive(ledger, device, watch):
     part = torch.zeros(1000, device=device)[:2]

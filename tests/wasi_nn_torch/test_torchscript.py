@@ -5,9 +5,10 @@ import zipfile
 import pytest
 import torch
 
+from wasi_nn_torch import graphs
 from wasi_nn_torch.devices import CPU
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError
-from wasi_nn_torch.graphs import ExecutionContext, Kind, Parameter, load_from_guest, torchscript
+from wasi_nn_torch.graphs import ExecutionContext, Kind, Parameter, load_from_guest
 
 
 class Arguments(torch.nn.Module):
@@ -136,7 +137,7 @@ def test_the_operator_is_told_which_file_it_is(tmp_path):
     path = tmp_path / "net.pt"
     path.write_bytes(b"hello")
     with pytest.raises(ModelError, match=f"{path} is not a PyTorch model"):
-        torchscript.load(path, CPU, str(path))
+        graphs.load(path, CPU, str(path))
 
 
 def test_too_little_device_memory_is_too_large(monkeypatch, script):

@@ -78,9 +78,7 @@ class ExecutionContext:
         return self._take_over(outputs)
 
     def _call(self, parameters: Sequence[Parameter], inputs: Sequence[NamedTensor]) -> object:
-        arguments: dict[str, object] = {
-            parameter.name: None for parameter in self._graph.signature.parameters if parameter.none_if_absent
-        }
+        arguments: dict[str, object] = {**self._graph.signature.absent}
         for parameter, (name, tensor) in zip(parameters, inputs, strict=True):
             arguments[parameter.name] = self._argument(parameter, name, tensor)
         return self._model(**arguments)

@@ -1,4 +1,4 @@
-"""What a model returns, flattened: every output under the name that the structure gives it."""
+"""What a model takes or returns, flattened: every part under the name that the structure gives it."""
 
 from collections.abc import Iterator
 
@@ -18,18 +18,18 @@ def flatten(result: object) -> list[tuple[str, torch.Tensor]]:
 
     Raises NnError `unsupported-operation` for anything else, such as a string.
     """
-    return [(".".join(path) or _SINGLE, _as_tensor(path, leaf)) for path, leaf in _leaves((), result)]
+    return [(".".join(path) or _SINGLE, _as_tensor(path, leaf)) for path, leaf in leaves(result)]
 
 
-def _leaves(path: tuple[str, ...], value: object) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Yield what is not a container, with its path; NamedTuples are tuples with `_fields`."""
+def leaves(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield what is neither a container nor None, with its path; NamedTuples are tuples with `_fields`."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _leaves((*path, str(key)), item)
+            yield from leaves(item, (*path, str(key)))
     elif isinstance(value, (list, tuple)):
         fields = getattr(value, "_fields", range(len(value)))
         for field, item in zip(fields, value, strict=True):
-            yield from _leaves((*path, str(field)), item)
+            yield from leaves(item, (*path, str(field)))
     elif value is not None:
         yield path, value
 

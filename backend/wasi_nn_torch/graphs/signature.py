@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
+
+import torch
 
 from wasi_nn_torch.errors import ErrorCode, NnError, quote_all
 
@@ -22,12 +25,16 @@ class Parameter:
     """One parameter of a model.
 
     A guest may leave out an optional one: the model then uses its default or, if `none_if_absent`, must be given None.
+    Formats that keep the `dtype` and `shape` of a tensor tell them; a text in a shape, such as "s0" or "2*s0", is a
+    size that may vary.
     """
 
     name: str
     kind: Kind
     optional: bool = False
     none_if_absent: bool = False
+    dtype: torch.dtype | None = None
+    shape: tuple[int | str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,19 @@ class Signature:
 
     parameters: tuple[Parameter, ...]
 
+    @cached_property
+    def absent(self) -> dict[str, None]:
+        """The parameters that must be given None where a guest leaves them out."""
+        return dict.fromkeys(parameter.name for parameter in self.parameters if parameter.none_if_absent)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Parameter]:
+        return {parameter.name: parameter for parameter in self.parameters}
+
+    @cached_property
+    def _by_position(self) -> dict[str, Parameter]:
+        return {str(position): parameter for position, parameter in enumerate(self.parameters)}
+
     def match(self, names: Sequence[str]) -> list[Parameter]:
         """Return the parameter for each of a guest's input names, in the order of the names.
 
@@ -43,10 +63,10 @@ class Signature:
         one input and one came, it may have any name. Raises NnError `invalid-argument` that says what is mixed,
         missing, unknown or repeated, what the model wants and what came.
         """
-        repeated = [name for name, count in Counter(names).items() if count > 1]
-        if repeated:
-            raise self._refusal(names, f"repeated: {quote_all(repeated)}")
         given = set(names)
+        if len(given) < len(names):
+            repeated = [name for name, count in Counter(names).items() if count > 1]
+            raise self._refusal(names, f"repeated: {quote_all(repeated)}")
         known = self._names_in_use(names)
         unknown = [name for name in names if name not in known]
         if unknown:
@@ -59,11 +79,10 @@ class Signature:
 
     def _names_in_use(self, names: Sequence[str]) -> dict[str, Parameter]:
         """Return the parameters under the names that the guest uses for them: their own, positions, or any."""
-        own = {parameter.name: parameter for parameter in self.parameters}
-        if any(name in own for name in names):
+        own, positions = self._by_name, self._by_position
+        if not own.keys().isdisjoint(names):
             return own
-        positions = {str(position): parameter for position, parameter in enumerate(self.parameters)}
-        if any(name in positions for name in names):
+        if not positions.keys().isdisjoint(names):
             return positions
         needed = [parameter for parameter in self.parameters if not parameter.optional] or list(self.parameters)
         if len(names) == 1 and len(needed) == 1:

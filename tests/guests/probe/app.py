@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from componentize_py_types import Err
 from wit_world import exports
@@ -13,7 +14,12 @@ from wit_world.imports.errors import Error
 from wit_world.imports.graph import ExecutionTarget, Graph, GraphEncoding, load, load_by_name
 from wit_world.imports.tensor import Tensor, TensorType
 
+#: This Python writes no more characters than that at once, and drops the others.
+PIECE = 4096
+
 KEPT: list[object] = []
+#: What `play` has made, by the name that the test gave it.
+THINGS: dict[str, Any] = {}
 
 
 class Run(exports.Run):
@@ -89,6 +95,70 @@ def leave_and(name: str, command: str, *arguments: str) -> None:
     COMMANDS[command](*arguments)
 
 
+def play(script: str) -> None:
+    """Does one step of a JSON list after the other; what is not dropped is left behind.
+
+    A step is the name of a function, of the steps below or of the commands, and its arguments.
+    """
+    for name, *arguments in json.loads(script):
+        try:
+            {**COMMANDS, **STEPS}[name](*arguments)
+        except Err as refusal:
+            if refusal.value is None:  # of `refuse`
+                raise
+            answer(described(refusal.value))
+
+
+def make(name: str, dimensions: list[int], ty: str, data: str | int) -> None:
+    """Makes a tensor; `data` in hexadecimal, or a number of zeros."""
+    content = bytes.fromhex(data) if isinstance(data, str) else bytes(data)
+    THINGS[name] = Tensor(dimensions, TensorType[ty], content)
+
+
+def get(name: str, graph: str) -> None:
+    """Gets a graph of the host."""
+    THINGS[name] = load_by_name(graph)
+
+
+def bring(name: str, path: str, target: str) -> None:
+    """Loads a graph from a file."""
+    THINGS[name] = load([Path(path).read_bytes()], GraphEncoding.PYTORCH, ExecutionTarget[target])
+
+
+def begin(name: str, graph: str) -> None:
+    """Makes a context."""
+    THINGS[name] = THINGS[graph].init_execution_context()
+
+
+def compute(context: str, inputs: dict[str, str], *outputs: str) -> None:
+    """Computes; the inputs are gone then, whatever the outcome."""
+    named = [(parameter, THINGS.pop(tensor)) for parameter, tensor in inputs.items()]
+    results = [tensor for _, tensor in THINGS[context].compute(named)]
+    THINGS.update(zip(outputs, results, strict=True))
+
+
+def drop(*names: str) -> None:
+    """Drops things."""
+    for name in names:
+        THINGS.pop(name).__exit__(None, None, None)
+
+
+def show(name: str) -> None:
+    """Shows all of a tensor."""
+    tensor = THINGS[name]
+    answer([tensor.dimensions(), tensor.ty().name, tensor.data().hex()])
+
+
+def describe(name: str) -> None:
+    """Shows a tensor without its elements."""
+    answer([THINGS[name].dimensions(), THINGS[name].ty().name])
+
+
+def say(text: str) -> None:
+    """Tells the test how far the play is."""
+    answer(text)
+
+
 def big(size: str) -> None:
     """Passes one tensor of many bytes to the host and gets it back."""
     content = os.urandom(1024) * (int(size) // 1024 + 1)
@@ -151,13 +221,19 @@ def described(error: Error) -> dict[str, str]:
 
 
 def answer(value: object) -> None:
-    print(json.dumps(value))
+    text = json.dumps(value)
+    for start in range(0, len(text), PIECE):
+        print(text[start : start + PIECE], end="", flush=True)
+    print(flush=True)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
     for command in (
         tensors, by_name, from_bytes, chain, leave, leave_and, big, trap, leave_with, refuse, loop, sleep, surroundings,
-        copy, speak, speak_and_loop,
+        copy, speak, speak_and_loop, play,
     )
 }  # fmt: skip
+STEPS: dict[str, Callable[..., None]] = {
+    step.__name__: step for step in (make, get, bring, begin, compute, drop, show, describe, say)
+}

@@ -1,4 +1,4 @@
-"""The files of a TorchScript archive, read so strictly that PyTorch's reader cannot see others.
+"""The files of an archive of PyTorch's, read so strictly that PyTorch's reader cannot see others.
 
 ZIP says some things twice (names, sizes, where the directory is), and readers differ in which they believe. So only the
 one layout that PyTorch writes passes: entries, directory, both end records, and nothing between, before or after them.
@@ -26,7 +26,7 @@ _GAPS = frozenset({0, 16, 24})  # after the data of an entry: nothing, or its si
 _IN_ZIP64 = 0xFFFFFFFF  # an entry of 4 GiB, more than a guest can hold
 
 # Whatever else `torch.jit.load` looks for, such as the older `model.json`, would follow other rules than those here.
-_FILES = re.compile(
+_TORCHSCRIPT = re.compile(
     r"""(?: code/__torch__(?:/[A-Za-z_][A-Za-z0-9_]*)*\.py(?:\.debug_pkl)?
         |   (?:data|constants|traced_inputs)(?:\.pkl|/[0-9]+)
         |   (?:\.data/)?version | byteorder | \.format_version | \.storage_alignment | \.data/serialization_id
@@ -46,16 +46,24 @@ class _Entry:
 
 
 class Archive:
-    """An archive's files by their path under its root folder. Raises NnError `security` unless all is in order."""
+    """An archive's files by their path under its root folder, all of which must be among `files`.
 
-    def __init__(self, data: memoryview) -> None:
+    Raises NnError `security` unless all is in order.
+    """
+
+    def __init__(self, data: memoryview, files: re.Pattern[str] = _TORCHSCRIPT) -> None:
         self._data = data
-        self._entries = dict(_entries(data))
+        self._entries = dict(_entries(data, files))
         if len({path.lower() for path in self._entries}) < len(self._entries):  # PyTorch looks names up in any case
             raise refusal("archive", "two entries have the same name")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
+
+    @property
+    def packed_size(self) -> int:
+        """How many bytes the archive itself has."""
+        return len(self._data)
 
     def size(self, path: str) -> int | None:
         """Return how many bytes a file has, or None if there is no such file."""
@@ -78,7 +86,7 @@ class Archive:
         return content
 
 
-def _entries(data: memoryview) -> Iterator[tuple[str, _Entry]]:
+def _entries(data: memoryview, files: re.Pattern[str]) -> Iterator[tuple[str, _Entry]]:
     """Yield each path and entry of the directory, whose entries follow each other in the order of their data."""
     count, at, end = _directory(data)
     directory, free, root = at, 0, None
@@ -96,7 +104,7 @@ def _entries(data: memoryview) -> Iterator[tuple[str, _Entry]]:
         if offset - free not in gaps or start + packed > directory or (method == _STORED and packed != size):
             raise _broken()
         free, gaps = start + packed, _GAPS
-        folder, path = _split(name)
+        folder, path = _split(name, files)
         root = folder if root is None else root
         if folder != root or method not in (_STORED, _DEFLATED):
             raise refusal("archive", f"PyTorch writes no entry such as {quote(path)}")
@@ -134,13 +142,13 @@ def _data_start(data: memoryview, offset: int, expected: tuple[int, int, bytes])
     return int(at + name_size + extra_size)
 
 
-def _split(name: bytes) -> tuple[str, str]:
+def _split(name: bytes, files: re.Pattern[str]) -> tuple[str, str]:
     """Return the root folder and the path under it of an entry's name."""
     try:
         root, _, path = name.decode().partition("/")
     except UnicodeDecodeError:
         raise _broken() from None
-    if not root or "\\" in root or "\0" in root or not _FILES.fullmatch(path):
+    if not root or "\\" in root or "\0" in root or not files.fullmatch(path):
         raise refusal("archive", f"PyTorch writes no entry such as {quote(path or root)}")
     return root, path
 

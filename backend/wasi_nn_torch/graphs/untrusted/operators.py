@@ -59,9 +59,17 @@ UNCLEARED = _words(
     resize_as resize_as_ resize_as_sparse resize_as_sparse_"""
 )
 
+# What exporting writes beside what a model calls: checks, and names for ordinary operators.
+_EXPORTED_ONLY = _words(
+    """_assert_scalar _assert_tensor_metadata _is_all_true _is_any_true _local_scalar_dense _safe_softmax _unsafe_index
+    _unsafe_view"""
+)
+
 _REFUSED = UNCLEARED | _words(
     # Views by raw offsets reach beyond the tensor, into what shares its storage.
     "as_strided as_strided_ as_strided_copy as_strided_scatter set_ set_data",
+    # It reads a weight for each channel, however many there are: `batch_norm` compares both before it calls this.
+    "native_batch_norm",
     # The random state of the whole process, and memory that is taken from the whole machine.
     "initial_seed manual_seed pin_memory seed",
     # Of a tensor this is an address in the host's memory.
@@ -87,6 +95,17 @@ PRIM_OPERATORS = _words(
 def tensor_operators() -> frozenset[str]:
     """Return the names of the `aten` operators that a guest's model may call."""
     return frozenset(name for name, schemas in _schemas().items() if _is_harmless(name, schemas))
+
+
+@cache
+def exported_operators() -> frozenset[str]:
+    """Return the `aten` operators that a guest's exported program may call, with the overload: "add.Tensor"."""
+    return frozenset(
+        f"{name}.{schema.overload_name or 'default'}"
+        for name, schemas in _schemas().items()
+        if name in tensor_operators() or name in _EXPORTED_ONLY
+        for schema in schemas
+    )
 
 
 def is_refused_operator(name: str) -> bool:
