@@ -8,16 +8,18 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On few cores PyTorch's threads stall each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo plugins test check bindings golden bench clean
+.PHONY: help demo plugins test soak check bindings golden bench bench-peers clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      classify two photographs, with everything built from nothing"
 	@echo "make plugins   run a plugin on bindings that are generated for it"
-	@echo "make test      run all tests"
+	@echo "make test      run all tests, those of the backend on a simulated accelerator too"
+	@echo "make soak      run 10,000 sessions; nothing of them may stay"
 	@echo "make check     formatting, lints, types, imports, stale bindings; changes nothing"
 	@echo "make bindings  generate generated/ from wit/"
-	@echo "make bench     time the boundary and witgen beside named baselines"
+	@echo "make bench     time the boundary, inferences, starts and witgen beside named baselines"
+	@echo "make bench-peers   time Wasmtime's own host of wasi-nn beside this one"
 	@echo "make golden    rewrite the golden files of the tests; look at the diff afterwards"
 	@echo "make clean     remove everything that was built, the environment included"
 
@@ -99,9 +101,18 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 
 # --- development ---
 
+# Each file's tests stay in one process.
+SIDE_BY_SIDE ?= -n 2 --dist loadfile
+
 test: $(VENV)/dev $(PROBE) $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
       $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+ifndef ARGS
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated
+endif
+
+soak: $(VENV)/dev $(PROBE)
+	SOAK_SESSIONS=10000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/test_soak.py
 
 check: $(VENV)/dev
 	$(BIN)/ruff check
@@ -113,9 +124,20 @@ check: $(VENV)/dev
 bindings: $(VENV)/dev
 	$(BIN)/witgen generate
 
-bench: $(VENV)/dev
-	@$(BIN)/python -m benchmarks.bench_boundary
+bench: $(VENV)/dev $(DEMO)/guest.wasm
+	@$(BIN)/python -m pytest --quiet --benchmark-quiet benchmarks/bench_*.py
 	@$(BIN)/python -m benchmarks.bench_witgen
+
+PEERS := build/peers
+
+$(PEERS)/ready: benchmarks/peers.txt
+	@echo "installing the host that ours is compared with"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	@touch $@
+
+bench-peers: $(VENV)/dev $(PEERS)/ready
+	@$(BIN)/python -m benchmarks.peers
 
 golden: $(VENV)/dev
 	$(BIN)/python -m pytest -q --golden=write tests/witgen

@@ -1,92 +1,160 @@
-"""What a call between guest and host costs, beside stock `wasmtime.component`: `python -m benchmarks.bench_boundary`.
-
-Both run the same guest in WAT, in this process, one after the other; the ratio is what to look at.
-"""
+"""What it costs to cross between guest and host: calls, bytes, and tensors of wasi-nn."""
 
 from __future__ import annotations
 
-import time
-from statistics import median
+import ctypes
+from collections.abc import Callable, Iterator
+from types import ModuleType
 
-import wasmtime
-from rich.console import Console
-from rich.table import Table
-from tests.wit_host.bench import Bench
-from tests.wit_host.wat import API, Import, command
+import pytest
 from wasmtime import component
 
-from wit_host import values as wit
+from benchmarks.comparison import Comparison, Work, difference
+from benchmarks.guests import API, BARE, NN, TENSORS
+from benchmarks.hosting import Call, Guest, StockGuest, on_ours, on_wasi_nn
+from wasi_nn_torch import Engine
+from wit_host import Engine as BareEngine
 
-TENSOR = 602_112  # bytes of one 1 x 3 x 224 x 224 tensor of floats
-IMPORTS = {
-    "empty": Import('(param "a" u32) (param "b" u32) (result u32)', "(param i32 i32) (result i32)"),
-    "take": Import('(param "d" (list u8))', "(param i32 i32)"),
-    "give": Import("(result (list u8))", "(param i32)"),
-}
-CASES = {
-    "empty call": "(drop (call empty (i32.const 1) (i32.const 2)))" * 2000,
-    f"{TENSOR:,} bytes in": f"(call take (i32.const 1024) (i32.const {TENSOR}))" * 6,
-    f"{TENSOR:,} bytes out": "(call give (i32.const 64))" * 6,
-}
+#: One picture as a model takes it: 602,112 bytes.
+SHAPE = (1, 3, 224, 224)
+SIZE = 4 * 3 * 224 * 224
+LARGE = (1, 1, 4096, 4096)
+STOCK = "stock wasmtime"
 
 
-class Marks:
-    """Host functions that note when they are called."""
+class Host:
+    """A host without wasi-nn: copies what it is given, and gives what it has."""
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.buffer = memoryview(bytearray(SIZE))  # a bytearray itself would copy twice
+        self.prepared = b"?" * SIZE
 
-    def called(self, *_: object) -> int:
-        self.times.append(time.perf_counter())
-        return 1
+    def empty(self, a: int, b: int) -> int:
+        return a
 
-    def gives(self, *_: object) -> bytes:
-        self.called()
-        return bytes(TENSOR)
+    def take(self, data: memoryview) -> None:
+        self.buffer[:] = data
 
-    def seconds(self) -> float:
-        """The usual time from one call to the next."""
-        return median(later - sooner for sooner, later in zip(self.times, self.times[1:], strict=False))
+    def give(self) -> bytes:
+        return self.prepared
 
 
-def ours(body: str) -> float:
-    """Seconds a call through `wit_host`."""
-    bench, marks = Bench(), Marks()
-
-    def define(instance) -> None:
-        instance.function("empty", marks.called, {"a": wit.U32, "b": wit.U32}, wit.U32)
-        instance.function("take", lambda data: marks.times.append(time.perf_counter()), {"a": wit.BYTES}, None)
-        instance.function("give", marks.gives, {}, wit.BYTES)
-
-    bench.run(IMPORTS, body, define)
-    return marks.seconds()
+@pytest.fixture(scope="module")
+def ours() -> Iterator[Guest]:
+    """Tensors on ours."""
+    with Engine("cpu", cache=False) as engine, on_wasi_nn(engine, TENSORS) as guest:
+        yield guest
 
 
-def stock(body: str) -> float:
-    """Seconds a call through `wasmtime.component`."""
-    engine, marks = wasmtime.Engine(), Marks()
-    linker, store = component.Linker(engine), wasmtime.Store(engine)
-    with linker.root() as root, root.add_instance(API) as instance:
-        instance.add_resource("thing", component.ResourceType.host(1), lambda store, representation: None)
-        instance.add_func("empty", lambda store, a, b: marks.called())
-        instance.add_func("take", lambda store, data: marks.times.append(time.perf_counter()))
-        instance.add_func("give", lambda store: marks.gives())
-    guest = linker.instantiate(store, component.Component(engine, command(IMPORTS, body)))
-    interface = guest.get_export_index(store, "wasi:cli/run@0.2.0")
-    guest.get_func(store, guest.get_export_index(store, "run", interface))(store)
-    return marks.seconds()
+@pytest.fixture(scope="module")
+def bare(bindings: ModuleType) -> Iterator[Guest]:
+    """The bare boundary of ours, through generated bindings."""
+    engine = BareEngine()
+    store = engine.store()
+    bindings.add_to_linker(store.linker, Host())
+    with on_ours(store, engine.compile(BARE.encode(), buffers=bindings.BUFFERS)) as guest:
+        yield guest
 
 
-def main() -> None:
-    """Print the table."""
-    table = Table("what", "stock", "ours", "stock / ours")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, body in CASES.items():
-        baseline, here = stock(body), ours(body)
-        table.add_row(name, f"{baseline * 1e6:,.1f} µs", f"{here * 1e6:,.1f} µs", f"{baseline / here:.1f}")
-    Console().print(table)
+@pytest.fixture(scope="module")
+def stock() -> StockGuest:
+    """Tensors on stock wasmtime: the least that a host can do."""
+    kept: list[bytes] = [bytes(SIZE)]
+
+    def new(store: object, dimensions: list[int], ty: str, data: bytes) -> object:
+        kept[0] = data
+        return component.ResourceHost.own(1, 1)
+
+    functions: dict[str, Call] = {
+        "[constructor]tensor": new,
+        "[method]tensor.data": lambda store, tensor: tensor.drop(store) or kept[0],
+    }
+    guest = StockGuest(TENSORS, f"wasi:nn/tensor@{NN}", functions, "tensor")
+    guest["shape"](4, *SHAPE)
+    return guest
 
 
-if __name__ == "__main__":
-    main()
+@pytest.fixture(scope="module")
+def bare_stock() -> StockGuest:
+    """The bare boundary of stock wasmtime."""
+    host = Host()
+    functions: dict[str, Call] = {
+        "empty": lambda store, a, b: host.empty(a, b),
+        "take": lambda store, data: host.take(data),
+        "give": lambda store: host.give(),
+    }
+    return StockGuest(BARE, API, functions)
+
+
+def copying(size: int) -> Callable[[int], None]:
+    """Copies so many bytes in memory that is in use already."""
+    source, target = (ctypes.create_string_buffer(size) for _ in range(2))
+
+    def copy(times: int) -> None:
+        for _ in range(times):
+            ctypes.memmove(target, source, size)
+
+    return copy
+
+
+def test_a_call(compare: Comparison, bare: Guest, bare_stock: StockGuest) -> None:
+    here, there = compare.measure(Work(bare["empty"], 5000), Work(bare_stock["empty"], 1000), rounds=21)
+    compare.faster("empty host call", STOCK, there, here, goal=5, most=5e-6)
+
+
+def test_bytes_in(compare: Comparison, bare: Guest, bare_stock: StockGuest) -> None:
+    here, there = compare.measure(
+        Work(lambda times: bare["in"](times, SIZE), 200), Work(lambda times: bare_stock["in"](times, SIZE)), rounds=5
+    )
+    compare.faster(f"{SIZE:,} bytes in, copied by the host function", STOCK, there, here, goal=1000)
+
+
+def test_bytes_out(compare: Comparison, bare: Guest, bare_stock: StockGuest) -> None:
+    here, there = compare.measure(Work(bare["out"], 200), Work(bare_stock["out"]), rounds=5)
+    compare.faster(f"{SIZE:,} bytes out, prepared by the host function", STOCK, there, here, goal=1000)
+
+
+@pytest.mark.parametrize(("way", "function"), [("in", "tensors-in"), ("out", "tensors-out")])
+def test_a_tensor(way: str, function: str, compare: Comparison, ours: Guest, stock: StockGuest) -> None:
+    ours["shape"](4, *SHAPE)
+    for guest in (ours, stock):
+        guest["keep"]()
+    here, there = compare.measure(Work(ours[function], 100), Work(stock[function]), rounds=5)
+    compare.faster(f"{SIZE:,}-byte tensor {way}", STOCK, there, here, goal=1000)
+    ours["forget"]()
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_bytes_beyond_a_call(way: str, compare: Comparison, bare: Guest) -> None:
+    call = (lambda times: bare["in"](times, SIZE)) if way == "in" else bare["out"]
+    here, copy, empty = compare.measure(Work(call, 100), Work(copying(SIZE), 100), Work(bare["empty"], 1000), rounds=31)
+    compare.within(f"{SIZE:,} bytes {way}, beyond an empty call", "one copy", copy, difference(here, empty), goal=3)
+
+
+@pytest.mark.parametrize(("way", "function"), [("in", "tensors-in"), ("out", "tensors-out")])
+def test_a_tensor_beyond_an_empty_one(way: str, function: str, compare: Comparison, ours: Guest) -> None:
+    """What is compared with a copy is what the bytes cost, not the calls that make, read and drop a tensor."""
+
+    def working(*shape: int) -> Callable[[int], None]:
+        def work(times: int) -> None:
+            ours["shape"](4, *shape)
+            ours["keep"]()
+            ours[function](times)
+            ours["forget"]()
+
+        return work
+
+    here, copy, empty = compare.measure(
+        Work(working(*SHAPE), 100), Work(copying(SIZE), 100), Work(working(1, 3, 224, 0), 100), rounds=31
+    )
+    what = f"{SIZE:,}-byte tensor {way}, beyond one of no bytes"
+    compare.within(what, "one copy", copy, difference(here, empty), goal=3)
+
+
+@pytest.mark.parametrize(("way", "function"), [("in", "tensors-in"), ("out", "tensors-out")])
+def test_a_large_tensor(way: str, function: str, compare: Comparison, ours: Guest) -> None:
+    ours["shape"](4, *LARGE)
+    ours["keep"]()
+    here, copy = compare.measure(Work(ours[function], 2), Work(copying(64 << 20), 2), rounds=9)
+    compare.bandwidth(f"64 MiB tensor {way}", "one copy (stock cannot)", copy, here, 64 << 20)
+    ours["forget"]()

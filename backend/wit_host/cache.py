@@ -131,7 +131,7 @@ class CompileCache:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            logger.info("compiled components are not kept: %s", error)
+            logger.info("compiled components are not kept: %s", _shown(error))
             return False
         trouble = self.trouble()  # it may be a folder that somebody else made just before
         if trouble:
@@ -141,7 +141,7 @@ class CompileCache:
     def _warn(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            logger.warning("%s", text)
+            logger.warning("%s", _shown(text))
 
     def _entries(self, key: str = "") -> Iterator[Entry]:
         """The entries of one key, or all; only regular files of this user are entries."""
@@ -194,7 +194,7 @@ class CompileCache:
             if error.errno in _FULL:
                 self._warn(f"compiled components are not kept, because there is no space left for {self.folder}")
             else:
-                logger.info("%s is not kept: %s", key[:16], error)
+                logger.info("%s is not kept: %s", key[:16], _shown(error))
             return
         logger.info("stored %s: %d bytes in %.3f s", key[:16], len(content), time.perf_counter() - started)
         self._make_room(path)
@@ -225,6 +225,11 @@ class CompileCache:
             if abs(time.time() - status.st_mtime) > _ABANDONED:
                 with suppress(OSError):
                     (self.folder / name).unlink()
+
+
+def _shown(message: object) -> str:
+    """A text that can be written anywhere, whatever a path in it is made of."""
+    return str(message).encode(errors="backslashreplace").decode()
 
 
 def _wasmtime_version() -> str:

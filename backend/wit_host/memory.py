@@ -139,10 +139,7 @@ class GuestMemory:
     @property
     def is_viewed(self) -> bool:
         """Whether somebody holds a view of the guest's memory that was not released."""
-        for part in self.parts:  # not by `any`, since this is asked at every call
-            if part.is_viewed:
-                return True
-        return False
+        return any(part.is_viewed for part in self.parts)
 
     def close(self) -> None:
         """Forget the memories, which go with their store."""
