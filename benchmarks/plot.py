@@ -16,11 +16,11 @@ Curve = Mapping[int, float]
 
 #: How each way to cross is drawn; one that was not measured is left out.
 _STYLES = {
-    "stock": ("stock wasmtime.component", "#9a3412", "s"),
-    "list": ("ours, as a list", "#ca8a04", "^"),
-    "latin-1": ("ours, as a Latin-1 string", "#15803d", "D"),
-    "pointer": ("ours, by address", "#1d4ed8", "o"),
-    "copy": ("one copy in memory", "#94a3b8", ""),
+    "stock": ("stock wasmtime", "#9a3412", "s"),
+    "list": ("ours: list", "#ca8a04", "^"),
+    "latin-1": ("ours: Latin-1 string", "#15803d", "D"),
+    "pointer": ("ours: address", "#1d4ed8", "o"),
+    "copy": ("one copy", "#94a3b8", ""),
 }
 _UNITS = ((1 << 20, "MiB"), (1 << 10, "KiB"))
 _TIMES = {
