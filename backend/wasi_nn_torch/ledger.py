@@ -95,8 +95,10 @@ class _Place:
     def add(self, nbytes: int) -> None:
         self.bytes += nbytes
         self.tensors += 1
-        self.peak_bytes = max(self.peak_bytes, self.bytes)
-        self.peak_tensors = max(self.peak_tensors, self.tensors)
+        if self.bytes > self.peak_bytes:  # not by `max`, since this is done for every tensor
+            self.peak_bytes = self.bytes
+        if self.tensors > self.peak_tensors:
+            self.peak_tensors = self.tensors
 
     def remove(self, nbytes: int) -> None:
         self.bytes -= nbytes

@@ -137,7 +137,8 @@ class BridgedFunction(HostFunction):
         try:
             if self._answer_to != place:
                 super().call(context, arguments, results)
-                self._write(place + 4, memoryview(_size_of(self._source)))
+                with self.state.memory.view(place + 4, 4) as view:
+                    view[:] = _size_of(self._source)
                 self._answer_to = place
             else:
                 self._answer_to = None

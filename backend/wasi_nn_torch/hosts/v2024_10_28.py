@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import TypeVar
 
 from wasi_nn_bindings import v2024_10_28 as bindings
@@ -46,12 +45,12 @@ class _Host(graph.Host, tensor.Host):
     def load(
         self, builder: list[memoryview], encoding: graph.GraphEncoding, target: graph.ExecutionTarget
     ) -> graph.Graph:
-        with _answering():
+        with _ANSWERING:
             loaded = self._backend.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
             return _Graph(loaded, self._ledger)
 
     def load_by_name(self, name: str) -> graph.Graph:
-        with _answering():
+        with _ANSWERING:
             return _Graph(self._backend.load_by_name(name), self._ledger)
 
 
@@ -63,7 +62,7 @@ class _Graph(graph.Graph):
         self._ledger = ledger
 
     def init_execution_context(self) -> inference.GraphExecutionContext:
-        with _answering():
+        with _ANSWERING:
             return _Context(ExecutionContext(_held(self._graph), self._ledger))
 
     def drop(self) -> None:
@@ -77,9 +76,9 @@ class _Context(inference.GraphExecutionContext):
         self._context: ExecutionContext | None = context
 
     def compute(self, inputs: list[tuple[str, tensor.Tensor]]) -> list[tuple[str, tensor.Tensor]]:
-        with _answering():
+        with _ANSWERING:
             outputs = _held(self._context).compute([(name, _device_tensor(item)) for name, item in inputs])
-            return [(name, _Tensor(output)) for name, output in outputs]
+        return [(name, _Tensor(output)) for name, output in outputs]
 
     def drop(self) -> None:
         self._context = None
@@ -121,16 +120,23 @@ class _Error(errors.Error):
         """Holds nothing."""
 
 
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Answer a call with the `NnError` that the block raises; anything else traps the guest."""
-    try:
-        yield
-    except NnError as error:
-        answer = _Error(error.code, error.text)
-    else:
-        return
-    raise errors.ErrorsError(answer)
+class _Answering:
+    """Answers a call with the `NnError` that the block raises; anything else traps the guest.
+
+    A class, because a generator takes several times as long.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, NnError):
+            raise errors.ErrorsError(_Error(error.code, error.text)) from None
+
+
+_ANSWERING = _Answering()
 
 
 def _device_tensor(item: tensor.Tensor) -> DeviceTensor:
