@@ -5,18 +5,12 @@ copy, since each of its pages is cleared and mapped first; so what one tensor le
 size.
 """
 
-import ctypes
 import threading
 
 import torch
 
 from wasi_nn_torch.sharing import is_sole_owner
-
-# A view of memory without a new ctypes array type for each size, which would cost more than a small copy.
-_VIEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
-    ("PyMemoryView_FromMemory", ctypes.pythonapi)
-)
-_WRITABLE = 0x200  # PyBUF_WRITE
+from wit_host.capi import view_memory
 
 #: From this size on C libraries ask the system for memory, rather than using again what was freed.
 _SMALLEST = 128 << 10
@@ -49,8 +43,7 @@ class Staging:
         if storage is None:
             storage = torch.UntypedStorage(size)  # type: ignore[no-untyped-call]
         if size:
-            content: memoryview = _VIEW(storage.data_ptr(), size, _WRITABLE)
-            content[:] = data.cast("B")
+            view_memory(storage.data_ptr(), size)[:] = data.cast("B")
         return storage
 
     def reuse(self, tensor: torch.Tensor) -> None:

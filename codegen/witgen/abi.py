@@ -6,7 +6,7 @@ imported is noted in `Abi.imports`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -31,7 +31,7 @@ from witgen.model import (
     TypeRef,
     Variant,
 )
-from witgen.traits import CLASSES, NOT_ASYNC, Traits, Unsupported, word
+from witgen.traits import CLASSES, NOT_ASYNC, Unsupported, word
 
 _PRIMITIVES = {
     Primitive.BOOL: "bool",
@@ -66,10 +66,10 @@ CODECS = Import(RUNTIME, "values as wit")
 class Abi:
     """The types of one world, as one module of its package writes them."""
 
-    def __init__(self, layout: Layout, traits: Sequence[Traits], module: Module) -> None:
+    def __init__(self, layout: Layout, module: Module) -> None:
         self.resolved = layout.resolved
         self.layout = layout
-        self.traits = traits
+        self.traits = layout.traits
         self.module = module
         self.imports: set[Import] = set()
         self._local: dict[Import, str] = {}

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from witgen import naming
 from witgen.model import (
     Alias,
-    Borrow,
     Function,
     FunctionItem,
     FunctionSort,
@@ -26,7 +25,6 @@ from witgen.model import (
     Own,
     Primitive,
     Resolved,
-    Resource,
     Result,
     TypeId,
     TypeItem,
@@ -34,8 +32,8 @@ from witgen.model import (
     World,
     WorldId,
     WorldItem,
-    parts,
 )
+from witgen.traits import traits
 
 
 @dataclass(slots=True)
@@ -60,8 +58,8 @@ class Module:
     """One file of the package.
 
     `path` leads to it from the package, whose own `__init__` has an empty one. `interface` is absent for the world.
-    `name` is the WIT's, `link_name` what components call the instance. `types` are those that it declares, `imported`
-    functions are served by the host, `exported` ones called by it.
+    `name` is the WIT's, `link_name` what components call the instance. `imported` functions are served by the host,
+    `exported` ones called by it.
     """
 
     path: tuple[str, ...]
@@ -70,20 +68,19 @@ class Module:
     docs: str | None
     interface: InterfaceId | None
     is_export: bool
-    types: Mapping[str, TypeId]
     imported: tuple[Function, ...]
     exported: tuple[Function, ...]
     names: Names
 
 
 class Layout:
-    """The modules of one world. `imports` and `exports` are in the order of their names."""
+    """The modules of one world. `imports` and `exports` are in the order of their names; `traits` are of all types."""
 
     def __init__(self, resolved: Resolved, world_id: WorldId) -> None:
         self.resolved = resolved
         world = resolved.worlds[world_id]
         self._raised = _raised(resolved)
-        self._has_handle = _with_handles(resolved)
+        self.traits = traits(resolved)
         self._imported = {
             item.interface
             for key, item in world.imports.items()
@@ -107,7 +104,7 @@ class Layout:
         if not isinstance(owner, InterfaceOwner):
             return self.world
         imported = self._found.get((owner.interface, False))
-        if imported is not None and not self._has_handle[type_id]:
+        if imported is not None and not self.traits[type_id].has_handle:
             return imported
         if owner.interface == seen_from.interface:
             return seen_from
@@ -128,7 +125,7 @@ class Layout:
             imported, exported = ((), functions) if is_export else (functions, ())
             types = interface.types
             if item.interface in self._imported and (is_export or not _is_path(key, item)):
-                types = {name: type_id for name, type_id in types.items() if self._has_handle[type_id]}
+                types = {name: type_id for name, type_id in types.items() if self.traits[type_id].has_handle}
             names = self._names(naming.module(), wit_name, types, imported, exported)
             path = (*(["exports"] if is_export else []), scope.claim(naming.snake(name)))
             modules.append(
@@ -139,7 +136,6 @@ class Layout:
                     docs=interface.docs or item.docs,
                     interface=item.interface,
                     is_export=is_export,
-                    types=types,
                     imported=imported,
                     exported=exported,
                     names=names,
@@ -180,7 +176,6 @@ class Layout:
             docs=world.docs,
             interface=None,
             is_export=False,
-            types=types,
             imported=imported,
             exported=exported,
             names=self._names(naming.module(below), world.name, types, imported, exported),
@@ -222,15 +217,6 @@ class Layout:
         if not isinstance(definition.kind, Alias) or isinstance(definition.kind.target, Primitive):
             return True
         return self.resolved.types[definition.kind.target].owner == definition.owner
-
-
-def _with_handles(resolved: Resolved) -> list[bool]:
-    """Whether a resource or a handle is in each type; types refer to lower ids only."""
-    known: list[bool] = []
-    for definition in resolved.types:
-        is_handle = isinstance(definition.kind, Resource | Own | Borrow)
-        known.append(is_handle or any(not isinstance(p, Primitive) and known[p] for p in parts(definition.kind)))
-    return known
 
 
 def resource_name(resolved: Resolved, function: Function) -> str:

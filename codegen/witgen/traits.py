@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from witgen.diagnostics import WitError
 from witgen.model import (
     Alias,
+    Borrow,
     EnumKind,
     Flags,
     Future,
     Kind,
     List,
+    Own,
     Primitive,
     Record,
     Resolved,
@@ -44,12 +46,13 @@ class Traits:
     """What has to be known of a type with everything that is in it.
 
     It is *directed* where a `list<u8>` without a class around it is in it: that is lent, given or kept. `has_bytes`
-    says whether there is one, class or not. `parts` is how much has to be spelled out. `refusal` says why it is not
-    supported.
+    says whether there is one, class or not; `has_handle` the same of a resource or a handle. `parts` is how much has to
+    be spelled out. `refusal` says why it is not supported.
     """
 
     is_directed: bool
     has_bytes: bool
+    has_handle: bool
     parts: int
     refusal: tuple[str, str] | None
 
@@ -96,7 +99,9 @@ def traits(resolved: Resolved) -> list[Traits]:
             refusals.append(("a type in it is too long to spell out", "give the types inside it names of their own"))
         is_named = definition.name is not None and not is_directed
         has_bytes = is_bytes or any(part.has_bytes for part in inner)
-        known.append(Traits(is_directed, has_bytes, 0 if is_named else count, refusals[0] if refusals else None))
+        has_handle = isinstance(kind, Resource | Own | Borrow) or any(part.has_handle for part in inner)
+        refusal = refusals[0] if refusals else None
+        known.append(Traits(is_directed, has_bytes, has_handle, 0 if is_named else count, refusal))
     return known
 
 

@@ -39,6 +39,7 @@ from .values import (
     new_value,
     new_values,
     read_name,
+    view_memory,
     view_values,
     write_name,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "read_resource",
     "result_type",
     "store_context",
+    "view_memory",
     "view_values",
     "write_name",
     "write_resource",

@@ -54,18 +54,24 @@ _NEW_TUPLE = _NewSeveral(("wasmtime_component_valtuple_new_uninit", ffi.dll))
 _NEW_VALUE = ctypes.CFUNCTYPE(ctypes.POINTER(Value), ctypes.c_void_p)(("wasmtime_component_val_new", ffi.dll))
 _NEW_NAME = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
 
-# A view of memory without a new ctypes array type for each size, which would cost more than a small copy.
 _VIEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
 )
 _WRITABLE = 0x200  # PyBUF_WRITE
 
 
+def view_memory(address: int, size: int) -> memoryview:
+    """The bytes at an address, which can be written; valid as long as whoever they belong to keeps them.
+
+    Not by a ctypes array, since a new type for each size would cost more than a small copy.
+    """
+    view: memoryview = _VIEW(address, size, _WRITABLE)
+    return view
+
+
 def view_values(values: ValueList) -> memoryview:
     """The memory of a list of values, as bytes that can be written; valid as long as the engine keeps the list."""
-    address = ctypes.cast(values.data, ctypes.c_void_p)
-    view: memoryview = _VIEW(address, values.size * VALUE_SIZE, _WRITABLE)
-    return view
+    return view_memory(ctypes.cast(values.data, ctypes.c_void_p).value or 0, values.size * VALUE_SIZE)
 
 
 def read_name(name: Name) -> bytes:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from witgen.layout import Layout
 from witgen.model import Resolved, WorldId
-from witgen.traits import traits
 from witgen.view.modules import exports_module, interface_module, world_module
 from witgen.view.shapes import ModuleView, PackageView, TypeView
 
@@ -26,9 +25,9 @@ def view_world(resolved: Resolved, world_id: WorldId, runtime: str = "wit_host")
 
     `runtime` is where generated code finds the runtime: the name of a package, or of one inside, beginning with a dot.
     """
-    layout, known = Layout(resolved, world_id), traits(resolved)
-    modules = [interface_module(layout, known, module, runtime) for module in (*layout.imports, *layout.exports)]
-    modules.append(world_module(layout, known, runtime))
+    layout = Layout(resolved, world_id)
+    modules = [interface_module(layout, module, runtime) for module in (*layout.imports, *layout.exports)]
+    modules.append(world_module(layout, runtime))
     if layout.exports:
         modules.append(exports_module(layout))
     world = resolved.worlds[world_id]

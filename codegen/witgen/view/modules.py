@@ -9,7 +9,6 @@ from witgen import naming
 from witgen.abi import RUNTIME, Abi, Import, relative
 from witgen.layout import Layout, Module
 from witgen.model import Function, FunctionSort, Primitive, Resource
-from witgen.traits import Traits
 from witgen.view.docs import docstring
 from witgen.view.functions import call_constant, definition, exported_function, host_function
 from witgen.view.shapes import (
@@ -21,9 +20,9 @@ from witgen.view.shapes import (
 from witgen.view.types import constant_views, error_views, type_views
 
 
-def interface_module(layout: Layout, traits: Sequence[Traits], module: Module, runtime: str) -> ModuleView:
+def interface_module(layout: Layout, module: Module, runtime: str) -> ModuleView:
     """An interface that the world imports or exports."""
-    abi = Abi(layout, traits, module)
+    abi = Abi(layout, module)
     what = "Calls of guests that export" if module.is_export else "Host bindings of"
     docs = docstring(module.docs, f"The interface `{module.name}`.", f"{what} the interface `{module.link_name}`.")
     host = _host(abi, "this interface") if _has_host(module) else None
@@ -32,9 +31,9 @@ def interface_module(layout: Layout, traits: Sequence[Traits], module: Module, r
     return _module(abi, docs, runtime, host, guest, linker)
 
 
-def world_module(layout: Layout, traits: Sequence[Traits], runtime: str) -> ModuleView:
+def world_module(layout: Layout, runtime: str) -> ModuleView:
     """The package itself: what the world has, and all that is below it."""
-    abi = Abi(layout, traits, layout.world)
+    abi = Abi(layout, layout.world)
     world = layout.world
     docs = docstring(world.docs, f"The world `{world.name}`.", f"Host bindings of the world `{world.link_name}`.")
     host = _host(abi, "this world") if _has_host(world) else None
@@ -43,14 +42,14 @@ def world_module(layout: Layout, traits: Sequence[Traits], runtime: str) -> Modu
     view = _module(abi, docs, runtime, host, guest, linker, [module.path[-1] for module in layout.imports])
     if linker is None:
         return view
-    buffers = tuple(f'"{module.link_name}"' for module in layout.imports if _has_bytes(module, traits))
+    buffers = tuple(f'"{module.link_name}"' for module in layout.imports if _has_bytes(abi, module))
     return replace(view, buffers=buffers, exported=(*view.exported, "BUFFERS"))
 
 
-def _has_bytes(module: Module, traits: Sequence[Traits]) -> bool:
+def _has_bytes(abi: Abi, module: Module) -> bool:
     types = [each.type for function in module.imported for each in function.parameters]
     types += [function.result for function in module.imported if function.result is not None]
-    return any(not isinstance(type_, Primitive) and traits[type_].has_bytes for type_ in types)
+    return any(not isinstance(type_, Primitive) and abi.traits[type_].has_bytes for type_ in types)
 
 
 def exports_module(layout: Layout) -> ModuleView:
