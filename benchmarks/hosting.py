@@ -58,7 +58,7 @@ def on_ours(store: Store, guest: Component) -> Iterator[Guest]:
 def on_wasi_nn(engine: Engine, wat: str) -> Iterator[Guest]:
     """A guest that uses wasi-nn, as a session runs it."""
     ledger, store = Ledger(), engine.open_store(wasmtime.WasiConfig(), Limits())
-    hosts.add_to_linker(store.linker, engine.backend, ledger)
+    hosts.add_to_linker(store.linker, engine.serve(ledger))
     try:
         with on_ours(store, engine.compile(wat.encode()).component) as guest:
             yield guest

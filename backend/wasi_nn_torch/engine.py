@@ -5,44 +5,46 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import wasmtime
 
 import wit_host
 from wasi_nn_torch import hosts
-from wasi_nn_torch.backend import Backend
+from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.cache import user_cache
-from wasi_nn_torch.devices import Devices
+from wasi_nn_torch.contract import BackendOptions, ModelSource
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
+from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels
-from wasi_nn_torch.registry import ModelSource, Registry
+from wasi_nn_torch.registry import Registry
+from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.session import Limits, Output, Session
+from wasi_nn_torch.vocabulary import Encoding
 from wit_host import Store
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Engine:
     """Makes sessions, which may run in threads side by side.
 
     `device` is where graphs run, such as "cuda:0" or "cpu"; by default the accelerator that PyTorch reports, else the
-    CPU. `guest_models` says which models guests may bring along: "none", "checked" or "any". `cache` keeps compiled
-    guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. Raises ValueError
-    where there is no such device.
+    CPU. `guest_models` says which models guests may bring along: "none", "checked" or "any". `model_bytes` is the most
+    memory that the weights of registered models may take on one device: those that nobody uses make room, and are
+    loaded anew when somebody asks for them; None keeps all. `cache` keeps compiled guests in the user's cache folder,
+    or in the one that the variable `WASI_NN_TORCH_CACHE` names. Raises ValueError where there is no such device.
     """
 
     def __init__(
         self,
-        device: str | torch.device | None = None,
+        device: object = None,
         *,
         guest_models: str | GuestModels = GuestModels.CHECKED,
+        model_bytes: int | None = None,
         cache: bool = True,
     ) -> None:
-        self._devices = Devices(device)
-        self._registry = Registry(self._devices)
-        self.backend = Backend(self._devices, self._registry, GuestModels(guest_models))
+        self._guest_models = GuestModels(guest_models)
+        self._backends = Backends(BackendOptions(_name(device), self._guest_models))
+        self._registry = Registry(self._backends, model_bytes)
         self._engine = wit_host.Engine(cache=user_cache() if cache else None)
 
     def __enter__(self) -> Self:
@@ -54,19 +56,22 @@ class Engine:
         self.close()
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> str:
         """Where named graphs run unless `register` says otherwise, and what the target `gpu` means to guests."""
-        return self._devices.default
+        return self._backends.default.device
 
-    def register(self, name: str, model: ModelSource, device: str | torch.device | None = None) -> None:
+    def register(
+        self, name: str, model: ModelSource, device: object = None, *, encoding: str | Encoding | None = None
+    ) -> None:
         """Offer a model to guests as `name`; it is loaded now, and shared.
 
         It is the path or the bytes of a TorchScript file, of an exported program or of an AOTInductor package, or a
-        `torch.nn.Module`, which is left in its mode and shares its weights with guests on its own device.
+        `torch.nn.Module`, which is left in its mode and shares its weights with guests on its own device. Other
+        backends take models of other encodings; `encoding` says which it is where it cannot be told from the model.
 
         Raises ModelError where it cannot be used, ValueError where the name is taken or there is no such device.
         """
-        self._registry.register(name, model, device)
+        self._registry.register(name, model, _name(device), None if encoding is None else Encoding(encoding))
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
         """Compile a guest, to run it in several sessions; raises InvalidGuest where it is no component."""
@@ -93,6 +98,10 @@ class Engine:
         """
         return Session(self, args, env, dirs, limits, stdin, stdout, stderr)
 
+    def serve(self, ledger: Ledger) -> Serving:
+        """What one guest may ask for; what it holds is counted in `ledger`."""
+        return Serving(self._backends, self._registry, self._guest_models, ledger)
+
     def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
         """A store for one guest, with the limits that are not those of its tensors."""
         return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout)
@@ -100,3 +109,8 @@ class Engine:
     def close(self) -> None:
         """Forget every model; the memory of one that a session still uses goes free with that session."""
         self._registry.close()
+
+
+def _name(device: object) -> str | None:
+    """The name of a device that is given by name, or as an object that prints as its name, such as `torch.device`."""
+    return None if device is None else str(device)

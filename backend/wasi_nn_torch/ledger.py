@@ -6,23 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
 from types import MappingProxyType
 from typing import Protocol
 
-import torch
-
 from wasi_nn_torch.errors import ErrorCode, NnError, quote
-from wasi_nn_torch.staging import Staging
 
 STAGING = "host staging"
 """The place of bytes that a guest has handed over and no graph has used yet."""
-
-
-@cache
-def place_of(device: torch.device) -> str:
-    """Return the name under which a ledger counts what lives on `device`: "cpu", "cuda:0"."""
-    return str(device)
 
 
 class Transfer(Enum):
@@ -39,6 +29,17 @@ class Held(Protocol):
 
     def drop(self) -> None:
         """Free the memory now; a second call does nothing."""
+
+
+class Idle(Protocol):
+    """Memory of the host that tensors left behind, and that the next ones use."""
+
+    @property
+    def nbytes(self) -> int:
+        """How much there is."""
+
+    def clear(self) -> None:
+        """Free it."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ class Ledger:
         self, device_limit: int | None = None, host_limit: int | None = None, tensor_limit: int | None = None
     ) -> None:
         self._device_limit = device_limit
-        self._host_limit = host_limit
+        self.host_limit = host_limit
         self._tensor_limit = tensor_limit
-        self.staging = Staging(host_limit)
+        self.idle: Idle | None = None  # set by the backend that keeps some
         self._live: dict[int, weakref.ref[Held]] = {}
         self._figures = _Figures()
         # A tensor can die, and so leave, in the midst of any operation of the same thread.
@@ -147,7 +148,7 @@ class Ledger:
 
         `what` they are for, and the `name` that a guest or a model gave it, are what the text says.
         """
-        limit = self._host_limit if place == STAGING else self._device_limit
+        limit = self.host_limit if place == STAGING else self._device_limit
         if limit is None:
             return
         with self._lock:
@@ -216,7 +217,8 @@ class Ledger:
             left_behind = [held for reference in list(self._live.values()) if (held := reference()) is not None]
         for held in left_behind:
             held.drop()
-        self.staging.clear()
+        if self.idle is not None:
+            self.idle.clear()
         return len(left_behind)
 
     def snapshot(self) -> LedgerSnapshot:
@@ -233,7 +235,7 @@ class Ledger:
                 transfers=MappingProxyType({t: TransferFigures(way.copies, way.bytes) for t, way in ways.items()}),
                 computes=figures.computes,
                 compute_seconds=figures.compute_seconds,
-                idle_bytes=self.staging.idle_bytes,
+                idle_bytes=0 if self.idle is None else self.idle.nbytes,
             )
 
 

@@ -1,39 +1,41 @@
-"""The operator's models, by name: loaded once for each device, and shared by all sessions."""
+"""The operator's models, by name: loaded once for each device, shared by all sessions, released under a budget."""
+
+from __future__ import annotations
 
 import difflib
+import logging
 import os
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
-import torch
+from wasi_nn_torch.backends import Backends
+from wasi_nn_torch.contract import Backend, Context, Graph, ModelSource
+from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all, why_unreadable
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.vocabulary import Encoding
 
-from wasi_nn_torch.devices import Devices, find_device
-from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote, quote_all, why_unreadable
-from wasi_nn_torch.graphs import Graph, load
-
-ModelSource = str | os.PathLike[str] | bytes | torch.nn.Module
-"""Where a model comes from: the path of a file, its bytes, or the module itself."""
-
-
-@dataclass
-class _Entry:
-    source: Path | bytes | torch.nn.Module
-    device: torch.device
-    graphs: dict[torch.device, Graph] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+logger = logging.getLogger(__name__)
 
 
 class Registry:
     """Named graphs, for use by any number of threads.
 
-    A guest's string is only ever looked up among the names; it is never a path.
+    `budget` is the most bytes that their weights may take on one device. Where a graph needs room, those that nobody
+    uses go, the one that was not asked for longest first; who asks for one that went gets it loaded anew. A guest's
+    string is only ever looked up among the names; it is never a path.
     """
 
-    def __init__(self, devices: Devices) -> None:
-        self._devices = devices
+    def __init__(self, backends: Backends, budget: int | None = None) -> None:
+        self._backends = backends
+        self._budget = budget
         self._entries: dict[str, _Entry] = {}
-        self._lock = threading.Lock()
+        self._clock = count()
+        self._lock = threading.RLock()
 
     @property
     def names(self) -> list[str]:
@@ -41,59 +43,205 @@ class Registry:
         with self._lock:
             return list(self._entries)
 
-    def register(self, name: str, source: ModelSource, device: str | torch.device | None = None) -> None:
+    def register(
+        self, name: str, source: ModelSource, device: str | None = None, encoding: Encoding | None = None
+    ) -> None:
         """Check a model, load it on `device` (by default the one that the operator chose) and offer it as `name`.
 
-        Raises ModelError, which names the path and says what to do, if there is no model that can be used, and
-        ValueError if the name is taken or there is no such device.
+        Raises ModelError, which names the path and says what to do, if there is no model that can be used or no room
+        for it, and ValueError if the name is taken or there is no such device.
         """
-        chosen = self._devices.default if device is None else find_device(device)
-        entry = _Entry(source if isinstance(source, (bytes, torch.nn.Module)) else Path(source), chosen)
+        backend = self._backend(name, source, encoding)
+        chosen = backend.device if device is None else backend.find_device(device)
         self._require_free(name)
-        entry.graphs[chosen] = _load(name, entry.source, chosen)
+        entry = _Entry(name, source, backend, chosen)
+        loaded = _Loaded(entry.load(chosen), next(self._clock))
         with self._lock:
-            if self._entries.setdefault(name, entry) is not entry:
-                raise _taken(name)
+            self._require_free(name)
+            if not self._make_room(loaded.graph.nbytes, chosen):
+                raise ModelTooLarge(f"{entry.what} {self._no_room(loaded.graph.nbytes, chosen)}")
+            entry.loaded[chosen] = loaded
+            self._entries[name] = entry
 
-    def graph(self, name: str, device: torch.device | None = None) -> Graph:
-        """Return the graph of that name, loaded on `device` if it is not yet; by default where it was registered.
+    def graph(self, name: str, device: str | None = None) -> Graph:
+        """Return the graph of that name, loaded on `device` if it is not; by default where it was registered.
 
-        Raises NnError `not-found`, which names what there is (`graph.load-by-name` of wasi-nn), and ModelError if the
-        file cannot be loaded on another device.
+        Raises NnError: `not-found`, which names what there is (`graph.load-by-name` of wasi-nn),
+        `unsupported-operation` if there is no such device, `too-large` if there is no room for it, `runtime-error` if
+        the operator's file can be loaded no more.
         """
         with self._lock:
             entry = self._entries.get(name)
         if entry is None:
             raise _not_found(name, self.names)
-        target = entry.device if device is None else device
+        target = entry.device if device is None else _device(entry.backend, device)
         with entry.lock:
-            if target not in entry.graphs:
-                entry.graphs[target] = _load(name, entry.source, target)
-            return entry.graphs[target]
+            with self._lock:
+                loaded = entry.loaded.get(target)
+                if loaded is not None:
+                    loaded.asked = next(self._clock)
+                    return loaded.lend()
+                if entry.nbytes is not None and not self._make_room(entry.nbytes, target):
+                    raise _too_large(name, self._no_room(entry.nbytes, target))
+            loaded = _Loaded(_reload(entry, target), next(self._clock))
+            with self._lock:
+                if not self._make_room(loaded.graph.nbytes, target):
+                    raise _too_large(name, self._no_room(loaded.graph.nbytes, target))
+                entry.loaded[target] = loaded
+                return loaded.lend()
 
     def close(self) -> None:
         """Forget every model; its memory goes free once no session uses it any more."""
         with self._lock:
             self._entries.clear()
 
+    def _backend(self, name: str, source: ModelSource, encoding: Encoding | None) -> Backend:
+        if encoding is None:
+            with _readable(_what(name, source)):
+                found = self._backends.recognize(source)
+            # What nobody knows is for PyTorch's to refuse, with a text that says what it wants.
+            encoding = found[0] if found is not None else Encoding.PYTORCH
+        backend = self._backends.find(encoding)
+        if backend is None:
+            served = quote_all(encoding.value for encoding in self._backends.encodings)
+            raise ModelError(
+                f"{_what(name, source)} is to be of the encoding {encoding.value}, for which no backend is installed; "
+                f"there are {served}"
+            )
+        return backend
+
     def _require_free(self, name: str) -> None:
         with self._lock:
             if name in self._entries:
-                raise _taken(name)
+                raise ValueError(f"there is a graph {quote(name)} already; choose another name")
+
+    def _make_room(self, nbytes: int, device: str) -> bool:
+        """Whether `nbytes` more fit on a device, after the graphs that nobody uses have gone as far as needed."""
+        if self._budget is None:
+            return True
+        if nbytes > self._budget:
+            return False
+        for entry, loaded in self._idle(device):
+            if self._taken(device) + nbytes <= self._budget:
+                break
+            logger.info("the graph %s goes from %s: %d bytes", entry.name, device, loaded.graph.nbytes)
+            del entry.loaded[device]
+        return self._taken(device) + nbytes <= self._budget
+
+    def _idle(self, device: str) -> list[tuple[_Entry, _Loaded]]:
+        """What nobody uses on a device, in the order in which it was last asked for."""
+        idle = [(entry, loaded) for entry, loaded in self._on(device) if not loaded.users]
+        return sorted(idle, key=lambda pair: pair[1].asked)
+
+    def _taken(self, device: str) -> int:
+        return sum(loaded.graph.nbytes for _, loaded in self._on(device))
+
+    def _on(self, device: str) -> Iterator[tuple[_Entry, _Loaded]]:
+        for entry in self._entries.values():
+            if device in entry.loaded:
+                yield entry, entry.loaded[device]
+
+    def _no_room(self, nbytes: int, device: str) -> str:
+        return (
+            f"takes {nbytes} bytes on {device}; models may take {self._budget}, and those in use take "
+            f"{self._taken(device)}; raise the budget for models, or use fewer at a time"
+        )
 
 
-def _load(name: str, source: Path | bytes | torch.nn.Module, device: torch.device) -> Graph:
-    if not isinstance(source, Path):
-        return load(source, device, f"the model {quote(name)}")
+@dataclass(eq=False)
+class _Loaded:
+    """A graph on one device, and who uses it: whatever a session holds of it."""
+
+    graph: Graph
+    asked: int
+    users: weakref.WeakSet[object] = field(default_factory=weakref.WeakSet)
+
+    def lend(self) -> Graph:
+        lent = _Lent(self)
+        self.users.add(lent)
+        return lent
+
+
+class _Lent:
+    """A graph as a session holds it: while it lives, or a context that it made, the registry keeps the graph."""
+
+    def __init__(self, loaded: _Loaded) -> None:
+        self._loaded = loaded
+
+    @property
+    def nbytes(self) -> int:
+        return self._loaded.graph.nbytes
+
+    def context(self, ledger: Ledger) -> Context:
+        context = self._loaded.graph.context(ledger)
+        self._loaded.users.add(context)
+        return context
+
+
+class _Entry:
+    """One model of the operator, and where it is loaded."""
+
+    def __init__(self, name: str, source: ModelSource, backend: Backend, device: str) -> None:
+        self.name = name
+        self.what = _what(name, source)
+        self.backend = backend
+        self.device = device
+        self.nbytes: int | None = None
+        self.loaded: dict[str, _Loaded] = {}
+        self.lock = threading.Lock()
+        self._source = source
+
+    def load(self, device: str) -> Graph:
+        """Load the model; raises ModelError."""
+        with _readable(self.what):
+            graph = self.backend.load(self._source, device, self.what)
+        self.nbytes = graph.nbytes
+        return graph
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
     try:
-        return load(source, device, f"the model file `{source}`")
+        yield
     except OSError as error:
         reason = why_unreadable(error, "the file in it that holds the model")
-    raise ModelError(f"the model file `{source}` {reason}")
+    else:
+        return
+    raise ModelError(f"{what} {reason}")
 
 
-def _taken(name: str) -> ValueError:
-    return ValueError(f"there is a graph {quote(name)} already; choose another name")
+def _what(name: str, source: ModelSource) -> str:
+    """What a text for the operator calls a model."""
+    if isinstance(source, (str, os.PathLike)):
+        return f"the model file `{Path(source)}`"
+    return f"the model {quote(name)}"
+
+
+def _reload(entry: _Entry, device: str) -> Graph:
+    """Load a model for a guest, which does not learn what is wrong with the operator's file."""
+    try:
+        return entry.load(device)
+    except ModelTooLarge as error:
+        logger.warning("the graph %s does not fit: %s", entry.name, error)
+        refusal = _too_large(entry.name, f"does not fit into the memory of {device}")
+    except ModelError as error:
+        logger.error("the graph %s cannot be loaded any more: %s", entry.name, error)
+        refusal = NnError(
+            ErrorCode.RUNTIME_ERROR, f"this host could not load the graph {quote(entry.name)}; its log says why"
+        )
+    raise refusal
+
+
+def _device(backend: Backend, device: str) -> str:
+    try:
+        return backend.find_device(device)
+    except ValueError as error:
+        refusal = NnError(ErrorCode.UNSUPPORTED_OPERATION, str(error))
+    raise refusal
+
+
+def _too_large(name: str, reason: str) -> NnError:
+    return NnError(ErrorCode.TOO_LARGE, f"the graph {quote(name)} {reason}")
 
 
 def _not_found(name: str, known: list[str]) -> NnError:

@@ -129,7 +129,7 @@ class Session:
         self._wasi.argv = [name, *self._args]
         store = self._engine.open_store(self._wasi, self._limits)
         store.linker.add_wasi()
-        hosts.add_to_linker(store.linker, self._engine.backend, self._ledger)
+        hosts.add_to_linker(store.linker, self._engine.serve(self._ledger))
         if sys.stdout is not None:  # as it is where it was closed, or in a program without a console
             sys.stdout.flush()  # what the host printed comes before what the guest prints
         return store

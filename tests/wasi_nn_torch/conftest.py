@@ -12,11 +12,11 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests import simulated
 from tests.wasi_nn_torch.guest_models import Small, scripted
-from wasi_nn_torch.devices import CPU
-from wasi_nn_torch.dtypes import ElementType
-from wasi_nn_torch.graphs import ExecutionContext, Graph, load_from_guest
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ def tensor(ledger: Ledger) -> Callable[[torch.Tensor], DeviceTensor]:
 
     def make(content: torch.Tensor) -> DeviceTensor:
         data = memoryview(raw(content))
-        return DeviceTensor.from_guest(list(content.shape), ElementType(content.dtype), data, ledger)
+        return DeviceTensor.from_guest(list(content.shape), ELEMENT_TYPES[content.dtype], data, ledger)
 
     return make
 
@@ -91,7 +91,7 @@ def values(read: Callable[[DeviceTensor], bytes]) -> Callable[[DeviceTensor], li
 
     def elements(source: DeviceTensor) -> list:
         data = bytearray(read(source))
-        return torch.frombuffer(data, dtype=source.dtype.value).tolist() if data else []
+        return torch.frombuffer(data, dtype=DTYPES[source.dtype]).tolist() if data else []
 
     return elements
 

@@ -27,7 +27,7 @@ from tests.wasi_nn_torch.guest_models import (
     traced,
 )
 from wasi_nn_torch.errors import NnError
-from wasi_nn_torch.graphs.check import check_torchscript
+from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 

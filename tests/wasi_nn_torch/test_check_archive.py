@@ -12,7 +12,7 @@ import torch
 
 from tests.wasi_nn_torch.guest_models import CODE, files, refusal, written
 from wasi_nn_torch.errors import NnError
-from wasi_nn_torch.graphs.untrusted.archive import Archive
+from wasi_nn_torch.pytorch.graphs.untrusted.archive import Archive
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 

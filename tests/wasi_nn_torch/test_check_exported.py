@@ -23,25 +23,24 @@ from tests.wasi_nn_torch.exported_models import (
     graph_of,
 )
 from tests.wasi_nn_torch.guest_models import files, written
-from wasi_nn_torch.devices import CPU
 from wasi_nn_torch.errors import ErrorCode, NnError
-from wasi_nn_torch.graphs import ExecutionContext, load_from_guest
-from wasi_nn_torch.graphs.check_exported import check_exported
-from wasi_nn_torch.graphs.untrusted.archive import _CENTRAL, _END, _END64, _LOCAL, _LOCATOR
-from wasi_nn_torch.graphs.untrusted.exported import expressions
-from wasi_nn_torch.graphs.untrusted.exported.shape import Misfit
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, load_from_guest
+from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.untrusted.archive import _CENTRAL, _END, _END64, _LOCAL, _LOCATOR
+from wasi_nn_torch.pytorch.graphs.untrusted.exported import expressions
+from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit
 
 VICTIM = """
 import sys, pathlib, torch
-from wasi_nn_torch.backend import Backend, Encoding
-from wasi_nn_torch.devices import Devices, ExecutionTarget
+from wasi_nn_torch.contract import BackendOptions
 from wasi_nn_torch.policy import GuestModels
-from wasi_nn_torch.registry import Registry
-devices = Devices("cpu")
-backend = Backend(devices, Registry(devices), GuestModels.ANY)
+from wasi_nn_torch.pytorch import PyTorch
+from wasi_nn_torch.vocabulary import ExecutionTarget
+backend = PyTorch(BackendOptions("cpu", GuestModels.ANY))
 for path in sorted(pathlib.Path.cwd().glob("*.pt2")):
     try:
-        graph = backend.load([memoryview(path.read_bytes())], Encoding.PYTORCH, ExecutionTarget.CPU)
+        graph = backend.load_from_guest([memoryview(path.read_bytes())], ExecutionTarget.CPU)
         graph.instance()(x=torch.ones(3, 2))
     except Exception as error:
         print(path.stem, error)

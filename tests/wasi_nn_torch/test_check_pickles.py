@@ -15,9 +15,9 @@ from tests.wasi_nn_torch.guest_models import (
     written,
 )
 from wasi_nn_torch.errors import NnError
-from wasi_nn_torch.graphs.untrusted.pickled import Instance
-from wasi_nn_torch.graphs.untrusted.source import check_source
-from wasi_nn_torch.graphs.untrusted.state import check_model
+from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Instance
+from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source
+from wasi_nn_torch.pytorch.graphs.untrusted.state import check_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 

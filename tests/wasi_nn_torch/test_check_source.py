@@ -7,8 +7,8 @@ import torch
 
 from tests.wasi_nn_torch.guest_models import CODE, MODULE, edited, refusal
 from wasi_nn_torch.errors import NnError
-from wasi_nn_torch.graphs.untrusted.operators import is_refused_operator, tensor_operators
-from wasi_nn_torch.graphs.untrusted.source import check_source
+from wasi_nn_torch.pytorch.graphs.untrusted.operators import is_refused_operator, tensor_operators
+from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 

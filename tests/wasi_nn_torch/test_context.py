@@ -4,11 +4,11 @@ import threading
 import pytest
 import torch
 
-from wasi_nn_torch.devices import CPU
-from wasi_nn_torch.dtypes import ElementType
 from wasi_nn_torch.errors import ErrorCode, NnError
-from wasi_nn_torch.graphs import ExecutionContext, Graph, Signature
-from wasi_nn_torch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, Signature
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.vocabulary import ElementType
 
 
 class Subtract(torch.nn.Module):

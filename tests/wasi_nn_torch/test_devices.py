@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from wasi_nn_torch.devices import CPU, Devices, ExecutionTarget, find_device
 from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.pytorch.devices import CPU, Devices, find_device
+from wasi_nn_torch.vocabulary import ExecutionTarget
 
 
 def test_the_cpu_target_is_the_cpu_whatever_was_chosen(device):

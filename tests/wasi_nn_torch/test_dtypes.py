@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from wasi_nn_torch.dtypes import ElementType, widen
 from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.pytorch.dtypes import DTYPES, widen
+from wasi_nn_torch.vocabulary import ElementType
 
 EVERY_BYTE = torch.arange(256, dtype=torch.int16).to(torch.uint8)
 
@@ -28,7 +29,7 @@ FLOAT8 = [
     ],
 )
 def test_each_type_of_wasi_nn_has_its_dtype_and_size(name, dtype, item_size):
-    assert ElementType[name].value is dtype
+    assert DTYPES[ElementType[name]] is dtype
     assert ElementType[name].item_size == item_size
 
 
@@ -38,7 +39,7 @@ def test_there_are_no_other_types():
 
 @pytest.mark.parametrize("element_type", ElementType)
 def test_a_type_that_wasi_nn_can_name_is_not_copied(element_type):
-    tensor = torch.zeros(3, dtype=element_type.value)
+    tensor = torch.zeros(3, dtype=DTYPES[element_type])
     assert widen(tensor, "output") is tensor
 
 

@@ -22,11 +22,11 @@ from tests.wasi_nn_torch.exported_models import (
     exported,
     graph_of,
 )
-from wasi_nn_torch import graphs
-from wasi_nn_torch.devices import CPU
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError
-from wasi_nn_torch.graphs import ExecutionContext, Kind, Parameter, load_from_guest
-from wasi_nn_torch.graphs.outputs import flatten
+from wasi_nn_torch.pytorch import graphs
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, Kind, Parameter, load_from_guest
+from wasi_nn_torch.pytorch.graphs.outputs import flatten
 
 KEYWORDS = {"scale": 2.0, "times": 1, "mask": None}
 

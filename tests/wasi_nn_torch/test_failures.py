@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from wasi_nn_torch.graphs.failures import gist, is_out_of_memory
+from wasi_nn_torch.pytorch.graphs.failures import gist, is_out_of_memory
 
 SCRIPTED = """The following operation failed in the TorchScript interpreter.
 Traceback of TorchScript, serialized code (most recent call last):

@@ -11,12 +11,16 @@ from torch import nn
 
 from tests.wasi_nn_torch.exported_models import exported
 from tests.wasi_nn_torch.guest_models import scripted, written
-from wasi_nn_torch.backend import Backend, Encoding
-from wasi_nn_torch.devices import CPU, Devices, ExecutionTarget
+from wasi_nn_torch.backends import Backends
+from wasi_nn_torch.contract import BackendOptions
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError
-from wasi_nn_torch.graphs import ExecutionContext
+from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs import ExecutionContext
 from wasi_nn_torch.registry import Registry
+from wasi_nn_torch.serving import Serving
+from wasi_nn_torch.vocabulary import Encoding, ExecutionTarget
 
 PYTORCH = (Encoding.PYTORCH, Encoding.AUTODETECT)
 
@@ -48,16 +52,20 @@ OUTCOMES = {
     "ONNX": (ErrorCode.INVALID_ENCODING, "is not a PyTorch model; save the whole model as TorchScript"),
     "nothing": (ErrorCode.INVALID_ENCODING, "is not a PyTorch model"),
 }
-NAMES = {"TorchScript": "TorchScript", "exported": "an exported program (torch.export)"}
+NAMES = {
+    "TorchScript": "TorchScript",
+    "exported": "an exported program (torch.export)",
+    "AOTInductor": "an AOTInductor package, which is native code",
+}
 
 
-def backend(policy: GuestModels) -> Backend:
-    devices = Devices(CPU)
-    return Backend(devices, Registry(devices), policy)
+def serving(policy: GuestModels) -> Serving:
+    backends = Backends(BackendOptions("cpu", policy))
+    return Serving(backends, Registry(backends), policy, Ledger())
 
 
 def load(data: bytes, encoding: Encoding, policy: GuestModels = GuestModels.CHECKED):
-    return backend(policy).load([memoryview(data)], encoding, ExecutionTarget.CPU)
+    return serving(policy).load([memoryview(data)], encoding, ExecutionTarget.CPU)
 
 
 @pytest.mark.parametrize("policy", [GuestModels.CHECKED, GuestModels.ANY])
@@ -66,7 +74,7 @@ def load(data: bytes, encoding: Encoding, policy: GuestModels = GuestModels.CHEC
 def test_an_encoding_and_a_format(name, encoding, policy, ledger, tensor, values):
     expected = OUTCOMES[name]
     if encoding not in PYTORCH:
-        advice = f"the model is {NAMES[name]}: load it as pytorch" if name in NAMES else "bring a PyTorch model"
+        advice = f"the model is {NAMES[name]}: load it as pytorch" if name in NAMES else "bring a model for pytorch"
         expected = (ErrorCode.INVALID_ENCODING, f"no backend for the encoding {encoding.value}; {advice}")
     if expected is None:
         context = ExecutionContext(load(FORMATS[name](), encoding, policy), ledger)
@@ -88,7 +96,7 @@ def test_a_host_that_takes_no_models_says_so_whatever_comes(name):
 
 def test_a_model_in_several_builders_is_refused():
     with pytest.raises(NnError, match="2 were given") as caught:
-        backend(GuestModels.ANY).load([memoryview(b"")] * 2, Encoding.PYTORCH, ExecutionTarget.CPU)
+        serving(GuestModels.ANY).load([memoryview(b"")] * 2, Encoding.PYTORCH, ExecutionTarget.CPU)
     assert caught.value.code is ErrorCode.INVALID_ARGUMENT
 
 
@@ -98,22 +106,22 @@ def test_a_pickle_is_told_without_running_it(name, monkeypatch):
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it unpickles"))
     monkeypatch.setitem(sys.modules, "pickle", None)
     with pytest.raises(ModelError, match=r"load_state_dict .* Engine.register\(name, module\)"):
-        Registry(Devices(CPU)).register("net", data)
+        Registry(Backends(BackendOptions(str(CPU)))).register("net", data)
 
 
 @pytest.mark.parametrize("name", ["TorchScript", "exported"])
 def test_the_operator_registers_any_format(name, ledger, tensor, values, tmp_path, device):
-    registry = Registry(Devices(device))
+    registry = Registry(Backends(BackendOptions(str(device))))
     path = tmp_path / "net"
     path.write_bytes(FORMATS[name]())
     registry.register("net", path)
-    [(_, output)] = ExecutionContext(registry.graph("net"), ledger).compute([("x", tensor(torch.tensor([-1.0, 2])))])
+    [(_, output)] = registry.graph("net").context(ledger).compute([("x", tensor(torch.tensor([-1.0, 2])))])
     assert values(output) == [0, 2]
 
 
 def test_a_broken_package_of_native_code_is_refused():
     with pytest.raises(ModelError, match="an AOTInductor package that cannot be loaded"):
-        Registry(Devices(CPU)).register("net", FORMATS["AOTInductor"]())
+        Registry(Backends(BackendOptions(str(CPU)))).register("net", FORMATS["AOTInductor"]())
 
 
 COMPILE = """
@@ -135,10 +143,10 @@ torch._inductor.aoti_compile_and_package(program, package_path=sys.argv[1])
 def test_the_operator_registers_a_package_of_native_code(ledger, tensor, values, tmp_path):
     path = tmp_path / "net.pt2"
     subprocess.run([sys.executable, "-c", COMPILE, path], check=True, capture_output=True)
-    registry = Registry(Devices(CPU))
+    registry = Registry(Backends(BackendOptions(str(CPU))))
     registry.register("net", path)
     path.unlink()
-    one, other = (ExecutionContext(registry.graph("net"), ledger) for _ in range(2))
+    one, other = (registry.graph("net").context(ledger) for _ in range(2))
 
     def run(context: ExecutionContext, x: torch.Tensor) -> list:
         [(name, output)] = context.compute([("0", tensor(x)), ("y", tensor(torch.ones(2)))])

@@ -16,8 +16,8 @@ from tests.wasi_nn_torch.models import Add, Fails, scripted
 from tests.wasi_nn_torch.playing import Play, begin, hexadecimal, zeros
 from wasi_nn_torch import Engine, GuestTimeout, GuestTrap, Limits
 from wasi_nn_torch.errors import ModelError
-from wasi_nn_torch.graphs import ExecutionContext, load_from_guest
-from wasi_nn_torch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, load_from_guest
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 pytestmark = pytest.mark.usefixtures("no_gc")
 

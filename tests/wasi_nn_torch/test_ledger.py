@@ -4,10 +4,10 @@ import weakref
 import pytest
 import torch
 
-from wasi_nn_torch.dtypes import ElementType
 from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.ledger import STAGING, Ledger, Transfer
-from wasi_nn_torch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.vocabulary import ElementType
 
 FOUR = torch.zeros(4)  # 16 bytes
 _FP32 = ElementType.FP32

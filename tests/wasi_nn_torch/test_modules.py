@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.wasi_nn_torch.models import Add
-from wasi_nn_torch.devices import CPU, Devices
+from wasi_nn_torch.backends import Backends
+from wasi_nn_torch.contract import BackendOptions
 from wasi_nn_torch.errors import ModelError
-from wasi_nn_torch.graphs import ExecutionContext, Kind, Parameter
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, Kind, Parameter
 from wasi_nn_torch.registry import Registry
 
 
@@ -73,7 +75,7 @@ class Locked(nn.Module):
 
 @pytest.fixture
 def registry(device):
-    return Registry(Devices(device))
+    return Registry(Backends(BackendOptions(str(device))))
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def graph(registry):
 
     def offer(module: nn.Module):
         registry.register("net", module)
-        return registry.graph("net")
+        return registry.graph("net")._loaded.graph
 
     return offer
 
@@ -90,7 +92,7 @@ def graph(registry):
 def test_the_results_are_those_of_the_module(graph, ledger, tensor, values):
     module = Net().eval()
     x = torch.rand(4, 3)
-    [(name, output)] = ExecutionContext(graph(module), ledger).compute([("x", tensor(x))])
+    [(name, output)] = graph(module).context(ledger).compute([("x", tensor(x))])
     assert name == "output"
     assert values(output) == pytest.approx(module(x).flatten().tolist(), rel=1e-4)
 
@@ -99,9 +101,7 @@ def test_guests_compute_in_evaluation_mode_and_the_operators_object_stays_as_it_
     module = Net().train()
     before = copy.deepcopy(module.state_dict())
     offered = graph(module)
-    one, other = (
-        ExecutionContext(offered, ledger).compute([("x", tensor(torch.ones(4, 3)))])[0][1].data() for _ in range(2)
-    )
+    one, other = (offered.context(ledger).compute([("x", tensor(torch.ones(4, 3)))])[0][1].data() for _ in range(2))
     assert one.nbytes == other.nbytes
     assert all(part.training for part in module.modules())
     assert all(parameter.requires_grad for parameter in module.parameters())
@@ -129,7 +129,7 @@ def test_twenty_contexts_hold_the_weights_once(graph, device):
 def test_on_its_own_device_the_weights_are_the_operators(registry):
     module = Net()
     registry.register("net", module, device="cpu")
-    model = registry.graph("net").instance()
+    model = registry.graph("net")._loaded.graph.instance()
     assert model.linear.weight.data_ptr() == module.linear.weight.data_ptr()
 
 
@@ -143,7 +143,7 @@ def test_tied_weights_stay_tied(graph):
 def test_each_context_has_its_own_state(graph, ledger, tensor, values):
     module = Counter()
     offered = graph(module)
-    one, other = ExecutionContext(offered, ledger), ExecutionContext(offered, ledger)
+    one, other = offered.context(ledger), offered.context(ledger)
 
     def run(context: ExecutionContext, number: float) -> dict[str, list]:
         return {name: values(item) for name, item in context.compute([("x", tensor(torch.tensor([number])))])}
@@ -156,7 +156,7 @@ def test_each_context_has_its_own_state(graph, ledger, tensor, values):
 
 @pytest.mark.usefixtures("no_gc")
 def test_dropping_a_context_frees_its_state(graph, ledger, tensor, watch):
-    context = ExecutionContext(graph(Counter()), ledger)
+    context = graph(Counter()).context(ledger)
     context.compute([("x", tensor(torch.ones(1)))])
     freed = [watch(context._model.total), watch(context._model.history[0])]
     del context
@@ -209,12 +209,12 @@ def test_a_module_that_no_guest_can_use_is_refused(module, reason, registry):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_scripted_module_is_offered_as_torchscript(graph, ledger, tensor, values):
-    context = ExecutionContext(graph(torch.jit.script(Add())), ledger)
+    context = graph(torch.jit.script(Add())).context(ledger)
     assert [values(item) for _, item in context.compute([("x", tensor(torch.ones(2)))])] == [[2, 2]]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_exported_module_is_a_module_too(graph, ledger, tensor, values):
     module = torch.export.export(nn.ReLU(), (torch.ones(2),)).module()
-    context = ExecutionContext(graph(module), ledger)
+    context = graph(module).context(ledger)
     assert [values(item) for _, item in context.compute([("input", tensor(torch.tensor([-1.0, 1])))])] == [[0, 1]]

@@ -3,8 +3,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from wasi_nn_torch.dtypes import ElementType
 from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.vocabulary import ElementType
 
 
 class Detection(NamedTuple):

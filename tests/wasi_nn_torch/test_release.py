@@ -7,12 +7,12 @@ import weakref
 import pytest
 import torch
 
-from wasi_nn_torch.devices import CPU
-from wasi_nn_torch.dtypes import ElementType
 from wasi_nn_torch.errors import ErrorCode, NnError
-from wasi_nn_torch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.vocabulary import ElementType
 
 pytestmark = pytest.mark.usefixtures("no_gc")
 

@@ -9,8 +9,8 @@ from tests.simulated import Copies, Counters
 from tests.wasi_nn_torch.models import Add, Scale, scripted
 from tests.wasi_nn_torch.playing import Play, begin, hexadecimal, make
 from wasi_nn_torch import Engine
-from wasi_nn_torch.graphs import ExecutionContext, load_from_guest
 from wasi_nn_torch.ledger import Transfer
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, load_from_guest
 
 X = torch.arange(1000, dtype=torch.float32)
 BYTES = 4 * len(X)

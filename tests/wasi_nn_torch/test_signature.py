@@ -1,7 +1,7 @@
 import pytest
 
 from wasi_nn_torch.errors import ErrorCode, NnError
-from wasi_nn_torch.graphs import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs import Kind, Parameter, Signature
 
 IMAGE = Parameter("image", Kind.TENSOR)
 MASK = Parameter("mask", Kind.TENSOR)

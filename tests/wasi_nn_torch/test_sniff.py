@@ -4,7 +4,7 @@ import zipfile
 import pytest
 import torch
 
-from wasi_nn_torch.graphs import ModelFormat, sniff, sniff_bytes
+from wasi_nn_torch.pytorch.graphs import ModelFormat, sniff, sniff_bytes
 
 PT2 = {"net/archive_format": b"pt2"}
 

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from wasi_nn_torch.devices import CPU
-from wasi_nn_torch.dtypes import ElementType
-from wasi_nn_torch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.sharing import is_sole_owner
-from wasi_nn_torch.staging import Staging
-from wasi_nn_torch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.sharing import is_sole_owner
+from wasi_nn_torch.pytorch.staging import Staging
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.vocabulary import ElementType
 
 pytestmark = pytest.mark.usefixtures("no_gc")
 
@@ -196,15 +196,15 @@ def test_no_more_waits_than_the_limit_and_the_oldest_goes_first():
     for tensor in tensors.values():
         staging.reuse(tensor)
     del tensor, tensors
-    assert staging.idle_bytes == 3 * SIZE - 8
+    assert staging.nbytes == 3 * SIZE - 8
     assert staging.copy(memoryview(bytes(SIZE - 8))).data_ptr() == places[SIZE - 8]
-    assert staging.idle_bytes == 2 * SIZE
+    assert staging.nbytes == 2 * SIZE
 
 
 def test_nothing_waits_that_is_larger_than_the_limit():
     staging = Staging(limit=SIZE)
     staging.reuse(_tensor(staging, SIZE + 4))
-    assert staging.idle_bytes == 0
+    assert staging.nbytes == 0
 
 
 def test_sizes_that_alternate_are_all_used_again():

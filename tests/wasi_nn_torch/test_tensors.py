@@ -3,10 +3,10 @@ import struct
 import pytest
 import torch
 
-from wasi_nn_torch.dtypes import ElementType
 from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.ledger import STAGING
-from wasi_nn_torch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.vocabulary import ElementType
 
 # Every bit pattern of 16 bits, NaNs with payloads and both zeros among them.
 PATTERNS = struct.pack("<65536H", *range(65536))

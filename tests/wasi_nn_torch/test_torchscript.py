@@ -5,10 +5,10 @@ import zipfile
 import pytest
 import torch
 
-from wasi_nn_torch import graphs
-from wasi_nn_torch.devices import CPU
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError
-from wasi_nn_torch.graphs import ExecutionContext, Kind, Parameter, load_from_guest
+from wasi_nn_torch.pytorch import graphs
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, Kind, Parameter, load_from_guest
 
 
 class Arguments(torch.nn.Module):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from wasi_nn_torch.backend import Backend
 from wasi_nn_torch.hosts import v2024_10_28
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.serving import Serving
 from wit_host import Linker
 
 #: What guests may import, all at once.
@@ -13,7 +12,7 @@ VERSIONS = (v2024_10_28,)
 BUFFERS = tuple(name for version in VERSIONS for name in version.BUFFERS)
 
 
-def add_to_linker(linker: Linker, backend: Backend, ledger: Ledger) -> None:
-    """Define every version in `linker`; what the guest holds is counted in `ledger`."""
+def add_to_linker(linker: Linker, serving: Serving) -> None:
+    """Define every version in `linker` for one guest."""
     for version in VERSIONS:
-        version.add_to_linker(linker, backend, ledger)
+        version.add_to_linker(linker, serving)

@@ -7,13 +7,10 @@ from typing import TypeVar
 
 from wasi_nn_bindings import v2024_10_28 as bindings
 from wasi_nn_bindings.v2024_10_28 import errors, graph, inference, tensor
-from wasi_nn_torch.backend import Backend, Encoding
-from wasi_nn_torch.devices import ExecutionTarget
-from wasi_nn_torch.dtypes import ElementType
+from wasi_nn_torch.contract import Context, Graph, Tensor
 from wasi_nn_torch.errors import ErrorCode, NnError
-from wasi_nn_torch.graphs import ExecutionContext, Graph
-from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.tensors import DeviceTensor
+from wasi_nn_torch.serving import Serving
+from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
 from wit_host import GuestTrap, Linker
 from wit_host.transport import ByteSource
 
@@ -22,22 +19,21 @@ T = TypeVar("T")
 BUFFERS = bindings.BUFFERS
 
 
-def add_to_linker(linker: Linker, backend: Backend, ledger: Ledger) -> None:
-    """Define every interface of this version; what the guest holds is counted in `ledger`."""
-    host = _Host(backend, ledger)
+def add_to_linker(linker: Linker, serving: Serving) -> None:
+    """Define every interface of this version for one guest."""
+    host = _Host(serving)
     bindings.add_to_linker(linker, graph_host=host, tensor_host=host)
 
 
 class _Host(graph.Host, tensor.Host):
     """`graph.load`, `graph.load-by-name` and the constructor of `tensor.tensor`."""
 
-    def __init__(self, backend: Backend, ledger: Ledger) -> None:
-        self._backend = backend
-        self._ledger = ledger
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
 
     def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
         try:
-            return _Tensor(DeviceTensor.from_guest(dimensions, ElementType[ty.name], data, self._ledger))
+            return _Tensor(self._serving.tensor(dimensions, ElementType[ty.name], data))
         except NnError as error:
             refusal = error.text
         raise GuestTrap(f"the guest trapped in the constructor of a tensor, which cannot answer otherwise: {refusal}")
@@ -46,24 +42,24 @@ class _Host(graph.Host, tensor.Host):
         self, builder: list[memoryview], encoding: graph.GraphEncoding, target: graph.ExecutionTarget
     ) -> graph.Graph:
         with _ANSWERING:
-            loaded = self._backend.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
-            return _Graph(loaded, self._ledger)
+            loaded = self._serving.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
+            return _Graph(loaded, self._serving)
 
     def load_by_name(self, name: str) -> graph.Graph:
         with _ANSWERING:
-            return _Graph(self._backend.load_by_name(name), self._ledger)
+            return _Graph(self._serving.load_by_name(name), self._serving)
 
 
 class _Graph(graph.Graph):
     """`graph.graph`."""
 
-    def __init__(self, graph: Graph, ledger: Ledger) -> None:
+    def __init__(self, graph: Graph, serving: Serving) -> None:
         self._graph: Graph | None = graph
-        self._ledger = ledger
+        self._serving = serving
 
     def init_execution_context(self) -> inference.GraphExecutionContext:
         with _ANSWERING:
-            return _Context(ExecutionContext(_held(self._graph), self._ledger))
+            return _Context(self._serving.context(_held(self._graph)))
 
     def drop(self) -> None:
         self._graph = None
@@ -72,12 +68,12 @@ class _Graph(graph.Graph):
 class _Context(inference.GraphExecutionContext):
     """`inference.graph-execution-context`."""
 
-    def __init__(self, context: ExecutionContext) -> None:
-        self._context: ExecutionContext | None = context
+    def __init__(self, context: Context) -> None:
+        self._context: Context | None = context
 
     def compute(self, inputs: list[tuple[str, tensor.Tensor]]) -> list[tuple[str, tensor.Tensor]]:
         with _ANSWERING:
-            outputs = _held(self._context).compute([(name, _device_tensor(item)) for name, item in inputs])
+            outputs = _held(self._context).compute([(name, _content(item)) for name, item in inputs])
         return [(name, _Tensor(output)) for name, output in outputs]
 
     def drop(self) -> None:
@@ -87,7 +83,7 @@ class _Context(inference.GraphExecutionContext):
 class _Tensor(tensor.Tensor):
     """`tensor.tensor`."""
 
-    def __init__(self, content: DeviceTensor) -> None:
+    def __init__(self, content: Tensor) -> None:
         self.content = content
 
     def dimensions(self) -> list[int]:
@@ -139,7 +135,7 @@ class _Answering:
 _ANSWERING = _Answering()
 
 
-def _device_tensor(item: tensor.Tensor) -> DeviceTensor:
+def _content(item: tensor.Tensor) -> Tensor:
     if not isinstance(item, _Tensor):
         raise TypeError(f"a {type(item).__name__} is no tensor of this host")
     return item.content

@@ -1,0 +1,82 @@
+"""PyTorch's backend: every format of PyTorch, on every device that PyTorch has."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from wasi_nn_torch.contract import BackendOptions, ModelSource
+from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.policy import GuestModels
+from wasi_nn_torch.pytorch.devices import Devices, find_device
+from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, admit, load, load_from_guest, sniff
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
+
+
+class PyTorch:
+    """Serves the encoding `pytorch`: see `wasi_nn_torch.contract.Backend`."""
+
+    def __init__(self, options: BackendOptions) -> None:
+        self._devices = Devices(options.device)
+        self._checks = options.guest_models is not GuestModels.ANY
+
+    @property
+    def device(self) -> str:
+        """The device that the operator chose, else the accelerator that PyTorch reports, else "cpu"."""
+        return str(self._devices.default)
+
+    def find_device(self, device: str) -> str:
+        """The name of a device with its index; raises ValueError if there is no such device."""
+        return str(find_device(device))
+
+    def recognize(self, model: ModelSource) -> str | None:
+        """The format of a model; state dicts, which are no models, have none. Raises OSError for its file."""
+        if isinstance(model, torch.nn.Module):
+            return "a PyTorch module"
+        found = ModelFormat.UNKNOWN
+        if isinstance(model, bytes):
+            found = sniff(io.BytesIO(model))
+        elif isinstance(model, (str, os.PathLike)):
+            found = sniff(Path(model))
+        return None if found in (ModelFormat.UNKNOWN, ModelFormat.STATE_DICT) else found.value
+
+    def load(self, model: ModelSource, device: str, name: str) -> Graph:
+        """Load a model of the operator: a file, its bytes or a `torch.nn.Module`.
+
+        Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
+        suffice; OSError if its file cannot be read; ValueError if there is no such device.
+        """
+        if isinstance(model, (str, os.PathLike)):
+            model = Path(model)
+        elif not isinstance(model, (bytes, torch.nn.Module)):
+            raise ModelError(
+                f"{name} is a {quote(type(model).__name__)}; offer the path or the bytes of a PyTorch model, or a "
+                "torch.nn.Module"
+            )
+        return load(model, find_device(device), name)
+
+    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
+        """Load a guest's model, which is one builder.
+
+        Raises NnError: `security` for what is not known to be harmless, `invalid-encoding` for what is no PyTorch
+        model, `invalid-argument` for another number of builders, `unsupported-operation` for a target that is not
+        there, `too-large` where memory does not suffice.
+        """
+        if len(builders) != 1:
+            raise NnError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"a PyTorch model is one builder, a file's bytes; {len(builders)} were given",
+            )
+        device = self._devices.for_target(target)
+        model = bytes(builders[0])  # a copy, so that what is checked is what is loaded
+        return load_from_guest(admit(model) if self._checks else model, device)
+
+    def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger) -> DeviceTensor:
+        """A tensor in staging memory: see `DeviceTensor.from_guest`."""
+        return DeviceTensor.from_guest(dimensions, dtype, data, ledger)

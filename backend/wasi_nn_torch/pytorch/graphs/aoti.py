@@ -1,0 +1,67 @@
+"""Loading AOTInductor packages, which are native code: from the operator only."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from torch.utils import _pytree as pytree
+
+from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.pytorch.graphs.graph import Graph
+from wasi_nn_torch.pytorch.graphs.loading import Source, loading
+from wasi_nn_torch.pytorch.graphs.outputs import leaves
+from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+
+_BROKEN = "an AOTInductor package that cannot be loaded ({gist}); compile it on this machine, with this PyTorch"
+
+
+def load(source: Source, device: torch.device, name: str) -> Graph:
+    """Load a package on `device`, which must be the kind of device that it was compiled for.
+
+    A package keeps its state beside its weights, so that each context loads it anew. Its parameters have the names of
+    keyword arguments; others have their position, "0". Raises ModelError if the package is broken or for another
+    device; ModelTooLarge if memory does not suffice; OSError if it cannot be read.
+    """
+    package = source.read_bytes() if isinstance(source, Path) else bytes(source)
+    # Native code takes the shapes of its inputs on trust, unless this is set before it is first called.
+    os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")
+
+    def instance() -> _Package:
+        with loading(device, name, _BROKEN):
+            return _Package(package, device)
+
+    first = instance()
+    if first.kind != device.type:
+        raise ModelError(f"{name} was compiled for {first.kind}; it cannot run on {device}, so compile it for that")
+    return Graph(instance, device, first.signature, len(package))  # most of a package are the weights
+
+
+class _Package:
+    """A package that is loaded, with the state of one context."""
+
+    def __init__(self, package: bytes, device: torch.device) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.pt2")
+            path.write_bytes(package)
+            index = -1 if device.index is None else device.index
+            self._model = torch._inductor.aoti_load_package(str(path), device_index=index)
+        self._structure = pytree.treespec_loads(self._model.loader.get_call_spec()[0])
+
+    @property
+    def kind(self) -> str:
+        """The type of the device that it was compiled for."""
+        return str(self._model.get_metadata()["AOTI_DEVICE_KEY"])
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes; the dtypes and shapes are in the native code only."""
+        arguments, keywords = pytree.tree_unflatten(range(self._structure.num_leaves), self._structure)
+        named = dict(enumerate(arguments)) | keywords
+        return Signature(tuple(Parameter(".".join(path), Kind.TENSOR) for path, _ in leaves(named)))
+
+    def __call__(self, **inputs: object) -> object:
+        """Compute once."""
+        names = [parameter.name for parameter in self.signature.parameters]
+        arguments, keywords = pytree.tree_unflatten([inputs[name] for name in names], self._structure)
+        return self._model(*arguments, **keywords)

@@ -1,0 +1,112 @@
+"""Whether an exported program that a guest brought along may be loaded, and what of it.
+
+The threat. `torch.export.load` unpickles the sample inputs and may unpickle weights and constants; it evaluates
+expressions of sizes and runs guards; it prints the names in the program into Python code and runs that; it imports
+whatever module the description of a container names; and it looks up what a node calls anywhere in PyTorch.
+
+The principle. What is known to be harmless passes, and nothing else; and what is loaded is built anew from what passed,
+so that PyTorch's readers cannot see something else in the archive than what was checked. In this order:
+
+- `untrusted.archive`: the ZIP is laid out exactly as PyTorch lays it out.
+- `untrusted.exported.program`: the program is of known fields; its operators are those that TorchScript may call.
+- `untrusted.exported.expressions`: sizes and guards are arithmetic.
+- `untrusted.exported.payloads`: tensors are raw bytes, within their files.
+
+Sample inputs, positions in source files and other notes are left out. What is not promised is what the check of
+TorchScript does not promise either; besides, numbers that are no tensors have no bounds in Python.
+"""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+
+from wasi_nn_torch.pytorch.graphs.untrusted.archive import Archive
+from wasi_nn_torch.pytorch.graphs.untrusted.exported.payloads import paths_in, tensors_within
+from wasi_nn_torch.pytorch.graphs.untrusted.exported.program import program
+from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit, Shape, parse
+from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+
+_FILES = re.compile(
+    r"""(?: models/model\.json
+        |   data/(?:weights|constants)/(?:\w+_[0-9]{1,9}|model\.pt|model_(?:weights|constants)_config\.json)
+        |   data/sample_inputs/model\.pt
+        |   archive_format | archive_version | (?:\.data/)?version | byteorder | \.format_version | \.storage_alignment
+        |   \.data/serialization_id | extra/[A-Za-z0-9_./-]+ )""",
+    re.VERBOSE | re.ASCII,
+)
+_PICKLES = re.compile(r"data/(?:weights|constants)/(?:(?:custom|opaque)_obj_[0-9]+|model\.pt)", re.ASCII)
+
+_PROGRAM = "models/model.json"
+_TABLES = {folder: f"data/{folder}/model_{folder}_config.json" for folder in ("weights", "constants")}
+_NOTES = {
+    "archive_format": b"pt2",
+    "archive_version": b"0",
+    ".data/version": b"6\n",
+    "byteorder": b"little",
+    "data/sample_inputs/model.pt": b"",
+}
+
+# Large models have some MB; what is parsed takes ten times the memory of its text.
+_LARGEST_JSON = 16 << 20
+
+
+def check_exported(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the archive of an exported program that may be loaded although a guest brought it; see above.
+
+    Raises NnError `security` with a text that says what was found, where in the archive, and what to do. An archive
+    that is broken, or differs from what `torch.export.save` writes, cannot be judged and is refused too.
+    """
+    archive = Archive(memoryview(data).cast("B"), _FILES)
+    for path in archive:
+        if _PICKLES.fullmatch(path):
+            raise refusal(path, "it is a pickle, which can run any code")
+    if archive.size("byteorder") not in (None, 6):  # "little"
+        raise refusal("byteorder", "the tensors are not in the order of this machine")
+    files = dict(_NOTES)
+    files[_PROGRAM] = _dump(_checked(archive, _PROGRAM, program))
+    for folder, path in _TABLES.items():
+        table = _checked(archive, path, tensors_within(archive, folder))
+        files[path] = _dump(table)
+        files.update(_contents(archive, paths_in(table, folder)))
+    return _written(files)
+
+
+def _checked(archive: Archive, path: str, shape: Shape) -> object:
+    size = archive.size(path)
+    if size is None:
+        raise refusal(path, "it is missing")
+    if size > _LARGEST_JSON:
+        raise refusal(path, f"it is too large to be checked ({size} bytes)")
+    try:
+        return shape(parse(archive.read(path)))
+    except Misfit as misfit:
+        place = misfit.place()
+        where = f"{path} at {place}" if place else path
+        reason = misfit.what
+    except RecursionError:
+        where, reason = path, "it is nested too deeply"
+    raise refusal(where, reason)
+
+
+def _contents(archive: Archive, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield files with their content, as long as they are not more than the archive: PyTorch packs no tensors."""
+    room = archive.packed_size
+    for path in paths:
+        room -= archive.size(path) or 0
+        if room < 0:
+            raise refusal(path, "it is larger unpacked than the archive")
+        yield path, archive.read(path)
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, allow_nan=False).encode()
+
+
+def _written(files: Mapping[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for path, content in files.items():
+            archive.writestr(f"model/{path}", content)
+    return file.getvalue()

@@ -1,0 +1,141 @@
+"""Computing a graph: a guest's named tensors in, named tensors out."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from wasi_nn_torch.contract import NamedTensor
+from wasi_nn_torch.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.pytorch.graphs.failures import as_nn_error, release_frames
+from wasi_nn_torch.pytorch.graphs.outputs import flatten
+from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
+from wasi_nn_torch.pytorch.graphs.state import Model
+from wasi_nn_torch.pytorch.tensors import DeviceTensor, adopt, spell_dimensions
+from wasi_nn_torch.vocabulary import ElementType
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.pytorch.graphs.graph import Graph
+
+logger = logging.getLogger(__name__)
+
+_MOST_SPELLED = 16
+
+
+class ExecutionContext:
+    """The `graph-execution-context` of wasi-nn: one session's use of a graph, and its state. One thread at a time.
+
+    The constructor raises NnError `too-large` if memory does not suffice for a copy of the state.
+    """
+
+    def __init__(self, graph: Graph, ledger: Ledger) -> None:
+        self._graph = graph
+        self._ledger = ledger
+        self._model = _instance(graph)
+
+    def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+        """Run the graph once and return its outputs, which stay on the graph's device.
+
+        The inputs belong to the callee: they are dropped when this returns, whatever the outcome. Raises NnError
+        `invalid-argument` for names, shapes and element types that do not fit the model's parameters,
+        `unsupported-operation` for outputs that wasi-nn cannot express, `too-large` where memory or a limit does not
+        suffice, and `runtime-error` if the model itself fails.
+        """
+        started = time.perf_counter()
+        try:
+            outcome = self._attempt(inputs)
+        finally:
+            _drop_all(inputs)
+            self._ledger.record_compute(time.perf_counter() - started)
+        if not isinstance(outcome, NnError):
+            return outcome
+        try:
+            raise outcome
+        finally:
+            del outcome  # or else the exception and this frame would keep each other alive
+
+    def _attempt(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor] | NnError:
+        """Return the outputs or the error. As it is not raised here, it has no traceback, whose frames hold tensors."""
+        try:
+            return self._run(inputs)
+        except Exception as error:  # noqa: BLE001  # a model may raise anything
+            _log(error)
+            failure = as_nn_error(error, self._graph.device, f"computing {_spell(inputs)}")
+            release_frames(error)
+        return failure
+
+    def _run(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+        parameters = self._graph.signature.match([name for name, _ in inputs])
+        for name, tensor in inputs:
+            tensor.require_fit(name)
+        own = [(name, adopt(tensor, self._ledger)) for name, tensor in inputs]
+        with torch.inference_mode():
+            outputs = flatten(self._call(parameters, own))
+        # The inputs go first: an output on the same memory then takes it over; what still has another owner is copied.
+        _drop_all(own)
+        return self._take_over(outputs)
+
+    def _call(self, parameters: Sequence[Parameter], inputs: Sequence[tuple[str, DeviceTensor]]) -> object:
+        arguments: dict[str, object] = {**self._graph.signature.absent}
+        for parameter, (name, tensor) in zip(parameters, inputs, strict=True):
+            arguments[parameter.name] = self._argument(parameter, name, tensor)
+        return self._model(**arguments)
+
+    def _argument(self, parameter: Parameter, name: str, tensor: DeviceTensor) -> object:
+        if parameter.kind is Kind.TENSOR:
+            return tensor.on(self._graph.device, name)
+        if parameter.kind is Kind.INTEGER and not tensor.dtype.is_integer:
+            raise _wrong_type(name, tensor.dtype, "an integer: U8, I32 or I64")
+        value = tensor.scalar(name)
+        if parameter.kind is Kind.BOOLEAN:
+            return bool(value)
+        return float(value) if parameter.kind is Kind.FLOAT else value
+
+    def _take_over(self, outputs: list[tuple[str, torch.Tensor]]) -> list[NamedTensor]:
+        """Empty `outputs` into tensors of the session, one by one: then the last of two aliases is not copied."""
+        taken: list[NamedTensor] = []
+        while outputs:
+            name, output = outputs.pop()
+            taken.append((name, DeviceTensor.from_output(name, output, self._ledger)))
+        taken.reverse()
+        return taken
+
+
+def _instance(graph: Graph) -> Model:
+    try:
+        return graph.instance()
+    except Exception as error:  # noqa: BLE001  # a model may raise anything
+        _log(error)
+        failure = as_nn_error(error, graph.device, "making a context")
+        release_frames(error)
+    raise failure
+
+
+def _log(error: Exception) -> None:
+    """Log the traceback as text; a record with the error itself would keep the frames and their tensors alive."""
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("a computation failed\n%s", "".join(traceback.format_exception(error)))
+
+
+def _drop_all(tensors: Sequence[NamedTensor]) -> None:
+    for _, tensor in tensors:
+        tensor.drop()
+
+
+def _spell(inputs: Sequence[NamedTensor]) -> str:
+    """Return inputs as "`x` FP32 [1, 3], …" for an error text."""
+    spelled = [
+        f"{quote(name)} {tensor.dtype.spelling} {spell_dimensions(tensor.dimensions)}"
+        for name, tensor in inputs[:_MOST_SPELLED]
+    ]
+    return ", ".join([*spelled, "…"] if len(inputs) > _MOST_SPELLED else spelled) or "nothing"
+
+
+def _wrong_type(name: str, given: ElementType, wanted: str) -> NnError:
+    return NnError(ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} is {given.spelling}; the model wants {wanted}")

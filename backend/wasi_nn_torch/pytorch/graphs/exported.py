@@ -1,0 +1,191 @@
+"""Loading exported programs (torch.export): from a file of the operator, or from bytes."""
+
+import io
+import linecache
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import (
+    ConstantArgument,
+    InputKind,
+    InputSpec,
+    SymBoolArgument,
+    SymFloatArgument,
+    SymIntArgument,
+    TensorArgument,
+)
+from torch.export.passes import move_to_device_pass
+from torch.fx.graph_module import _loader
+from torch.utils import _pytree as pytree
+
+from wasi_nn_torch.errors import ModelError, quote
+from wasi_nn_torch.pytorch.graphs.graph import Graph, size_of
+from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
+from wasi_nn_torch.pytorch.graphs.outputs import leaves
+from wasi_nn_torch.pytorch.graphs.program import Input, Program, is_changed
+from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+
+_ADVICE = "export and save it with this version of PyTorch: torch.export.save(torch.export.export(model, inputs), path)"
+_BROKEN = "an exported program that cannot be loaded ({gist}); " + _ADVICE
+
+# Operators that write to their arguments only while training say so in an argument, and not in their schema.
+_TRAINS = frozenset({"train", "training", "use_input_stats"})
+
+_KINDS = ((SymIntArgument, Kind.INTEGER), (SymFloatArgument, Kind.FLOAT), (SymBoolArgument, Kind.BOOLEAN))
+_KINDS_OF_CONSTANTS = {bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT}
+
+
+def load(source: Source, device: torch.device, name: str) -> Graph:
+    """Load a program on `device`.
+
+    `name` is what a text calls the source. Raises ModelError if it is broken, needs operators that are not there, or
+    takes arguments that no guest can give; ModelTooLarge if memory does not suffice; OSError if it cannot be read.
+    """
+    opened = source.open("rb") if isinstance(source, Path) else nullcontext(io.BytesIO(source))
+    with loading(device, name, _BROKEN), _forgetting_sources(), opened as file:
+        exported = torch.export.load(file)
+        _forget_samples(exported)
+        exported = _moved(exported, device)
+        program = _program(exported, name)
+    signature = Signature(tuple(item.parameter for item in program.inputs if item.is_offered))
+    nbytes = size_of(tensor for tensor in program.tensors if tensor is not None)
+    if program.state:
+        return Graph(program.instance, device, signature, nbytes)
+    shared = program.instance()
+    return Graph(lambda: shared, device, signature, nbytes)
+
+
+def _moved(exported: ExportedProgram, device: torch.device) -> ExportedProgram:
+    if _devices(exported) <= {device}:
+        return exported
+    exported = move_to_device_pass(exported, device)
+    for part in exported.graph_module.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            part.recompile()  # the pass changes the device of what the graph makes, and not the code made of the graph
+    return exported
+
+
+def _devices(exported: ExportedProgram) -> set[torch.device]:
+    """Return every device that the program names."""
+    parts = [part for part in exported.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    nodes = [node for part in parts for node in part.graph.nodes]
+    named = [value for node in nodes for value in (*node.args, *node.kwargs.values())]
+    values = [*(node.meta.get("val") for node in nodes), *exported.state_dict.values(), *exported.constants.values()]
+    return {value for value in named if isinstance(value, torch.device)} | {
+        value.device for value in pytree.tree_leaves(values) if isinstance(value, torch.Tensor)
+    }
+
+
+@contextmanager
+def _forgetting_sources() -> Iterator[None]:
+    """Let go of the text of the code that PyTorch prints, which it would keep for good, for each program loaded."""
+    sources = _loader.eval_cache
+    before = set(sources)
+    try:
+        yield
+    finally:
+        for key in set(sources) - before:
+            sources.pop(key, None)
+            linecache.cache.pop(key, None)
+
+
+def _forget_samples(exported: ExportedProgram) -> None:
+    """Put zeros in place of the inputs that the program was exported with; what has none gets no guards."""
+    spec = exported.call_spec.in_spec
+    exported.example_inputs = pytree.tree_unflatten([0] * spec.num_leaves, spec)
+
+
+def _program(exported: ExportedProgram, name: str) -> Program:
+    specs = exported.graph_signature.input_specs
+    tensors = [_tensor(spec, exported, name) for spec in specs]
+    state = [index for index, spec in enumerate(specs) if is_changed(spec.kind)] if _may_remember(exported) else []
+    _take_tensors(exported)
+    guards = next((child for at, child in exported.module().named_children() if at == "_guards_fn"), None)
+    return Program(
+        code=exported.graph_module,
+        guards=guards,
+        tensors=tensors,
+        state=state,
+        names={str(spec.target): index for index, spec in enumerate(specs) if spec.kind is InputKind.BUFFER},
+        inputs=list(_inputs(exported, name)),
+        outputs=exported.graph_signature.output_specs,
+        structure=exported.call_spec.out_spec,
+    )
+
+
+def _tensor(spec: InputSpec, exported: ExportedProgram, name: str) -> torch.Tensor | None:
+    """Return the tensor that the code takes at one place, or None where it takes an input."""
+    if spec.kind is InputKind.USER_INPUT:
+        return None
+    at = str(spec.target)
+    tensor = exported.state_dict[at] if at in exported.state_dict else exported.constants[at]
+    if not isinstance(tensor, torch.Tensor):
+        raise ModelError(f"{name} needs {quote(at)}, which is no tensor; {_ADVICE}")
+    return tensor.detach()
+
+
+def _take_tensors(exported: ExportedProgram) -> None:
+    """Leave only the shapes of all tensors in the program, whose cycles would keep their memory."""
+    for tensors in (exported.state_dict, exported.constants):
+        for at, tensor in tensors.items():
+            if isinstance(tensor, torch.nn.Parameter):
+                tensors[at] = torch.nn.Parameter(tensor.detach().to("meta"), requires_grad=False)
+            elif isinstance(tensor, torch.Tensor):
+                tensors[at] = tensor.detach().to("meta")
+
+
+def _may_remember(exported: ExportedProgram) -> bool:
+    """Whether anything is written in place, be it to an activation: to copy too often is safe."""
+    if exported.graph_signature.buffers_to_mutate:
+        return True
+    graphs = (module.graph for module in exported.graph_module.modules() if isinstance(module, torch.fx.GraphModule))
+    return any(_may_write(node) for graph in graphs for node in graph.nodes if node.op == "call_function")
+
+
+def _may_write(node: torch.fx.Node) -> bool:
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    schema = node.target._schema
+    given = {argument.name: value for argument, value in zip(schema.arguments, node.args, strict=False)} | node.kwargs
+    return schema.is_mutable or any(given.get(flag, False) is not False for flag in _TRAINS)
+
+
+def _inputs(exported: ExportedProgram, name: str) -> Iterator[Input]:
+    """Yield the inputs, each with the name of its parameter; parts of one by path, "images.0"."""
+    values = {node.name: node.meta.get("val") for node in exported.graph.nodes if node.op == "placeholder"}
+    specs = [spec.arg for spec in exported.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
+    paths = _paths(exported)
+    if len(specs) != len(paths):
+        raise ModelError(f"{name} has inputs that do not fit its signature; {_ADVICE}")
+    for path, spec in zip(paths, specs, strict=True):
+        yield _input(path, spec, values, name)
+
+
+def _paths(exported: ExportedProgram) -> list[str]:
+    """Return the names of all inputs in their order."""
+    spec = exported.call_spec.in_spec
+    arguments, keywords = pytree.tree_unflatten(range(spec.num_leaves), spec)
+    signature = exported.module_call_graph[0].signature
+    names = list(signature.forward_arg_names or ()) if signature is not None else []
+    names += [str(position) for position in range(len(names), len(arguments))]
+    return [".".join(path) for path, _ in leaves(dict(zip(names, arguments, strict=False)) | keywords)]
+
+
+def _input(path: str, spec: object, values: dict[str, object], name: str) -> Input:
+    if isinstance(spec, TensorArgument):
+        value = values[spec.name]
+        if not isinstance(value, torch.Tensor):
+            raise ModelError(f"{name} does not say what its input {quote(path)} is; {_ADVICE}")
+        shape = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
+        return Input(Parameter(path, Kind.TENSOR, dtype=value.dtype, shape=shape))
+    for argument, kind in _KINDS:
+        if isinstance(spec, argument):
+            return Input(Parameter(path, kind))
+    if isinstance(spec, ConstantArgument):
+        of_constant = _KINDS_OF_CONSTANTS.get(type(spec.value))
+        parameter = Parameter(path, of_constant or Kind.TENSOR, optional=True)
+        return Input(parameter, is_offered=of_constant is not None, value=spec.value)
+    raise not_for_guests(name, path, type(spec).__name__)

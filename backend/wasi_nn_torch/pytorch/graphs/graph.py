@@ -1,0 +1,35 @@
+"""A model that is loaded on one device."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.pytorch.graphs.context import ExecutionContext
+from wasi_nn_torch.pytorch.graphs.signature import Signature
+from wasi_nn_torch.pytorch.graphs.state import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A model on one device, shared by every session and context that uses it, in any number of threads.
+
+    `instance` makes the model of one context: its weights are shared, its state is its own. With the last reference to
+    the graph and to its contexts the memory of the weights goes free. `nbytes` is what weights and buffers take.
+    """
+
+    instance: Callable[[], Model]
+    device: torch.device
+    signature: Signature
+    nbytes: int = 0
+
+    def context(self, ledger: Ledger) -> ExecutionContext:
+        """A context for the session whose ledger this is; raises NnError `too-large` where memory does not suffice."""
+        return ExecutionContext(self, ledger)
+
+
+def size_of(tensors: Iterable[torch.Tensor]) -> int:
+    """The memory that tensors take together, in bytes; what several of them share is counted once."""
+    storages = {storage.data_ptr(): storage.nbytes() for storage in (tensor.untyped_storage() for tensor in tensors)}
+    return sum(storages.values())

@@ -1,0 +1,79 @@
+"""What loading has in common, whatever the format: one load at a time, in silence, and errors that say what to do."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from wasi_nn_torch.errors import ModelError, ModelTooLarge, quote
+from wasi_nn_torch.pytorch.graphs.failures import gist, is_out_of_memory, out_of_memory, release_frames
+
+logger = logging.getLogger(__name__)
+
+Bytes = bytes | bytearray | memoryview
+Source = Path | Bytes
+"""Where a model comes from: a file, or its bytes."""
+
+# Filters of warnings belong to the whole process, and PyTorch reads one exported program at a time.
+_one_at_a_time = threading.RLock()
+
+
+@contextmanager
+def loading(device: torch.device, name: str, broken: str) -> Iterator[None]:
+    """Turn whatever PyTorch raises inside into ModelError: `name` is `broken`; or ModelTooLarge.
+
+    An OSError passes. What PyTorch warns of or logs meanwhile is not heard: nobody who runs a model can do anything
+    about it.
+    """
+    refusal: ModelError
+    with _one_at_a_time, warnings.catch_warnings(), _unheard(logging.getLogger("torch.export")) as said:
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (OSError, ModelError):
+            raise
+        except Exception as error:  # noqa: BLE001  # PyTorch may raise anything
+            logger.debug("loading %s failed: %s", name, error)
+            refusal = _refusal(error, device, name, broken, said)
+            release_frames(error)
+        else:
+            return
+    raise refusal
+
+
+def not_for_guests(name: str, parameter: str, kind: str) -> ModelError:
+    """Return the error for a parameter that a guest cannot give, although the model needs it."""
+    return ModelError(
+        f"{name} cannot be used by a guest: its parameter {quote(parameter)} is {kind}, "
+        "and wasi-nn has tensors only; let `forward` take tensors, int, float or bool, or give it a default"
+    )
+
+
+def _refusal(error: Exception, device: torch.device, name: str, broken: str, said: list[str]) -> ModelError:
+    if is_out_of_memory(error):
+        text = out_of_memory(error, device, f"loading {name}")
+        return ModelTooLarge(f"{text}; use a smaller model or another device")
+    return ModelError(f"{name} is {broken.format(gist=said[0] if said else gist(error))}")
+
+
+@contextmanager
+def _unheard(log: logging.Logger) -> Iterator[list[str]]:
+    """Keep a logger silent and yield the gists of the exceptions that it would have logged."""
+    said: list[str] = []
+
+    def listen(record: logging.LogRecord) -> bool:
+        if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+            said.append(gist(record.exc_info[1].__cause__ or record.exc_info[1]))
+        return False
+
+    log.addFilter(listen)
+    try:
+        yield said
+    finally:
+        log.removeFilter(listen)

@@ -1,0 +1,93 @@
+"""Offering a live `torch.nn.Module` of the operator."""
+
+import copy
+import inspect
+import io
+import types
+import typing
+from collections.abc import Callable
+
+import torch
+
+from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.pytorch.graphs import torchscript
+from wasi_nn_torch.pytorch.graphs.graph import Graph, size_of
+from wasi_nn_torch.pytorch.graphs.loading import loading, not_for_guests
+from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+
+_BROKEN = "a module that cannot be copied ({gist}); export it instead: torch.export.save(…)"
+_KINDS = {torch.Tensor: Kind.TENSOR, int: Kind.INTEGER, float: Kind.FLOAT, bool: Kind.BOOLEAN}
+_GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def load(module: torch.nn.Module, device: torch.device, name: str) -> Graph:
+    """Offer a module on `device`, in evaluation mode and without gradients; the operator's own is left as it is.
+
+    On the device where the parameters are they are shared with it, so that what the operator changes in them is seen;
+    on another device they are copied once. Buffers and other attributes are copied for each context. Raises ModelError
+    if the module takes arguments that no guest can give, or cannot be copied; ModelTooLarge if memory does not suffice.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        return torchscript.load(_saved(module, device, name), device, name)
+    signature = _signature(module, name)
+    with loading(device, name, _BROKEN):
+        own = _copy(module, lambda parameter: _frozen(parameter, device)).to(device).eval()
+    kept = [*own.buffers(), *(own.parameters() if _moved(module, device) else ())]
+    return Graph(lambda: _copy(own, lambda parameter: parameter), device, signature, size_of(kept))
+
+
+def _copy(module: torch.nn.Module, replace: Callable[[torch.nn.Parameter], torch.nn.Parameter]) -> torch.nn.Module:
+    return copy.deepcopy(module, {id(parameter): replace(parameter) for parameter in module.parameters()})
+
+
+def _frozen(parameter: torch.nn.Parameter, device: torch.device) -> torch.nn.Parameter:
+    return torch.nn.Parameter(parameter.detach().to(device), requires_grad=False)
+
+
+def _moved(module: torch.nn.Module, device: torch.device) -> bool:
+    """Whether the parameters on `device` are copies, rather than the operator's own."""
+    return any(parameter.device != device for parameter in module.parameters())
+
+
+def _saved(module: torch.jit.ScriptModule, device: torch.device, name: str) -> bytes:
+    file = io.BytesIO()
+    with loading(device, name, _BROKEN):
+        torch.jit.save(module, file)
+    return file.getvalue()
+
+
+def _signature(module: torch.nn.Module, name: str) -> Signature:
+    try:
+        described = inspect.signature(module.forward, eval_str=True)
+    except Exception:  # noqa: BLE001  # annotations are evaluated, and those for type checkers only cannot be
+        described = inspect.signature(module.forward)
+    wanted = list(described.parameters.values())
+    if wanted and all(parameter.kind in _GATHERING for parameter in wanted):
+        raise ModelError(f"{name} names no parameters; let its method `forward` have some, rather than *args")
+    parameters = (_parameter(parameter, name) for parameter in wanted if parameter.kind not in _GATHERING)
+    return Signature(tuple(parameter for parameter in parameters if parameter is not None))
+
+
+def _parameter(parameter: inspect.Parameter, name: str) -> Parameter | None:
+    """Return what a guest can give for one parameter, or None for one that it cannot give and that has a default."""
+    has_default = parameter.default is not inspect.Parameter.empty
+    kind, takes_none = _kind(parameter)
+    if kind is not None and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY:
+        return Parameter(parameter.name, kind, takes_none or has_default, takes_none and not has_default)
+    if has_default:
+        return None
+    raise not_for_guests(name, parameter.name, inspect.formatannotation(parameter.annotation))
+
+
+def _kind(parameter: inspect.Parameter) -> tuple[Kind | None, bool]:
+    """Return what a parameter takes, and whether None as well; without an annotation its default tells, or a tensor."""
+    annotation = parameter.annotation
+    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
+        untold = parameter.default is inspect.Parameter.empty or parameter.default is None
+        return Kind.TENSOR if untold else _KINDS.get(type(parameter.default)), False
+    takes_none = False
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        choices = typing.get_args(annotation)
+        takes_none = types.NoneType in choices
+        annotation = next((choice for choice in choices if choice in _KINDS), None)
+    return _KINDS.get(annotation), takes_none

@@ -1,0 +1,141 @@
+"""Running an exported program: its code as one function, called with weights, state and a guest's inputs.
+
+The program's own module is not used for this. It is part of reference cycles, so that whatever tensors it holds would
+stay until a garbage collection; and to give each context its own state it would have to be copied.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.export.graph_signature import InputKind, OutputKind, OutputSpec
+from torch.utils import _pytree as pytree
+
+from wasi_nn_torch.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
+from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
+from wasi_nn_torch.pytorch.tensors import spell_dimensions
+
+_GUARD_FAILED = "Guard failed: "
+
+
+@dataclass(frozen=True)
+class Input:
+    """One of the inputs that a program was exported with, in their order.
+
+    `value` is given to the program where the guest gives nothing: what a constant was when the program was exported.
+    """
+
+    parameter: Parameter
+    is_offered: bool = True
+    value: object = None
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The code of a program, and the tensors that it is called with on one device.
+
+    `tensors` are the weights, the buffers and the constants as the code takes them, None where it takes an input;
+    those at `state` may be written to. `names` are those of the buffers. `guards` raises AssertionError for inputs that
+    the program was not exported for.
+    """
+
+    code: Callable[..., Sequence[object]]
+    guards: Callable[..., object] | None
+    tensors: Sequence[torch.Tensor | None]
+    state: Sequence[int]
+    names: dict[str, int]
+    inputs: Sequence[Input]
+    outputs: Sequence[OutputSpec]
+    structure: pytree.TreeSpec
+
+    def instance(self) -> Callable[..., object]:
+        """Return the model of one context: it shares the weights, and has a state of its own."""
+        tensors = list(self.tensors)
+        # Copied in one go, so that two views of one tensor are such in the copy.
+        for index, own in zip(self.state, copy.deepcopy([tensors[index] for index in self.state]), strict=True):
+            tensors[index] = own
+        return _Instance(self, tensors)
+
+
+class _Instance:
+    """A program with the state of one context."""
+
+    def __init__(self, program: Program, tensors: list[torch.Tensor | None]) -> None:
+        self._program = program
+        self._tensors = tensors
+
+    def __call__(self, **inputs: object) -> object:
+        """Compute once. Raises NnError `invalid-argument` for inputs that the program was not exported for."""
+        values = [_value(wanted, inputs) for wanted in self._program.inputs]
+        inputs.clear()
+        self._guard(values)
+        rest = iter(values)
+        arguments = [next(rest) if tensor is None else tensor for tensor in self._tensors]
+        return self._results(self._program.code(*arguments))
+
+    def _guard(self, values: list[object]) -> None:
+        if self._program.guards is None:
+            return
+        try:
+            self._program.guards(*values)
+        except AssertionError as error:
+            reason = str(error).removeprefix(_GUARD_FAILED)
+        else:
+            return
+        raise NnError(
+            ErrorCode.INVALID_ARGUMENT, f"the inputs do not fit the model: it was exported for {quote(reason)}"
+        )
+
+    def _results(self, results: Sequence[object]) -> object:
+        """Return what the model returns, after what it wrote to buffers, which its code returns as well."""
+        leaves = []
+        for wanted, result in zip(self._program.outputs, results, strict=True):
+            if wanted.kind in (OutputKind.USER_OUTPUT, OutputKind.LOSS_OUTPUT):
+                leaves.append(result)
+            elif wanted.kind is OutputKind.BUFFER_MUTATION and isinstance(result, torch.Tensor):
+                buffer = self._tensors[self._program.names[str(wanted.target)]]
+                if buffer is not None:
+                    buffer.copy_(result)
+        return pytree.tree_unflatten(leaves, self._program.structure)
+
+
+def is_changed(kind: InputKind) -> bool:
+    """Whether what a program is called with may change: parameters do not, as nothing trains here."""
+    return kind in (InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+
+
+def _value(wanted: Input, inputs: dict[str, object]) -> object:
+    value = inputs.get(wanted.parameter.name, wanted.value) if wanted.is_offered else wanted.value
+    return _fitted(wanted.parameter, value) if isinstance(value, torch.Tensor) else value
+
+
+def _fitted(parameter: Parameter, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in the dtype that the model wants; a guest can name some of them only, as bool is U8 to it."""
+    wanted, shape = parameter.dtype, parameter.shape
+    if parameter.kind is not Kind.TENSOR or wanted is None or shape is None:
+        return tensor
+    if shape == () and tensor.shape == (1,):  # how a scalar is written
+        tensor = tensor.reshape(())
+    if (wanted in ELEMENT_TYPES and tensor.dtype != wanted) or not _fits(shape, tensor.shape):
+        sizes = ", ".join(map(str, shape))
+        raise NnError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"tensor {quote(parameter.name)} is {_spell(tensor.dtype)} {spell_dimensions(tensor.shape)}; "
+            f"the model was exported for {_spell(wanted)} [{sizes}]",
+        )
+    return tensor.to(wanted)
+
+
+def _fits(wanted: Sequence[int | str], given: Sequence[int]) -> bool:
+    """Whether the sizes that may not vary are those given."""
+    return len(wanted) == len(given) and all(
+        isinstance(size, str) or size == actual for size, actual in zip(wanted, given, strict=True)
+    )
+
+
+def _spell(dtype: torch.dtype) -> str:
+    if dtype in ELEMENT_TYPES:
+        return ELEMENT_TYPES[dtype].spelling
+    return "U8" if dtype is torch.bool else spell(dtype)

@@ -1,0 +1,58 @@
+"""Loading TorchScript: from a file of the operator, or from bytes."""
+
+import io
+from pathlib import Path
+
+import torch
+
+from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.pytorch.graphs.graph import Graph, size_of
+from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
+from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs.state import instances_of
+
+_ADVICE = "save the whole model as TorchScript: torch.jit.save(torch.jit.script(model), path)"
+_BROKEN = "a broken TorchScript archive ({gist}); " + _ADVICE
+
+_KINDS = {
+    "TensorType": Kind.TENSOR,
+    "IntType": Kind.INTEGER,
+    "FloatType": Kind.FLOAT,
+    "BoolType": Kind.BOOLEAN,
+}
+
+
+def load(source: Source, device: torch.device, name: str) -> Graph:
+    """Load a model on `device`, in evaluation mode and without gradients.
+
+    `name` is what a text calls the source. Raises ModelError if it is broken, or takes arguments that no guest can
+    give; ModelTooLarge if memory does not suffice; OSError if it cannot be read.
+    """
+    file = source if isinstance(source, Path) else io.BytesIO(source)
+    with loading(device, name, _BROKEN):
+        module: torch.jit.ScriptModule = torch.jit.load(file, map_location=device)  # type: ignore[no-untyped-call]  # upstream
+    if not module._c._has_method("forward"):
+        raise ModelError(f"{name} has no method `forward` that could be computed; {_ADVICE}")
+    module.eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    signature = _signature(module._c._get_method("forward").schema, name)
+    nbytes = size_of([*module.parameters(), *module.buffers()])
+    return Graph(instances_of(module), device, signature, nbytes)
+
+
+def _signature(schema: torch._C.FunctionSchema, name: str) -> Signature:
+    parameters = (_parameter(argument, name) for argument in schema.arguments[1:])  # the first is `self`
+    return Signature(tuple(parameter for parameter in parameters if parameter is not None))
+
+
+def _parameter(argument: torch._C.Argument, name: str) -> Parameter | None:
+    """Return what a guest can give for one argument, or None for one that it cannot give and that has a default."""
+    wanted, has_default = argument.type, argument.has_default_value()
+    takes_none = isinstance(wanted, torch._C.OptionalType)
+    kind = _KINDS.get(wanted.getElementType().kind() if takes_none else wanted.kind())
+    if kind is not None:
+        return Parameter(argument.name, kind, takes_none or has_default, takes_none and not has_default)
+    if has_default:
+        return None
+    raise not_for_guests(name, argument.name, argument.type.annotation_str)

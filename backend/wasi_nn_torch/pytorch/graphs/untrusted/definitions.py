@@ -1,0 +1,129 @@
+"""The code of a TorchScript archive as syntax trees, and what it defines.
+
+The dialect that PyTorch prints is a small part of Python's syntax, so Python's own parser reads it. What PyTorch's
+lexer could take for something else (comments, other quotes, continued lines, characters beyond ASCII) is refused
+before: PyTorch prints none of it.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from wasi_nn_torch.errors import NnError, quote
+from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+
+_STRING = rb"""(?>"(?>[ !#-\[\]-~]++|\\(?:[0-3][0-7]{2}|[abfnrtv\\'"]))*+"(?!"))"""
+_TEXT = re.compile(rb"(?>[ ()+,\-.0-9:=>A-Z\[\]_a-z{}\n]++|" + _STRING + rb")*+")
+
+# PyTorch's lexer recurses for each of several blank lines, its compiler for each level of the syntax tree.
+_BLANK_LINES = re.compile(rb"(?:\n *){16}\n")
+_DEEPEST = 80
+
+_CUSTOM_CLASSES = "__torch__.torch.classes"
+
+
+@dataclass
+class Program:
+    """What the code of an archive defines, spelled as the code spells it: from `__torch__` on."""
+
+    functions: set[str] = field(default_factory=set)
+    classes: dict[str, dict[str, ast.expr]] = field(default_factory=dict)
+    """By name: the attributes that the state of an object holds, with their types."""
+    named_tuples: set[str] = field(default_factory=set)
+    enums: dict[str, dict[str, object]] = field(default_factory=dict)
+    """By name: the members with their values."""
+    methods: set[str] = field(default_factory=set)
+    """The names of all methods, and of all attributes: whose they are is for PyTorch's compiler to check."""
+    attributes: set[str] = field(default_factory=set)
+
+
+def parse(path: str, text: bytes) -> ast.Module:
+    """Return the syntax tree of text that PyTorch could have printed. Raises NnError `security` for any other."""
+    if not _TEXT.fullmatch(text) or _BLANK_LINES.search(text):
+        raise refusal(path, "it has text that PyTorch does not write, such as a comment")
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise refusal(path, "it is not TorchScript as PyTorch writes it") from None
+    level: list[ast.AST] = [tree]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return tree
+    raise refusal(path, "it is nested too deeply")
+
+
+def collect(trees: Mapping[str, ast.Module]) -> Program:
+    """Return what files define, given by path. Raises NnError `security` for names that are PyTorch's or not unique."""
+    program = Program()
+    names: set[str] = set()
+    for path, tree in trees.items():
+        prefix = path.removeprefix("code/").removesuffix(".py").replace("/", ".")
+        for node in tree.body:
+            if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                raise refused(path, node)
+            name = f"{prefix}.{node.name}"
+            if name in names or name.startswith(_CUSTOM_CLASSES):
+                raise refused(path, node, f"{quote(name)} is defined twice, or is PyTorch's own")
+            names.add(name)
+            if isinstance(node, ast.FunctionDef):
+                program.functions.add(name)
+            elif [dotted(base) for base in node.bases] == ["Enum"]:
+                program.enums[name] = dict(_members(node))
+                program.attributes.update({"name", "value"})
+            elif not _collect_class(name, node, program):
+                raise refused(path, node, f"{quote(name)} has two attributes of one name")
+    return program
+
+
+def dotted(node: ast.expr) -> str | None:
+    """Return "a.b.c" for such an expression, None for any other."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else None
+
+
+def refused(path: str, node: ast.AST, what: str = "") -> NnError:
+    """Return the error for a node, with its line; without `what` it says that such a node does not stand there."""
+    where = f"{path}:{node.lineno}" if isinstance(node, (ast.stmt, ast.expr)) else path
+    return refusal(where, what or f"PyTorch writes no {type(node).__name__} there")
+
+
+def _collect_class(name: str, node: ast.ClassDef, program: Program) -> bool:
+    """Add a class to `program`; return whether each of its attributes is declared once."""
+    state = list(_state(node))
+    program.classes[name] = dict(state)
+    program.attributes.update(program.classes[name], _constants(node))
+    program.methods.update(item.name for item in node.body if isinstance(item, ast.FunctionDef))
+    if [dotted(base) for base in node.bases] == ["NamedTuple"]:
+        program.named_tuples.add(name)
+    return len(program.classes[name]) == len(state)
+
+
+def _state(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the attributes of a class: `weight : Tensor`, or `__annotations__["0"] = Tensor`."""
+    for item in node.body:
+        match item:
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=None):
+                yield name, kind
+            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=str(name)))], value=kind):
+                yield name, kind
+
+
+def _members(node: ast.ClassDef) -> Iterator[tuple[str, object]]:
+    """Yield the members of an enum: `RED = 1`."""
+    for item in node.body:
+        match item:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int() | float() | str() as value)):
+                yield name, value
+
+
+def _constants(node: ast.ClassDef) -> Iterator[str]:
+    """Yield the constants of a class: `eps : Final[float] = 1e-05`."""
+    for item in node.body:
+        match item:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+                yield name

@@ -1,0 +1,296 @@
+"""The JSON of an exported program: every field that PyTorch reads, and what may stand in it.
+
+PyTorch prints names into Python code that it then runs, imports what descriptions of containers name, and looks up
+operators as attributes of its own modules. So a name is an identifier, a container is a list, tuple or dict, and an
+operator is one of those that do nothing but compute. Where models were on a device it says that they were on the CPU:
+the loader moves them.
+"""
+
+import json
+import keyword
+from functools import cache
+
+import torch
+
+from wasi_nn_torch.pytorch.graphs.untrusted.exported import expressions
+from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
+    Misfit,
+    Shape,
+    absent_as,
+    always,
+    anything_else,
+    boolean,
+    integer,
+    listing,
+    mapping,
+    nullable,
+    number,
+    one_of,
+    parse,
+    record,
+    spell,
+    text,
+    union,
+)
+from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators
+
+_WIDEST = 64
+_DEEPEST = 24
+_LONGEST_STRUCTURE = 1 << 16  # PyTorch keeps some of these for good
+_LARGEST = 1 << 62
+_TORCH = "torch.ops.aten."
+_STRIDED = 7
+
+# What exporting makes of `torch.no_grad()`: it calls a part of the program, and does nothing else.
+_WITHOUT_GRADIENTS = "torch.ops.higher_order.wrap_with_set_grad_enabled"
+
+# Names that the code which PyTorch prints uses itself.
+_TAKEN = frozenset(
+    {"L", "NoneType", "device", "fx_pytree", "inf", "math", "nan", "operator", "pytree", "self", "torch"}
+)
+
+# Not here: powers and shifts, as Python's numbers grow without bound.
+_ON_NUMBERS = frozenset(
+    """_operator.add _operator.and_ _operator.eq _operator.floordiv _operator.ge _operator.gt _operator.le _operator.lt
+    _operator.mod _operator.mul _operator.ne _operator.neg _operator.or_ _operator.pos _operator.sub _operator.truediv
+    math.trunc torch.sym_float torch.sym_int torch.sym_ite torch.sym_max torch.sym_min torch.sym_not
+    torch.sym_sqrt""".split()
+)
+
+_identifier = text(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,500}")
+_path = text(r"(?!__)\w{1,200}(?:\.(?!__)\w{1,200}){0,40}")
+_key = text(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,500}")
+
+
+def name(value: object) -> object:
+    """Pass the name of a value, which becomes a variable of the code that PyTorch prints."""
+    passed = str(_identifier(value))
+    if keyword.iskeyword(passed) or passed in _TAKEN:
+        raise Misfit(f"{spell(value)} cannot be a name")
+    return passed
+
+
+def part(value: object) -> object:
+    """Pass the name of a part of the model, which becomes an attribute of a module: no module's own is written over."""
+    if value in _attributes():
+        raise Misfit(f"{spell(value)} cannot be the name of a part")
+    return _path(value)
+
+
+def path(value: object) -> object:
+    """Pass the path of a weight or buffer within the model."""
+    passed = str(_path(value))
+    for name in passed.split("."):
+        part(name)
+    return passed
+
+
+@cache
+def _attributes() -> frozenset[str]:
+    return frozenset(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph())))
+
+
+_size = integer(-_LARGEST, _LARGEST)
+_expression = record(expr_str=expressions.size, hint=nullable(union(as_int=_size, as_bool=boolean, as_float=number)))
+_symbolic_int = union(as_expr=_expression, as_int=_size)
+_device = always({"type": "cpu", "index": None})
+_dtype = integer(1, 35)
+
+
+def tensor(size: Shape) -> Shape:
+    """Pass the description of a dense tensor, whose sizes pass."""
+    return record(
+        dtype=_dtype,
+        sizes=listing(size, _WIDEST),
+        requires_grad=always(False),
+        device=_device,
+        strides=listing(size, _WIDEST),
+        storage_offset=size,
+        layout=one_of(_STRIDED),
+    )
+
+
+_tensor = record(name=name)
+_some_int = union(as_name=name, as_int=_size)
+_some_float = union(as_name=name, as_float=number)
+_some_bool = union(as_name=name, as_bool=boolean)
+_some_tensor = union(as_tensor=_tensor, as_none=boolean)
+_ARGUMENTS: dict[str, Shape] = {
+    "as_none": boolean,
+    "as_tensor": _tensor,
+    "as_tensors": listing(_tensor),
+    "as_int": _size,
+    "as_ints": listing(_size),
+    "as_float": number,
+    "as_floats": listing(number),
+    "as_string": text(r"[ -~\n]{0,2000}"),
+    "as_sym_int": _some_int,
+    "as_sym_ints": listing(_some_int),
+    "as_scalar_type": _dtype,
+    "as_memory_format": integer(1, 4),
+    "as_layout": one_of(_STRIDED),
+    "as_device": _device,
+    "as_bool": boolean,
+    "as_bools": listing(boolean),
+    "as_sym_bool": _some_bool,
+    "as_sym_bools": listing(_some_bool),
+    "as_optional_tensors": listing(_some_tensor),
+    "as_sym_float": _some_float,
+    "as_sym_floats": listing(_some_float),
+    "as_optional_tensor": _some_tensor,
+    "as_complex": record(real=number, imag=number),
+}
+_argument = union(**_ARGUMENTS)
+
+
+def _operator(value: object) -> object:
+    if isinstance(value, str):
+        if value in _ON_NUMBERS:
+            return value
+        if value.startswith(_TORCH) and value.removeprefix(_TORCH) in exported_operators():
+            return value
+    raise Misfit(f"it calls {spell(value)}")
+
+
+def _call_of(operator: Shape, argument: Shape) -> Shape:
+    return record(
+        target=operator,
+        inputs=listing(record(name=text(r"\w{0,200}"), arg=argument, kind=nullable(integer(0, 2)))),
+        outputs=listing(_argument),
+        metadata=always({}),
+        is_hop_single_tensor_return=nullable(boolean),
+        name=nullable(name),
+    )
+
+
+def _inner(value: object) -> object:
+    return record(name=part, graph=_graph)(value)
+
+
+_plain_node = _call_of(_operator, _argument)
+_nesting_node = _call_of(one_of(_WITHOUT_GRADIENTS), union(**_ARGUMENTS, as_graph=_inner))
+
+
+def _node(value: object) -> object:
+    nests = isinstance(value, dict) and value.get("target") == _WITHOUT_GRADIENTS
+    return _nesting_node(value) if nests else _plain_node(value)
+
+
+_graph = record(
+    inputs=listing(_argument),
+    outputs=listing(_argument),
+    nodes=listing(_node),
+    tensor_values=mapping(name, tensor(_symbolic_int)),
+    sym_int_values=mapping(name, _symbolic_int),
+    sym_bool_values=mapping(name, union(as_expr=_expression, as_bool=boolean)),
+    sym_float_values=absent_as({}, mapping(name, union(as_expr=_expression, as_float=number))),
+    is_single_tensor_return=absent_as(False, boolean),
+    custom_obj_values=always({}),
+)
+_constant = union(
+    as_none=boolean, as_int=_size, as_float=number, as_bool=boolean, as_string=text(r"[A-Za-z0-9_ .-]{0,500}")
+)
+_signature = record(
+    input_specs=listing(
+        union(
+            user_input=record(arg=_argument),
+            parameter=record(arg=_tensor, parameter_name=path),
+            buffer=record(arg=_tensor, buffer_name=path, persistent=boolean),
+            tensor_constant=record(arg=_tensor, tensor_constant_name=path),
+            constant_input=record(name=name, value=_constant),
+        )
+    ),
+    output_specs=listing(
+        union(
+            user_output=record(arg=_argument),
+            loss_output=record(arg=_tensor),
+            buffer_mutation=record(arg=_tensor, buffer_name=path),
+            user_input_mutation=record(arg=_tensor, user_input_name=name),
+        )
+    ),
+)
+
+
+def _structure(value: object) -> object:
+    """Pass how containers are nested: a text of JSON."""
+    match parse(value) if isinstance(value, str) and len(value) <= _LONGEST_STRUCTURE else None:
+        case [1, spec]:
+            return json.dumps([1, _container(spec, 0)])
+    return anything_else(value)
+
+
+def _container(value: object, depth: int) -> object:
+    if depth > _DEEPEST:
+        raise Misfit("containers are nested too deeply")
+    match value:
+        case {"type": None, "context": None, "children_spec": []}:
+            return {"type": None, "context": None, "children_spec": []}
+        case {"type": "builtins.tuple" | "builtins.list" as kind, "context": "null", "children_spec": list() as inner}:
+            keys = "null"
+        case {
+            "type": "builtins.dict" | "collections.OrderedDict" as kind,
+            "context": str() as context,
+            "children_spec": list() as inner,
+        }:
+            keys = _keys(context, len(inner))
+        case {"type": kind}:
+            raise Misfit(f"a container of the type {spell(kind)} does not stand there")
+        case _:
+            return anything_else(value)
+    return {"type": kind, "context": keys, "children_spec": [_container(item, depth + 1) for item in inner]}
+
+
+def _keys(context: str, count: int) -> str:
+    keys = parse(context)
+    if not isinstance(keys, list) or len(keys) != count or len({*map(str, keys)}) != count:
+        raise Misfit(f"{spell(context)} does not name {count} items")
+    return json.dumps([key if type(key) is int else _key(key) for key in keys])
+
+
+def _inputs(value: object) -> object:
+    """Pass the structure of the inputs; the keywords become parameters of the code that PyTorch prints."""
+    passed = _structure(value)
+    match json.loads(str(passed)):
+        case [1, {"children_spec": [{"type": "builtins.tuple"}, {"type": "builtins.dict", "context": keywords}]}]:
+            listing(name)(json.loads(keywords))
+            return passed
+    return anything_else(value)
+
+
+_call = record(
+    fqn=one_of(""),
+    signature=record(
+        inputs=always([]),
+        outputs=always([]),
+        in_spec=_inputs,
+        out_spec=_structure,
+        forward_arg_names=nullable(listing(name)),
+    ),
+)
+
+
+def _calls(value: object) -> object:
+    """Pass the call of the model as a whole, and leave out those of its parts, which nothing here calls."""
+    return [_call(value[0])] if isinstance(value, list) and value else anything_else(value)
+
+
+def _symbol(value: object) -> object:
+    return value if expressions.is_symbol(value) else anything_else(value)
+
+
+program = record(
+    graph_module=record(
+        graph=_graph,
+        signature=_signature,
+        module_call_graph=_calls,
+        metadata=always({}),
+        treespec_namedtuple_fields=always({}),
+    ),
+    opset_version=mapping(text(r"\w{1,50}"), integer(0, 1000), 20),
+    range_constraints=mapping(_symbol, record(min_val=nullable(_size), max_val=nullable(_size))),
+    schema_version=record(major=integer(0, 1000), minor=integer(0, 1000)),
+    verifiers=listing(one_of("TRAINING", "ATEN"), 4),
+    torch_version=text(r"[\w.+<= -]{0,100}"),
+    guards_code=absent_as([], listing(expressions.guard, 1000)),
+)
+"""A whole program. Unless all is harmless, raises Misfit."""

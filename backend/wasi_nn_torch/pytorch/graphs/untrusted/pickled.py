@@ -1,0 +1,262 @@
+"""The pickles of a TorchScript archive, run as PyTorch's own machine runs them, but only if they are in good order.
+
+PyTorch's machine trusts the archive: a mark in the wrong place makes it read beyond its stack, and deeply nested values
+exhaust the native stack when they are freed. So this one knows only the instructions that PyTorch writes, and it drops
+nothing: what a pickle makes is in its result, where `state` looks at it.
+"""
+
+import pickletools
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from wasi_nn_torch.errors import quote
+from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+
+_ELEMENT_SIZES = {
+    **dict.fromkeys(("Bool", "Byte", "Char"), 1),
+    **dict.fromkeys(("BFloat16", "Half", "Short"), 2),
+    **dict.fromkeys(("Float", "Int"), 4),
+    **dict.fromkeys(("ComplexFloat", "Double", "Long"), 8),
+    "ComplexDouble": 16,
+}
+_STORAGES = {f"torch {name}Storage": size for name, size in _ELEMENT_SIZES.items()}
+_LISTS = frozenset(f"torch.jit._pickle build_{name}list" for name in ("bool", "double", "int", "tensor"))
+_DEVICE = re.compile(r"[a-z]+(?::[0-9]+)?")
+_LARGEST = 1 << 62
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that lies within a file of the archive."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A `torch.device`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """An object of a class that the archive defines."""
+
+    class_name: str
+    state: dict[object, object]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of an enum that the archive defines."""
+
+    enum_name: str
+
+
+@dataclass(frozen=True)
+class _Global:
+    """What a pickle names: "module name" of PyTorch, or "module.name" of the archive."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Storage:
+    elements: int
+
+
+@dataclass(frozen=True)
+class _Hooks:
+    """The empty `OrderedDict` that is part of each tensor and means nothing."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a pickle may refer to."""
+
+    classes: Collection[str]
+    enums: Mapping[str, Mapping[str, object]]
+    """The members of each enum, with their values."""
+    size_of: Callable[[str], int | None]
+    """The size of a file with the elements of a tensor, by the name that the pickle gives it; None if there is none."""
+    check_type: Callable[[str], None]
+    """Raises for a type that may not be used."""
+
+
+def unpickle(data: bytes, path: str, environment: Environment) -> object:
+    """Return what a pickle makes: plain values, and the classes of this module. Raises NnError `security`."""
+    machine = _Machine(environment)
+    try:
+        for instruction, argument, position in pickletools.genops(data):
+            machine.step(instruction.name, argument, at_start=position == 0)
+        return machine.result()
+    except (LookupError, OverflowError, TypeError, ValueError) as error:
+        raise refusal(path, str(error) if isinstance(error, _Disorder) else "it is broken") from None
+
+
+class _Disorder(ValueError):
+    """The pickle does what PyTorch's pickles do not."""
+
+
+class _Machine:
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._stack: list[object] = []
+        self._marks: list[int] = []
+        self._memo: list[object] = []
+
+    def result(self) -> object:
+        """Return the one value that is left."""
+        value = self._pop()
+        if self._stack or self._marks:
+            raise _Disorder("it leaves values behind")
+        return value
+
+    def step(self, instruction: str, argument: object, *, at_start: bool) -> None:
+        """Execute one instruction."""
+        match instruction, argument:
+            case "PROTO", 2 if at_start:
+                pass
+            case "STOP", None if not at_start:
+                pass
+            case "NONE" | "NEWTRUE" | "NEWFALSE", None:
+                self._stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[instruction])
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT", _:
+                self._stack.append(argument)
+            case "BINUNICODE", str(text):
+                text.encode()  # raises for half of a character
+                self._stack.append(text)
+            case "EMPTY_TUPLE", None:
+                self._stack.append(())
+            case "EMPTY_LIST", None:
+                self._stack.append([])
+            case "EMPTY_DICT", None:
+                self._stack.append({})
+            case "MARK", None:
+                self._marks.append(len(self._stack))
+            case "TUPLE", None:
+                self._stack.append(tuple(self._pop_to_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3", None:
+                self._stack.append(tuple(reversed([self._pop() for _ in range(int(instruction[-1]))])))
+            case "APPENDS" | "SETITEMS", None:
+                self._fill(instruction)
+            case "BINPUT" | "LONG_BINPUT", int(index) if index == len(self._memo):
+                self._memo.append(self._top())
+            case "BINGET" | "LONG_BINGET", int(index):
+                self._stack.append(self._memo[index])
+            case "GLOBAL", str(name):
+                self._stack.append(self._global(name))
+            case "NEWOBJ", None if self._pop() == ():
+                self._top()  # the class, for BUILD
+            case "BUILD", None:
+                self._stack.append(self._build(self._pop(), self._pop()))
+            case "REDUCE", None:
+                self._stack.append(self._reduce(self._pop(), self._pop()))
+            case "BINPERSID", None:
+                self._stack.append(self._storage(self._pop()))
+            case _:
+                raise _Disorder(f"PyTorch writes no instruction {instruction} there")
+
+    def _top(self) -> object:
+        if len(self._stack) <= (self._marks[-1] if self._marks else 0):
+            raise _Disorder("it takes more than there is")
+        return self._stack[-1]
+
+    def _pop(self) -> object:
+        value = self._top()
+        self._stack.pop()
+        return value
+
+    def _pop_to_mark(self) -> list[object]:
+        start = self._marks.pop()
+        items = self._stack[start:]
+        del self._stack[start:]
+        return items
+
+    def _fill(self, instruction: str) -> None:
+        """Put what is above the mark into the list or dict below it."""
+        items = self._pop_to_mark()
+        match instruction, self._top():
+            case "APPENDS", list() as into:
+                into.extend(items)
+            case "SETITEMS", dict() as into:
+                for key, value in zip(items[::2], items[1::2], strict=True):
+                    if type(key) not in (bool, float, int, str) or key in into:
+                        raise _Disorder("a dict has a key twice, or one that is no number or text")
+                    into[key] = value
+            case _:
+                raise _Disorder("it fills what is no list or dict")
+
+    def _global(self, name: str) -> _Global:
+        defined = name.replace(" ", ".")
+        if defined in self._environment.classes or defined in self._environment.enums:
+            return _Global(defined)
+        if name in _FUNCTIONS or name in _STORAGES:
+            return _Global(name)
+        raise _Disorder(f"it names {quote(name)}")
+
+    def _build(self, state: object, of: object) -> Instance:
+        match of, state:
+            case _Global(name=name), dict() if name in self._environment.classes:
+                return Instance(name, state)
+        raise _Disorder("it builds an object of no class")
+
+    def _storage(self, key: object) -> _Storage:
+        match key:
+            case ("storage", _Global(name=kind), str(name), str(device), int(elements)) if kind in _STORAGES:
+                size = self._environment.size_of(name)
+                if _DEVICE.fullmatch(device) and size is not None and 0 <= elements * _STORAGES[kind] <= size:
+                    return _Storage(elements)
+        raise _Disorder("a tensor lies in no file of the archive")
+
+    def _members(self, enum_name: str) -> list[tuple[type, object]]:
+        """Return the values of an enum's members; PyTorch would do without a value that is none of them."""
+        return [(type(value), value) for value in self._environment.enums.get(enum_name, {}).values()]
+
+    def _reduce(self, arguments: object, function: object) -> object:
+        name = function.name if isinstance(function, _Global) else ""
+        match name, arguments:
+            case (
+                "torch._utils _rebuild_tensor_v2",
+                (_Storage() as storage, offset, sizes, strides, bool(), _Hooks() | None),
+            ):
+                _check_bounds(storage, offset, sizes, strides)
+                return Tensor()
+            case "collections OrderedDict", ():
+                return _Hooks()
+            case "torch device", (str(device),) if _DEVICE.fullmatch(device):
+                return Device()
+            case "builtins complex", (float(real), float(imaginary)):
+                return complex(real, imaginary)
+            case "torch.jit._pickle restore_type_tag", (list() | dict() as container, str(kind)):
+                self._environment.check_type(kind)
+                return container
+            case _, (list() as items,) if name in _LISTS:
+                return items
+            case _, value if (type(value), value) in self._members(name):
+                return Member(name)
+        raise _Disorder(f"it calls {name or 'what is no function'} with other arguments than PyTorch does")
+
+
+_FUNCTIONS = _LISTS | {
+    "builtins complex",
+    "collections OrderedDict",
+    "torch device",
+    "torch._utils _rebuild_tensor_v2",
+    "torch.jit._pickle restore_type_tag",
+}
+
+
+def _check_bounds(storage: _Storage, offset: object, sizes: object, strides: object) -> None:
+    """Check that a tensor does not reach beyond its storage."""
+    [start], lengths, steps = _numbers((offset,)), _numbers(sizes), _numbers(strides)
+    last = start + sum((length - 1) * step for length, step in zip(lengths, steps, strict=True))
+    if last >= storage.elements and 0 not in lengths:
+        raise _Disorder("a tensor reaches beyond its file")
+
+
+def _numbers(values: object) -> list[int]:
+    """Return the sizes, strides or offset of a tensor."""
+    if isinstance(values, tuple):
+        numbers = [value for value in values if type(value) is int and 0 <= value < _LARGEST]
+        if len(numbers) == len(values):
+            return numbers
+    raise _Disorder("a tensor has a size that is no number, or too large a one")

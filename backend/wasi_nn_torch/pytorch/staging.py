@@ -1,0 +1,98 @@
+"""The host's copies of what guests hand over, in memory that is used again.
+
+In: bytes of a guest. Out: a storage that has them. Memory that comes fresh from the system costs several times the
+copy, since each of its pages is cleared and mapped first; so what one tensor leaves behind serves the next one of its
+size.
+"""
+
+import threading
+
+import torch
+
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.pytorch.sharing import is_sole_owner
+from wit_host.capi import view_memory
+
+#: From this size on C libraries ask the system for memory, rather than using again what was freed.
+_SMALLEST = 128 << 10
+#: The most that waits to be used again, in bytes.
+_LARGEST = 128 << 20
+
+
+def staging_of(ledger: Ledger) -> "Staging":
+    """The staging memory of the session whose ledger this is."""
+    idle = ledger.idle
+    if not isinstance(idle, Staging):
+        idle = ledger.idle = Staging(ledger.host_limit)
+    return idle
+
+
+class Staging:
+    """The staging memory of one session: at most `limit` bytes of it wait to be used again, by default 128 MiB.
+
+    A tensor can die, and so leave its memory, at any time: in the midst of any method on the same thread too. Each step
+    takes out what it works with, so that nothing is ever given out twice; at worst some memory is not used again.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = _LARGEST if limit is None else min(limit, _LARGEST)
+        self._idle: dict[int, list[torch.UntypedStorage]] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def nbytes(self) -> int:
+        """How much waits to be used again."""
+        with self._lock:
+            return sum(size * len(storages) for size, storages in list(self._idle.items()))
+
+    def copy(self, data: memoryview) -> torch.UntypedStorage:
+        """A storage of its own for a C-contiguous buffer's bytes."""
+        size = data.nbytes
+        storage = self._take(size) if size >= _SMALLEST else None
+        if storage is None:
+            storage = torch.UntypedStorage(size)  # type: ignore[no-untyped-call]
+        if size:
+            view_memory(storage.data_ptr(), size)[:] = data.cast("B")
+        return storage
+
+    def reuse(self, tensor: torch.Tensor) -> None:
+        """Keep the memory of a tensor, made by `copy`, for the next one, unless somebody else refers to it.
+
+        The caller gave nobody the tensor object itself, and does not use it any more.
+        """
+        storage = tensor.untyped_storage()
+        size = storage.nbytes()
+        if not _SMALLEST <= size <= self._limit:
+            return
+        del storage
+        if not is_sole_owner(tensor):
+            return
+        with self._lock:
+            storages = self._idle.pop(size, [])
+            storages.append(tensor.untyped_storage())
+            self._idle[size] = storages  # behind all the others: what was not used for longest goes first
+            self._make_room()
+
+    def clear(self) -> None:
+        """Free what waits."""
+        with self._lock:
+            self._idle.clear()
+
+    def _take(self, size: int) -> torch.UntypedStorage | None:
+        with self._lock:
+            storages = self._idle.get(size)
+            if not storages:
+                return None
+            storage = storages.pop()
+            if not storages:
+                self._idle.pop(size, None)
+            return storage
+
+    def _make_room(self) -> None:
+        for size in list(self._idle):
+            while self.nbytes > self._limit:
+                storages = self._idle.get(size)
+                if not storages:
+                    self._idle.pop(size, None)
+                    break
+                storages.pop()
