@@ -151,3 +151,140 @@ def test_closing_frees_the_weights(registry, tmp_path, script, ledger, watch):
     assert not any(is_free() for is_free in weights)
     del context
     assert all(is_free() for is_free in weights)
+
+
+class Weights(torch.nn.Module):
+    """Takes 4,000 bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1000))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight[: x.size(0)]
+
+
+@pytest.fixture
+def heavy(tmp_path, script):
+    """A file whose model takes 4,000 bytes."""
+    file = tmp_path / "heavy.pt"
+    file.write_bytes(script(Weights()))
+    return file
+
+
+@pytest.fixture
+def budgeted(device):
+    """A registry with room for two of the heavy models."""
+    return Registry(Backends(BackendOptions(str(device))), budget=9000)
+
+
+def loaded(registry):
+    return [name for name in registry.names if registry._entries[name].loaded]
+
+
+def test_the_size_of_a_model_is_known(registry, heavy):
+    registry.register("net", heavy)
+    assert registry.graph("net").nbytes == 4000
+
+
+def test_the_graph_that_was_not_asked_for_longest_goes_first(budgeted, heavy):
+    budgeted.register("a", heavy)
+    budgeted.register("b", heavy)
+    assert loaded(budgeted) == ["a", "b"]
+    budgeted.graph("a")
+    budgeted.register("c", heavy)
+    assert loaded(budgeted) == ["a", "c"]
+
+
+def test_a_graph_that_went_is_loaded_anew(budgeted, heavy, ledger, tensor, values):
+    for name in "abc":
+        budgeted.register(name, heavy)
+    assert loaded(budgeted) == ["b", "c"]
+    [(_, output)] = budgeted.graph("a").context(ledger).compute([("x", tensor(torch.tensor([3.0])))])
+    assert values(output) == [3]
+    assert loaded(budgeted) == ["a", "c"]
+
+
+@pytest.mark.usefixtures("no_gc")
+def test_the_memory_of_a_graph_that_goes_is_free(budgeted, heavy, ledger, watch):
+    budgeted.register("a", heavy)
+    is_free = watch(next(iter(budgeted.graph("a").context(ledger)._model.parameters())))
+    budgeted.register("b", heavy)
+    assert not is_free()
+    budgeted.register("c", heavy)
+    assert is_free()
+
+
+@pytest.mark.parametrize("use", [lambda graph, ledger: graph, lambda graph, ledger: graph.context(ledger)])
+def test_what_is_in_use_stays(use, budgeted, heavy, ledger):
+    budgeted.register("a", heavy)
+    used = use(budgeted.graph("a"), ledger)
+    for name in "bcd":
+        budgeted.register(name, heavy)
+    assert loaded(budgeted) == ["a", "d"]
+    del used
+    budgeted.register("e", heavy)
+    assert loaded(budgeted) == ["d", "e"]
+
+
+def test_a_guest_is_told_when_all_that_is_loaded_is_in_use(budgeted, heavy):
+    for name in "abc":
+        budgeted.register(name, heavy)
+    used = [budgeted.graph(name) for name in "bc"]
+    with pytest.raises(NnError) as caught:
+        budgeted.graph("a")
+    assert caught.value.code is ErrorCode.TOO_LARGE
+    assert "takes 4000 bytes" in caught.value.text
+    assert "models may take 9000, and those in use take 8000" in caught.value.text
+    used.pop()
+    budgeted.graph("a")
+
+
+def test_a_model_beyond_the_budget_is_refused_and_displaces_nothing(budgeted, heavy, script):
+    budgeted.register("a", heavy)
+    with pytest.raises(ModelError, match=r"the model `large` takes 12000 bytes on .*; models may take 9000"):
+        budgeted.register("large", script(torch.nn.Linear(2, 1000)))
+    assert loaded(budgeted) == ["a"]
+    budgeted.register("large", heavy)
+
+
+def test_the_operators_file_is_no_business_of_the_guest(budgeted, heavy, caplog):
+    for name in "abc":
+        budgeted.register(name, heavy)
+    heavy.unlink()
+    with pytest.raises(NnError) as caught:
+        budgeted.graph("a")
+    assert caught.value.code is ErrorCode.RUNTIME_ERROR
+    assert caught.value.text == "this host could not load the graph `a`; its log says why"
+    assert str(heavy) in caplog.text
+
+
+def test_a_guests_device_that_is_not_there(registry, path):
+    registry.register("net", path)
+    with pytest.raises(NnError, match="unsupported-operation: `teapot` is not the name of a device"):
+        registry.graph("net", "teapot")
+
+
+def test_threads_that_ask_under_a_budget_never_pass_it(budgeted, heavy):
+    for name in "abcd":
+        budgeted.register(name, heavy)
+    taken, refused = [], []
+
+    def ask(name):
+        for _ in range(50):
+            try:
+                graph = budgeted.graph(name)
+            except NnError as error:
+                refused.append(error.code)
+            else:
+                taken.append(budgeted._taken(budgeted._entries[name].device))
+                del graph
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) + len(refused) == 200
+    assert max(taken) <= 9000
+    assert set(refused) <= {ErrorCode.TOO_LARGE}

@@ -49,6 +49,10 @@ class Signature:
         return dict.fromkeys(parameter.name for parameter in self.parameters if parameter.none_if_absent)
 
     @cached_property
+    def _names(self) -> list[str]:
+        return [parameter.name for parameter in self.parameters]
+
+    @cached_property
     def _by_name(self) -> dict[str, Parameter]:
         return {parameter.name: parameter for parameter in self.parameters}
 
@@ -63,6 +67,8 @@ class Signature:
         one input and one came, it may have any name. Raises NnError `invalid-argument` that says what is mixed,
         missing, unknown or repeated, what the model wants and what came.
         """
+        if names == self._names:  # nearly always
+            return list(self.parameters)
         given = set(names)
         if len(given) < len(names):
             repeated = [name for name, count in Counter(names).items() if count > 1]
