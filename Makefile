@@ -8,12 +8,13 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On few cores PyTorch's threads stall each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo plugins test soak check bindings golden bench bench-peers clean
+.PHONY: help demo plugins vad test soak check bindings golden bench bench-peers clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      classify two photographs, with everything built from nothing"
 	@echo "make plugins   run a plugin on bindings that are generated for it"
+	@echo "make vad       find where somebody speaks in a recording"
 	@echo "make test      run all tests, those of the backend on a simulated accelerator too"
 	@echo "make soak      run 10,000 sessions; nothing of them may stay"
 	@echo "make check     formatting, lints, types, imports, stale bindings; changes nothing"
@@ -89,6 +90,27 @@ $(PLUGIN)/plugin_bindings/__init__.py: $(wildcard $(PLUGINS)/wit/*.wit) $(CODEGE
 plugins: $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	@PYTHONPATH=$(PLUGIN) $(BIN)/python $(PLUGINS)/host.py $(PLUGIN)/plugin.wasm
 
+# --- the example that finds speech ---
+
+VAD       := examples/vad
+SPEECH    := build/vad
+VAD_FILES := $(wildcard $(VAD)/guest/*.py $(VAD)/guest/wit/*.wit $(VAD)/guest/wit/deps/*.wit $(WASI_NN_WIT)/*.wit)
+
+vad: $(SPEECH)/guest.wasm $(SPEECH)/fetched
+	@$(BIN)/wasi-nn-torch run --graph vad=$(SPEECH)/model.pt --dir $(SPEECH)/recordings::recordings \
+	    $(SPEECH)/guest.wasm recordings/speech.wav
+
+$(SPEECH)/fetched: $(VAD)/fetch_silero.py $(VAD)/requirements.txt | $(VENV)/run
+	@echo "downloading silero-vad"
+	@$(BIN)/python $< $(SPEECH)
+	@touch $@
+
+$(SPEECH)/guest.wasm: $(VAD_FILES) $(VENV)/demo
+	@echo "building the guest that finds speech"
+	@mkdir -p $(@D)
+	@$(BIN)/componentize-py --quiet --wit-path $(WASI_NN_WIT) --wit-path $(VAD)/guest/wit --world example:vad/vad \
+	    componentize app --python-path $(VAD)/guest --output $@
+
 # --- guests of the tests ---
 
 PROBE := build/tests/probe.wasm
@@ -104,7 +126,7 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 # Each file's tests stay in one process.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile
 
-test: $(VENV)/dev $(PROBE) $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
+test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
       $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS

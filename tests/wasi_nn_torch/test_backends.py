@@ -117,11 +117,11 @@ def test_a_component_computes_on_another_engine(engine, probe_file, tmp_path):
     file.parent.mkdir()
     file.write_bytes(MODEL)
     lines = []
-    arguments = ["from_bytes", "models/model.onnx", "ONNX", "CPU", json.dumps([["x", [2], "FP32", packed(1, 2).hex()]])]
+    arguments = ["from_bytes", "models/model.onnx", "ONNX", "CPU", json.dumps([["x", [2], "FP32", packed(1.0, 2).hex()]])]
     with engine.session(args=arguments, dirs={str(file.parent): "models"}, stdout=lines.append) as session:
         assert session.run(probe_file) == 0
         assert session.stats.memory.live_bytes == 0
-    assert json.loads(b"".join(lines)) == [["twice x", [2], "FP32", packed(2, 4).hex()]]
+    assert json.loads(b"".join(lines)) == [["twice x", [2], "FP32", packed(2.0, 4).hex()]]
 
 
 def test_two_backends_for_one_encoding_are_refused_by_name(install):
