@@ -1,6 +1,6 @@
-"""Compiled components, kept in a folder so that the next start need not compile them again.
+"""Compiled components and core modules, kept in a folder so that the next start need not compile them again.
 
-In: the bytes of a component, and the engine that compiles them. Out: what they are compiled to.
+In: the bytes of a guest, and the engine that compiles them. Out: what they are compiled to.
 
 An entry is one file, `<key>-<checksum>.cwasm`. The key stands for what was compiled, by what and how; the checksum is
 that of the file's content, so that neither can ever be paired with a stranger. The content is native code, which
@@ -28,12 +28,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 from weakref import WeakSet
 
 import wasmtime
 from wasmtime import component
 
 logger = logging.getLogger(__name__)
+
+Compiled = TypeVar("Compiled", component.Component, wasmtime.Module)
 
 #: Part of every key: another number makes all entries those of another time.
 _FORMAT = 1
@@ -74,29 +77,29 @@ class CompileCache:
         self.folder = Path(folder).absolute()
         self.largest = largest
         self._version = _wasmtime_version()
-        self._supplied: WeakSet[component.Component] = WeakSet()
+        self._supplied: WeakSet[component.Component | wasmtime.Module] = WeakSet()
         self._warned: set[str] = set()
 
-    def compile(self, engine: wasmtime.Engine, fingerprint: str, wasm: bytes) -> component.Component:
+    def compile(self, engine: wasmtime.Engine, fingerprint: str, wasm: bytes, kind: type[Compiled]) -> Compiled:
         """What `engine` compiles `wasm` to, from the folder if it is there, else to be found there next time.
 
         `fingerprint` is different for every configuration of an engine. Raises `wasmtime.WasmtimeError` where `wasm`
-        is no component that is valid.
+        is no component, or no core module, that is valid; `kind` says which it should be.
         """
         if not self._is_usable():
-            return component.Component(engine, wasm)
+            return kind(engine, wasm)
         key = _key(self._version, fingerprint, wasm)
-        kept = self._load(engine, key)
+        kept = self._load(engine, key, kind)
         if kept is not None:
             self._supplied.add(kept)
             return kept
         started = time.perf_counter()
-        compiled = component.Component(engine, wasm)
+        compiled = kind(engine, wasm)
         logger.info("miss %s: compiled %d bytes in %.3f s", key[:16], len(wasm), time.perf_counter() - started)
         self._keep(key, compiled)
         return compiled
 
-    def supplied(self, compiled: component.Component) -> bool:
+    def supplied(self, compiled: component.Component | wasmtime.Module) -> bool:
         """Whether this was found in the folder, rather than compiled."""
         return compiled in self._supplied
 
@@ -162,11 +165,11 @@ class CompileCache:
 
     # --- reading ---
 
-    def _load(self, engine: wasmtime.Engine, key: str) -> component.Component | None:
+    def _load(self, engine: wasmtime.Engine, key: str, kind: type[Compiled]) -> Compiled | None:
         for entry in list(self._entries(key)):
             started = time.perf_counter()
             try:
-                kept = _open(engine, entry)
+                kept = _open(engine, entry, kind)
             except (OSError, wasmtime.WasmtimeError) as error:
                 if entry.path.exists():  # or another process has just removed it
                     logger.info("entry %s is compiled again: %s", entry, " ".join(str(error).split()))
@@ -181,7 +184,7 @@ class CompileCache:
 
     # --- writing ---
 
-    def _keep(self, key: str, compiled: component.Component) -> None:
+    def _keep(self, key: str, compiled: component.Component | wasmtime.Module) -> None:
         started = time.perf_counter()
         content = compiled.serialize()
         if len(content) > self.largest:
@@ -247,13 +250,13 @@ def _key(version: str, fingerprint: str, wasm: bytes) -> str:
     return digest.hexdigest()
 
 
-def _open(engine: wasmtime.Engine, entry: Entry) -> component.Component:
+def _open(engine: wasmtime.Engine, entry: Entry, kind: type[Compiled]) -> Compiled:
     """Map an entry; raises OSError or WasmtimeError where it is not what was written, or not for this engine."""
     with entry.path.open("rb") as file:
         # SHA-256, because most processors compute it as fast as any sum that is weaker: 35 MB in 25 ms.
         if hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS] != entry.checksum:
             raise OSError("its content is not what was written")
-    return component.Component.deserialize_file(engine, str(entry.path))
+    return kind.deserialize_file(engine, str(entry.path))
 
 
 def _write(path: Path, content: bytes | bytearray) -> None:

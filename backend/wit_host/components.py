@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import wasmtime
 from wasmtime import component
+
+from . import capi
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,22 @@ class Component:
     """
 
     name: str
+    engine: wasmtime.Engine
     compiled: component.Component
     by_address: Mapping[str, frozenset[str]] = field(default_factory=dict)
     as_strings: Mapping[str, frozenset[str]] = field(default_factory=dict)
     as_lists: Mapping[str, str] = field(default_factory=dict)
     no_addresses: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def imports(self) -> Mapping[str, capi.Extern]:
+        """What it imports, by name. It is read once, since every store compares it with its host."""
+        return capi.externs(self.compiled.type.imports(self.engine), self.engine)
+
+    @cached_property
+    def exports(self) -> Mapping[str, capi.Extern]:
+        """What it exports, by name."""
+        return capi.externs(self.compiled.type.exports(self.engine), self.engine)
 
     @property
     def transport(self) -> str:

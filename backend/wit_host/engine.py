@@ -13,9 +13,10 @@ import wasmtime
 from wasmtime import component
 
 from . import capi
-from .cache import CompileCache
+from .cache import CompileCache, Compiled
 from .component import InvalidComponent, Prepared, prepare, prepare_pointers, prepare_strings
 from .components import Component
+from .core import CoreModule, CoreStore
 from .errors import GuestError
 from .memory import Reservations, unsupported
 from .store import Store
@@ -70,16 +71,12 @@ class Engine:
         interfaces whose `list<u8>` shall cross at the speed of memory: the constant `BUFFERS` of bindings. Raises
         OSError where the file cannot be read, GuestError where it is no component that is valid.
         """
-        if isinstance(guest, bytes):
-            wasm, file = guest, "the guest"
-        else:
-            wasm, file = Path(guest).read_bytes(), Path(guest).name
+        wasm, file = _read(guest)
         try:
-            if not wasm.startswith(b"\0asm"):
-                wasm = bytes(wasmtime.wat2wasm(wasm))
+            wasm = _binary(wasm)
             pointers = self._with_pointers(prepare(wasm), buffers)
             strings = self._with_strings(pointers)
-            compiled = self._compile(strings.wasm)
+            compiled = self._compile(strings.wasm, component.Component)
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
             raise GuestError(f"{name or file} is not a valid component: {' '.join(str(error).split())}") from None
         no_addresses = {each: self._reason(pointers, each) for each in strings.functions}
@@ -88,12 +85,23 @@ class Engine:
             for each, why in strings.reasons.items()
             if each not in pointers.functions
         }
-        return Component(name or file, compiled, pointers.functions, strings.functions, lists, no_addresses)
+        return Component(
+            name or file, self._engine, compiled, pointers.functions, strings.functions, lists, no_addresses
+        )
 
-    def _compile(self, wasm: bytes) -> component.Component:
+    def compile_module(self, guest: str | os.PathLike[str] | bytes, name: str | None = None) -> CoreModule:
+        """Compile a core module, as `compile` does a component."""
+        wasm, file = _read(guest)
+        try:
+            compiled = self._compile(_binary(wasm), wasmtime.Module)
+        except wasmtime.WasmtimeError as error:
+            raise GuestError(f"{name or file} is not a valid core module: {' '.join(str(error).split())}") from None
+        return CoreModule(name or file, compiled)
+
+    def _compile(self, wasm: bytes, kind: type[Compiled]) -> Compiled:
         if self._cache is None:
-            return component.Component(self._engine, wasm)
-        return self._cache.compile(self._engine, self._fingerprint, wasm)
+            return kind(self._engine, wasm)
+        return self._cache.compile(self._engine, self._fingerprint, wasm, kind)
 
     def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Prepared:
         if self._no_addresses:
@@ -110,7 +118,7 @@ class Engine:
         """Why the bytes of an import do not cross by address."""
         return self._no_addresses or pointers.reasons.get(name, "")
 
-    def is_from_cache(self, guest: Component) -> bool:
+    def is_from_cache(self, guest: Component | CoreModule) -> bool:
         """Whether what `compile` returned was in the cache, rather than compiled."""
         return self._cache is not None and self._cache.supplied(guest.compiled)
 
@@ -127,6 +135,27 @@ class Engine:
         its linear memories may have, `timeout` the most seconds of wall-clock time that each call of it may take.
         """
         return Store(self._engine, self._ticker, wasi or wasmtime.WasiConfig(), memory=memory, timeout=timeout)
+
+    def core_store(
+        self,
+        *,
+        wasi: wasmtime.WasiConfig | None = None,
+        memory: int | None = None,
+        timeout: float | None = None,
+    ) -> CoreStore:
+        """A store for one core module; otherwise like `store`."""
+        return CoreStore(self._engine, self._ticker, wasi or wasmtime.WasiConfig(), memory=memory, timeout=timeout)
+
+
+def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
+    """What is in a guest's file, and what messages call it."""
+    if isinstance(guest, bytes):
+        return guest, "the guest"
+    return Path(guest).read_bytes(), Path(guest).name
+
+
+def _binary(wasm: bytes) -> bytes:
+    return wasm if wasm.startswith(b"\0asm") else bytes(wasmtime.wat2wasm(wasm))
 
 
 def _configure(config: wasmtime.Config, *, reserve: bool) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
-import wasmtime
 from wasmtime import component
-from wasmtime.component import ComponentInstanceType, ExportIndex, FuncType
+from wasmtime.component import ExportIndex
 
 from . import capi, versions
 from .components import Component
@@ -34,7 +33,6 @@ class Instance:
         self,
         instance: component.Instance,
         guest: Component,
-        engine: wasmtime.Engine,
         runner: Runner,
         identities: ComponentIdentities,
     ) -> None:
@@ -42,8 +40,7 @@ class Instance:
         self.identities = identities
         self.functions: dict[GuestFunction[object], BoundFunction] = {}
         self._instance = instance
-        self._engine = engine
-        self._exports = guest.compiled.type.exports(engine)
+        self._exports = guest.exports
 
     @property
     def state(self) -> HostState:
@@ -57,10 +54,10 @@ class Instance:
         name = self.runner.name
         if interface is not None:
             found = versions.find(interface, self._exports)
-            type_ = None if found is None else capi.item_type(self._exports[found])
-            if found is None or not isinstance(type_, ComponentInstanceType):
+            type_ = None if found is None else self._exports[found].type
+            if found is None or not isinstance(type_, capi.InstanceType):
                 raise LinkError(f"{name} does not export {interface}, which this host calls")
-            exports, index = type_.exports(self._engine), self._instance.get_export_index(store, found)
+            exports, index = type_.exports, self._instance.get_export_index(store, found)
         for function in functions:
             label = function.name if interface is None else f"{interface}#{function.name}"
             self.functions[function] = self._bind_function(function, label, exports, index)
@@ -74,10 +71,10 @@ class Instance:
     ) -> BoundFunction:
         store, name = self.runner.store, self.runner.name
         extern = exports.get(function.name)
-        theirs = None if extern is None else capi.item_type(extern)
+        theirs = None if extern is None else extern.type
         index = self._instance.get_export_index(store, function.name, interface)
         found = None if index is None else self._instance.get_func(store, index)
-        if found is None or not isinstance(theirs, FuncType):
+        if found is None or not isinstance(theirs, capi.FunctionType):
             raise LinkError(f"{name} does not export {label}, which this host calls")
         text = f"{name} exports {label} with another type"
         check_signature(theirs, function.parameters, function.result, self.identities, text)
@@ -184,15 +181,13 @@ class BoundFunction:
             return True, None
         state.context = context
         state.outgoing = outgoing
-        state.taken.clear()
         try:
             answer = self.lift(state, results[0])
+            state.take_over()
+            return answer
         finally:
             state.outgoing = None
-            state.memory.take_back()
-        for representation in state.taken:
-            state.table.take(representation)
-        return answer
+            state.end_call()
 
 
 class Outgoing:

@@ -31,14 +31,16 @@ class HostFunction:
 
     def call(self, context: int, arguments: capi.Values, results: capi.Values) -> None:
         """Lift the arguments, call the implementation, lower what it returns or raises."""
-        self.state.context = context
-        self.state.calls[self.name] += 1
+        state = self.state
+        state.context = context
+        state.calls[self.name] += 1
         try:
             self._call(self._lift(arguments), results)
         except BaseException:
-            self.state.memory.take_back()
+            state.end_call()
             raise
-        self._take_back()
+        if state.memory.lent:
+            self._take_back()
 
     def fail(self, exception: BaseException) -> capi.ErrorAddress:
         """Keep `exception` for the caller of the guest."""
@@ -59,9 +61,7 @@ class HostFunction:
             self._answer(result.lower, "result", results, self.implementation(*lifted))
 
     def _lift(self, arguments: capi.Values) -> list[object]:
-        """What was passed by `own` leaves the table only when all is lifted, so nothing is lost on the way."""
         state = self.state
-        state.taken.clear()
         index = 0
         lifted = []
         try:
@@ -69,8 +69,8 @@ class HostFunction:
                 lifted.append(lift(state, arguments[index]))
         except Misfit as misfit:
             raise misfit.error(self.name, self.parameters[index]) from None
-        for representation in state.taken:
-            state.table.take(representation)
+        if state.taken:
+            state.take_over()
         return lifted
 
     def _answer(
@@ -86,7 +86,7 @@ class HostFunction:
             raise misfit.error(self.name, what) from None
 
     def _take_back(self) -> None:
-        if not self.state.memory.take_back():
+        if not self.state.end_call():
             raise self._kept()
 
     def _kept(self) -> BufferError:
@@ -137,16 +137,17 @@ class BridgedFunction(HostFunction):
         try:
             if self._answer_to != place:
                 super().call(context, arguments, results)
-                with self.state.memory.view(place + 4, 4) as view:
-                    view[:] = _size_of(self._source)
+                self.state.memory.only.write_u32(place + 4, _size_of(self._source))
                 self._answer_to = place
             else:
                 self._answer_to = None
                 self.state.context = context
-                self._lift(arguments)  # which uses up the handles
-                self.state.memory.take_back()
+                try:
+                    self._lift(arguments)  # which uses up the handles
+                finally:
+                    self.state.end_call()
                 source, self._source = self._source, memoryview(b"")
-                self._write(self._read_address(place), source)
+                self._write(place, source)
         except Misfit as misfit:
             raise misfit.error(self.name, "result") from None
 
@@ -155,19 +156,14 @@ class BridgedFunction(HostFunction):
 
     def _take_back(self) -> None:
         """Copy what is answered where it was made from what was lent."""
-        memory = self.state.memory
-        if not memory.take_back() and isinstance(self._source, memoryview):
+        if not self.state.end_call() and isinstance(self._source, memoryview):
             self._source = memoryview(bytes(self._source))
-        if memory.is_viewed:
+        if self.state.memory.is_viewed:
             raise self._kept()
 
-    def _read_address(self, place: int) -> int:
-        with self.state.memory.view(place, 4) as view:
-            return int.from_bytes(view, "little")
-
-    def _write(self, address: int, source: memoryview | ByteSource) -> None:
-        memory = self.state.memory
-        view = memory.view(address, source.nbytes)
+    def _write(self, place: int, source: memoryview | ByteSource) -> None:
+        memory = self.state.memory.only
+        view = memory.view(memory.read_u32(place), source.nbytes)
         try:
             transport.write(source, view)
         finally:
@@ -176,10 +172,10 @@ class BridgedFunction(HostFunction):
             raise self._kept()
 
 
-def _size_of(source: memoryview | ByteSource) -> bytes:
+def _size_of(source: memoryview | ByteSource) -> int:
     if source.nbytes >= 1 << 32:
         raise Misfit(ValueError, f"a guest's memory has no room for {source.nbytes} bytes")
-    return source.nbytes.to_bytes(4, "little")
+    return source.nbytes
 
 
 class ResourceDefinition:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 import wasmtime
 from wasmtime import component
-from wasmtime.component import ComponentInstanceType, FuncType, LinkerInstance, ResourceType
+from wasmtime.component import LinkerInstance, ResourceType
 
 from . import capi, versions
 from .components import Component
@@ -24,7 +24,7 @@ from .state import HostState
 from .transport import Crossing
 from .values import ByteList
 
-_Items = Mapping[str, FuncType | ComponentInstanceType | ResourceType | None]
+_Items = Mapping[str, capi.Extern]
 
 
 def link(
@@ -32,7 +32,7 @@ def link(
 ) -> tuple[component.Linker, ComponentIdentities]:
     """A linker for `guest`, and what its imported resources are; raises `LinkError` where they do not fit."""
     identities = ComponentIdentities()
-    scopes = _scopes(engine, host, guest)
+    scopes = _scopes(host, guest)
     for scope in scopes:
         scope.find_resources(identities, name)
     for scope in scopes:
@@ -68,7 +68,8 @@ class _Scope:
         self._as_strings = guest.as_strings.get(imported or "", frozenset())
 
     def find_resources(self, identities: ComponentIdentities, guest: str) -> None:
-        for name, theirs in self.items.items():
+        for name, extern in self.items.items():
+            theirs = extern.type
             ours = self.ours.resources.get(name)
             if isinstance(theirs, ResourceType):
                 if ours is not None:
@@ -77,10 +78,11 @@ class _Scope:
                     raise self._missing(name, guest)
 
     def check_functions(self, identities: ComponentIdentities, guest: str) -> None:
-        for name, theirs in self.items.items():
-            if isinstance(theirs, ComponentInstanceType):
+        for name, extern in self.items.items():
+            theirs = extern.type
+            if isinstance(theirs, capi.InstanceType):
                 raise self._missing(name, guest)
-            if isinstance(theirs, FuncType):
+            if isinstance(theirs, capi.FunctionType):
                 ours = self.ours.functions.get(name)
                 if ours is None:
                     raise self._missing(name, guest)
@@ -97,8 +99,9 @@ class _Scope:
                 self._define_in(instance, state)
 
     def _define_in(self, instance: LinkerInstance, state: HostState) -> None:
-        for name, theirs in self.items.items():
-            if isinstance(theirs, FuncType):
+        for name, extern in self.items.items():
+            theirs = extern.type
+            if isinstance(theirs, capi.FunctionType):
                 ours = self.ours.functions[name]
                 capi.add_function(instance, name, self._kind(name, ours)(state, ours))
             elif isinstance(theirs, ResourceType) and name in self.ours.resources:
@@ -126,17 +129,17 @@ class _Scope:
         return LinkError(f"{guest} imports {self._label(name)}, which this host does not provide")
 
 
-def _scopes(engine: wasmtime.Engine, host: Linker, guest: Component) -> list[_Scope]:
+def _scopes(host: Linker, guest: Component) -> list[_Scope]:
     """What the guest imports of ours. The rest may be WASI's; where it is not, the engine finds it missing."""
     scopes: list[_Scope] = []
-    bare: dict[str, FuncType | ComponentInstanceType | ResourceType | None] = {}
+    bare: dict[str, capi.Extern] = {}
     root = host.root()
-    for name, extern in guest.compiled.type.imports(engine).items():
+    for name, extern in guest.imports.items():
         found = versions.find(name, host.instances) or _implemented(extern, host)
         if found is not None:
-            scopes.append(_Scope(name, _items(engine, extern), host.instances[found], guest))
+            scopes.append(_Scope(name, _items(extern), host.instances[found], guest))
         elif name in root.functions or name in root.resources:
-            bare[name] = capi.item_type(extern)
+            bare[name] = extern
     return [_Scope(None, bare, root, guest), *scopes]
 
 
@@ -149,8 +152,5 @@ def _implemented(extern: capi.Extern, host: Linker) -> str | None:
     return None if interface is None else versions.find(interface, host.instances)
 
 
-def _items(engine: wasmtime.Engine, extern: capi.Extern) -> _Items:
-    instance = capi.item_type(extern)
-    if not isinstance(instance, ComponentInstanceType):
-        return {}
-    return {name: capi.item_type(item) for name, item in instance.exports(engine).items()}
+def _items(extern: capi.Extern) -> _Items:
+    return extern.type.exports if isinstance(extern.type, capi.InstanceType) else {}

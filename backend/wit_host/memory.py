@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ _CLOSED, _OPEN = 0, 3  # PROT_NONE; PROT_READ | PROT_WRITE
 _NO_RESERVE = {"linux": 0x4000, "darwin": 0x40}.get(sys.platform, 0)
 #: As much as the engine asks for: all that 32-bit addresses and the offsets in instructions reach.
 _USUAL = (4 << 30) + (32 << 20)
+#: A number in a guest's memory.
+_U32 = struct.Struct("<I")
 
 
 if os.name == "posix":
@@ -63,14 +66,30 @@ class LinearMemory:
     def view(self, address: int, length: int) -> memoryview:
         """The bytes at `address`, which the caller releases; raises `Misfit` where they are not all in the memory."""
         if address + length > self.size:
-            text = f"{length} bytes at address {address} are not all in the guest's memory of {self.size} bytes"
-            raise Misfit(GuestTrap, text)
+            raise self._outside(address, length)
         return memoryview(self._content)[address : address + length]
+
+    def read_u32(self, address: int) -> int:
+        """The number at `address`; raises `Misfit` where it is not all in the memory."""
+        if address + _U32.size > self.size:
+            raise self._outside(address, _U32.size)
+        number: int = _U32.unpack_from(self._content, address)[0]
+        return number
+
+    def write_u32(self, address: int, number: int) -> None:
+        """Store a number at `address`; raises `Misfit` where it is not all in the memory."""
+        if address + _U32.size > self.size:
+            raise self._outside(address, _U32.size)
+        _U32.pack_into(self._content, address, number)
 
     @property
     def is_viewed(self) -> bool:
         """Whether somebody holds a view of it that was not released."""
         return sys.getrefcount(self._content) > self._unviewed
+
+    def _outside(self, address: int, length: int) -> Misfit:
+        text = f"{length} bytes at address {address} are not all in the guest's memory of {self.size} bytes"
+        return Misfit(GuestTrap, text)
 
     def _protect(self, size: int, access: int) -> None:
         size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -99,7 +118,8 @@ class GuestMemory:
 
     def __init__(self) -> None:
         self.parts: list[LinearMemory] = []
-        self._lent: list[memoryview] = []
+        #: What `take_back` has to take back.
+        self.lent: list[memoryview] = []
 
     @contextmanager
     def starting(self) -> Iterator[None]:
@@ -111,35 +131,39 @@ class GuestMemory:
         finally:
             _starting.memory = before
 
-    def view(self, address: int, length: int) -> memoryview:
-        """The guest's bytes, to be written, which the caller releases; raises `Misfit` where they are not all there."""
+    @property
+    def only(self) -> LinearMemory:
+        """The memory that addresses are in; raises `Misfit` where there is none, or more than one."""
         if len(self.parts) != 1:
             raise Misfit(GuestTrap, f"the guest has {len(self.parts)} memories, and one is needed")
-        return self.parts[0].view(address, length)
+        return self.parts[0]
 
     def lend(self, view: memoryview) -> memoryview:
-        """`view`, read-only, until `take_back`."""
+        """`view`, read-only, until `take_back`; whoever has `view` itself lets go of it."""
         lent = view.toreadonly()
-        self._lent += (view, lent)
+        self.lent.append(lent)
         return lent
 
     def take_back(self) -> bool:
         """Make everything that was lent unusable; whether nobody keeps a view that was made from it."""
-        if not self._lent:
+        if not self.lent:
             return True
         is_free = True
-        for view in reversed(self._lent):
+        for view in self.lent:
             try:
                 view.release()
             except BufferError:  # something else was made from it
                 is_free = False
-        self._lent.clear()
+        self.lent.clear()
         return is_free and not self.is_viewed
 
     @property
     def is_viewed(self) -> bool:
         """Whether somebody holds a view of the guest's memory that was not released."""
-        return any(part.is_viewed for part in self.parts)
+        for part in self.parts:  # noqa: SIM110  # a generator takes longer than all the rest
+            if part.is_viewed:
+                return True
+        return False
 
     def close(self) -> None:
         """Forget the memories, which go with their store."""

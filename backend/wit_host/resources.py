@@ -55,7 +55,7 @@ class ResourceTable:
         return representation
 
     def borrow(self, representation: int) -> Droppable:
-        """The object behind a handle; the guest keeps it."""
+        """The object behind a handle, which the guest keeps; raises KeyError where it is none."""
         return self._objects[representation]
 
     def take(self, representation: int) -> Droppable:

@@ -78,7 +78,7 @@ class Runner:
                 except wasmtime.ExitTrap as error:
                     failure: BaseException = GuestExit(self.name, error.code)
                     self._end(failure)
-                except wasmtime.WasmtimeError as error:
+                except (wasmtime.WasmtimeError, wasmtime.Trap) as error:  # the latter by core modules
                     failure = self.state.take_exception() or trap(self.name, str(error))
                     self._end(failure)
         finally:

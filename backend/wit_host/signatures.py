@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wasmtime.component import FuncType
-
 from . import capi
 from .errors import LinkError
 from .identities import ComponentIdentities
@@ -20,7 +18,7 @@ from .values.codec import check_optional
 
 
 def check_signature(
-    theirs: FuncType,
+    theirs: capi.FunctionType,
     parameters: Mapping[str, Codec],
     result: Codec | Result | None,
     identities: ComponentIdentities,
@@ -33,10 +31,10 @@ def check_signature(
     `crossing` says how the bytes in its parameters were prepared to cross; as strings they need one more parameter.
     `is_bridged` says that its result was prepared to cross by address, which then has become a last parameter.
     """
-    if capi.is_async(theirs):
+    if theirs.is_async:
         raise LinkError(f"{text}: this host has a plain function, the guest has an async one")
-    types = capi.parameter_types(theirs)
-    if is_bridged and capi.result_type(theirs) is not None:
+    types = list(theirs.parameters)
+    if is_bridged and theirs.result is not None:
         raise LinkError(f"{text}: it was prepared and has a result all the same")
     if is_bridged or crossing is Crossing.STRING:
         if not types:
@@ -49,7 +47,7 @@ def check_signature(
         _check(codec, type_, identities, f"{text}: parameter {name}")
     identities.crossing = Crossing.LIST
     if not is_bridged:
-        _check(result, capi.result_type(theirs), identities, f"{text}: result")
+        _check(result, theirs.result, identities, f"{text}: result")
 
 
 def _check(

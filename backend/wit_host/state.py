@@ -25,6 +25,7 @@ class HostState:
         self.type_ids: dict[Resource[object], int] = {}
         self.calls: Counter[str] = Counter()
         self.context = 0
+        #: What is being lifted was passed by `own`, by its representations.
         self.taken: list[int] = []
         #: What a call of a guest hands over: while its arguments are lowered and its result is lifted, else nothing.
         self.outgoing: Outgoing | None = None
@@ -34,11 +35,26 @@ class HostState:
         """The number by which the engine knows a resource type of ours in this store."""
         return self.type_ids.setdefault(resource, len(self.type_ids) + 1)
 
+    def take_over(self) -> None:
+        """Take what was passed by `own` out of the table, now that all is lifted and nothing can be lost on the way."""
+        for representation in self.taken:
+            self.table.take(representation)
+        self.taken.clear()
+
+    def end_call(self) -> bool:
+        """Forget what was lifted, and make what was lent unusable; whether nobody keeps a view of it."""
+        self.taken.clear()
+        return self.memory.take_back()
+
     def fail(self, exception: BaseException, where: str) -> capi.ErrorAddress:
         """Keep `exception`, raised `where`, until the guest is unwound, and make the error that traps it."""
+        return capi.new_error(self.keep(exception, where))
+
+    def keep(self, exception: BaseException, where: str) -> str:
+        """Keep `exception`, raised `where`, until the guest is unwound; what to say of it to the engine."""
         exception.add_note(f"raised {where}")
         self._exception = exception
-        return capi.new_error(f"{type(exception).__name__} was raised {where}")
+        return f"{type(exception).__name__} was raised {where}"
 
     def take_exception(self) -> BaseException | None:
         """The exception that trapped the guest, if it was one; a second call gets nothing."""

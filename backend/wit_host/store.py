@@ -116,7 +116,7 @@ class Store:
                 failure = link_error(self._runner.name, missing, str(error), hint)
             else:
                 self._is_used = True
-                return Instance(instance, guest, self._engine, self._runner, identities)
+                return Instance(instance, guest, self._runner, identities)
         try:
             raise failure
         finally:
@@ -124,7 +124,7 @@ class Store:
 
     def _run(self, instance: Instance, guest: Component) -> int:
         name = self._runner.name
-        exports = [export for export in guest.compiled.type.exports(self._engine) if RUN.match(export)]
+        exports = [export for export in guest.exports if RUN.match(export)]
         if not exports:
             raise LinkError(
                 f"{name} exports no wasi:cli/run@0.2; build it as a command, a program with a main function"

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from . import capi
-from .capi import PAYLOAD_OFFSET, VALUE_SIZE, Kind, Value
+from .capi import Kind, Value
 from .errors import GuestTrap
 from .memory import GuestMemory
 from .misfits import Misfit
@@ -61,22 +61,16 @@ def lift(memory: GuestMemory, value: Value) -> memoryview:
     Raises `Misfit` for an address and length that are not in the guest's memory.
     """
     if value.kind == Kind.TUPLE:
-        data = value.of.tuple.data
-        return memory.lend(memory.view(data[0].of.u32, data[1].of.u32))
+        return memory.lend(memory.only.view(*capi.read_pair(value)))
     if value.kind == Kind.STRING:
-        return memory.lend(memoryview(_characters(capi.read_name(value.of.string))))
-    values = value.of.list
-    if not values.size:
-        return memory.lend(memoryview(b""))
-    return memory.lend(memoryview(capi.view_values(values)[PAYLOAD_OFFSET::VALUE_SIZE].tobytes()))
+        return memory.lend(memoryview(_characters(capi.read_text(value))))
+    return memory.lend(memoryview(capi.view_numbers(value, "B").tobytes()))
 
 
-def _characters(text: bytes) -> bytes:
-    """A byte for each character of a text in UTF-8; raises `Misfit` where one is no byte."""
-    if text.isascii():
-        return text
+def _characters(text: str) -> bytes:
+    """A byte for each character of a text; raises `Misfit` where one is no byte."""
     try:
-        return text.decode().encode("latin-1")
+        return text.encode("latin-1")
     except UnicodeEncodeError as error:
         raise Misfit(GuestTrap, f"the guest passed a character that is no byte, at {error.start}") from None
 
@@ -85,12 +79,9 @@ def lower(value: Value, content: object) -> None:
     """Pass `content`, which should be `Bytes`, to the guest as a list; raises `Misfit` where it is not."""
     source = as_source(content)
     size = source.nbytes
-    capi.new_list(value.of.list, size)
-    value.kind = Kind.LIST
+    capi.new_list(value, size)
     if size:
-        values = capi.view_values(value.of.list)
-        values[PAYLOAD_OFFSET::VALUE_SIZE] = source if isinstance(source, memoryview) else _filled(source)
-        values[Value.kind.offset :: VALUE_SIZE] = bytes([Kind.U8]) * size
+        capi.fill_numbers(value, Kind.U8, source if isinstance(source, memoryview) else _filled(source), "B")
 
 
 def write(source: memoryview | ByteSource, destination: memoryview) -> None:

@@ -54,7 +54,7 @@ class Cached:
 
     def compile(self, number, fingerprint="settings"):
         """Compile a guest, which must then work; return whether it came from the folder."""
-        compiled = self.cache.compile(self.engine, fingerprint, guest(number))
+        compiled = self.cache.compile(self.engine, fingerprint, guest(number), component.Component)
         assert answer(self.engine, compiled) == number
         return self.cache.supplied(compiled)
 
@@ -98,7 +98,7 @@ def test_each_guest_is_found_by_its_bytes(cached):
 
 def test_a_guest_that_is_not_valid_is_not_kept(cached):
     with pytest.raises(wasmtime.WasmtimeError):
-        cached.cache.compile(cached.engine, "settings", guest(1) + b"\xff")
+        cached.cache.compile(cached.engine, "settings", guest(1) + b"\xff", component.Component)
     assert numbers(cached) == 0
 
 
@@ -240,7 +240,7 @@ def test_an_entry_of_an_engine_with_other_settings_is_compiled_again(folder):
     config.epoch_interruption = True
     other, cached = Cached(folder), Cached(folder)
     other.engine = wasmtime.Engine(config)
-    other.cache.compile(other.engine, "settings", guest(7))  # its fingerprint is a lie
+    other.cache.compile(other.engine, "settings", guest(7), component.Component)  # its fingerprint is a lie
     assert [cached.compile(7), cached.compile(7)] == [False, True]
     assert numbers(cached) == 1
 
@@ -507,7 +507,7 @@ def test_clear_removes_entries_and_nothing_else(cached, entry):
 
 @posix
 def test_a_guest_runs_on_when_its_entry_is_removed(cached, entry):
-    compiled = cached.cache.compile(cached.engine, "settings", guest(7))
+    compiled = cached.cache.compile(cached.engine, "settings", guest(7), component.Component)
     assert cached.cache.supplied(compiled)
     assert len(cached.cache.clear()) == 1
     assert answer(cached.engine, compiled) == 7

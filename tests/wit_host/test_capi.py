@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
 from importlib.metadata import version
 
 import pytest
 from wasmtime import _ffi as ffi
 
 from wit_host import capi
+from wit_host.capi.values import PAYLOAD_OFFSET, VALUE_SIZE
 
 SYMBOLS = """
     wasm_byte_vec_new
+    wasmtime_caller_context
+    wasmtime_caller_export_get
     wasmtime_component_enum_type_names_count
     wasmtime_component_enum_type_names_nth
     wasmtime_component_extern_type
@@ -57,7 +61,12 @@ SYMBOLS = """
     wasmtime_config_concurrency_support_set
     wasmtime_error_delete
     wasmtime_error_new
+    wasmtime_extern_delete
+    wasmtime_linker_define_func_unchecked
+    wasmtime_memory_data
+    wasmtime_memory_data_size
     wasmtime_store_epoch_deadline_callback
+    wasmtime_trap_new
 """.split()
 
 
@@ -71,13 +80,27 @@ def test_every_function_that_is_called_exists(name):
 
 
 def test_a_value_is_a_kind_and_a_union_of_24_bytes():
-    assert (capi.VALUE_SIZE, capi.PAYLOAD_OFFSET, capi.Value.kind.offset) == (32, 8, 0)
+    assert (VALUE_SIZE, PAYLOAD_OFFSET, capi.Value.kind.offset) == (32, 8, 0)
     assert ctypes.sizeof(ffi.wasmtime_component_valunion_t) == 24
 
 
+def test_a_raw_value_is_16_bytes():
+    assert capi.RAW_STRIDE * ctypes.sizeof(ctypes.c_uint32) == ctypes.sizeof(ffi.wasmtime_val_raw_t) == 16
+
+
 def test_lists_tuples_and_strings_are_a_size_and_a_pointer():
-    for struct in (capi.ValueList, ffi.wasmtime_component_valtuple_t, capi.Name):
+    for struct in (ffi.wasmtime_component_vallist_t, ffi.wasmtime_component_valtuple_t, capi.Name):
         assert (struct.size.offset, struct.data.offset, ctypes.sizeof(struct)) == (0, 8, 16)
+
+
+def test_a_result_is_a_side_and_a_pointer():
+    struct = ffi.wasmtime_component_valresult_t
+    assert (struct.is_ok.offset, struct.is_ok.size, struct.val.offset, struct.val.size) == (0, 1, 8, 8)
+
+
+def test_a_variant_is_a_name_and_a_pointer():
+    struct = ffi.wasmtime_component_valvariant_t
+    assert (struct.discriminant.offset, struct.val.offset, struct.val.size) == (0, 16, 8)
 
 
 def test_the_kinds_are_numbered_as_in_the_header():
@@ -89,8 +112,30 @@ def test_the_kinds_are_numbered_as_in_the_header():
     }  # fmt: skip
 
 
-def test_new_lists_hold_values_that_are_safe_to_free():
-    values = capi.ValueList()
-    capi.new_list(values, 3)
-    assert [values.data[index].kind for index in range(3)] == [capi.Kind.BOOL] * 3
-    ffi.wasmtime_component_vallist_delete(ctypes.byref(values))
+@pytest.mark.parametrize("new", [capi.new_list, capi.new_tuple])
+def test_new_lists_hold_values_that_are_safe_to_free(new):
+    values = capi.new_values(1)
+    data = new(values[0], 3)
+    assert [data[index].kind for index in range(3)] == [capi.Kind.BOOL] * 3
+    capi.free_values(values)
+
+
+def test_new_values_are_safe_to_free_one_by_one():
+    values = capi.new_values(2)
+    payloads = [capi.new_value() for _ in values]
+    for value, payload in zip(values, payloads, strict=True):
+        capi.write_result(value, True, payload)
+    capi.write_text(payloads[0], capi.Kind.STRING, b"one")
+    assert payloads[1].kind == capi.Kind.BOOL
+    assert capi.read_text(values[0].of.result.val.contents) == "one"
+    capi.free_values(values)
+
+
+@pytest.mark.parametrize(("code", "numbers"), [("B", [1, 255]), ("q", [-(1 << 63), 7]), ("f", [0.5, -1.25]), ("I", [])])
+def test_numbers_are_written_and_read_all_at_once(code, numbers):
+    values = capi.new_values(1)
+    capi.new_list(values[0], len(numbers))
+    capi.fill_numbers(values[0], capi.Kind.U8, array(code, numbers), code)
+    assert capi.view_numbers(values[0], code).tolist() == numbers
+    assert [values[0].of.list.data[index].kind for index in range(len(numbers))] == [capi.Kind.U8] * len(numbers)
+    capi.free_values(values)

@@ -99,6 +99,17 @@ LONG = "naïve 🦀" * 1000
         ("string", wit.STRING, "", ["", "nul \0 inside", LONG]),
         ("list<u8>", wit.COPIED_BYTES, "", [b"", b"abc", bytes(range(256)) * 100]),
         ("list<string>", wit.List(wit.STRING), "", [[], ["a", "", LONG]]),
+        ("list<bool>", wit.List(wit.BOOL), "", [[], [True, False]]),
+        ("list<s8>", wit.List(wit.S8), "", [[], [-128, 0, 127]]),
+        ("list<u16>", wit.List(wit.U16), "", [[], [0, 2**16 - 1]]),
+        ("list<s16>", wit.List(wit.S16), "", [[-(2**15), 2**15 - 1]]),
+        ("list<u32>", wit.List(wit.U32), "", [[], [1, 3, 224, Number.SEVEN, 2**32 - 1], list(range(10_000))]),
+        ("list<s32>", wit.List(wit.S32), "", [[-(2**31), 2**31 - 1]]),
+        ("list<u64>", wit.List(wit.U64), "", [[0, 2**64 - 1]]),
+        ("list<s64>", wit.List(wit.S64), "", [[-(2**63), 2**63 - 1]]),
+        ("list<f32>", wit.List(wit.F32), "", [[], [0.5, math.inf, -math.inf, 3, 3.4028234663852886e38]]),
+        ("list<f64>", wit.List(wit.F64), "", [[0.1, -math.inf, sys.float_info.max, 2**1023]]),
+        ("list<list<u16>>", wit.List(wit.List(wit.U16)), "", [[[], [1], [2, 3]]]),
         ("list<u32, 3>", wit.FixedLengthList(wit.U32, 3), "", [[1, 2, 3]]),
         ("list<list<u8, 2>, 2>", wit.FixedLengthList(wit.FixedLengthList(wit.U8, 2), 2), "", [[[1, 2], [3, 4]]]),
         ("tuple<u8, string, bool>", wit.Tuple(wit.U8, wit.STRING, wit.BOOL), "", [(1, "x", True)]),
@@ -135,6 +146,8 @@ def test_nan_comes_back(bench):
     for type_, codec in (("f32", wit.F32), ("f64", wit.F64)):
         with echo(bench, type_, codec) as guest:
             assert math.isnan(guest(math.nan))
+        with echo(bench, f"list<{type_}>", wit.List(codec)) as guest:
+            assert [math.isnan(number) for number in guest([1, math.nan])] == [False, True]
 
 
 def test_any_buffer_can_be_passed_and_a_copy_comes_back(bench):
@@ -161,6 +174,8 @@ TYPES = {
     "string": (wit.STRING, ""),
     "list<u8>": (wit.BYTES, ""),
     "list<string>": (wit.List(wit.STRING), ""),
+    "list<s16>": (wit.List(wit.S16), ""),
+    "list<f32>": (wit.List(wit.F32), ""),
     "list<u8, 2>": (wit.FixedLengthList(wit.U8, 2), ""),
     "tuple<u8, u8>": (wit.Tuple(wit.U8, wit.U8), ""),
     "map<string, u8>": (wit.Map(wit.STRING, wit.U8), ""),
@@ -190,6 +205,10 @@ MISFITS = [
     ("list<string>", "ab", TypeError, "v: list is needed, not str"),
     ("list<string>", {"a"}, TypeError, "v: list is needed, not set"),
     ("list<string>", ["a", "b", 3], TypeError, "v[2]: str is needed, not int"),
+    ("list<s16>", [1, 2**15], ValueError, "v[1]: 32768 does not fit s16 (-32768 to 32767)"),
+    ("list<s16>", [True], TypeError, "v[0]: int is needed, not bool"),
+    ("list<f32>", [0.5, 1, 3.5e38], ValueError, "v[2]: 3.5e+38 is too large for f32"),
+    ("list<f32>", [0.5, None], TypeError, "v[1]: float is needed, not NoneType"),
     ("list<u8, 2>", [1], ValueError, "v: a list of 2 is needed, not one of 1"),
     ("list<u8, 2>", [1, -1], ValueError, "v[1]: -1 does not fit u8 (0 to 255)"),
     ("tuple<u8, u8>", [1, 2], TypeError, "v: tuple is needed, not list"),

@@ -331,6 +331,23 @@ def test_a_name_is_defined_once(bench):
             store.linker.instance(API)
 
 
+def test_each_store_compares_a_guest_with_its_own_definitions(bench):
+    guest = bench.compile(
+        {"f": Import('(param "v" (list u32))', "(param i32 i32)")}, "(call f (i32.const 0) (i32.const 0))"
+    )
+    got = []
+    for codec in (wit.List(wit.U32), wit.List(wit.U64), wit.List(wit.U32)):
+        with bench.store() as store:
+            store.linker.instance(API).function("f", got.append, {"v": codec}, None)
+            store.linker.instances[API].resource(THING)
+            if codec.element is wit.U32:
+                assert store.run_command(guest) == 0
+            else:
+                with pytest.raises(LinkError, match=r"parameter v\[\]: this host has u64, the guest has u32"):
+                    store.run_command(guest)
+    assert got == [[], []]
+
+
 LABELLED = """(component
   (import "x" (implements "test:host/api") (instance $x (export "f" (func (param "v" {theirs})))))
   (alias export $x "f" (func $f))

@@ -19,17 +19,16 @@ from typing import TYPE_CHECKING
 
 from .callbacks import DropCallback, EpochCallback, FunctionCallback, add_function, add_resource, on_epoch
 from .config import allow_many_borrows
+from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, exported_memory, new_trap
 from .errors import ErrorAddress, new_error
 from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
 from .memory import Memory, MemoryCreator, create_memories
-from .types import Extern, ValueType, is_async, item_type, parameter_types, result_type
+from .types import Extern, FunctionType, InstanceType, ValueType, externs
 from .values import (
-    PAYLOAD_OFFSET,
-    VALUE_SIZE,
     Kind,
     Name,
     Value,
-    ValueList,
+    fill_numbers,
     free_values,
     new_flags,
     new_list,
@@ -39,22 +38,31 @@ from .values import (
     new_value,
     new_values,
     read_name,
+    read_pair,
+    read_text,
     view_memory,
-    view_values,
+    view_numbers,
     write_name,
+    write_option,
+    write_result,
+    write_text,
+    write_variant,
 )
 
 if TYPE_CHECKING:
     from .values import ValueArray, Values
 
 __all__ = [
-    "PAYLOAD_OFFSET",
-    "VALUE_SIZE",
+    "RAW_STRIDE",
+    "CoreCallback",
     "DropCallback",
     "EpochCallback",
     "ErrorAddress",
+    "ExportedMemory",
     "Extern",
     "FunctionCallback",
+    "FunctionType",
+    "InstanceType",
     "Kind",
     "Memory",
     "MemoryCreator",
@@ -62,34 +70,40 @@ __all__ = [
     "ResourceHandle",
     "Value",
     "ValueArray",
-    "ValueList",
     "ValueType",
     "Values",
+    "add_core_function",
     "add_function",
     "add_resource",
     "allow_many_borrows",
     "call_guest",
     "create_memories",
+    "exported_memory",
+    "externs",
+    "fill_numbers",
     "forget_resource",
     "free_values",
-    "is_async",
-    "item_type",
     "new_error",
     "new_flags",
     "new_list",
     "new_map",
     "new_record",
+    "new_trap",
     "new_tuple",
     "new_value",
     "new_values",
     "on_epoch",
-    "parameter_types",
     "read_name",
+    "read_pair",
     "read_resource",
-    "result_type",
+    "read_text",
     "store_context",
     "view_memory",
-    "view_values",
+    "view_numbers",
     "write_name",
+    "write_option",
     "write_resource",
+    "write_result",
+    "write_text",
+    "write_variant",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from typing import TYPE_CHECKING, TypeAlias
 
 import wasmtime
@@ -10,7 +11,7 @@ from wasmtime import _ffi as ffi
 from wasmtime.component import Func
 
 from .errors import check
-from .values import Kind, Value
+from .values import PAYLOAD_OFFSET, Kind, Value
 
 if TYPE_CHECKING:
     from .values import ValueArray
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
     Resource: TypeAlias = "ctypes._Pointer[ffi.wasmtime_component_resource_any_t]"
 
 # Declared anew, because a context comes to us as an address, and the package's own take several times as long to call.
-_AnyPointer = ctypes.POINTER(ffi.wasmtime_component_resource_any_t)
-_Convert = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+# Those that run nothing of a guest do not give up Python's lock meanwhile.
+_Convert = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _ANY_TO_HOST = _Convert(("wasmtime_component_resource_any_to_host", ffi.dll))
 _HOST_TO_ANY = _Convert(("wasmtime_component_resource_host_to_any", ffi.dll))
-_NEW_HOST = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_bool, ctypes.c_uint32, ctypes.c_uint32)(
+_NEW_HOST = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_bool, ctypes.c_uint32, ctypes.c_uint32)(
     ("wasmtime_component_resource_host_new", ffi.dll)
 )
-_HOST_REPRESENTATION = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)(
+_HOST_REPRESENTATION = ctypes.PYFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)(
     ("wasmtime_component_resource_host_rep", ffi.dll)
 )
-_DELETE_HOST = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(("wasmtime_component_resource_host_delete", ffi.dll))
+_DELETE_HOST = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("wasmtime_component_resource_host_delete", ffi.dll))
 _CALL_GUEST = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
     ctypes.c_void_p,
@@ -42,11 +43,16 @@ _DROP_RESOURCE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_voi
     ("wasmtime_component_resource_any_drop", ffi.dll)
 )
 
+_POINTER = struct.Struct("P")
+_OWNED = ctypes.c_bool(True)
+
 
 def read_resource(context: int, value: Value) -> int:
     """The representation behind a handle of one of our resource types, owned or borrowed; the handle is used up."""
     host = ctypes.c_void_p()
-    check(_ANY_TO_HOST(context, value.of.resource, ctypes.byref(host)))
+    error = _ANY_TO_HOST(context, *_POINTER.unpack_from(value, PAYLOAD_OFFSET), ctypes.addressof(host))
+    if error:
+        check(error)
     representation: int = _HOST_REPRESENTATION(host)
     _DELETE_HOST(host)
     return representation
@@ -64,12 +70,11 @@ def forget_resource(context: int, value: Value) -> None:
 
 def write_resource(context: int, value: Value, representation: int, type_id: int) -> None:
     """Store an owned handle of the resource type `type_id`."""
-    host = _NEW_HOST(True, representation, type_id)
-    handle = _AnyPointer()
-    error = _HOST_TO_ANY(context, host, ctypes.byref(handle))
+    host = _NEW_HOST(_OWNED, representation, type_id)
+    error = _HOST_TO_ANY(context, host, ctypes.addressof(value) + PAYLOAD_OFFSET)
     _DELETE_HOST(host)
-    check(error)
-    value.of.resource = handle
+    if error:
+        check(error)
     value.kind = Kind.RESOURCE
 
 

@@ -1,23 +1,20 @@
-"""Types of a component, read one level at a time."""
+"""Types of a component, read one level at a time, and each of them once."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TypeAlias
 
+import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime.component import ComponentInstanceType, FuncType, ResourceType
 from wasmtime.component._types import ComponentExtern
 
-#: What a component imports or exports by one name.
-Extern: TypeAlias = ComponentExtern
-
 
 class ValueType:
     """A value type of a component; its parts are read when they are asked for, one level at a time."""
-
-    __slots__ = ("_raw",)
 
     def __init__(self) -> None:
         self._raw = ffi.wasmtime_component_valtype_t()
@@ -31,11 +28,13 @@ class ValueType:
         number = self._raw.kind
         return _TYPE_KINDS[number] if number < len(_TYPE_KINDS) else "an unknown type"
 
-    def parts(self) -> list[tuple[str, ValueType | None]]:
+    @cached_property
+    def parts(self) -> Sequence[tuple[str, ValueType | None]]:
         """What it is made of, each part with its name where it has one, and its type where it has one."""
         read = _PARTS.get(self.kind)
-        return [] if read is None else read(self._raw.of)
+        return () if read is None else read(self._raw.of)
 
+    @cached_property
     def resource(self) -> ResourceType:
         """The resource type of an `own` or a `borrow`."""
         return ResourceType._from_ptr(ffi.wasmtime_component_resource_type_clone(self._raw.of.own))
@@ -123,35 +122,76 @@ _PARTS: dict[str, Callable[[_Union], _Parts]] = {
 }
 
 
-def is_async(function: FuncType) -> bool:
-    """Whether a function of a component is declared `async`."""
-    answer: bool = ffi.wasmtime_component_func_type_async(function.ptr())
-    return answer
+class FunctionType:
+    """The type of a function of a component; what it takes and returns is read when it is asked for."""
+
+    def __init__(self, raw: FuncType) -> None:
+        self._raw = raw
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether it is declared `async`."""
+        answer: bool = ffi.wasmtime_component_func_type_async(self._raw.ptr())
+        return answer
+
+    @cached_property
+    def parameters(self) -> Sequence[tuple[str, ValueType | None]]:
+        """The name and the type of each parameter; every one has a type."""
+        function = self._raw.ptr()
+        read = ffi.wasmtime_component_func_type_param_nth
+        return _each(
+            ffi.wasmtime_component_func_type_param_count(function),
+            lambda index, name, size, part: read(function, index, name, size, part.pointer()),
+        )
+
+    @cached_property
+    def result(self) -> ValueType | None:
+        """The type of what it returns, or nothing."""
+        [(_, result)] = _one(ffi.wasmtime_component_func_type_result, "", self._raw.ptr())
+        return result
 
 
-def parameter_types(function: FuncType) -> list[tuple[str, ValueType | None]]:
-    """The name and the type of each parameter; every one has a type."""
-    count = ffi.wasmtime_component_func_type_param_count(function.ptr())
-    read = ffi.wasmtime_component_func_type_param_nth
-    return _each(count, lambda index, name, size, part: read(function.ptr(), index, name, size, part.pointer()))
+class InstanceType:
+    """The type of an instance that a component imports or exports."""
+
+    def __init__(self, raw: ComponentInstanceType, engine: wasmtime.Engine) -> None:
+        self._raw = raw
+        self._engine = engine
+
+    @cached_property
+    def exports(self) -> Mapping[str, Extern]:
+        """What is in it, by name."""
+        return externs(self._raw.exports(self._engine), self._engine)
 
 
-def result_type(function: FuncType) -> ValueType | None:
-    """The type of what a function returns, or nothing."""
-    [(_, result)] = _one(ffi.wasmtime_component_func_type_result, "", function.ptr())
-    return result
+class Extern:
+    """What a component imports or exports by one name."""
+
+    def __init__(self, raw: ComponentExtern, engine: wasmtime.Engine) -> None:
+        self._raw = raw
+        self._engine = engine
+
+    @cached_property
+    def implements(self) -> str | None:
+        """The interface that its name is a label for, if it is one."""
+        return self._raw.implements
+
+    @cached_property
+    def type(self) -> FunctionType | InstanceType | ResourceType | None:
+        """What it is: a function, an instance or a resource; nothing where it is anything else."""
+        item = ffi.wasmtime_component_item_t()
+        ffi.wasmtime_component_extern_type(self._raw.ptr(), ctypes.byref(item))
+        kind = int(item.kind)
+        if kind == ffi.WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC.value:
+            return FunctionType(FuncType._from_ptr(item.of.component_func))
+        if kind == ffi.WASMTIME_COMPONENT_ITEM_COMPONENT_INSTANCE.value:
+            return InstanceType(ComponentInstanceType._from_ptr(item.of.component_instance), self._engine)
+        if kind == ffi.WASMTIME_COMPONENT_ITEM_RESOURCE.value:
+            return ResourceType._from_ptr(item.of.resource)
+        ffi.wasmtime_component_item_delete(ctypes.byref(item))
+        return None
 
 
-def item_type(extern: Extern) -> FuncType | ComponentInstanceType | ResourceType | None:
-    """What an import or export is: a function, an instance or a resource; nothing where it is anything else."""
-    item = ffi.wasmtime_component_item_t()
-    ffi.wasmtime_component_extern_type(extern.ptr(), ctypes.byref(item))
-    kind = int(item.kind)
-    if kind == ffi.WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC.value:
-        return FuncType._from_ptr(item.of.component_func)
-    if kind == ffi.WASMTIME_COMPONENT_ITEM_COMPONENT_INSTANCE.value:
-        return ComponentInstanceType._from_ptr(item.of.component_instance)
-    if kind == ffi.WASMTIME_COMPONENT_ITEM_RESOURCE.value:
-        return ResourceType._from_ptr(item.of.resource)
-    ffi.wasmtime_component_item_delete(ctypes.byref(item))
-    return None
+def externs(found: Mapping[str, ComponentExtern], engine: wasmtime.Engine) -> Mapping[str, Extern]:
+    """What wasmtime's package found in the type of a component or an instance."""
+    return {name: Extern(each, engine) for name, each in found.items()}

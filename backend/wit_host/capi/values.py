@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, TypeAlias
+import struct
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wasmtime import _ffi as ffi
 
 if TYPE_CHECKING:
+    from array import array
+
     Values: TypeAlias = "ctypes._Pointer[Value]"
     ValueArray: TypeAlias = "ctypes.Array[Value]"
+    Numbers: TypeAlias = "memoryview | bytes | array[int] | array[float]"
 
 #: One component-model value: `kind`, and a union `of` at offset 8; 32 bytes.
 Value = ffi.wasmtime_component_val_t
@@ -47,17 +51,35 @@ class Kind:
     MAP: int = 22  # it has no name in wasmtime's package
 
 
-# Declared anew, because the package's own functions take several times as long to call.
-_NewSeveral = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
+# Read and written as they lie in memory, since each attribute of a ctypes object is an object of its own.
+_VECTOR = struct.Struct("NP")  # of a list, a tuple, a string or a name: a size and an address
+_POINTER = struct.Struct("P")
+_RESULT = struct.Struct("?P")
+_PAIR = struct.Struct(f"{PAYLOAD_OFFSET}xI{VALUE_SIZE - 4}xI")
+
+# Declared anew, because the package's own functions take several times as long to call. These only allocate, so they
+# do not give up Python's lock meanwhile.
+_NewSeveral = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 _NEW_LIST = _NewSeveral(("wasmtime_component_vallist_new_uninit", ffi.dll))
 _NEW_TUPLE = _NewSeveral(("wasmtime_component_valtuple_new_uninit", ffi.dll))
-_NEW_VALUE = ctypes.CFUNCTYPE(ctypes.POINTER(Value), ctypes.c_void_p)(("wasmtime_component_val_new", ffi.dll))
-_NEW_NAME = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
+_NEW_VALUE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_component_val_new", ffi.dll))
+_NEW_NAME = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
 
 _VIEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
 )
-_WRITABLE = 0x200  # PyBUF_WRITE
+_TEXT = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
+    ("PyUnicode_FromStringAndSize", ctypes.pythonapi)
+)
+_WRITABLE = ctypes.c_int(0x200)  # PyBUF_WRITE
+
+#: What new values are copied from, which leaves it as it is: `false`.
+_BLANK = Value()
+_BLANK.kind = Kind.BOOL
+_BLANK_ADDRESS = ctypes.addressof(_BLANK)
+
+_VALUE_AT = Value.from_address
+_TWO_VALUES_AT = (Value * 2).from_address
 
 
 def view_memory(address: int, size: int) -> memoryview:
@@ -69,29 +91,97 @@ def view_memory(address: int, size: int) -> memoryview:
     return view
 
 
-def view_values(values: ValueList) -> memoryview:
-    """The memory of a list of values, as bytes that can be written; valid as long as the engine keeps the list."""
-    return view_memory(ctypes.cast(values.data, ctypes.c_void_p).value or 0, values.size * VALUE_SIZE)
+def view_numbers(value: Value, code: str) -> memoryview[Any]:
+    """The numbers in a list of them; `code` is their format. Valid as long as the engine keeps the list."""
+    return _numbers(_view_items(value), code)
 
 
-def read_name(name: Name) -> bytes:
-    """The bytes of a string that the engine owns."""
-    return ctypes.string_at(name.data, name.size)
+def fill_numbers(value: Value, kind: int, numbers: Numbers, code: str) -> None:
+    """Make all items of a list numbers of one kind; `numbers` are as many, in the format `code`."""
+    memory = _view_items(value)
+    _numbers(memory, code)[:] = numbers
+    memory[Value.kind.offset :: VALUE_SIZE] = bytes([kind]) * (memory.nbytes // VALUE_SIZE)
+
+
+def _view_items(value: Value) -> memoryview:
+    size, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
+    return view_memory(address, size * VALUE_SIZE)
+
+
+def _numbers(memory: memoryview, code: str) -> memoryview[Any]:
+    numbers: memoryview[Any] = memory.cast(code)  # type: ignore[call-overload]  # has one for each format
+    return numbers[PAYLOAD_OFFSET // numbers.itemsize :: VALUE_SIZE // numbers.itemsize]
+
+
+def read_pair(value: Value) -> tuple[int, int]:
+    """The numbers in a `tuple<u32, u32>`."""
+    _, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
+    first, second = _PAIR.unpack_from(_TWO_VALUES_AT(address))
+    return first, second
+
+
+def read_text(value: Value) -> str:
+    """The content of a string, or the name of an enum's or a variant's case."""
+    size, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
+    text: str = _TEXT(address, size)
+    return text
+
+
+def read_name(name: Name) -> str:
+    """The text of a name that is no value itself."""
+    size, address = _VECTOR.unpack_from(name)
+    text: str = _TEXT(address, size)
+    return text
+
+
+def write_text(value: Value, kind: int, content: bytes) -> None:
+    """Make `value` a string, or the case of an enum; the engine will own it."""
+    _NEW_NAME(ctypes.addressof(value) + PAYLOAD_OFFSET, len(content), content)
+    value.kind = kind
 
 
 def write_name(name: Name, content: bytes) -> None:
-    """Store `content` in a string that the engine will own."""
+    """Store `content` in a name that is no value itself; the engine will own it."""
     _NEW_NAME(ctypes.addressof(name), len(content), content)
 
 
-def new_list(values: ValueList, size: int) -> None:
-    """Make a list of `size` values that the engine will own; each is `false` until it is filled in."""
-    _NEW_LIST(ctypes.byref(values), size)
+def write_option(value: Value, payload: Value | None) -> None:
+    """Make `value` an option with what `new_value` returned, or with nothing."""
+    _POINTER.pack_into(value, PAYLOAD_OFFSET, _address(payload))
+    value.kind = Kind.OPTION
 
 
-def new_tuple(values: ffi.wasmtime_component_valtuple_t, size: int) -> None:
-    """Make a tuple of `size` values that the engine will own; each is `false` until it is filled in."""
-    _NEW_TUPLE(ctypes.byref(values), size)
+def write_result(value: Value, is_ok: bool, payload: Value | None) -> None:
+    """Make `value` a result, one side or the other, with what `new_value` returned, or with nothing."""
+    _RESULT.pack_into(value, PAYLOAD_OFFSET, is_ok, _address(payload))
+    value.kind = Kind.RESULT
+
+
+def write_variant(value: Value, name: bytes, payload: Value | None) -> None:
+    """Make `value` the case `name` of a variant, with what `new_value` returned, or with nothing."""
+    _NEW_NAME(ctypes.addressof(value) + PAYLOAD_OFFSET, len(name), name)
+    _POINTER.pack_into(value, PAYLOAD_OFFSET + _VECTOR.size, _address(payload))
+    value.kind = Kind.VARIANT
+
+
+def _address(payload: Value | None) -> int:
+    return 0 if payload is None else ctypes.addressof(payload)
+
+
+def new_list(value: Value, size: int) -> Values:
+    """Make `value` a list that the engine will own, and return what is in it, `false` until it is filled in."""
+    _NEW_LIST(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
+    value.kind = Kind.LIST
+    data: Values = value.of.list.data
+    return data
+
+
+def new_tuple(value: Value, size: int) -> Values:
+    """Make `value` a tuple that the engine will own, and return what is in it, `false` until it is filled in."""
+    _NEW_TUPLE(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
+    value.kind = Kind.TUPLE
+    data: Values = value.of.tuple.data
+    return data
 
 
 def new_record(values: ffi.wasmtime_component_valrecord_t, size: int) -> None:
@@ -109,12 +199,9 @@ def new_flags(names: ffi.wasmtime_component_valflags_t, size: int) -> None:
     ffi.wasmtime_component_valflags_new_uninit(ctypes.byref(names), size)
 
 
-def new_value() -> Values:
+def new_value() -> Value:
     """One value on the heap that the engine will own; it is `false` until it is filled in."""
-    blank = Value()
-    blank.kind = Kind.BOOL
-    pointer: Values = _NEW_VALUE(ctypes.byref(blank))
-    return pointer
+    return _VALUE_AT(_NEW_VALUE(_BLANK_ADDRESS))
 
 
 def new_values(size: int) -> ValueArray:

@@ -66,7 +66,7 @@ class Role(Enum):
     OTHER = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
 class Reference:
     """An index in the bytes from `start` to `end`."""
 
@@ -86,7 +86,7 @@ class Options:
     asynchronous: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
 class Definition:
     """One item of a section; it takes the next index of `space`.
 

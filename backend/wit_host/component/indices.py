@@ -52,7 +52,7 @@ _MODULE = Definition(Origin.MODULE, Space.CORE_MODULE)
 _COMPONENT = Definition(Origin.OTHER, Space.COMPONENT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
 class Use:
     """One reference to a definition: `by` another one, which has this `index` and is in this `section`."""
 

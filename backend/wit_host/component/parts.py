@@ -16,7 +16,7 @@ PRIMITIVES = frozenset({*range(0x73, 0x80), ERROR_CONTEXT})
 _CORE: Final = 0  # the first byte of the sorts of core definitions; another follows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
 class Part:
     """Something inside a type: a type that is named, or a number.
 

@@ -28,14 +28,14 @@ class Option:
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes the value, or `None`."""
-        _store_option(value, item is not None)
-        if item is not None:
-            self.some.lower(state, value.of.option.contents, item)
+        payload = _option(value, item)
+        if payload is not None:
+            self.some.lower(state, payload, item)
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits an option whose content fits."""
         check_kind("option", theirs)
-        [(_, some)] = theirs.parts()
+        [(_, some)] = theirs.parts
         check_optional(self.some, some, identities)
 
 
@@ -51,14 +51,16 @@ class NestedOption(Option):
         """Takes `Some` with the content, or `None`."""
         if item is not None and not isinstance(item, Some):
             raise wrong_type("Some or None", item)
-        _store_option(value, item is not None)
-        if item is not None:
-            _lower_value(self.some, state, value.of.option.contents, item.value)
+        payload = _option(value, item)
+        if item is not None and payload is not None:
+            _lower_value(self.some, state, payload, item.value)
 
 
-def _store_option(value: Value, is_some: bool) -> None:
-    value.of.option = capi.new_value() if is_some else None
-    value.kind = Kind.OPTION
+def _option(value: Value, item: object) -> Value | None:
+    """Make `value` an option, and return what `item` is to be stored in, if there is one."""
+    payload = None if item is None else capi.new_value()
+    capi.write_option(value, payload)
+    return payload
 
 
 class Enum:
@@ -67,23 +69,22 @@ class Enum:
     def __init__(self, cases: type[enum.Enum]) -> None:
         self.cases = cases
         self._names = {case: cast(str, case.value).encode() for case in cases}
-        self._cases = {name: case for case, name in self._names.items()}
+        self._cases = {case.value: case for case in cases}
 
     def lift(self, state: HostState, value: Value) -> enum.Enum:
         """A member of the class."""
-        return self._cases[capi.read_name(value.of.enumeration)]
+        return self._cases[capi.read_text(value)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes a member of the class."""
         if not isinstance(item, self.cases):
             raise wrong_class(self.cases, item)
-        capi.write_name(value.of.enumeration, self._names[item])
-        value.kind = Kind.ENUM
+        capi.write_text(value, Kind.ENUM, self._names[item])
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits an enum of the same names in the same order."""
         check_kind("enum", theirs)
-        check_names("cases", [case.value for case in self.cases], [name for name, _ in theirs.parts()])
+        check_names("cases", list(self._cases), [name for name, _ in theirs.parts])
 
 
 class Flags:
@@ -92,8 +93,8 @@ class Flags:
     def __init__(self, cls: type[enum.Flag], names: Sequence[str]) -> None:
         self.cls = cls
         self.names = tuple(names)
-        self._bits = [(name.encode(), member.value) for name, member in zip(names, cls, strict=True)]
-        self._by_name = dict(self._bits)
+        self._by_name = {name: member.value for name, member in zip(names, cls, strict=True)}
+        self._bits = [(name.encode(), bit) for name, bit in self._by_name.items()]
 
     def lift(self, state: HostState, value: Value) -> enum.Flag:
         """A combination of members of the class."""
@@ -117,7 +118,7 @@ class Flags:
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits flags of the same names in the same order."""
         check_kind("flags", theirs)
-        check_names("flags", self.names, [name for name, _ in theirs.parts()])
+        check_names("flags", self.names, [name for name, _ in theirs.parts])
 
 
 class Variant:
@@ -125,14 +126,12 @@ class Variant:
 
     def __init__(self, cases: Mapping[str, tuple[type[Any], Codec | None]]) -> None:
         self.cases = dict(cases)
-        self._by_name = {name.encode(): case for name, case in self.cases.items()}
         self._by_class = {cls: (name.encode(), codec) for name, (cls, codec) in self.cases.items()}
 
     def lift(self, state: HostState, value: Value) -> object:
         """An object of the case's class."""
-        variant = value.of.variant
-        cls, codec = self._by_name[capi.read_name(variant.discriminant)]
-        return cls() if codec is None else cls(codec.lift(state, variant.val.contents))
+        cls, codec = self.cases[capi.read_text(value)]
+        return cls() if codec is None else cls(codec.lift(state, value.of.variant.val.contents))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes an object of one of the classes."""
@@ -141,16 +140,14 @@ class Variant:
             raise wrong_type(" or ".join(cls.__name__ for cls in self._by_class), item)
         name, codec = case
         payload = None if codec is None else capi.new_value()
-        capi.write_name(value.of.variant.discriminant, name)
-        value.of.variant.val = payload
-        value.kind = Kind.VARIANT
+        capi.write_variant(value, name, payload)
         if codec is not None and payload is not None:
-            _lower_value(codec, state, payload.contents, cast(Any, item).value)
+            _lower_value(codec, state, payload, cast(Any, item).value)
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits a variant whose cases have the same names and order, and fit."""
         check_kind("variant", theirs)
-        parts = theirs.parts()
+        parts = theirs.parts
         check_names("cases", list(self.cases), [name for name, _ in parts])
         for (name, (_, codec)), (_, part) in zip(self.cases.items(), parts, strict=True):
             try:
@@ -169,7 +166,7 @@ class _Sides:
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits a result whose sides fit."""
         check_kind("result", theirs)
-        for (name, part), codec in zip(theirs.parts(), (self.ok, self.err), strict=True):
+        for (name, part), codec in zip(theirs.parts, (self.ok, self.err), strict=True):
             try:
                 check_optional(codec, part, identities)
             except Misfit as misfit:
@@ -185,11 +182,9 @@ class _Sides:
         if codec is None and item is not None:
             raise wrong_type("None", item)
         payload = None if codec is None else capi.new_value()
-        value.of.result.is_ok = is_ok
-        value.of.result.val = payload
-        value.kind = Kind.RESULT
+        capi.write_result(value, is_ok, payload)
         if codec is not None and payload is not None:
-            codec.lower(state, payload.contents, item)
+            codec.lower(state, payload, item)
 
 
 class NestedResult(_Sides):

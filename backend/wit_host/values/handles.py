@@ -139,7 +139,7 @@ def _held(
 
 def _check_host(kind: str, resource: Resource[object], theirs: ValueType, identities: Identities) -> None:
     check_kind(kind, theirs)
-    if not identities.is_host(resource, theirs.resource()):
+    if not identities.is_host(resource, theirs.resource):
         raise other_type(f"{kind} of resource {resource.name}", f"{kind} of another resource")
 
 
@@ -147,5 +147,5 @@ def _check_guest(
     kind: str, resource: GuestResourceType[GuestResource], theirs: ValueType, identities: Identities
 ) -> None:
     check_kind(kind, theirs)
-    if not identities.is_guest(resource, theirs.resource()):
+    if not identities.is_guest(resource, theirs.resource):
         raise other_type(f"{kind} of resource {resource.name}", f"{kind} of another resource")

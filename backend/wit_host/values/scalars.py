@@ -31,13 +31,20 @@ class Bool:
         check_kind("bool", theirs)
 
 
+#: How numbers lie in memory, as `struct`, `array` and `memoryview` call it.
+_CODES = {
+    "u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q", "f32": "f", "f64": "d"
+}  # fmt: skip
+
+
 class Integer:
-    """`u8` … `s64`; `name` is both the WIT's name and the field of the engine's union."""
+    """`u8` … `s64`; `name` is both the WIT's name and the field of the engine's union, `code` its format in memory."""
 
     def __init__(self, name: str, kind: int) -> None:
         bits = int(name[1:])
         self.name = name
         self.kind = kind
+        self.code = _CODES[name]
         self.lowest = -(1 << (bits - 1)) if name[0] == "s" else 0
         self.highest = self.lowest + (1 << bits) - 1
 
@@ -47,12 +54,16 @@ class Integer:
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes an `int` in range; a `bool` is none."""
+        setattr(value.of, self.name, self.number(item))
+        value.kind = self.kind
+
+    def number(self, item: object) -> int:
+        """`item`, where it is a number that fits; else raises `Misfit`."""
         if not isinstance(item, int) or isinstance(item, bool):
             raise wrong_type("int", item)
         if not self.lowest <= item <= self.highest:
             raise wrong_value(f"{_digits(item)} does not fit {self.name} ({self.lowest} to {self.highest})")
-        setattr(value.of, self.name, item)
-        value.kind = self.kind
+        return item
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits the integer of the same size and sign."""
@@ -69,6 +80,7 @@ class Float:
     def __init__(self, name: str, kind: int) -> None:
         self.name = name
         self.kind = kind
+        self.code = _CODES[name]
         self.beyond = _BEYOND[name]
 
     def lift(self, state: HostState, value: Value) -> float:
@@ -77,6 +89,11 @@ class Float:
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes a `float` or an `int` that is not too large; NaN and the infinities cross."""
+        setattr(value.of, self.name, self.number(item))
+        value.kind = self.kind
+
+    def number(self, item: object) -> float:
+        """`item` as a `float`, where it is a number that fits; else raises `Misfit`."""
         if not isinstance(item, float | int) or isinstance(item, bool):
             raise wrong_type("float", item)
         try:
@@ -85,8 +102,7 @@ class Float:
             raise wrong_value(f"an integer of {int(item).bit_length()} bits is too large for {self.name}") from None
         if self.beyond <= abs(number) < float("inf"):
             raise wrong_value(f"{number!r} is too large for {self.name}")
-        setattr(value.of, self.name, number)
-        value.kind = self.kind
+        return number
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits the float of the same size."""
@@ -119,7 +135,7 @@ class String:
 
     def lift(self, state: HostState, value: Value) -> str:
         """A `str`."""
-        return capi.read_name(value.of.string).decode()
+        return capi.read_text(value)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes a `str` without lone surrogates."""
@@ -129,8 +145,7 @@ class String:
             content = item.encode()
         except UnicodeEncodeError as error:
             raise wrong_value(f"the string has a lone surrogate at index {error.start}") from None
-        capi.write_name(value.of.string, content)
-        value.kind = Kind.STRING
+        capi.write_text(value, Kind.STRING, content)
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits `string`, but not one that `list<u8>` was made."""

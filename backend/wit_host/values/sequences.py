@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from .. import capi, transport
@@ -13,7 +15,7 @@ from ..misfits import Misfit, wrong_class, wrong_type, wrong_value
 from ..state import HostState
 from ..transport import Crossing
 from .codec import Codec, Identities, check_kind, check_names, check_optional, other_type
-from .scalars import U8
+from .scalars import U8, Float, Integer
 
 
 class ByteList:
@@ -34,7 +36,7 @@ class ByteList:
         elif identities.crossing is Crossing.STRING:
             if theirs.kind != "string":
                 raise other_type("list", theirs.kind)
-        elif theirs.kind != "tuple" or [part and part.kind for _, part in theirs.parts()] != ["u32", "u32"]:
+        elif theirs.kind != "tuple" or [part and part.kind for _, part in theirs.parts] != ["u32", "u32"]:
             raise other_type("list", theirs.kind)
 
 
@@ -51,9 +53,14 @@ class List:
 
     def __init__(self, element: Codec) -> None:
         self.element = element
+        #: Numbers cross all at once.
+        self._number = element if isinstance(element, Integer | Float) else None
 
     def lift(self, state: HostState, value: Value) -> list[object]:
         """A `list`."""
+        if self._number is not None:
+            numbers: list[Any] = capi.view_numbers(value, self._number.code).tolist()
+            return numbers
         values = value.of.list
         data, lift = values.data, self.element.lift
         return [lift(state, data[index]) for index in range(values.size)]
@@ -61,9 +68,10 @@ class List:
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes a `list`, or any other sequence but text and bytes."""
         items = _items(item)
-        capi.new_list(value.of.list, len(items))
-        value.kind = Kind.LIST
-        _lower_all(state, value.of.list.data, ((self.element, element) for element in items))
+        if self._number is not None:
+            _lower_numbers(self._number, value, items)
+        else:
+            _lower_all(state, capi.new_list(value, len(items)), repeat(self.element), items)
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits a list whose elements fit."""
@@ -87,15 +95,13 @@ class FixedLengthList:
         items = _items(item)
         if len(items) != self.size:
             raise wrong_value(f"a list of {self.size} is needed, not one of {len(items)}")
-        capi.new_tuple(value.of.tuple, self.size)
-        value.kind = Kind.TUPLE
-        _lower_all(state, value.of.tuple.data, ((self.element, element) for element in items))
+        _lower_all(state, capi.new_tuple(value, self.size), repeat(self.element), items)
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits a tuple of as many elements, each of which fits."""
         if theirs.kind != "tuple":
             raise other_type(f"list of {self.size}", theirs.kind)
-        parts = theirs.parts()
+        parts = theirs.parts
         if len(parts) != self.size:
             raise other_type(f"list of {self.size}", f"list or tuple of {len(parts)}")
         for index, (_, part) in enumerate(parts):
@@ -111,7 +117,7 @@ class Tuple:
     def lift(self, state: HostState, value: Value) -> tuple[object, ...]:
         """A `tuple`."""
         data = value.of.tuple.data
-        return tuple(element.lift(state, data[index]) for index, element in enumerate(self.elements))
+        return tuple([element.lift(state, data[index]) for index, element in enumerate(self.elements)])
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Takes a `tuple` of the right length."""
@@ -119,14 +125,12 @@ class Tuple:
             raise wrong_type("tuple", item)
         if len(item) != len(self.elements):
             raise wrong_value(f"a tuple of {len(self.elements)} is needed, not one of {len(item)}")
-        capi.new_tuple(value.of.tuple, len(item))
-        value.kind = Kind.TUPLE
-        _lower_all(state, value.of.tuple.data, zip(self.elements, item, strict=True))
+        _lower_all(state, capi.new_tuple(value, len(item)), self.elements, item)
 
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits a tuple of as many elements, each of which fits."""
         check_kind("tuple", theirs)
-        parts = theirs.parts()
+        parts = theirs.parts
         if len(parts) != len(self.elements):
             raise other_type(f"tuple of {len(self.elements)}", f"tuple of {len(parts)}")
         for index, (_, part) in enumerate(parts):
@@ -165,7 +169,7 @@ class Map:
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits a map whose keys and values fit."""
         check_kind("map", theirs)
-        (_, key), (_, value) = theirs.parts()
+        (_, key), (_, value) = theirs.parts
         _check_part(self.key, key, identities, "[key]")
         _check_part(self.value, value, identities, "[]")
 
@@ -205,7 +209,7 @@ class Record:
     def check(self, theirs: ValueType, identities: Identities) -> None:
         """Fits a record whose fields have the same names and order, and fit."""
         check_kind("record", theirs)
-        parts = theirs.parts()
+        parts = theirs.parts
         check_names("fields", self.names, [name for name, _ in parts])
         for (_, _, attribute, codec), (_, part) in zip(self._fields, parts, strict=True):
             _check_part(codec, part, identities, f".{attribute}")
@@ -220,18 +224,29 @@ def _items(item: object) -> Sequence[object]:
     raise wrong_type("list", item)
 
 
-def _lower_all(state: HostState, data: capi.Values, items: Iterable[tuple[Codec, object]]) -> None:
+def _lower_all(state: HostState, data: capi.Values, codecs: Iterable[Codec], items: Sequence[object]) -> None:
     index = 0
     try:
-        for index, (codec, item) in enumerate(items):
+        for index, (codec, item) in enumerate(zip(codecs, items)):  # noqa: B905  # `codecs` may have no end
             codec.lower(state, data[index], item)
     except Misfit as misfit:
         raise misfit.inside(f"[{index}]") from None
 
 
+def _lower_numbers(codec: Integer | Float, value: Value, items: Sequence[object]) -> None:
+    numbers: array[Any] = array(codec.code)
+    try:
+        for item in items:
+            numbers.append(codec.number(item))
+    except Misfit as misfit:
+        raise misfit.inside(f"[{len(numbers)}]") from None
+    capi.new_list(value, len(numbers))
+    capi.fill_numbers(value, codec.kind, numbers, codec.code)
+
+
 def _check_element(element: Codec, theirs: ValueType, identities: Identities) -> None:
     check_kind("list", theirs)
-    [(_, part)] = theirs.parts()
+    [(_, part)] = theirs.parts
     _check_part(element, part, identities, "[]")
 
 

@@ -1,0 +1,131 @@
+"""Core modules: host functions whose values nobody converts, and the memory of the guest that called one.
+
+What is passed and returned are `i32`: each is read and written as it lies in the engine's array of raw values.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Protocol
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from .callbacks import RELEASE, keep, pointer
+from .errors import ErrorAddress, check
+
+if TYPE_CHECKING:
+    RawValues = ctypes._Pointer[ctypes.c_uint32]
+
+#: As many `i32` lie between the beginnings of two raw values.
+RAW_STRIDE = ctypes.sizeof(ffi.wasmtime_val_raw_t) // 4
+
+_MEMORY = b"memory"
+
+
+class CoreCallback(Protocol):
+    """A host function, as the engine calls it for a core module."""
+
+    def call(self, caller: int, values: RawValues) -> None:
+        """Read the arguments in `values`, do the work, write the result to the first of them."""
+        ...
+
+    def fail(self, exception: BaseException) -> ErrorAddress:
+        """Keep `exception` for the caller of the guest, and make the trap of the guest (`new_trap`)."""
+        ...
+
+
+# The engine's `void *data` is a Python object: ctypes turns it into one before the callback sees it.
+_Function = ctypes.CFUNCTYPE(
+    ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32), ctypes.c_size_t
+)
+
+
+# An exception that escaped would be printed and lost, so this catches every kind.
+def _on_call(function: CoreCallback, caller: int, values: RawValues, _count: int) -> ErrorAddress:
+    try:
+        function.call(caller, values)
+    except BaseException as exception:  # noqa: BLE001  # nothing may escape
+        return function.fail(exception)
+    return None
+
+
+_DEFINE = ffi.dll.wasmtime_linker_define_func_unchecked
+
+# Named, so that they live as long as this module.
+_CALL = _Function(_on_call)
+_CALL_POINTER = pointer(_CALL, _DEFINE, 6)
+_FUNCTION_RELEASE = pointer(RELEASE, _DEFINE, 8)
+
+# Declared anew, because a caller comes to us as an address, and the package's own take several times as long to call.
+_CONTEXT = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_caller_context", ffi.dll))
+_EXPORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)(
+    ("wasmtime_caller_export_get", ffi.dll)
+)
+_DATA = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_memory_data", ffi.dll))
+_DATA_SIZE = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_memory_data_size", ffi.dll))
+
+
+def add_core_function(
+    linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, function: CoreCallback
+) -> None:
+    """Define `module` `name` in `linker`; raises `wasmtime.WasmtimeError` where the name is taken.
+
+    `kind` has parameters and at most one result of the type `i32` only: nothing else is converted.
+    """
+    texts = module.encode(), name.encode()
+    buffers = [ctypes.create_string_buffer(text) for text in texts]
+    check(
+        _DEFINE(
+            linker.ptr(),
+            buffers[0],
+            len(texts[0]),
+            buffers[1],
+            len(texts[1]),
+            kind.ptr(),
+            _CALL_POINTER,
+            keep(function),
+            _FUNCTION_RELEASE,
+        )
+    )
+
+
+def new_trap(text: str) -> ErrorAddress:
+    """A new trap; returned from a callback of a core module, it traps the guest."""
+    encoded = text.encode()
+    return ctypes.cast(ffi.wasmtime_trap_new(encoded, len(encoded)), ctypes.c_void_p).value
+
+
+class ExportedMemory:
+    """The memory that a guest exports as `memory`; valid as long as the guest's store."""
+
+    __slots__ = ("_context", "_memory", "_pointer")
+
+    def __init__(self, context: int, memory: ffi.wasmtime_memory_t) -> None:
+        self._context = context
+        self._memory = memory
+        self._pointer = ctypes.addressof(memory)
+
+    @property
+    def base(self) -> int:
+        """Its address now; nothing where the memory is empty."""
+        return _DATA(self._context, self._pointer) or 0
+
+    @property
+    def size(self) -> int:
+        """The bytes that it has now."""
+        size: int = _DATA_SIZE(self._context, self._pointer)
+        return size
+
+
+def exported_memory(caller: int) -> ExportedMemory | None:
+    """The memory of the guest that calls; nothing where it exports none by that name, or one that it shares."""
+    item = ffi.wasmtime_extern_t()
+    if not _EXPORT(caller, _MEMORY, len(_MEMORY), ctypes.addressof(item)):
+        return None
+    if int(item.kind) != ffi.WASMTIME_EXTERN_MEMORY.value:
+        ffi.wasmtime_extern_delete(ctypes.byref(item))
+        return None
+    memory = ffi.wasmtime_memory_t()
+    ctypes.pointer(memory)[0] = item.of.memory
+    return ExportedMemory(_CONTEXT(caller), memory)

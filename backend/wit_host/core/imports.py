@@ -1,0 +1,80 @@
+"""Giving a core module what it imports, once each type was compared.
+
+In: the definitions of a host and a module. Out: an engine's linker that holds what the module imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import wasmtime
+from wasmtime import FuncType, ValType
+
+from .. import capi
+from ..errors import LinkError
+from ..state import HostState
+from .functions import CoreFunction
+from .linker import CoreDefinition, CoreLinker
+from .memory import CallerMemory
+from .modules import CoreModule
+
+
+def link(
+    store: wasmtime.Store, host: CoreLinker, state: HostState, memory: CallerMemory, guest: CoreModule, name: str
+) -> wasmtime.Linker:
+    """A linker for `guest`, which messages call `name`; raises `LinkError` where an import is not there or differs."""
+    linker = wasmtime.Linker(store.engine)
+    linker.allow_shadowing = True  # a guest may import one function several times
+    if host.has_wasi:
+        linker.define_wasi()
+    for each in guest.compiled.imports:
+        definition = host.functions.get((each.module, each.name or ""))
+        if definition is not None:
+            _check_type(each.type, definition, name)
+            function = CoreFunction(state, memory, definition)
+            capi.add_core_function(linker, definition.module, definition.name, _type(definition), function)
+        elif not _is_defined(linker, store, each.module, each.name or ""):
+            label = f"{each.module}#{each.name or ''}"
+            hint = _hint(label, host)
+            raise LinkError(f"{name} imports {label}, which this host does not provide{hint}")
+    return linker
+
+
+def _check_type(theirs: object, definition: CoreDefinition, name: str) -> None:
+    text = f"{name} imports {definition.label} with another type"
+    if not isinstance(theirs, FuncType):
+        raise LinkError(f"{text}: this host has a function, the guest has a {_kind(theirs)}")
+    ours = _type(definition)
+    if _spell(theirs) != _spell(ours):
+        raise LinkError(f"{text}: this host has {_spell(ours)}, the guest has {_spell(theirs)}")
+
+
+def _type(definition: CoreDefinition) -> FuncType:
+    return FuncType([ValType.i32() for _ in definition.parameters], [ValType.i32()])
+
+
+def _kind(theirs: object) -> str:
+    return type(theirs).__name__.removesuffix("Type").lower()
+
+
+def _spell(function: FuncType) -> str:
+    return f"({_join(function.params)}) -> ({_join(function.results)})"
+
+
+def _join(types: Sequence[ValType]) -> str:
+    return ", ".join(map(str, types))
+
+
+def _is_defined(linker: wasmtime.Linker, store: wasmtime.Store, module: str, name: str) -> bool:
+    try:
+        linker.get(store, module, name)
+    except wasmtime.WasmtimeError:
+        return False
+    return True
+
+
+def _hint(label: str, host: CoreLinker) -> str:
+    """What the import may have been meant to be."""
+    near = get_close_matches(label, [each.label for each in host.functions.values()], n=1, cutoff=0.8)
+    return f"; it provides {near[0]}" if near else ""

@@ -1,0 +1,82 @@
+"""What host functions reach of the memory of a core module: pieces of it, for as long as a call lasts.
+
+In: an address and a length that a guest passed. Out: a view of these bytes, once they are known to be there. A memory
+may grow, and then be elsewhere, whenever the guest runs; so it is looked up again for each piece.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+from .. import capi
+from ..errors import GuestTrap
+from ..misfits import Misfit
+
+
+class NoMemory(Exception):
+    """The guest exports no memory as `memory`, or one that it shares with other threads."""
+
+
+class CallerMemory:
+    """The memory of one guest, in the call of a host function; `caller` is set before each one."""
+
+    def __init__(self) -> None:
+        self.caller = 0
+        self._memory: capi.ExportedMemory | None = None
+        self._place = (0, 0)
+        self._content: ctypes.Array[ctypes.c_ubyte] = (ctypes.c_ubyte * 0)()
+        self._lent: list[memoryview] = []
+        self._unviewed = sys.getrefcount(self._content)
+
+    def view(self, address: int, length: int, what: str) -> memoryview:
+        """The guest's bytes, to be written; `what` they are is what messages say. They go back when the call ends.
+
+        Raises NoMemory, and `Misfit` where they are not all in the guest's memory.
+        """
+        memory = self._memory or self._find()
+        place = memory.base, memory.size
+        if place != self._place:
+            self._open(*place)
+        if address + length > place[1]:
+            text = f"{length} bytes at address {address} are not all in the guest's memory of {place[1]} bytes"
+            raise Misfit(GuestTrap, text).inside(what)
+        # Each of them of its own, so that whoever keeps a part of it shows as another owner of the content.
+        view = memoryview(self._content).cast("B")[address : address + length]
+        self._lent.append(view)
+        return view
+
+    def read(self, address: int, length: int, what: str) -> memoryview:
+        """The guest's bytes, read-only; otherwise like `view`."""
+        view = self.view(address, length, what).toreadonly()
+        self._lent.append(view)
+        return view
+
+    def take_back(self) -> bool:
+        """Make everything that was lent unusable; whether nobody keeps a view that was made from it."""
+        if not self._lent:
+            return True
+        is_free = True
+        while self._lent:
+            try:
+                self._lent.pop().release()
+            except BufferError:  # something else was made from it
+                is_free = False
+        return is_free and sys.getrefcount(self._content) <= self._unviewed
+
+    def close(self) -> None:
+        """Forget the memory, which goes with its store."""
+        self.take_back()
+        self._memory = None
+        self._open(0, 0)
+
+    def _find(self) -> capi.ExportedMemory:
+        """The one instance of a store calls each time, so its memory stays the same."""
+        memory = self._memory = capi.exported_memory(self.caller)
+        if memory is None:
+            raise NoMemory("the guest exports no `memory` of its own")
+        return memory
+
+    def _open(self, base: int, size: int) -> None:
+        self._place = base, size
+        self._content = (ctypes.c_ubyte * size).from_address(base)

@@ -1,0 +1,19 @@
+"""A compiled core module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import wasmtime
+
+
+@dataclass(frozen=True)
+class CoreModule:
+    """A compiled core module, made by `Engine.compile_module`. It belongs to that engine; any of its stores may run it.
+
+    `transport` is how bytes cross, as in `Component`.
+    """
+
+    name: str
+    compiled: wasmtime.Module
+    transport: str = "pointer"

@@ -1,0 +1,155 @@
+"""One core module at work: its store, what it may import, and how it is started.
+
+In: a compiled module. Out: an instance to call, or the status of a command. A store runs on one thread at a time;
+stores of one engine run in parallel.
+"""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+from typing import Self
+
+import wasmtime
+
+from ..errors import GuestExit, LinkError
+from ..runner import Runner
+from ..state import HostState
+from ..ticker import Ticker
+from .imports import link
+from .linker import CoreLinker
+from .memory import CallerMemory
+from .modules import CoreModule
+
+#: What a command exports, and what a reactor may export: it is called once, before everything else.
+COMMAND, REACTOR = "_start", "_initialize"
+
+#: What the engine says where what is not ours, such as a function of WASI, has another type than the guest says.
+_MISFIT = re.compile(r"incompatible import type for `([^`]*)`(.*)", re.DOTALL)
+
+
+class CoreStore:
+    """The memory of one core module, and what it holds; `Store` says what the arguments are.
+
+    `memory` is for the functions in `linker`, and `resources` for what they give the guest by its number: it is dropped
+    when the run ends, however it ends, and when the store is closed.
+    """
+
+    def __init__(
+        self,
+        engine: wasmtime.Engine,
+        ticker: Ticker,
+        wasi: wasmtime.WasiConfig,
+        memory: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self.state = HostState()
+        self.linker = CoreLinker()
+        self.memory = CallerMemory()
+        self.resources = self.state.table
+        self._is_used = False
+        store = wasmtime.Store(engine)
+        if memory is not None:
+            store.set_limits(memory_size=memory)
+        store.set_wasi(wasi)
+        self._runner = Runner(store, self.state, ticker, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what the guest left behind and free its memory; the second time is fine."""
+        try:
+            self._runner.close()
+        finally:
+            self.linker.close()
+            self.memory.close()
+
+    def instantiate(self, guest: CoreModule, name: str = "") -> CoreInstance:
+        """Start `guest`, which messages call `name`, so that what it exports can be called: a reactor, or a library.
+
+        Its `_initialize` is called, if there is one. Raises `LinkError` where what it imports does not fit what
+        `linker` was given, what `Runner.run` raises where it does not start, and RuntimeError where this store has a
+        guest already.
+        """
+        linker = self._link(guest, name)
+        return self._runner.run(lambda: self._start(linker, guest), "did not start")
+
+    def run_command(self, guest: CoreModule, name: str = "") -> int:
+        """Run `guest` to its end and return its exit status: call its `_start`, or the `_initialize` of a reactor.
+
+        Raises `LinkError`, also where it has neither, `GuestTrap`, `GuestTimeout`, or whatever an implementation or a
+        signal handler raised meanwhile, and RuntimeError where this store has a guest already.
+        """
+        linker = self._link(guest, name)
+        exports = {export.name for export in guest.compiled.exports}
+        if exports.isdisjoint((COMMAND, REACTOR)):
+            raise LinkError(
+                f"{self._runner.name} exports neither {COMMAND} nor {REACTOR}; build it as a command, a program with a "
+                "main function"
+            )
+        try:
+            self._runner.run(lambda: self._start(linker, guest).enter(COMMAND), "did not end")
+        except GuestExit as exit_:
+            return exit_.status
+        finally:
+            self._runner.finish()
+        return 0
+
+    def _link(self, guest: CoreModule, name: str) -> wasmtime.Linker:
+        if self._is_used:
+            raise RuntimeError("a store has one guest; make another store for another guest")
+        self._runner.check()
+        self._runner.name = name = name or guest.name
+        linker = link(self._runner.store, self.linker, self.state, self.memory, guest, name)
+        self._is_used = True
+        return linker
+
+    def _start(self, linker: wasmtime.Linker, guest: CoreModule) -> CoreInstance:
+        with linker:
+            instance = CoreInstance(self._instantiate(linker, guest), self._runner)
+        if COMMAND not in instance.exports:
+            instance.enter(REACTOR)
+        return instance
+
+    def _instantiate(self, linker: wasmtime.Linker, guest: CoreModule) -> wasmtime.Instance:
+        try:
+            return linker.instantiate(self._runner.store, guest.compiled)
+        except wasmtime.WasmtimeError as error:
+            misfit = _MISFIT.search(str(error))
+            if misfit is None:
+                raise
+            text = f"{self._runner.name} imports {misfit[1]} with another type: {' '.join(misfit[2].split())}"
+        raise LinkError(text)
+
+
+class CoreInstance:
+    """A core module that was started."""
+
+    def __init__(self, instance: wasmtime.Instance, runner: Runner) -> None:
+        self._runner = runner
+        self.exports = dict(instance.exports(runner.store).items())
+
+    @property
+    def store(self) -> wasmtime.Store:
+        """The engine's store, which what is in `exports` is used with; raises ValueError where it is closed."""
+        return self._runner.store
+
+    def call(self, name: str, *arguments: float) -> object:
+        """What the export `name` returns; raises LinkError where there is no such function, else as `Runner.run`."""
+        if not isinstance(self.exports.get(name), wasmtime.Func):
+            raise LinkError(f"{self._runner.name} exports no function {name}")
+        return self._runner.run(lambda: self.enter(name, *arguments), f"did not return from {name}")
+
+    def enter(self, name: str, *arguments: float) -> object:
+        """The call itself, inside `Runner.run`; nothing where there is no such function."""
+        function = self.exports.get(name)
+        if not isinstance(function, wasmtime.Func):
+            return None
+        result: object = function(self._runner.store, *arguments)
+        return result
