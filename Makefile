@@ -8,15 +8,16 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On few cores PyTorch's threads stall each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo plugins vad test soak check bindings golden bench bench-peers clean
+.PHONY: help demo classify-witx plugins vad test soak check bindings golden bench bench-peers clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      classify two photographs, with everything built from nothing"
+	@echo "make classify-witx   classify them with a small core module, written in C"
 	@echo "make plugins   run a plugin on bindings that are generated for it"
 	@echo "make vad       find where somebody speaks in a recording"
 	@echo "make test      run all tests, those of the backend on a simulated accelerator too"
-	@echo "make soak      run 10,000 sessions; nothing of them may stay"
+	@echo "make soak      run 10,000 sessions, and make 100,000 calls at random; nothing of them may stay"
 	@echo "make check     formatting, lints, types, imports, stale bindings; changes nothing"
 	@echo "make bindings  generate generated/ from wit/"
 	@echo "make bench     time the boundary, inferences, starts and witgen beside named baselines"
@@ -70,6 +71,28 @@ $(DEMO)/photos/%.ppm: $(CLASSIFY)/write_photo.py $(CLASSIFY)/whole_file.py $(VEN
 
 $(DEMO)/labels/imagenet.txt: $(CLASSIFY)/write_labels.py $(CLASSIFY)/whole_file.py $(VENV)/demo
 	@$(BIN)/python $< $@
+
+# --- the demo as a core module ---
+
+WITX := examples/classify_witx
+C    := build/c
+
+$(C)/ready: $(WITX)/requirements.txt
+	@echo "installing a C compiler for WebAssembly"
+	@$(PYTHON) -m venv $(C)
+	@$(C)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	@touch $@
+
+build/classify_witx/guest.wasm: $(wildcard $(WITX)/guest/*) $(C)/ready
+	@echo "building the guest in C"
+	@mkdir -p $(@D)
+	@ZIG_GLOBAL_CACHE_DIR=$(abspath $(C)/cache) ZIG_LOCAL_CACHE_DIR=$(abspath $(C)/cache) $(C)/bin/python -m ziglang cc \
+	    -target wasm32-wasi -std=c17 -Os -s -Wall -Wextra -Wpedantic -Werror -o $@ $(filter %.c,$^)
+
+classify-witx: build/classify_witx/guest.wasm $(DEMO)/model.pt $(DEMO)/labels/imagenet.txt $(PHOTOS)
+	@$(BIN)/wasi-nn-torch run --graph classifier=$(DEMO)/model.pt \
+	    --dir $(DEMO)/photos::photos --dir $(DEMO)/labels::labels \
+	    $< photos/chelsea.ppm photos/coffee.ppm
 
 # --- the example of plugins ---
 
@@ -127,7 +150,7 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 SIDE_BY_SIDE ?= -n 2 --dist loadfile
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
-      $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
+      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated
@@ -135,6 +158,8 @@ endif
 
 soak: $(VENV)/dev $(PROBE)
 	SOAK_SESSIONS=10000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/test_soak.py
+	SOAK_CALLS=100000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/test_witx_random.py \
+	    tests/wasi_nn_torch/test_versions_random.py
 
 check: $(VENV)/dev
 	$(BIN)/ruff check
@@ -146,7 +171,7 @@ check: $(VENV)/dev
 bindings: $(VENV)/dev
 	$(BIN)/witgen generate
 
-bench: $(VENV)/dev $(DEMO)/guest.wasm
+bench: $(VENV)/dev $(DEMO)/guest.wasm $(DEMO)/model.pt $(SPEECH)/fetched
 	@$(BIN)/python -m pytest --quiet --benchmark-quiet benchmarks/bench_*.py
 	@$(BIN)/python -m benchmarks.bench_witgen
 

@@ -60,7 +60,7 @@ def on_wasi_nn(engine: Engine, wat: str) -> Iterator[Guest]:
     ledger, store = Ledger(), engine.open_store(wasmtime.WasiConfig(), Limits())
     hosts.add_to_linker(store.linker, engine.serve(ledger))
     try:
-        with on_ours(store, engine.compile(wat.encode()).component) as guest:
+        with on_ours(store, engine.compile(wat.encode()).compiled) as guest:
             yield guest
     finally:
         ledger.sweep()

@@ -1,4 +1,4 @@
-"""Guests: from a file to a compiled component, and what to say of a file that is none."""
+"""Guests: from a file to a compiled component or core module, and what to say of a file that is neither."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import wasmtime
 
 from wasi_nn_torch.errors import why_unreadable
 from wit_host import Component, Engine, GuestError
+from wit_host.core import CoreModule
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +31,13 @@ class InvalidGuest(Exception):
 
 @dataclass(frozen=True)
 class Guest:
-    """A compiled component; it belongs to one engine, and any number of its sessions may run it.
+    """A compiled component or core module; it belongs to one engine, and any number of its sessions may run it.
 
     `compile_seconds` is what it took to get it compiled; `from_cache` says whether it had been compiled before.
     """
 
     name: str
-    component: Component
+    compiled: Component | CoreModule
     compile_seconds: float
     from_cache: bool = False
 
@@ -48,20 +49,20 @@ class GuestFile:
     name: str
     wasm: bytes
 
+    @property
+    def is_module(self) -> bool:
+        """Whether it is a core module, and not a component."""
+        return self.wasm[4:8] == _MODULE
+
 
 def read_guest(source: GuestSource) -> GuestFile:
-    """Read a guest; raises InvalidGuest where there is no such file or it is no component."""
+    """Read a guest; raises InvalidGuest where there is no such file or it is no WebAssembly."""
     if isinstance(source, bytes):
         name, content = "the guest", source
     else:
         name, content = _read(Path(source))
     if not content.startswith(_MAGIC):
         content = _from_text(name, content)
-    if content[4:8] == _MODULE:
-        raise InvalidGuest(
-            f"{name} is a core module, and components run here; build it for the target wasm32-wasip2, or make a "
-            "component of it with `wasm-tools component new`"
-        )
     return GuestFile(name, content)
 
 
@@ -72,7 +73,7 @@ def compile_guest(engine: Engine, file: GuestFile, buffers: Collection[str]) -> 
     """
     started = time.perf_counter()
     try:
-        compiled = engine.compile(file.wasm, file.name, buffers=buffers)
+        compiled = _compile(engine, file, buffers)
     except GuestError as error:
         raise InvalidGuest(str(error)) from None
     seconds = time.perf_counter() - started
@@ -80,6 +81,12 @@ def compile_guest(engine: Engine, file: GuestFile, buffers: Collection[str]) -> 
     done = "found in the cache" if from_cache else "compiled"
     logger.info("%s is %s: %d bytes in %.2f s", file.name, done, len(file.wasm), seconds)
     return Guest(file.name, compiled, seconds, from_cache)
+
+
+def _compile(engine: Engine, file: GuestFile, buffers: Collection[str]) -> Component | CoreModule:
+    if file.is_module:
+        return engine.compile_module(file.wasm, file.name)
+    return engine.compile(file.wasm, file.name, buffers=buffers)
 
 
 def _read(path: Path) -> tuple[str, bytes]:
@@ -93,7 +100,7 @@ def _read(path: Path) -> tuple[str, bytes]:
 def _from_text(name: str, content: bytes) -> bytes:
     """The binary format of a guest in the text format; whatever begins with a parenthesis or a comment may be one."""
     if not content.lstrip().startswith((b"(", b";")):
-        raise InvalidGuest(f"{name} is not WebAssembly; give a component, as compilers for wasm32-wasip2 make it")
+        raise InvalidGuest(f"{name} is not WebAssembly; give a component or a core module, as compilers make them")
     try:
         return bytes(wasmtime.wat2wasm(content))
     except wasmtime.WasmtimeError as error:

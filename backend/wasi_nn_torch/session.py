@@ -17,7 +17,8 @@ from wasi_nn_torch import hosts
 from wasi_nn_torch.guests import Guest, GuestSource
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.stats import SessionStats
-from wit_host import Store
+from wit_host import Component, Store
+from wit_host.core import CoreModule, CoreStore
 
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
@@ -30,9 +31,10 @@ Output = Callable[[bytes], None] | None
 class Limits:
     """What one session may use; None grants everything.
 
-    `device_bytes` is for tensors on devices, `host_bytes` for tensors that wait in the host's memory, `memory` for each
-    linear memory of the guest, in bytes. `tensors` is how many there may be at a time. `timeout` is in seconds of
-    wall-clock time.
+    `device_bytes` is for tensors on devices, models that the guest brings along, and the state of its contexts;
+    `host_bytes` for tensors that wait in the host's memory; `memory` for each linear memory of the guest, in bytes.
+    `tensors` is how many there may be at a time, `resources` how many tensors, graphs, contexts and errors the guest
+    itself may hold: one more traps it. `timeout` is in seconds of wall-clock time.
     """
 
     device_bytes: int | None = None
@@ -40,6 +42,7 @@ class Limits:
     tensors: int | None = None
     memory: int | None = None
     timeout: float | None = None
+    resources: int | None = None
 
 
 class Session:
@@ -64,7 +67,8 @@ class Session:
         self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr)
         self._limits = limits or Limits()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors)
-        self._store: Store | None = None
+        self._serving = engine.serve(self._ledger)
+        self._store: Store | CoreStore | None = None
         self._compile_seconds = 0.0
         self._from_cache = False
         self._transport = "none"
@@ -80,9 +84,9 @@ class Session:
         self.close()
 
     def run(self, guest: Guest | GuestSource) -> int:
-        """Run a command component and return its exit status: 0, or what the guest exits with.
+        """Run a command, a component or a core module, and return its exit status: 0, or what the guest exits with.
 
-        Raises InvalidGuest where `guest` is no component, and GuestError where it cannot be run to its end: LinkError,
+        Raises InvalidGuest where `guest` is neither, and GuestError where it cannot be run to its end: LinkError,
         GuestTrap, GuestTimeout. Raises RuntimeError the second time.
         """
         if self._closed or self._store is not None:
@@ -91,11 +95,15 @@ class Session:
             guest = self._engine.compile(guest)
         self._compile_seconds = guest.compile_seconds
         self._from_cache = guest.from_cache
-        self._transport = guest.component.transport
-        store = self._store = self._open(guest.name)
+        self._transport = guest.compiled.transport
+        self._wasi.argv = [guest.name, *self._args]
+        if sys.stdout is not None:  # as it is where it was closed, or in a program without a console
+            sys.stdout.flush()  # what the host printed comes before what the guest prints
         started = time.perf_counter()
         try:
-            return store.run_command(guest.component, guest.name)
+            if isinstance(guest.compiled, CoreModule):
+                return self._run_module(guest.compiled, guest.name)
+            return self._run_component(guest.compiled, guest.name)
         finally:
             self._run_seconds = time.perf_counter() - started
             self._release()
@@ -123,16 +131,19 @@ class Session:
             if self._store is not None:
                 self._store.close()
         finally:
-            self._ledger.sweep()
+            self._serving.close()
 
-    def _open(self, name: str) -> Store:
-        self._wasi.argv = [name, *self._args]
-        store = self._engine.open_store(self._wasi, self._limits)
+    def _run_component(self, guest: Component, name: str) -> int:
+        store = self._store = self._engine.open_store(self._wasi, self._limits)
         store.linker.add_wasi()
-        hosts.add_to_linker(store.linker, self._engine.serve(self._ledger))
-        if sys.stdout is not None:  # as it is where it was closed, or in a program without a console
-            sys.stdout.flush()  # what the host printed comes before what the guest prints
-        return store
+        hosts.add_to_linker(store.linker, self._serving)
+        return store.run_command(guest, name)
+
+    def _run_module(self, guest: CoreModule, name: str) -> int:
+        store = self._store = self._engine.open_core_store(self._wasi, self._limits)
+        store.linker.add_wasi()
+        hosts.add_to_core_store(store, self._serving)
+        return store.run_command(guest, name)
 
 
 def _wasi(

@@ -128,13 +128,15 @@ class Engine:
         wasi: wasmtime.WasiConfig | None = None,
         memory: int | None = None,
         timeout: float | None = None,
+        resources: int | None = None,
     ) -> Store:
         """A store for one guest; use it in a `with` block.
 
         `wasi` is what the guest sees of the host's system, by default nothing. `memory` is the most bytes that each of
-        its linear memories may have, `timeout` the most seconds of wall-clock time that each call of it may take.
+        its linear memories may have, `timeout` the most seconds of wall-clock time that each call of it may take,
+        `resources` the most resources of the host that it may hold at a time.
         """
-        return Store(self._engine, self._ticker, wasi or wasmtime.WasiConfig(), memory=memory, timeout=timeout)
+        return Store(self._engine, self._ticker, wasi or wasmtime.WasiConfig(), memory, timeout, resources)
 
     def core_store(
         self,
@@ -142,9 +144,10 @@ class Engine:
         wasi: wasmtime.WasiConfig | None = None,
         memory: int | None = None,
         timeout: float | None = None,
+        resources: int | None = None,
     ) -> CoreStore:
         """A store for one core module; otherwise like `store`."""
-        return CoreStore(self._engine, self._ticker, wasi or wasmtime.WasiConfig(), memory=memory, timeout=timeout)
+        return CoreStore(self._engine, self._ticker, wasi or wasmtime.WasiConfig(), memory, timeout, resources)
 
 
 def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:

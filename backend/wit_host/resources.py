@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
+from .errors import GuestTrap
+
 
 @runtime_checkable
 class Droppable(Protocol):
@@ -37,9 +39,13 @@ class Resource(Generic[T_co]):
 
 
 class ResourceTable:
-    """The objects behind the handles that one guest holds. A representation is never given out twice."""
+    """The objects behind the handles that one guest holds, at most `limit` of them.
 
-    def __init__(self) -> None:
+    A representation is never given out twice.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
         self._objects: dict[int, Droppable] = {}
         self._numbers = itertools.count(1)
 
@@ -47,7 +53,13 @@ class ResourceTable:
         return len(self._objects)
 
     def give(self, item: Droppable) -> int:
-        """Put `item` in; the guest owns it from now on."""
+        """Put `item` in; the guest owns it from now on. Raises GuestTrap, and drops `item`, beyond the limit."""
+        if self._limit is not None and len(self._objects) >= self._limit:
+            item.drop()
+            raise GuestTrap(
+                f"the guest holds {self._limit} resources, and may hold no more: let it drop what it no longer needs, "
+                "or raise the limit"
+            )
         representation = next(self._numbers)
         if representation >= 1 << 32:
             raise OverflowError("a guest was given more than 4,294,967,295 resources; run it in several sessions")

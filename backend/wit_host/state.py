@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class HostState:
-    """Used by one thread at a time, like the store that it belongs to."""
+    """Used by one thread at a time, like the store that it belongs to, whose guest may hold so many `resources`."""
 
-    def __init__(self) -> None:
+    def __init__(self, resources: int | None = None) -> None:
         self.memory = GuestMemory()
-        self.table = ResourceTable()
+        self.table = ResourceTable(resources)
         self.type_ids: dict[Resource[object], int] = {}
         self.calls: Counter[str] = Counter()
         self.context = 0

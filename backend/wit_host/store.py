@@ -34,8 +34,9 @@ class Store:
     """The memory, the tables and the resources of one guest.
 
     `engine` must have been configured with `epoch_interruption`; `memory` is the most bytes that each linear memory may
-    have, `timeout` the most seconds of wall-clock time that each call of the guest may take. Closing a store drops
-    every resource that the guest left behind; so does the end of a run, and a trap.
+    have, `timeout` the most seconds of wall-clock time that each call of the guest may take, `resources` the most that
+    the guest may hold at a time. Closing a store drops every resource that the guest left behind; so does the end of a
+    run, and a trap.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Store:
         wasi: wasmtime.WasiConfig,
         memory: int | None = None,
         timeout: float | None = None,
+        resources: int | None = None,
     ) -> None:
-        self.state = HostState()
+        self.state = HostState(resources)
         self.linker = Linker()
         self._engine = engine
         self._is_used = False

@@ -358,6 +358,11 @@ def test_a_tensor_beyond_the_hosts_limit_traps_with_the_numbers(run):
         run("tensors", inputs([[2], "FP32", floats(1, 2)]), limits=Limits(host_bytes=4))
 
 
+def test_a_guest_that_keeps_every_error_meets_the_limit_on_resources(run):
+    with pytest.raises(GuestTrap, match="the guest holds 3 resources, and may hold no more"):
+        run("leave", "add", limits=Limits(resources=3))
+
+
 def test_the_limit_on_the_number_of_tensors_is_kept(run):
     limits = Limits(tensors=2)
     one = inputs(["x", [1], "FP32", floats(1.0)])

@@ -65,6 +65,19 @@ def test_what_a_guest_leaves_behind_is_dropped_when_its_run_ends(bench, store):
     assert len(store.state.table) == 0
 
 
+def test_a_guest_that_holds_as_much_as_it_may_is_given_no_more(bench):
+    made = []
+    body = """
+        (call $drop (call new (i32.const 1)))
+        (drop (call new (i32.const 2))) (drop (call new (i32.const 3))) (drop (call new (i32.const 4)))"""
+    with (
+        bench.engine.store(resources=2) as store,
+        pytest.raises(GuestTrap, match="the guest holds 2 resources, and may hold"),
+    ):
+        bench.run(THINGS, body, lambda instance: define_things(instance, made), store)
+    assert [(thing.number, thing.drops) for thing in made] == [(1, 1), (2, 1), (3, 1), (4, 1)]
+
+
 def test_what_a_guest_leaves_behind_is_dropped_when_it_traps(bench, store):
     made = []
     with pytest.raises(GuestTrap):

@@ -1,13 +1,14 @@
-"""One thin adapter for each version of wasi-nn, all over the same backend."""
+"""One thin adapter for each version of wasi-nn, and one for core modules, all over the same backend."""
 
 from __future__ import annotations
 
-from wasi_nn_torch.hosts import v2024_10_28
+from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28, witx
 from wasi_nn_torch.serving import Serving
 from wit_host import Linker
+from wit_host.core import CoreStore
 
 #: What guests may import, all at once.
-VERSIONS = (v2024_10_28,)
+VERSIONS = (v2024_06_25, v2024_08_19, v2024_10_28)
 #: The interfaces whose bytes cross at the speed of memory.
 BUFFERS = tuple(name for version in VERSIONS for name in version.BUFFERS)
 
@@ -16,3 +17,8 @@ def add_to_linker(linker: Linker, serving: Serving) -> None:
     """Define every version in `linker` for one guest."""
     for version in VERSIONS:
         version.add_to_linker(linker, serving)
+
+
+def add_to_core_store(store: CoreStore, serving: Serving) -> None:
+    """Define `wasi_ephemeral_nn` for the core module of `store`."""
+    witx.add_to_store(store, serving)

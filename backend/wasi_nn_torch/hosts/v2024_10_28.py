@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TypeVar
-
 from wasi_nn_bindings import v2024_10_28 as bindings
 from wasi_nn_bindings.v2024_10_28 import errors, graph, inference, tensor
-from wasi_nn_torch.contract import Context, Graph, Tensor
-from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.contract import Context
+from wasi_nn_torch.errors import NnError
+from wasi_nn_torch.hosts.resources import ErrorResource, GraphResource, TensorResource, content, held, new_content
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
-from wit_host import GuestTrap, Linker
-from wit_host.transport import ByteSource
-
-T = TypeVar("T")
+from wit_host import Linker
 
 BUFFERS = bindings.BUFFERS
 
@@ -26,43 +21,38 @@ def add_to_linker(linker: Linker, serving: Serving) -> None:
 
 
 class _Host(graph.Host, tensor.Host):
-    """`graph.load`, `graph.load-by-name` and the constructor of `tensor.tensor`."""
+    """The functions and constructors."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
 
     def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
-        try:
-            return _Tensor(self._serving.tensor(dimensions, ElementType[ty.name], data))
-        except NnError as error:
-            refusal = error.text
-        raise GuestTrap(f"the guest trapped in the constructor of a tensor, which cannot answer otherwise: {refusal}")
+        return _Tensor(new_content(self._serving, dimensions, ElementType[ty.name], data))
 
     def load(
         self, builder: list[memoryview], encoding: graph.GraphEncoding, target: graph.ExecutionTarget
     ) -> graph.Graph:
-        with _ANSWERING:
+        try:
             loaded = self._serving.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
-            return _Graph(loaded, self._serving)
+        except NnError as error:
+            raise _answer(error) from None
+        return _Graph(loaded, self._serving)
 
     def load_by_name(self, name: str) -> graph.Graph:
-        with _ANSWERING:
+        try:
             return _Graph(self._serving.load_by_name(name), self._serving)
+        except NnError as error:
+            raise _answer(error) from None
 
 
-class _Graph(graph.Graph):
+class _Graph(GraphResource, graph.Graph):
     """`graph.graph`."""
 
-    def __init__(self, graph: Graph, serving: Serving) -> None:
-        self._graph: Graph | None = graph
-        self._serving = serving
-
     def init_execution_context(self) -> inference.GraphExecutionContext:
-        with _ANSWERING:
-            return _Context(self._serving.context(_held(self._graph)))
-
-    def drop(self) -> None:
-        self._graph = None
+        try:
+            return _Context(self.new_context())
+        except NnError as error:
+            raise _answer(error) from None
 
 
 class _Context(inference.GraphExecutionContext):
@@ -72,76 +62,29 @@ class _Context(inference.GraphExecutionContext):
         self._context: Context | None = context
 
     def compute(self, inputs: list[tuple[str, tensor.Tensor]]) -> list[tuple[str, tensor.Tensor]]:
-        with _ANSWERING:
-            outputs = _held(self._context).compute([(name, _content(item)) for name, item in inputs])
+        try:
+            outputs = held(self._context).compute([(name, content(item)) for name, item in inputs])
+        except NnError as error:
+            raise _answer(error) from None
         return [(name, _Tensor(output)) for name, output in outputs]
 
     def drop(self) -> None:
         self._context = None
 
 
-class _Tensor(tensor.Tensor):
+class _Tensor(TensorResource, tensor.Tensor):
     """`tensor.tensor`."""
-
-    def __init__(self, content: Tensor) -> None:
-        self.content = content
-
-    def dimensions(self) -> list[int]:
-        return list(self.content.dimensions)
 
     def ty(self) -> tensor.TensorType:
         return tensor.TensorType[self.content.dtype.name]
 
-    def data(self) -> ByteSource:
-        return self.content.data()
 
-    def drop(self) -> None:
-        self.content.drop()
-
-
-class _Error(errors.Error):
+class _Error(ErrorResource, errors.Error):
     """`errors.error`."""
 
-    def __init__(self, code: ErrorCode, text: str) -> None:
-        self._code = code
-        self._text = text
-
     def code(self) -> errors.ErrorCode:
-        return errors.ErrorCode(self._code.value)
-
-    def data(self) -> str:
-        return self._text
-
-    def drop(self) -> None:
-        """Holds nothing."""
+        return errors.ErrorCode(self.kind.value)
 
 
-class _Answering:
-    """Answers a call with the `NnError` that the block raises; anything else traps the guest.
-
-    A class, because a generator takes several times as long.
-    """
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if isinstance(error, NnError):
-            raise errors.ErrorsError(_Error(error.code, error.text)) from None
-
-
-_ANSWERING = _Answering()
-
-
-def _content(item: tensor.Tensor) -> Tensor:
-    if not isinstance(item, _Tensor):
-        raise TypeError(f"a {type(item).__name__} is no tensor of this host")
-    return item.content
-
-
-def _held(item: T | None) -> T:
-    if item is None:
-        raise RuntimeError("this resource was dropped; the host must not use it any more")
-    return item
+def _answer(error: NnError) -> errors.ErrorsError:
+    return errors.ErrorsError(_Error(error.code, error.text))

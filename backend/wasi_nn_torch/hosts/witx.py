@@ -188,7 +188,10 @@ class _Host:
     # --- what arguments mean ---
 
     def _held(self, handle: int, kind: type[V]) -> V:
-        item = self._handles.borrow(handle) if handle in self._handles else None
+        try:
+            item: object = self._handles.borrow(handle)
+        except KeyError:
+            item = None
         if not isinstance(item, kind):
             what = "graph" if kind is GraphHandle else "context"
             raise _wrong(f"{handle} is no {what} that this guest has")

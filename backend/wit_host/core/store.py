@@ -42,8 +42,9 @@ class CoreStore:
         wasi: wasmtime.WasiConfig,
         memory: int | None = None,
         timeout: float | None = None,
+        resources: int | None = None,
     ) -> None:
-        self.state = HostState()
+        self.state = HostState(resources)
         self.linker = CoreLinker()
         self.memory = CallerMemory()
         self.resources = self.state.table

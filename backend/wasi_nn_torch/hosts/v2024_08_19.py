@@ -1,0 +1,102 @@
+"""`wasi:nn@0.2.0-rc-2024-08-19` over the backend: the only place that knows this version's names."""
+
+from __future__ import annotations
+
+from wasi_nn_bindings import v2024_08_19 as bindings
+from wasi_nn_bindings.v2024_08_19 import errors, graph, inference, tensor
+from wasi_nn_torch.contract import Context
+from wasi_nn_torch.errors import NnError
+from wasi_nn_torch.hosts.resources import ErrorResource, GraphResource, TensorResource, content, new_content
+from wasi_nn_torch.hosts.stepwise import StepwiseContext
+from wasi_nn_torch.serving import Serving
+from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
+from wit_host import Linker
+
+BUFFERS = bindings.BUFFERS
+
+
+def add_to_linker(linker: Linker, serving: Serving) -> None:
+    """Define every interface of this version for one guest."""
+    host = _Host(serving)
+    bindings.add_to_linker(linker, graph_host=host, tensor_host=host)
+
+
+class _Host(graph.Host, tensor.Host):
+    """The functions and constructors."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
+        return _Tensor(new_content(self._serving, dimensions, ElementType[ty.name], data))
+
+    def load(
+        self, builder: list[memoryview], encoding: graph.GraphEncoding, target: graph.ExecutionTarget
+    ) -> graph.Graph:
+        try:
+            loaded = self._serving.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
+        except NnError as error:
+            raise _answer(error) from None
+        return _Graph(loaded, self._serving)
+
+    def load_by_name(self, name: str) -> graph.Graph:
+        try:
+            return _Graph(self._serving.load_by_name(name), self._serving)
+        except NnError as error:
+            raise _answer(error) from None
+
+
+class _Graph(GraphResource, graph.Graph):
+    """`graph.graph`."""
+
+    def init_execution_context(self) -> inference.GraphExecutionContext:
+        try:
+            return _Context(self.new_context())
+        except NnError as error:
+            raise _answer(error) from None
+
+
+class _Context(inference.GraphExecutionContext):
+    """`inference.graph-execution-context`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = StepwiseContext(context)
+
+    def set_input(self, name: str, tensor: tensor.Tensor) -> None:
+        try:
+            self._context.set_input(name, content(tensor))
+        except NnError as error:
+            raise _answer(error) from None
+
+    def compute(self) -> None:
+        try:
+            self._context.compute()
+        except NnError as error:
+            raise _answer(error) from None
+
+    def get_output(self, name: str) -> tensor.Tensor:
+        try:
+            return _Tensor(self._context.output(name))
+        except NnError as error:
+            raise _answer(error) from None
+
+    def drop(self) -> None:
+        self._context.drop()
+
+
+class _Tensor(TensorResource, tensor.Tensor):
+    """`tensor.tensor`."""
+
+    def ty(self) -> tensor.TensorType:
+        return tensor.TensorType[self.content.dtype.name]
+
+
+class _Error(ErrorResource, errors.Error):
+    """`errors.error`."""
+
+    def code(self) -> errors.ErrorCode:
+        return errors.ErrorCode(self.kind.value)
+
+
+def _answer(error: NnError) -> errors.ErrorsError:
+    return errors.ErrorsError(_Error(error.code, error.text))

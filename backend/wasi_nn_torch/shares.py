@@ -1,0 +1,88 @@
+"""Tensors that several hold: the context that made an output, and the guest that got it, once or more often."""
+
+from __future__ import annotations
+
+from wasi_nn_torch.contract import Tensor
+from wasi_nn_torch.vocabulary import ElementType
+from wit_host.transport import ByteSource
+
+
+class _Shared:
+    """A tensor, and how many shares of it there are."""
+
+    __slots__ = ("holders", "tensor")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.holders = 0
+
+
+class Share:
+    """One holder's share of a tensor, itself a tensor; the memory goes free when the last share is dropped.
+
+    As others may look at the elements, whoever wants to change or keep them has to `take_if_last`, or else to copy.
+    """
+
+    __slots__ = ("_is_held", "_shared")
+
+    def __init__(self, shared: _Shared) -> None:
+        self._shared = shared
+        self._is_held = True
+        shared.holders += 1
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Share:
+        """The first share of a tensor that the caller owned."""
+        return cls(_Shared(tensor))
+
+    def another(self) -> Share:
+        """A share for one more holder."""
+        self._require_held()
+        return Share(self._shared)
+
+    def take_if_last(self) -> Tensor | None:
+        """Give up this share for the tensor itself, which the caller owns then; None if others hold it too."""
+        self._require_held()
+        if self._shared.holders > 1:
+            return None
+        self._give_up()
+        return self._shared.tensor
+
+    @property
+    def content(self) -> Tensor:
+        """The tensor, to look at."""
+        self._require_held()
+        return self._shared.tensor
+
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """The size of each dimension, outermost first."""
+        return self._shared.tensor.dimensions
+
+    @property
+    def dtype(self) -> ElementType:
+        """The type of the elements."""
+        return self._shared.tensor.dtype
+
+    def require_fit(self, name: str) -> None:
+        """Raise NnError `invalid-argument` if the bytes given for the tensor `name` do not fill its dimensions."""
+        self.content.require_fit(name)
+
+    def data(self) -> ByteSource:
+        """The elements, little-endian, row-major and without gaps."""
+        return self.content.data()
+
+    def drop(self) -> None:
+        """Let go of this share; a second call does nothing."""
+        if self._is_held:
+            self._give_up()
+            if not self._shared.holders:
+                self._shared.tensor.drop()
+
+    def _give_up(self) -> None:
+        self._is_held = False
+        self._shared.holders -= 1
+
+    def _require_held(self) -> None:
+        if not self._is_held:
+            raise RuntimeError("this share of a tensor was dropped; the host must not use it any more")
