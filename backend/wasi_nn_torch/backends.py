@@ -45,6 +45,13 @@ class Backends:
                 return encoding, found
         return None
 
+    def trim(self) -> None:
+        """Let every backend that is in use give back the device memory that it keeps for the next tensors."""
+        with self._lock:
+            made = list(self._made.values())
+        for backend in made:
+            backend.trim()
+
     def __iter__(self) -> Iterator[tuple[Encoding, Backend]]:
         for encoding in self._entries:
             yield encoding, self._get(encoding)

@@ -1,4 +1,4 @@
-"""The command line: `wasi-nn-torch run` and `wasi-nn-torch cache`.
+"""The command line: `wasi-nn-torch run`; the other commands are in modules of their own.
 
 Standard output belongs to the guest; everything that the host says goes to standard error. The exit status is the
 guest's own; 2 where the command line cannot be carried out as it was given; 70 where the guest could not be run to its
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,12 +17,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
-from wasi_nn_torch import cache_commands
-from wasi_nn_torch.policy import GuestModels
+from wasi_nn_torch import cache_commands, doctor_command, inspect_command
+from wasi_nn_torch.policy import GuestModels, Optimize
+from wasi_nn_torch.sizes import parse_size
 
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
@@ -38,6 +40,19 @@ _PATIENCE = 0.5
 #: Seconds that a guest that sits in a call of WASI gets beyond its timeout.
 _GRACE = 1.0
 
+#: An option behind the path of a model; a path may have commas in it.
+_OPTION = re.compile(r",(device|optimize)=([^,]*)$")
+
+
+class _Model(NamedTuple):
+    """A model that the command line offers."""
+
+    name: str
+    path: str
+    device: str | None
+    optimize: Optimize | None
+
+
 app = typer.Typer(
     help="Run WebAssembly guests that use wasi-nn, on PyTorch.",
     no_args_is_help=True,
@@ -45,6 +60,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cache_commands.app, name="cache")
+
+
+def _size(text: str) -> int:
+    """Bytes, or a number with a unit."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        reason = str(error)
+    raise typer.BadParameter(reason)
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,14 +88,18 @@ def _commands(
 
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
-    guest: Annotated[Path, typer.Argument(metavar="GUEST", help="The guest: a component.", show_default=False)],
+    guest: Annotated[
+        Path, typer.Argument(metavar="GUEST", help="The guest: a component or a core module.", show_default=False)
+    ],
     args: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ARGS]...", help="Everything behind the guest is the guest's.", show_default=False),
     ] = None,
     graph: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=PATH[,device=D]", help="Offer a model under a name.", show_default=False),
+        typer.Option(
+            metavar="NAME=PATH[,device=D][,optimize=O]", help="Offer a model under a name.", show_default=False
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -93,6 +121,30 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop the guest after this time.", min=0.001)
     ] = None,
+    max_device_memory: Annotated[
+        int | None, typer.Option(metavar="SIZE", parser=_size, help="For the guest's tensors on devices: 512MiB, 2GB.")
+    ] = None,
+    max_host_memory: Annotated[
+        int | None, typer.Option(metavar="SIZE", parser=_size, help="For its tensors that no graph has used yet.")
+    ] = None,
+    max_tensors: Annotated[
+        int | None, typer.Option(metavar="N", help="How many tensors it may have at a time.", min=0)
+    ] = None,
+    max_resources: Annotated[
+        int | None, typer.Option(metavar="N", help="How many tensors, graphs, … it may hold at a time.", min=0)
+    ] = None,
+    max_memory: Annotated[
+        int | None, typer.Option(metavar="SIZE", parser=_size, help="For each memory of the guest itself.")
+    ] = None,
+    model_memory: Annotated[
+        int | None, typer.Option(metavar="SIZE", parser=_size, help="For the weights of all graphs on one device.")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Threads for one computation on the CPU; PyTorch's own choice by default.", min=1
+        ),
+    ] = None,
     stats: Annotated[bool, typer.Option("--stats", help="Print what was done and held, on standard error.")] = False,
     cache: Annotated[bool, typer.Option(help="Keep compiled guests in the user's cache folder.")] = True,
     verbose: Annotated[
@@ -111,14 +163,28 @@ def run(
 
     with ExitStack() as stack:
         with _usage_errors():
-            engine = stack.enter_context(Engine(device, guest_models=guest_models, cache=cache))
+            engine = stack.enter_context(
+                Engine(device, guest_models=guest_models, model_bytes=model_memory, threads=threads, cache=cache)
+            )
             compiled = _compile(engine, guest)
-            for name, path, where in models:
-                engine.register(name, path, where)
-            limits = Limits(timeout=timeout)
+            for model in models:
+                _register(engine, model)
+            limits = Limits(
+                device_bytes=max_device_memory,
+                host_bytes=max_host_memory,
+                tensors=max_tensors,
+                resources=max_resources,
+                memory=max_memory,
+                timeout=timeout,
+            )
             session = engine.session(args=args or [], env=variables, dirs=folders, limits=limits)
         status = _run(stack.enter_context(session), compiled, timeout, stats)
     raise typer.Exit(status)
+
+
+# Behind `run`, so that help lists it first.
+app.command()(inspect_command.inspect)
+app.command()(doctor_command.doctor)
 
 
 def main() -> None:
@@ -152,6 +218,14 @@ def _compile(engine: Engine, path: Path) -> Guest:
     file = read_guest(path)
     with _announced(f"compiling {file.name} ({len(file.wasm) / 1e6:.1f} MB) …"):
         return engine.compile(file)
+
+
+def _register(engine: Engine, model: _Model) -> None:
+    """Offer a model; who asked for it to be compiled sees that this is what takes so long."""
+    with ExitStack() as stack:
+        if model.optimize is Optimize.COMPILE:
+            stack.enter_context(_announced(f"compiling the model {Path(model.path).name} …"))
+        engine.register(model.name, model.path, model.device, optimize=model.optimize)
 
 
 @contextmanager
@@ -246,15 +320,32 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value if separator else os.environ[name]
 
 
-def _model(text: str) -> tuple[str, str, str | None]:
-    """`NAME=PATH[,device=D]`."""
-    name, _, rest = text.partition("=")
-    path, separator, device = rest.rpartition(",device=")
-    if not separator:
-        path, device = rest, ""
-    if not name or not path or (separator and not device):
-        raise typer.BadParameter(f"`{text}` is not NAME=PATH or NAME=PATH,device=D", param_hint="--graph")
-    return name, path, device or None
+def _model(text: str) -> _Model:
+    """`NAME=PATH[,device=D][,optimize=O]`, the options in any order."""
+    name, _, path = text.partition("=")
+    options: dict[str, str] = {}
+    while found := _OPTION.search(path):
+        option, value = found.groups()
+        if option in options:
+            raise typer.BadParameter(f"`{text}` has the option {option} twice", param_hint="--graph")
+        options[option] = value
+        path = path[: found.start()]
+    if not name or not path or "" in options.values():
+        raise typer.BadParameter(
+            f"`{text}` is not NAME=PATH, NAME=PATH,device=D or NAME=PATH,optimize=O", param_hint="--graph"
+        )
+    return _Model(name, path, options.get("device"), _optimize(text, options.get("optimize")))
+
+
+def _optimize(text: str, value: str | None) -> Optimize | None:
+    choices = {choice.value: choice for choice in Optimize}
+    if value is None:
+        return None
+    if value not in choices:
+        raise typer.BadParameter(
+            f"`{text}` is to be optimized by `{value}`; choose {' or '.join(choices)}", param_hint="--graph"
+        )
+    return choices[value]
 
 
 def _log(verbose: int) -> None:

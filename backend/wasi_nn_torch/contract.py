@@ -10,12 +10,15 @@ What concerns a guest is raised as `NnError`, what concerns the operator as `Mod
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from wasi_nn_torch.description import ModelDescription
+from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels
+from wasi_nn_torch.policy import GuestModels, Optimize
 from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
 from wit_host.transport import ByteSource
 
@@ -29,6 +32,7 @@ class BackendOptions:
 
     device: str | None = None
     guest_models: GuestModels = GuestModels.CHECKED
+    threads: int | None = None
 
 
 class Tensor(Protocol):
@@ -94,11 +98,30 @@ class Backend(Protocol):
     def recognize(self, model: ModelSource) -> str | None:
         """What a text calls a model of this backend, such as "TorchScript"; None for what is none."""
 
-    def load(self, model: ModelSource, device: str, name: str) -> Graph:
-        """Load a model of the operator, which a text calls `name`; raises ModelError, and OSError for its file."""
+    def describe(self, path: Path, name: str, *, trust: bool = False) -> ModelDescription:
+        """What the model in a file is, which a text calls `name`.
 
-    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
-        """Load what a guest brought along (`graph.load` of wasi-nn), copying the bytes; raises NnError."""
+        Nothing runs of a model that a guest might not bring along, unless `trust` says so: such a model is not loaded.
+        Raises ModelError for what is no model or cannot be used, and OSError for its file.
+        """
+
+    def diagnose(self) -> Iterable[Finding]:
+        """What there is of the engine and its devices on this machine, and what is missing."""
+
+    def load(self, model: ModelSource, device: str, name: str, *, optimize: Optimize | None = None) -> Graph:
+        """Load a model of the operator, which a text calls `name`; raises ModelError, and OSError for its file.
+
+        `optimize` says how it gets faster, as far as the backend can; None leaves the choice to the backend.
+        """
+
+    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget, ledger: Ledger) -> Graph:
+        """Load what a guest brought along (`graph.load` of wasi-nn), copying the bytes; raises NnError.
+
+        What the model takes is granted and counted by the session's ledger.
+        """
+
+    def trim(self) -> None:
+        """Give device memory that nobody uses, and that is kept for the next tensors, back to the driver."""
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger) -> Tensor:
         """A tensor on a copy of a guest's bytes (the constructor of wasi-nn).

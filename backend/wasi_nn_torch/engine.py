@@ -16,12 +16,13 @@ from wasi_nn_torch.cache import user_cache
 from wasi_nn_torch.contract import BackendOptions, ModelSource
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels
+from wasi_nn_torch.policy import GuestModels, Optimize, Release
 from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.session import Limits, Output, Session
 from wasi_nn_torch.vocabulary import Encoding
 from wit_host import Store
+from wit_host.core import CoreStore
 
 
 class Engine:
@@ -30,8 +31,11 @@ class Engine:
     `device` is where graphs run, such as "cuda:0" or "cpu"; by default the accelerator that PyTorch reports, else the
     CPU. `guest_models` says which models guests may bring along: "none", "checked" or "any". `model_bytes` is the most
     memory that the weights of registered models may take on one device: those that nobody uses make room, and are
-    loaded anew when somebody asks for them; None keeps all. `cache` keeps compiled guests in the user's cache folder,
-    or in the one that the variable `WASI_NN_TORCH_CACHE` names. Raises ValueError where there is no such device.
+    loaded anew when somebody asks for them; None keeps all. `release` says where device memory goes when a session
+    ends: "pool" keeps it for the next one, "driver" gives it back. `threads` is how many threads of the CPU one
+    computation uses; PyTorch has one such number for the whole process, and None leaves it alone. `cache` keeps
+    compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. Raises
+    ValueError where there is no such device.
     """
 
     def __init__(
@@ -40,10 +44,13 @@ class Engine:
         *,
         guest_models: str | GuestModels = GuestModels.CHECKED,
         model_bytes: int | None = None,
+        release: str | Release = Release.POOL,
+        threads: int | None = None,
         cache: bool = True,
     ) -> None:
         self._guest_models = GuestModels(guest_models)
-        self._backends = Backends(BackendOptions(_name(device), self._guest_models))
+        self._release = Release(release)
+        self._backends = Backends(BackendOptions(_name(device), self._guest_models, threads))
         self._registry = Registry(self._backends, model_bytes)
         self._engine = wit_host.Engine(cache=user_cache() if cache else None)
 
@@ -61,7 +68,13 @@ class Engine:
         return self._backends.default.device
 
     def register(
-        self, name: str, model: ModelSource, device: object = None, *, encoding: str | Encoding | None = None
+        self,
+        name: str,
+        model: ModelSource,
+        device: object = None,
+        *,
+        encoding: str | Encoding | None = None,
+        optimize: str | Optimize | None = None,
     ) -> None:
         """Offer a model to guests as `name`; it is loaded now, and shared.
 
@@ -69,12 +82,22 @@ class Engine:
         `torch.nn.Module`, which is left in its mode and shares its weights with guests on its own device. Other
         backends take models of other encodings; `encoding` says which it is where it cannot be told from the model.
 
-        Raises ModelError where it cannot be used, ValueError where the name is taken or there is no such device.
+        `optimize` makes it faster: "none" computes it as it is, "freeze" makes constants of its weights, "compile"
+        makes native code of it, which takes a while; by default it gets what never loses. See `docs/models.md`.
+
+        Raises ModelError where it cannot be used or optimized so, ValueError where the name is taken or there is no
+        such device.
         """
-        self._registry.register(name, model, _name(device), None if encoding is None else Encoding(encoding))
+        self._registry.register(
+            name,
+            model,
+            _name(device),
+            None if encoding is None else Encoding(encoding),
+            None if optimize is None else Optimize(optimize),
+        )
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
-        """Compile a guest, to run it in several sessions; raises InvalidGuest where it is no component."""
+        """Compile a guest, to run it in several sessions; raises InvalidGuest where it is none."""
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
         return compile_guest(self._engine, file, hosts.BUFFERS)
 
@@ -100,15 +123,23 @@ class Engine:
 
     def serve(self, ledger: Ledger) -> Serving:
         """What one guest may ask for; what it holds is counted in `ledger`."""
-        return Serving(self._backends, self._registry, self._guest_models, ledger)
+        return Serving(self._backends, self._registry, ledger, self._guest_models, self._release)
 
     def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
         """A store for one guest, with the limits that are not those of its tensors."""
-        return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout)
+        return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources)
+
+    def open_core_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> CoreStore:
+        """The same for a guest that is a core module."""
+        return self._engine.core_store(
+            wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources
+        )
 
     def close(self) -> None:
         """Forget every model; the memory of one that a session still uses goes free with that session."""
         self._registry.close()
+        if self._release is Release.DRIVER:
+            self._backends.trim()
 
 
 def _name(device: object) -> str | None:

@@ -44,7 +44,10 @@ class Idle(Protocol):
 
 @dataclass(frozen=True)
 class PlaceFigures:
-    """What lives in one place now, and the most that ever did. Bytes are those of the elements."""
+    """What lives in one place now, and the most that ever did.
+
+    Bytes are those of the tensors' elements, of models that the guest brought along, and of the state of contexts.
+    """
 
     bytes: int
     tensors: int
@@ -93,17 +96,17 @@ class _Place:
     peak_bytes: int = 0
     peak_tensors: int = 0
 
-    def add(self, nbytes: int) -> None:
+    def add(self, nbytes: int, tensors: int = 1) -> None:
         self.bytes += nbytes
-        self.tensors += 1
+        self.tensors += tensors
         if self.bytes > self.peak_bytes:  # not by `max`, since this is done for every tensor
             self.peak_bytes = self.bytes
         if self.tensors > self.peak_tensors:
             self.peak_tensors = self.tensors
 
-    def remove(self, nbytes: int) -> None:
+    def remove(self, nbytes: int, tensors: int = 1) -> None:
         self.bytes -= nbytes
-        self.tensors -= 1
+        self.tensors -= tensors
 
 
 @dataclass
@@ -123,9 +126,10 @@ class _Figures:
 class Ledger:
     """Counts what one session holds, and knows each of its live tensors.
 
-    `device_limit` is the most bytes that may live on devices at a time, the CPU included once a graph uses it there;
-    `host_limit` is the same for staging, of which as much may wait to be used again; `tensor_limit` is the most tensors
-    in all places together. None grants everything.
+    `device_limit` is the most bytes that may live on devices at a time, the CPU included once a graph uses it there:
+    tensors, models that the guest brought along, and the state of contexts. `host_limit` is the same for staging, of
+    which as much may wait to be used again; `tensor_limit` is the most tensors in all places together. None grants
+    everything.
 
     The tensors, which leave before they die, are known by weak references: they refer to their ledger, so that a strong
     reference back would be a cycle that keeps device memory until some garbage collection.
@@ -194,6 +198,16 @@ class Ledger:
         with self._lock:
             self._live.pop(id(held), None)
             self._figures.places[place].remove(nbytes)
+
+    def enter_other(self, holder: object, place: str, nbytes: int) -> None:
+        """Count what is no tensor of the guest, such as a model's weights, until nobody refers to `holder` any more."""
+        with self._lock:
+            self._figures.places[place].add(nbytes, tensors=0)
+        weakref.finalize(holder, self._leave_other, place, nbytes).atexit = False
+
+    def _leave_other(self, place: str, nbytes: int) -> None:
+        with self._lock:
+            self._figures.places[place].remove(nbytes, tensors=0)
 
     def record_transfer(self, transfer: Transfer, nbytes: int) -> None:
         """Count one copy."""

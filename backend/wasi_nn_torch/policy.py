@@ -1,4 +1,4 @@
-"""What the operator allows; free of torch, so that the command line can offer the choices at once."""
+"""What the operator allows and wants; free of torch, so that the command line can offer the choices at once."""
 
 from __future__ import annotations
 
@@ -11,3 +11,27 @@ class GuestModels(Enum):
     NONE = "none"
     CHECKED = "checked"
     ANY = "any"
+
+
+class Release(Enum):
+    """Where device memory goes that tensors leave behind: to a pool for the next ones, or back to the driver.
+
+    A backend keeps freed memory in a pool, since to ask the driver takes long. `DRIVER` empties the pool whenever a
+    session ends, so that other programs can have the memory.
+    """
+
+    POOL = "pool"
+    DRIVER = "driver"
+
+
+class Optimize(Enum):
+    """How much is done to make a model faster when it is loaded.
+
+    `NONE` computes it as it was saved. `FREEZE` makes constants of its weights and folds what can be folded. `COMPILE`
+    makes native code of it, which takes from seconds to minutes and needs a C++ compiler. Left out, a model gets those
+    steps of `FREEZE` that never lose.
+    """
+
+    NONE = "none"
+    FREEZE = "freeze"
+    COMPILE = "compile"

@@ -17,6 +17,7 @@ from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.contract import Backend, Context, Graph, ModelSource
 from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all, why_unreadable
 from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.policy import Optimize
 from wasi_nn_torch.vocabulary import Encoding
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,12 @@ class Registry:
             return list(self._entries)
 
     def register(
-        self, name: str, source: ModelSource, device: str | None = None, encoding: Encoding | None = None
+        self,
+        name: str,
+        source: ModelSource,
+        device: str | None = None,
+        encoding: Encoding | None = None,
+        optimize: Optimize | None = None,
     ) -> None:
         """Check a model, load it on `device` (by default the one that the operator chose) and offer it as `name`.
 
@@ -54,7 +60,7 @@ class Registry:
         backend = self._backend(name, source, encoding)
         chosen = backend.device if device is None else backend.find_device(device)
         self._require_free(name)
-        entry = _Entry(name, source, backend, chosen)
+        entry = _Entry(name, source, backend, chosen, optimize)
         loaded = _Loaded(entry.load(chosen), next(self._clock))
         with self._lock:
             self._require_free(name)
@@ -181,7 +187,9 @@ class _Lent:
 class _Entry:
     """One model of the operator, and where it is loaded."""
 
-    def __init__(self, name: str, source: ModelSource, backend: Backend, device: str) -> None:
+    def __init__(
+        self, name: str, source: ModelSource, backend: Backend, device: str, optimize: Optimize | None
+    ) -> None:
         self.name = name
         self.what = _what(name, source)
         self.backend = backend
@@ -190,11 +198,12 @@ class _Entry:
         self.loaded: dict[str, _Loaded] = {}
         self.lock = threading.Lock()
         self._source = source
+        self._optimize = optimize
 
     def load(self, device: str) -> Graph:
         """Load the model; raises ModelError."""
         with _readable(self.what):
-            graph = self.backend.load(self._source, device, self.what)
+            graph = self.backend.load(self._source, device, self.what, optimize=self._optimize)
         self.nbytes = graph.nbytes
         return graph
 

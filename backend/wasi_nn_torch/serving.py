@@ -8,7 +8,7 @@ from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.contract import Context, Graph, Tensor
 from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels
+from wasi_nn_torch.policy import GuestModels, Release
 from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
 
@@ -16,11 +16,19 @@ from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
 class Serving:
     """The operations of wasi-nn for one session; what the guest holds is counted in `ledger`."""
 
-    def __init__(self, backends: Backends, registry: Registry, guest_models: GuestModels, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        backends: Backends,
+        registry: Registry,
+        ledger: Ledger,
+        guest_models: GuestModels = GuestModels.CHECKED,
+        release: Release = Release.POOL,
+    ) -> None:
         self._backends = backends
         self._registry = registry
-        self._guest_models = guest_models
         self._ledger = ledger
+        self._guest_models = guest_models
+        self._release = release
         self._new_tensor = backends.default.tensor
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
@@ -44,7 +52,7 @@ class Serving:
         backend = self._backends.find(encoding)
         if backend is None:
             raise self._no_backend(encoding, builders)
-        return backend.load_from_guest(builders, target)
+        return backend.load_from_guest(builders, target, self._ledger)
 
     def load_by_name(self, name: str, device: str | None = None) -> Graph:
         """A graph of the operator (`graph.load-by-name`), by default where the operator wants it.
@@ -56,6 +64,12 @@ class Serving:
     def context(self, graph: Graph) -> Context:
         """A context for a graph (`graph.init-execution-context`); raises NnError."""
         return graph.context(self._ledger)
+
+    def close(self) -> None:
+        """Drop whatever the guest left behind; the second time is fine."""
+        self._ledger.sweep()
+        if self._release is Release.DRIVER:
+            self._backends.trim()
 
     def _recognize(self, builders: Sequence[memoryview]) -> tuple[Encoding, str] | None:
         return self._backends.recognize(bytes(builders[0])) if len(builders) == 1 else None

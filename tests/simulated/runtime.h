@@ -11,6 +11,7 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include <array>
+#include <unordered_set>
 
 namespace simulated {
 
@@ -94,6 +95,46 @@ inline Allocator& allocator() {
   return the_allocator;
 }
 
+// Memory of the host that counts as pinned. Any would do for a device that copies with the host's processor.
+class PinnedAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t size) override {
+    auto* block = new c10::DataPtr(c10::GetCPUAllocator()->allocate(size));
+    const std::lock_guard lock(mutex_);
+    blocks_.insert(block->get());
+    return {block->get(), block, &free_pinned, c10::DeviceType::CPU};
+  }
+
+  void copy_data(void* target, const void* source, size_t size) const override { std::memcpy(target, source, size); }
+
+  bool has(const void* data) {
+    const std::lock_guard lock(mutex_);
+    return blocks_.count(data) > 0;
+  }
+
+  void forget(const void* data) {
+    const std::lock_guard lock(mutex_);
+    blocks_.erase(data);
+  }
+
+ private:
+  static void free_pinned(void* context);
+
+  std::mutex mutex_;
+  std::unordered_set<const void*> blocks_;
+};
+
+inline PinnedAllocator& pinned() {
+  static auto& the_allocator = *new PinnedAllocator;
+  return the_allocator;
+}
+
+inline void PinnedAllocator::free_pinned(void* context) {
+  auto* block = static_cast<c10::DataPtr*>(context);
+  pinned().forget(block->get());
+  delete block;
+}
+
 inline void use_device(c10::DeviceIndex device) {
   TORCH_CHECK(device < kDevices, "there is no simulated device ", int(device), "; there are ", kDevices);
   if (device >= 0) {
@@ -137,8 +178,8 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   void setCurrentDevice(c10::DeviceIndex device) const override { use_device(device); }
   c10::DeviceIndex exchangeDevice(c10::DeviceIndex device) const override { return exchange_device(device); }
   c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex device) const override { return exchange_device(device); }
-  // Any memory of the host will do for a device that copies with the host's processor; none of it counts as pinned.
-  at::Allocator* getPinnedMemoryAllocator() const override { return c10::GetCPUAllocator(); }
+  at::Allocator* getPinnedMemoryAllocator() const override { return &pinned(); }
+  bool isPinnedPtr(const void* data) const override { return pinned().has(data); }
 };
 
 }  // namespace simulated

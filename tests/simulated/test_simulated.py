@@ -154,6 +154,13 @@ def test_each_copy_is_counted_by_its_way():
     assert counters.d2h == Copies(2, 44)
 
 
+def test_memory_of_the_host_can_be_pinned():
+    content = torch.ones(4, pin_memory=True)
+    assert content.is_pinned()
+    assert not torch.ones(4).is_pinned()
+    assert content.to(simulated.NAME, non_blocking=True).tolist() == [1, 1, 1, 1]
+
+
 def test_kernels_copy_nothing():
     x = torch.ones(10, device=FIRST)
     simulated.reset()

@@ -7,14 +7,28 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from wasi_nn_torch.contract import BackendOptions, ModelSource, NamedTensor
+from wasi_nn_torch.contract import BackendOptions, ModelSource, NamedTensor, Tensor
+from wasi_nn_torch.description import Contents, ModelDescription, ValueDescription
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote
+from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.policy import Optimize
 from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
 from wit_host import transport
 
 MODEL = b"DOUBLE"
 PLACE = "doubler"
+
+
+class Elements:
+    """What `data` returns: bytes that write themselves."""
+
+    def __init__(self, elements: array.array) -> None:
+        self._bytes = memoryview(elements).cast("B")
+        self.nbytes = self._bytes.nbytes
+
+    def write_into(self, destination: memoryview) -> None:
+        destination[:] = self._bytes
 
 
 class Doubled:
@@ -32,8 +46,8 @@ class Doubled:
     def require_fit(self, name: str) -> None:
         """Always fits."""
 
-    def data(self) -> memoryview:
-        return memoryview(self._elements).cast("B")
+    def data(self) -> Elements:
+        return Elements(self._elements)
 
     def drop(self) -> None:
         if self._is_held:
@@ -88,12 +102,26 @@ class Doubling:
             model = Path(model).read_bytes()
         return "a doubler" if model == MODEL else None
 
-    def load(self, model: ModelSource, device: str, name: str) -> Graph:
+    def describe(self, path: Path, name: str, *, trust: bool = False) -> ModelDescription:
+        if self.recognize(path) is None:
+            raise ModelError(f"{name} doubles nothing")
+        return ModelDescription("a doubler", None, Contents((ValueDescription("any", "tensor", "FP32"),)))
+
+    def diagnose(self) -> list[Finding]:
+        return [Finding("doubler", "it doubles")]
+
+    def load(self, model: ModelSource, device: str, name: str, *, optimize: Optimize | None = None) -> Graph:
         if self.recognize(model) is None:
             raise ModelError(f"{name} doubles nothing")
         return Graph()
 
-    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
+    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget, ledger: Ledger) -> Graph:
         if b"".join(builders) != MODEL:
             raise NnError(ErrorCode.INVALID_ENCODING, "the model doubles nothing")
         return Graph()
+
+    def trim(self) -> None:
+        """Keeps nothing."""
+
+    def tensor(self, *_: object) -> Tensor:
+        raise NotImplementedError("only the default backend is asked for tensors")

@@ -1,12 +1,14 @@
 """Other engines than PyTorch, which are found through an entry point."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from tests.wasi_nn_torch.doubling import MODEL, PLACE
 from tests.wasi_nn_torch.guest_models import scripted
 from wasi_nn_torch import Engine, ModelError
@@ -50,10 +52,7 @@ def doubled(serving, graph, **inputs):
 def floats(tensor):
     source = tensor.data()
     content = bytearray(source.nbytes)
-    if isinstance(source, memoryview):
-        content[:] = source
-    else:
-        source.write_into(memoryview(content))
+    source.write_into(memoryview(content))
     return memoryview(content).cast("f").tolist()
 
 
@@ -117,11 +116,27 @@ def test_a_component_computes_on_another_engine(engine, probe_file, tmp_path):
     file.parent.mkdir()
     file.write_bytes(MODEL)
     lines = []
-    arguments = ["from_bytes", "models/model.onnx", "ONNX", "CPU", json.dumps([["x", [2], "FP32", packed(1.0, 2).hex()]])]
+    inputs = json.dumps([["x", [2], "FP32", packed(1.0, 2).hex()]])
+    arguments = ["from_bytes", "models/model.onnx", "ONNX", "CPU", inputs]
     with engine.session(args=arguments, dirs={str(file.parent): "models"}, stdout=lines.append) as session:
         assert session.run(probe_file) == 0
         assert session.stats.memory.live_bytes == 0
     assert json.loads(b"".join(lines)) == [["twice x", [2], "FP32", packed(2.0, 4).hex()]]
+
+
+def test_the_command_line_knows_another_engine(install, tmp_path):
+    install()
+    model = tmp_path / "model.onnx"
+    model.write_bytes(MODEL)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "wasi_nn_torch", *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+        return result.stdout
+
+    assert "a doubler" in run("inspect", str(model))
+    assert "it doubles" in run("doctor")
 
 
 def test_two_backends_for_one_encoding_are_refused_by_name(install):
@@ -146,7 +161,7 @@ def test_a_backend_is_imported_when_it_is_needed(install):
 
 
 def test_what_is_above_a_backend_does_not_import_torch():
-    modules = "backends cli contract ledger registry report serving session hosts engine"
+    modules = "backends cli contract ledger registry report serving session hosts engine shares"
     code = (
         f"import sys, {', '.join(f'wasi_nn_torch.{name}' for name in modules.split())}; print('torch' in sys.modules)"
     )

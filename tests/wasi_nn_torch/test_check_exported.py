@@ -34,13 +34,14 @@ from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit
 VICTIM = """
 import sys, pathlib, torch
 from wasi_nn_torch.contract import BackendOptions
+from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels
 from wasi_nn_torch.pytorch import PyTorch
 from wasi_nn_torch.vocabulary import ExecutionTarget
 backend = PyTorch(BackendOptions("cpu", GuestModels.ANY))
 for path in sorted(pathlib.Path.cwd().glob("*.pt2")):
     try:
-        graph = backend.load_from_guest([memoryview(path.read_bytes())], ExecutionTarget.CPU)
+        graph = backend.load_from_guest([memoryview(path.read_bytes())], ExecutionTarget.CPU, Ledger())
         graph.instance()(x=torch.ones(3, 2))
     except Exception as error:
         print(path.stem, error)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 
+from tests.wasi_nn_torch.exported_models import exported
 from tests.wasi_nn_torch.models import Add, scripted
 
 # Processes of their own see no simulated accelerator.
@@ -66,6 +69,24 @@ def test_a_guest_computes_a_graph_and_its_output_is_all_of_standard_output(model
     result = cli("run", "--graph", f"add={model}", "--device", "cpu", probe_file, "by_name", "add", inputs)
     assert result.stdout == '[["output", [1], "FP32", "00004040"]]\n'
     assert result.returncode == 0
+
+
+def test_graphs_are_optimized_and_computed_by_as_many_threads_as_wanted(model, probe_file):
+    inputs = '[["x", [1], "FP32", "0000803f"], ["y", [1], "FP32", "00000040"]]'
+    graph = ["--graph", f"add={model},optimize=freeze,device=cpu", "--threads", "1"]
+    result = cli("run", *graph, probe_file, "by_name", "add", inputs)
+    assert result.stdout == '[["output", [1], "FP32", "00004040"]]\n'
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling a model needs g++")
+def test_compiling_a_model_is_announced_on_standard_error(probe_file, tmp_path):
+    path = tmp_path / "net.pt2"
+    path.write_bytes(exported(torch.nn.ReLU(), torch.ones(2)))
+    inputs = '[["input", [2], "FP32", "000080bf0000803f"]]'
+    graph = ["--graph", f"net={path},optimize=compile", "--device", "cpu"]
+    result = cli("run", *graph, probe_file, "by_name", "net", inputs)
+    assert "compiling the model net.pt2 …\n" in result.stderr
+    assert result.stdout == '[["output", [2], "FP32", "000000000000803f"]]\n'
 
 
 def test_compiling_a_large_guest_is_announced_on_standard_error(probe_file):
@@ -160,7 +181,8 @@ def test_a_broken_component(tmp_path):
 
 
 def test_a_core_module(wat):
-    assert_one_line(cli("run", wat("(module)")), 2, "guest.wat is a core module", "`wasm-tools component new`")
+    assert cli("run", wat('(module (func (export "_start")))')).returncode == 0
+    assert_one_line(cli("run", wat("(module)")), 70, "guest.wat exports neither _start nor _initialize")
 
 
 def test_a_model_that_does_not_exist(wat, tmp_path):
@@ -194,6 +216,9 @@ def test_a_folder_that_does_not_exist(wat, tmp_path):
         ["--graph", "no-path"],
         ["--graph", "=path"],
         ["--graph", "name=path,device="],
+        ["--graph", "name=path,optimize=fast"],
+        ["--graph", "name=path,device=cpu,device=cpu"],
+        ["--threads", "0"],
         ["--dir", "::guest"],
         ["--env", "=value"],
         ["--env", "SURELY_NOT_SET_ANYWHERE"],
@@ -208,6 +233,11 @@ def test_an_option_that_is_not_right(wat, option):
     assert result.returncode == 2
     assert option[0] in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_model_that_cannot_be_optimized_so(wat, model):
+    result = cli("run", "--graph", f"net={model},optimize=compile,device=cpu", wat("(component)"))
+    assert_one_line(result, 2, "add.pt` is TorchScript, which cannot be compiled; export the module instead")
 
 
 # --- a guest that does not come to its end ---

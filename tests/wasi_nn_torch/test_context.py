@@ -227,6 +227,27 @@ def test_each_context_has_its_own_state(load, ledger, tensor, values):
     assert {name: values(output) for name, output in outputs.items()} == {"total": [7], "last": [2], "count": [3]}
 
 
+class Normalized(torch.nn.Module):
+    """Updates its statistics in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1))
+        self.register_buffer("variance", torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        normal = torch.nn.functional.batch_norm(x, self.mean, self.variance, training=True, momentum=1.0)
+        return normal, self.mean
+
+
+def test_statistics_that_a_model_updates_are_state(load, ledger, tensor):
+    graph = load(Normalized())
+    first, second = ExecutionContext(graph, ledger), ExecutionContext(graph, ledger)
+    run(first, x=tensor(torch.ones(2, 1)))
+    assert first._model is not second._model
+    assert next(second._model.buffers()).tolist() == [0]
+
+
 def test_outputs_do_not_change_when_the_state_does(context, tensor, values):
     counter = context(Counter())
     first = run(counter, x=tensor(torch.ones(1)))

@@ -61,7 +61,7 @@ NAMES = {
 
 def serving(policy: GuestModels) -> Serving:
     backends = Backends(BackendOptions("cpu", policy))
-    return Serving(backends, Registry(backends), policy, Ledger())
+    return Serving(backends, Registry(backends), Ledger(), policy)
 
 
 def load(data: bytes, encoding: Encoding, policy: GuestModels = GuestModels.CHECKED):

@@ -148,6 +148,27 @@ def test_the_weights_of_a_guests_model_are_free_when_it_drops_the_model(play, tm
     assert play.seen == [SIZE, 0]
 
 
+def test_a_guests_model_counts_towards_its_limit_until_it_is_dropped(play, tmp_path, accelerator):
+    (tmp_path / "kept.pt").write_bytes(scripted(Kept()))
+    size = (tmp_path / "kept.pt").stat().st_size
+    session = play.run(
+        ["bring", "one", "models/kept.pt", "GPU"],
+        ["bring", "other", "models/kept.pt", "GPU"],
+        ["drop", "one"],
+        ["bring", "other", "models/kept.pt", "GPU"],
+        ["say", "loaded"],
+        dirs={str(tmp_path): "models"},
+        limits=Limits(device_bytes=size + SIZE - 1),
+    )
+    refused, loaded = play.answers
+    assert refused["code"] == "TOO_LARGE"
+    assert refused["text"].startswith(f"the model needs {size} bytes on {accelerator}, but {SIZE} of the ")
+    assert loaded == "loaded"
+    assert play.seen == [SIZE, SIZE]
+    place = session.stats.memory.places[str(accelerator)]
+    assert (place.bytes, place.tensors, place.peak_bytes, place.peak_tensors) == (0, 0, SIZE, 0)
+
+
 # --- when memory runs out ---
 
 
@@ -310,6 +331,32 @@ def test_weights_that_a_guest_uses_stay_until_it_drops_them(accelerator, probe_f
         play.run(*begin("kept"), ["say", "closed"], ["drop", "kept", "graph kept"], ["say", "dropped"])
     assert play.seen == [SIZE, 0]
     assert allocated() == before
+
+
+# --- where freed memory goes ---
+
+
+@pytest.mark.parametrize(("release", "stays"), [("pool", True), ("driver", False)])
+def test_when_a_session_ends_freed_memory_stays_in_the_pool_or_goes_to_the_driver(
+    release, stays, accelerator, probe_file
+):
+    torch.accelerator.empty_cache()
+    before = torch.accelerator.memory_reserved(accelerator)
+    with Engine(accelerator, release=release) as engine:
+        engine.register("add", scripted(Add()))
+        play = Play(engine, engine.compile(probe_file), lambda: torch.accelerator.memory_reserved(accelerator) - before)
+        play.run(*HOLDING, ["drop", "held"], ["say", "dropped"])
+        assert play.seen[-1] > 0
+        assert (torch.accelerator.memory_reserved(accelerator) > before) == stays
+
+
+def test_closing_the_engine_gives_the_weights_back_to_the_driver(accelerator):
+    torch.accelerator.empty_cache()
+    before = torch.accelerator.memory_reserved(accelerator)
+    with Engine(accelerator, release="driver") as engine:
+        engine.register("kept", scripted(Kept()))
+        assert torch.accelerator.memory_reserved(accelerator) > before
+    assert torch.accelerator.memory_reserved(accelerator) == before
 
 
 # --- outputs that share memory ---

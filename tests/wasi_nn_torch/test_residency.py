@@ -6,11 +6,15 @@ import pytest
 import torch
 
 from tests.simulated import Copies, Counters
+from tests.wasi_nn_torch.conftest import raw
 from tests.wasi_nn_torch.models import Add, Scale, scripted
 from tests.wasi_nn_torch.playing import Play, begin, hexadecimal, make
 from wasi_nn_torch import Engine
+from wasi_nn_torch.contract import BackendOptions
 from wasi_nn_torch.ledger import Transfer
+from wasi_nn_torch.pytorch import PyTorch
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, load_from_guest
+from wasi_nn_torch.vocabulary import ElementType
 
 X = torch.arange(1000, dtype=torch.float32)
 BYTES = 4 * len(X)
@@ -163,3 +167,33 @@ def test_the_ledger_counts_what_the_device_counts(play, copied, neighbour):
         Transfer.DEVICE_TO_DEVICE: device.d2d,
     }
     assert device == Counters(h2d=ONE, d2h=Copies(2, 2 * BYTES), d2d=Copies(2, 2 * BYTES))
+
+
+def test_staging_memory_is_pinned_where_the_device_can_copy_from_it(accelerator, ledger, allocated):
+    before = allocated()
+    made = PyTorch(BackendOptions(str(accelerator))).tensor([1000], ElementType.FP32, memoryview(raw(X)), ledger)
+    assert made._content().is_pinned()
+    assert made.on(accelerator, "x").tolist() == X.tolist()
+    made.drop()
+    assert ledger.snapshot().idle_bytes == 0
+    assert allocated() == before
+
+
+def test_pinned_memory_is_never_given_to_two_tensors(accelerator, ledger, read):
+    backend = PyTorch(BackendOptions(str(accelerator)))
+
+    def made(byte):
+        return backend.tensor([1 << 18], ElementType.U8, memoryview(bytes([byte]) * (1 << 18)), ledger)
+
+    kept = []
+    for byte in range(50):
+        tensor = made(byte)
+        tensor.on(accelerator, "x")  # and the staging memory is free for the next
+        kept.append(tensor)
+    assert [read(tensor) for tensor in kept] == [bytes([byte]) * (1 << 18) for byte in range(50)]
+
+
+@pytest.mark.cpu
+def test_without_an_accelerator_nothing_is_pinned(ledger):
+    made = PyTorch(BackendOptions("cpu")).tensor([1000], ElementType.FP32, memoryview(raw(X)), ledger)
+    assert not made._content().is_pinned()

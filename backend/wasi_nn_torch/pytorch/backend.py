@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from wasi_nn_torch.contract import BackendOptions, ModelSource
+from wasi_nn_torch.description import ModelDescription
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote
+from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels
-from wasi_nn_torch.pytorch.devices import Devices, find_device
+from wasi_nn_torch.policy import GuestModels, Optimize
+from wasi_nn_torch.pytorch.devices import Devices, find_device, place_of
+from wasi_nn_torch.pytorch.diagnosing import diagnose
 from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, admit, load, load_from_guest, sniff
+from wasi_nn_torch.pytorch.inspecting import describe
+from wasi_nn_torch.pytorch.staging import can_pin
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.threads import use_threads
 from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
 
 
@@ -24,6 +30,9 @@ class PyTorch:
 
     def __init__(self, options: BackendOptions) -> None:
         self._devices = Devices(options.device)
+        self._pins = can_pin(self._devices.default)
+        if options.threads is not None:
+            use_threads(options.threads, self)
         self._checks = options.guest_models is not GuestModels.ANY
 
     @property
@@ -46,7 +55,15 @@ class PyTorch:
             found = sniff(Path(model))
         return None if found in (ModelFormat.UNKNOWN, ModelFormat.STATE_DICT) else found.value
 
-    def load(self, model: ModelSource, device: str, name: str) -> Graph:
+    def describe(self, path: Path, name: str, *, trust: bool = False) -> ModelDescription:
+        """What the model in a file is: see `wasi_nn_torch.pytorch.inspecting.describe`."""
+        return describe(path, name, trust=trust)
+
+    def diagnose(self) -> Iterable[Finding]:
+        """PyTorch, its devices, its threads and its compiler."""
+        return diagnose()
+
+    def load(self, model: ModelSource, device: str, name: str, *, optimize: Optimize | None = None) -> Graph:
         """Load a model of the operator: a file, its bytes or a `torch.nn.Module`.
 
         Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
@@ -59,14 +76,14 @@ class PyTorch:
                 f"{name} is a {quote(type(model).__name__)}; offer the path or the bytes of a PyTorch model, or a "
                 "torch.nn.Module"
             )
-        return load(model, find_device(device), name)
+        return load(model, find_device(device), name, optimize)
 
-    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
+    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget, ledger: Ledger) -> Graph:
         """Load a guest's model, which is one builder.
 
         Raises NnError: `security` for what is not known to be harmless, `invalid-encoding` for what is no PyTorch
         model, `invalid-argument` for another number of builders, `unsupported-operation` for a target that is not
-        there, `too-large` where memory does not suffice.
+        there, `too-large` where memory or the session's limit does not suffice.
         """
         if len(builders) != 1:
             raise NnError(
@@ -74,9 +91,19 @@ class PyTorch:
                 f"a PyTorch model is one builder, a file's bytes; {len(builders)} were given",
             )
         device = self._devices.for_target(target)
+        place = place_of(device)
+        ledger.grant(place, builders[0].nbytes, "the model")
         model = bytes(builders[0])  # a copy, so that what is checked is what is loaded
-        return load_from_guest(admit(model) if self._checks else model, device)
+        graph = load_from_guest(admit(model) if self._checks else model, device)
+        ledger.grant(place, graph.nbytes, "the model")
+        ledger.enter_other(graph, place, graph.nbytes)
+        return graph
+
+    def trim(self) -> None:
+        """Empty the cache of PyTorch's allocator for the accelerator, which all of the process shares."""
+        if torch.accelerator.is_available():
+            torch.accelerator.empty_cache()
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger) -> DeviceTensor:
         """A tensor in staging memory: see `DeviceTensor.from_guest`."""
-        return DeviceTensor.from_guest(dimensions, dtype, data, ledger)
+        return DeviceTensor.from_guest(dimensions, dtype, data, ledger, self._pins)

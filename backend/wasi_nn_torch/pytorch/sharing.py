@@ -13,16 +13,15 @@ def is_sole_owner(tensor: torch.Tensor) -> bool:
 
     Further references to the very same tensor object are not seen.
     """
-    return _references(tensor) == _SOLE
+    return _CAN_TELL and _references(tensor) == _SOLE
 
 
 def _references(tensor: torch.Tensor) -> tuple[int, int]:
     """Count what refers to a tensor's storage: in PyTorch, and in Python to the object through which it is asked."""
-    if not hasattr(torch._C, "_storage_Use_Count"):
-        return 0, 0
     storage = tensor.untyped_storage()
     return torch._C._storage_Use_Count(storage._cdata), sys.getrefcount(storage)
 
 
-# Counted, since the object through which it is asked counts too. Never 0, which is what cannot be told.
-_SOLE = _references(torch.empty(1)) if hasattr(torch._C, "_storage_Use_Count") else (1, 1)
+_CAN_TELL = hasattr(torch._C, "_storage_Use_Count")
+# Counted, since the object through which it is asked counts too.
+_SOLE = _references(torch.empty(1)) if _CAN_TELL else None

@@ -2,9 +2,11 @@
 
 In: bytes of a guest. Out: a storage that has them. Memory that comes fresh from the system costs several times the
 copy, since each of its pages is cleared and mapped first; so what one tensor leaves behind serves the next one of its
-size.
+size. For an accelerator that copies from pinned memory while the host goes on, it is PyTorch that keeps what was freed:
+it knows when such a copy has ended.
 """
 
+import logging
 import threading
 
 import torch
@@ -13,28 +15,44 @@ from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.pytorch.sharing import is_sole_owner
 from wit_host.capi import view_memory
 
+logger = logging.getLogger(__name__)
+
 #: From this size on C libraries ask the system for memory, rather than using again what was freed.
 _SMALLEST = 128 << 10
 #: The most that waits to be used again, in bytes.
 _LARGEST = 128 << 20
 
 
-def staging_of(ledger: Ledger) -> "Staging":
-    """The staging memory of the session whose ledger this is."""
+def staging_of(ledger: Ledger, pinned: bool = False) -> "Staging":
+    """The staging memory of the session whose ledger this is; `pinned` matters to the first who asks."""
     idle = ledger.idle
     if not isinstance(idle, Staging):
-        idle = ledger.idle = Staging(ledger.host_limit)
+        idle = ledger.idle = Staging(ledger.host_limit, pinned)
     return idle
+
+
+def can_pin(device: torch.device) -> bool:
+    """Whether a device copies from pinned memory of the host while the host goes on."""
+    if device.type in ("cpu", "mps"):  # Apple's shares its memory with the host
+        return False
+    try:
+        return torch.empty(1, dtype=torch.uint8, pin_memory=True).is_pinned()
+    except (RuntimeError, NotImplementedError) as error:
+        logger.info("no pinned memory for %s: %s", device, error)
+        return False
 
 
 class Staging:
     """The staging memory of one session: at most `limit` bytes of it wait to be used again, by default 128 MiB.
 
+    None waits where it is `pinned`: PyTorch's own allocator keeps it, for the whole process.
+
     A tensor can die, and so leave its memory, at any time: in the midst of any method on the same thread too. Each step
     takes out what it works with, so that nothing is ever given out twice; at worst some memory is not used again.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, pinned: bool = False) -> None:
+        self.pinned = pinned
         self._limit = _LARGEST if limit is None else min(limit, _LARGEST)
         self._idle: dict[int, list[torch.UntypedStorage]] = {}
         self._lock = threading.RLock()
@@ -50,7 +68,7 @@ class Staging:
         size = data.nbytes
         storage = self._take(size) if size >= _SMALLEST else None
         if storage is None:
-            storage = torch.UntypedStorage(size)  # type: ignore[no-untyped-call]
+            storage = self._fresh(size)
         if size:
             view_memory(storage.data_ptr(), size)[:] = data.cast("B")
         return storage
@@ -60,23 +78,25 @@ class Staging:
 
         The caller gave nobody the tensor object itself, and does not use it any more.
         """
-        storage = tensor.untyped_storage()
-        size = storage.nbytes()
-        if not _SMALLEST <= size <= self._limit:
-            return
-        del storage
-        if not is_sole_owner(tensor):
+        size = tensor.untyped_storage().nbytes()
+        if self.pinned or not _SMALLEST <= size <= self._limit or not is_sole_owner(tensor):
             return
         with self._lock:
             storages = self._idle.pop(size, [])
             storages.append(tensor.untyped_storage())
             self._idle[size] = storages  # behind all the others: what was not used for longest goes first
-            self._make_room()
+            if self.nbytes > self._limit:
+                self._make_room()
 
     def clear(self) -> None:
         """Free what waits."""
         with self._lock:
             self._idle.clear()
+
+    def _fresh(self, size: int) -> torch.UntypedStorage:
+        if self.pinned and size:
+            return torch.empty(size, dtype=torch.uint8, pin_memory=True).untyped_storage()
+        return torch.UntypedStorage(size)  # type: ignore[no-untyped-call]
 
     def _take(self, size: int) -> torch.UntypedStorage | None:
         with self._lock:

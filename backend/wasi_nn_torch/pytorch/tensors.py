@@ -14,6 +14,7 @@ from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, widen
 from wasi_nn_torch.pytorch.sharing import is_sole_owner
 from wasi_nn_torch.pytorch.staging import staging_of
+from wasi_nn_torch.shares import Share
 from wasi_nn_torch.vocabulary import ElementType
 from wit_host import transport
 
@@ -51,9 +52,9 @@ class DeviceTensor:
 
     @classmethod
     def from_guest(
-        cls, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger
+        cls, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger, pinned: bool = False
     ) -> "DeviceTensor":
-        """Copy a guest's bytes, once, into staging memory (`tensor.constructor` of wasi-nn).
+        """Copy a guest's bytes, once, into staging memory (`tensor.constructor` of wasi-nn), `pinned` or not.
 
         `data` holds the elements little-endian, row-major and without gaps. Dimensions that do not fit it are
         remembered, and refused by the first operation that needs the content, since the constructor of wasi-nn cannot
@@ -63,7 +64,7 @@ class DeviceTensor:
         misfit = _misfit(shape, dtype, data.nbytes)
         ledger.grant_one_more("a new tensor")
         ledger.grant(STAGING, data.nbytes, "a new tensor")
-        storage = staging_of(ledger).copy(data)
+        storage = staging_of(ledger, pinned).copy(data)
         ledger.record_transfer(Transfer.GUEST_TO_HOST, data.nbytes)
         # Not by `view`, which would keep the tensor that it was made from, as another owner of the memory.
         if misfit is not None:
@@ -125,7 +126,8 @@ class DeviceTensor:
         left = None
         if tensor.device != device:
             way, left = _way(tensor.device, device), tensor
-            tensor = tensor.to(device)
+            # From pinned memory the host need not wait: PyTorch keeps it until the copy has ended, even if it is freed.
+            tensor = tensor.to(device, non_blocking=self._is_staged and staging_of(self._ledger).pinned)
             self._ledger.record_transfer(way, tensor.nbytes)
         self._ledger.move(self._place, place_of(device), tensor.nbytes)
         self._tensor, self._place = tensor, place_of(device)
@@ -147,6 +149,17 @@ class DeviceTensor:
     def data(self) -> "TensorBytes":
         """Return the elements, ready to be written to the guest (`tensor.data` of wasi-nn); copies nothing yet."""
         return TensorBytes(self, self._content().nbytes)
+
+    def copy(self) -> "DeviceTensor":
+        """Return a tensor of its own with the same elements in the same place.
+
+        Raises NnError `too-large` where a limit of the session is passed.
+        """
+        tensor = self._content()
+        self._ledger.grant_one_more("the copy of a tensor that is still in use")
+        self._ledger.grant(self._place, tensor.nbytes, "the copy of a tensor that is still in use")
+        copied = tensor.clone(memory_format=torch.contiguous_format)
+        return DeviceTensor(copied, self._dimensions, self._dtype, self._place, self._ledger, self._misfit)
 
     def drop(self) -> None:
         """Free the memory now; a second call does nothing."""
@@ -205,12 +218,30 @@ class TensorBytes:
 
 
 def adopt(tensor: Tensor, ledger: Ledger) -> DeviceTensor:
-    """Return a tensor that a graph here can use: itself, or a copy of another backend's, which goes free.
+    """Return a tensor that a graph here can use: itself, or a copy of what others share, or of another backend's.
 
-    Raises NnError `too-large` where a limit of the session is passed.
+    What was copied is dropped. Raises NnError `too-large` where a limit of the session is passed.
     """
     if isinstance(tensor, DeviceTensor):
         return tensor
+    if isinstance(tensor, Share):
+        return _adopt_shared(tensor, ledger)
+    return _copy_through_host(tensor, ledger)
+
+
+def _adopt_shared(share: Share, ledger: Ledger) -> DeviceTensor:
+    """Return the tensor itself where nobody else may look at its elements, which a model could change; else a copy."""
+    taken = share.take_if_last()
+    if taken is not None:
+        return adopt(taken, ledger)
+    if not isinstance(share.content, DeviceTensor):
+        return _copy_through_host(share, ledger)
+    copied = share.content.copy()
+    share.drop()
+    return copied
+
+
+def _copy_through_host(tensor: Tensor, ledger: Ledger) -> DeviceTensor:
     source = tensor.data()
     content = bytearray(source.nbytes)
     transport.write(source, memoryview(content))
@@ -234,7 +265,7 @@ def _misfit(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str 
             f"has the dimensions {spell_dimensions(dimensions)} of {dtype.spelling}, which need {expected} bytes, "
             f"but {given} were given; make the dimensions or the data fit"
         )
-    if math.prod(size for size in dimensions if size) > _MOST_ELEMENTS:
+    if 0 in dimensions and math.prod(size for size in dimensions if size) > _MOST_ELEMENTS:
         return f"has the dimensions {spell_dimensions(dimensions)}, which are too large even though one of them is 0"
     return None
 

@@ -10,10 +10,20 @@ from torch.utils import _pytree as pytree
 from wasi_nn_torch.errors import ModelError
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading
+from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 from wasi_nn_torch.pytorch.graphs.outputs import leaves
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
 
 _BROKEN = "an AOTInductor package that cannot be loaded ({gist}); compile it on this machine, with this PyTorch"
+
+
+def load_as_it_is(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
+    """Load a package, which cannot be made faster any more; raises as `load` does, and where that was asked for."""
+    if steps.freeze and steps.required:
+        raise ModelError(
+            f"{name} is an AOTInductor package, which is compiled already; leave out the option to freeze it"
+        )
+    return load(source, device, name)
 
 
 def load(source: Source, device: torch.device, name: str) -> Graph:

@@ -77,6 +77,8 @@ class ExecutionContext:
         own = [(name, adopt(tensor, self._ledger)) for name, tensor in inputs]
         with torch.inference_mode():
             outputs = flatten(self._call(parameters, own))
+            if self._graph.is_laid_out:
+                outputs = [(name, output.contiguous()) for name, output in outputs]
         # The inputs go first: an output on the same memory then takes it over; what still has another owner is copied.
         _drop_all(own)
         return self._take_over(outputs)

@@ -22,8 +22,11 @@ from torch.fx.graph_module import _loader
 from torch.utils import _pytree as pytree
 
 from wasi_nn_torch.errors import ModelError, quote
+from wasi_nn_torch.pytorch.graphs import compiling
+from wasi_nn_torch.pytorch.graphs.folding import fold
 from wasi_nn_torch.pytorch.graphs.graph import Graph, size_of
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
+from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 from wasi_nn_torch.pytorch.graphs.outputs import leaves
 from wasi_nn_torch.pytorch.graphs.program import Input, Program, is_changed
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
@@ -38,24 +41,38 @@ _KINDS = ((SymIntArgument, Kind.INTEGER), (SymFloatArgument, Kind.FLOAT), (SymBo
 _KINDS_OF_CONSTANTS = {bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT}
 
 
-def load(source: Source, device: torch.device, name: str) -> Graph:
-    """Load a program on `device`.
+def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
+    """Load a program on `device`, after the steps that make it faster.
 
     `name` is what a text calls the source. Raises ModelError if it is broken, needs operators that are not there, or
-    takes arguments that no guest can give; ModelTooLarge if memory does not suffice; OSError if it cannot be read.
+    takes arguments that no guest can give, or cannot be compiled; ModelTooLarge if memory does not suffice; OSError if
+    it cannot be read.
     """
-    opened = source.open("rb") if isinstance(source, Path) else nullcontext(io.BytesIO(source))
-    with loading(device, name, _BROKEN), _forgetting_sources(), opened as file:
-        exported = torch.export.load(file)
-        _forget_samples(exported)
+    package: bytes | None = None
+    with reading(source, device, name) as exported:
+        if not steps.compile:
+            _forget_samples(exported)
         exported = _moved(exported, device)
-        program = _program(exported, name)
+        if steps.compile:
+            package = compiling.compiled(exported, device, name)
+            _forget_samples(exported)
+        program, is_laid_out = _program(exported, name, steps)
     signature = Signature(tuple(item.parameter for item in program.inputs if item.is_offered))
+    if package is not None:
+        return Graph(compiling.instances_of(program, package, device, name), device, signature, len(package))
     nbytes = size_of(tensor for tensor in program.tensors if tensor is not None)
     if program.state:
-        return Graph(program.instance, device, signature, nbytes)
+        return Graph(program.instance, device, signature, nbytes, is_laid_out)
     shared = program.instance()
-    return Graph(lambda: shared, device, signature, nbytes)
+    return Graph(lambda: shared, device, signature, nbytes, is_laid_out)
+
+
+@contextmanager
+def reading(source: Source, device: torch.device, name: str) -> Iterator[ExportedProgram]:
+    """Yield the program of a file or of bytes, as it was saved; what is raised inside is raised as `load` raises it."""
+    opened = source.open("rb") if isinstance(source, Path) else nullcontext(io.BytesIO(source))
+    with loading(device, name, _BROKEN), _forgetting_sources(), opened as file:
+        yield torch.export.load(file)
 
 
 def _moved(exported: ExportedProgram, device: torch.device) -> ExportedProgram:
@@ -98,22 +115,26 @@ def _forget_samples(exported: ExportedProgram) -> None:
     exported.example_inputs = pytree.tree_unflatten([0] * spec.num_leaves, spec)
 
 
-def _program(exported: ExportedProgram, name: str) -> Program:
+def _program(exported: ExportedProgram, name: str, steps: Steps) -> tuple[Program, bool]:
+    """Return the program, and whether its weights are laid out."""
     specs = exported.graph_signature.input_specs
     tensors = [_tensor(spec, exported, name) for spec in specs]
-    state = [index for index, spec in enumerate(specs) if is_changed(spec.kind)] if _may_remember(exported) else []
+    writes = _may_remember(exported)
+    state = [index for index, spec in enumerate(specs) if is_changed(spec.kind)] if writes else []
     _take_tensors(exported)
     guards = next((child for at, child in exported.module().named_children() if at == "_guards_fn"), None)
-    return Program(
+    is_laid_out = fold(exported.graph_module, tensors, steps, writes)
+    program = Program(
         code=exported.graph_module,
         guards=guards,
         tensors=tensors,
         state=state,
         names={str(spec.target): index for index, spec in enumerate(specs) if spec.kind is InputKind.BUFFER},
-        inputs=list(_inputs(exported, name)),
+        inputs=list(inputs_of(exported, name)),
         outputs=exported.graph_signature.output_specs,
         structure=exported.call_spec.out_spec,
     )
+    return program, is_laid_out
 
 
 def _tensor(spec: InputSpec, exported: ExportedProgram, name: str) -> torch.Tensor | None:
@@ -142,10 +163,11 @@ def _may_remember(exported: ExportedProgram) -> bool:
     if exported.graph_signature.buffers_to_mutate:
         return True
     graphs = (module.graph for module in exported.graph_module.modules() if isinstance(module, torch.fx.GraphModule))
-    return any(_may_write(node) for graph in graphs for node in graph.nodes if node.op == "call_function")
+    return any(may_write(node) for graph in graphs for node in graph.nodes if node.op == "call_function")
 
 
-def _may_write(node: torch.fx.Node) -> bool:
+def may_write(node: torch.fx.Node) -> bool:
+    """Whether what a node calls writes to one of its arguments."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return False
     schema = node.target._schema
@@ -153,8 +175,8 @@ def _may_write(node: torch.fx.Node) -> bool:
     return schema.is_mutable or any(given.get(flag, False) is not False for flag in _TRAINS)
 
 
-def _inputs(exported: ExportedProgram, name: str) -> Iterator[Input]:
-    """Yield the inputs, each with the name of its parameter; parts of one by path, "images.0"."""
+def inputs_of(exported: ExportedProgram, name: str) -> Iterator[Input]:
+    """Yield the inputs, each with the name of its parameter; parts of one by path, "images.0"; raises ModelError."""
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes if node.op == "placeholder"}
     specs = [spec.arg for spec in exported.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
     paths = _paths(exported)

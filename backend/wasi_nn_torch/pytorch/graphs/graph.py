@@ -17,12 +17,15 @@ class Graph:
 
     `instance` makes the model of one context: its weights are shared, its state is its own. With the last reference to
     the graph and to its contexts the memory of the weights goes free. `nbytes` is what weights and buffers take.
+    `is_laid_out` is whether its weights have another order in memory than they were saved in: its outputs follow them,
+    and are put back in order.
     """
 
     instance: Callable[[], Model]
     device: torch.device
     signature: Signature
     nbytes: int = 0
+    is_laid_out: bool = False
 
     def context(self, ledger: Ledger) -> ExecutionContext:
         """A context for the session whose ledger this is; raises NnError `too-large` where memory does not suffice."""

@@ -10,25 +10,42 @@ from collections.abc import Callable
 import torch
 
 from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.policy import Optimize
 from wasi_nn_torch.pytorch.graphs import torchscript
 from wasi_nn_torch.pytorch.graphs.graph import Graph, size_of
 from wasi_nn_torch.pytorch.graphs.loading import loading, not_for_guests
+from wasi_nn_torch.pytorch.graphs.optimizing import steps_for
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
 
 _BROKEN = "a module that cannot be copied ({gist}); export it instead: torch.export.save(…)"
+_UNSCRIPTED = (
+    "a module that cannot be frozen, as it cannot become TorchScript ({gist}); give a trace of it, or export it: "
+    "torch.export.save(…)"
+)
+_UNCOMPILED = (
+    "{name} is a module, which does not say what its inputs are, so that it cannot be compiled; export it instead, "
+    "with torch.export.save(torch.export.export(module, inputs), path), or ask for it to be frozen"
+)
 _KINDS = {torch.Tensor: Kind.TENSOR, int: Kind.INTEGER, float: Kind.FLOAT, bool: Kind.BOOLEAN}
 _GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def load(module: torch.nn.Module, device: torch.device, name: str) -> Graph:
+def load(module: torch.nn.Module, device: torch.device, name: str, optimize: Optimize | None = None) -> Graph:
     """Offer a module on `device`, in evaluation mode and without gradients; the operator's own is left as it is.
 
     On the device where the parameters are they are shared with it, so that what the operator changes in them is seen;
-    on another device they are copied once. Buffers and other attributes are copied for each context. Raises ModelError
-    if the module takes arguments that no guest can give, or cannot be copied; ModelTooLarge if memory does not suffice.
+    on another device they are copied once. Buffers and other attributes are copied for each context. One that is to be
+    frozen becomes TorchScript, with weights of its own.
+
+    Raises ModelError if the module takes arguments that no guest can give, or cannot be copied or optimized;
+    ModelTooLarge if memory does not suffice.
     """
     if isinstance(module, torch.jit.ScriptModule):
-        return torchscript.load(_saved(module, device, name), device, name)
+        return torchscript.load(_saved(module, device, name), device, name, steps_for(optimize, device))
+    if optimize is Optimize.COMPILE:
+        raise ModelError(_UNCOMPILED.format(name=name))
+    if optimize is Optimize.FREEZE:
+        return torchscript.load(_scripted(module, device, name), device, name, steps_for(optimize, device))
     signature = _signature(module, name)
     with loading(device, name, _BROKEN):
         own = _copy(module, lambda parameter: _frozen(parameter, device)).to(device).eval()
@@ -54,6 +71,12 @@ def _saved(module: torch.jit.ScriptModule, device: torch.device, name: str) -> b
     with loading(device, name, _BROKEN):
         torch.jit.save(module, file)
     return file.getvalue()
+
+
+def _scripted(module: torch.nn.Module, device: torch.device, name: str) -> bytes:
+    with loading(device, name, _UNSCRIPTED):
+        own = _copy(module, lambda parameter: parameter).eval()
+        return _saved(torch.jit.script(own), device, name)
 
 
 def _signature(module: torch.nn.Module, name: str) -> Signature:

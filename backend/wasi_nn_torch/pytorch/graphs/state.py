@@ -11,6 +11,13 @@ Model = Callable[..., object]
 # Whatever may write where the graph cannot see it: an attribute, or code that is not inlined.
 _UNSEEN = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::CallFunction", "prim::fork"})
 
+# Where these have running statistics among their inputs, and what says whether to update them: no schema tells.
+STATISTICS, _TRAINING = (3, 4), 5
+_NORMS = frozenset(
+    """aten::batch_norm aten::instance_norm aten::native_batch_norm aten::cudnn_batch_norm aten::miopen_batch_norm
+    aten::_batch_norm_impl_index""".split()
+)
+
 
 def instances_of(module: torch.jit.ScriptModule) -> Callable[[], Model]:
     """Return what makes a model for one more context: `module` itself if it remembers nothing, else a copy.
@@ -28,9 +35,32 @@ def _may_remember(nodes: Iterable[torch._C.Node]) -> bool:
     return any(
         node.kind() in _UNSEEN
         or "!" in node.schema()  # how a schema marks an argument that is written to
+        or updates_statistics(node)
         or any(_may_remember(block.nodes()) for block in node.blocks())
         for node in nodes
     )
+
+
+def updates_statistics(node: torch._C.Node) -> bool:
+    """Whether a normalization may write to statistics, as it does while training."""
+    if node.kind() not in _NORMS:
+        return False
+    statistics = node.inputsAt(STATISTICS[0]).node()
+    has_none = statistics.kind() == "prim::Constant" and statistics.output().toIValue() is None
+    return not has_none and not _is_off(node.inputsAt(_TRAINING))
+
+
+def _is_off(flag: torch._C.Value) -> bool:
+    """Whether a flag is false in a module in evaluation mode; a module that sets attributes is not asked for."""
+    node = flag.node()
+    if node.kind() == "prim::Constant":
+        return bool(flag.toIValue()) is False
+    if node.kind() == "prim::GetAttr":
+        return str(node.s("name")) == "training"
+    if node.kind() != "prim::If":
+        return False
+    on, off = (list(block.outputs())[flag.offset()] for block in node.blocks())
+    return _is_off(off) and (_is_off(node.input()) or _is_off(on))
 
 
 class _Skeleton:

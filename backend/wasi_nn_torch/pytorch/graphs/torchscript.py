@@ -6,13 +6,20 @@ from pathlib import Path
 import torch
 
 from wasi_nn_torch.errors import ModelError
-from wasi_nn_torch.pytorch.graphs.graph import Graph, size_of
+from wasi_nn_torch.pytorch.graphs.freezing import optimized, size_of_module
+from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
+from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
 from wasi_nn_torch.pytorch.graphs.state import instances_of
 
 _ADVICE = "save the whole model as TorchScript: torch.jit.save(torch.jit.script(model), path)"
 _BROKEN = "a broken TorchScript archive ({gist}); " + _ADVICE
+
+_UNCOMPILED = (
+    "{name} is TorchScript, which cannot be compiled; export the module instead, with "
+    "torch.export.save(torch.export.export(model, inputs), path), or ask for it to be frozen"
+)
 
 _KINDS = {
     "TensorType": Kind.TENSOR,
@@ -22,12 +29,24 @@ _KINDS = {
 }
 
 
-def load(source: Source, device: torch.device, name: str) -> Graph:
-    """Load a model on `device`, in evaluation mode and without gradients.
+def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
+    """Load a model on `device`, in evaluation mode and without gradients, after the steps that make it faster.
 
     `name` is what a text calls the source. Raises ModelError if it is broken, or takes arguments that no guest can
     give; ModelTooLarge if memory does not suffice; OSError if it cannot be read.
     """
+    if steps.compile:
+        raise ModelError(_UNCOMPILED.format(name=name))
+    module = read(source, device, name)
+    signature = signature_of(module._c._get_method("forward").schema, name)
+    with loading(device, name, _BROKEN):
+        module, is_laid_out = optimized(module, steps, name)
+    nbytes = size_of_module(module)  # before the parameters are taken out
+    return Graph(instances_of(module), device, signature, nbytes, is_laid_out)
+
+
+def read(source: Source, device: torch.device, name: str) -> torch.jit.ScriptModule:
+    """Load a module, which has a method `forward`, in evaluation mode and without gradients; raises as `load` does."""
     file = source if isinstance(source, Path) else io.BytesIO(source)
     with loading(device, name, _BROKEN):
         module: torch.jit.ScriptModule = torch.jit.load(file, map_location=device)  # type: ignore[no-untyped-call]  # upstream
@@ -36,12 +55,11 @@ def load(source: Source, device: torch.device, name: str) -> Graph:
     module.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    signature = _signature(module._c._get_method("forward").schema, name)
-    nbytes = size_of([*module.parameters(), *module.buffers()])
-    return Graph(instances_of(module), device, signature, nbytes)
+    return module
 
 
-def _signature(schema: torch._C.FunctionSchema, name: str) -> Signature:
+def signature_of(schema: torch._C.FunctionSchema, name: str) -> Signature:
+    """Return what a guest can give for the arguments of `forward`; raises ModelError where it needs something else."""
     parameters = (_parameter(argument, name) for argument in schema.arguments[1:])  # the first is `self`
     return Signature(tuple(parameter for parameter in parameters if parameter is not None))
 

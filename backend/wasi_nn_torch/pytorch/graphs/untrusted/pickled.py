@@ -30,6 +30,8 @@ _LARGEST = 1 << 62
 class Tensor:
     """A tensor that lies within a file of the archive."""
 
+    sizes: tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class Device:
@@ -218,8 +220,7 @@ class _Machine:
                 "torch._utils _rebuild_tensor_v2",
                 (_Storage() as storage, offset, sizes, strides, bool(), _Hooks() | None),
             ):
-                _check_bounds(storage, offset, sizes, strides)
-                return Tensor()
+                return Tensor(_checked_sizes(storage, offset, sizes, strides))
             case "collections OrderedDict", ():
                 return _Hooks()
             case "torch device", (str(device),) if _DEVICE.fullmatch(device):
@@ -245,12 +246,13 @@ _FUNCTIONS = _LISTS | {
 }
 
 
-def _check_bounds(storage: _Storage, offset: object, sizes: object, strides: object) -> None:
-    """Check that a tensor does not reach beyond its storage."""
+def _checked_sizes(storage: _Storage, offset: object, sizes: object, strides: object) -> tuple[int, ...]:
+    """Return the sizes of a tensor, which does not reach beyond its storage."""
     [start], lengths, steps = _numbers((offset,)), _numbers(sizes), _numbers(strides)
     last = start + sum((length - 1) * step for length, step in zip(lengths, steps, strict=True))
     if last >= storage.elements and 0 not in lengths:
         raise _Disorder("a tensor reaches beyond its file")
+    return tuple(lengths)
 
 
 def _numbers(values: object) -> list[int]:

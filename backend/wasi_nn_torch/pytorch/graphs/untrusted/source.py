@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from wasi_nn_torch.errors import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, collect, dotted, parse, refused
+from wasi_nn_torch.pytorch.graphs.untrusted.expansion import check_expansion
 from wasi_nn_torch.pytorch.graphs.untrusted.operators import (
     PRIM_OPERATORS,
     UNCLEARED,
@@ -41,6 +42,7 @@ def check_source(files: Mapping[str, bytes]) -> Program:
     program = collect(trees)
     for path, tree in trees.items():
         _Checker(path, program).check(tree)
+    check_expansion(trees, program)
     return program
 
 

@@ -1,0 +1,146 @@
+"""The command line: `wasi-nn-torch inspect`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from wasi_nn_torch.errors import ModelError, quote, quote_all, why_unreadable
+from wasi_nn_torch.sizes import spell_size
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.description import Contents, ModelDescription, ValueDescription
+    from wasi_nn_torch.rows import Row
+
+_NOT_LOADED = "no, as that would run code that nobody checked; if you know where the model is from, give --trust"
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model's file.", show_default=False)],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Load a model that may do harm: its code runs with all your rights.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what a model takes, returns and holds, and whether a guest may bring it along.
+
+    A model is loaded only if it passes the check for guests' models, unless --trust is given.
+    """
+    encoding, nbytes, description = _describe(model, trust)
+    if as_json:
+        facts = {"path": str(model), "encoding": encoding, "file_bytes": nbytes, **asdict(description)}
+        print(json.dumps(facts, indent=2))
+        return
+    from wasi_nn_torch.rows import print_rows
+
+    print_rows(_rows(model, nbytes, description))
+
+
+def _describe(model: Path, trust: bool) -> tuple[str, int, ModelDescription]:
+    """The encoding, the size of the file, and what the backend says of it."""
+    # PyTorch takes a second to import: only now, when the command line is known to be right.
+    from wasi_nn_torch.backends import Backends
+    from wasi_nn_torch.contract import BackendOptions
+    from wasi_nn_torch.vocabulary import Encoding
+
+    name = f"the model file `{model}`"
+    with _errors(name):
+        backends = Backends(BackendOptions("cpu"))
+        found = backends.recognize(model)
+        encoding = Encoding.PYTORCH if found is None else found[0]
+        backend = backends.find(encoding) or backends.default
+        description = backend.describe(model, name, trust=trust)
+        nbytes = model.stat().st_size
+    return encoding.value, nbytes, description
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    """End with one clear line where the file is no model or cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{name} {why_unreadable(error, 'the file in it that holds the model')}"
+    except (ModelError, ValueError) as error:
+        message = str(error)
+    else:
+        return
+    _fail(message)
+
+
+# --- what people read ---
+
+
+def _rows(model: Path, nbytes: int, description: ModelDescription) -> Iterator[Row]:
+    yield "model", str(model)
+    yield "format", description.format
+    yield "file", spell_size(nbytes)
+    refusal = description.refusal
+    yield "a guest may bring it", "yes, it passes the check" if refusal is None else f"no: {refusal}"
+    if description.contents is None:
+        yield "loaded", _NOT_LOADED
+    else:
+        yield from _contents(description.contents)
+
+
+def _contents(contents: Contents) -> Iterator[Row]:
+    yield from _values("input", contents.inputs)
+    yield from _values("output", contents.outputs)
+    for size, (least, most) in (contents.sizes or {}).items():
+        yield "size", f"{quote(size)} {_range(least, most)}"
+    yield "parameters", "not known" if contents.parameters is None else f"{contents.parameters:,}"
+    yield from _weights(contents)
+    yield "state", _state(contents.state)
+
+
+def _values(name: str, values: tuple[ValueDescription, ...] | None) -> Iterator[Row]:
+    if not values:
+        yield name, "not known" if values is None else "none"
+    for value in values or ():
+        yield name, _value(value)
+
+
+def _value(value: ValueDescription) -> str:
+    text = f"{quote(value.name)} {value.kind}" + (f" {value.dtype}" if value.dtype else "")
+    if value.shape is not None:
+        text += f" {_shape(value.shape)}"
+    if value.example is not None:
+        text += f", made with {_shape(value.example)}"
+    return f"{text}, optional" if value.optional else text
+
+
+def _shape(sizes: tuple[int | str, ...]) -> str:
+    return f"[{', '.join(map(str, sizes))}]"
+
+
+def _range(least: int | None, most: int | None) -> str:
+    if least is None and most is None:
+        return "may be any"
+    return f"is at least {least or 0}" + ("" if most is None else f" and at most {most}")
+
+
+def _weights(contents: Contents) -> Iterator[Row]:
+    if not contents.weights:
+        yield "weights", "not known" if contents.weights is None else "none"
+    for weights in contents.weights or ():
+        yield "weights", f"{weights.dtype}, {spell_size(weights.nbytes)} ({weights.elements:,} elements)"
+
+
+def _state(names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return "not known; each context may have its own"
+    return f"each context has its own {quote_all(names)}" if names else "none; contexts share everything"
+
+
+def _fail(message: str) -> NoReturn:
+    from wasi_nn_torch.rows import printable
+
+    print(f"error: {printable(message)}", file=sys.stderr)
+    raise typer.Exit(2)

@@ -1,0 +1,125 @@
+"""Making TorchScript faster: its weights become constants of its code, and are laid out for the device."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.pytorch.graphs.failures import gist, is_out_of_memory, release_frames
+from wasi_nn_torch.pytorch.graphs.graph import size_of
+from wasi_nn_torch.pytorch.graphs.layout import CONVOLUTIONS, channels_last, follows_any_layout, is_kernel, unshared
+from wasi_nn_torch.pytorch.graphs.optimizing import Steps
+
+logger = logging.getLogger(__name__)
+
+_CONSTANT, _VIEW, _RESHAPE = "prim::Constant", "aten::view", "aten::reshape"
+_NORMALIZATION = "aten::batch_norm"
+#: What a frozen module does with attributes that it kept, since they change.
+_STATE = frozenset({"prim::GetAttr", "prim::SetAttr", "prim::CallMethod"})
+#: Freezing may take so much more memory, in parts of the weights', where nobody asked for it.
+_MOST_GROWTH = 1.01
+
+
+def optimized(module: torch.jit.ScriptModule, steps: Steps, name: str) -> tuple[torch.jit.ScriptModule, bool]:
+    """Return what to compute instead of a module, which belongs to the callee, or itself; and whether it is laid out.
+
+    Raises ModelError where freezing was asked for, and cannot be done.
+    """
+    kinds = {node.kind() for node in _every(module.inlined_graph.nodes())}
+    convolves = not kinds.isdisjoint(CONVOLUTIONS)
+    if steps.freeze and (steps.required or (convolves and not kinds.isdisjoint({_NORMALIZATION, _VIEW}))):
+        frozen = _frozen(module, steps, name)
+        if frozen is not None:
+            is_laid_out = steps.lay_out and convolves and _lay_out_constants(frozen.graph)
+            if steps.required or _never_loses(frozen, module, is_laid_out or _NORMALIZATION in kinds):
+                return frozen, is_laid_out
+    if not steps.lay_out or not convolves or _VIEW in kinds or not all(map(follows_any_layout, kinds)):
+        return module, False
+    for parameter in unshared(module.parameters()):
+        if is_kernel(parameter):
+            parameter.data = channels_last(parameter.data)
+    return module, True
+
+
+def size_of_module(module: torch.jit.ScriptModule) -> int:
+    """The memory of a module's weights, buffers and constants, in bytes."""
+    return size_of([*module.parameters(), *module.buffers(), *_constants(module.graph)])
+
+
+def _frozen(module: torch.jit.ScriptModule, steps: Steps, name: str) -> torch.jit.ScriptModule | None:
+    """Return a frozen copy, which shares what it can; or None where it cannot be frozen, and nobody asked for it."""
+    try:
+        with torch.no_grad():
+            frozen: torch.jit.ScriptModule = torch.jit.freeze(module)
+            return frozen
+    except Exception as error:  # PyTorch may raise anything, and freezing runs parts of the model
+        if is_out_of_memory(error):
+            raise
+        reason = gist(error)
+        release_frames(error)
+    if steps.required:
+        raise ModelError(f"{name} cannot be frozen ({reason}); leave out the option to optimize it")
+    logger.debug("%s is not frozen: %s", name, reason)
+    return None
+
+
+def _never_loses(frozen: torch.jit.ScriptModule, module: torch.jit.ScriptModule, gains: bool) -> bool:
+    """Whether a frozen module does the same as before in less time, is shared by contexts, and takes no more memory."""
+    keeps_state = any(node.kind() in _STATE for node in _every(frozen.graph.nodes()))
+    return gains and not keeps_state and size_of_module(frozen) <= _MOST_GROWTH * size_of_module(module)
+
+
+def _lay_out_constants(graph: torch._C.Graph) -> bool:
+    """Put the channels of a frozen graph's convolutions last; returns whether that was done."""
+    if not _allow_any_layout(graph):
+        return False
+    for node in list(_every(graph.nodes())):
+        weights = node.inputsAt(1).node() if node.kind() in CONVOLUTIONS else None
+        if weights is not None and _is_tensor(weights) and is_kernel(weights.t("value")):
+            weights.t_("value", channels_last(weights.t("value")))
+    return True
+
+
+def _allow_any_layout(graph: torch._C.Graph) -> bool:
+    """Let a graph compute the same whatever the order in memory; returns whether it does."""
+    if not all(follows_any_layout(node.kind()) for node in _every(graph.nodes())):
+        return False
+    views = [node for node in _every(graph.nodes()) if node.kind() == _VIEW]
+    if not views:
+        return True
+    if any(view.inputsAt(1).type().kind() != "ListType" for view in views):  # the view of the bits as another dtype
+        return False
+    torch._C._jit_pass_remove_mutation(graph)
+    if any("!" in node.schema() for node in _every(graph.nodes())):
+        return False  # where something is written in place, a view and a copy differ
+    for view in views:
+        _replace(graph, view)
+    return True
+
+
+def _replace(graph: torch._C.Graph, view: torch._C.Node) -> None:
+    """Reshape instead, which is a view wherever it can be."""
+    reshape = graph.create(_RESHAPE, list(view.inputs()), 1)
+    reshape.insertBefore(view)
+    reshape.output().setType(view.output().type())
+    view.output().replaceAllUsesWith(reshape.output())
+    view.destroy()
+
+
+def _constants(graph: torch._C.Graph) -> list[torch.Tensor]:
+    return [node.t("value") for node in _every(graph.nodes()) if _is_tensor(node)]
+
+
+def _is_tensor(node: torch._C.Node) -> bool:
+    return node.kind() == _CONSTANT and node.hasAttribute("value") and node.kindOf("value") == "t"
+
+
+def _every(nodes: Iterable[torch._C.Node]) -> Iterator[torch._C.Node]:
+    """Yield nodes, and those in their blocks."""
+    for node in nodes:
+        yield node
+        for block in node.blocks():
+            yield from _every(block.nodes())

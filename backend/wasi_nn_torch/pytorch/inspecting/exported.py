@@ -1,0 +1,130 @@
+"""What an exported program is: it keeps the dtype and the shape of everything."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, OutputKind
+from torch.utils import _pytree as pytree
+from torch.utils._sympy.numbers import int_oo
+
+from wasi_nn_torch.description import Contents, ValueDescription
+from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.graphs.exported import inputs_of, may_write, reading
+from wasi_nn_torch.pytorch.graphs.loading import Source
+from wasi_nn_torch.pytorch.graphs.outputs import leaves
+from wasi_nn_torch.pytorch.graphs.program import is_changed
+from wasi_nn_torch.pytorch.graphs.signature import Kind
+from wasi_nn_torch.pytorch.inspecting.values import describe_parameter, describe_weights, spell_dtype
+
+_SINGLE = "output"
+#: What the operators write to that say so in an argument only.
+_RUNNING = frozenset({"running_mean", "running_var"})
+#: How a number is given to a guest.
+_NUMBERS = (
+    (torch.SymBool, Kind.BOOLEAN, torch.uint8),
+    (bool, Kind.BOOLEAN, torch.uint8),
+    (torch.SymInt, Kind.INTEGER, torch.int64),
+    (int, Kind.INTEGER, torch.int64),
+    (torch.SymFloat, Kind.FLOAT, torch.float64),
+    (float, Kind.FLOAT, torch.float64),
+)
+
+
+def contents(source: Source, name: str) -> Contents:
+    """Load a program and tell what it takes, returns and holds; raises ModelError."""
+    with reading(source, CPU, name) as exported:
+        tensors = [*exported.state_dict.values(), *exported.constants.values()]
+        return Contents(
+            inputs=tuple(describe_parameter(each.parameter) for each in inputs_of(exported, name) if each.is_offered),
+            outputs=tuple(_outputs(exported)),
+            sizes=_sizes(exported),
+            parameters=sum(parameter.numel() for parameter in exported.parameters()),
+            weights=describe_weights(tensor for tensor in tensors if isinstance(tensor, torch.Tensor)),
+            state=_state(exported),
+        )
+
+
+def _outputs(exported: ExportedProgram) -> Iterator[ValueDescription]:
+    """Yield what a guest gets, under the names that it gets it by."""
+    values = {node.name: node.meta.get("val") for node in exported.graph.nodes}
+    specs = exported.graph_signature.output_specs
+    wanted = [spec.arg for spec in specs if spec.kind in (OutputKind.USER_OUTPUT, OutputKind.LOSS_OUTPUT)]
+    results = [each.value if isinstance(each, ConstantArgument) else values.get(each.name) for each in wanted]
+    structure = exported.call_spec.out_spec
+    if structure is None:
+        return
+    for path, value in leaves(pytree.tree_unflatten(results, structure)):
+        yield _output(".".join(path) or _SINGLE, value)
+
+
+def _output(name: str, value: object) -> ValueDescription:
+    if isinstance(value, torch.Tensor):
+        shape = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
+        return ValueDescription(name, Kind.TENSOR.value, spell_dtype(value.dtype), shape)
+    for number, kind, dtype in _NUMBERS:
+        if isinstance(value, number):
+            return ValueDescription(name, kind.value, spell_dtype(dtype), (1,))
+    return ValueDescription(name, type(value).__name__)
+
+
+def _sizes(exported: ExportedProgram) -> dict[str, tuple[int | None, int | None]]:
+    """Return the bounds of the sizes that may vary."""
+    ranges = exported.range_constraints.items()
+    return {str(symbol): (_bound(bounds.lower), _bound(bounds.upper)) for symbol, bounds in ranges}
+
+
+def _bound(value: object) -> int | None:
+    return None if value in (int_oo, -int_oo) else int(str(value))
+
+
+# --- what changes ---
+
+
+def _state(exported: ExportedProgram) -> tuple[str, ...] | None:
+    """Return the names of the buffers and constants that are written to, or None where that cannot be told."""
+    parts = [part for part in exported.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    if any(may_write(node) for part in parts[1:] for node in part.graph.nodes if node.op == "call_function"):
+        return None  # a branch or a loop, whose arguments are those of others
+    specs = [spec for spec in exported.graph_signature.input_specs if is_changed(spec.kind)]
+    names = {spec.arg.name: str(spec.target) for spec in specs if not isinstance(spec.arg, ConstantArgument)}
+    written = [origin for node in exported.graph.nodes for each in _written(node) for origin in _origins(each)]
+    changed = {*exported.graph_signature.buffers_to_mutate.values(), *(names[at] for at in written if at in names)}
+    return tuple(sorted(changed))
+
+
+def _written(node: torch.fx.Node) -> Iterator[object]:
+    """Yield the arguments that a node writes to."""
+    if node.op != "call_function" or not may_write(node):
+        return
+    arguments = list(_arguments(node))
+    marked = [value for argument, value in arguments if argument.alias_info is not None and argument.is_write]
+    yield from marked or (value for argument, value in arguments if argument.name in _RUNNING)
+
+
+def _origins(value: object) -> Iterator[str]:
+    """Yield the names of the placeholders whose memory a value is."""
+    if not isinstance(value, torch.fx.Node):
+        return
+    if value.op == "placeholder":
+        yield value.name
+    elif value.target is operator.getitem:
+        yield from _origins(value.args[0])
+    elif value.op == "call_function":
+        for argument, given in _arguments(value):
+            if argument.alias_info is not None:
+                yield from _origins(given)
+
+
+def _arguments(node: torch.fx.Node) -> Iterator[tuple[torch._C.Argument, object]]:
+    """Yield the arguments that an operator is given, each with its value; nothing for other functions."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return
+    for position, argument in enumerate(node.target._schema.arguments):
+        if position < len(node.args):
+            yield argument, node.args[position]
+        elif argument.name in node.kwargs:
+            yield argument, node.kwargs[argument.name]

@@ -1,0 +1,40 @@
+"""Sizes as people write and read them: `512MiB`, `1.5GB`."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_UNITS: dict[str, int] = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
+}
+_SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,15})?) ?(?P<unit>[A-Za-z]*)", re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """The bytes that a text means: a number, or one with a unit.
+
+    `MiB` and its like are powers of 1024, `MB` and its like of 1000, in capitals or not. Raises ValueError for anything
+    else, and for a part of a byte.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    unit = None if match is None else _UNITS.get(match["unit"].lower())
+    if match is None or unit is None:
+        raise ValueError(
+            f"`{text}` is no size; give bytes, or a number with one of the units kB, MB, GB, TB, KiB, MiB, GiB, TiB"
+        )
+    size = Fraction(match["number"]) * unit
+    if size.denominator != 1:
+        raise ValueError(f"`{text}` is not a whole number of bytes")
+    return size.numerator
+
+
+def spell_size(size: int) -> str:
+    """A size in the unit that makes it short: `18.8 MB`; small ones in bytes."""
+    for name, unit in (("TB", 1000**4), ("GB", 1000**3), ("MB", 1000**2), ("kB", 1000)):
+        if size >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return f"{size} B"
