@@ -123,7 +123,9 @@ def test_tensors_are_counted_while_they_live(play):
 
 def test_handles_are_counted_while_they_are_held(play):
     steps = [["make", name, [4], "U8", 4] for name in "ab"]
-    assert answers(play(["--max-resources", "1"], steps[0], ["drop", "a"], steps[1], ["describe", "b"])) == [[[4], "U8"]]
+    assert answers(play(["--max-resources", "1"], steps[0], ["drop", "a"], steps[1], ["describe", "b"])) == [
+        [[4], "U8"]
+    ]
     result = play(["--max-resources", "1"], *steps)
     assert_stopped(result, 70, "the guest holds 1 resources, and may hold no more")
 

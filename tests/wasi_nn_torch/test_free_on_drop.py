@@ -169,6 +169,23 @@ def test_a_guests_model_counts_towards_its_limit_until_it_is_dropped(play, tmp_p
     assert (place.bytes, place.tensors, place.peak_bytes, place.peak_tensors) == (0, 0, SIZE, 0)
 
 
+def test_the_state_of_contexts_counts_towards_the_limit(play, accelerator):
+    session = play.run(
+        ["get", "graph", "remembers"],
+        ["begin", "one", "graph"],
+        ["begin", "other", "graph"],
+        ["drop", "one"],
+        ["begin", "other", "graph"],
+        ["say", "begun"],
+        limits=Limits(device_bytes=2 * SIZE - 1),
+    )
+    refused, begun = play.answers
+    assert (refused["code"], begun) == ("TOO_LARGE", "begun")
+    assert refused["text"].startswith(f"a context needs {SIZE} bytes on {accelerator}, but {SIZE} of the ")
+    place = session.stats.memory.places[str(accelerator)]
+    assert (place.bytes, place.tensors, place.peak_bytes) == (0, 0, SIZE)
+
+
 # --- when memory runs out ---
 
 

@@ -1,9 +1,10 @@
-"""Who else refers to a tensor's memory.
+"""Who else refers to a tensor's memory, and how much several tensors take together.
 
 To compare addresses with those of parameters and buffers would miss what a model keeps in lists and constants.
 """
 
 import sys
+from collections.abc import Iterable
 
 import torch
 
@@ -25,3 +26,9 @@ def _references(tensor: torch.Tensor) -> tuple[int, int]:
 _CAN_TELL = hasattr(torch._C, "_storage_Use_Count")
 # Counted, since the object through which it is asked counts too.
 _SOLE = _references(torch.empty(1)) if _CAN_TELL else None
+
+
+def size_of(tensors: Iterable[torch.Tensor]) -> int:
+    """The memory that tensors take together, in bytes; what several of them share is counted once."""
+    storages = {storage.data_ptr(): storage.nbytes() for storage in (tensor.untyped_storage() for tensor in tensors)}
+    return sum(storages.values())

@@ -44,7 +44,8 @@ def load(source: Source, device: torch.device, name: str) -> Graph:
     first = instance()
     if first.kind != device.type:
         raise ModelError(f"{name} was compiled for {first.kind}; it cannot run on {device}, so compile it for that")
-    return Graph(instance, device, first.signature, len(package))  # most of a package are the weights
+    size = len(package)  # most of it are the weights, which each context has of its own
+    return Graph(instance, device, first.signature, size, state_nbytes=size)
 
 
 class _Package:

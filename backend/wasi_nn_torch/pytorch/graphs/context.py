@@ -13,6 +13,7 @@ import torch
 from wasi_nn_torch.contract import NamedTensor
 from wasi_nn_torch.errors import ErrorCode, NnError, quote
 from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.graphs.failures import as_nn_error, release_frames
 from wasi_nn_torch.pytorch.graphs.outputs import flatten
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
@@ -31,13 +32,18 @@ _MOST_SPELLED = 16
 class ExecutionContext:
     """The `graph-execution-context` of wasi-nn: one session's use of a graph, and its state. One thread at a time.
 
-    The constructor raises NnError `too-large` if memory does not suffice for a copy of the state.
+    The constructor raises NnError `too-large` if memory, or the session's limit, does not suffice for a copy of the
+    state.
     """
 
     def __init__(self, graph: Graph, ledger: Ledger) -> None:
         self._graph = graph
         self._ledger = ledger
+        place = place_of(graph.device)
+        ledger.grant(place, graph.state_nbytes, "a context")
         self._model = _instance(graph)
+        if graph.state_nbytes:
+            ledger.enter_other(self, place, graph.state_nbytes)
 
     def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         """Run the graph once and return its outputs, which stay on the graph's device.

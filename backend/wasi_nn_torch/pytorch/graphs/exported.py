@@ -24,12 +24,13 @@ from torch.utils import _pytree as pytree
 from wasi_nn_torch.errors import ModelError, quote
 from wasi_nn_torch.pytorch.graphs import compiling
 from wasi_nn_torch.pytorch.graphs.folding import fold
-from wasi_nn_torch.pytorch.graphs.graph import Graph, size_of
+from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 from wasi_nn_torch.pytorch.graphs.outputs import leaves
 from wasi_nn_torch.pytorch.graphs.program import Input, Program, is_changed
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.sharing import size_of
 
 _ADVICE = "export and save it with this version of PyTorch: torch.export.save(torch.export.export(model, inputs), path)"
 _BROKEN = "an exported program that cannot be loaded ({gist}); " + _ADVICE
@@ -59,10 +60,12 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
         program, is_laid_out = _program(exported, name, steps)
     signature = Signature(tuple(item.parameter for item in program.inputs if item.is_offered))
     if package is not None:
-        return Graph(compiling.instances_of(program, package, device, name), device, signature, len(package))
+        instance = compiling.instances_of(program, package, device, name)
+        return Graph(instance, device, signature, len(package), state_nbytes=len(package) if program.state else 0)
     nbytes = size_of(tensor for tensor in program.tensors if tensor is not None)
     if program.state:
-        return Graph(program.instance, device, signature, nbytes, is_laid_out)
+        state = size_of(tensor for tensor in map(program.tensors.__getitem__, program.state) if tensor is not None)
+        return Graph(program.instance, device, signature, nbytes, is_laid_out, state)
     shared = program.instance()
     return Graph(lambda: shared, device, signature, nbytes, is_laid_out)
 

@@ -1,6 +1,6 @@
 """A model that is loaded on one device."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,9 @@ class Graph:
     """A model on one device, shared by every session and context that uses it, in any number of threads.
 
     `instance` makes the model of one context: its weights are shared, its state is its own. With the last reference to
-    the graph and to its contexts the memory of the weights goes free. `nbytes` is what weights and buffers take.
-    `is_laid_out` is whether its weights have another order in memory than they were saved in: its outputs follow them,
-    and are put back in order.
+    the graph and to its contexts the memory of the weights goes free. `nbytes` is what weights and buffers take, and
+    `state_nbytes` what each context takes for a state of its own. `is_laid_out` is whether its weights have another
+    order in memory than they were saved in: its outputs follow them, and are put back in order.
     """
 
     instance: Callable[[], Model]
@@ -26,13 +26,8 @@ class Graph:
     signature: Signature
     nbytes: int = 0
     is_laid_out: bool = False
+    state_nbytes: int = 0
 
     def context(self, ledger: Ledger) -> ExecutionContext:
         """A context for the session whose ledger this is; raises NnError `too-large` where memory does not suffice."""
         return ExecutionContext(self, ledger)
-
-
-def size_of(tensors: Iterable[torch.Tensor]) -> int:
-    """The memory that tensors take together, in bytes; what several of them share is counted once."""
-    storages = {storage.data_ptr(): storage.nbytes() for storage in (tensor.untyped_storage() for tensor in tensors)}
-    return sum(storages.values())

@@ -12,10 +12,11 @@ import torch
 from wasi_nn_torch.errors import ModelError
 from wasi_nn_torch.policy import Optimize
 from wasi_nn_torch.pytorch.graphs import torchscript
-from wasi_nn_torch.pytorch.graphs.graph import Graph, size_of
+from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import steps_for
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.sharing import size_of
 
 _BROKEN = "a module that cannot be copied ({gist}); export it instead: torch.export.save(…)"
 _UNSCRIPTED = (
@@ -50,7 +51,10 @@ def load(module: torch.nn.Module, device: torch.device, name: str, optimize: Opt
     with loading(device, name, _BROKEN):
         own = _copy(module, lambda parameter: _frozen(parameter, device)).to(device).eval()
     kept = [*own.buffers(), *(own.parameters() if _moved(module, device) else ())]
-    return Graph(lambda: _copy(own, lambda parameter: parameter), device, signature, size_of(kept))
+    state_nbytes = size_of(own.buffers())
+    return Graph(
+        lambda: _copy(own, lambda parameter: parameter), device, signature, size_of(kept), state_nbytes=state_nbytes
+    )
 
 
 def _copy(module: torch.nn.Module, replace: Callable[[torch.nn.Parameter], torch.nn.Parameter]) -> torch.nn.Module:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 
 import torch
 
+from wasi_nn_torch.pytorch.sharing import size_of
+
 Model = Callable[..., object]
 """A model that is ready to be called with its parameters as keyword arguments."""
 
@@ -19,15 +21,17 @@ _NORMS = frozenset(
 )
 
 
-def instances_of(module: torch.jit.ScriptModule) -> Callable[[], Model]:
-    """Return what makes a model for one more context: `module` itself if it remembers nothing, else a copy.
+def instances_of(module: torch.jit.ScriptModule) -> tuple[Callable[[], Model], int]:
+    """Return what makes a model for one more context, and what that takes, in bytes.
+
+    It is `module` itself if it remembers nothing, else a copy.
 
     Afterwards `module` belongs to the callee. Copies share the storage of its parameters, and have buffers and other
     attributes of their own, as they were loaded.
     """
     if _may_remember(module.inlined_graph.nodes()):
-        return _Skeleton(module).instance
-    return lambda: module
+        return _Skeleton(module).instance, size_of(module.buffers())
+    return lambda: module, 0
 
 
 def _may_remember(nodes: Iterable[torch._C.Node]) -> bool:

@@ -42,7 +42,8 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
     with loading(device, name, _BROKEN):
         module, is_laid_out = optimized(module, steps, name)
     nbytes = size_of_module(module)  # before the parameters are taken out
-    return Graph(instances_of(module), device, signature, nbytes, is_laid_out)
+    instance, state_nbytes = instances_of(module)
+    return Graph(instance, device, signature, nbytes, is_laid_out, state_nbytes)
 
 
 def read(source: Source, device: torch.device, name: str) -> torch.jit.ScriptModule:
