@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
+import pytest
 import torch
 from torch import nn
 
@@ -60,10 +61,10 @@ def scripted(module: nn.Module) -> bytes:
 
 
 @contextmanager
-def guest_with(model: bytes, *shape: int) -> Iterator[Guest]:
-    """A guest that has opened the model and gives it tensors of that shape."""
+def guest_with(model: bytes, *shape: int, optimize: str | None = "none") -> Iterator[Guest]:
+    """A guest that has opened the model, which is computed as it is, and gives it tensors of that shape."""
     with Engine("cpu", cache=False) as engine:
-        engine.register("model", model)
+        engine.register("model", model, optimize=optimize)
         with on_wasi_nn(engine, INFERENCE) as guest:
             guest["shape"](len(shape), *shape, *[1] * (4 - len(shape)))
             guest["open"]()
@@ -95,7 +96,8 @@ def test_a_small_model(compare: Comparison) -> None:
     compare.above("inference of a 1x4 identity", "PyTorch directly", there, here, goal=100e-6)
 
 
-def test_a_usual_model(compare: Comparison) -> None:
+@pytest.mark.parametrize(("what", "optimize"), [("as it is", "none"), ("as it is registered by default", None)])
+def test_a_usual_model(compare: Comparison, what: str, optimize: str | None) -> None:
     model = scripted(resnet18())
     module = torch.jit.load(io.BytesIO(model))
     picture = torch.zeros(1, 3, 224, 224)
@@ -105,6 +107,6 @@ def test_a_usual_model(compare: Comparison) -> None:
             for _ in range(times):
                 module(picture)
 
-    with guest_with(model, 1, 3, 224, 224) as guest:
+    with guest_with(model, 1, 3, 224, 224, optimize=optimize) as guest:
         here, there = compare.measure(Work(guest["infer"], 5), Work(call, 5), rounds=15)
-    compare.within("ResNet-18, batch 1", "the module called directly", there, here, goal=1.03)
+    compare.within(f"ResNet-18, batch 1, {what}", "the module called directly", there, here, goal=1.03)
