@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+BACKEND = ROOT / "tests" / "wasi_nn_torch"
+
 DEVICES = ["cpu", "simulated", "cuda"]
 #: How many tests there are for other devices.
 LEFT_OUT = pytest.StashKey[Counter[str]]()
@@ -22,7 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give this process and those that it starts the accelerator of `--device`, and no other."""
+    """Give this process and those that it starts the accelerator of `--device`, and no other.
+
+    `-m cuda` means the backend's tests on CUDA.
+    """
+    if config.option.markexpr == "cuda":
+        config.option.device = "cuda"
     device = config.getoption("device")
     if device != "cuda":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -44,11 +51,15 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"device: {config.getoption('device')}"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, and name in the summary, what is for another device than the one of `--device`."""
     device = config.getoption("device")
     left_out = [item for item in items if device not in _devices(item)]
     items[:] = [item for item in items if device in _devices(item)]
+    for item in items:
+        if device == "cuda" and BACKEND in item.path.parents:
+            item.add_marker("cuda")
     config.hook.pytest_deselected(items=left_out)
     config.stash[LEFT_OUT] = Counter(_devices(item)[0] for item in left_out)
 
