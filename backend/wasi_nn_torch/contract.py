@@ -44,19 +44,24 @@ class Tensor(Protocol):
     @property
     def dimensions(self) -> tuple[int, ...]:
         """The size of each dimension, outermost first; any numbers, if a guest gave them."""
+        ...
 
     @property
     def dtype(self) -> ElementType:
         """The type of the elements."""
+        ...
 
     def require_fit(self, name: str) -> None:
         """Raise NnError `invalid-argument` if the bytes given for the tensor `name` do not fill its dimensions."""
+        ...
 
     def data(self) -> ByteSource:
         """The elements, little-endian, row-major and without gaps (`tensor.data` of wasi-nn)."""
+        ...
 
     def drop(self) -> None:
         """Free the memory now; a second call does nothing."""
+        ...
 
 
 NamedTensor = tuple[str, Tensor]
@@ -72,6 +77,7 @@ class Context(Protocol):
         The inputs, which may be another backend's, belong to the callee: they are dropped when this returns, whatever
         the outcome.
         """
+        ...
 
 
 class Graph(Protocol):
@@ -80,9 +86,11 @@ class Graph(Protocol):
     @property
     def nbytes(self) -> int:
         """The memory that the model takes, in bytes, as far as it is known."""
+        ...
 
     def context(self, ledger: Ledger) -> Context:
         """A context for the session whose ledger this is; raises NnError."""
+        ...
 
 
 class Backend(Protocol):
@@ -91,12 +99,15 @@ class Backend(Protocol):
     @property
     def device(self) -> str:
         """Where graphs run unless somebody says otherwise."""
+        ...
 
     def find_device(self, device: str) -> str:
         """The full name of a device, as "cuda:0" is that of "cuda"; raises ValueError if there is no such device."""
+        ...
 
     def recognize(self, model: ModelSource) -> str | None:
         """What a text calls a model of this backend, such as "TorchScript"; None for what is none."""
+        ...
 
     def describe(self, path: Path, name: str, *, trust: bool = False) -> ModelDescription:
         """What the model in a file is, which a text calls `name`.
@@ -104,24 +115,29 @@ class Backend(Protocol):
         Nothing runs of a model that a guest might not bring along, unless `trust` says so: such a model is not loaded.
         Raises ModelError for what is no model or cannot be used, and OSError for its file.
         """
+        ...
 
     def diagnose(self) -> Iterable[Finding]:
         """What there is of the engine and its devices on this machine, and what is missing."""
+        ...
 
     def load(self, model: ModelSource, device: str, name: str, *, optimize: Optimize | None = None) -> Graph:
         """Load a model of the operator, which a text calls `name`; raises ModelError, and OSError for its file.
 
         `optimize` says how it gets faster, as far as the backend can; None leaves the choice to the backend.
         """
+        ...
 
     def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget, ledger: Ledger) -> Graph:
         """Load what a guest brought along (`graph.load` of wasi-nn), copying the bytes; raises NnError.
 
         What the model takes is granted and counted by the session's ledger.
         """
+        ...
 
     def trim(self) -> None:
         """Give device memory that nobody uses, and that is kept for the next tensors, back to the driver."""
+        ...
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger) -> Tensor:
         """A tensor on a copy of a guest's bytes (the constructor of wasi-nn).
@@ -129,3 +145,4 @@ class Backend(Protocol):
         What does not fit is told by `require_fit`, since the constructor of wasi-nn cannot fail; raises NnError
         `too-large` only.
         """
+        ...

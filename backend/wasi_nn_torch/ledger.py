@@ -29,6 +29,7 @@ class Held(Protocol):
 
     def drop(self) -> None:
         """Free the memory now; a second call does nothing."""
+        ...
 
 
 class Idle(Protocol):
@@ -37,9 +38,11 @@ class Idle(Protocol):
     @property
     def nbytes(self) -> int:
         """How much there is."""
+        ...
 
     def clear(self) -> None:
         """Free it."""
+        ...
 
 
 @dataclass(frozen=True)
