@@ -88,8 +88,11 @@ def built(path: str) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep compiled guests away from the user's own; all tests of a run, and their processes, share one folder."""
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WASI_NN_TORCH_CACHE", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("WASI_NN_TORCH_CACHE", str(run / "compiled"))
         yield
 
 
