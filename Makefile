@@ -147,7 +147,7 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 # --- development ---
 
 # Each file's tests stay in one process.
-SIDE_BY_SIDE ?= -n 2 --dist loadfile
+SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
       build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py

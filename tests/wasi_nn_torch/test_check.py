@@ -29,7 +29,11 @@ from tests.wasi_nn_torch.guest_models import (
 from wasi_nn_torch.errors import NnError
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+# These are told from bytes, on whatever device.
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),
+]
 
 
 ENCODER = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)

@@ -14,7 +14,11 @@ from tests.wasi_nn_torch.guest_models import CODE, files, refusal, written
 from wasi_nn_torch.errors import NnError
 from wasi_nn_torch.pytorch.graphs.untrusted.archive import Archive
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+# These are told from bytes, on whatever device.
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),
+]
 
 
 def test_what_is_no_archive_is_refused(small):

@@ -8,6 +8,9 @@ from wasi_nn_torch.errors import NnError
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source
 
+# These are told from bytes, on whatever device.
+pytestmark = pytest.mark.cpu
+
 
 def doubling(levels: int) -> dict[str, bytes]:
     """The code of functions each of which calls the next one twice."""

@@ -19,7 +19,11 @@ from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Instance
 from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source
 from wasi_nn_torch.pytorch.graphs.untrusted.state import check_model
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+# These are told from bytes, on whatever device.
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),
+]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,11 @@ from wasi_nn_torch.errors import NnError
 from wasi_nn_torch.pytorch.graphs.untrusted.operators import is_refused_operator, tensor_operators
 from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+# These are told from bytes, on whatever device.
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),
+]
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,10 @@ def rows(result):
 # --- running guests ---
 
 
-def test_a_guest_is_compiled_by_the_first_run_and_found_by_the_second(cli, probe_file):
-    first, second = (cli("run", "--stats", probe_file, "speak", "hello") for _ in range(2))
-    assert (first.stdout, second.stdout) == ("hello\n", "hello\n")
-    assert first.stderr.startswith("compiling probe.wasm (18.")
+def test_a_guest_is_compiled_by_the_first_run_and_found_by_the_second(cli, tmp_path):
+    (tmp_path / "guest.wat").write_text('(module (memory (export "memory") 1) (func (export "_start")))')
+    first, second = (cli("run", "--stats", tmp_path / "guest.wat") for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0)
     assert " compiling the guest " in first.stderr
     assert " loading the guest from the cache " in second.stderr
     assert " compiling the guest " not in second.stderr

@@ -3,6 +3,9 @@ import pytest
 from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.pytorch.graphs import Kind, Parameter, Signature
 
+# These are told from bytes, on whatever device.
+pytestmark = pytest.mark.cpu
+
 IMAGE = Parameter("image", Kind.TENSOR)
 MASK = Parameter("mask", Kind.TENSOR)
 SCALE = Parameter("scale", Kind.FLOAT, optional=True)

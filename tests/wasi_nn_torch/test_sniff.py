@@ -6,6 +6,9 @@ import torch
 
 from wasi_nn_torch.pytorch.graphs import ModelFormat, sniff, sniff_bytes
 
+# These are told from bytes, on whatever device.
+pytestmark = pytest.mark.cpu
+
 PT2 = {"net/archive_format": b"pt2"}
 
 
