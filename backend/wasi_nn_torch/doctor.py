@@ -59,7 +59,9 @@ def _boundary(asked_for: Iterable[Requirement]) -> Finding:
 
 
 def _backends(asked_for: Iterable[Requirement]) -> Iterator[Finding]:
-    for entry in sorted(entry_points(group="wasi_nn_torch.backends"), key=lambda entry: entry.name):
+    from wasi_nn_torch.backends import GROUP
+
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         yield from _backend(entry, asked_for)
 
 

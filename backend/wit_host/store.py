@@ -7,8 +7,6 @@ stores of one engine run in parallel.
 from __future__ import annotations
 
 import re
-from types import TracebackType
-from typing import Self
 
 import wasmtime
 from wasmtime import component
@@ -20,8 +18,7 @@ from .guest import GuestFunction, Instance
 from .identities import ComponentIdentities
 from .imports import link, missing_hint
 from .linker import Linker
-from .runner import Runner
-from .state import HostState
+from .stores import GuestStore
 from .ticker import Ticker
 from .values import Result
 
@@ -30,14 +27,8 @@ RUN = re.compile(r"wasi:cli/run@0\.2\.\d+$")
 _RUN = GuestFunction[object]("run", {}, Result(None, None, ResultError))
 
 
-class Store:
-    """The memory, the tables and the resources of one guest.
-
-    `engine` must have been configured with `epoch_interruption`; `memory` is the most bytes that each linear memory may
-    have, `timeout` the most seconds of wall-clock time that each call of the guest may take, `resources` the most that
-    the guest may hold at a time. Closing a store drops every resource that the guest left behind; so does the end of a
-    run, and a trap.
-    """
+class Store(GuestStore):
+    """The memory, the tables and the resources of one component; `GuestStore` says what the arguments are."""
 
     def __init__(
         self,
@@ -48,31 +39,13 @@ class Store:
         timeout: float | None = None,
         resources: int | None = None,
     ) -> None:
-        self.state = HostState(resources)
+        super().__init__(engine, ticker, wasi, memory, timeout, resources)
         self.linker = Linker()
         self._engine = engine
-        self._is_used = False
-        store = wasmtime.Store(engine)
-        if memory is not None:
-            store.set_limits(memory_size=memory)
-        store.set_wasi(wasi)
-        self._runner = Runner(store, self.state, ticker, timeout)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Drop what the guest left behind and free its memory; the second time is fine."""
-        try:
-            self._runner.close()
-        finally:
-            self.linker.close()
-            self.state.memory.close()
+    def _forget(self) -> None:
+        self.linker.close()
+        self.state.memory.close()
 
     def instantiate(self, guest: Component, name: str = "") -> Instance:
         """Start `guest`, which messages call `name`, so that what it exports can be called.
@@ -98,10 +71,8 @@ class Store:
             self._runner.finish()
 
     def _link(self, guest: Component, name: str) -> tuple[component.Linker, ComponentIdentities]:
-        if self._is_used:
-            raise RuntimeError("a store has one guest; make another store for another guest")
-        self._runner.check()
-        self._runner.name = name = name or guest.name
+        name = name or guest.name
+        self._begin(name)
         return link(self._engine, self.linker, self.state, guest, name)
 
     def _start(self, linker: component.Linker, identities: ComponentIdentities, guest: Component) -> Instance:

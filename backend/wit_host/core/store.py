@@ -7,14 +7,12 @@ stores of one engine run in parallel.
 from __future__ import annotations
 
 import re
-from types import TracebackType
-from typing import Self
 
 import wasmtime
 
 from ..errors import GuestExit, LinkError
 from ..runner import Runner
-from ..state import HostState
+from ..stores import GuestStore
 from ..ticker import Ticker
 from .imports import link
 from .linker import CoreLinker
@@ -28,8 +26,8 @@ COMMAND, REACTOR = "_start", "_initialize"
 _MISFIT = re.compile(r"incompatible import type for `([^`]*)`(.*)", re.DOTALL)
 
 
-class CoreStore:
-    """The memory of one core module, and what it holds; `Store` says what the arguments are.
+class CoreStore(GuestStore):
+    """The memory of one core module, and what it holds; `GuestStore` says what the arguments are.
 
     `memory` is for the functions in `linker`, and `resources` for what they give the guest by its number: it is dropped
     when the run ends, however it ends, and when the store is closed.
@@ -44,32 +42,14 @@ class CoreStore:
         timeout: float | None = None,
         resources: int | None = None,
     ) -> None:
-        self.state = HostState(resources)
+        super().__init__(engine, ticker, wasi, memory, timeout, resources)
         self.linker = CoreLinker()
         self.memory = CallerMemory()
         self.resources = self.state.table
-        self._is_used = False
-        store = wasmtime.Store(engine)
-        if memory is not None:
-            store.set_limits(memory_size=memory)
-        store.set_wasi(wasi)
-        self._runner = Runner(store, self.state, ticker, timeout)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Drop what the guest left behind and free its memory; the second time is fine."""
-        try:
-            self._runner.close()
-        finally:
-            self.linker.close()
-            self.memory.close()
+    def _forget(self) -> None:
+        self.linker.close()
+        self.memory.close()
 
     def instantiate(self, guest: CoreModule, name: str = "") -> CoreInstance:
         """Start `guest`, which messages call `name`, so that what it exports can be called: a reactor, or a library.
@@ -103,10 +83,8 @@ class CoreStore:
         return 0
 
     def _link(self, guest: CoreModule, name: str) -> wasmtime.Linker:
-        if self._is_used:
-            raise RuntimeError("a store has one guest; make another store for another guest")
-        self._runner.check()
-        self._runner.name = name = name or guest.name
+        name = name or guest.name
+        self._begin(name)
         linker = link(self._runner.store, self.linker, self.state, self.memory, guest, name)
         self._is_used = True
         return linker

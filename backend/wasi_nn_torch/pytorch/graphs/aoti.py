@@ -1,8 +1,11 @@
 """Loading AOTInductor packages, which are native code: from the operator only."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils import _pytree as pytree
@@ -13,6 +16,9 @@ from wasi_nn_torch.pytorch.graphs.loading import Source, loading
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 from wasi_nn_torch.pytorch.graphs.outputs import leaves
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+
+if TYPE_CHECKING:
+    from torch.export.pt2_archive._package import AOTICompiledModel
 
 _BROKEN = "an AOTInductor package that cannot be loaded ({gist}); compile it on this machine, with this PyTorch"
 
@@ -34,8 +40,6 @@ def load(source: Source, device: torch.device, name: str) -> Graph:
     device; ModelTooLarge if memory does not suffice; OSError if it cannot be read.
     """
     package = source.read_bytes() if isinstance(source, Path) else bytes(source)
-    # Native code takes the shapes of its inputs on trust, unless this is set before it is first called.
-    os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")
 
     def instance() -> _Package:
         with loading(device, name, _BROKEN):
@@ -48,15 +52,24 @@ def load(source: Source, device: torch.device, name: str) -> Graph:
     return Graph(instance, device, first.signature, size, state_nbytes=size)
 
 
+def open_package(package: bytes, device: torch.device, runners: int = 1) -> AOTICompiledModel:
+    """Load native code on `device`, which so many `runners` may compute at a time, on the same weights."""
+    from torch._inductor.package.package import load_package  # imports a compiler, which few need
+
+    # Native code takes the shapes of its inputs on trust, unless this is set before it is first called.
+    os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.pt2")
+        path.write_bytes(package)
+        index = -1 if device.index is None else device.index
+        return load_package(str(path), num_runners=runners, device_index=index)
+
+
 class _Package:
     """A package that is loaded, with the state of one context."""
 
     def __init__(self, package: bytes, device: torch.device) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "model.pt2")
-            path.write_bytes(package)
-            index = -1 if device.index is None else device.index
-            self._model = torch._inductor.aoti_load_package(str(path), device_index=index)
+        self._model = open_package(package, device)
         self._structure = pytree.treespec_loads(self._model.loader.get_call_spec()[0])
 
     @property

@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.utils import _pytree as pytree
 
+from wasi_nn_torch.pytorch.graphs.aoti import open_package
 from wasi_nn_torch.pytorch.graphs.loading import loading
 from wasi_nn_torch.pytorch.graphs.program import Program
 
@@ -53,8 +54,6 @@ def instances_of(
     Native code keeps its state beside its weights, so that with a state each context has weights of its own. Raises
     ModelError, which the callee's result does too.
     """
-    # Native code takes the shapes of its inputs on trust, unless this is set before it is first called.
-    os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")
     shell = replace(
         program,
         tensors=[None] * len(program.inputs),
@@ -78,13 +77,7 @@ class _Native:
     """Native code that is loaded: from the inputs of the program in their order to its outputs."""
 
     def __init__(self, package: bytes, device: torch.device, runners: int) -> None:
-        from torch._inductor.package.package import load_package  # imports a compiler, which few need
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "model.pt2")
-            path.write_bytes(package)
-            index = -1 if device.index is None else device.index
-            self._loader = load_package(str(path), num_runners=runners, device_index=index).loader
+        self._loader = open_package(package, device, runners).loader
 
     def __call__(self, *inputs: object) -> Sequence[object]:
         """Compute once; what is no tensor was fixed when the program was exported."""

@@ -1,0 +1,66 @@
+"""What the stores of components and of core modules have in common: one guest, its limits, and its end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+import wasmtime
+
+from .runner import Runner
+from .state import HostState
+from .ticker import Ticker
+
+
+class GuestStore(ABC):
+    """The store of one guest, and what it holds.
+
+    `engine` must have been configured with `epoch_interruption`; `memory` is the most bytes that each linear memory may
+    have, `timeout` the most seconds of wall-clock time that each call of the guest may take, `resources` the most that
+    the guest may hold at a time. Closing a store drops every resource that the guest left behind; so does the end of a
+    run, and a trap.
+    """
+
+    def __init__(
+        self,
+        engine: wasmtime.Engine,
+        ticker: Ticker,
+        wasi: wasmtime.WasiConfig,
+        memory: int | None = None,
+        timeout: float | None = None,
+        resources: int | None = None,
+    ) -> None:
+        self.state = HostState(resources)
+        self._is_used = False
+        store = wasmtime.Store(engine)
+        if memory is not None:
+            store.set_limits(memory_size=memory)
+        store.set_wasi(wasi)
+        self._runner = Runner(store, self.state, ticker, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what the guest left behind and free its memory; the second time is fine."""
+        try:
+            self._runner.close()
+        finally:
+            self._forget()
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Let go of what was defined for the guest, and of its memory."""
+
+    def _begin(self, name: str) -> None:
+        """A guest that messages call `name` is to be linked; raises RuntimeError where this store has one already."""
+        if self._is_used:
+            raise RuntimeError("a store has one guest; make another store for another guest")
+        self._runner.check()
+        self._runner.name = name
