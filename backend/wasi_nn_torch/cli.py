@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -17,11 +16,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from wasi_nn_torch import cache_commands, doctor_command, inspect_command
+from wasi_nn_torch.graph_option import METAVAR, OfferedModel, parse_graph
 from wasi_nn_torch.policy import GuestModels, Optimize
 from wasi_nn_torch.sizes import parse_size
 
@@ -39,19 +39,6 @@ HOST_FAILURE = 70
 _PATIENCE = 0.5
 #: Seconds that a guest that sits in a call of WASI gets beyond its timeout.
 _GRACE = 1.0
-
-#: An option behind the path of a model; a path may have commas in it.
-_OPTION = re.compile(r",(device|optimize)=([^,]*)$")
-
-
-class _Model(NamedTuple):
-    """A model that the command line offers."""
-
-    name: str
-    path: str
-    device: str | None
-    optimize: Optimize | None
-
 
 app = typer.Typer(
     help="Run WebAssembly guests that use wasi-nn, on PyTorch.",
@@ -97,9 +84,7 @@ def run(
     ] = None,
     graph: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH[,device=D][,optimize=O]", help="Offer a model under a name.", show_default=False
-        ),
+        typer.Option(metavar=METAVAR, help="Offer a model under a name.", show_default=False),
     ] = None,
     device: Annotated[
         str | None,
@@ -155,7 +140,7 @@ def run(
     _log(verbose)
     folders = dict(_folder(text) for text in dir_ or [])
     variables = dict(_variable(text) for text in env or [])
-    models = [_model(text) for text in graph or []]
+    models = [parse_graph(text) for text in graph or []]
 
     # PyTorch takes a second to import: only now, when the command line is known to be right.
     from wasi_nn_torch.engine import Engine
@@ -220,12 +205,12 @@ def _compile(engine: Engine, path: Path) -> Guest:
         return engine.compile(file)
 
 
-def _register(engine: Engine, model: _Model) -> None:
+def _register(engine: Engine, model: OfferedModel) -> None:
     """Offer a model; who asked for it to be compiled sees that this is what takes so long."""
     with ExitStack() as stack:
-        if model.optimize is Optimize.COMPILE:
+        if model.options.optimize is Optimize.COMPILE:
             stack.enter_context(_announced(f"compiling the model {Path(model.path).name} …"))
-        engine.register(model.name, model.path, model.device, optimize=model.optimize)
+        engine.register(model.name, model.path, model.device, optimize=model.options.optimize)
 
 
 @contextmanager
@@ -318,34 +303,6 @@ def _variable(text: str) -> tuple[str, str]:
     if not separator and name not in os.environ:
         raise typer.BadParameter(f"`{name}` is not set here; give it a value: {name}=VALUE", param_hint="--env")
     return name, value if separator else os.environ[name]
-
-
-def _model(text: str) -> _Model:
-    """`NAME=PATH[,device=D][,optimize=O]`, the options in any order."""
-    name, _, path = text.partition("=")
-    options: dict[str, str] = {}
-    while found := _OPTION.search(path):
-        option, value = found.groups()
-        if option in options:
-            raise typer.BadParameter(f"`{text}` has the option {option} twice", param_hint="--graph")
-        options[option] = value
-        path = path[: found.start()]
-    if not name or not path or "" in options.values():
-        raise typer.BadParameter(
-            f"`{text}` is not NAME=PATH, NAME=PATH,device=D or NAME=PATH,optimize=O", param_hint="--graph"
-        )
-    return _Model(name, path, options.get("device"), _optimize(text, options.get("optimize")))
-
-
-def _optimize(text: str, value: str | None) -> Optimize | None:
-    choices = {choice.value: choice for choice in Optimize}
-    if value is None:
-        return None
-    if value not in choices:
-        raise typer.BadParameter(
-            f"`{text}` is to be optimized by `{value}`; choose {' or '.join(choices)}", param_hint="--graph"
-        )
-    return choices[value]
 
 
 def _log(verbose: int) -> None:

@@ -18,7 +18,7 @@ from typing import Protocol
 from wasi_nn_torch.description import ModelDescription
 from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels, Optimize
+from wasi_nn_torch.policy import GuestModels, ModelOptions
 from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
 from wit_host.transport import ByteSource
 
@@ -121,10 +121,10 @@ class Backend(Protocol):
         """What there is of the engine and its devices on this machine, and what is missing."""
         ...
 
-    def load(self, model: ModelSource, device: str, name: str, *, optimize: Optimize | None = None) -> Graph:
+    def load(self, model: ModelSource, device: str, name: str, options: ModelOptions) -> Graph:
         """Load a model of the operator, which a text calls `name`; raises ModelError, and OSError for its file.
 
-        `optimize` says how it gets faster, as far as the backend can; None leaves the choice to the backend.
+        An option that the backend cannot follow is a ModelError that says so.
         """
         ...
 

@@ -16,7 +16,7 @@ from wasi_nn_torch.cache import user_cache
 from wasi_nn_torch.contract import BackendOptions, ModelSource
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels, Optimize, Release
+from wasi_nn_torch.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.session import Limits, Output, Session
@@ -93,7 +93,7 @@ class Engine:
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            None if optimize is None else Optimize(optimize),
+            ModelOptions(None if optimize is None else Optimize(optimize)),
         )
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -35,3 +36,10 @@ class Optimize(Enum):
     NONE = "none"
     FREEZE = "freeze"
     COMPILE = "compile"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model of the operator is offered: see `Engine.register`; what is None is the backend's choice."""
+
+    optimize: Optimize | None = None

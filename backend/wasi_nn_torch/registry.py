@@ -17,10 +17,12 @@ from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.contract import Backend, Context, Graph, ModelSource
 from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all, why_unreadable
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import Optimize
+from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.vocabulary import Encoding
 
 logger = logging.getLogger(__name__)
+
+_DEFAULTS = ModelOptions()
 
 
 class Registry:
@@ -50,7 +52,7 @@ class Registry:
         source: ModelSource,
         device: str | None = None,
         encoding: Encoding | None = None,
-        optimize: Optimize | None = None,
+        options: ModelOptions = _DEFAULTS,
     ) -> None:
         """Check a model, load it on `device` (by default the one that the operator chose) and offer it as `name`.
 
@@ -60,7 +62,7 @@ class Registry:
         backend = self._backend(name, source, encoding)
         chosen = backend.device if device is None else backend.find_device(device)
         self._require_free(name)
-        entry = _Entry(name, source, backend, chosen, optimize)
+        entry = _Entry(name, source, backend, chosen, options)
         loaded = _Loaded(entry.load(chosen), next(self._clock))
         with self._lock:
             self._require_free(name)
@@ -187,9 +189,7 @@ class _Lent:
 class _Entry:
     """One model of the operator, and where it is loaded."""
 
-    def __init__(
-        self, name: str, source: ModelSource, backend: Backend, device: str, optimize: Optimize | None
-    ) -> None:
+    def __init__(self, name: str, source: ModelSource, backend: Backend, device: str, options: ModelOptions) -> None:
         self.name = name
         self.what = _what(name, source)
         self.backend = backend
@@ -198,12 +198,12 @@ class _Entry:
         self.loaded: dict[str, _Loaded] = {}
         self.lock = threading.Lock()
         self._source = source
-        self._optimize = optimize
+        self._options = options
 
     def load(self, device: str) -> Graph:
         """Load the model; raises ModelError."""
         with _readable(self.what):
-            graph = self.backend.load(self._source, device, self.what, optimize=self._optimize)
+            graph = self.backend.load(self._source, device, self.what, self._options)
         self.nbytes = graph.nbytes
         return graph
 

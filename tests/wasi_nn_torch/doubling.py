@@ -12,7 +12,7 @@ from wasi_nn_torch.description import Contents, ModelDescription, ValueDescripti
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote
 from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import Optimize
+from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
 from wit_host import transport
 
@@ -110,7 +110,7 @@ class Doubling:
     def diagnose(self) -> list[Finding]:
         return [Finding("doubler", "it doubles")]
 
-    def load(self, model: ModelSource, device: str, name: str, *, optimize: Optimize | None = None) -> Graph:
+    def load(self, model: ModelSource, device: str, name: str, options: ModelOptions) -> Graph:
         if self.recognize(model) is None:
             raise ModelError(f"{name} doubles nothing")
         return Graph()

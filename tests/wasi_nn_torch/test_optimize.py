@@ -15,7 +15,7 @@ from tests.wasi_nn_torch.guest_models import written
 from tests.wasi_nn_torch.models import scripted
 from wasi_nn_torch import Engine
 from wasi_nn_torch.errors import ModelError
-from wasi_nn_torch.policy import Optimize
+from wasi_nn_torch.policy import ModelOptions, Optimize
 from wasi_nn_torch.pytorch import graphs
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph
@@ -167,7 +167,7 @@ def compute(ledger, tensor, values):
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_torchscript_computes_the_same(model, optimize, device, compute):
     module = made(model)
-    graph = graphs.load(scripted(module), device, "the model", optimize)
+    graph = graphs.load(scripted(module), device, "the model", ModelOptions(optimize))
     assert compute(graph) == pytest.approx(seen(module, IMAGES), rel=1e-4, abs=1e-5)
 
 
@@ -188,7 +188,7 @@ def test_what_is_written_through_a_view_leaves_images_row_major():
 
 @pytest.mark.cpu
 def test_nothing_is_done_where_that_is_asked_for():
-    graph = graphs.load(scripted(made(Image)), CPU, "the model", Optimize.NONE)
+    graph = graphs.load(scripted(made(Image)), CPU, "the model", ModelOptions(Optimize.NONE))
     assert "aten::batch_norm" in kinds(graph)
     assert not has_channels_last(kernel(graph))
 
@@ -213,7 +213,7 @@ def test_on_an_accelerator_nothing_is_done_by_default(accelerator):
 
 
 def test_a_frozen_model_without_state_is_shared_by_all_contexts(device):
-    graph = graphs.load(scripted(made(Image)), device, "the model", Optimize.FREEZE)
+    graph = graphs.load(scripted(made(Image)), device, "the model", ModelOptions(Optimize.FREEZE))
     assert graph.instance() is graph.instance()
     assert list(graph.instance().parameters()) == []
 
@@ -222,7 +222,9 @@ def test_a_frozen_model_without_state_is_shared_by_all_contexts(device):
 @pytest.mark.parametrize("model", [Remembers, Attributes])
 def test_each_context_keeps_its_own_state(model, optimize, device, ledger, compute):
     data = scripted(made(model))
-    plain, optimized = (graphs.load(data, device, "the model", wish) for wish in (Optimize.NONE, optimize))
+    plain, optimized = (
+        graphs.load(data, device, "the model", ModelOptions(wish)) for wish in (Optimize.NONE, optimize)
+    )
     expected = plain.context(ledger)
     one, other = optimized.context(ledger), optimized.context(ledger)
     first, second = compute(expected), compute(expected)
@@ -235,7 +237,9 @@ def test_each_context_keeps_its_own_state(model, optimize, device, ledger, compu
 @pytest.mark.cpu
 def test_by_default_no_model_grows(compute):
     data = scripted(made(Shared))
-    plain, default, frozen = (graphs.load(data, CPU, "net", wish) for wish in (Optimize.NONE, None, Optimize.FREEZE))
+    plain, default, frozen = (
+        graphs.load(data, CPU, "net", ModelOptions(wish)) for wish in (Optimize.NONE, None, Optimize.FREEZE)
+    )
     assert default.nbytes == plain.nbytes
     assert frozen.nbytes > 1.2 * plain.nbytes
     assert compute(default) == pytest.approx(compute(plain), rel=1e-4, abs=1e-5)
@@ -248,7 +252,10 @@ def test_the_size_of_a_model_is_that_of_what_it_holds(model, optimize, device):
     weights = sum(each.nbytes for each in (*module.convolution.parameters(), *module.linear.parameters()))
     state = 0 if model is Image else 32
     norm = 4 * 8 * 4 + 8  # gone where it is folded
-    assert graphs.load(scripted(module), device, "the model", optimize).nbytes - weights - state in (0, norm)
+    assert graphs.load(scripted(module), device, "the model", ModelOptions(optimize)).nbytes - weights - state in (
+        0,
+        norm,
+    )
 
 
 def test_an_unknown_way_to_optimize_is_refused(device):
@@ -271,7 +278,9 @@ def test_what_is_asked_for_holds_on_every_device(device):
 def test_no_code_of_a_guests_model_runs_while_it_is_loaded():
     data = scripted(made(Computes))
     assert "aten::erfinv" in kinds(graphs.load_from_guest(data, CPU))
-    assert "aten::erfinv" not in kinds(graphs.load(data, CPU, "net", Optimize.FREEZE)), "freezing has computed it"
+    assert "aten::erfinv" not in kinds(graphs.load(data, CPU, "net", ModelOptions(Optimize.FREEZE))), (
+        "freezing has computed it"
+    )
 
 
 @pytest.mark.cpu
@@ -326,7 +335,7 @@ def test_a_guests_weights_do_not_grow(model, save, device, compute):
     module = made(model)
     data = save(module)
     graph = graphs.load_from_guest(data, device)
-    assert graph.nbytes == graphs.load(data, device, "the model", Optimize.NONE).nbytes
+    assert graph.nbytes == graphs.load(data, device, "the model", ModelOptions(Optimize.NONE)).nbytes
     assert compute(graph) == pytest.approx(seen(module, IMAGES), rel=1e-4, abs=1e-5)
 
 
@@ -360,7 +369,7 @@ def test_the_next_model_may_view_an_image(device, ledger, tensor, values):
 def test_an_exported_program_computes_the_same(model, functional, optimize, device, compute):
     module = made(model)
     data = exported(module, IMAGES, functional=functional, dynamic_shapes={"x": {0: BATCH}})
-    graph = graphs.load(data, device, "the model", optimize)
+    graph = graphs.load(data, device, "the model", ModelOptions(optimize))
     x = torch.cat([IMAGES, IMAGES + 1])
     assert compute(graph, x) == pytest.approx(seen(module, x), rel=1e-4, abs=1e-5)
 
@@ -379,7 +388,7 @@ def test_on_the_cpu_a_program_is_folded_and_has_its_channels_last(load):
     graph = load(exported(made(Views), IMAGES), CPU)
     assert not any("batch_norm" in name for name in names(graph))
     assert all(map(has_channels_last, kernels(graph)))
-    plain = graphs.load(exported(made(Views), IMAGES), CPU, "net", Optimize.NONE)
+    plain = graphs.load(exported(made(Views), IMAGES), CPU, "net", ModelOptions(Optimize.NONE))
     assert any("batch_norm" in name for name in names(plain))
     assert not any(map(has_channels_last, kernels(plain)))
     assert graph.nbytes < plain.nbytes
@@ -388,7 +397,7 @@ def test_on_the_cpu_a_program_is_folded_and_has_its_channels_last(load):
 @pytest.mark.parametrize("save", [scripted, lambda module: exported(module, IMAGES)], ids=["TorchScript", "exported"])
 def test_what_is_shared_is_not_folded(save, device, compute):
     module = made(Shared)
-    graph = graphs.load(save(module), device, "the model", Optimize.FREEZE)
+    graph = graphs.load(save(module), device, "the model", ModelOptions(Optimize.FREEZE))
     assert compute(graph) == pytest.approx(seen(module, IMAGES), rel=1e-4, abs=1e-5)
 
 
@@ -405,7 +414,7 @@ def test_a_module_is_left_to_the_operator_by_default(device, compute):
 
 def test_a_module_is_frozen_where_that_is_asked_for_and_stays_as_it_was(device, compute):
     module = made(Image).train()
-    graph = graphs.load(module, device, "the model", Optimize.FREEZE)
+    graph = graphs.load(module, device, "the model", ModelOptions(Optimize.FREEZE))
     assert "aten::batch_norm" not in kinds(graph)
     assert compute(graph) == pytest.approx(seen(made(Image), IMAGES), rel=1e-4, abs=1e-5)
     assert module.training
@@ -420,7 +429,7 @@ def test_a_module_is_frozen_where_that_is_asked_for_and_stays_as_it_was(device, 
 @pytest.mark.parametrize("optimize", [None, Optimize.FREEZE], ids=str)
 @pytest.mark.parametrize("model", [Image, Remembers])
 def test_the_weights_of_an_optimized_model_go_with_its_last_context(model, optimize, device, ledger, compute, watch):
-    graph = graphs.load(scripted(made(model)), device, "the model", optimize)
+    graph = graphs.load(scripted(made(model)), device, "the model", ModelOptions(optimize))
     context = graph.context(ledger)
     freed = watch(kernel(graph))
     for _ in range(3):
@@ -437,11 +446,11 @@ def test_the_weights_of_an_optimized_model_go_with_its_last_context(model, optim
 def test_freezing_keeps_no_second_copy_of_the_weights(model, save, accelerator, allocated, compute):
     data = save(made(model))
     before = allocated()
-    plain = graphs.load(data, accelerator, "the model", Optimize.NONE)
+    plain = graphs.load(data, accelerator, "the model", ModelOptions(Optimize.NONE))
     takes = allocated() - before
     del plain
     assert allocated() == before
-    graph = graphs.load(data, accelerator, "the model", Optimize.FREEZE)
+    graph = graphs.load(data, accelerator, "the model", ModelOptions(Optimize.FREEZE))
     assert 0 < graph.nbytes <= allocated() - before <= takes
     compute(graph)
     del graph
@@ -495,7 +504,7 @@ def test_a_model_that_pytorch_cannot_freeze(optimize, device, compute, monkeypat
         assert compute(graphs.load(data, device, "net")) == pytest.approx(seen(made(Image), IMAGES), rel=1e-4, abs=1e-5)
         return
     with pytest.raises(ModelError, match=r"net cannot be frozen \(Freezing does not do this\); leave out"):
-        graphs.load(data, device, "net", optimize)
+        graphs.load(data, device, "net", ModelOptions(optimize))
 
 
 # --- compiling ---
@@ -509,7 +518,7 @@ def test_without_a_compiler_the_error_names_it():
 
     data = exported(nn.Linear(2, 2), torch.rand(1, 2))
     with config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(ModelError, match=r"no-such-compiler.*CXX"):
-        graphs.load(data, CPU, "the model", Optimize.COMPILE)
+        graphs.load(data, CPU, "the model", ModelOptions(Optimize.COMPILE))
 
 
 @pytest.mark.cpu
@@ -518,7 +527,7 @@ def test_a_program_is_compiled_and_computes_the_same(compute, caplog):
     caplog.set_level("INFO", "wasi_nn_torch")
     module = made(Image)
     data = exported(module, IMAGES, dynamic_shapes={"x": {0: BATCH}})
-    graph = graphs.load(data, CPU, "the model", Optimize.COMPILE)
+    graph = graphs.load(data, CPU, "the model", ModelOptions(Optimize.COMPILE))
     assert [record.message.split(" took")[0] for record in caplog.records] == [
         "compiling the model for cpu",
         "compiling the model",
@@ -533,8 +542,8 @@ def test_a_program_is_compiled_and_computes_the_same(compute, caplog):
 @needs_a_compiler
 def test_a_compiled_program_has_a_state_for_each_context(ledger, compute):
     data = exported(made(Remembers), IMAGES)
-    graph = graphs.load(data, CPU, "the model", Optimize.COMPILE)
-    plain = graphs.load(data, CPU, "the model", Optimize.NONE).context(ledger)
+    graph = graphs.load(data, CPU, "the model", ModelOptions(Optimize.COMPILE))
+    plain = graphs.load(data, CPU, "the model", ModelOptions(Optimize.NONE)).context(ledger)
     one, other = graph.context(ledger), graph.context(ledger)
     first, second = compute(plain), compute(plain)
     assert compute(one) == pytest.approx(first, rel=1e-4, abs=1e-5)

@@ -14,7 +14,7 @@ from wasi_nn_torch.description import ModelDescription
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote
 from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels, Optimize
+from wasi_nn_torch.policy import GuestModels, ModelOptions
 from wasi_nn_torch.pytorch.devices import Devices, find_device, place_of
 from wasi_nn_torch.pytorch.diagnosing import diagnose
 from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, admit, load, load_from_guest, sniff
@@ -63,7 +63,7 @@ class PyTorch:
         """PyTorch, its devices, its threads and its compiler."""
         return diagnose()
 
-    def load(self, model: ModelSource, device: str, name: str, *, optimize: Optimize | None = None) -> Graph:
+    def load(self, model: ModelSource, device: str, name: str, options: ModelOptions) -> Graph:
         """Load a model of the operator: a file, its bytes or a `torch.nn.Module`.
 
         Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
@@ -76,7 +76,7 @@ class PyTorch:
                 f"{name} is a {quote(type(model).__name__)}; offer the path or the bytes of a PyTorch model, or a "
                 "torch.nn.Module"
             )
-        return load(model, find_device(device), name, optimize)
+        return load(model, find_device(device), name, options)
 
     def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget, ledger: Ledger) -> Graph:
         """Load a guest's model, which is one builder.

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError
-from wasi_nn_torch.policy import Optimize
+from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.pytorch.graphs import aoti, exported, modules, torchscript
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
@@ -20,6 +20,7 @@ _ADVICE = (
     "save the whole model as TorchScript, with torch.jit.save(torch.jit.script(model), path), "
     "or export it, with torch.export.save(torch.export.export(model, inputs), path)"
 )
+_DEFAULTS = ModelOptions()
 _LOADERS: dict[ModelFormat, Callable[[Source, torch.device, str, Steps], Graph]] = {
     ModelFormat.TORCHSCRIPT: torchscript.load,
     ModelFormat.EXPORTED_PROGRAM: exported.load,
@@ -27,15 +28,15 @@ _LOADERS: dict[ModelFormat, Callable[[Source, torch.device, str, Steps], Graph]]
 }
 
 
-def load(source: Source | torch.nn.Module, device: torch.device, name: str, optimize: Optimize | None = None) -> Graph:
-    """Load a model of the operator on `device`; `name` is what a text calls it, `optimize` says how it gets faster.
+def load(source: Source | torch.nn.Module, device: torch.device, name: str, options: ModelOptions = _DEFAULTS) -> Graph:
+    """Load a model of the operator on `device`; `name` is what a text calls it.
 
     Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
     suffice; OSError if it cannot be read.
     """
     if isinstance(source, torch.nn.Module):
-        return modules.load(source, device, name, optimize)
-    return _load(source, device, name, steps_for(optimize, device))
+        return modules.load(source, device, name, options.optimize)
+    return _load(source, device, name, steps_for(options.optimize, device))
 
 
 def _load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
