@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import typer
+
+from wasi_nn_torch.exits import fail
 
 if TYPE_CHECKING:
     from wit_host.cache import CompileCache, Entry
@@ -44,7 +45,7 @@ def clear() -> None:
     print(f"removed {_count(removed)}, {_size(removed)}, from {cache.folder}")
     left = cache.entries()
     if left:
-        _fail(f"{_count(left)} could not be removed from {cache.folder}; another process may be using them")
+        fail(f"{_count(left)} could not be removed from {cache.folder}; another process may be using them")
 
 
 def _cache() -> CompileCache:
@@ -53,10 +54,10 @@ def _cache() -> CompileCache:
 
     cache = user_cache()
     if cache is None:
-        _fail(f"compiled guests are not kept, because there is no home; name a folder in {VARIABLE}")
+        fail(f"compiled guests are not kept, because there is no home; name a folder in {VARIABLE}")
     trouble = cache.trouble()
     if trouble:
-        _fail(f"{cache.folder} is not used for compiled guests, because {trouble}")
+        fail(f"{cache.folder} is not used for compiled guests, because {trouble}")
     return cache
 
 
@@ -78,8 +79,3 @@ def _moment(seconds: float) -> str:
         return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
     except (OverflowError, OSError, ValueError):  # the time of a file can be any number
         return "unknown"
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    raise typer.Exit(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from wasi_nn_torch.errors import ModelError, quote, quote_all, why_unreadable
+from wasi_nn_torch.exits import fail
 from wasi_nn_torch.sizes import spell_size
 
 if TYPE_CHECKING:
@@ -142,5 +142,4 @@ def _state(names: tuple[str, ...] | None) -> str:
 def _fail(message: str) -> NoReturn:
     from wasi_nn_torch.rows import printable
 
-    print(f"error: {printable(message)}", file=sys.stderr)
-    raise typer.Exit(2)
+    fail(printable(message))

@@ -1,0 +1,36 @@
+"""The values of the command line's options: what people write, and what it means."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from wasi_nn_torch.sizes import parse_size
+
+
+def size(text: str) -> int:
+    """Bytes, or a number with a unit."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        reason = str(error)
+    raise typer.BadParameter(reason)
+
+
+def folder(text: str) -> tuple[str, str]:
+    """`HOST[::GUEST]`; without a name for the guest it is the host's."""
+    host, separator, guest = text.partition("::")
+    if not host or (separator and not guest):
+        raise typer.BadParameter(f"`{text}` is not HOST or HOST::GUEST", param_hint="--dir")
+    return host, guest or host
+
+
+def variable(text: str) -> tuple[str, str]:
+    """`NAME=VALUE`; or `NAME`, with the value that it has here."""
+    name, separator, value = text.partition("=")
+    if not name:
+        raise typer.BadParameter(f"`{text}` is not NAME=VALUE", param_hint="--env")
+    if not separator and name not in os.environ:
+        raise typer.BadParameter(f"`{name}` is not set here; give it a value: {name}=VALUE", param_hint="--env")
+    return name, value if separator else os.environ[name]
