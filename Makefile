@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On few cores PyTorch's threads stall each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo classify-witx plugins vad test soak check bindings golden bench bench-peers clean
+.PHONY: help demo classify-witx plugins vad test soak check bindings golden bench bench-peers zoo clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bindings  generate generated/ from wit/"
 	@echo "make bench     time the boundary, inferences, starts and witgen beside named baselines"
 	@echo "make bench-peers   time Wasmtime's own host of wasi-nn beside this one"
+	@echo "make zoo       try networks of transformers, timm and torchvision, and write the table in docs/models.md"
 	@echo "make golden    rewrite the golden files of the tests; look at the diff afterwards"
 	@echo "make clean     remove everything that was built, the environment included"
 
@@ -185,6 +186,26 @@ $(PEERS)/ready: benchmarks/peers.txt
 
 bench-peers: $(VENV)/dev $(PEERS)/ready
 	@$(BIN)/python -m benchmarks.peers
+
+# --- the networks that are tried ---
+
+ZOO := build/zoo
+
+$(ZOO)/ready: benchmarks/zoo/requirements.txt pyproject.toml
+	@echo "installing the packages that the networks come from (they are large; this happens once)"
+	@$(PYTHON) -m venv $(ZOO)
+	@$(ZOO)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< --editable .
+	@touch $@
+
+$(ZOO)/guest.wasm: benchmarks/zoo/guest/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WASI_NN_WIT)/*.wit) $(VENV)/demo
+	@echo "building the guest that computes every network"
+	@mkdir -p $(@D)
+	@$(BIN)/componentize-py --quiet --wit-path $(WASI_NN_WIT) --wit-path $(CLASSIFY)/guest/wit \
+	    --world example:classify/classify componentize app --python-path benchmarks/zoo/guest --output $@
+
+zoo: $(ZOO)/ready $(ZOO)/guest.wasm
+	@$(ZOO)/bin/python -m benchmarks.zoo.page
+	@$(ZOO)/bin/python -m benchmarks.zoo $(ZOO)/guest.wasm $(ARGS)
 
 golden: $(VENV)/dev
 	$(BIN)/python -m pytest -q --golden=write tests/witgen

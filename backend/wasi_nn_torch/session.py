@@ -11,13 +11,11 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-import wasmtime
-
 from wasi_nn_torch import hosts
 from wasi_nn_torch.guests import Guest, GuestSource
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.stats import SessionStats
-from wit_host import Component, Store
+from wit_host import Component, Store, WasiConfig
 from wit_host.core import CoreModule, CoreStore
 
 if TYPE_CHECKING:
@@ -152,8 +150,8 @@ def _wasi(
     stdin: str | os.PathLike[str] | None,
     stdout: Output,
     stderr: Output,
-) -> wasmtime.WasiConfig:
-    wasi = wasmtime.WasiConfig()
+) -> WasiConfig:
+    wasi = WasiConfig()
     wasi.env = [(_text(name, "variable"), _text(value, f"value of {name}")) for name, value in env.items()]
     for host, guest in dirs.items():
         if not Path(host).is_dir():

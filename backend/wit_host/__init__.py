@@ -11,6 +11,7 @@ from .errors import GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, R
 from .guest import GuestFunction, GuestInterface, Instance
 from .guest_resources import GuestResource, GuestResourceType
 from .linker import Linker
+from .outputs import WasiConfig
 from .resources import Resource
 from .results import Err, Ok, Some
 from .store import Store
@@ -41,4 +42,5 @@ __all__ = [
     "Some",
     "Store",
     "Ticker",
+    "WasiConfig",
 ]

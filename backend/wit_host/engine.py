@@ -19,6 +19,7 @@ from .components import Component
 from .core import CoreModule, CoreStore
 from .errors import GuestError
 from .memory import Reservations, unsupported
+from .outputs import WasiConfig
 from .store import Store
 from .ticker import Ticker
 
@@ -136,7 +137,7 @@ class Engine:
         its linear memories may have, `timeout` the most seconds of wall-clock time that each call of it may take,
         `resources` the most resources of the host that it may hold at a time.
         """
-        return Store(self._engine, self._ticker, wasi or wasmtime.WasiConfig(), memory, timeout, resources)
+        return Store(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
 
     def core_store(
         self,
@@ -147,7 +148,7 @@ class Engine:
         resources: int | None = None,
     ) -> CoreStore:
         """A store for one core module; otherwise like `store`."""
-        return CoreStore(self._engine, self._ticker, wasi or wasmtime.WasiConfig(), memory, timeout, resources)
+        return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
 
 
 def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:

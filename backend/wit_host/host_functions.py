@@ -6,16 +6,16 @@ before a call is worked out when the function is defined.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from . import capi, transport
 from .component.bridge_code import TOO_LONG, TOO_LONG_BITS
-from .errors import GuestTrap
+from .errors import GuestTrap, ResultError
 from .linker import FunctionDefinition
-from .misfits import Misfit
+from .misfits import Misfit, unexpected
 from .state import HostState
 from .transport import ByteSource
-from .values import ByteList, Result
+from .values import ByteList, Codec, Result
 
 
 class HostFunction:
@@ -23,7 +23,10 @@ class HostFunction:
 
     def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
         self.state = state
+        self.ending = state.call_ending
+        self.kept = state.kept
         self.name = definition.name
+        self.where = f"in the host function {self.name}"
         self.implementation = definition.implementation
         self.parameters = tuple(definition.parameters)
         self.lifts = tuple((index, codec.lift) for index, codec in enumerate(definition.parameters.values()))
@@ -42,23 +45,19 @@ class HostFunction:
         if state.memory.lent:
             self._take_back()
 
-    def fail(self, exception: BaseException) -> capi.ErrorAddress:
-        """Keep `exception` for the caller of the guest."""
-        return self.state.fail(exception, f"in the host function {self.name}")
-
     def _call(self, lifted: list[object], results: capi.Values) -> None:
         result = self.result
-        if result is None:
-            self.implementation(*lifted)
-        elif isinstance(result, Result):
-            try:
-                answer = self.implementation(*lifted)
-            except result.error as error:
-                self._answer(result.lower_error, "error", results, error.value)
-            else:
-                self._answer(result.lower, "result", results, answer)
-        else:
-            self._answer(result.lower, "result", results, self.implementation(*lifted))
+        try:
+            answer = self.implementation(*lifted)
+        except ResultError as error:
+            if not isinstance(result, Result) or not isinstance(error, result.error):
+                raise _wrong_error(self.name, result, error) from error
+            self._answer(result.lower_error, "error", results, error.value)
+            return
+        if result is not None:
+            self._answer(result.lower, "result", results, answer)
+        elif answer is not None:
+            raise unexpected(self.name, answer)
 
     def _lift(self, arguments: capi.Values) -> list[object]:
         state = self.state
@@ -83,6 +82,8 @@ class HostFunction:
         try:
             lower(self.state, results[0], item)
         except Misfit as misfit:
+            if isinstance(item, Coroutine):
+                raise unexpected(self.name, item) from None
             raise misfit.error(self.name, what) from None
 
     def _take_back(self) -> None:
@@ -152,7 +153,10 @@ class BridgedFunction(HostFunction):
             raise misfit.error(self.name, "result") from None
 
     def _call(self, lifted: list[object], results: capi.Values) -> None:
-        self._source = transport.as_source(self.implementation(*lifted))
+        answer = self.implementation(*lifted)
+        if isinstance(answer, Coroutine):
+            raise unexpected(self.name, answer)
+        self._source = transport.as_source(answer)
 
     def _take_back(self) -> None:
         """Copy what is answered where it was made from what was lent."""
@@ -178,17 +182,26 @@ def _size_of(source: memoryview | ByteSource) -> int:
     return source.nbytes
 
 
+def _wrong_error(name: str, result: Codec | Result | None, error: ResultError[object]) -> TypeError:
+    """`error` was raised by an implementation that cannot answer with it."""
+    kind = type(error).__name__
+    if not isinstance(result, Result):
+        return TypeError(f"{name} raised {kind}, but its type has no error to answer with")
+    return TypeError(f"{name} raised {kind}; raise {result.error.__name__}, which is the error of its type")
+
+
 class ResourceDefinition:
     """One resource type: what happens when a guest drops a handle."""
 
     def __init__(self, state: HostState, name: str) -> None:
         self.state = state
+        self.ending = state.call_ending
+        self.kept = state.kept
         self.name = name
+        self.where = f"in the drop of a {name}"
 
     def drop(self, representation: int) -> None:
         """Take the object out of the table and let it go."""
-        self.state.table.take(representation).drop()
-
-    def fail(self, exception: BaseException) -> capi.ErrorAddress:
-        """Keep `exception` for the caller of the guest."""
-        return self.state.fail(exception, f"in the drop of a {self.name}")
+        answer: object = self.state.table.take(representation).drop()  # type: ignore[func-returns-value]  # it might
+        if answer is not None:
+            raise unexpected(f"the drop of a {self.name}", answer)

@@ -12,9 +12,9 @@ import os
 import struct
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
+from . import capi
 from .errors import GuestTrap
 from .misfits import Misfit
 
@@ -23,6 +23,8 @@ _CLOSED, _OPEN = 0, 3  # PROT_NONE; PROT_READ | PROT_WRITE
 _NO_RESERVE = {"linux": 0x4000, "darwin": 0x40}.get(sys.platform, 0)
 #: As much as the engine asks for: all that 32-bit addresses and the offsets in instructions reach.
 _USUAL = (4 << 30) + (32 << 20)
+#: How a guest ends that is not known.
+_NOBODYS = capi.Ending(capi.Kept())
 #: A number in a guest's memory.
 _U32 = struct.Struct("<I")
 
@@ -46,22 +48,27 @@ def unsupported() -> str:
 class LinearMemory:
     """One linear memory of a guest: address space that is given back when nobody refers to it, views included."""
 
-    def __init__(self, minimum: int, reserved: int, guard: int) -> None:
+    where = "while a memory of the guest grew"
+
+    def __init__(self, minimum: int, reserved: int, guard: int, ending: capi.Ending = _NOBODYS) -> None:
+        self.ending = ending
+        self.kept = ending.kept
         self.limit = max(minimum, reserved)
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANON | _NO_RESERVE
         self._content = mmap.mmap(-1, self.limit + guard, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._content))
-        self._protect(self.limit + guard, _CLOSED)
-        self._protect(minimum, _OPEN)
+        if not (self._protect(self.limit + guard, _CLOSED) and self._protect(minimum, _OPEN)):
+            number = ctypes.get_errno()
+            raise OSError(number, f"the access to {minimum} bytes cannot be changed: {os.strerror(number)}")
         self.size = minimum
         self._unviewed = sys.getrefcount(self._content)
 
-    def grow(self, size: int) -> None:
-        """Open the memory up to `size` bytes; raises MemoryError where it cannot be so large."""
-        if size > self.limit:
-            raise MemoryError(f"it is reserved for {self.limit}")
-        self._protect(size, _OPEN)
+    def grow(self, size: int) -> bool:
+        """Open the memory up to `size` bytes; whether it can be so large."""
+        if size > self.limit or not self._protect(size, _OPEN):
+            return False
         self.size = size
+        return True
 
     def view(self, address: int, length: int) -> memoryview:
         """The bytes at `address`, which the caller releases; raises `Misfit` where they are not all in the memory."""
@@ -91,45 +98,27 @@ class LinearMemory:
         text = f"{length} bytes at address {address} are not all in the guest's memory of {self.size} bytes"
         return Misfit(GuestTrap, text)
 
-    def _protect(self, size: int, access: int) -> None:
+    def _protect(self, size: int, access: int) -> bool:
+        """Change the access to the first `size` bytes; whether the system could."""
         size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-        if size and _mprotect(self.base, size, access):
-            number = ctypes.get_errno()
-            raise OSError(number, f"the access to {size} bytes cannot be changed: {os.strerror(number)}")
-
-
-class Reservations:
-    """Makes the memories of the guests of one engine."""
-
-    def create(self, minimum: int, reserved: int, guard: int) -> LinearMemory:
-        """A new memory; it belongs to the guest that this thread is starting."""
-        memory = LinearMemory(minimum, reserved, guard)
-        starting = getattr(_starting, "memory", None)
-        if starting is not None:
-            starting.parts.append(memory)
-        return memory
-
-
-_starting = threading.local()
+        return not size or not _mprotect(self.base, size, access)
 
 
 class GuestMemory:
     """What the host reaches of the memory of one guest, and what it has lent to an implementation for one call."""
 
-    def __init__(self) -> None:
+    where = "while a memory of the guest was made"
+
+    def __init__(self, ending: capi.Ending = _NOBODYS) -> None:
+        self.ending = ending
+        self.kept = ending.kept
         self.parts: list[LinearMemory] = []
         #: What `take_back` has to take back.
         self.lent: list[memoryview] = []
 
-    @contextmanager
-    def starting(self) -> Iterator[None]:
-        """Memories that the engine asks for in the block, on this thread, are this guest's."""
-        before = getattr(_starting, "memory", None)
-        _starting.memory = self
-        try:
-            yield
-        finally:
-            _starting.memory = before
+    def starting(self) -> Starting:
+        """A block, in which the memories that the engine asks for on this thread are this guest's."""
+        return Starting(self)
 
     @property
     def only(self) -> LinearMemory:
@@ -169,3 +158,52 @@ class GuestMemory:
         """Forget the memories, which go with their store."""
         self.take_back()
         self.parts.clear()
+
+
+_NOBODY = GuestMemory()
+
+
+class _Thread(threading.local):
+    """Whose memories are made on a thread: those of the guest that it is starting."""
+
+    guest = _NOBODY
+
+
+_thread = _Thread()
+
+
+class Starting:
+    """The block in which one guest is started. Any exception may pass it, even one in which nothing can be set."""
+
+    def __init__(self, guest: GuestMemory) -> None:
+        self._guest = guest
+
+    def __enter__(self) -> None:
+        self._before = _thread.guest
+        _thread.guest = self._guest
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _thread.guest = self._before
+
+
+class Reservations:
+    """Makes the memories of the guests of one engine."""
+
+    thread = _thread
+
+    def create(self, minimum: int, reserved: int, guard: int) -> LinearMemory:
+        """A new memory; it belongs to the guest that this thread is starting. Raises GuestTrap if there is no room."""
+        guest = self.thread.guest
+        try:
+            memory = LinearMemory(minimum, reserved, guard, guest.ending)
+        except (OSError, OverflowError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is None:  # raised by somebody else, as TimeoutError is
+                raise
+            reason = str(error)
+        else:
+            if guest is not _NOBODY:
+                guest.parts.append(memory)
+            return memory
+        raise GuestTrap(f"a memory of {minimum} bytes could not be made: {reason}")

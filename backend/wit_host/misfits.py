@@ -6,6 +6,8 @@ at the top makes an exception for people of it. No misfit leaves this package.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+
 
 class Misfit(Exception):
     """`kind` is the exception that people get; `path` leads to the place, innermost step first."""
@@ -45,6 +47,14 @@ def wrong_class(wanted: type, item: object) -> Misfit:
 
 def _full_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def unexpected(function: str, answer: object) -> TypeError:
+    """`function` returned what it should not have: something instead of nothing, or a coroutine, which never ran."""
+    if isinstance(answer, Coroutine):
+        answer.close()
+        return TypeError(f"{function} is a coroutine function; guests call functions that return their result at once")
+    return TypeError(f"{function} returned a {type(answer).__name__}, but its type has no result; return nothing")
 
 
 def wrong_value(text: str) -> Misfit:

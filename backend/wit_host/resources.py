@@ -9,6 +9,7 @@ import itertools
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from .errors import GuestTrap
+from .misfits import unexpected
 
 
 @runtime_checkable
@@ -77,16 +78,18 @@ class ResourceTable:
     def sweep(self) -> int:
         """Drop everything that is left, newest first, and say how much that was.
 
-        Raises `ExceptionGroup` of what the drops raised, after all of them were tried.
+        Raises a group of what the drops raised, after all of them were tried.
         """
-        failures: list[Exception] = []
+        failures: list[BaseException] = []
         count = len(self._objects)
         while self._objects:
             _, item = self._objects.popitem()
             try:
-                item.drop()
-            except Exception as failure:  # noqa: BLE001  # all of them come out together below
+                answer: object = item.drop()  # type: ignore[func-returns-value]  # it might
+                if answer is not None:
+                    raise unexpected(f"the drop of a {type(item).__name__}", answer)
+            except BaseException as failure:  # noqa: BLE001  # all of them come out together below
                 failures.append(failure)
         if failures:
-            raise ExceptionGroup("dropping what a guest left behind failed", failures)
+            raise BaseExceptionGroup("dropping what a guest left behind failed", failures)
         return count

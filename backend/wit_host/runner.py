@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import wasmtime
@@ -16,7 +17,6 @@ import wasmtime
 from . import capi
 from .errors import GuestError, GuestExit, GuestTimeout, GuestTrap
 from .failures import trap
-from .signals import PendingSignals
 from .state import HostState
 from .ticker import Ticker
 
@@ -68,19 +68,28 @@ class Runner:
         where the guest exits. Whatever else `action` raises comes out as well, and leaves the guest as it is.
         """
         self._check_alive()
+        _require_depth(_DEPTH)
         if not self._inside.acquire(blocking=False):
             raise _nested()
         try:
             self._deadline.start(f"{self.name} {what}", self._timeout)
-            with self._ticker.running(), self._deadline.signals.deferred():
+            with self._ticker:
                 try:
-                    return action()
+                    answer = action()
                 except wasmtime.ExitTrap as error:
-                    failure: BaseException = GuestExit(self.name, error.code)
-                    self._end(failure)
+                    failure: BaseException | None = self._kept() or GuestExit(self.name, error.code)
                 except (wasmtime.WasmtimeError, wasmtime.Trap) as error:  # the latter by core modules
-                    failure = self.state.take_exception() or trap(self.name, str(error))
-                    self._end(failure)
+                    failure = self._kept() or trap(self.name, str(error))
+                except BaseException:
+                    kept = self._kept()
+                    if kept is not None:  # the guest was stopped, and then something else came between
+                        self._end(kept)
+                    raise
+                else:
+                    failure = self._kept()
+                if failure is None:
+                    return answer
+                self._end(failure)
         finally:
             self._inside.release()
         try:
@@ -112,18 +121,28 @@ class Runner:
             kind = GuestTrap if self._trapped else GuestError
             raise kind(f"{self.name} cannot be called any more: {self._reason}; instantiate it in a new store")
 
+    def _kept(self) -> BaseException | None:
+        """What a callback raised, which comes first whatever the engine says."""
+        return self.state.kept.take()
+
     def _end(self, failure: BaseException) -> None:
-        self._trapped = isinstance(failure, GuestTrap)
-        self._reason = _reason(self.name, failure)
-        self.state.table.sweep()
+        self._trapped = issubclass(type(failure), GuestTrap)
+        self._reason = _reason(failure)
+        try:
+            self.state.table.sweep()
+        except BaseExceptionGroup as drops:
+            with suppress(Exception):  # an exception may refuse this as well
+                failure.__context__ = drops
 
 
 class Deadline:
     """Asked at every tick whether the guest may go on."""
 
+    where = "while the guest ran"
+
     def __init__(self, state: HostState) -> None:
-        self.signals = PendingSignals()
-        self._state = state
+        self.ending = state.ending
+        self.kept = state.kept
         self._message = ""
         self._end = float("inf")
 
@@ -134,22 +153,32 @@ class Deadline:
             self._end = time.monotonic() + timeout
 
     def tick(self) -> None:
-        """Raise what a handler of a signal raises, or `GuestTimeout` where the time is over."""
-        self.signals.run()
+        """Raise `GuestTimeout` if the time is over; Python runs the handlers of signals meanwhile."""
         if time.monotonic() >= self._end:
             raise GuestTimeout(self._message)
 
-    def fail(self, exception: BaseException) -> capi.ErrorAddress:
-        """Keep `exception` for the caller of the guest."""
-        return self._state.fail(exception, "while the guest ran")
+
+#: As many calls of Python functions must be possible yet when a guest is entered, so that its callbacks can begin.
+_DEPTH = 20
+
+
+def _require_depth(calls: int) -> None:
+    """Raise RecursionError if so many calls, each of them through C, are not possible here."""
+    if calls:
+        next(map(_require_depth, (calls - 1,)))
 
 
 def _nested() -> RuntimeError:
     return RuntimeError("a host function cannot call the guest that called it, nor can two threads call one guest")
 
 
-def _reason(name: str, failure: BaseException) -> str:
-    """What `failure` says, or what it is, for those who call later."""
-    if isinstance(failure, GuestError):
-        return f"it trapped before ({failure})" if isinstance(failure, GuestTrap) else str(failure)
-    return f"it was stopped before by {type(failure).__name__}"
+def _reason(failure: BaseException) -> str:
+    """What `failure` says, if it is ours, or what it is, for those who call later."""
+    kind = type(failure)
+    if issubclass(kind, GuestError):
+        return f"it trapped before ({failure})" if issubclass(kind, GuestTrap) else str(failure)
+    return f"it was stopped before by {_NAME(kind)}"
+
+
+#: The name of a class, whatever its metaclass has under `__name__`.
+_NAME: Callable[[type], str] = type.__dict__["__name__"].__get__

@@ -1,4 +1,4 @@
-"""What the host functions of one store share: its resources, its memory, and the exception on its way out.
+"""What the host functions of one store share: its resources, its memory, and how an exception ends it.
 
 It knows nothing of the store itself, so nothing that the engine keeps alive keeps the store alive.
 """
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 
 class HostState:
-    """Used by one thread at a time, like the store that it belongs to, whose guest may hold so many `resources`."""
+    """Used by one thread at a time, like the store that it belongs to, whose guest may hold so many `resources`.
 
-    def __init__(self, resources: int | None = None) -> None:
-        self.memory = GuestMemory()
+    `ending` is how an exception ends the guest, `call_ending` how it does so from a call of the host: `by_trap` in a
+    core module.
+    """
+
+    def __init__(self, resources: int | None = None, *, by_trap: bool = False) -> None:
+        self.kept = capi.Kept()
+        self.ending = capi.Ending(self.kept)
+        self.call_ending = capi.Ending(self.kept, by_trap=True) if by_trap else self.ending
+        self.memory = GuestMemory(self.ending)
         self.table = ResourceTable(resources)
         self.type_ids: dict[Resource[object], int] = {}
         self.calls: Counter[str] = Counter()
@@ -29,7 +36,6 @@ class HostState:
         self.taken: list[int] = []
         #: What a call of a guest hands over: while its arguments are lowered and its result is lifted, else nothing.
         self.outgoing: Outgoing | None = None
-        self._exception: BaseException | None = None
 
     def type_id(self, resource: Resource[object]) -> int:
         """The number by which the engine knows a resource type of ours in this store."""
@@ -46,17 +52,8 @@ class HostState:
         self.taken.clear()
         return self.memory.take_back()
 
-    def fail(self, exception: BaseException, where: str) -> capi.ErrorAddress:
-        """Keep `exception`, raised `where`, until the guest is unwound, and make the error that traps it."""
-        return capi.new_error(self.keep(exception, where))
-
-    def keep(self, exception: BaseException, where: str) -> str:
-        """Keep `exception`, raised `where`, until the guest is unwound; what to say of it to the engine."""
-        exception.add_note(f"raised {where}")
-        self._exception = exception
-        return f"{type(exception).__name__} was raised {where}"
-
-    def take_exception(self) -> BaseException | None:
-        """The exception that trapped the guest, if it was one; a second call gets nothing."""
-        exception, self._exception = self._exception, None
-        return exception
+    def close(self) -> None:
+        """Free what was made for the guest's end; the second time is fine."""
+        self.memory.close()
+        self.ending.close()
+        self.call_ending.close()

@@ -45,7 +45,6 @@ class Store(GuestStore):
 
     def _forget(self) -> None:
         self.linker.close()
-        self.state.memory.close()
 
     def instantiate(self, guest: Component, name: str = "") -> Instance:
         """Start `guest`, which messages call `name`, so that what it exports can be called.

@@ -8,6 +8,7 @@ from typing import Self
 
 import wasmtime
 
+from .outputs import WasiConfig, wait_for
 from .runner import Runner
 from .state import HostState
 from .ticker import Ticker
@@ -31,8 +32,11 @@ class GuestStore(ABC):
         timeout: float | None = None,
         resources: int | None = None,
     ) -> None:
-        self.state = HostState(resources)
+        self.state = HostState(resources, by_trap=self.ends_by_trap)
         self._is_used = False
+        self._outputs = tuple(wasi.outputs) if isinstance(wasi, WasiConfig) else ()
+        for output in self._outputs:
+            output.kept = self.state.kept
         store = wasmtime.Store(engine)
         if memory is not None:
             store.set_limits(memory_size=memory)
@@ -48,11 +52,22 @@ class GuestStore(ABC):
         self.close()
 
     def close(self) -> None:
-        """Drop what the guest left behind and free its memory; the second time is fine."""
+        """Drop what the guest left behind and free its memory; the second time is fine.
+
+        Returns when the last of its output was taken. Raises what taking it raised since the guest ended.
+        """
         try:
             self._runner.close()
         finally:
             self._forget()
+            self.state.close()
+        wait_for(self._outputs)
+        exception = self.state.kept.take()
+        if exception is not None:
+            raise exception
+
+    #: Whether what a host function raises is a trap to the engine, rather than an error.
+    ends_by_trap = False
 
     @abstractmethod
     def _forget(self) -> None:

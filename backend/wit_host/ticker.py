@@ -6,10 +6,12 @@ handlers of signals, so that Ctrl-C ends a guest that loops.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import weakref
+from collections import Counter
+from types import TracebackType
 
 import wasmtime
 
@@ -18,27 +20,37 @@ INTERVAL = 0.05
 
 
 class Ticker:
-    """Advances the epoch of one engine; shared by the stores of that engine."""
+    """Advances the epoch of one engine in `with` blocks; shared by the stores of that engine, and used by any thread.
+
+    It goes on in the child of a process that forks.
+    """
 
     def __init__(self, engine: wasmtime.Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
-        self._running = 0
+        #: How many blocks each thread is in.
+        self._running: Counter[int] = Counter()
         self._is_ticking = False
+        _tickers.add(self)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Tick while the block runs."""
+    def __enter__(self) -> None:
         with self._lock:
-            self._running += 1
-            if not self._is_ticking:
-                self._is_ticking = True
-                threading.Thread(target=self._tick, name="wit-host-ticker", daemon=True).start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running -= 1
+            self._running[threading.get_ident()] += 1
+            self._start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        thread = threading.get_ident()
+        with self._lock:
+            self._running[thread] -= 1
+            if not self._running[thread]:
+                del self._running[thread]
+
+    def _start(self) -> None:
+        if not self._is_ticking:
+            self._is_ticking = True
+            threading.Thread(target=self._tick, name="wit-host-ticker", daemon=True).start()
 
     def _tick(self) -> None:
         """Tick until no guest ran at the end of an interval, so that many short calls do not start many threads."""
@@ -48,5 +60,24 @@ class Ticker:
 
     def _is_needed(self) -> bool:
         with self._lock:
-            self._is_ticking = self._running > 0
+            self._is_ticking = bool(self._running)
             return self._is_ticking
+
+    def go_on_in_child(self) -> None:
+        """Of the threads of the parent, the child has only the one that forked."""
+        thread = threading.get_ident()
+        self._lock = threading.Lock()  # another thread may have held the old one
+        self._running = Counter({thread: self._running[thread]} if self._running[thread] else {})
+        self._is_ticking = False
+        if self._running:
+            self._start()
+
+
+def _after_fork() -> None:
+    for ticker in list(_tickers):
+        ticker.go_on_in_child()
+
+
+_tickers: weakref.WeakSet[Ticker] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

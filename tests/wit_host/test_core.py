@@ -66,6 +66,12 @@ def test_numbers_cross_as_unsigned_32_bit_ones(engine, store):
     assert store.state.calls == {"host#f": 1}
 
 
+def test_a_function_may_take_nothing(engine, store):
+    store.linker.function("host", "f", [], lambda: 7)
+    text = '(module (import "host" "f" (func $f (result i32))) (func (export "get") (result i32) (call $f)))'
+    assert store.instantiate(engine.compile_module(text.encode())).call("get") == 7
+
+
 def test_a_function_can_be_imported_twice(engine, store):
     store.linker.function("host", "f", ["a", "b"], lambda a, b: a + b)
     text = """(module (import "host" "f" (func $f (param i32 i32) (result i32)))

@@ -191,8 +191,9 @@ def test_an_error_of_another_type_than_the_functions_own_is_a_trap(bench):
 
     imports = {"ping": Import("(result (result u32 (error u32)))", "(param i32)")}
     result = wit.Result(wit.U32, wit.U32, Refusal)
-    with pytest.raises(Stranger):
+    with pytest.raises(TypeError, match="ping raised Stranger; raise Refusal") as caught:
         bench.run(imports, "(call ping (i32.const 64))", lambda i: i.function("ping", refuse, {}, result))
+    assert isinstance(caught.value.__cause__, Stranger)
 
 
 def test_calls_are_counted_by_function(bench, store):

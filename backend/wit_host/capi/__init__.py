@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .callbacks import DropCallback, EpochCallback, FunctionCallback, add_function, add_resource, on_epoch
+from .callbacks import DropCallback, EpochCallback, FunctionCallback, add_function, add_resource, is_kept, on_epoch
 from .config import allow_many_borrows
-from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, exported_memory, new_trap
-from .errors import ErrorAddress, new_error
+from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, exported_memory
+from .errors import Ending, ErrorAddress, Kept, new_error
 from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
 from .memory import Memory, MemoryCreator, create_memories
+from .outputs import set_stderr, set_stdout
 from .types import Extern, FunctionType, InstanceType, ValueType, externs
 from .values import (
     Kind,
@@ -56,6 +57,7 @@ __all__ = [
     "RAW_STRIDE",
     "CoreCallback",
     "DropCallback",
+    "Ending",
     "EpochCallback",
     "ErrorAddress",
     "ExportedMemory",
@@ -63,6 +65,7 @@ __all__ = [
     "FunctionCallback",
     "FunctionType",
     "InstanceType",
+    "Kept",
     "Kind",
     "Memory",
     "MemoryCreator",
@@ -83,12 +86,12 @@ __all__ = [
     "fill_numbers",
     "forget_resource",
     "free_values",
+    "is_kept",
     "new_error",
     "new_flags",
     "new_list",
     "new_map",
     "new_record",
-    "new_trap",
     "new_tuple",
     "new_value",
     "new_values",
@@ -97,6 +100,8 @@ __all__ = [
     "read_pair",
     "read_resource",
     "read_text",
+    "set_stderr",
+    "set_stdout",
     "store_context",
     "view_memory",
     "view_numbers",

@@ -2,59 +2,107 @@
 
 A callable that is handed to the engine is kept alive by it, and let go of when the last linker or store that knows it
 is gone.
+
+If an exception escaped a callback, ctypes would print it and return whatever lies on the stack, which the engine takes
+for the address of an error. So nothing escapes: the body of each callback is one `try`, its handler calls `failed`,
+which only moves what is there, and `unbroken` lets nothing be raised before the `try`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import dis
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime.component import LinkerInstance, ResourceType
 
-from .errors import ErrorAddress, check
+from .errors import Ending, ErrorAddress, Kept, check
 from .values import Value
 
 if TYPE_CHECKING:
     from .values import Values
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-class FunctionCallback(Protocol):
+
+class Callback(Protocol):
+    """What can raise: `kept` is where the exception waits for the caller of the guest, `where` names the place."""
+
+    kept: Kept
+    where: str
+
+
+class EndingCallback(Callback, Protocol):
+    """What ends the guest when it raises."""
+
+    ending: Ending
+
+
+class FunctionCallback(EndingCallback, Protocol):
     """A host function, as the engine calls it."""
 
     def call(self, context: int, arguments: Values, results: Values) -> None:
         """Read `arguments`, do the work, fill in `results`."""
         ...
 
-    def fail(self, exception: BaseException) -> ErrorAddress:
-        """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
-        ...
 
-
-class DropCallback(Protocol):
+class DropCallback(EndingCallback, Protocol):
     """A resource type's destructor, as the engine calls it."""
 
     def drop(self, representation: int) -> None:
         """The guest dropped its handle."""
         ...
 
-    def fail(self, exception: BaseException) -> ErrorAddress:
-        """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
-        ...
 
-
-class EpochCallback(Protocol):
+class EpochCallback(EndingCallback, Protocol):
     """What is asked each time that a store reaches its epoch deadline."""
 
     def tick(self) -> None:
         """Raise to stop the guest."""
         ...
 
-    def fail(self, exception: BaseException) -> ErrorAddress:
-        """Keep `exception` for the caller of the guest, and make the error that traps the guest."""
-        ...
+
+def unbroken(callback: F) -> F:
+    """`callback`, in which nothing is raised before its first statement.
+
+    CPython runs the handlers of signals, and raises what other threads have set (`PyThreadState_SetAsyncExc`), between
+    the calls of a function and once where it begins. That first time is before any `try`. The instruction `RESUME`
+    does not look when its argument says that a coroutine goes on, so it is made to say so.
+    """
+    code = callback.__code__
+    [begin] = [step.offset for step in dis.get_instructions(code) if step.opname == "RESUME"]
+    instructions = bytearray(code.co_code)
+    instructions[begin + 1] = _AFTER_AWAIT
+    callback.__code__ = code.replace(co_code=bytes(instructions))
+    return callback
+
+
+#: The argument of `RESUME`: 0 where a function begins, 1 after `yield`, 2 after `yield from`, 3 after `await`.
+_AFTER_AWAIT = 3
+
+
+@unbroken
+def keep_exception(callback: Callback, exception: BaseException) -> None:
+    """Keep `exception` for the caller of the guest.
+
+    It cannot raise, whatever `exception` is: it calls nothing, and looks at nothing of it.
+    """
+    kept = callback.kept
+    kept.exception = exception
+    kept.where = callback.where
+
+
+@unbroken
+def failed(callback: EndingCallback, exception: BaseException) -> ErrorAddress:
+    """Keep `exception`, and return the error that ends the guest; it cannot raise either."""
+    keep_exception(callback, exception)
+    ending = callback.ending
+    error = ending.error
+    ending.error = None
+    return error
 
 
 # The engine's `void *data` is a Python object throughout: ctypes turns it into one before the callback sees it.
@@ -76,29 +124,34 @@ _Epoch = ctypes.CFUNCTYPE(
     ctypes.POINTER(ctypes.c_uint64),
     ctypes.POINTER(ctypes.c_uint8),
 )
-_Finalizer = ctypes.CFUNCTYPE(None, ctypes.py_object)
+_Finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-# An exception that escaped a ctypes callback would be printed and lost, so these catch every kind, `KeyboardInterrupt`
-# and `SystemExit` included.
+@unbroken
 def _on_call(
     function: FunctionCallback, context: int, _type: int, arguments: Values, _n: int, results: Values, _m: int
 ) -> ErrorAddress:
     try:
+        if function.kept.exception is not None:
+            function.ending.raise_kept()
         function.call(context, arguments, results)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return function.fail(exception)
+        return failed(function, exception)
     return None
 
 
+@unbroken
 def _on_drop(resource: DropCallback, _context: int, representation: int) -> ErrorAddress:
     try:
+        if resource.kept.exception is not None:
+            resource.ending.raise_kept()
         resource.drop(representation)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return resource.fail(exception)
+        return failed(resource, exception)
     return None
 
 
+@unbroken
 def _on_epoch(
     _context: int,
     callback: EpochCallback,
@@ -106,22 +159,36 @@ def _on_epoch(
     kind: ctypes._Pointer[ctypes.c_uint8],
 ) -> ErrorAddress:
     try:
+        if callback.kept.exception is not None:
+            callback.ending.raise_kept()
         callback.tick()
+        delta[0] = 1
+        kind[0] = 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return callback.fail(exception)
-    delta[0] = 1
-    kind[0] = 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
+        return failed(callback, exception)
     return None
 
 
-def _on_release(kept: object) -> None:
-    ctypes.pythonapi.Py_DecRef(ctypes.py_object(kept))
+#: What the engine has references to, by address. Nothing is called to take one back, so nothing is raised meanwhile.
+_kept: dict[int, object] = {}
+
+
+@unbroken
+def _on_release(address: int) -> None:
+    del _kept[address]
 
 
 def keep(item: object) -> int:
-    """Give the engine a reference to `item`, which `_on_release` takes back."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(item))
+    """Give the engine its only reference to `item`, which `_on_release` takes back."""
+    if id(item) in _kept:
+        raise ValueError(f"the engine has a reference to this {type(item).__name__} already")
+    _kept[id(item)] = item
     return id(item)
+
+
+def is_kept(item: object) -> bool:
+    """Whether the engine still has its reference to `item`."""
+    return id(item) in _kept
 
 
 def pointer(callback: object, function: Callable[..., object], parameter: int) -> object:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from .callbacks import RELEASE, keep, pointer
+from .callbacks import RELEASE, EndingCallback, failed, keep, pointer, unbroken
 from .errors import ErrorAddress, check
 
 if TYPE_CHECKING:
@@ -23,15 +23,11 @@ RAW_STRIDE = ctypes.sizeof(ffi.wasmtime_val_raw_t) // 4
 _MEMORY = b"memory"
 
 
-class CoreCallback(Protocol):
+class CoreCallback(EndingCallback, Protocol):
     """A host function, as the engine calls it for a core module."""
 
     def call(self, caller: int, values: RawValues) -> None:
         """Read the arguments in `values`, do the work, write the result to the first of them."""
-        ...
-
-    def fail(self, exception: BaseException) -> ErrorAddress:
-        """Keep `exception` for the caller of the guest, and make the trap of the guest (`new_trap`)."""
         ...
 
 
@@ -41,12 +37,14 @@ _Function = ctypes.CFUNCTYPE(
 )
 
 
-# An exception that escaped would be printed and lost, so this catches every kind.
+@unbroken
 def _on_call(function: CoreCallback, caller: int, values: RawValues, _count: int) -> ErrorAddress:
     try:
+        if function.kept.exception is not None:
+            function.ending.raise_kept()
         function.call(caller, values)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return function.fail(exception)
+        return failed(function, exception)
     return None
 
 
@@ -88,12 +86,6 @@ def add_core_function(
             _FUNCTION_RELEASE,
         )
     )
-
-
-def new_trap(text: str) -> ErrorAddress:
-    """A new trap; returned from a callback of a core module, it traps the guest."""
-    encoded = text.encode()
-    return ctypes.cast(ffi.wasmtime_trap_new(encoded, len(encoded)), ctypes.c_void_p).value
 
 
 class ExportedMemory:

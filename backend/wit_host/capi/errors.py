@@ -1,8 +1,9 @@
-"""Errors of the engine: raised where a call returns one, made where a callback has to."""
+"""Errors of the engine: raised where a call returns one, and made beforehand where a callback has to return one."""
 
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from typing import TypeAlias
 
 import wasmtime
@@ -10,6 +11,8 @@ from wasmtime import _ffi as ffi
 
 #: The address of a `wasmtime_error_t`, or nothing. Its owner is whoever is given it.
 ErrorAddress: TypeAlias = int | None
+
+_TEXT = "the host raised an exception"
 
 
 def check(error: object) -> None:
@@ -22,3 +25,69 @@ def check(error: object) -> None:
 def new_error(text: str) -> ErrorAddress:
     """A new error; returned from a callback, it traps the guest."""
     return ctypes.cast(ffi.wasmtime_error_new(text.encode()), ctypes.c_void_p).value
+
+
+class Kept:
+    """What a callback raised, and where, until it can be raised to the caller of the guest."""
+
+    __slots__ = ("exception", "where")
+
+    def __init__(self) -> None:
+        self.exception: BaseException | None = None
+        self.where = ""
+
+    def take(self) -> BaseException | None:
+        """The exception, with a note of where it was raised if it takes one; a second call gets nothing."""
+        exception, self.exception = self.exception, None
+        if exception is not None:
+            with suppress(Exception):  # an exception may refuse notes, in whatever way it likes
+                BaseException.add_note(exception, f"raised {self.where}")
+        return exception
+
+
+class Ending:
+    """How a callback ends a guest: it keeps the exception, and returns an error that was made before.
+
+    For a callback must not fail in making one. A guest whose callback returned an error is unwound, so it needs only
+    one; `arm` makes the next.
+    """
+
+    __slots__ = ("_delete", "_make", "error", "kept")
+
+    def __init__(self, kept: Kept, *, by_trap: bool = False) -> None:
+        self.kept = kept
+        self.error: ErrorAddress = None
+        self._make, self._delete = (_new_trap, _DELETE_TRAP) if by_trap else (new_error, _DELETE_ERROR)
+        self.arm()
+
+    def arm(self) -> None:
+        """Make the error, unless there is one."""
+        if self.error is None:
+            self.error = self._make(_TEXT)
+
+    def raise_kept(self) -> None:
+        """Raise what was kept where it could not end the guest: while its memory grew, or it wrote its output."""
+        self.arm()
+        exception = self.kept.take()
+        if exception is not None:
+            try:
+                raise exception
+            finally:
+                del exception  # its traceback leads here: without this, a cycle would keep it alive
+
+    def close(self) -> None:
+        """Free the error, unless the engine has it."""
+        error, self.error = self.error, None
+        if error is not None:
+            self._delete(error)
+
+
+def _new_trap(text: str) -> ErrorAddress:
+    """A new trap, which callbacks of core modules return."""
+    encoded = text.encode()
+    return ctypes.cast(ffi.wasmtime_trap_new(encoded, len(encoded)), ctypes.c_void_p).value
+
+
+_Delete = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_DELETE_ERROR = _Delete(("wasmtime_error_delete", ffi.dll))
+_DELETE_TRAP = _Delete(("wasm_trap_delete", ffi.dll))

@@ -1,6 +1,6 @@
 """Linear memories that the host makes: the engine asks for each one, and lets it grow.
 
-An exception that escaped one of these callbacks would abort the process, so none does.
+Nothing escapes these callbacks either: see `callbacks`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from .callbacks import RELEASE, keep
+from .callbacks import RELEASE, EndingCallback, failed, keep, unbroken
 from .errors import ErrorAddress, new_error
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Made = ctypes._Pointer[ffi.wasmtime_linear_memory_t]
 
 
-class Memory(Protocol):
+class Memory(EndingCallback, Protocol):
     """One linear memory; the engine lets go of it with its store."""
 
     @property
@@ -37,13 +37,27 @@ class Memory(Protocol):
         """The most bytes that it can have."""
         ...
 
-    def grow(self, size: int) -> None:
-        """Make it `size` bytes large; raises where that cannot be."""
+    def grow(self, size: int) -> bool:
+        """Make it `size` bytes large; whether that could be done."""
+        ...
+
+
+class Thread(Protocol):
+    """What differs between threads."""
+
+    @property
+    def guest(self) -> EndingCallback:
+        """The guest that this thread is starting; an attribute, as nothing may be called to get it."""
         ...
 
 
 class MemoryCreator(Protocol):
     """What makes the memories of an engine."""
+
+    @property
+    def thread(self) -> Thread:
+        """What differs between threads; an attribute as well."""
+        ...
 
     def create(self, minimum: int, reserved: int, guard: int) -> Memory:
         """A memory of `minimum` bytes that can grow to `reserved`, followed by `guard` that nothing can touch."""
@@ -66,29 +80,34 @@ _Get = ctypes.CFUNCTYPE(
 _Grow = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_size_t)
 
 
+@unbroken
 def _on_new(
     creator: MemoryCreator, _type: int, minimum: int, _maximum: int, reserved: int, guard: int, made: Made
 ) -> ErrorAddress:
     try:
         memory = creator.create(minimum, reserved, guard)
+        struct = made[0]
+        struct.get_memory, struct.grow_memory, struct.finalizer = _GET_POINTER, _GROW_POINTER, _FINALIZER
+        struct.env = keep(memory)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return new_error(f"a memory of {minimum} bytes could not be made: {exception}")
-    made[0].env = keep(memory)
-    made[0].get_memory, made[0].grow_memory, made[0].finalizer = _GET_POINTER, _GROW_POINTER, _FINALIZER
+        return failed(creator.thread.guest, exception)
     return None
 
 
+@unbroken
 def _on_get(memory: Memory, size: Size, limit: Size) -> int:
     size[0] = memory.size
     limit[0] = memory.limit
     return memory.base
 
 
+@unbroken
 def _on_grow(memory: Memory, size: int) -> ErrorAddress:
     try:
-        memory.grow(size)
+        if not memory.grow(size):
+            return new_error("the memory cannot grow")
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return new_error(f"a memory could not grow to {size} bytes: {exception}")
+        return failed(memory, exception)  # the guest goes on, to its next call or tick
     return None
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 from .. import capi
-from ..misfits import Misfit
+from ..misfits import Misfit, unexpected
 from ..state import HostState
 from .linker import CoreDefinition
 from .memory import CallerMemory
 
 if TYPE_CHECKING:
     from ..capi.core import RawValues
+
+
+def _not_a_number(name: str, answer: object) -> TypeError:
+    if isinstance(answer, Coroutine):
+        return unexpected(name, answer)
+    return TypeError(f"{name} returned a {type(answer).__name__}; it is to return a number")
 
 
 class CoreFunction:
@@ -21,8 +28,13 @@ class CoreFunction:
         self._state = state
         self._memory = memory
         self._name = definition.label
+        self.ending = state.call_ending
+        self.kept = state.kept
+        self.where = f"in the host function {self._name}"
         self._implementation = definition.implementation
-        self._arguments = slice(0, len(definition.parameters) * capi.RAW_STRIDE, capi.RAW_STRIDE)
+        count = len(definition.parameters)
+        # Of nothing, ctypes would make one step.
+        self._arguments = slice(0, count * capi.RAW_STRIDE, capi.RAW_STRIDE) if count else slice(0, 0)
 
     def call(self, caller: int, values: RawValues) -> None:
         """Call the implementation; what it raises comes out when the views that it was lent are unusable."""
@@ -41,8 +53,6 @@ class CoreFunction:
             raise BufferError(
                 f"{self._name} kept a view of the guest's memory beyond the call; copy what is to be kept"
             )
+        if not isinstance(answer, int):
+            raise _not_a_number(self._name, answer)
         values[0] = answer
-
-    def fail(self, exception: BaseException) -> capi.ErrorAddress:
-        """Keep `exception` for the caller of the guest."""
-        return capi.new_trap(self._state.keep(exception, f"in the host function {self._name}"))

@@ -33,6 +33,8 @@ class CoreStore(GuestStore):
     when the run ends, however it ends, and when the store is closed.
     """
 
+    ends_by_trap = True
+
     def __init__(
         self,
         engine: wasmtime.Engine,
@@ -98,7 +100,8 @@ class CoreStore(GuestStore):
 
     def _instantiate(self, linker: wasmtime.Linker, guest: CoreModule) -> wasmtime.Instance:
         try:
-            return linker.instantiate(self._runner.store, guest.compiled)
+            with self.state.memory.starting():
+                return linker.instantiate(self._runner.store, guest.compiled)
         except wasmtime.WasmtimeError as error:
             misfit = _MISFIT.search(str(error))
             if misfit is None:

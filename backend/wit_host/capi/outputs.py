@@ -1,0 +1,51 @@
+"""What a guest writes to its standard output or standard error, handed to Python."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from typing import Protocol
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from .callbacks import RELEASE, Callback, keep, keep_exception, pointer, unbroken
+
+
+class OutputCallback(Callback, Protocol):
+    """Where an output goes. The engine may call it, and let go of it, on a thread of its own."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of `data`."""
+        ...
+
+
+_Write = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.py_object, ctypes.c_void_p, ctypes.c_size_t)
+
+
+@unbroken
+def _on_write(output: OutputCallback, address: int, size: int) -> int:
+    try:
+        output.write(ctypes.string_at(address, size))
+    except BaseException as exception:  # noqa: BLE001  # nothing may escape
+        keep_exception(output, exception)
+        return _REFUSED
+    return size
+
+
+_REFUSED = -errno.EIO
+_WRITE = _Write(_on_write)
+
+
+def set_stdout(wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:
+    """Let `output` have what the guest writes to its standard output."""
+    _set(ffi.dll.wasi_config_set_stdout_custom, wasi, output)
+
+
+def set_stderr(wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:
+    """Let `output` have what the guest writes to its standard error."""
+    _set(ffi.dll.wasi_config_set_stderr_custom, wasi, output)
+
+
+def _set(function: ctypes._NamedFuncPointer, wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:
+    function(wasi.ptr(), pointer(_WRITE, function, 1), keep(output), pointer(RELEASE, function, 3))
