@@ -7,7 +7,7 @@ Bindings are made of `Linker`, `Resource`, the `Guest…` classes, `Ok`, `Err`, 
 from .cache import CompileCache
 from .components import Component
 from .engine import Engine
-from .errors import GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
+from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
 from .guest import GuestFunction, GuestInterface, Instance
 from .guest_resources import GuestResource, GuestResourceType
 from .linker import Linker
@@ -25,6 +25,7 @@ __all__ = [
     "Component",
     "Engine",
     "Err",
+    "GuestCancelled",
     "GuestError",
     "GuestExit",
     "GuestFunction",

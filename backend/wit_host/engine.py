@@ -97,7 +97,7 @@ class Engine:
             compiled = self._compile(_binary(wasm), wasmtime.Module)
         except wasmtime.WasmtimeError as error:
             raise GuestError(f"{name or file} is not a valid core module: {' '.join(str(error).split())}") from None
-        return CoreModule(name or file, compiled)
+        return CoreModule(name or file, self._engine, compiled)
 
     def _compile(self, wasm: bytes, kind: type[Compiled]) -> Compiled:
         if self._cache is None:

@@ -4,6 +4,7 @@
     ├── GuestError               a guest could not be run to its end; the text is one line
     │   ├── GuestTrap            it trapped
     │   ├── GuestTimeout         it ran longer than it was allowed to
+    │   ├── GuestCancelled       the host stopped it
     │   ├── GuestExit            it ended its own program in the middle of a call
     │   └── LinkError            what it imports or exports is not there on the other side, or of another type
     └── ResultError[E]           raised by an implementation to answer `err(E)`; generated bindings derive from it
@@ -33,6 +34,10 @@ class GuestTrap(GuestError):
 
 class GuestTimeout(GuestError):
     """The guest ran longer than it was allowed to."""
+
+
+class GuestCancelled(GuestError):
+    """The host stopped the guest (`cancel`)."""
 
 
 class GuestExit(GuestError):

@@ -10,13 +10,23 @@ from .transport import explain_trap
 
 def trap(name: str, text: str) -> GuestTrap:
     """One line from the engine's report, which ends with the causes and has the guest's backtrace before them."""
-    explained = explain_trap(text)
+    explained = explain_trap(text) or _explain_size(text)
     if explained is None:
         cause = " ".join(text.rsplit("Caused by:", 1)[-1].split())
         explained = re.sub(r"^(\d+: )?(wasm trap: )?", "", cause)
     return GuestTrap(f"{name} trapped: {explained}", backtrace=text)
 
 
+def _explain_size(text: str) -> str | None:
+    """What to tell a person where a memory or table of the guest begins with more than it may have; else nothing."""
+    memory = _MEMORY.search(text)
+    if memory is not None:
+        mebibytes = int(memory["pages"]) / 16
+        return f"its memory begins with {mebibytes:g} MiB, which is more than it may have; raise the limit `memory`"
+    return None
+
+
+_MEMORY = re.compile(r"memory minimum size of (?P<pages>\d+) pages exceeds memory limits")
 _MISSING = re.compile(r"component imports (?P<sort>[a-z ]+) `(?P<name>[^`]+)`")
 
 

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import wasmtime
 
-from . import capi
-from .errors import GuestError, GuestExit, GuestTimeout, GuestTrap
+from . import capi, stack
+from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap
 from .failures import trap
 from .state import HostState
 from .ticker import Ticker
@@ -58,19 +58,23 @@ class Runner:
     def check(self) -> None:
         """Raise what `run` would raise at once: GuestError where the guest is over, ValueError, RuntimeError."""
         self._check_alive()
+        stack.require_stack()
         if self._inside.locked():
             raise _nested()
 
     def run(self, action: Callable[[], T], what: str) -> T:
         """What `action` returns, which enters the guest; `what` says what it did not do in time.
 
-        Raises what an implementation or a signal handler raised meanwhile, `GuestTrap`, `GuestTimeout`, or GuestError
-        where the guest exits. Whatever else `action` raises comes out as well, and leaves the guest as it is.
+        Raises what an implementation or a signal handler raised meanwhile, `GuestTrap`, `GuestTimeout`,
+        `GuestCancelled`, or GuestError where the guest exits; RuntimeError where the stack of this thread is too small.
+        Whatever else `action` raises comes out as well, and leaves the guest as it is.
         """
         self._check_alive()
+        stack.require_stack()
         _require_depth(_DEPTH)
         if not self._inside.acquire(blocking=False):
             raise _nested()
+        stack.enter()
         try:
             self._deadline.start(f"{self.name} {what}", self._timeout)
             with self._ticker:
@@ -91,11 +95,16 @@ class Runner:
                     return answer
                 self._end(failure)
         finally:
+            stack.leave()
             self._inside.release()
         try:
             raise failure
         finally:
             del failure  # its traceback leads here: without this, a cycle would keep it alive
+
+    def cancel(self) -> None:
+        """Stop the guest at its next tick, or as soon as it is entered; for any thread, and for handlers of signals."""
+        self._deadline.is_cancelled = True
 
     def finish(self) -> None:
         """The guest did all that it was started for: drop what it holds."""
@@ -105,7 +114,7 @@ class Runner:
     def close(self) -> None:
         """Drop what the guest holds, and free its memory; the second time is fine."""
         if not self._inside.acquire(blocking=False):
-            raise RuntimeError("a store cannot be closed while its guest runs")
+            raise RuntimeError("a store cannot be closed while its guest runs; call `cancel` first, and let it return")
         try:
             self.state.table.sweep()
         finally:
@@ -120,6 +129,8 @@ class Runner:
         if self._reason:
             kind = GuestTrap if self._trapped else GuestError
             raise kind(f"{self.name} cannot be called any more: {self._reason}; instantiate it in a new store")
+        if self._deadline.is_cancelled:
+            raise GuestCancelled(f"{self.name} was cancelled before it was called")
 
     def _kept(self) -> BaseException | None:
         """What a callback raised, which comes first whatever the engine says."""
@@ -143,6 +154,7 @@ class Deadline:
     def __init__(self, state: HostState) -> None:
         self.ending = state.ending
         self.kept = state.kept
+        self.is_cancelled = False
         self._message = ""
         self._end = float("inf")
 
@@ -153,7 +165,9 @@ class Deadline:
             self._end = time.monotonic() + timeout
 
     def tick(self) -> None:
-        """Raise `GuestTimeout` if the time is over; Python runs the handlers of signals meanwhile."""
+        """Raise if the guest was cancelled or its time is over; Python runs the handlers of signals meanwhile."""
+        if self.is_cancelled:
+            raise GuestCancelled("the guest was cancelled")
         if time.monotonic() >= self._end:
             raise GuestTimeout(self._message)
 

@@ -41,7 +41,6 @@ class Store(GuestStore):
     ) -> None:
         super().__init__(engine, ticker, wasi, memory, timeout, resources)
         self.linker = Linker()
-        self._engine = engine
 
     def _forget(self) -> None:
         self.linker.close()
@@ -71,7 +70,7 @@ class Store(GuestStore):
 
     def _link(self, guest: Component, name: str) -> tuple[component.Linker, ComponentIdentities]:
         name = name or guest.name
-        self._begin(name)
+        self._begin(name, guest.engine)
         return link(self._engine, self.linker, self.state, guest, name)
 
     def _start(self, linker: component.Linker, identities: ComponentIdentities, guest: Component) -> Instance:

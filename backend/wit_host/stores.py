@@ -40,7 +40,11 @@ class GuestStore(ABC):
         store = wasmtime.Store(engine)
         if memory is not None:
             store.set_limits(memory_size=memory)
-        store.set_wasi(wasi)
+        try:
+            store.set_wasi(wasi)
+        except ValueError:
+            raise ValueError("this WasiConfig belongs to another store; make a new one for each store") from None
+        self._engine = engine
         self._runner = Runner(store, self.state, ticker, timeout)
 
     def __enter__(self) -> Self:
@@ -50,6 +54,14 @@ class GuestStore(ABC):
         self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def cancel(self) -> None:
+        """Stop the guest; for any thread, and for handlers of signals. Whoever runs it gets `GuestCancelled`.
+
+        What WebAssembly computes ends within a moment, a host function first returns, and a call of WASI that waits
+        cannot be interrupted. Before a guest is run, it will not be; after it has ended, nothing happens.
+        """
+        self._runner.cancel()
 
     def close(self) -> None:
         """Drop what the guest left behind and free its memory; the second time is fine.
@@ -73,9 +85,14 @@ class GuestStore(ABC):
     def _forget(self) -> None:
         """Let go of what was defined for the guest, and of its memory."""
 
-    def _begin(self, name: str) -> None:
-        """A guest that messages call `name` is to be linked; raises RuntimeError where this store has one already."""
+    def _begin(self, name: str, engine: wasmtime.Engine) -> None:
+        """A guest of `engine` that messages call `name` is to be linked.
+
+        Raises RuntimeError where this store has one already, ValueError for a guest of another engine.
+        """
         if self._is_used:
             raise RuntimeError("a store has one guest; make another store for another guest")
+        if engine is not self._engine:
+            raise ValueError(f"{name} was compiled by another Engine; compile it with the one that made this store")
         self._runner.check()
         self._runner.name = name

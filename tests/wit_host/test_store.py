@@ -103,7 +103,7 @@ def test_a_component_that_does_not_fit_is_told_why(bench, store, text, message):
 def test_the_memory_of_a_guest_can_be_limited(bench):
     with (
         bench.store(memory=1 << 20) as store,
-        pytest.raises(GuestTrap, match="memory minimum size of 200 pages exceeds memory limits"),
+        pytest.raises(GuestTrap, match=r"its memory begins with 12\.5 MiB, which is more than it may have"),
     ):
         bench.run(PING, "(call ping)", nothing, store)
 

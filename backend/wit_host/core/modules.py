@@ -15,5 +15,6 @@ class CoreModule:
     """
 
     name: str
+    engine: wasmtime.Engine
     compiled: wasmtime.Module
     transport: str = "pointer"

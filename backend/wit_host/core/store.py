@@ -86,7 +86,7 @@ class CoreStore(GuestStore):
 
     def _link(self, guest: CoreModule, name: str) -> wasmtime.Linker:
         name = name or guest.name
-        self._begin(name)
+        self._begin(name, guest.engine)
         linker = link(self._runner.store, self.linker, self.state, self.memory, guest, name)
         self._is_used = True
         return linker
