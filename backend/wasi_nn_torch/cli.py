@@ -24,6 +24,7 @@ import typer
 from wasi_nn_torch import cache_commands, doctor_command, inspect_command
 from wasi_nn_torch.policy import GuestModels, Optimize
 from wasi_nn_torch.sizes import parse_size
+from wasi_nn_torch.stats_option import CommandWithStats, StatsFormat, print_last_refusal, print_session_stats
 
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
@@ -86,7 +87,7 @@ def _commands(
     """Run WebAssembly guests that use wasi-nn, on PyTorch."""
 
 
-@app.command(context_settings={"allow_interspersed_args": False})
+@app.command(cls=CommandWithStats, context_settings={"allow_interspersed_args": False})
 def run(
     guest: Annotated[
         Path, typer.Argument(metavar="GUEST", help="The guest: a component or a core module.", show_default=False)
@@ -145,7 +146,12 @@ def run(
             metavar="N", help="Threads for one computation on the CPU; PyTorch's own choice by default.", min=1
         ),
     ] = None,
-    stats: Annotated[bool, typer.Option("--stats", help="Print what was done and held, on standard error.")] = False,
+    stats: Annotated[
+        StatsFormat | None,
+        typer.Option(
+            metavar="[=table|json]", help="Print what was done and held, on standard error.", show_default=False
+        ),
+    ] = None,
     cache: Annotated[bool, typer.Option(help="Keep compiled guests in the user's cache folder.")] = True,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.", show_default=False)
@@ -192,12 +198,14 @@ def main() -> None:
     app(windows_expand_args=False)
 
 
-def _run(session: Session, guest: Guest, timeout: float | None, stats: bool) -> int:
+def _run(session: Session, guest: Guest, timeout: float | None, stats: StatsFormat | None) -> int:
     from wit_host import GuestError
 
     try:
         with _killed_by_ctrl_c(), _overdue(guest.name, timeout):
-            return session.run(guest)
+            status = session.run(guest)
+        print_last_refusal(session, guest.name, status)
+        return status
     except GuestError as error:
         if error.backtrace:
             logger.info("%s", error.backtrace)
@@ -206,10 +214,8 @@ def _run(session: Session, guest: Guest, timeout: float | None, stats: bool) -> 
         logger.exception("this is a fault of the host, not of the guest")
         _fail(f"the host failed while it ran {guest.name}: {type(error).__name__}", HOST_FAILURE)
     finally:
-        if stats:
-            from wasi_nn_torch.report import print_stats
-
-            print_stats(session.stats)
+        if stats is not None:
+            print_session_stats(session.stats, stats)
 
 
 def _compile(engine: Engine, path: Path) -> Guest:

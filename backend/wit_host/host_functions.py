@@ -54,6 +54,8 @@ class HostFunction:
             try:
                 answer = self.implementation(*lifted)
             except result.error as error:
+                if self.state.on_error is not None:
+                    self.state.on_error(self.name, error.value)
                 self._answer(result.lower_error, "error", results, error.value)
             else:
                 self._answer(result.lower, "result", results, answer)

@@ -1,13 +1,12 @@
 """`wasi_ephemeral_nn`, the ABI of core modules, with WasmEdge's additions: the only place that knows its functions.
 
-Each function returns an `Errno`; the text of an error goes to the log. An address and a length that are not in the
+Each function returns an `Errno`; the text of an error goes to the operator. An address and a length that are not in the
 guest's memory trap the guest. Arguments are looked at in their order, and nothing happens until all of them are right.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -15,13 +14,12 @@ from typing import TypeVar
 from wasi_nn_torch.contract import Context, Graph, Tensor
 from wasi_nn_torch.errors import ErrorCode, NnError, quote, quote_all
 from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, Errno
+from wasi_nn_torch.refusals import Refusals
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.shares import Share
 from wasi_nn_torch.vocabulary import ExecutionTarget
 from wit_host.core import CallerMemory, CoreStore, NoMemory
 from wit_host.resources import ResourceTable
-
-logger = logging.getLogger(__name__)
 
 MODULE = "wasi_ephemeral_nn"
 
@@ -59,7 +57,7 @@ def add_to_store(store: CoreStore, serving: Serving) -> None:
         (host.get_output_single, ("context", "index", *out)),
     )
     for function, parameters in functions:
-        store.linker.function(MODULE, function.__name__, parameters, _answering(function))
+        store.linker.function(MODULE, function.__name__, parameters, _answering(function, serving.refusals))
 
 
 class GraphHandle:
@@ -251,7 +249,7 @@ class _Host:
         return load(last)
 
 
-def _answering(function: Callable[..., None]) -> Callable[..., int]:
+def _answering(function: Callable[..., None], refusals: Refusals) -> Callable[..., int]:
     """A function of `_Host` as the guest sees it."""
     label = f"{MODULE}#{function.__name__}"
 
@@ -259,10 +257,10 @@ def _answering(function: Callable[..., None]) -> Callable[..., int]:
         try:
             function(*arguments)
         except NnError as error:
-            logger.info("%s answers %s", label, error)
+            refusals.record(label, error.code.value, error.text)
             return ERRNOS[error.code]
         except NoMemory as error:
-            logger.info("%s answers missing-memory: %s", label, error)
+            refusals.record(label, "missing-memory", str(error))
             return Errno.MISSING_MEMORY
         return 0
 
