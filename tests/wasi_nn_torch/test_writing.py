@@ -88,6 +88,13 @@ class Statistics(nn.Module):
         return functional.batch_norm(x + 1, x[0], x[1], training=True)
 
 
+class UntoldStatistics(nn.Module):
+    """The same by an operator whose schema says nothing of it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.batch_norm_update_stats(x + 1, x[0], x[1], 0.5)[0]
+
+
 class Keeps(nn.Module):
     """Keeps its input, and writes to it the next time."""
 
@@ -101,7 +108,7 @@ class Keeps(nn.Module):
         return before
 
 
-WRITING = [Adds, View, Element, Listed, Chosen, Out, Untold, Unbound, Passed, Idle, Statistics]
+WRITING = [Adds, View, Element, Listed, Chosen, Out, Untold, Unbound, Passed, Idle, Statistics, UntoldStatistics]
 
 
 class Residual(nn.Module):
@@ -145,7 +152,7 @@ def test_a_scripted_model_that_writes_to_its_input_is_known(model, optimize):
     assert not torch.equal(computed_thrice(graph, CONTENT), CONTENT), "or the test shows nothing"
 
 
-@pytest.mark.parametrize("model", [Adds, View, Element, Out, Untold, Unbound, Passed, Idle])
+@pytest.mark.parametrize("model", [Adds, View, Element, Out, Untold, Unbound, Passed, Idle, UntoldStatistics])
 def test_an_exported_model_that_writes_to_its_input_is_known(model):
     graph = load(exported(model(), CONTENT), CPU, "the model")
     assert graph.writes_inputs or torch.equal(computed_thrice(graph, CONTENT), CONTENT)

@@ -221,7 +221,7 @@ class TensorBytes:
         self._source._count_download(tensor)
 
 
-def adopt(tensor: Tensor, name: str, ledger: Ledger, changed_on: torch.device | None) -> DeviceTensor:
+def adopt(tensor: Tensor, name: str, ledger: Ledger, changed_on: torch.device | None = None) -> DeviceTensor:
     """Return a tensor that a graph can use as its input `name`: itself, or a copy.
 
     What others share is lent, and stays theirs: see `is_lent`. If the graph may change it on the device `changed_on`,
@@ -230,8 +230,10 @@ def adopt(tensor: Tensor, name: str, ledger: Ledger, changed_on: torch.device | 
     """
     if isinstance(tensor, DeviceTensor):
         return tensor
-    if isinstance(tensor, Share) and isinstance(tensor.content, DeviceTensor):
-        return tensor.content if changed_on is None else tensor.content.copy(changed_on, name)
+    if isinstance(tensor, Share):
+        shared = tensor.content
+        if isinstance(shared, DeviceTensor):
+            return shared if changed_on is None else shared.copy(changed_on, name)
     copied = _copy_through_host(tensor, ledger)
     if not isinstance(tensor, Share):
         tensor.drop()

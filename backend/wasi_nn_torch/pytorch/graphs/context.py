@@ -95,11 +95,11 @@ class ExecutionContext:
         self, parameters: Sequence[Parameter], inputs: Sequence[NamedTensor]
     ) -> list[tuple[str, DeviceTensor]]:
         """Return tensors to compute with: the inputs themselves, or copies of what is kept and may be changed."""
-        writes, adopted = self._graph.writes_inputs, []
-        for parameter, (name, tensor) in zip(parameters, inputs, strict=True):
-            changed_on = self._graph.device if writes and parameter.kind is Kind.TENSOR else None
-            adopted.append((name, adopt(tensor, name, self._ledger, changed_on)))
-        return adopted
+        ledger = self._ledger
+        if not self._graph.writes_inputs:
+            return [(name, adopt(tensor, name, ledger)) for name, tensor in inputs]
+        places = [self._graph.device if parameter.kind is Kind.TENSOR else None for parameter in parameters]
+        return [(name, adopt(tensor, name, ledger, at)) for at, (name, tensor) in zip(places, inputs, strict=True)]
 
     def _call(self, parameters: Sequence[Parameter], inputs: Sequence[tuple[str, DeviceTensor]]) -> object:
         arguments: dict[str, object] = {**self._graph.signature.absent}

@@ -25,6 +25,12 @@ _OWN = "prim::GetAttr"
 #: They write to a list, and not to the tensors in it.
 _LISTS = frozenset(f"aten::{name}" for name in "append extend insert pop clear reverse _set_item Delete".split())
 
+#: They write to statistics that they are given, and their schemas do not say so.
+_UNTOLD = frozenset(
+    f"aten::{name}"
+    for name in "batch_norm_update_stats batch_norm_gather_stats batch_norm_gather_stats_with_counts".split()
+)
+
 #: Operators of exported programs that write to their arguments only while training say so in an argument.
 TRAINS = frozenset({"train", "training", "use_input_stats"})
 
@@ -47,7 +53,8 @@ def may_write(node: torch.fx.Node) -> bool:
     if not isinstance(node.target, torch._ops.OpOverload):
         return False
     given = _arguments(node)
-    return node.target._schema.is_mutable or any(given.get(flag, False) is not False for flag in TRAINS)
+    schema = node.target._schema
+    return schema.is_mutable or schema.name in _UNTOLD or any(given.get(flag, False) is not False for flag in TRAINS)
 
 
 def _any_writes(nodes: Iterable[torch._C.Node]) -> bool:
@@ -55,7 +62,7 @@ def _any_writes(nodes: Iterable[torch._C.Node]) -> bool:
 
 
 def _node_writes(node: torch._C.Node) -> bool:
-    if node.kind() in UNSEEN or updates_statistics(node):
+    if node.kind() in UNSEEN or node.kind() in _UNTOLD or updates_statistics(node):
         return True
     schema = node.schema()
     if "!" not in schema or node.kind() in _LISTS:
