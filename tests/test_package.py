@@ -110,6 +110,7 @@ def test_the_names_that_users_import_are_these():
 
     assert wasi_nn_torch.__all__ == [
         "Engine",
+        "EngineStats",
         "Guest",
         "GuestError",
         "GuestTimeout",
@@ -118,6 +119,8 @@ def test_the_names_that_users_import_are_these():
         "Limits",
         "LinkError",
         "ModelError",
+        "ModelFigures",
+        "Refusal",
         "Session",
         "SessionStats",
     ]

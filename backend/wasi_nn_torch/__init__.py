@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.errors import ModelError
     from wasi_nn_torch.guests import Guest, InvalidGuest
+    from wasi_nn_torch.refusals import Refusal
     from wasi_nn_torch.session import Limits, Session
-    from wasi_nn_torch.stats import SessionStats
+    from wasi_nn_torch.stats import EngineStats, ModelFigures, SessionStats
     from wit_host import GuestError, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
     "Engine",
+    "EngineStats",
     "Guest",
     "GuestError",
     "GuestTimeout",
@@ -33,12 +35,15 @@ __all__ = [
     "Limits",
     "LinkError",
     "ModelError",
+    "ModelFigures",
+    "Refusal",
     "Session",
     "SessionStats",
 ]
 
 _HOMES = {
     "Engine": "wasi_nn_torch.engine",
+    "EngineStats": "wasi_nn_torch.stats",
     "Guest": "wasi_nn_torch.guests",
     "GuestError": "wit_host",
     "GuestTimeout": "wit_host",
@@ -47,6 +52,8 @@ _HOMES = {
     "Limits": "wasi_nn_torch.session",
     "LinkError": "wit_host",
     "ModelError": "wasi_nn_torch.errors",
+    "ModelFigures": "wasi_nn_torch.stats",
+    "Refusal": "wasi_nn_torch.refusals",
     "Session": "wasi_nn_torch.session",
     "SessionStats": "wasi_nn_torch.stats",
 }

@@ -20,6 +20,8 @@ from wasi_nn_torch.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.session import Limits, Output, Session
+from wasi_nn_torch.stats import EngineStats
+from wasi_nn_torch.tally import Tally
 from wasi_nn_torch.vocabulary import Encoding
 from wit_host import Store
 from wit_host.core import CoreStore
@@ -52,6 +54,8 @@ class Engine:
         self._release = Release(release)
         self._backends = Backends(BackendOptions(_name(device), self._guest_models, threads))
         self._registry = Registry(self._backends, model_bytes)
+        self.tally = Tally()
+        """Counts what sessions do, for `stats`."""
         self._engine = wit_host.Engine(cache=user_cache() if cache else None)
 
     def __enter__(self) -> Self:
@@ -66,6 +70,11 @@ class Engine:
     def device(self) -> str:
         """Where named graphs run unless `register` says otherwise, and what the target `gpu` means to guests."""
         return self._backends.default.device
+
+    @property
+    def stats(self) -> EngineStats:
+        """The figures of this moment: sessions and how they ended, errors, models, transfers; from any thread."""
+        return self.tally.stats(self._registry.figures())
 
     def register(
         self,
@@ -99,7 +108,9 @@ class Engine:
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
         """Compile a guest, to run it in several sessions; raises InvalidGuest where it is none."""
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
-        return compile_guest(self._engine, file, hosts.BUFFERS)
+        compiled = compile_guest(self._engine, file, hosts.BUFFERS)
+        self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
+        return compiled
 
     def session(
         self,

@@ -49,8 +49,13 @@ class ModelTooLarge(ModelError):
 
 def quote(name: str) -> str:
     """Return a guest's string in backticks: on one line and never long, whatever the guest wrote."""
-    printable = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name[:_LONGEST_NAME])
-    return f"`{printable}…`" if len(name) > _LONGEST_NAME else f"`{printable}`"
+    return f"`{printable(name, _LONGEST_NAME)}`"
+
+
+def printable(text: str, longest: int) -> str:
+    """Return a text as one line of at most `longest` characters, and "…" if there are more; all can be shown."""
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:longest])
+    return f"{shown}…" if len(text) > longest else shown
 
 
 def quote_all(names: Iterable[str]) -> str:

@@ -4,9 +4,8 @@ import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
-from types import MappingProxyType
 from typing import Protocol
 
 from wasi_nn_torch.errors import ErrorCode, NnError, quote
@@ -68,7 +67,7 @@ class TransferFigures:
 
 @dataclass(frozen=True)
 class LedgerSnapshot:
-    """The figures of one moment.
+    """The figures of one moment, which can be copied and pickled.
 
     `places` is keyed by device name, and by `STAGING` for the host's staging copies. `compute_seconds` is the time that
     the host spent in `compute`; an accelerator may still be at work when that returns. `idle_bytes` is staging memory
@@ -90,6 +89,21 @@ class LedgerSnapshot:
     def live_tensors(self) -> int:
         """Tensors that live now, over all places."""
         return sum(place.tensors for place in self.places.values())
+
+    def to_dict(self) -> dict[str, object]:
+        """These figures as JSON can have them, with the same keys; those of a place and a way are as in their class."""
+        return {
+            "places": {name: asdict(figures) for name, figures in self.places.items()},
+            "transfers": transfers_to_dict(self.transfers),
+            "computes": self.computes,
+            "compute_seconds": self.compute_seconds,
+            "idle_bytes": self.idle_bytes,
+        }
+
+
+def transfers_to_dict(transfers: Mapping[Transfer, TransferFigures]) -> dict[str, object]:
+    """Transfers as JSON can have them: `guest_to_host`, `host_to_device`, `device_to_host`, `device_to_device`."""
+    return {way.name.lower(): asdict(figures) for way, figures in transfers.items()}
 
 
 @dataclass
@@ -248,8 +262,8 @@ class Ledger:
             }
             ways = {transfer: figures.ways.get(transfer, _Way()) for transfer in Transfer}
             return LedgerSnapshot(
-                places=MappingProxyType(places),
-                transfers=MappingProxyType({t: TransferFigures(way.copies, way.bytes) for t, way in ways.items()}),
+                places=places,
+                transfers={transfer: TransferFigures(way.copies, way.bytes) for transfer, way in ways.items()},
                 computes=figures.computes,
                 compute_seconds=figures.compute_seconds,
                 idle_bytes=0 if self.idle is None else self.idle.nbytes,

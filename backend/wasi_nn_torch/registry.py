@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from wasi_nn_torch.contract import Backend, Context, Graph, ModelSource
 from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all, why_unreadable
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import ModelOptions
+from wasi_nn_torch.stats import ModelFigures
 from wasi_nn_torch.vocabulary import Encoding
 
 logger = logging.getLogger(__name__)
@@ -98,6 +100,11 @@ class Registry:
                 entry.loaded[target] = loaded
                 return loaded.lend()
 
+    def figures(self) -> tuple[ModelFigures, ...]:
+        """What each model takes on each device where it was ever loaded."""
+        with self._lock:
+            return tuple(figures for entry in self._entries.values() for figures in entry.figures())
+
     def close(self) -> None:
         """Forget every model; its memory goes free once no session uses it any more."""
         with self._lock:
@@ -134,6 +141,7 @@ class Registry:
                 break
             logger.info("the graph %s goes from %s: %d bytes", entry.name, device, loaded.graph.nbytes)
             del entry.loaded[device]
+            entry.evictions[device] += 1
         return self._taken(device) + nbytes <= self._budget
 
     def _idle(self, device: str) -> list[tuple[_Entry, _Loaded]]:
@@ -197,6 +205,8 @@ class _Entry:
         self.nbytes: int | None = None
         self.loaded: dict[str, _Loaded] = {}
         self.lock = threading.Lock()
+        self.loads: Counter[str] = Counter()
+        self.evictions: Counter[str] = Counter()
         self._source = source
         self._options = options
 
@@ -205,7 +215,14 @@ class _Entry:
         with _readable(self.what):
             graph = self.backend.load(self._source, device, self.what, self._options)
         self.nbytes = graph.nbytes
+        self.loads[device] += 1
         return graph
+
+    def figures(self) -> Iterator[ModelFigures]:
+        for device, loads in dict(self.loads).items():
+            loaded = self.loaded.get(device)
+            nbytes = 0 if loaded is None else loaded.graph.nbytes
+            yield ModelFigures(self.name, device, nbytes, loads, self.evictions[device])
 
 
 @contextmanager

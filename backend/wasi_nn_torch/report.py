@@ -22,11 +22,11 @@ Row = tuple[str, str, str]
 
 
 def print_stats(stats: SessionStats) -> None:
-    """Print one table with a section each for calls, transfers, memory and times."""
+    """Print one table with a section each for calls, errors, transfers, memory and times."""
     table = Table("what", "count", "amount", box=SIMPLE_HEAD, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for section in (_calls(stats), _transfers(stats), _memory(stats), _times(stats)):
+    for section in (_calls(stats), _errors(stats), _transfers(stats), _memory(stats), _times(stats)):
         for row in section:
             table.add_row(*row)
         table.add_section()
@@ -39,6 +39,11 @@ def _calls(stats: SessionStats) -> Iterator[Row]:
         instance, _, function = name.partition("#")
         interface = instance.partition("@")[0]
         yield f"{interface} {function.removeprefix('[method]')}", f"{count:,}", ""
+
+
+def _errors(stats: SessionStats) -> Iterator[Row]:
+    for code, count in sorted(stats.errors.items()):
+        yield f"error {code}", f"{count:,}", ""
 
 
 def _transfers(stats: SessionStats) -> Iterator[Row]:

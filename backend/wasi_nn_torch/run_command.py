@@ -20,6 +20,7 @@ from wasi_nn_torch.exits import HOST_FAILURE, USAGE, fail
 from wasi_nn_torch.graph_option import METAVAR, OfferedModel, parse_graph
 from wasi_nn_torch.option_values import folder, size, variable
 from wasi_nn_torch.policy import GuestModels, Optimize
+from wasi_nn_torch.stats_option import StatsFormat, print_last_refusal, print_session_stats
 from wasi_nn_torch.watching import announced, killed_by_ctrl_c, overdue
 
 if TYPE_CHECKING:
@@ -86,7 +87,12 @@ def run(
             metavar="N", help="Threads for one computation on the CPU; PyTorch's own choice by default.", min=1
         ),
     ] = None,
-    stats: Annotated[bool, typer.Option("--stats", help="Print what was done and held, on standard error.")] = False,
+    stats: Annotated[
+        StatsFormat | None,
+        typer.Option(
+            metavar="[=table|json]", help="Print what was done and held, on standard error.", show_default=False
+        ),
+    ] = None,
     cache: Annotated[bool, typer.Option(help="Keep compiled guests in the user's cache folder.")] = True,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.", show_default=False)
@@ -123,12 +129,14 @@ def run(
     raise typer.Exit(status)
 
 
-def _run(session: Session, guest: Guest, timeout: float | None, stats: bool) -> int:
+def _run(session: Session, guest: Guest, timeout: float | None, stats: StatsFormat | None) -> int:
     from wit_host import GuestError
 
     try:
         with killed_by_ctrl_c(), overdue(guest.name, timeout):
-            return session.run(guest)
+            status = session.run(guest)
+        print_last_refusal(session, guest.name, status)
+        return status
     except GuestError as error:
         if error.backtrace:
             logger.info("%s", error.backtrace)
@@ -137,10 +145,8 @@ def _run(session: Session, guest: Guest, timeout: float | None, stats: bool) -> 
         logger.exception("this is a fault of the host, not of the guest")
         fail(f"the host failed while it ran {guest.name}: {type(error).__name__}", HOST_FAILURE)
     finally:
-        if stats:
-            from wasi_nn_torch.report import print_stats
-
-            print_stats(session.stats)
+        if stats is not None:
+            print_session_stats(session.stats, stats)
 
 
 def _compile(engine: Engine, path: Path) -> Guest:

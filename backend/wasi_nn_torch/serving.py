@@ -9,6 +9,7 @@ from wasi_nn_torch.contract import Context, Graph, Tensor
 from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels, Release
+from wasi_nn_torch.refusals import Refusals
 from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
 
@@ -30,6 +31,8 @@ class Serving:
         self._guest_models = guest_models
         self._release = release
         self._new_tensor = backends.default.tensor
+        self.refusals = Refusals()
+        """The errors that the guest was given."""
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
         """A tensor on a copy of the guest's bytes (`tensor.constructor`); raises NnError `too-large` only."""

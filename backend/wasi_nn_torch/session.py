@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wasi_nn_torch import hosts
 from wasi_nn_torch.guests import Guest, GuestSource
 from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.refusals import Refusal
 from wasi_nn_torch.stats import SessionStats
-from wit_host import Component, Store, WasiConfig
+from wit_host import Component, GuestError, Store, WasiConfig
 from wit_host.core import CoreModule, CoreStore
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Session:
         self._transport = "none"
         self._run_seconds = 0.0
         self._closed = False
+        engine.tally.open_session()
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +87,8 @@ class Session:
         """Run a command, a component or a core module, and return its exit status: 0, or what the guest exits with.
 
         Raises InvalidGuest where `guest` is neither, and GuestError where it cannot be run to its end: LinkError,
-        GuestTrap, GuestTimeout. Raises RuntimeError the second time.
+        GuestTrap, GuestTimeout, whose text ends with the last error that the guest was given. Raises RuntimeError the
+        second time.
         """
         if self._closed or self._store is not None:
             raise RuntimeError("a session runs one guest, once; make another session")
@@ -97,27 +100,47 @@ class Session:
         self._wasi.argv = [guest.name, *self._args]
         if sys.stdout is not None:  # as it is where it was closed, or in a program without a console
             sys.stdout.flush()  # what the host printed comes before what the guest prints
+        self._serving.refusals.guest = guest.name
         started = time.perf_counter()
+        self._engine.tally.start_session()
+        outcome: int | BaseException = 0
         try:
-            if isinstance(guest.compiled, CoreModule):
-                return self._run_module(guest.compiled, guest.name)
-            return self._run_component(guest.compiled, guest.name)
+            outcome = self._run(guest)
+            return outcome
+        except GuestError as error:
+            error.args = (self._serving.refusals.explain(str(error)),)
+            outcome = error
+            raise
+        except BaseException as error:
+            outcome = error
+            raise
         finally:
             self._run_seconds = time.perf_counter() - started
-            self._release()
+            try:
+                self._release()
+            finally:
+                self._engine.tally.end_session(outcome, self._ledger.snapshot(), self._serving.refusals.counts)
+                del outcome  # or else the exception and this frame would keep each other alive
 
     @property
     def stats(self) -> SessionStats:
         """The figures of this moment; they stay readable after `close`."""
         state = None if self._store is None else self._store.state
         return SessionStats(
-            calls=MappingProxyType(dict(state.calls) if state else {}),
+            calls=dict(state.calls) if state else {},
             transport=self._transport,
             memory=self._ledger.snapshot(),
             compile_seconds=self._compile_seconds,
             from_cache=self._from_cache,
             run_seconds=self._run_seconds,
+            errors=self._serving.refusals.counts,
+            last_refusal=self.last_refusal,
         )
+
+    @property
+    def last_refusal(self) -> Refusal | None:
+        """The last error that the guest was given, which is the likely reason if it fails; None without any."""
+        return self._serving.refusals.last
 
     def close(self) -> None:
         """Drop whatever is left; the second time is fine."""
@@ -130,6 +153,11 @@ class Session:
                 self._store.close()
         finally:
             self._serving.close()
+
+    def _run(self, guest: Guest) -> int:
+        if isinstance(guest.compiled, CoreModule):
+            return self._run_module(guest.compiled, guest.name)
+        return self._run_component(guest.compiled, guest.name)
 
     def _run_component(self, guest: Component, name: str) -> int:
         store = self._store = self._engine.open_store(self._wasi, self._limits)

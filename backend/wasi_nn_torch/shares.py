@@ -1,4 +1,4 @@
-"""Tensors that several hold: the context that made an output, and the guest that got it, once or more often."""
+"""Tensors that several hold: a context that keeps its inputs and outputs, a guest that got an output, a computation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Shared:
 class Share:
     """One holder's share of a tensor, itself a tensor; the memory goes free when the last share is dropped.
 
-    As others may look at the elements, whoever wants to change or keep them has to `take_if_last`, or else to copy.
+    As others may look at the elements, whoever wants to change them has to copy them.
     """
 
     __slots__ = ("_is_held", "_shared")
@@ -32,21 +32,13 @@ class Share:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Share:
-        """The first share of a tensor that the caller owned."""
-        return cls(_Shared(tensor))
+        """The first share of a tensor that the caller owned; a share stays what it is."""
+        return tensor if isinstance(tensor, cls) else cls(_Shared(tensor))
 
     def another(self) -> Share:
         """A share for one more holder."""
         self._require_held()
         return Share(self._shared)
-
-    def take_if_last(self) -> Tensor | None:
-        """Give up this share for the tensor itself, which the caller owns then; None if others hold it too."""
-        self._require_held()
-        if self._shared.holders > 1:
-            return None
-        self._give_up()
-        return self._shared.tensor
 
     @property
     def content(self) -> Tensor:
@@ -75,13 +67,10 @@ class Share:
     def drop(self) -> None:
         """Let go of this share; a second call does nothing."""
         if self._is_held:
-            self._give_up()
+            self._is_held = False
+            self._shared.holders -= 1
             if not self._shared.holders:
                 self._shared.tensor.drop()
-
-    def _give_up(self) -> None:
-        self._is_held = False
-        self._shared.holders -= 1
 
     def _require_held(self) -> None:
         if not self._is_held:

@@ -52,6 +52,8 @@ class HostFunction:
         except ResultError as error:
             if not isinstance(result, Result) or not isinstance(error, result.error):
                 raise _wrong_error(self.name, result, error) from error
+            if self.state.on_error is not None:
+                self.state.on_error(self.name, error.value)
             self._answer(result.lower_error, "error", results, error.value)
             return
         if result is not None:

@@ -37,6 +37,7 @@ def link(
         scope.find_resources(identities, name)
     for scope in scopes:
         scope.check_functions(identities, name)
+    state.on_error = host.on_error
     linker = component.Linker(engine)
     if host.has_wasi:
         linker.add_wasip2()

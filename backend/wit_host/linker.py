@@ -80,6 +80,8 @@ class Linker:
 
     def __init__(self) -> None:
         self.has_wasi = False
+        #: Called with the name of each function that answers `err`, and the value; what it raises traps the guest.
+        self.on_error: Callable[[str, object], None] | None = None
         self.instances: dict[str, InstanceLinker] = {}
         self._root = InstanceLinker(None)
 
@@ -102,3 +104,4 @@ class Linker:
         """Let go of every definition; the second time is fine."""
         self.instances.clear()
         self._root = InstanceLinker(None)
+        self.on_error = None

@@ -6,6 +6,7 @@ It knows nothing of the store itself, so nothing that the engine keeps alive kee
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import capi
@@ -32,6 +33,8 @@ class HostState:
         self.type_ids: dict[Resource[object], int] = {}
         self.calls: Counter[str] = Counter()
         self.context = 0
+        #: Is told the name of a function and the value of the error that it answers with.
+        self.on_error: Callable[[str, object], None] | None = None
         #: What is being lifted was passed by `own`, by its representations.
         self.taken: list[int] = []
         #: What a call of a guest hands over: while its arguments are lowered and its result is lifted, else nothing.

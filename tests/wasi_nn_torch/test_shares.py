@@ -7,7 +7,8 @@ import torch
 
 from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.hosts.stepwise import StepwiseContext
-from wasi_nn_torch.pytorch.tensors import adopt
+from wasi_nn_torch.ledger import STAGING
+from wasi_nn_torch.pytorch.tensors import adopt, is_lent
 from wasi_nn_torch.shares import Share
 from wasi_nn_torch.vocabulary import ElementType
 
@@ -68,53 +69,55 @@ def test_the_last_share_frees_the_tensor_once():
     assert tensor.drops == 1
 
 
-def test_only_the_last_share_gives_the_tensor_itself():
-    tensor = Plain()
-    first = Share.of(tensor)
-    second = first.another()
-    assert first.take_if_last() is None
-    first.drop()
-    assert second.take_if_last() is tensor
-    second.drop()
-    assert tensor.drops == 0, "it belongs to whoever took it"
-
-
-@pytest.mark.parametrize("end", [Share.drop, Share.take_if_last])
-@pytest.mark.parametrize("use", [Share.data, Share.another, Share.take_if_last, lambda share: share.content])
-def test_a_share_that_is_gone_cannot_be_used(end, use):
+def test_a_share_of_a_share_is_that_share():
     share = Share.of(Plain())
-    end(share)
+    assert Share.of(share) is share
+
+
+@pytest.mark.parametrize("use", [Share.data, Share.another, lambda share: share.content])
+def test_a_share_that_is_gone_cannot_be_used(use):
+    share = Share.of(Plain())
+    share.drop()
     with pytest.raises(RuntimeError, match="this share of a tensor was dropped"):
         use(share)
 
 
-def test_a_graph_takes_the_last_share_of_a_tensor_as_it_is(tensor, ledger):
+def test_a_graph_that_only_reads_is_lent_what_others_hold(tensor, ledger):
     given = tensor(torch.ones(3))
-    assert adopt(Share.of(given), ledger) is given
+    share = Share.of(given)
+    adopted = adopt(share, "x", ledger, None)
+    assert adopted is given
+    assert is_lent(share, adopted)
+    assert not is_lent(given, adopted), "what it was given itself is its own"
     assert ledger.snapshot().live_tensors == 1
 
 
-def test_a_graph_copies_what_somebody_else_holds(tensor, values, ledger):
+def test_a_graph_that_may_write_gets_a_copy_on_its_device(tensor, values, ledger, device):
     given = tensor(torch.arange(3.0))
-    held = Share.of(given)
-    adopted = adopt(held.another(), ledger)
-    assert (adopted is given, adopted.dimensions, values(adopted)) == (False, (3,), [0, 1, 2])
+    share = Share.of(given)
+    adopted = adopt(share, "x", ledger, device)
+    assert (adopted.dimensions, adopted.place, values(adopted)) == ((3,), str(device), [0, 1, 2])
+    assert not is_lent(share, adopted)
+    assert given.place == STAGING, "what is kept stays where it is"
     adopted.drop()
-    assert ledger.snapshot().live_tensors == 1, "the one that is held"
-    held.drop()
+    assert ledger.snapshot().live_tensors == 1, "the one that is kept"
+    share.drop()
     assert ledger.snapshot().live_tensors == 0
 
 
-@pytest.mark.parametrize("others", [0, 1])
-def test_a_graph_copies_what_another_engine_made(values, ledger, others):
-    given = Plain(b"\1\2\3")
-    share = Share.of(given)
-    held = [share.another() for _ in range(others)]
-    assert values(adopt(share, ledger)) == [1, 2, 3]
-    assert given.drops == 1 - others
-    for each in held:
-        each.drop()
+def test_a_graph_is_not_given_a_copy_of_what_is_its_own(tensor, ledger, device):
+    given = tensor(torch.ones(3))
+    assert adopt(given, "x", ledger, device) is given
+
+
+def test_a_graph_copies_what_another_engine_made(values, ledger):
+    given, kept = Plain(b"\1\2\3"), Plain(b"\4\5")
+    assert values(adopt(given, "x", ledger, None)) == [1, 2, 3]
     assert given.drops == 1
+    share = Share.of(kept)
+    adopted = adopt(share, "x", ledger, None)
+    assert values(adopted) == [4, 5]
+    assert (kept.drops, is_lent(share, adopted)) == (0, False)
 
 
 # --- contexts ---
@@ -130,6 +133,16 @@ def test_what_is_replaced_or_refused_is_dropped_at_once():
     assert (first.drops, second.drops, wrong.drops) == (1, 0, 1)
     context.drop()
     assert second.drops == 1
+
+
+def test_an_input_stays_for_every_compute():
+    context, given = StepwiseContext(Passing([], [])), Plain()
+    context.set_input("x", given)
+    context.compute()
+    context.compute()
+    assert given.drops == 0
+    context.drop()
+    assert given.drops == 1
 
 
 def test_outputs_of_the_same_name_are_all_dropped():

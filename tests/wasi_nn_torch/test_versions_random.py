@@ -154,8 +154,8 @@ class Expected:
             return
         context = self.dice.choice(self.contexts)
         if context.guest.version in STEPWISE:
-            given, context.inputs, context.outputs = context.inputs, {}, {}
-            outputs = self.computed(context.model, list(given.items()))
+            context.outputs = {}
+            outputs = self.computed(context.model, list(context.inputs.items()))
             if outputs is None:
                 self.failed(context.guest, context.handle.compute)
             else:
@@ -178,7 +178,10 @@ class Expected:
             return
         name = self.dice.choice([*context.outputs, *context.outputs, "0", "1", "2", "x", ""])
         position = int(name) if name.isdecimal() else len(context.outputs)
-        found = context.outputs.get(name, next(iter([*context.outputs.values()][position:]), None))
+        outputs = [*context.outputs.values()]
+        found = context.outputs.get(name, next(iter(outputs[position:]), None))
+        if len(outputs) == 1:
+            [found] = outputs  # under any name
         if found is None:
             assert self.refused(context.guest, context.handle.get_output, name) == "INVALID_ARGUMENT"
         else:

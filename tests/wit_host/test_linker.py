@@ -179,6 +179,39 @@ def test_a_result_is_returned_or_raised(bench):
     assert bench.run(imports, body, lambda instance: instance.function("half", half, {"a": wit.U32}, result)) == 0
 
 
+class Odd(ResultError[int]):
+    pass
+
+
+def refuse_odd(number):
+    if number % 2:
+        raise Odd(number)
+
+
+CHECK = {"check": Import('(param "n" u32) (result (result (error u32)))', "(param i32 i32)")}
+
+
+def define_check(instance):
+    instance.function("check", refuse_odd, {"a": wit.U32}, wit.Result(None, wit.U32, Odd))
+
+
+def test_every_error_that_a_function_answers_is_observed(bench, store):
+    seen = []
+    store.linker.on_error = lambda *error: seen.append(error)
+    body = "(call check (i32.const 2) (i32.const 64)) (call check (i32.const 3) (i32.const 64))"
+    assert bench.run(CHECK, body, define_check, store) == 0
+    assert seen == [(f"{API}#check", 3)]
+
+
+def test_what_an_observer_of_errors_raises_traps_the_guest(bench, store):
+    def observe(function, value):
+        raise LookupError(function)
+
+    store.linker.on_error = observe
+    with pytest.raises(LookupError, match="#check"):
+        bench.run(CHECK, "(call check (i32.const 3) (i32.const 64))", define_check, store)
+
+
 def test_an_error_of_another_type_than_the_functions_own_is_a_trap(bench):
     class Refusal(ResultError[int]):
         pass

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28, witx
+from wasi_nn_torch.hosts.resources import ErrorResource
+from wasi_nn_torch.refusals import Refusals
 from wasi_nn_torch.serving import Serving
 from wit_host import Linker
 from wit_host.core import CoreStore
@@ -14,11 +18,17 @@ BUFFERS = tuple(name for version in VERSIONS for name in version.BUFFERS)
 
 
 def add_to_linker(linker: Linker, serving: Serving) -> None:
-    """Define every version in `linker` for one guest."""
+    """Define every version in `linker` for one guest; each error that it is given is recorded in `serving`."""
+    linker.on_error = partial(_record, serving.refusals)
     for version in VERSIONS:
         version.add_to_linker(linker, serving)
 
 
+def _record(refusals: Refusals, function: str, error: object) -> None:
+    if isinstance(error, ErrorResource):
+        refusals.record(function, error.kind.value, error.data())
+
+
 def add_to_core_store(store: CoreStore, serving: Serving) -> None:
-    """Define `wasi_ephemeral_nn` for the core module of `store`."""
+    """Define `wasi_ephemeral_nn` for the core module of `store`; errors are recorded as above."""
     witx.add_to_store(store, serving)

@@ -70,8 +70,9 @@ def new_content(serving: Serving, dimensions: Sequence[int], dtype: ElementType,
     try:
         return serving.tensor(dimensions, dtype, data)
     except NnError as error:
-        refusal = error.text
-    raise GuestTrap(f"the guest trapped in the constructor of a tensor, which cannot answer otherwise: {refusal}")
+        refusal = error
+    serving.refusals.record("[constructor]tensor", refusal.code.value, refusal.text)
+    raise GuestTrap(f"the guest trapped in the constructor of a tensor, which cannot answer otherwise: {refusal.text}")
 
 
 def content(item: object) -> Tensor:

@@ -11,15 +11,16 @@ _LONGEST_NAME = 1 << 16
 
 
 class StepwiseContext:
-    """The inputs that were set for the next `compute`, and the outputs of the last one, over a context.
+    """The inputs that were set, and the outputs of the last `compute`, over a context.
 
-    A `compute` uses up the inputs, whatever the outcome. Its outputs can be got as often as the guest likes, all on the
-    same memory; the next `compute` or the drop of the context lets go of them, and what the guest got stays its own.
+    An input stays until another one takes its place, so that a guest can set it once and compute as often as it likes.
+    Outputs can be got as often as the guest likes, all on the same memory; the next `compute` lets go of them, and what
+    the guest got stays its own. The drop of the context lets go of everything.
     """
 
     def __init__(self, context: Context) -> None:
         self._context: Context | None = context
-        self._inputs: dict[str, Tensor] = {}
+        self._inputs: dict[str, Share] = {}
         self._outputs: list[tuple[str, Share]] = []
         self._by_name: dict[str, Share] = {}
 
@@ -37,25 +38,26 @@ class StepwiseContext:
             tensor.drop()
             raise
         before = self._inputs.get(name)
-        self._inputs[name] = tensor
+        self._inputs[name] = Share.of(tensor)
         if before is not None:
             before.drop()
 
     def compute(self) -> None:
-        """Run the graph once on the inputs that were set; raises NnError, as `Context.compute` does."""
+        """Run the graph once on the inputs that were set, which stay; raises NnError, as `Context.compute` does."""
         self._drop_outputs()
-        inputs, self._inputs = self._inputs, {}
-        made = held(self._context).compute(list(inputs.items()))
+        made = held(self._context).compute([(name, share.another()) for name, share in self._inputs.items()])
         self._outputs = [(name, Share.of(tensor)) for name, tensor in made]
         positions = {str(position): share for position, (_, share) in enumerate(self._outputs)}
         self._by_name = {**positions, **dict(self._outputs)}
 
     def output(self, name: str) -> Share:
-        """A share of an output of the last `compute`, by its name, or by its position where no output has that name.
+        """A share of an output of the last `compute`: by its name, or by its position if no output has that name.
 
-        Raises NnError `invalid-argument` where there is none.
+        The only output may have any name, as the only input may. Raises NnError `invalid-argument` if there is none.
         """
         share = self._by_name.get(name)
+        if share is None and len(self._outputs) == 1:
+            share = self._outputs[0][1]
         if share is not None:
             return share.another()
         if not self._outputs:

@@ -1,13 +1,12 @@
 """`wasi_ephemeral_nn`, the ABI of core modules, with WasmEdge's additions: the only place that knows its functions.
 
-Each function returns an `Errno`; the text of an error goes to the log. An address and a length that are not in the
+Each function returns an `Errno`; the text of an error goes to the operator. An address and a length that are not in the
 guest's memory trap the guest. Arguments are looked at in their order, and nothing happens until all of them are right.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -15,12 +14,12 @@ from typing import TypeVar
 from wasi_nn_torch.contract import Context, Graph, Tensor
 from wasi_nn_torch.errors import ErrorCode, NnError, quote, quote_all
 from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, Errno
+from wasi_nn_torch.refusals import Refusals
 from wasi_nn_torch.serving import Serving
+from wasi_nn_torch.shares import Share
 from wasi_nn_torch.vocabulary import ExecutionTarget
 from wit_host.core import CallerMemory, CoreStore, NoMemory
 from wit_host.resources import ResourceTable
-
-logger = logging.getLogger(__name__)
 
 MODULE = "wasi_ephemeral_nn"
 
@@ -29,6 +28,7 @@ MODULE = "wasi_ephemeral_nn"
 _TENSOR = struct.Struct("<IIB3xII")
 _BUILDER = struct.Struct("<II")
 _NUMBER = struct.Struct("<I")
+_LARGEST_NUMBER = 2**32 - 1
 
 #: A guest could pass as many as its memory holds, and each one takes several times as much here.
 _MOST_DIMENSIONS = _MOST_BUILDERS = 1024
@@ -57,7 +57,7 @@ def add_to_store(store: CoreStore, serving: Serving) -> None:
         (host.get_output_single, ("context", "index", *out)),
     )
     for function, parameters in functions:
-        store.linker.function(MODULE, function.__name__, parameters, _answering(function))
+        store.linker.function(MODULE, function.__name__, parameters, _answering(function, serving.refusals))
 
 
 class GraphHandle:
@@ -71,29 +71,30 @@ class GraphHandle:
 
 
 class ContextHandle:
-    """What a guest has a context's number for: the tensors that it set, and those that the last `compute` made."""
+    """What a guest has a context's number for: the tensors that it set, and those that the last `compute` made.
+
+    An input stays until another one takes its place; outputs until the next `compute`.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._inputs: dict[int, Tensor] = {}
+        self._inputs: dict[int, Share] = {}
         self._outputs: list[Tensor] = []
 
     def set_input(self, index: int, tensor: Tensor) -> None:
-        """Take `tensor` for the next `compute`, instead of what was set before."""
+        """Take `tensor` instead of what was set before."""
         before = self._inputs.pop(index, None)
-        self._inputs[index] = tensor
+        self._inputs[index] = Share.of(tensor)
         if before is not None:
             before.drop()
 
     def compute(self) -> None:
-        """Use up the inputs; outputs of an earlier time are gone, whatever the outcome."""
+        """Compute with the inputs, which stay; outputs of an earlier time are gone, whatever the outcome."""
         self._drop_outputs()
         given = list(self._inputs)
         if len(given) == 1 and given != [0]:  # which a backend would take under any name
-            self._drop_inputs()
             raise _wrong(f"the only input that was set is number {given[0]}; the first one is number 0")
-        inputs, self._inputs = self._inputs, {}
-        outputs = self._context.compute([(str(index), inputs[index]) for index in sorted(inputs)])
+        outputs = self._context.compute([(str(index), self._inputs[index].another()) for index in sorted(given)])
         self._outputs = [tensor for _, tensor in outputs]
 
     def output(self, index: int) -> Tensor:
@@ -167,6 +168,7 @@ class _Host:
         view = self._memory.view(buffer, size, "out_buffer")
         answer = self._memory.view(written, 4, "bytes_written")
         if source.nbytes > size:
+            answer[:] = _NUMBER.pack(min(source.nbytes, _LARGEST_NUMBER))
             raise NnError(
                 ErrorCode.TOO_LARGE, f"output number {index} has {source.nbytes} bytes, the buffer for it {size}"
             )
@@ -247,7 +249,7 @@ class _Host:
         return load(last)
 
 
-def _answering(function: Callable[..., None]) -> Callable[..., int]:
+def _answering(function: Callable[..., None], refusals: Refusals) -> Callable[..., int]:
     """A function of `_Host` as the guest sees it."""
     label = f"{MODULE}#{function.__name__}"
 
@@ -255,10 +257,10 @@ def _answering(function: Callable[..., None]) -> Callable[..., int]:
         try:
             function(*arguments)
         except NnError as error:
-            logger.info("%s answers %s", label, error)
+            refusals.record(label, error.code.value, error.text)
             return ERRNOS[error.code]
         except NoMemory as error:
-            logger.info("%s answers missing-memory: %s", label, error)
+            refusals.record(label, "missing-memory", str(error))
             return Errno.MISSING_MEMORY
         return 0
 

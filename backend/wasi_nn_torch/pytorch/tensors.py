@@ -150,16 +150,20 @@ class DeviceTensor:
         """Return the elements, ready to be written to the guest (`tensor.data` of wasi-nn); copies nothing yet."""
         return TensorBytes(self, self._content().nbytes)
 
-    def copy(self) -> "DeviceTensor":
-        """Return a tensor of its own with the same elements in the same place.
+    def copy(self, device: torch.device, name: str) -> "DeviceTensor":
+        """Return a tensor of its own with the same elements on `device`; this one stays where it is.
 
-        Raises NnError `too-large` where a limit of the session is passed.
+        Raises NnError `invalid-argument` if the content does not fit, and `too-large` where a limit of the session is
+        passed.
         """
-        tensor = self._content()
-        self._ledger.grant_one_more("the copy of a tensor that is still in use")
-        self._ledger.grant(self._place, tensor.nbytes, "the copy of a tensor that is still in use")
-        copied = tensor.clone(memory_format=torch.contiguous_format)
-        return DeviceTensor(copied, self._dimensions, self._dtype, self._place, self._ledger, self._misfit)
+        self.require_fit(name)
+        tensor, place = self._content(), place_of(device)
+        self._ledger.grant_one_more("the copy of a tensor that is still in use", name)
+        self._ledger.grant(place, tensor.nbytes, "the copy of a tensor that is still in use", name)
+        if tensor.device != device:
+            self._ledger.record_transfer(_way(tensor.device, device), tensor.nbytes)
+        copied = torch.empty(tensor.shape, dtype=tensor.dtype, device=device).copy_(tensor)
+        return DeviceTensor(copied, self._dimensions, self._dtype, place, self._ledger)
 
     def drop(self) -> None:
         """Free the memory now; a second call does nothing."""
@@ -217,35 +221,34 @@ class TensorBytes:
         self._source._count_download(tensor)
 
 
-def adopt(tensor: Tensor, ledger: Ledger) -> DeviceTensor:
-    """Return a tensor that a graph here can use: itself, or a copy of what others share, or of another backend's.
+def adopt(tensor: Tensor, name: str, ledger: Ledger, changed_on: torch.device | None = None) -> DeviceTensor:
+    """Return a tensor that a graph can use as its input `name`: itself, or a copy.
 
-    What was copied is dropped. Raises NnError `too-large` where a limit of the session is passed.
+    What others share is lent, and stays theirs: see `is_lent`. If the graph may change it on the device `changed_on`,
+    it gets a copy there. What another backend made is copied too. Raises NnError `too-large` where a limit of the
+    session is passed.
     """
     if isinstance(tensor, DeviceTensor):
         return tensor
     if isinstance(tensor, Share):
-        return _adopt_shared(tensor, ledger)
-    return _copy_through_host(tensor, ledger)
-
-
-def _adopt_shared(share: Share, ledger: Ledger) -> DeviceTensor:
-    """Return the tensor itself where nobody else may look at its elements, which a model could change; else a copy."""
-    taken = share.take_if_last()
-    if taken is not None:
-        return adopt(taken, ledger)
-    if not isinstance(share.content, DeviceTensor):
-        return _copy_through_host(share, ledger)
-    copied = share.content.copy()
-    share.drop()
+        shared = tensor.content
+        if isinstance(shared, DeviceTensor):
+            return shared if changed_on is None else shared.copy(changed_on, name)
+    copied = _copy_through_host(tensor, ledger)
+    if not isinstance(tensor, Share):
+        tensor.drop()
     return copied
+
+
+def is_lent(given: Tensor, adopted: DeviceTensor) -> bool:
+    """Whether `adopted` is what others share `given` with, and so is not the graph's to drop."""
+    return isinstance(given, Share) and given.content is adopted
 
 
 def _copy_through_host(tensor: Tensor, ledger: Ledger) -> DeviceTensor:
     source = tensor.data()
     content = bytearray(source.nbytes)
     transport.write(source, memoryview(content))
-    tensor.drop()
     return DeviceTensor.from_guest(tensor.dimensions, tensor.dtype, memoryview(content), ledger)
 
 

@@ -27,7 +27,7 @@ class GraphExecutionContext(Protocol):
 
     @abstractmethod
     def set_input(self, name: str, tensor: Tensor) -> None:
-        """Sets the input `name` for the next `compute`. The tensor belongs to the host afterwards.
+        """Sets the input `name`, which stays until it is set again. The tensor belongs to the host afterwards.
 
         Raises `ErrorsError` to answer with an error.
         """

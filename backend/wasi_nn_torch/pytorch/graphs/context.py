@@ -18,7 +18,7 @@ from wasi_nn_torch.pytorch.graphs.failures import as_nn_error, release_frames
 from wasi_nn_torch.pytorch.graphs.outputs import flatten
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.state import Model
-from wasi_nn_torch.pytorch.tensors import DeviceTensor, adopt, spell_dimensions
+from wasi_nn_torch.pytorch.tensors import DeviceTensor, adopt, is_lent, spell_dimensions
 from wasi_nn_torch.vocabulary import ElementType
 
 if TYPE_CHECKING:
@@ -80,14 +80,26 @@ class ExecutionContext:
         parameters = self._graph.signature.match([name for name, _ in inputs])
         for name, tensor in inputs:
             tensor.require_fit(name)
-        own = [(name, adopt(tensor, self._ledger)) for name, tensor in inputs]
+        own = self._adopted(parameters, inputs)
         with torch.inference_mode():
             outputs = flatten(self._call(parameters, own))
             if self._graph.is_laid_out:
                 outputs = [(name, output.contiguous()) for name, output in outputs]
         # The inputs go first: an output on the same memory then takes it over; what still has another owner is copied.
-        _drop_all(own)
+        for (_, given), (_, tensor) in zip(inputs, own, strict=True):
+            if not is_lent(given, tensor):
+                tensor.drop()
         return self._take_over(outputs)
+
+    def _adopted(
+        self, parameters: Sequence[Parameter], inputs: Sequence[NamedTensor]
+    ) -> list[tuple[str, DeviceTensor]]:
+        """Return tensors to compute with: the inputs themselves, or copies of what is kept and may be changed."""
+        ledger = self._ledger
+        if not self._graph.writes_inputs:
+            return [(name, adopt(tensor, name, ledger)) for name, tensor in inputs]
+        places = [self._graph.device if parameter.kind is Kind.TENSOR else None for parameter in parameters]
+        return [(name, adopt(tensor, name, ledger, at)) for at, (name, tensor) in zip(places, inputs, strict=True)]
 
     def _call(self, parameters: Sequence[Parameter], inputs: Sequence[tuple[str, DeviceTensor]]) -> object:
         arguments: dict[str, object] = {**self._graph.signature.absent}

@@ -30,13 +30,11 @@ from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 from wasi_nn_torch.pytorch.graphs.outputs import leaves
 from wasi_nn_torch.pytorch.graphs.program import Input, Program, is_changed
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs.writing import may_write, program_writes_inputs
 from wasi_nn_torch.pytorch.sharing import size_of
 
 _ADVICE = "export and save it with this version of PyTorch: torch.export.save(torch.export.export(model, inputs), path)"
 _BROKEN = "an exported program that cannot be loaded ({gist}); " + _ADVICE
-
-# Operators that write to their arguments only while training say so in an argument, and not in their schema.
-_TRAINS = frozenset({"train", "training", "use_input_stats"})
 
 _KINDS = ((SymIntArgument, Kind.INTEGER), (SymFloatArgument, Kind.FLOAT), (SymBoolArgument, Kind.BOOLEAN))
 _KINDS_OF_CONSTANTS = {bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT}
@@ -57,17 +55,19 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
         if steps.compile:
             package = compiling.compiled(exported, device, name)
             _forget_samples(exported)
+        writes_inputs = program_writes_inputs(exported)
         program, is_laid_out = _program(exported, name, steps)
     signature = Signature(tuple(item.parameter for item in program.inputs if item.is_offered))
     if package is not None:
         instance = compiling.instances_of(program, package, device, name)
-        return Graph(instance, device, signature, len(package), state_nbytes=len(package) if program.state else 0)
+        state = len(package) if program.state else 0
+        return Graph(instance, device, signature, len(package), False, state, writes_inputs)
     nbytes = size_of(tensor for tensor in program.tensors if tensor is not None)
     if program.state:
         state = size_of(tensor for tensor in map(program.tensors.__getitem__, program.state) if tensor is not None)
-        return Graph(program.instance, device, signature, nbytes, is_laid_out, state)
+        return Graph(program.instance, device, signature, nbytes, is_laid_out, state, writes_inputs)
     shared = program.instance()
-    return Graph(lambda: shared, device, signature, nbytes, is_laid_out)
+    return Graph(lambda: shared, device, signature, nbytes, is_laid_out, 0, writes_inputs)
 
 
 @contextmanager
@@ -167,15 +167,6 @@ def _may_remember(exported: ExportedProgram) -> bool:
         return True
     graphs = (module.graph for module in exported.graph_module.modules() if isinstance(module, torch.fx.GraphModule))
     return any(may_write(node) for graph in graphs for node in graph.nodes if node.op == "call_function")
-
-
-def may_write(node: torch.fx.Node) -> bool:
-    """Whether what a node calls writes to one of its arguments."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return False
-    schema = node.target._schema
-    given = {argument.name: value for argument, value in zip(schema.arguments, node.args, strict=False)} | node.kwargs
-    return schema.is_mutable or any(given.get(flag, False) is not False for flag in _TRAINS)
 
 
 def inputs_of(exported: ExportedProgram, name: str) -> Iterator[Input]:

@@ -18,7 +18,8 @@ class Graph:
     `instance` makes the model of one context: its weights are shared, its state is its own. With the last reference to
     the graph and to its contexts the memory of the weights goes free. `nbytes` is what weights and buffers take, and
     `state_nbytes` what each context takes for a state of its own. `is_laid_out` is whether its weights have another
-    order in memory than they were saved in: its outputs follow them, and are put back in order.
+    order in memory than they were saved in: its outputs follow them, and are put back in order. `writes_inputs` is
+    whether a computation may write to its inputs, so that what somebody keeps of them has to be copied for it.
     """
 
     instance: Callable[[], Model]
@@ -27,6 +28,7 @@ class Graph:
     nbytes: int = 0
     is_laid_out: bool = False
     state_nbytes: int = 0
+    writes_inputs: bool = True
 
     def context(self, ledger: Ledger) -> ExecutionContext:
         """A context for the session whose ledger this is; raises NnError `too-large` where memory does not suffice."""

@@ -11,7 +11,7 @@ Model = Callable[..., object]
 """A model that is ready to be called with its parameters as keyword arguments."""
 
 # Whatever may write where the graph cannot see it: an attribute, or code that is not inlined.
-_UNSEEN = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::CallFunction", "prim::fork"})
+UNSEEN = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::CallFunction", "prim::fork"})
 
 # Where these have running statistics among their inputs, and what says whether to update them: no schema tells.
 STATISTICS, _TRAINING = (3, 4), 5
@@ -37,7 +37,7 @@ def instances_of(module: torch.jit.ScriptModule) -> tuple[Callable[[], Model], i
 def _may_remember(nodes: Iterable[torch._C.Node]) -> bool:
     """Whether any operation sets an attribute or writes in place, be it to an activation: to copy too often is safe."""
     return any(
-        node.kind() in _UNSEEN
+        node.kind() in UNSEEN
         or "!" in node.schema()  # how a schema marks an argument that is written to
         or updates_statistics(node)
         or any(_may_remember(block.nodes()) for block in node.blocks())

@@ -12,6 +12,7 @@ from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
 from wasi_nn_torch.pytorch.graphs.state import instances_of
+from wasi_nn_torch.pytorch.graphs.writing import script_writes_inputs
 
 _ADVICE = "save the whole model as TorchScript: torch.jit.save(torch.jit.script(model), path)"
 _BROKEN = "a broken TorchScript archive ({gist}); " + _ADVICE
@@ -42,8 +43,9 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
     with loading(device, name, _BROKEN):
         module, is_laid_out = optimized(module, steps, name)
     nbytes = size_of_module(module)  # before the parameters are taken out
+    writes_inputs = script_writes_inputs(module.inlined_graph)
     instance, state_nbytes = instances_of(module)
-    return Graph(instance, device, signature, nbytes, is_laid_out, state_nbytes)
+    return Graph(instance, device, signature, nbytes, is_laid_out, state_nbytes, writes_inputs)
 
 
 def read(source: Source, device: torch.device, name: str) -> torch.jit.ScriptModule:

@@ -13,11 +13,12 @@ from torch.utils._sympy.numbers import int_oo
 
 from wasi_nn_torch.description import Contents, ValueDescription
 from wasi_nn_torch.pytorch.devices import CPU
-from wasi_nn_torch.pytorch.graphs.exported import inputs_of, may_write, reading
+from wasi_nn_torch.pytorch.graphs.exported import inputs_of, reading
 from wasi_nn_torch.pytorch.graphs.loading import Source
 from wasi_nn_torch.pytorch.graphs.outputs import leaves
 from wasi_nn_torch.pytorch.graphs.program import is_changed
 from wasi_nn_torch.pytorch.graphs.signature import Kind
+from wasi_nn_torch.pytorch.graphs.writing import may_write
 from wasi_nn_torch.pytorch.inspecting.values import describe_parameter, describe_weights, spell_dtype
 
 _SINGLE = "output"
