@@ -11,15 +11,12 @@ from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.pytorch.graphs import aoti, exported, modules, torchscript
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.foreign import identify
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Bytes, Source
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps, steps_for, steps_for_guests
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
 
-_ADVICE = (
-    "save the whole model as TorchScript, with torch.jit.save(torch.jit.script(model), path), "
-    "or export it, with torch.export.save(torch.export.export(model, inputs), path)"
-)
 _DEFAULTS = ModelOptions()
 _LOADERS: dict[ModelFormat, Callable[[Source, torch.device, str, Steps], Graph]] = {
     ModelFormat.TORCHSCRIPT: torchscript.load,
@@ -43,17 +40,13 @@ def _load(source: Source, device: torch.device, name: str, steps: Steps) -> Grap
     found = sniff(source if isinstance(source, Path) else io.BytesIO(source))
     if found in _LOADERS:
         return _LOADERS[found](source, device, name, steps)
-    raise not_a_model(found, name)
+    raise not_a_model(source, name)
 
 
-def not_a_model(found: ModelFormat, name: str) -> ModelError:
+def not_a_model(source: Source, name: str) -> ModelError:
     """Return the error for what is none of the formats that can be loaded: what it is, and what to do."""
-    if found is ModelFormat.STATE_DICT:
-        return ModelError(
-            f"{name} is {found.value}; build the module, let it load_state_dict this, and offer the module itself: "
-            f"Engine.register(name, module); or {_ADVICE}"
-        )
-    return ModelError(f"{name} is {found.value}; {_ADVICE}")
+    found = identify(source)
+    return ModelError(f"{name} is {found.what}; {found.advice}")
 
 
 def admit(data: bytes) -> bytes:

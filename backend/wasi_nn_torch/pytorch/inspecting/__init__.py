@@ -25,7 +25,7 @@ def describe(path: Path, name: str, *, trust: bool = False) -> ModelDescription:
     """
     found = sniff(path)
     if found not in _READERS:
-        raise not_a_model(found, name)
+        raise not_a_model(path, name)
     data = path.read_bytes()
     found = sniff_bytes(data)
     try:
