@@ -131,6 +131,12 @@ def run(
         ),
     ] = None,
     stats: Annotated[bool, typer.Option("--stats", help="Print what was done and held, on standard error.")] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="MODULE", help="Import a Python module whose operators models need.", show_default=False
+        ),
+    ] = None,
     cache: Annotated[bool, typer.Option(help="Keep compiled guests in the user's cache folder.")] = True,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.", show_default=False)
@@ -149,7 +155,14 @@ def run(
     with ExitStack() as stack:
         with _usage_errors():
             engine = stack.enter_context(
-                Engine(device, guest_models=guest_models, model_bytes=model_memory, threads=threads, cache=cache)
+                Engine(
+                    device,
+                    guest_models=guest_models,
+                    model_bytes=model_memory,
+                    threads=threads,
+                    cache=cache,
+                    imports=imports or [],
+                )
             )
             compiled = _compile(engine, guest)
             for model in models:

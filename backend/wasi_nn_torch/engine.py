@@ -15,6 +15,7 @@ from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.cache import user_cache
 from wasi_nn_torch.contract import BackendOptions, ModelSource
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
+from wasi_nn_torch.imports import import_modules
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.registry import Registry
@@ -34,8 +35,9 @@ class Engine:
     loaded anew when somebody asks for them; None keeps all. `release` says where device memory goes when a session
     ends: "pool" keeps it for the next one, "driver" gives it back. `threads` is how many threads of the CPU one
     computation uses; PyTorch has one such number for the whole process, and None leaves it alone. `cache` keeps
-    compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. Raises
-    ValueError where there is no such device.
+    compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. `imports`
+    are names of Python modules, such as "torchvision", that are imported first, since models need the operators that
+    they register. Raises ValueError where there is no such device, and where a module cannot be imported.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Engine:
         release: str | Release = Release.POOL,
         threads: int | None = None,
         cache: bool = True,
+        imports: Sequence[str] = (),
     ) -> None:
+        import_modules(imports)
         self._guest_models = GuestModels(guest_models)
         self._release = Release(release)
         self._backends = Backends(BackendOptions(_name(device), self._guest_models, threads))

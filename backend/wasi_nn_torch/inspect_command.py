@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,13 +27,19 @@ def inspect(
     trust: Annotated[
         bool, typer.Option("--trust", help="Load a model that may do harm: its code runs with all your rights.")
     ] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="MODULE", help="Import a Python module whose operators it needs.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what a model takes, returns and holds, and whether a guest may bring it along.
 
     A model is loaded only if it passes the check for guests' models, unless --trust is given.
     """
-    encoding, nbytes, description = _describe(model, trust)
+    encoding, nbytes, description = _describe(model, trust, imports or [])
     if as_json:
         facts = {"path": str(model), "encoding": encoding, "file_bytes": nbytes, **asdict(description)}
         print(json.dumps(facts, indent=2))
@@ -43,15 +49,17 @@ def inspect(
     print_rows(_rows(model, nbytes, description))
 
 
-def _describe(model: Path, trust: bool) -> tuple[str, int, ModelDescription]:
+def _describe(model: Path, trust: bool, imports: Sequence[str]) -> tuple[str, int, ModelDescription]:
     """The encoding, the size of the file, and what the backend says of it."""
     # PyTorch takes a second to import: only now, when the command line is known to be right.
     from wasi_nn_torch.backends import Backends
     from wasi_nn_torch.contract import BackendOptions
+    from wasi_nn_torch.imports import import_modules
     from wasi_nn_torch.vocabulary import Encoding
 
     name = f"the model file `{model}`"
     with _errors(name):
+        import_modules(imports)
         backends = Backends(BackendOptions("cpu"))
         found = backends.recognize(model)
         encoding = Encoding.PYTORCH if found is None else found[0]
