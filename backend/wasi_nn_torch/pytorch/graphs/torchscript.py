@@ -10,6 +10,7 @@ from wasi_nn_torch.pytorch.graphs.freezing import optimized, size_of_module
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
+from wasi_nn_torch.pytorch.graphs.rewriting import prepare
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
 from wasi_nn_torch.pytorch.graphs.state import instances_of
 
@@ -40,6 +41,7 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
     module = read(source, device, name)
     signature = signature_of(module._c._get_method("forward").schema, name)
     with loading(device, name, _BROKEN):
+        prepare(module, "forward", device, name)
         module, is_laid_out = optimized(module, steps, name)
     nbytes = size_of_module(module)  # before the parameters are taken out
     instance, state_nbytes = instances_of(module)
