@@ -223,7 +223,9 @@ def _register(engine: Engine, model: OfferedModel) -> None:
     with ExitStack() as stack:
         if model.options.optimize is Optimize.COMPILE:
             stack.enter_context(_announced(f"compiling the model {Path(model.path).name} …"))
-        engine.register(model.name, model.path, model.device, optimize=model.options.optimize)
+        engine.register(
+            model.name, model.path, model.device, optimize=model.options.optimize, method=model.options.method
+        )
 
 
 @contextmanager

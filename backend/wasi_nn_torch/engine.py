@@ -79,6 +79,7 @@ class Engine:
         *,
         encoding: str | Encoding | None = None,
         optimize: str | Optimize | None = None,
+        method: str | None = None,
     ) -> None:
         """Offer a model to guests as `name`; it is loaded now, and shared.
 
@@ -89,6 +90,8 @@ class Engine:
         `optimize` makes it faster: "none" computes it as it is, "freeze" makes constants of its weights, "compile"
         makes native code of it, which takes a while; by default it gets what never loses. See `docs/models.md`.
 
+        `method` is which method of TorchScript or of a module guests compute; by default `forward`.
+
         Raises ModelError where it cannot be used or optimized so, ValueError where the name is taken or there is no
         such device.
         """
@@ -97,7 +100,7 @@ class Engine:
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            ModelOptions(None if optimize is None else Optimize(optimize)),
+            ModelOptions(None if optimize is None else Optimize(optimize), method),
         )
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:

@@ -10,10 +10,10 @@ import typer
 from wasi_nn_torch.policy import ModelOptions, Optimize
 
 #: How `--help` shows it.
-METAVAR = "NAME=PATH[,device=D][,optimize=O]"
+METAVAR = "NAME=PATH[,device=D][,optimize=O][,method=M]"
 
 #: An option after the path of a model; a path may have commas in it.
-_OPTION = re.compile(r",(device|optimize)=([^,]*)$")
+_OPTION = re.compile(r",(device|optimize|method)=([^,]*)$")
 
 
 class OfferedModel(NamedTuple):
@@ -26,7 +26,7 @@ class OfferedModel(NamedTuple):
 
 
 def parse_graph(text: str) -> OfferedModel:
-    """`NAME=PATH[,device=D][,optimize=O]`, the options in any order; raises typer.BadParameter."""
+    """`NAME=PATH[,device=D][,optimize=O][,method=M]`, the options in any order; raises typer.BadParameter."""
     name, _, path = text.partition("=")
     given: dict[str, str] = {}
     while found := _OPTION.search(path):
@@ -37,7 +37,16 @@ def parse_graph(text: str) -> OfferedModel:
         path = path[: found.start()]
     if not name or not path or "" in given.values():
         raise _wrong(f"`{text}` is not NAME=PATH, NAME=PATH,device=D or NAME=PATH,optimize=O")
-    return OfferedModel(name, path, given.get("device"), ModelOptions(_optimize(text, given.get("optimize"))))
+    return OfferedModel(name, path, given.get("device"), _options(text, given))
+
+
+def _options(text: str, given: dict[str, str]) -> ModelOptions:
+    optimize = _optimize(text, given.get("optimize"))
+    try:
+        return ModelOptions(optimize, given.get("method"))
+    except ValueError as error:
+        reason = str(error)
+    raise _wrong(f"`{text}`: {reason}")
 
 
 def _optimize(text: str, value: str | None) -> Optimize | None:

@@ -27,6 +27,10 @@ def inspect(
     trust: Annotated[
         bool, typer.Option("--trust", help="Load a model that may do harm: its code runs with all your rights.")
     ] = False,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="Which method of the model, if not `forward`.", show_default=False),
+    ] = None,
     imports: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,7 +43,7 @@ def inspect(
 
     A model is loaded only if it passes the check for guests' models, unless --trust is given.
     """
-    encoding, nbytes, description = _describe(model, trust, imports or [])
+    encoding, nbytes, description = _describe(model, trust, method, imports or [])
     if as_json:
         facts = {"path": str(model), "encoding": encoding, "file_bytes": nbytes, **asdict(description)}
         print(json.dumps(facts, indent=2))
@@ -49,7 +53,9 @@ def inspect(
     print_rows(_rows(model, nbytes, description))
 
 
-def _describe(model: Path, trust: bool, imports: Sequence[str]) -> tuple[str, int, ModelDescription]:
+def _describe(
+    model: Path, trust: bool, method: str | None, imports: Sequence[str]
+) -> tuple[str, int, ModelDescription]:
     """The encoding, the size of the file, and what the backend says of it."""
     # PyTorch takes a second to import: only now, when the command line is known to be right.
     from wasi_nn_torch.backends import Backends
@@ -64,7 +70,7 @@ def _describe(model: Path, trust: bool, imports: Sequence[str]) -> tuple[str, in
         found = backends.recognize(model)
         encoding = Encoding.PYTORCH if found is None else found[0]
         backend = backends.find(encoding) or backends.default
-        description = backend.describe(model, name, trust=trust)
+        description = backend.describe(model, name, trust=trust, method=method)
         nbytes = model.stat().st_size
     return encoding.value, nbytes, description
 
@@ -99,6 +105,8 @@ def _rows(model: Path, nbytes: int, description: ModelDescription) -> Iterator[R
 
 
 def _contents(contents: Contents) -> Iterator[Row]:
+    if len(contents.methods or ()) > 1:
+        yield "methods", f"{quote_all(contents.methods or ())}; --method chooses the one that is shown"
     yield from _values("input", contents.inputs)
     yield from _values("output", contents.outputs)
     for size, (least, most) in (contents.sizes or {}).items():

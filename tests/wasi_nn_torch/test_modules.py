@@ -196,7 +196,7 @@ def test_annotations_that_cannot_be_evaluated_are_tensors(graph):
     [
         (TakesList(), r"its parameter `images` is list\[.*Tensor\], and wasi-nn has tensors only"),
         (Gathers(), "names no parameters"),
-        (nn.Module(), "names no parameters"),
+        (nn.Module(), "has no method `forward`, and no other that could be computed"),
         (Locked(), "a module that cannot be copied .*export it instead"),
     ],
     ids=["list", "args", "no forward", "lock"],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError
+from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote
 from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.pytorch.graphs import aoti, exported, modules, torchscript
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
@@ -16,10 +16,10 @@ from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Bytes, Source
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps, steps_for, steps_for_guests
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
+from wasi_nn_torch.pytorch.graphs.state import FORWARD
 
 _DEFAULTS = ModelOptions()
 _LOADERS: dict[ModelFormat, Callable[[Source, torch.device, str, Steps], Graph]] = {
-    ModelFormat.TORCHSCRIPT: torchscript.load,
     ModelFormat.EXPORTED_PROGRAM: exported.load,
     ModelFormat.AOTI_PACKAGE: aoti.load_as_it_is,
 }
@@ -32,15 +32,27 @@ def load(source: Source | torch.nn.Module, device: torch.device, name: str, opti
     suffice; OSError if it cannot be read.
     """
     if isinstance(source, torch.nn.Module):
-        return modules.load(source, device, name, options.optimize)
-    return _load(source, device, name, steps_for(options.optimize, device))
+        return modules.load(source, device, name, options.optimize, options.method or FORWARD)
+    return _load(source, device, name, steps_for(options.optimize, device), options.method)
 
 
-def _load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
+def _load(source: Source, device: torch.device, name: str, steps: Steps, method: str | None = None) -> Graph:
     found = sniff(source if isinstance(source, Path) else io.BytesIO(source))
+    if found is ModelFormat.TORCHSCRIPT:
+        return torchscript.load(source, device, name, steps, method or FORWARD)
     if found in _LOADERS:
+        require_no_method(method, found, name)
         return _LOADERS[found](source, device, name, steps)
     raise not_a_model(source, name)
+
+
+def require_no_method(method: str | None, found: ModelFormat, name: str) -> None:
+    """Raise ModelError if a method was chosen of a format that keeps only one."""
+    if method is not None:
+        raise ModelError(
+            f"{name} is {found.value}, which has one method only; leave out the option that chooses {quote(method)}, "
+            "or save a model that computes that"
+        )
 
 
 def not_a_model(source: Source, name: str) -> ModelError:

@@ -1,4 +1,4 @@
-"""What a model needs that is not there, told from what PyTorch raises: operators or classes of another package."""
+"""What a model needs that is not there, told from what PyTorch raises: operators, classes or a device."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ _CLASS = (
     re.compile(r"Can't deserialize TreeSpec of namedtuple class (?P<name>[\w.]+) because"),
 )
 
+#: What PyTorch says of weights that were saved on a device which is not there.
+_NO_DEVICE = re.compile(
+    r"not compiled with \w+ enabled|No \w+ GPUs are available|Found no NVIDIA driver|on a CUDA device"
+)
+
 #: What PyTorch itself has.
 _BUILT_IN = frozenset("aten prim prims higher_order quantized profiler onednn mkldnn cuda static_runtime".split())
 #: The modules to import for operators whose namespace has another name.
@@ -30,6 +35,12 @@ _MODULES = {
     "fbgemm": "fbgemm_gpu",
     "pyg": "pyg_lib",
 }
+
+
+_ELSEWHERE = (
+    "was saved on a device that this host does not have; where it has that device, move the model first: "
+    'torch.export.save(torch.export.passes.move_to_device_pass(program, "cpu"), path)'
+)
 
 
 def what_is_missing(texts: Iterable[str]) -> str | None:
@@ -51,6 +62,8 @@ def _in(text: str) -> str | None:
         return _needs(
             script_class["namespace"], "classes", script_class.expand(r"torch.classes.\g<namespace>.\g<name>")
         )
+    if _NO_DEVICE.search(text):
+        return _ELSEWHERE
     for pattern in _CLASS:
         each = pattern.search(text)
         if each is not None:
