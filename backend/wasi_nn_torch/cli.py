@@ -223,8 +223,14 @@ def _register(engine: Engine, model: OfferedModel) -> None:
     with ExitStack() as stack:
         if model.options.optimize is Optimize.COMPILE:
             stack.enter_context(_announced(f"compiling the model {Path(model.path).name} …"))
+        options = model.options
         engine.register(
-            model.name, model.path, model.device, optimize=model.options.optimize, method=model.options.method
+            model.name,
+            model.path,
+            model.device,
+            optimize=options.optimize,
+            method=options.method,
+            warm_up=options.warm_up,
         )
 
 

@@ -22,6 +22,7 @@ from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.session import Limits, Output, Session
 from wasi_nn_torch.vocabulary import Encoding
+from wasi_nn_torch.warm_up import WarmUp
 from wit_host import Store
 from wit_host.core import CoreStore
 
@@ -80,6 +81,7 @@ class Engine:
         encoding: str | Encoding | None = None,
         optimize: str | Optimize | None = None,
         method: str | None = None,
+        warm_up: object = None,
     ) -> None:
         """Offer a model to guests as `name`; it is loaded now, and shared.
 
@@ -92,15 +94,19 @@ class Engine:
 
         `method` is which method of TorchScript or of a module guests compute; by default `forward`.
 
-        Raises ModelError where it cannot be used or optimized so, ValueError where the name is taken or there is no
-        such device.
+        `warm_up` lets it compute a few times when it is loaded, on zeros: True where the model says what sizes its
+        inputs have, as exported programs do, else the sizes of the only input, such as (1, 3, 224, 224), or those of
+        several by their names, with numbers for parameters that are numbers: `{"x": (1, 512), "rate": 16000}`.
+
+        Raises ModelError where it cannot be used, optimized or warmed up so, ValueError where the name is taken, there
+        is no such device, or an option is not what it should be.
         """
         self._registry.register(
             name,
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            ModelOptions(None if optimize is None else Optimize(optimize), method),
+            ModelOptions(None if optimize is None else Optimize(optimize), method, WarmUp.of(warm_up)),
         )
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from wasi_nn_torch.warm_up import WarmUp
+
 
 class GuestModels(Enum):
     """Which models a guest may bring along: none, those that pass a static check, or any."""
@@ -47,6 +49,7 @@ class ModelOptions:
 
     optimize: Optimize | None = None
     method: str | None = None
+    warm_up: WarmUp | None = None
 
     def __post_init__(self) -> None:
         if self.method is not None and not (isinstance(self.method, str) and self.method.isidentifier()):

@@ -17,6 +17,7 @@ from wasi_nn_torch.pytorch.graphs.loading import Bytes, Source
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps, steps_for, steps_for_guests
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
 from wasi_nn_torch.pytorch.graphs.state import FORWARD
+from wasi_nn_torch.pytorch.graphs.warming import warm
 
 _DEFAULTS = ModelOptions()
 _LOADERS: dict[ModelFormat, Callable[[Source, torch.device, str, Steps], Graph]] = {
@@ -32,8 +33,12 @@ def load(source: Source | torch.nn.Module, device: torch.device, name: str, opti
     suffice; OSError if it cannot be read.
     """
     if isinstance(source, torch.nn.Module):
-        return modules.load(source, device, name, options.optimize, options.method or FORWARD)
-    return _load(source, device, name, steps_for(options.optimize, device), options.method)
+        graph = modules.load(source, device, name, options.optimize, options.method or FORWARD)
+    else:
+        graph = _load(source, device, name, steps_for(options.optimize, device), options.method)
+    if options.warm_up is not None:
+        warm(graph, options.warm_up, name)
+    return graph
 
 
 def _load(source: Source, device: torch.device, name: str, steps: Steps, method: str | None = None) -> Graph:

@@ -1,7 +1,7 @@
 """A model that is loaded on one device."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -9,6 +9,7 @@ from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.pytorch.graphs.context import ExecutionContext
 from wasi_nn_torch.pytorch.graphs.signature import Signature
 from wasi_nn_torch.pytorch.graphs.state import Model
+from wasi_nn_torch.warm_up import Example
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,8 @@ class Graph:
     `instance` makes the model of one context: its weights are shared, its state is its own. With the last reference to
     the graph and to its contexts the memory of the weights goes free. `nbytes` is what weights and buffers take, and
     `state_nbytes` what each context takes for a state of its own. `is_laid_out` is whether its weights have another
-    order in memory than they were saved in: its outputs follow them, and are put back in order.
+    order in memory than they were saved in: its outputs follow them, and are put back in order. `examples` are the
+    sizes of inputs, or the numbers, that the model was made with, by the names of its parameters, where it tells them.
     """
 
     instance: Callable[[], Model]
@@ -27,6 +29,7 @@ class Graph:
     nbytes: int = 0
     is_laid_out: bool = False
     state_nbytes: int = 0
+    examples: Mapping[str, Example] = field(default_factory=dict)
 
     def context(self, ledger: Ledger) -> ExecutionContext:
         """A context for the session whose ledger this is; raises NnError `too-large` where memory does not suffice."""
