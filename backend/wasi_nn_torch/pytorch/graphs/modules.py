@@ -60,6 +60,8 @@ def load(
     signature = _signature(getattr(module, method), name)
     with loading(device, name, _BROKEN):
         own = _copy(module, lambda parameter: _frozen(parameter, device)).to(device).eval()
+        if _moved(module, device) or not any(True for _ in module.parameters()):
+            _move_attributes(own, device)
     kept = [*own.buffers(), *(own.parameters() if _moved(module, device) else ())]
     state_nbytes = size_of(own.buffers())
     return Graph(
@@ -86,6 +88,26 @@ def _copy(module: torch.nn.Module, replace: Callable[[torch.nn.Parameter], torch
 
 def _frozen(parameter: torch.nn.Parameter, device: torch.device) -> torch.nn.Parameter:
     return torch.nn.Parameter(parameter.detach().to(device), requires_grad=False)
+
+
+def _move_attributes(module: torch.nn.Module, device: torch.device) -> None:
+    """Move what `Module.to` leaves: attributes that are tensors or devices, in containers too, but no class's own."""
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if not name.startswith("_"):
+                vars(part)[name] = _moved_value(value, device)
+
+
+def _moved_value(value: object, device: torch.device) -> object:
+    if isinstance(value, torch.device):
+        return value if value.type == "meta" else device
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if type(value) in (list, tuple):
+        return type(value)(_moved_value(each, device) for each in value)  # type: ignore[call-arg, attr-defined]  # one of the two
+    if type(value) is dict:
+        return {key: _moved_value(each, device) for key, each in value.items()}
+    return value
 
 
 def _moved(module: torch.nn.Module, device: torch.device) -> bool:
