@@ -7,16 +7,26 @@ go to standard output, which belongs to the guest.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 
 import torch
 
 logger = logging.getLogger(__name__)
 
-_CONSTANT, _GET_DEVICE = "prim::Constant", "prim::device"
-_FORKED = "Subgraph"
-_SAYING = frozenset({"prim::Print", "aten::warn", "aten::_print"})
+_CONSTANT, _FORK, _CALL, _FORKED = "prim::Constant", "prim::fork", "prim::CallMethod", "Subgraph"
+_SAYING = ("prim::Print", "aten::warn", "aten::_print")
 _TO_CUDA = "aten::cuda"
+#: Where a device comes from that is not that of a tensor.
+_SOURCES = (
+    _CONSTANT,
+    "aten::device",
+    "prim::GetAttr",
+    "prim::TupleIndex",
+    "prim::TupleUnpack",
+    "aten::__getitem__",
+    "prim::unchecked_cast",
+)
 #: What takes a device and puts nothing there.
 _COMPARING = frozenset({"aten::eq", "aten::ne", "aten::__is__", "aten::__isnot__", "aten::str", "aten::format"})
 #: Which of their inputs must be in the host's memory, wherever the others are.
@@ -25,6 +35,8 @@ _MOST_STEPS = 16
 _CPU = "cpu"
 #: Tensors that are there have no data.
 _META = "meta"
+#: How a graph is printed that may have something to change.
+_SUBJECT = re.compile(r" : Device = (?!prim::device\()|prim::Print\(|aten::(?:warn|_print|cuda)\b|prim::CallMethod\[")
 
 _Use = tuple[torch._C.Node, int]
 """Where a value is used: by a node, as which of its inputs."""
@@ -37,10 +49,10 @@ def prepare(module: torch.jit.ScriptModule, method: str, device: torch.device, n
     that names an accelerator besides the CPU, the CPU is meant, and stays.
     """
     graph = _graph(module, method)
-    if not any(map(_is_subject, _parts(_inlined(graph.copy())))):
+    if _SUBJECT.search(str(_inlined(graph.copy()))) is None:
         return
     graphs = [*_parts(_inlined(graph))]
-    if _calls(graph):  # a method of an interface: any submodule may have it
+    if any(_find(part, _CALL) for part in graphs):  # a method of an interface: any submodule may have it
         others = [part for part in module.modules() if part is not module and isinstance(part, torch.jit.ScriptModule)]
         for part in others:
             for other in part._c._method_names():
@@ -48,7 +60,7 @@ def prepare(module: torch.jit.ScriptModule, method: str, device: torch.device, n
     quiet = sum(map(_silence, graphs))
     if quiet:
         logger.info("%s prints or warns at %d places in its code, which is left out", name, quiet)
-    named = {kind for each in graphs for node in _every(each) for kind in _named(node)}
+    named = {kind for each in graphs for kind in _named(each)}
     keeps_cpu = device.type != _CPU and not named <= {_CPU, _META}
     for each in graphs:
         _move(each, device, keeps_cpu)
@@ -59,45 +71,29 @@ def _graph(module: torch.jit.ScriptModule, method: str) -> torch._C.Graph:
     return graph
 
 
+def _find(graph: torch._C.Graph, kind: str) -> list[torch._C.Node]:
+    """Return the nodes of a kind, those in blocks included; in C++, since a graph may have many thousands."""
+    return list(graph.findAllNodes(kind))  # type: ignore[attr-defined]  # the stub lacks it
+
+
 def _inlined(graph: torch._C.Graph) -> torch._C.Graph:
     """Put the code of what is called into a graph, and into what it forks; returns the graph."""
     torch._C._jit_pass_inline(graph)
-    for node in _every(graph):
-        if node.hasAttribute(_FORKED):
-            _inlined(node.g(_FORKED))
+    for node in _find(graph, _FORK):
+        _inlined(node.g(_FORKED))
     return graph
 
 
 def _parts(graph: torch._C.Graph) -> Iterator[torch._C.Graph]:
     """Yield a graph and those of what it forks."""
     yield graph
-    for node in _every(graph):
-        if node.hasAttribute(_FORKED):
-            yield from _parts(node.g(_FORKED))
-
-
-def _every(within: torch._C.Graph | torch._C.Block) -> Iterator[torch._C.Node]:
-    """Yield all nodes, and those in their blocks; a node may be destroyed when it comes."""
-    for node in list(within.nodes()):
-        for block in node.blocks():
-            yield from _every(block)
-        yield node
-
-
-def _is_subject(graph: torch._C.Graph) -> bool:
-    """Whether there may be something to change."""
-    return _calls(graph) or any(
-        node.kind() in _SAYING or node.kind() == _TO_CUDA or any(True for _ in _devices(node)) for node in _every(graph)
-    )
-
-
-def _calls(graph: torch._C.Graph) -> bool:
-    return any(node.kind() == "prim::CallMethod" for part in _parts(graph) for node in _every(part))
+    for node in _find(graph, _FORK):
+        yield from _parts(node.g(_FORKED))
 
 
 def _silence(graph: torch._C.Graph) -> int:
     """Take out what prints and warns; returns at how many places."""
-    saying = [node for node in _every(graph) if node.kind() in _SAYING]
+    saying = [node for kind in _SAYING for node in _find(graph, kind)]
     for node in saying:
         node.destroy()
     return len(saying)
@@ -107,35 +103,38 @@ def _silence(graph: torch._C.Graph) -> int:
 
 
 def _move(graph: torch._C.Graph, device: torch.device, keeps_cpu: bool) -> None:
-    """Give the device to every operator that takes one."""
+    """Give the device to whatever uses another one."""
     on_host = _kept_on_host(graph)
-    nodes = list(_every(graph))
+    sources = list(_sources(graph))
+    moves = _find(graph, _TO_CUDA)
     own = _constant(graph, device)
-    for node in nodes:
-        for index in list(_devices(node)):
-            named = _spelled(node.inputsAt(index))
-            if named == _META or (named == _CPU and (keeps_cpu or (node, index) in on_host)):
-                continue
-            node.replaceInput(index, own)
-        if node.kind() == _TO_CUDA:
-            _replace(graph, node, own)
+    for source in sources:
+        named = _spelled(source)
+        for use in source.uses():
+            stays = named == _META or (named == _CPU and (keeps_cpu or (use.user, use.offset) in on_host))
+            if not stays and use.user.kind() not in _COMPARING:
+                use.user.replaceInput(use.offset, own)
+    for node in moves:
+        _replace(graph, node, own)
 
 
-def _devices(node: torch._C.Node) -> Iterator[int]:
-    """Yield which inputs of an operator are devices where it puts something."""
-    if node.kind().startswith("prim::") or node.kind() in _COMPARING:
-        return
-    for index, value in enumerate(node.inputs()):
-        if value.type().kind() == "DeviceObjType" and value.node().kind() != _GET_DEVICE:
-            yield index
+def _sources(graph: torch._C.Graph) -> Iterator[torch._C.Value]:
+    """Yield the devices that are in the code or in attributes, rather than those of tensors."""
+    for kind in _SOURCES:
+        for node in _find(graph, kind):
+            yield from (value for value in node.outputs() if _is_device(value))
 
 
-def _named(node: torch._C.Node) -> Iterator[str]:
-    """Yield the kinds of devices that a node names."""
-    if node.kind() == _TO_CUDA:
+def _is_device(value: torch._C.Value) -> bool:
+    return value.type().kind() == "DeviceObjType"
+
+
+def _named(graph: torch._C.Graph) -> Iterator[str]:
+    """Yield the kinds of devices that a graph names."""
+    if _find(graph, _TO_CUDA):
         yield "cuda"
-    for index in _devices(node):
-        named = _spelled(node.inputsAt(index))
+    for source in _sources(graph):
+        named = _spelled(source)
         if named is not None:
             yield named
 
@@ -151,12 +150,12 @@ def _spelled(value: torch._C.Value) -> str | None:
 def _kept_on_host(graph: torch._C.Graph) -> set[_Use]:
     """Return where the CPU is named for what must be in the host's memory."""
     kept: set[_Use] = set()
-    pending = [node.inputsAt(_ON_HOST[node.kind()]) for node in _every(graph) if node.kind() in _ON_HOST]
+    pending = [node.inputsAt(at) for kind, at in _ON_HOST.items() for node in _find(graph, kind)]
     for _ in range(_MOST_STEPS * len(pending)):
         if not pending:
             break
-        value = pending.pop()
-        uses = [(value.node(), index) for index in _devices(value.node())]
+        node = (value := pending.pop()).node()
+        uses = [(node, index) for index, each in enumerate(node.inputs()) if _is_device(each)]
         kept.update(uses)
         pending += [] if uses else _origins(value)
     return kept
