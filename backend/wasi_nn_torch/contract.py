@@ -109,8 +109,8 @@ class Backend(Protocol):
         """What a text calls a model of this backend, such as "TorchScript"; None for what is none."""
         ...
 
-    def describe(self, path: Path, name: str, *, trust: bool = False) -> ModelDescription:
-        """What the model in a file is, which a text calls `name`.
+    def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
+        """What the model in a file is, which a text calls `name`; where it has several methods, what `method` is.
 
         Nothing runs of a model that a guest might not bring along, unless `trust` says so: such a model is not loaded.
         Raises ModelError for what is no model or cannot be used, and OSError for its file.

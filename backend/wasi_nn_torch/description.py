@@ -38,7 +38,8 @@ class Contents:
 
     A name in `outputs` that stands for several has an asterisk in it. `sizes` has the least and the most of each size
     that may vary, where there are bounds. `parameters` is how many numbers were trained. `state` names what a
-    computation may change, of which each context has its own.
+    computation may change, of which each context has its own. `methods` are those that can be computed; the rest is
+    told of one of them.
     """
 
     inputs: tuple[ValueDescription, ...]
@@ -47,6 +48,7 @@ class Contents:
     parameters: int | None = None
     weights: tuple[WeightsDescription, ...] | None = None
     state: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

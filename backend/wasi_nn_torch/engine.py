@@ -15,6 +15,7 @@ from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.cache import user_cache
 from wasi_nn_torch.contract import BackendOptions, ModelSource
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
+from wasi_nn_torch.imports import import_modules
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.registry import Registry
@@ -23,6 +24,7 @@ from wasi_nn_torch.session import Limits, Output, Session
 from wasi_nn_torch.stats import EngineStats
 from wasi_nn_torch.tally import Tally
 from wasi_nn_torch.vocabulary import Encoding
+from wasi_nn_torch.warm_up import WarmUp
 from wit_host import Store
 from wit_host.core import CoreStore
 
@@ -36,8 +38,9 @@ class Engine:
     loaded anew when somebody asks for them; None keeps all. `release` says where device memory goes when a session
     ends: "pool" keeps it for the next one, "driver" gives it back. `threads` is how many threads of the CPU one
     computation uses; PyTorch has one such number for the whole process, and None leaves it alone. `cache` keeps
-    compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. Raises
-    ValueError where there is no such device.
+    compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. `imports`
+    are names of Python modules, such as "torchvision", that are imported first, since models need the operators that
+    they register. Raises ValueError where there is no such device, and where a module cannot be imported.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class Engine:
         release: str | Release = Release.POOL,
         threads: int | None = None,
         cache: bool = True,
+        imports: Sequence[str] = (),
     ) -> None:
+        import_modules(imports)
         self._guest_models = GuestModels(guest_models)
         self._release = Release(release)
         self._backends = Backends(BackendOptions(_name(device), self._guest_models, threads))
@@ -84,6 +89,8 @@ class Engine:
         *,
         encoding: str | Encoding | None = None,
         optimize: str | Optimize | None = None,
+        method: str | None = None,
+        warm_up: object = None,
     ) -> None:
         """Offer a model to guests as `name`; it is loaded now, and shared.
 
@@ -94,15 +101,21 @@ class Engine:
         `optimize` makes it faster: "none" computes it as it is, "freeze" makes constants of its weights, "compile"
         makes native code of it, which takes a while; by default it gets what never loses. See `docs/models.md`.
 
-        Raises ModelError where it cannot be used or optimized so, ValueError where the name is taken or there is no
-        such device.
+        `method` is which method of TorchScript or of a module guests compute; by default `forward`.
+
+        `warm_up` lets it compute a few times when it is loaded, on zeros: True where the model says what sizes its
+        inputs have, as exported programs do, else the sizes of the only input, such as (1, 3, 224, 224), or those of
+        several by their names, with numbers for parameters that are numbers: `{"x": (1, 512), "rate": 16000}`.
+
+        Raises ModelError where it cannot be used, optimized or warmed up so, ValueError where the name is taken, there
+        is no such device, or an option is not what it should be.
         """
         self._registry.register(
             name,
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            ModelOptions(None if optimize is None else Optimize(optimize)),
+            ModelOptions(None if optimize is None else Optimize(optimize), method, WarmUp.of(warm_up)),
         )
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import typer
 
 from wasi_nn_torch.policy import ModelOptions, Optimize
+from wasi_nn_torch.warm_up import WarmUp
 
 #: How `--help` shows it.
-METAVAR = "NAME=PATH[,device=D][,optimize=O]"
+METAVAR = "NAME=PATH[,device=D][,optimize=O][,method=M][,warm-up=W]"
 
 #: An option after the path of a model; a path may have commas in it.
-_OPTION = re.compile(r",(device|optimize)=([^,]*)$")
+_OPTION = re.compile(r",(device|optimize|method|warm-up(?:\.[^,=]*)?)=([^,]*)$")
 
 
 class OfferedModel(NamedTuple):
@@ -26,7 +27,10 @@ class OfferedModel(NamedTuple):
 
 
 def parse_graph(text: str) -> OfferedModel:
-    """`NAME=PATH[,device=D][,optimize=O]`, the options in any order; raises typer.BadParameter."""
+    """`NAME=PATH[,device=D][,optimize=O][,method=M][,warm-up=W]`, the options in any order.
+
+    Raises typer.BadParameter.
+    """
     name, _, path = text.partition("=")
     given: dict[str, str] = {}
     while found := _OPTION.search(path):
@@ -35,9 +39,24 @@ def parse_graph(text: str) -> OfferedModel:
             raise _wrong(f"`{text}` has the option {option} twice")
         given[option] = value
         path = path[: found.start()]
-    if not name or not path or "" in given.values():
+    if not name or not path or "" in given.values() or "warm-up." in given:
         raise _wrong(f"`{text}` is not NAME=PATH, NAME=PATH,device=D or NAME=PATH,optimize=O")
-    return OfferedModel(name, path, given.get("device"), ModelOptions(_optimize(text, given.get("optimize"))))
+    return OfferedModel(name, path, given.get("device"), _options(text, given))
+
+
+def _options(text: str, given: dict[str, str]) -> ModelOptions:
+    optimize = _optimize(text, given.get("optimize"))
+    try:
+        return ModelOptions(optimize, given.get("method"), WarmUp.parse(_warm_up(given)))
+    except ValueError as error:
+        reason = str(error)
+    raise _wrong(f"`{text}`: {reason}")
+
+
+def _warm_up(given: dict[str, str]) -> dict[str | None, str]:
+    """`warm-up=yes`, `warm-up=SIZES` and `warm-up.INPUT=SIZES`: the values by the name of the input, or by None."""
+    options = {tuple(option.partition(".")): value for option, value in given.items()}
+    return {name if dot else None: value for (option, dot, name), value in options.items() if option == "warm-up"}
 
 
 def _optimize(text: str, value: str | None) -> Optimize | None:

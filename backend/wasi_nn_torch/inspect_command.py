@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,13 +27,23 @@ def inspect(
     trust: Annotated[
         bool, typer.Option("--trust", help="Load a model that may do harm: its code runs with all your rights.")
     ] = False,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="Which method of the model, if not `forward`.", show_default=False),
+    ] = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="MODULE", help="Import a Python module whose operators it needs.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what a model takes, returns and holds, and whether a guest may bring it along.
 
     A model is loaded only if it passes the check for guests' models, unless --trust is given.
     """
-    encoding, nbytes, description = _describe(model, trust)
+    encoding, nbytes, description = _describe(model, trust, method, imports or [])
     if as_json:
         facts = {"path": str(model), "encoding": encoding, "file_bytes": nbytes, **asdict(description)}
         print(json.dumps(facts, indent=2))
@@ -43,20 +53,24 @@ def inspect(
     print_rows(_rows(model, nbytes, description))
 
 
-def _describe(model: Path, trust: bool) -> tuple[str, int, ModelDescription]:
+def _describe(
+    model: Path, trust: bool, method: str | None, imports: Sequence[str]
+) -> tuple[str, int, ModelDescription]:
     """The encoding, the size of the file, and what the backend says of it."""
     # PyTorch takes a second to import: only now, when the command line is known to be right.
     from wasi_nn_torch.backends import Backends
     from wasi_nn_torch.contract import BackendOptions
+    from wasi_nn_torch.imports import import_modules
     from wasi_nn_torch.vocabulary import Encoding
 
     name = f"the model file `{model}`"
     with _errors(name):
+        import_modules(imports)
         backends = Backends(BackendOptions("cpu"))
         found = backends.recognize(model)
         encoding = Encoding.PYTORCH if found is None else found[0]
         backend = backends.find(encoding) or backends.default
-        description = backend.describe(model, name, trust=trust)
+        description = backend.describe(model, name, trust=trust, method=method)
         nbytes = model.stat().st_size
     return encoding.value, nbytes, description
 
@@ -91,6 +105,8 @@ def _rows(model: Path, nbytes: int, description: ModelDescription) -> Iterator[R
 
 
 def _contents(contents: Contents) -> Iterator[Row]:
+    if len(contents.methods or ()) > 1:
+        yield "methods", f"{quote_all(contents.methods or ())}; --method chooses the one that is shown"
     yield from _values("input", contents.inputs)
     yield from _values("output", contents.outputs)
     for size, (least, most) in (contents.sizes or {}).items():

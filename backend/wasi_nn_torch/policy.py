@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from wasi_nn_torch.warm_up import WarmUp
+
 
 class GuestModels(Enum):
     """Which models a guest may bring along: none, those that pass a static check, or any."""
@@ -40,6 +42,15 @@ class Optimize(Enum):
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How a model of the operator is offered: see `Engine.register`; what is None is the backend's choice."""
+    """How a model of the operator is offered: see `Engine.register`; what is None is the backend's choice.
+
+    Raises ValueError for a method that is not a name.
+    """
 
     optimize: Optimize | None = None
+    method: str | None = None
+    warm_up: WarmUp | None = None
+
+    def __post_init__(self) -> None:
+        if self.method is not None and not (isinstance(self.method, str) and self.method.isidentifier()):
+            raise ValueError(f"`{self.method!r:.64}` is not the name of a method, such as `encode`")

@@ -93,6 +93,12 @@ def run(
             metavar="[=table|json]", help="Print what was done and held, on standard error.", show_default=False
         ),
     ] = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="MODULE", help="Import a Python module whose operators models need.", show_default=False
+        ),
+    ] = None,
     cache: Annotated[bool, typer.Option(help="Keep compiled guests in the user's cache folder.")] = True,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.", show_default=False)
@@ -111,7 +117,14 @@ def run(
     with ExitStack() as stack:
         with _usage_errors():
             engine = stack.enter_context(
-                Engine(device, guest_models=guest_models, model_bytes=model_memory, threads=threads, cache=cache)
+                Engine(
+                    device,
+                    guest_models=guest_models,
+                    model_bytes=model_memory,
+                    threads=threads,
+                    cache=cache,
+                    imports=imports or [],
+                )
             )
             compiled = _compile(engine, guest)
             for model in models:
@@ -162,7 +175,15 @@ def _register(engine: Engine, model: OfferedModel) -> None:
     with ExitStack() as stack:
         if model.options.optimize is Optimize.COMPILE:
             stack.enter_context(announced(f"compiling the model {Path(model.path).name} …"))
-        engine.register(model.name, model.path, model.device, optimize=model.options.optimize)
+        options = model.options
+        engine.register(
+            model.name,
+            model.path,
+            model.device,
+            optimize=options.optimize,
+            method=options.method,
+            warm_up=options.warm_up,
+        )
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class Doubling:
             model = Path(model).read_bytes()
         return "a doubler" if model == MODEL else None
 
-    def describe(self, path: Path, name: str, *, trust: bool = False) -> ModelDescription:
+    def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
         if self.recognize(path) is None:
             raise ModelError(f"{name} doubles nothing")
         return ModelDescription("a doubler", None, Contents((ValueDescription("any", "tensor", "FP32"),)))

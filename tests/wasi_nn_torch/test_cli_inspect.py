@@ -379,8 +379,8 @@ def state_dict():
 @pytest.mark.parametrize(
     ("content", "texts"),
     [
-        (b"\x08\x08\x12\x07pytorch", ["is not a PyTorch model; save the whole model as TorchScript"]),
-        (b"", ["is not a PyTorch model"]),
+        (b"\x08\x08\x12\x07pytorch", ["is an ONNX model", "save the whole model as TorchScript"]),
+        (b"", ["is an empty file; copy or download it again"]),
         (state_dict(), ["is a state dict", "let it load_state_dict this", "Engine.register(name, module)"]),
     ],
     ids=["something else", "nothing", "state dict"],

@@ -1,6 +1,7 @@
 import copy
 import io
 import logging
+import re
 import warnings
 import zipfile
 
@@ -214,10 +215,24 @@ def test_an_operator_that_is_not_there_is_named(caplog):
         graph_of(document)["nodes"][0]["target"] = "torch.ops.missing.relu.default"
 
     text = refusal(changed(exported(torch.nn.ReLU(), torch.ones(2)), change))
-    assert text.startswith("the model is an exported program that cannot be loaded (")
-    assert "torch.ops.missing.relu.default" in text
-    assert "torch.export.save" in text
+    assert text.startswith("the model needs operators of `missing`, such as `missing::relu`; import it: ")
     assert loud(caplog) == []
+
+
+@pytest.mark.cpu
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_program_with_weights_on_a_device_that_is_not_there_is_refused_with_the_reason():
+    data = exported(torch.nn.Linear(2, 2), torch.ones(1, 2))
+    elsewhere = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(elsewhere, "w") as copy:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith(".json"):
+                content = re.sub(rb'"type": ?"cpu", ?"index": ?null', b'"type": "cuda", "index": 0', content)
+            copy.writestr(name, content)
+    text = refusal(elsewhere.getvalue())
+    assert "the model was saved on a device that this host does not have" in text
+    assert 'move_to_device_pass(program, "cpu")' in text
 
 
 def test_an_archive_with_parts_missing_is_refused_in_one_line():

@@ -49,8 +49,8 @@ OUTCOMES = {
     "state dict": (ErrorCode.INVALID_ENCODING, "weights without the code of a model; build the module"),
     "old state dict": (ErrorCode.INVALID_ENCODING, "Engine.register(name, module)"),
     "whole module": (ErrorCode.INVALID_ENCODING, "Engine.register(name, module)"),
-    "ONNX": (ErrorCode.INVALID_ENCODING, "is not a PyTorch model; save the whole model as TorchScript"),
-    "nothing": (ErrorCode.INVALID_ENCODING, "is not a PyTorch model"),
+    "ONNX": (ErrorCode.INVALID_ENCODING, "is an ONNX model; this host computes PyTorch models"),
+    "nothing": (ErrorCode.INVALID_ENCODING, "is an empty file; copy or download it again"),
 }
 NAMES = {
     "TorchScript": "TorchScript",
@@ -105,7 +105,7 @@ def test_a_pickle_is_told_without_running_it(name, monkeypatch):
     data = FORMATS[name]()
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it unpickles"))
     monkeypatch.setitem(sys.modules, "pickle", None)
-    with pytest.raises(ModelError, match=r"load_state_dict .* Engine.register\(name, module\)"):
+    with pytest.raises(ModelError, match=r"offer the module itself: Engine.register\(name, module\)"):
         Registry(Backends(BackendOptions(str(CPU)))).register("net", data)
 
 

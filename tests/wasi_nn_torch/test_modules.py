@@ -133,6 +133,28 @@ def test_on_its_own_device_the_weights_are_the_operators(registry):
     assert model.linear.weight.data_ptr() == module.linear.weight.data_ptr()
 
 
+class Keeps(nn.Module):
+    """Keeps devices and tensors where `Module.to` does not look for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+        self.device = torch.device("cpu")
+        self.offset = torch.ones(2)
+        self.parts = [torch.ones(2), {"more": (torch.ones(2), torch.device("cpu"))}]
+
+    def forward(self, x: Tensor) -> Tensor:
+        tensor, device = self.parts[1]["more"]
+        return x * self.weight + torch.ones(2, device=self.device) + self.offset + self.parts[0] + tensor.to(device)
+
+
+def test_devices_and_tensors_that_a_module_keeps_are_moved_with_it(graph, ledger, tensor, values):
+    module = Keeps()
+    [(_, output)] = graph(module).context(ledger).compute([("x", tensor(torch.ones(2)))])
+    assert values(output) == [5, 5]
+    assert (module.device, module.offset.device, module.parts[0].device) == (CPU, CPU, CPU)
+
+
 def test_tied_weights_stay_tied(graph):
     module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     module[1].weight = module[0].weight
@@ -196,7 +218,7 @@ def test_annotations_that_cannot_be_evaluated_are_tensors(graph):
     [
         (TakesList(), r"its parameter `images` is list\[.*Tensor\], and wasi-nn has tensors only"),
         (Gathers(), "names no parameters"),
-        (nn.Module(), "names no parameters"),
+        (nn.Module(), "has no method `forward`, and no other that could be computed"),
         (Locked(), "a module that cannot be copied .*export it instead"),
     ],
     ids=["list", "args", "no forward", "lock"],

@@ -74,7 +74,7 @@ def test_an_argument_that_no_guest_can_give_is_refused_when_loading(script):
 
 
 def test_a_module_without_forward_is_refused(script):
-    assert "no method `forward`" in refusal(script(WithoutForward())).text
+    assert "no method `forward`; it has `encode`: choose one" in refusal(script(WithoutForward())).text
 
 
 @pytest.mark.parametrize("freeze", [False, True])

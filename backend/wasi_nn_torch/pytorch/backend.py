@@ -55,9 +55,9 @@ class PyTorch:
             found = sniff(Path(model))
         return None if found in (ModelFormat.UNKNOWN, ModelFormat.STATE_DICT) else found.value
 
-    def describe(self, path: Path, name: str, *, trust: bool = False) -> ModelDescription:
+    def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
         """What the model in a file is: see `wasi_nn_torch.pytorch.inspecting.describe`."""
-        return describe(path, name, trust=trust)
+        return describe(path, name, trust=trust, method=method)
 
     def diagnose(self) -> Iterable[Finding]:
         """PyTorch, its devices, its threads and its compiler."""

@@ -32,6 +32,7 @@ from wasi_nn_torch.pytorch.graphs.program import Input, Program, is_changed
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
 from wasi_nn_torch.pytorch.graphs.writing import may_write, program_writes_inputs
 from wasi_nn_torch.pytorch.sharing import size_of
+from wasi_nn_torch.warm_up import Example
 
 _ADVICE = "export and save it with this version of PyTorch: torch.export.save(torch.export.export(model, inputs), path)"
 _BROKEN = "an exported program that cannot be loaded ({gist}); " + _ADVICE
@@ -57,17 +58,18 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
             _forget_samples(exported)
         writes_inputs = program_writes_inputs(exported)
         program, is_laid_out = _program(exported, name, steps)
+        examples = _examples(exported)
     signature = Signature(tuple(item.parameter for item in program.inputs if item.is_offered))
     if package is not None:
         instance = compiling.instances_of(program, package, device, name)
         state = len(package) if program.state else 0
-        return Graph(instance, device, signature, len(package), False, state, writes_inputs)
+        return Graph(instance, device, signature, len(package), False, state, writes_inputs, examples)
     nbytes = size_of(tensor for tensor in program.tensors if tensor is not None)
     if program.state:
         state = size_of(tensor for tensor in map(program.tensors.__getitem__, program.state) if tensor is not None)
-        return Graph(program.instance, device, signature, nbytes, is_laid_out, state, writes_inputs)
+        return Graph(program.instance, device, signature, nbytes, is_laid_out, state, writes_inputs, examples)
     shared = program.instance()
-    return Graph(lambda: shared, device, signature, nbytes, is_laid_out, 0, writes_inputs)
+    return Graph(lambda: shared, device, signature, nbytes, is_laid_out, 0, writes_inputs, examples)
 
 
 @contextmanager
@@ -178,6 +180,30 @@ def inputs_of(exported: ExportedProgram, name: str) -> Iterator[Input]:
         raise ModelError(f"{name} has inputs that do not fit its signature; {_ADVICE}")
     for path, spec in zip(paths, specs, strict=True):
         yield _input(path, spec, values, name)
+
+
+def _examples(exported: ExportedProgram) -> dict[str, Example]:
+    """Return the sizes of the tensors that the program was exported with, and the numbers that may vary."""
+    values = {node.name: node.meta.get("val") for node in exported.graph.nodes if node.op == "placeholder"}
+    specs = [spec.arg for spec in exported.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
+    examples: dict[str, Example] = {}
+    for path, spec in zip(_paths(exported), specs, strict=True):
+        value = None if isinstance(spec, ConstantArgument) else values.get(spec.name)
+        if isinstance(value, torch.Tensor):
+            examples[path] = tuple(_example(size, exported) for size in value.shape)
+        elif isinstance(value, (torch.SymInt, int)):
+            examples[path] = (_example(value, exported),)
+    return examples
+
+
+def _example(size: int | torch.SymInt, exported: ExportedProgram) -> int:
+    """Return what a size was, or the least that it may be."""
+    if not isinstance(size, torch.SymInt):
+        return int(size)
+    if size.node.hint is not None:
+        return int(size.node.hint)
+    bounds = exported.range_constraints.get(size.node.expr)
+    return 1 if bounds is None else max(1, int(bounds.lower))
 
 
 def _paths(exported: ExportedProgram) -> list[str]:

@@ -6,23 +6,21 @@ from pathlib import Path
 
 import torch
 
-from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError
+from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote
 from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.pytorch.graphs import aoti, exported, modules, torchscript
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.foreign import identify
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Bytes, Source
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps, steps_for, steps_for_guests
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
+from wasi_nn_torch.pytorch.graphs.state import FORWARD
+from wasi_nn_torch.pytorch.graphs.warming import warm
 
-_ADVICE = (
-    "save the whole model as TorchScript, with torch.jit.save(torch.jit.script(model), path), "
-    "or export it, with torch.export.save(torch.export.export(model, inputs), path)"
-)
 _DEFAULTS = ModelOptions()
 _LOADERS: dict[ModelFormat, Callable[[Source, torch.device, str, Steps], Graph]] = {
-    ModelFormat.TORCHSCRIPT: torchscript.load,
     ModelFormat.EXPORTED_PROGRAM: exported.load,
     ModelFormat.AOTI_PACKAGE: aoti.load_as_it_is,
 }
@@ -35,25 +33,37 @@ def load(source: Source | torch.nn.Module, device: torch.device, name: str, opti
     suffice; OSError if it cannot be read.
     """
     if isinstance(source, torch.nn.Module):
-        return modules.load(source, device, name, options.optimize)
-    return _load(source, device, name, steps_for(options.optimize, device))
+        graph = modules.load(source, device, name, options.optimize, options.method or FORWARD)
+    else:
+        graph = _load(source, device, name, steps_for(options.optimize, device), options.method)
+    if options.warm_up is not None:
+        warm(graph, options.warm_up, name)
+    return graph
 
 
-def _load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
+def _load(source: Source, device: torch.device, name: str, steps: Steps, method: str | None = None) -> Graph:
     found = sniff(source if isinstance(source, Path) else io.BytesIO(source))
+    if found is ModelFormat.TORCHSCRIPT:
+        return torchscript.load(source, device, name, steps, method or FORWARD)
     if found in _LOADERS:
+        require_no_method(method, found, name)
         return _LOADERS[found](source, device, name, steps)
-    raise not_a_model(found, name)
+    raise not_a_model(source, name)
 
 
-def not_a_model(found: ModelFormat, name: str) -> ModelError:
-    """Return the error for what is none of the formats that can be loaded: what it is, and what to do."""
-    if found is ModelFormat.STATE_DICT:
-        return ModelError(
-            f"{name} is {found.value}; build the module, let it load_state_dict this, and offer the module itself: "
-            f"Engine.register(name, module); or {_ADVICE}"
+def require_no_method(method: str | None, found: ModelFormat, name: str) -> None:
+    """Raise ModelError if a method was chosen of a format that keeps only one."""
+    if method is not None:
+        raise ModelError(
+            f"{name} is {found.value}, which has one method only; leave out the option that chooses {quote(method)}, "
+            "or save a model that computes that"
         )
-    return ModelError(f"{name} is {found.value}; {_ADVICE}")
+
+
+def not_a_model(source: Source, name: str) -> ModelError:
+    """Return the error for what is none of the formats that can be loaded: what it is, and what to do."""
+    found = identify(source)
+    return ModelError(f"{name} is {found.what}; {found.advice}")
 
 
 def admit(data: bytes) -> bytes:

@@ -11,6 +11,7 @@ from wasi_nn_torch.errors import ModelError
 from wasi_nn_torch.pytorch.graphs.failures import gist, is_out_of_memory, release_frames
 from wasi_nn_torch.pytorch.graphs.layout import CONVOLUTIONS, channels_last, follows_any_layout, is_kernel, unshared
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
+from wasi_nn_torch.pytorch.graphs.state import FORWARD
 from wasi_nn_torch.pytorch.sharing import size_of
 
 logger = logging.getLogger(__name__)
@@ -23,18 +24,20 @@ _STATE = frozenset({"prim::GetAttr", "prim::SetAttr", "prim::CallMethod"})
 _MOST_GROWTH = 1.01
 
 
-def optimized(module: torch.jit.ScriptModule, steps: Steps, name: str) -> tuple[torch.jit.ScriptModule, bool]:
+def optimized(
+    module: torch.jit.ScriptModule, steps: Steps, name: str, method: str = FORWARD
+) -> tuple[torch.jit.ScriptModule, bool]:
     """Return what to compute instead of a module, which belongs to the callee, or itself; and whether it is laid out.
 
-    Raises ModelError where freezing was asked for, and cannot be done.
+    `method` is what is computed of it. Raises ModelError where freezing was asked for, and cannot be done.
     """
-    kinds = {node.kind() for node in _every(module.inlined_graph.nodes())}
+    kinds = {node.kind() for node in _every(module._c._get_method(method).inlined_graph.nodes())}
     convolves = not kinds.isdisjoint(CONVOLUTIONS)
     if steps.freeze and (steps.required or (convolves and not kinds.isdisjoint({_NORMALIZATION, _VIEW}))):
-        frozen = _frozen(module, steps, name)
+        frozen = _frozen(module, steps, name, method)
         if frozen is not None:
-            is_laid_out = steps.lay_out and convolves and _lay_out_constants(frozen.graph)
-            if steps.required or _never_loses(frozen, module, is_laid_out or _NORMALIZATION in kinds):
+            is_laid_out = steps.lay_out and convolves and _lay_out_constants(_graph(frozen, method))
+            if steps.required or _never_loses(frozen, module, method, is_laid_out or _NORMALIZATION in kinds):
                 return frozen, is_laid_out
     if not steps.lay_out or not convolves or _VIEW in kinds or not all(map(follows_any_layout, kinds)):
         return module, False
@@ -46,14 +49,20 @@ def optimized(module: torch.jit.ScriptModule, steps: Steps, name: str) -> tuple[
 
 def size_of_module(module: torch.jit.ScriptModule) -> int:
     """The memory of a module's weights, buffers and constants, in bytes."""
-    return size_of([*module.parameters(), *module.buffers(), *_constants(module.graph)])
+    constants = [tensor for method in module._c._method_names() for tensor in _constants(_graph(module, method))]
+    return size_of([*module.parameters(), *module.buffers(), *constants])
 
 
-def _frozen(module: torch.jit.ScriptModule, steps: Steps, name: str) -> torch.jit.ScriptModule | None:
+def _graph(module: torch.jit.ScriptModule, method: str) -> torch._C.Graph:
+    graph: torch._C.Graph = module._c._get_method(method).graph
+    return graph
+
+
+def _frozen(module: torch.jit.ScriptModule, steps: Steps, name: str, method: str) -> torch.jit.ScriptModule | None:
     """Return a frozen copy, which shares what it can; or None where it cannot be frozen, and nobody asked for it."""
     try:
         with torch.no_grad():
-            frozen: torch.jit.ScriptModule = torch.jit.freeze(module)
+            frozen: torch.jit.ScriptModule = torch.jit.freeze(module, None if method == FORWARD else [method])
             return frozen
     except Exception as error:  # PyTorch may raise anything, and freezing runs parts of the model
         if is_out_of_memory(error):
@@ -66,9 +75,9 @@ def _frozen(module: torch.jit.ScriptModule, steps: Steps, name: str) -> torch.ji
     return None
 
 
-def _never_loses(frozen: torch.jit.ScriptModule, module: torch.jit.ScriptModule, gains: bool) -> bool:
+def _never_loses(frozen: torch.jit.ScriptModule, module: torch.jit.ScriptModule, method: str, gains: bool) -> bool:
     """Whether a frozen module does the same as before in less time, is shared by contexts, and takes no more memory."""
-    keeps_state = any(node.kind() in _STATE for node in _every(frozen.graph.nodes()))
+    keeps_state = any(node.kind() in _STATE for node in _every(_graph(frozen, method).nodes()))
     return gains and not keeps_state and size_of_module(frozen) <= _MOST_GROWTH * size_of_module(module)
 
 

@@ -1,7 +1,7 @@
 """A model that is loaded on one device."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -9,6 +9,7 @@ from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.pytorch.graphs.context import ExecutionContext
 from wasi_nn_torch.pytorch.graphs.signature import Signature
 from wasi_nn_torch.pytorch.graphs.state import Model
+from wasi_nn_torch.warm_up import Example
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +21,8 @@ class Graph:
     `state_nbytes` what each context takes for a state of its own. `is_laid_out` is whether its weights have another
     order in memory than they were saved in: its outputs follow them, and are put back in order. `writes_inputs` is
     whether a computation may write to its inputs, so that what somebody keeps of them has to be copied for it.
+    `examples` are the sizes of inputs, or the numbers, that the model was made with, by the names of its parameters,
+    if it tells them.
     """
 
     instance: Callable[[], Model]
@@ -29,6 +32,7 @@ class Graph:
     is_laid_out: bool = False
     state_nbytes: int = 0
     writes_inputs: bool = True
+    examples: Mapping[str, Example] = field(default_factory=dict)
 
     def context(self, ledger: Ledger) -> ExecutionContext:
         """A context for the session whose ledger this is; raises NnError `too-large` where memory does not suffice."""

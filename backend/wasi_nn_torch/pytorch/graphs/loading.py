@@ -8,11 +8,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from wasi_nn_torch.errors import ModelError, ModelTooLarge, quote
+from wasi_nn_torch.muting import muted
 from wasi_nn_torch.pytorch.graphs.failures import gist, is_out_of_memory, out_of_memory, release_frames
+from wasi_nn_torch.pytorch.graphs.missing import what_is_missing
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +32,10 @@ def loading(device: torch.device, name: str, broken: str) -> Iterator[None]:
     """Turn whatever PyTorch raises inside into ModelError: `name` is `broken`; or ModelTooLarge.
 
     An OSError passes. What PyTorch warns of or logs meanwhile is not heard: nobody who runs a model can do anything
-    about it.
+    about it, and what is printed goes to the log.
     """
     refusal: ModelError
-    with _one_at_a_time, warnings.catch_warnings(), _unheard(logging.getLogger("torch.export")) as said:
+    with _one_at_a_time, muted(name), warnings.catch_warnings(), _unheard(logging.getLogger("torch.export")) as logged:
         warnings.simplefilter("ignore")
         try:
             yield
@@ -40,7 +43,7 @@ def loading(device: torch.device, name: str, broken: str) -> Iterator[None]:
             raise
         except Exception as error:  # noqa: BLE001  # PyTorch may raise anything
             logger.debug("loading %s failed: %s", name, error)
-            refusal = _refusal(error, device, name, broken, said)
+            refusal = _refusal(error, device, name, broken, logged)
             release_frames(error)
         else:
             return
@@ -55,21 +58,35 @@ def not_for_guests(name: str, parameter: str, kind: str) -> ModelError:
     )
 
 
-def _refusal(error: Exception, device: torch.device, name: str, broken: str, said: list[str]) -> ModelError:
+def _refusal(error: Exception, device: torch.device, name: str, broken: str, logged: list[Said]) -> ModelError:
     if is_out_of_memory(error):
         text = out_of_memory(error, device, f"loading {name}")
         return ModelTooLarge(f"{text}; use a smaller model or another device")
-    return ModelError(f"{name} is {broken.format(gist=said[0] if said else gist(error))}")
+    said = [*logged, Said.by(error)]
+    missing = what_is_missing(each.text for each in said)
+    return ModelError(f"{name} {missing or 'is ' + broken.format(gist=said[0].gist)}")
+
+
+class Said(NamedTuple):
+    """What an exception says; the exception itself would keep tensors alive."""
+
+    gist: str
+    text: str
+
+    @classmethod
+    def by(cls, error: BaseException) -> Said:
+        """Return what an exception says."""
+        return cls(gist(error), str(error))
 
 
 @contextmanager
-def _unheard(log: logging.Logger) -> Iterator[list[str]]:
-    """Keep a logger silent and yield the gists of the exceptions that it would have logged."""
-    said: list[str] = []
+def _unheard(log: logging.Logger) -> Iterator[list[Said]]:
+    """Keep a logger silent and yield what the exceptions say that it would have logged."""
+    said: list[Said] = []
 
     def listen(record: logging.LogRecord) -> bool:
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
-            said.append(gist(record.exc_info[1].__cause__ or record.exc_info[1]))
+            said.append(Said.by(record.exc_info[1].__cause__ or record.exc_info[1]))
         return False
 
     log.addFilter(listen)

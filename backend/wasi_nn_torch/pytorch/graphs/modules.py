@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import torch
 
-from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.errors import ModelError, quote
 from wasi_nn_torch.policy import Optimize
 from wasi_nn_torch.pytorch.graphs import torchscript
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import steps_for
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs.state import FORWARD, bound
 from wasi_nn_torch.pytorch.sharing import size_of
 
 _BROKEN = "a module that cannot be copied ({gist}); export it instead: torch.export.save(…)"
@@ -31,30 +32,54 @@ _KINDS = {torch.Tensor: Kind.TENSOR, int: Kind.INTEGER, float: Kind.FLOAT, bool:
 _GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def load(module: torch.nn.Module, device: torch.device, name: str, optimize: Optimize | None = None) -> Graph:
+def load(
+    module: torch.nn.Module,
+    device: torch.device,
+    name: str,
+    optimize: Optimize | None = None,
+    method: str = FORWARD,
+) -> Graph:
     """Offer a module on `device`, in evaluation mode and without gradients; the operator's own is left as it is.
 
     On the device where the parameters are they are shared with it, so that what the operator changes in them is seen;
     on another device they are copied once. Buffers and other attributes are copied for each context. One that is to be
-    frozen becomes TorchScript, with weights of its own.
+    frozen becomes TorchScript, with weights of its own. `method` is what is computed.
 
-    Raises ModelError if the module takes arguments that no guest can give, or cannot be copied or optimized;
-    ModelTooLarge if memory does not suffice.
+    Raises ModelError if the module has no such method, takes arguments that no guest can give, or cannot be copied or
+    optimized; ModelTooLarge if memory does not suffice.
     """
     if isinstance(module, torch.jit.ScriptModule):
-        return torchscript.load(_saved(module, device, name), device, name, steps_for(optimize, device))
+        return torchscript.load(_saved(module, device, name), device, name, steps_for(optimize, device), method)
+    if method not in _methods(module):
+        raise torchscript.no_method(name, method, _methods(module), "offer a module that has one")
     if optimize is Optimize.COMPILE:
         raise ModelError(_UNCOMPILED.format(name=name))
     if optimize is Optimize.FREEZE:
-        return torchscript.load(_scripted(module, device, name), device, name, steps_for(optimize, device))
-    signature = _signature(module, name)
+        scripted = _scripted(module, device, name, method)
+        return torchscript.load(scripted, device, name, steps_for(optimize, device), method)
+    signature = _signature(getattr(module, method), name)
     with loading(device, name, _BROKEN):
         own = _copy(module, lambda parameter: _frozen(parameter, device)).to(device).eval()
+        if _moved(module, device) or not any(True for _ in module.parameters()):
+            _move_attributes(own, device)
     kept = [*own.buffers(), *(own.parameters() if _moved(module, device) else ())]
     state_nbytes = size_of(own.buffers())
     return Graph(
-        lambda: _copy(own, lambda parameter: parameter), device, signature, size_of(kept), state_nbytes=state_nbytes
+        lambda: bound(_copy(own, lambda parameter: parameter), method),
+        device,
+        signature,
+        size_of(kept),
+        state_nbytes=state_nbytes,
     )
+
+
+def _methods(module: torch.nn.Module) -> list[str]:
+    """Return the public methods that the module's own classes have, and `forward` wherever it comes from."""
+    has_forward = getattr(module.forward, "__name__", FORWARD) != torch.nn.Module.forward.__name__
+    classes = [each for each in type(module).__mro__ if each not in torch.nn.Module.__mro__]
+    defined = [name for each in classes for name, value in vars(each).items() if inspect.isfunction(value)]
+    public = [name for name in defined if not name.startswith("_")]
+    return torchscript.in_order([*([FORWARD] if has_forward else []), *public])
 
 
 def _copy(module: torch.nn.Module, replace: Callable[[torch.nn.Parameter], torch.nn.Parameter]) -> torch.nn.Module:
@@ -63,6 +88,26 @@ def _copy(module: torch.nn.Module, replace: Callable[[torch.nn.Parameter], torch
 
 def _frozen(parameter: torch.nn.Parameter, device: torch.device) -> torch.nn.Parameter:
     return torch.nn.Parameter(parameter.detach().to(device), requires_grad=False)
+
+
+def _move_attributes(module: torch.nn.Module, device: torch.device) -> None:
+    """Move what `Module.to` leaves: attributes that are tensors or devices, in containers too, but no class's own."""
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if not name.startswith("_"):
+                vars(part)[name] = _moved_value(value, device)
+
+
+def _moved_value(value: object, device: torch.device) -> object:
+    if isinstance(value, torch.device):
+        return value if value.type == "meta" else device
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if type(value) in (list, tuple):
+        return type(value)(_moved_value(each, device) for each in value)  # type: ignore[call-arg, attr-defined]  # one of the two
+    if type(value) is dict:
+        return {key: _moved_value(each, device) for key, each in value.items()}
+    return value
 
 
 def _moved(module: torch.nn.Module, device: torch.device) -> bool:
@@ -77,20 +122,26 @@ def _saved(module: torch.jit.ScriptModule, device: torch.device, name: str) -> b
     return file.getvalue()
 
 
-def _scripted(module: torch.nn.Module, device: torch.device, name: str) -> bytes:
+def _scripted(module: torch.nn.Module, device: torch.device, name: str, method: str) -> bytes:
     with loading(device, name, _UNSCRIPTED):
         own = _copy(module, lambda parameter: parameter).eval()
-        return _saved(torch.jit.script(own), device, name)
+        scripted = torch.jit.script(own)
+        if not scripted._c._has_method(method):
+            raise ModelError(
+                f"{name} cannot be frozen, as TorchScript leaves out its method {quote(method)}; decorate it with "
+                "@torch.jit.export, or leave out the option to optimize it"
+            )
+        return _saved(scripted, device, name)
 
 
-def _signature(module: torch.nn.Module, name: str) -> Signature:
+def _signature(method: Callable[..., object], name: str) -> Signature:
     try:
-        described = inspect.signature(module.forward, eval_str=True)
+        described = inspect.signature(method, eval_str=True)
     except Exception:  # noqa: BLE001  # annotations are evaluated, and those for type checkers only cannot be
-        described = inspect.signature(module.forward)
+        described = inspect.signature(method)
     wanted = list(described.parameters.values())
     if wanted and all(parameter.kind in _GATHERING for parameter in wanted):
-        raise ModelError(f"{name} names no parameters; let its method `forward` have some, rather than *args")
+        raise ModelError(f"{name} names no parameters; let the method have some, rather than *args")
     parameters = (_parameter(parameter, name) for parameter in wanted if parameter.kind not in _GATHERING)
     return Signature(tuple(parameter for parameter in parameters if parameter is not None))
 

@@ -10,10 +10,11 @@ from typing import BinaryIO
 
 _LARGEST_READ = 8 << 20  # a directory of about 100,000 entries
 _PICKLE = b"\x80"
-_ZIP = b"PK\x03\x04"
+ZIP = b"PK\x03\x04"
+"""What an archive begins with that has files in it."""
 
 # For a broken archive the standard library raises more than its own exception.
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, OverflowError, RuntimeError, ValueError)
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, OverflowError, RuntimeError, ValueError)
 
 
 class ModelFormat(Enum):
@@ -27,13 +28,15 @@ class ModelFormat(Enum):
 
 
 def sniff(source: Path | BinaryIO) -> ModelFormat:
-    """Return what a file is; broken archives are `UNKNOWN`. Raises OSError if the file cannot be read."""
+    """Return what a file is; broken archives and folders are `UNKNOWN`. Raises OSError if it cannot be read."""
     if isinstance(source, Path):
+        if source.is_dir():
+            return ModelFormat.UNKNOWN
         with source.open("rb") as file:
             return sniff(file)
     source.seek(0)
-    head = source.read(len(_ZIP))
-    if head == _ZIP:
+    head = source.read(len(ZIP))
+    if head == ZIP:
         return _sniff_archive(source)
     return ModelFormat.STATE_DICT if head.startswith(_PICKLE) else ModelFormat.UNKNOWN
 
@@ -45,9 +48,9 @@ def sniff_bytes(data: bytes | bytearray | memoryview) -> ModelFormat:
 
 def _sniff_archive(source: BinaryIO) -> ModelFormat:
     try:
-        with zipfile.ZipFile(_Bounded(source)) as archive:
+        with zipfile.ZipFile(Bounded(source)) as archive:
             return _format_of(archive)
-    except _BROKEN:
+    except BROKEN:
         return ModelFormat.UNKNOWN
 
 
@@ -83,7 +86,7 @@ def _starts_with(archive: zipfile.ZipFile, name: str, start: bytes) -> bool:
         return entry.read(len(start)) == start
 
 
-class _Bounded:
+class Bounded:
     """A file from which no large piece can be read: an archive may claim a directory of any size."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -93,6 +96,7 @@ class _Bounded:
         self.seekable = file.seekable
 
     def read(self, size: int = -1, /) -> bytes:
+        """Read; raises BadZipFile for a large piece."""
         data = self._file.read(_LARGEST_READ + 1 if size < 0 else min(size, _LARGEST_READ + 1))
         if len(data) > _LARGEST_READ:
             raise zipfile.BadZipFile("a piece of the archive is too large")

@@ -10,6 +10,9 @@ from wasi_nn_torch.pytorch.sharing import size_of
 Model = Callable[..., object]
 """A model that is ready to be called with its parameters as keyword arguments."""
 
+FORWARD = "forward"
+"""The method that a module computes unless another one is chosen."""
+
 # Whatever may write where the graph cannot see it: an attribute, or code that is not inlined.
 UNSEEN = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::CallFunction", "prim::fork"})
 
@@ -21,17 +24,26 @@ _NORMS = frozenset(
 )
 
 
-def instances_of(module: torch.jit.ScriptModule) -> tuple[Callable[[], Model], int]:
+def instances_of(module: torch.jit.ScriptModule, method: str = FORWARD) -> tuple[Callable[[], Model], int]:
     """Return what makes a model for one more context, and what that takes, in bytes.
 
-    It is `module` itself if it remembers nothing, else a copy.
+    What a model computes is `method`. It is `module` itself if it remembers nothing, else a copy.
 
     Afterwards `module` belongs to the callee. Copies share the storage of its parameters, and have buffers and other
     attributes of their own, as they were loaded.
     """
-    if _may_remember(module.inlined_graph.nodes()):
-        return _Skeleton(module).instance, size_of(module.buffers())
-    return lambda: module, 0
+    if _may_remember(module._c._get_method(method).inlined_graph.nodes()):
+        return _Skeleton(module, method).instance, size_of(module.buffers())
+    model = bound(module, method)
+    return lambda: model, 0
+
+
+def bound(module: torch.nn.Module, method: str) -> Model:
+    """Return what computes a method of a module, with the hooks of the module where that is `forward`."""
+    if method == FORWARD:
+        return module
+    model: Model = getattr(module, method)
+    return model
 
 
 def _may_remember(nodes: Iterable[torch._C.Node]) -> bool:
@@ -70,8 +82,9 @@ def _is_off(flag: torch._C.Value) -> bool:
 class _Skeleton:
     """A module whose parameters were taken out, so that copying it copies only what may change."""
 
-    def __init__(self, module: torch.jit.ScriptModule) -> None:
+    def __init__(self, module: torch.jit.ScriptModule, method: str) -> None:
         self._module = module
+        self._method = method
         self._weights = [parameter.detach() for parameter in module.parameters()]
         for parameter in module.parameters():
             parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
@@ -81,4 +94,4 @@ class _Skeleton:
         module = copy.deepcopy(self._module)
         for parameter, weight in zip(module.parameters(), self._weights, strict=True):
             parameter.data = weight
-        return module
+        return bound(module, self._method)

@@ -1,17 +1,19 @@
 """Loading TorchScript: from a file of the operator, or from bytes."""
 
 import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
-from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.errors import ModelError, quote, quote_all
 from wasi_nn_torch.pytorch.graphs.freezing import optimized, size_of_module
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
+from wasi_nn_torch.pytorch.graphs.rewriting import prepare
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
-from wasi_nn_torch.pytorch.graphs.state import instances_of
+from wasi_nn_torch.pytorch.graphs.state import FORWARD, instances_of
 from wasi_nn_torch.pytorch.graphs.writing import script_writes_inputs
 
 _ADVICE = "save the whole model as TorchScript: torch.jit.save(torch.jit.script(model), path)"
@@ -30,39 +32,61 @@ _KINDS = {
 }
 
 
-def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
+def load(source: Source, device: torch.device, name: str, steps: Steps, method: str = FORWARD) -> Graph:
     """Load a model on `device`, in evaluation mode and without gradients, after the steps that make it faster.
 
-    `name` is what a text calls the source. Raises ModelError if it is broken, or takes arguments that no guest can
-    give; ModelTooLarge if memory does not suffice; OSError if it cannot be read.
+    `name` is what a text calls the source; `method` is what is computed. Raises ModelError if the source is broken, has
+    no such method, or takes arguments that no guest can give; ModelTooLarge if memory does not suffice; OSError if it
+    cannot be read.
     """
     if steps.compile:
         raise ModelError(_UNCOMPILED.format(name=name))
-    module = read(source, device, name)
-    signature = signature_of(module._c._get_method("forward").schema, name)
+    module = read(source, device, name, method)
+    signature = signature_of(module._c._get_method(method).schema, name)
     with loading(device, name, _BROKEN):
-        module, is_laid_out = optimized(module, steps, name)
+        prepare(module, method, device, name)
+        module, is_laid_out = optimized(module, steps, name, method)
     nbytes = size_of_module(module)  # before the parameters are taken out
-    writes_inputs = script_writes_inputs(module.inlined_graph)
-    instance, state_nbytes = instances_of(module)
+    writes_inputs = script_writes_inputs(module._c._get_method(method).inlined_graph)
+    instance, state_nbytes = instances_of(module, method)
     return Graph(instance, device, signature, nbytes, is_laid_out, state_nbytes, writes_inputs)
 
 
-def read(source: Source, device: torch.device, name: str) -> torch.jit.ScriptModule:
-    """Load a module, which has a method `forward`, in evaluation mode and without gradients; raises as `load` does."""
+def read(source: Source, device: torch.device, name: str, method: str = FORWARD) -> torch.jit.ScriptModule:
+    """Load a module, which has that method, in evaluation mode and without gradients; raises as `load` does."""
     file = source if isinstance(source, Path) else io.BytesIO(source)
     with loading(device, name, _BROKEN):
         module: torch.jit.ScriptModule = torch.jit.load(file, map_location=device)  # type: ignore[no-untyped-call]  # upstream
-    if not module._c._has_method("forward"):
-        raise ModelError(f"{name} has no method `forward` that could be computed; {_ADVICE}")
+    if method not in methods_of(module):
+        raise no_method(name, method, methods_of(module), _ADVICE)
     module.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return module
 
 
+def methods_of(module: torch.jit.ScriptModule) -> list[str]:
+    """Return the methods that can be computed; those that save and load the module are not among them."""
+    return in_order(each for each in module._c._method_names() if not each.startswith("__"))
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Return the names of methods, each once, as texts list them: `forward` first."""
+    return sorted(set(methods), key=lambda method: (method != FORWARD, method))
+
+
+def no_method(name: str, method: str, there: Sequence[str], advice: str) -> ModelError:
+    """Return the error for a method that is not there; `advice` is what to do where there is none at all."""
+    if not there:
+        return ModelError(f"{name} has no method {quote(method)}, and no other that could be computed; {advice}")
+    return ModelError(
+        f"{name} has no method {quote(method)}; it has {quote_all(there)}: choose one, with "
+        f'register(…, method="{there[0]}") or --graph NAME=PATH,method={there[0]}'
+    )
+
+
 def signature_of(schema: torch._C.FunctionSchema, name: str) -> Signature:
-    """Return what a guest can give for the arguments of `forward`; raises ModelError where it needs something else."""
+    """Return what a guest can give for the arguments of a method; raises ModelError where it needs something else."""
     parameters = (_parameter(argument, name) for argument in schema.arguments[1:])  # the first is `self`
     return Signature(tuple(parameter for parameter in parameters if parameter is not None))
 

@@ -4,28 +4,28 @@ from pathlib import Path
 
 from wasi_nn_torch.description import Contents, ModelDescription
 from wasi_nn_torch.errors import NnError
-from wasi_nn_torch.pytorch.graphs.formats import admit, native_code, not_a_model
+from wasi_nn_torch.pytorch.graphs.formats import admit, native_code, not_a_model, require_no_method
 from wasi_nn_torch.pytorch.graphs.loading import Source
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
+from wasi_nn_torch.pytorch.graphs.state import FORWARD
 from wasi_nn_torch.pytorch.inspecting import aoti, exported, torchscript
 
 _READERS = {
-    ModelFormat.TORCHSCRIPT: torchscript.contents,
     ModelFormat.EXPORTED_PROGRAM: exported.contents,
     ModelFormat.AOTI_PACKAGE: aoti.contents,
 }
 
 
-def describe(path: Path, name: str, *, trust: bool = False) -> ModelDescription:
-    """Tell what a file is; a text calls it `name`.
+def describe(path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
+    """Tell what a file is; a text calls it `name`. `method` is the one to tell of, where it has several.
 
     Loading a model runs code of it unless it passes the check for guests' models. So one that does not pass is loaded
     only where `trust` says so, and of one that passes what was checked is loaded, whatever the file is by then. Raises
     ModelError, which says what to do, for what is no model, or one that cannot be used; OSError if it cannot be read.
     """
     found = sniff(path)
-    if found not in _READERS:
-        raise not_a_model(found, name)
+    if found not in (ModelFormat.TORCHSCRIPT, *_READERS):
+        raise not_a_model(path, name)
     data = path.read_bytes()
     found = sniff_bytes(data)
     try:
@@ -35,8 +35,15 @@ def describe(path: Path, name: str, *, trust: bool = False) -> ModelDescription:
     contents: Contents | None = None
     if admitted is not None or trust:
         source: Source = data if admitted is None else admitted
-        contents = _READERS[found](source, name)
+        contents = _contents(source, found, name, method)
     return ModelDescription(found.value, refusal, contents)
+
+
+def _contents(source: Source, found: ModelFormat, name: str, method: str | None) -> Contents:
+    if found is ModelFormat.TORCHSCRIPT:
+        return torchscript.contents(source, name, method or FORWARD)
+    require_no_method(method, found, name)
+    return _READERS[found](source, name)
 
 
 def _admit(data: bytes, found: ModelFormat) -> bytes:

@@ -11,7 +11,8 @@ from wasi_nn_torch.description import Contents, ValueDescription
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs.loading import Source
 from wasi_nn_torch.pytorch.graphs.signature import Kind
-from wasi_nn_torch.pytorch.graphs.torchscript import read, signature_of
+from wasi_nn_torch.pytorch.graphs.state import FORWARD
+from wasi_nn_torch.pytorch.graphs.torchscript import methods_of, read, signature_of
 from wasi_nn_torch.pytorch.inspecting.changes import changed_attributes
 from wasi_nn_torch.pytorch.inspecting.script_graph import GET, find, nodes_of, path_of
 from wasi_nn_torch.pytorch.inspecting.traced import Example, traced_inputs
@@ -30,19 +31,20 @@ _INNER = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _FIELD = re.compile(r"(\w+) : ")
 
 
-def contents(source: Source, name: str) -> Contents:
-    """Load a module and tell what it takes, returns and holds; raises ModelError."""
-    module = read(source, CPU, name)
-    schema = module._c._get_method("forward").schema
-    graph = module.inlined_graph
+def contents(source: Source, name: str, method: str = FORWARD) -> Contents:
+    """Load a module and tell what a method of it takes and returns, and what it holds; raises ModelError."""
+    module = read(source, CPU, name, method)
+    schema = module._c._get_method(method).schema
+    graph = module._c._get_method(method).inlined_graph
     parameters = list(module.parameters())
     [result] = graph.outputs()
     return Contents(
-        inputs=tuple(_inputs(schema, name, traced_inputs(source))),
+        inputs=tuple(_inputs(schema, name, traced_inputs(source, method))),
         outputs=tuple(_outputs(schema.returns[0].type, result)),
         parameters=sum(parameter.numel() for parameter in parameters),
         weights=describe_weights([*parameters, *module.buffers(), *_others(module, graph)]),
         state=changed_attributes(module, graph),
+        methods=tuple(methods_of(module)),
     )
 
 

@@ -16,8 +16,8 @@ Example = tuple[int, ...]
 """The shape of one input."""
 
 
-def traced_inputs(source: Source) -> Sequence[Example | None]:
-    """Return the shapes of the arguments of `forward`, None for what is no tensor; nothing where they are not told.
+def traced_inputs(source: Source, method: str = "forward") -> Sequence[Example | None]:
+    """Return the shapes of the arguments of a method, None for what is no tensor; nothing where they are not told.
 
     PyTorch's own reader would trust the file, which the check of a guest's model does not look at.
     """
@@ -36,7 +36,7 @@ def traced_inputs(source: Source) -> Sequence[Example | None]:
         methods = unpickle(archive.read(_FILE), _FILE, environment)
     except NnError:  # it is not as PyTorch writes it
         return ()
-    inputs = methods.get("forward") if isinstance(methods, dict) else None
+    inputs = methods.get(method) if isinstance(methods, dict) else None
     if not isinstance(inputs, list):
         return ()
     return [value.sizes if isinstance(value, Tensor) else None for value in inputs]

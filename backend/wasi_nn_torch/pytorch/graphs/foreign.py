@@ -1,0 +1,176 @@
+"""What something is that is offered as a model and cannot be loaded: a file of another kind, a pickle, a folder.
+
+It is told by content, from bounded reads; nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from wasi_nn_torch.errors import quote, quote_all
+from wasi_nn_torch.pytorch.graphs.signatures import HEAD, SAVE, Finding, identify_head
+from wasi_nn_torch.pytorch.graphs.sniff import BROKEN, ZIP, Bounded
+
+_UNKNOWN = Finding("not a PyTorch model", SAVE)
+_OFFER = f"and offer the module itself: Engine.register(name, module); or {SAVE}"
+
+_AGAIN = "copy or download it again"
+
+_MOST_FILES = 1000
+_DIRECTORY_END = b"PK\x05\x06"
+_LONGEST_DIRECTORY_END = 22 + 0xFFFF
+
+# The class of what a pickle makes first, as `torch.save(model)` writes it now, and wrote it before.
+_OBJECT = re.compile(rb"\x80[\x02-\x05](?:\(X\x06\0\0\0module(?:q.|r....))?c([\w.]+)\n([\w.]+)\n", re.DOTALL)
+_CONTAINERS = frozenset({"OrderedDict", "defaultdict", "dict", "list", "set"})
+_LIGHTNING = b"pytorch-lightning_version"
+
+_Names = frozenset[str]
+
+
+def identify(source: Path | bytes | bytearray | memoryview) -> Finding:
+    """Return what is known of something that is none of the formats that can be loaded. Raises OSError for a file."""
+    if not isinstance(source, Path):
+        return _identify(io.BytesIO(source))
+    if source.is_dir():
+        return _of_folder(source)
+    with source.open("rb") as file:
+        return _identify(file)
+
+
+def _identify(file: BinaryIO) -> Finding:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(HEAD)
+    if head.startswith(ZIP):
+        return _of_archive(file, size)
+    if head.startswith(b"\x80"):
+        return _of_pickle(head)
+    return identify_head(head, size) or _UNKNOWN
+
+
+# --- pickles ---
+
+
+def _of_pickle(head: bytes) -> Finding:
+    if _LIGHTNING in head:
+        return Finding(
+            "a checkpoint of Lightning: weights without the code of a model",
+            f"load it with the load_from_checkpoint of its class, {_OFFER}",
+        )
+    found = [(match[1].decode(), match[2].decode()) for match in _OBJECT.finditer(head)]
+    objects = [f"{module}.{name}" for module, name in found if name not in _CONTAINERS]
+    if objects:
+        return Finding(
+            f"a pickled object of the class {quote(objects[0])}, as torch.save(model) writes it, without its code",
+            f"load it in your program, {_OFFER}",
+        )
+    return Finding(
+        "a state dict or another pickle: weights without the code of a model",
+        f"build the module, let it load_state_dict this, {_OFFER}",
+    )
+
+
+# --- archives ---
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of archive or folder, told by the names in it, without the root that all of them have."""
+
+    matches: Callable[[_Names], bool]
+    what: str
+    advice: str
+
+
+def _has(*needed: str) -> Callable[[_Names], bool]:
+    return lambda names: names.issuperset(needed)
+
+
+def _ends(*suffixes: str) -> Callable[[_Names], bool]:
+    """Whether there is a name with each of these endings."""
+    return lambda names: all(any(name.endswith(suffix) for name in names) for suffix in suffixes)
+
+
+_CONVERT = f"this host computes PyTorch models; take the PyTorch model that it was made from, and {SAVE}"
+_ARCHIVES = (
+    _Kind(
+        lambda names: not names.isdisjoint({".data/extern_modules", ".data/python_version"}),
+        "an archive of torch.package, which has Python code",
+        f"load it with torch.package.PackageImporter(path).load_pickle(…), {_OFFER}",
+    ),
+    _Kind(_has("bytecode.pkl"), "a model for PyTorch's mobile interpreter", SAVE),
+    _Kind(_has("config.json", "metadata.json"), "a model of Keras", _CONVERT),
+    _Kind(
+        lambda names: bool(names) and all(name.endswith(".npy") for name in names),
+        "arrays of NumPy (.npz)",
+        f"they may be weights, without the code of a model; {SAVE}",
+    ),
+)
+
+
+def _of_archive(file: BinaryIO, size: int) -> Finding:
+    try:
+        with zipfile.ZipFile(Bounded(file)) as archive:
+            return _of_names(archive) or _of_pickle_within(archive)
+    except BROKEN:
+        return _broken_archive(file, size)
+
+
+def _of_names(archive: zipfile.ZipFile) -> Finding | None:
+    names = archive.namelist()
+    root = names[0].split("/")[0] + "/" if names else ""
+    within = frozenset(name.removeprefix(root) for name in names)
+    for kind in _ARCHIVES:
+        if kind.matches(within) or kind.matches(frozenset(names)):
+            return Finding(kind.what, kind.advice)
+    if not any(name.endswith("data.pkl") for name in names):
+        return Finding(f"a ZIP archive of other files: {quote_all(names)}", f"name the model's own file; or {SAVE}")
+    return None
+
+
+def _of_pickle_within(archive: zipfile.ZipFile) -> Finding:
+    names = archive.namelist()
+    if any("code/" in name for name in names):
+        return Finding("an archive of PyTorch with other bytes before it, or with parts missing", _AGAIN)
+    with archive.open(next(name for name in names if name.endswith("data.pkl"))) as entry:
+        return _of_pickle(entry.read(HEAD))
+
+
+def _broken_archive(file: BinaryIO, size: int) -> Finding:
+    """The directory of an archive is at its end, so that it is what is missing of a truncated one."""
+    file.seek(max(0, size - _LONGEST_DIRECTORY_END))
+    if _DIRECTORY_END in file.read(_LONGEST_DIRECTORY_END):
+        return Finding("a damaged archive", _AGAIN)
+    return Finding(f"a truncated archive: after {size} bytes its end is missing", _AGAIN)
+
+
+# --- folders ---
+
+_FOLDERS = (
+    _Kind(_has("saved_model.pb"), "a folder with a SavedModel of TensorFlow", _CONVERT),
+    _Kind(
+        lambda names: "config.json" in names and any(name.endswith((".safetensors", ".bin")) for name in names),
+        "a folder with a checkpoint of Hugging Face: weights without the code of a model",
+        f"load it with from_pretrained(folder), {_OFFER}",
+    ),
+    _Kind(_ends(".xml", ".bin"), "a folder with a model of OpenVINO", _CONVERT),
+    _Kind(_has("data.pkl", "version"), "a folder with the files of an archive of PyTorch", "name the archive itself"),
+)
+
+
+def _of_folder(folder: Path) -> Finding:
+    names = sorted(entry.name for entry in itertools.islice(folder.iterdir(), _MOST_FILES))
+    for kind in _FOLDERS:
+        if kind.matches(frozenset(names)):
+            return Finding(kind.what, kind.advice)
+    models = [name for name in names if name.endswith((".pt", ".pt2", ".pth"))]
+    there = f": it has {quote_all(models)}" if models else ""
+    return Finding("a directory", f"name the file in it that holds the model{there}")

@@ -1,0 +1,144 @@
+"""Warming a model up: it computes as a guest would let it, on zeros, before the first guest asks.
+
+PyTorch makes a model's code faster in its first calls, for what comes in then; and what a computation needs besides,
+such as threads and memory, is there afterwards. All contexts share that, also those that have a state of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from wasi_nn_torch.contract import NamedTensor
+from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all
+from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES
+from wasi_nn_torch.pytorch.graphs.graph import Graph
+from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.vocabulary import ElementType
+from wasi_nn_torch.warm_up import Example, WarmUp
+
+logger = logging.getLogger(__name__)
+
+#: TorchScript looks at what comes in twice, and runs what it made of that the third time.
+RUNS = 3
+
+_NUMBERS = {
+    Kind.INTEGER: (ElementType.I64, torch.int64),
+    Kind.FLOAT: (ElementType.FP64, torch.float64),
+    Kind.BOOLEAN: (ElementType.U8, torch.uint8),
+}
+
+
+def warm(graph: Graph, warm_up: WarmUp, name: str) -> None:
+    """Compute a few times in a context of its own, which is dropped; `name` is what a text calls the model.
+
+    Raises ModelError where an input's sizes are not known, where there is no such input, and where the model fails;
+    ModelTooLarge where memory does not suffice.
+    """
+    started = time.perf_counter()
+    examples = _examples(graph, dict(warm_up.given), name)
+    try:
+        ledger = Ledger()
+        context = graph.context(ledger)
+        for _ in range(RUNS):
+            inputs: list[NamedTensor] = [
+                (each.name, _tensor(each, examples, ledger)) for each in _given(graph, examples)
+            ]
+            for _, output in context.compute(inputs):
+                output.drop()
+    except NnError as error:
+        kind = ModelTooLarge if error.code is ErrorCode.TOO_LARGE else ModelError
+        refusal = kind(f"{name} cannot be warmed up on zeros of {_spell(examples)}: {error.text}; {_ADVICE}")
+    except (MemoryError, OverflowError):
+        refusal = ModelTooLarge(f"{name} cannot be warmed up on zeros of {_spell(examples)}, which no memory holds")
+    else:
+        logger.info("warming %s up took %.2f s", name, time.perf_counter() - started)
+        return
+    raise refusal
+
+
+_ADVICE = "give other sizes, or leave out the option to warm it up"
+
+
+def _examples(graph: Graph, given: dict[str | None, Example], name: str) -> Mapping[str, Example]:
+    """Return an example of each input that is to be given."""
+    parameters = graph.signature.parameters
+    needed = [parameter.name for parameter in parameters if not parameter.optional]
+    if None in given:
+        if len(needed) != 1:
+            raise ModelError(f"{name} needs {len(needed)} inputs, {quote_all(needed)}; {_how(needed)}")
+        given.setdefault(needed[0], given[None])
+        del given[None]
+    unknown = [each for each in given if each not in {parameter.name for parameter in parameters}]
+    if unknown:
+        names = quote_all(parameter.name for parameter in parameters)
+        raise ModelError(f"{name} has no input {quote_all(map(str, unknown))} to be warmed up with; it has {names}")
+    examples = {str(each): example for each, example in given.items()}
+    for parameter in parameters:
+        if parameter.name not in examples and not parameter.optional:
+            examples[parameter.name] = _known(graph, parameter, name)
+    return {parameter.name: _fitted(parameter, examples[parameter.name]) for parameter in _given(graph, examples)}
+
+
+def _fitted(parameter: Parameter, example: Example) -> Example:
+    """Return sizes for a tensor, and a number for what is one: "16000" may be either."""
+    if parameter.kind is Kind.TENSOR:
+        return example if isinstance(example, tuple) else (int(example),)
+    return next(iter(example), 0) if isinstance(example, tuple) else example
+
+
+def _known(graph: Graph, parameter: Parameter, name: str) -> Example:
+    if parameter.name in graph.examples:
+        return graph.examples[parameter.name]
+    if parameter.kind is not Kind.TENSOR:
+        return 0.0
+    raise ModelError(f"{name} does not say which sizes {quote(parameter.name)} has; {_how([parameter.name])}")
+
+
+def _how(names: Sequence[str]) -> str:
+    python = ", ".join(f'"{name}": (1, 3, 224, 224)' for name in names)
+    options = "".join(f",warm-up.{name}=1x3x224x224" for name in names)
+    return f"give the sizes to warm it up with: warm_up={{{python}}}, or --graph NAME=PATH{options}"
+
+
+def _given(graph: Graph, examples: Mapping[str, Example]) -> list[Parameter]:
+    return [parameter for parameter in graph.signature.parameters if parameter.name in examples]
+
+
+def _tensor(parameter: Parameter, examples: Mapping[str, Example], ledger: Ledger) -> DeviceTensor:
+    example = examples[parameter.name]
+    if parameter.kind is not Kind.TENSOR:
+        return _number(parameter.kind, example, ledger)
+    sizes = example if isinstance(example, tuple) else ()
+    element_type = _element_type(parameter.dtype)
+    zeros = bytes(math.prod(sizes) * element_type.item_size)
+    return DeviceTensor.from_guest(list(sizes), element_type, memoryview(zeros), ledger)
+
+
+def _number(kind: Kind, number: object, ledger: Ledger) -> DeviceTensor:
+    element_type, dtype = _NUMBERS[kind]
+    value = torch.tensor([number]).to(dtype)
+    return DeviceTensor.from_guest([1], element_type, memoryview(value.numpy().tobytes()), ledger)
+
+
+def _element_type(dtype: torch.dtype | None) -> ElementType:
+    """Return what a guest gives where a model wants a dtype, which wasi-nn may not be able to name."""
+    if dtype is None:
+        return ElementType.FP32
+    if dtype is torch.bool:
+        return ElementType.U8
+    return ELEMENT_TYPES.get(dtype, ElementType.FP32 if dtype.is_floating_point else ElementType.I32)
+
+
+def _spell(examples: Mapping[str, Example]) -> str:
+    parts = []
+    for name, example in examples.items():
+        sizes = f"[{', '.join(map(str, example))}]" if isinstance(example, tuple) else f"{example:g}"
+        parts.append(f"{quote(name)} {sizes}")
+    return ", ".join(parts) or "nothing"
