@@ -29,20 +29,22 @@ class Engine:
     """Makes sessions, which may run in threads side by side.
 
     `device` is where graphs run, such as "cuda:0" or "cpu"; by default the accelerator that PyTorch reports, else the
-    CPU. `guest_models` says which models guests may bring along: "none", "checked" or "any". `model_bytes` is the most
+    CPU. `guest_models` says which models guests may supply: "none", "checked" or "any". `model_bytes` is the most
     memory that the weights of registered models may take on one device: those that nobody uses make room, and are
     loaded anew when somebody asks for them; None keeps all. `release` says where device memory goes when a session
     ends: "pool" keeps it for the next one, "driver" gives it back. `threads` is how many threads of the CPU one
     computation uses; PyTorch has one such number for the whole process, and None leaves it alone. `cache` keeps
-    compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. Raises
-    ValueError where there is no such device.
+    compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names.
+
+    PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
+    `device` or `threads` that is given. Raises ValueError if there is no such device or number of threads.
     """
 
     def __init__(
         self,
         device: object = None,
         *,
-        guest_models: str | GuestModels = GuestModels.CHECKED,
+        guest_models: str | GuestModels = GuestModels.NONE,
         model_bytes: int | None = None,
         release: str | Release = Release.POOL,
         threads: int | None = None,
@@ -51,6 +53,8 @@ class Engine:
         self._guest_models = GuestModels(guest_models)
         self._release = Release(release)
         self._backends = Backends(BackendOptions(_name(device), self._guest_models, threads))
+        if device is not None or threads is not None:
+            self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
         self._engine = wit_host.Engine(cache=user_cache() if cache else None)
 
@@ -64,7 +68,10 @@ class Engine:
 
     @property
     def device(self) -> str:
-        """Where named graphs run unless `register` says otherwise, and what the target `gpu` means to guests."""
+        """Where named graphs run unless `register` says otherwise, and what the target `gpu` means to guests.
+
+        To find out imports PyTorch.
+        """
         return self._backends.default.device
 
     def register(
@@ -100,6 +107,14 @@ class Engine:
         """Compile a guest, to run it in several sessions; raises InvalidGuest where it is none."""
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
         return compile_guest(self._engine, file, hosts.BUFFERS)
+
+    def prepare(self, guest: Guest) -> None:
+        """Have ready what a guest needs of this engine, so that it does not wait for PyTorch once it runs.
+
+        `Session.run` does so before the guest's time starts.
+        """
+        if hosts.are_imported_by(guest.compiled):
+            self._backends.start()
 
     def session(
         self,

@@ -7,7 +7,10 @@ from enum import Enum
 
 
 class GuestModels(Enum):
-    """Which models a guest may bring along: none, those that pass a static check, or any."""
+    """Which models a guest may supply: none, those that pass a static check, or any.
+
+    The check makes most refusals clear and cheap; it is not a boundary: a model that passes can still end the host.
+    """
 
     NONE = "none"
     CHECKED = "checked"

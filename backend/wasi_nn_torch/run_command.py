@@ -56,9 +56,7 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME[=VALUE]", help="Set a variable for the guest, or pass on ours.", show_default=False),
     ] = None,
-    guest_models: Annotated[
-        GuestModels, typer.Option(help="Which models the guest may bring along.")
-    ] = GuestModels.CHECKED,
+    guest_models: Annotated[GuestModels, typer.Option(help="Which models the guest may supply.")] = GuestModels.NONE,
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop the guest after this time.", min=0.001)
     ] = None,
@@ -108,6 +106,7 @@ def run(
                 Engine(device, guest_models=guest_models, model_bytes=model_memory, threads=threads, cache=cache)
             )
             compiled = _compile(engine, guest)
+            engine.prepare(compiled)  # before the guest's time starts
             for model in models:
                 _register(engine, model)
             limits = Limits(

@@ -93,6 +93,7 @@ class Session:
             raise RuntimeError("a session runs one guest, once; make another session")
         if not isinstance(guest, Guest):
             guest = self._engine.compile(guest)
+        self._engine.prepare(guest)
         self._compile_seconds = guest.compile_seconds
         self._from_cache = guest.from_cache
         self._transport = guest.compiled.transport

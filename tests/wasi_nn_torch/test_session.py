@@ -31,7 +31,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device) as engine:
+    with Engine(device, guest_models="checked") as engine:
         engine.register("add", scripted(Add()))
         engine.register("fails", scripted(Fails()))
         engine.register("split", scripted(Split()))
@@ -218,14 +218,17 @@ def test_a_model_that_reaches_beyond_tensors_is_refused(run, tmp_path):
     assert "save" in outcome.answers[0]["text"]
 
 
-def test_models_of_guests_can_be_forbidden(probe_file, tmp_path, device):
+@pytest.mark.parametrize("policy", [{}, {"guest_models": "none"}], ids=["by default", "if the operator says so"])
+def test_models_of_guests_are_refused(probe_file, tmp_path, device, policy):
     (tmp_path / "model.pt").write_bytes(scripted(Add()))
     out = []
     arguments = ["from_bytes", "models/model.pt", "PYTORCH", "CPU"]
     options = {"args": arguments, "dirs": {str(tmp_path): "models"}, "stdout": out.append}
-    with Engine(device, guest_models="none") as engine, engine.session(**options) as session:
+    with Engine(device, **policy) as engine, engine.session(**options) as session:
         session.run(probe_file)
-    assert json.loads(b"".join(out))["code"] == "SECURITY"
+    refusal = json.loads(b"".join(out))
+    assert refusal["code"] == "SECURITY"
+    assert "--guest-models checked" in refusal["text"]
 
 
 # --- how a guest ends ---
