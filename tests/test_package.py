@@ -109,6 +109,7 @@ def test_the_names_that_users_import_are_these():
     import wit_host
 
     assert wasi_nn_torch.__all__ == [
+        "Directory",
         "Engine",
         "Guest",
         "GuestError",

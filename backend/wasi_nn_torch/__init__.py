@@ -7,7 +7,7 @@
     with engine.session(args=["photo.ppm"], dirs={"photos": "/photos"}) as session:
         status = session.run("guest.wasm")
 
-PyTorch is imported when the first of these names is used, not with this package.
+Neither this nor what it runs imports PyTorch before it is needed: by `Engine.register`, or a guest that uses wasi-nn.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.errors import ModelError
+    from wasi_nn_torch.folders import Directory
     from wasi_nn_torch.guests import Guest, InvalidGuest
     from wasi_nn_torch.session import Limits, Session
     from wasi_nn_torch.stats import SessionStats
     from wit_host import GuestError, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
+    "Directory",
     "Engine",
     "Guest",
     "GuestError",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Directory": "wasi_nn_torch.folders",
     "Engine": "wasi_nn_torch.engine",
     "Guest": "wasi_nn_torch.guests",
     "GuestError": "wit_host",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wasi_nn_torch import cache_commands, doctor_command, inspect_command, run_command
+from wasi_nn_torch.other_hosts import RunCommand
 
 app = typer.Typer(
     help="Run WebAssembly guests that use wasi-nn, on PyTorch.",
@@ -16,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cache_commands.app, name="cache")
-app.command(context_settings={"allow_interspersed_args": False})(run_command.run)
+app.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})(run_command.run)
 app.command()(inspect_command.inspect)
 app.command()(doctor_command.doctor)
 

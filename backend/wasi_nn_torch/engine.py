@@ -14,12 +14,14 @@ from wasi_nn_torch import hosts
 from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.cache import user_cache
 from wasi_nn_torch.contract import BackendOptions, ModelSource
+from wasi_nn_torch.folders import Directory
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.session import Limits, Output, Session
+from wasi_nn_torch.sizes import require_amount
 from wasi_nn_torch.vocabulary import Encoding
 from wit_host import Store
 from wit_host.core import CoreStore
@@ -50,6 +52,7 @@ class Engine:
         threads: int | None = None,
         cache: bool = True,
     ) -> None:
+        require_amount("`model_bytes`", model_bytes)
         self._guest_models = GuestModels(guest_models)
         self._release = Release(release)
         self._backends = Backends(BackendOptions(_name(device), self._guest_models, threads))
@@ -103,6 +106,39 @@ class Engine:
             ModelOptions(None if optimize is None else Optimize(optimize)),
         )
 
+    def replace(
+        self,
+        name: str,
+        model: ModelSource,
+        device: object = None,
+        *,
+        encoding: str | Encoding | None = None,
+        optimize: str | Optimize | None = None,
+    ) -> None:
+        """Offer another model as `name`, in any thread and while sessions run.
+
+        The arguments are those of `register`; nothing of the old ones stays. A guest that has the old graph keeps it,
+        who asks from now on gets the new one; the old one's memory goes free when nobody uses it. Both are in memory
+        for a moment. If the new one cannot be loaded, the old one stays: raises what `register` raises, and ValueError
+        if there is no graph of that name.
+        """
+        self._registry.replace(
+            name,
+            model,
+            _name(device),
+            None if encoding is None else Encoding(encoding),
+            ModelOptions(None if optimize is None else Optimize(optimize)),
+        )
+
+    def unregister(self, name: str) -> None:
+        """Offer a model no longer; a guest that has the graph keeps it. Raises ValueError if there is no such name."""
+        self._registry.unregister(name)
+
+    @property
+    def names(self) -> list[str]:
+        """The names under which models are offered, in the order in which they were registered."""
+        return self._registry.names
+
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
         """Compile a guest, to run it in several sessions; raises InvalidGuest where it is none."""
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
@@ -121,7 +157,7 @@ class Engine:
         *,
         args: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        dirs: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
         limits: Limits | None = None,
         stdin: str | os.PathLike[str] | None = None,
         stdout: Output = None,
@@ -130,9 +166,10 @@ class Engine:
         """A session for one guest; use it in a `with` block.
 
         `args` are the guest's arguments behind its own name, `env` its whole environment, `dirs` the folders that it
-        may read and write, from the host's path to the guest's. `stdin` is a file; `stdout` and `stderr` are functions
-        that take bytes. What is left out is the host's own stream. Raises NotADirectoryError for a folder that is none,
-        and ValueError for text that WASI cannot pass on.
+        may read, from the host's path to the guest's; `Directory(path, writable=True)` in place of the guest's path
+        lets it write too. `stdin` is a file; `stdout` and `stderr` are functions
+        that take bytes. What is left out is the host's own stream. Raises NotADirectoryError for a folder that does not
+        exist, and ValueError for text that WASI cannot pass on.
         """
         return Session(self, args, env, dirs, limits, stdin, stdout, stderr)
 

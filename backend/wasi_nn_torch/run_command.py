@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wasi_nn_torch.exits import HOST_FAILURE, USAGE, fail
+from wasi_nn_torch.folders import METAVAR as FOLDER_METAVAR
 from wasi_nn_torch.graph_option import METAVAR, OfferedModel, parse_graph
-from wasi_nn_torch.option_values import folder, size, variable
+from wasi_nn_torch.option_values import duration, folders, size, variable
 from wasi_nn_torch.policy import GuestModels, Optimize
 from wasi_nn_torch.watching import announced, killed_by_ctrl_c, overdue
 
@@ -36,7 +37,7 @@ def run(
     ],
     args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARGS]...", help="Everything behind the guest is the guest's.", show_default=False),
+        typer.Argument(help="Everything after the guest is the guest's.", show_default=False),
     ] = None,
     graph: Annotated[
         list[str] | None,
@@ -50,7 +51,9 @@ def run(
     ] = None,
     dir_: Annotated[
         list[str] | None,
-        typer.Option("--dir", metavar="HOST[::GUEST]", help="Let the guest use a folder.", show_default=False),
+        typer.Option(
+            "--dir", metavar=FOLDER_METAVAR, help="Let the guest read a folder, or write it too.", show_default=False
+        ),
     ] = None,
     env: Annotated[
         list[str] | None,
@@ -58,7 +61,7 @@ def run(
     ] = None,
     guest_models: Annotated[GuestModels, typer.Option(help="Which models the guest may supply.")] = GuestModels.NONE,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop the guest after this time.", min=0.001)
+        float | None, typer.Option(metavar="TIME", parser=duration, help="Stop the guest after 30s, 500ms, 2min, …")
     ] = None,
     max_device_memory: Annotated[
         int | None, typer.Option(metavar="SIZE", parser=size, help="For the guest's tensors on devices: 512MiB, 2GB.")
@@ -92,7 +95,7 @@ def run(
 ) -> None:
     """Run a guest."""
     _log(verbose)
-    folders = dict(folder(text) for text in dir_ or [])
+    lent = folders(dir_ or [])
     variables = dict(variable(text) for text in env or [])
     models = [parse_graph(text) for text in graph or []]
 
@@ -117,7 +120,7 @@ def run(
                 memory=max_memory,
                 timeout=timeout,
             )
-            session = engine.session(args=args or [], env=variables, dirs=folders, limits=limits)
+            session = engine.session(args=args or [], env=variables, dirs=lent, limits=limits)
         status = _run(stack.enter_context(session), compiled, timeout, stats)
     raise typer.Exit(status)
 
