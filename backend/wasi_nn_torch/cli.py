@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wasi_nn_torch import cache_commands, doctor_command, inspect_command, run_command
+from wasi_nn_torch import cache_commands, doctor_command, inspect_command, run_command, wit_command
 from wasi_nn_torch.other_hosts import RunCommand
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.add_typer(cache_commands.app, name="cache")
 app.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})(run_command.run)
 app.command()(inspect_command.inspect)
 app.command()(doctor_command.doctor)
+app.command()(wit_command.wit)
 
 
 def _print_version(wanted: bool) -> None:
