@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
@@ -48,7 +49,7 @@ COUNTERPARTS: Mapping[str, str] = {
 
 
 class RunCommand(TyperCommand):
-    """The command `run`, which knows the options of others."""
+    """The command `run`, which knows the options of others, and that what follows the guest is the guest's."""
 
     def make_context(self, *arguments: object, **options: object) -> typer.Context:
         """Parse the command line; an option of another host is answered by what to write here."""
@@ -59,3 +60,7 @@ class RunCommand(TyperCommand):
             if option not in COUNTERPARTS:
                 raise
         raise typer.BadParameter(COUNTERPARTS[option], param_hint=option)
+
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:  # type: ignore[override]
+        """What a shell offers; after the guest no option of ours."""
+        return [] if ctx.params.get("guest") else super().shell_complete(ctx, incomplete)

@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Below which heading `--help` lists an option.
+MODELS, GUEST, LIMITS, OUTPUT = "Models", "Guest", "Limits", "Output"
+
+EXAMPLES = """Examples:
+
+wasi-nn-torch run --graph classifier=model.pt --dir photos guest.wasm photos/cat.ppm
+
+wasi-nn-torch run --timeout 30s --max-memory 256MiB --dir out:rw guest.wasm
+"""
+
 
 def run(
     guest: Annotated[
@@ -41,56 +51,101 @@ def run(
     ] = None,
     graph: Annotated[
         list[str] | None,
-        typer.Option(metavar=METAVAR, help="Offer a model under a name.", show_default=False),
+        typer.Option(metavar=METAVAR, help="Offer a model under a name.", show_default=False, rich_help_panel=MODELS),
     ] = None,
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="DEVICE", help="Where graphs run: cpu, cuda:0, …; by default the accelerator, if there is one."
+            metavar="DEVICE",
+            help="Where graphs run: cpu, cuda:0, …; by default the accelerator, if there is one.",
+            rich_help_panel=MODELS,
         ),
     ] = None,
     dir_: Annotated[
         list[str] | None,
         typer.Option(
-            "--dir", metavar=FOLDER_METAVAR, help="Let the guest read a folder, or write it too.", show_default=False
+            "--dir",
+            metavar=FOLDER_METAVAR,
+            help="Let the guest read a folder, or write it too.",
+            show_default=False,
+            rich_help_panel=GUEST,
         ),
     ] = None,
     env: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=VALUE]", help="Set a variable for the guest, or pass on ours.", show_default=False),
+        typer.Option(
+            metavar="NAME[=VALUE]",
+            help="Set a variable for the guest, or pass on ours.",
+            show_default=False,
+            rich_help_panel=GUEST,
+        ),
     ] = None,
-    guest_models: Annotated[GuestModels, typer.Option(help="Which models the guest may supply.")] = GuestModels.NONE,
+    guest_models: Annotated[
+        GuestModels, typer.Option(help="Which models the guest may supply.", rich_help_panel=MODELS)
+    ] = GuestModels.NONE,
     timeout: Annotated[
-        float | None, typer.Option(metavar="TIME", parser=duration, help="Stop the guest after 30s, 500ms, 2min, …")
+        float | None,
+        typer.Option(
+            metavar="TIME", parser=duration, help="Stop the guest after 30s, 500ms, 2min, …", rich_help_panel=LIMITS
+        ),
     ] = None,
     max_device_memory: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="For the guest's tensors on devices: 512MiB, 2GB.")
+        int | None,
+        typer.Option(
+            metavar="SIZE", parser=size, help="For the guest's tensors on devices: 512MiB, 2GB.", rich_help_panel=LIMITS
+        ),
     ] = None,
     max_host_memory: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="For its tensors that no graph has used yet.")
+        int | None,
+        typer.Option(
+            metavar="SIZE", parser=size, help="For its tensors that no graph has used yet.", rich_help_panel=LIMITS
+        ),
     ] = None,
     max_tensors: Annotated[
-        int | None, typer.Option(metavar="N", help="How many tensors it may have at a time.", min=0)
+        int | None,
+        typer.Option(metavar="N", help="How many tensors it may have at a time.", min=0, rich_help_panel=LIMITS),
     ] = None,
     max_resources: Annotated[
-        int | None, typer.Option(metavar="N", help="How many tensors, graphs, … it may hold at a time.", min=0)
+        int | None,
+        typer.Option(
+            metavar="N", help="How many tensors, graphs, … it may hold at a time.", min=0, rich_help_panel=LIMITS
+        ),
     ] = None,
     max_memory: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="For each memory of the guest itself.")
+        int | None,
+        typer.Option(metavar="SIZE", parser=size, help="For each memory of the guest itself.", rich_help_panel=LIMITS),
     ] = None,
     model_memory: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="For the weights of all graphs on one device.")
+        int | None,
+        typer.Option(
+            metavar="SIZE", parser=size, help="For the weights of all graphs on one device.", rich_help_panel=MODELS
+        ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Threads for one computation on the CPU; PyTorch's own choice by default.", min=1
+            metavar="N",
+            help="Threads for one computation on the CPU; PyTorch's own choice by default.",
+            min=1,
+            rich_help_panel=MODELS,
         ),
     ] = None,
-    stats: Annotated[bool, typer.Option("--stats", help="Print what was done and held, on standard error.")] = False,
-    cache: Annotated[bool, typer.Option(help="Keep compiled guests in the user's cache folder.")] = True,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Print what was done and held, on standard error.", rich_help_panel=OUTPUT)
+    ] = False,
+    cache: Annotated[
+        bool, typer.Option(help="Keep compiled guests in the user's cache folder.", rich_help_panel=GUEST)
+    ] = True,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.", show_default=False)
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log more; twice for everything.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
     ] = 0,
 ) -> None:
     """Run a guest."""

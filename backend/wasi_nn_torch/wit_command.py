@@ -52,7 +52,7 @@ def wit(
     except OSError as error:
         reason = f"{out} cannot be written to ({error.strerror}); name another folder"
     else:
-        print(_NEXT.format(out=out))
+        print(_NEXT.format(out=out, version=chosen[-1].version))
         return
     fail(reason)
 
@@ -63,7 +63,7 @@ _NEXT = """
     componentize-py --wit-path {out} --world guest bindings .
     componentize-py --wit-path {out} --world guest componentize app --output guest.wasm
 
-In Rust: `wit_bindgen::generate!({{ path: "{out}", world: "guest" }})`. To run it:
+In Rust, with wit-bindgen: `generate!({{ path: "{out}", world: "wasi:nn/ml@{version}" }})`. To run it:
 
     wasi-nn-torch run --graph NAME=model.pt guest.wasm"""
 

@@ -67,7 +67,9 @@ def test_a_guest_that_imports_no_wasi_nn_does_not_wait_for_pytorch(guest, text):
     assert "torch" not in imported
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["cache", "info"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["--version"], ["cache", "info"], ["wit"]], ids=" ".join
+)
 def test_a_command_that_needs_no_pytorch_does_not_import_it(arguments):
     assert "torch" not in after(*arguments)
 
