@@ -68,6 +68,19 @@ def test_a_guest_runs_on_what_the_wheel_installed(installed, probe_file):
     assert result.stdout == "hello\n", result.stderr
 
 
+def test_the_wit_files_are_in_what_the_wheel_installed(installed, tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(installed)!r}); import wasi_nn_torch.cli as cli; cli.main()"
+    for arguments in (["wit"], ["wit", "--out", str(tmp_path / "wit")]):
+        command = [sys.executable, "-c", code, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path)
+        if arguments == ["wit"]:
+            assert {line.partition(": ")[2].startswith(str(installed)) for line in result.stdout.splitlines()} == {True}
+    for folder in (ROOT / "wit").iterdir():
+        assert (tmp_path / "wit" / "deps" / f"wasi-nn-{folder.name}" / "nn.wit").read_bytes() == (
+            folder / "nn.wit"
+        ).read_bytes()
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_editable_install_serves_the_checkout(package):
     code = f"import {package}; print({package}.__file__)"
@@ -109,6 +122,7 @@ def test_the_names_that_users_import_are_these():
     import wit_host
 
     assert wasi_nn_torch.__all__ == [
+        "Directory",
         "Engine",
         "EngineStats",
         "Guest",

@@ -7,7 +7,7 @@
     with engine.session(args=["photo.ppm"], dirs={"photos": "/photos"}) as session:
         status = session.run("guest.wasm")
 
-PyTorch is imported when the first of these names is used, not with this package.
+Neither this nor what it runs imports PyTorch before it is needed: by `Engine.register`, or a guest that uses wasi-nn.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.errors import ModelError
+    from wasi_nn_torch.folders import Directory
     from wasi_nn_torch.guests import Guest, InvalidGuest
     from wasi_nn_torch.refusals import Refusal
     from wasi_nn_torch.session import Limits, Session
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from wit_host import GuestError, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
+    "Directory",
     "Engine",
     "EngineStats",
     "Guest",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Directory": "wasi_nn_torch.folders",
     "Engine": "wasi_nn_torch.engine",
     "EngineStats": "wasi_nn_torch.stats",
     "Guest": "wasi_nn_torch.guests",

@@ -15,9 +15,9 @@ GROUP = "wasi_nn_torch.backends"
 
 
 class Backends:
-    """The backends of one engine; the one for PyTorch is made at once, the others when somebody asks for them.
+    """The backends of one engine, each of which is made when somebody first asks for it, in any thread.
 
-    Raises ValueError where two packages bring a backend for the same encoding, or one for an encoding that is none.
+    Raises ValueError if two packages have a backend for the same encoding, or one for an encoding that does not exist.
     """
 
     def __init__(self, options: BackendOptions) -> None:
@@ -25,8 +25,15 @@ class Backends:
         self._entries = _entries()
         self._made: dict[Encoding, Backend] = {}
         self._lock = threading.Lock()
-        self.default = self._get(Encoding.PYTORCH)
-        """The backend that makes every tensor, and whose devices are the engine's."""
+
+    @property
+    def default(self) -> Backend:
+        """The backend that makes every tensor, and whose devices are the engine's; raises ValueError as `Engine`."""
+        return self._get(Encoding.PYTORCH)
+
+    def start(self) -> None:
+        """Make the backend for PyTorch if it is not there; raises ValueError if an option is wrong."""
+        self._get(Encoding.PYTORCH)
 
     @property
     def encodings(self) -> list[Encoding]:

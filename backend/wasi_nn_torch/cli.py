@@ -7,19 +7,21 @@ from typing import Annotated
 
 import typer
 
-from wasi_nn_torch import cache_commands, doctor_command, inspect_command, run_command
-from wasi_nn_torch.stats_option import CommandWithStats
+from wasi_nn_torch import cache_commands, doctor_command, inspect_command, run_command, wit_command
+from wasi_nn_torch.other_hosts import RunCommand
 
 app = typer.Typer(
     help="Run WebAssembly guests that use wasi-nn, on PyTorch.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(cache_commands.app, name="cache")
-app.command(cls=CommandWithStats, context_settings={"allow_interspersed_args": False})(run_command.run)
-app.command()(inspect_command.inspect)
-app.command()(doctor_command.doctor)
+app.command(cls=RunCommand, context_settings={"allow_interspersed_args": False}, epilog=run_command.EXAMPLES)(
+    run_command.run
+)
+app.command(epilog="Example: wasi-nn-torch inspect model.pt")(inspect_command.inspect)
+app.command(epilog="Example: wasi-nn-torch doctor")(doctor_command.doctor)
+app.command(epilog="Example: wasi-nn-torch wit --out wit")(wit_command.wit)
 
 
 def _print_version(wanted: bool) -> None:

@@ -31,7 +31,7 @@ class BackendOptions:
     """What an engine was given, and a backend may need: see `Engine`."""
 
     device: str | None = None
-    guest_models: GuestModels = GuestModels.CHECKED
+    guest_models: GuestModels = GuestModels.NONE
     threads: int | None = None
 
 

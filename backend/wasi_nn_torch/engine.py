@@ -14,6 +14,7 @@ from wasi_nn_torch import hosts
 from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.cache import user_cache
 from wasi_nn_torch.contract import BackendOptions, ModelSource
+from wasi_nn_torch.folders import Directory
 from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.imports import import_modules
 from wasi_nn_torch.ledger import Ledger
@@ -21,6 +22,7 @@ from wasi_nn_torch.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.session import Limits, Output, Session
+from wasi_nn_torch.sizes import require_amount
 from wasi_nn_torch.stats import EngineStats
 from wasi_nn_torch.tally import Tally
 from wasi_nn_torch.vocabulary import Encoding
@@ -33,31 +35,38 @@ class Engine:
     """Makes sessions, which may run in threads side by side.
 
     `device` is where graphs run, such as "cuda:0" or "cpu"; by default the accelerator that PyTorch reports, else the
-    CPU. `guest_models` says which models guests may bring along: "none", "checked" or "any". `model_bytes` is the most
+    CPU. `guest_models` says which models guests may supply: "none", "checked" or "any". `model_bytes` is the most
     memory that the weights of registered models may take on one device: those that nobody uses make room, and are
     loaded anew when somebody asks for them; None keeps all. `release` says where device memory goes when a session
     ends: "pool" keeps it for the next one, "driver" gives it back. `threads` is how many threads of the CPU one
     computation uses; PyTorch has one such number for the whole process, and None leaves it alone. `cache` keeps
     compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. `imports`
     are names of Python modules, such as "torchvision", that are imported first, since models need the operators that
-    they register. Raises ValueError where there is no such device, and where a module cannot be imported.
+    they register.
+
+    PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
+    `device` or `threads` that is given. Raises ValueError if there is no such device or number of threads, and if a
+    module cannot be imported.
     """
 
     def __init__(
         self,
         device: object = None,
         *,
-        guest_models: str | GuestModels = GuestModels.CHECKED,
+        guest_models: str | GuestModels = GuestModels.NONE,
         model_bytes: int | None = None,
         release: str | Release = Release.POOL,
         threads: int | None = None,
         cache: bool = True,
         imports: Sequence[str] = (),
     ) -> None:
+        require_amount("`model_bytes`", model_bytes)
         import_modules(imports)
         self._guest_models = GuestModels(guest_models)
         self._release = Release(release)
         self._backends = Backends(BackendOptions(_name(device), self._guest_models, threads))
+        if device is not None or threads is not None:
+            self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
         self.tally = Tally()
         """Counts what sessions do, for `stats`."""
@@ -73,7 +82,10 @@ class Engine:
 
     @property
     def device(self) -> str:
-        """Where named graphs run unless `register` says otherwise, and what the target `gpu` means to guests."""
+        """Where named graphs run unless `register` says otherwise, and what the target `gpu` means to guests.
+
+        To find out imports PyTorch.
+        """
         return self._backends.default.device
 
     @property
@@ -115,8 +127,43 @@ class Engine:
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            ModelOptions(None if optimize is None else Optimize(optimize), method, WarmUp.of(warm_up)),
+            _options(optimize, method, warm_up),
         )
+
+    def replace(
+        self,
+        name: str,
+        model: ModelSource,
+        device: object = None,
+        *,
+        encoding: str | Encoding | None = None,
+        optimize: str | Optimize | None = None,
+        method: str | None = None,
+        warm_up: object = None,
+    ) -> None:
+        """Offer another model as `name`, in any thread and while sessions run.
+
+        The arguments are those of `register`; nothing of the old ones stays. A guest that has the old graph keeps it,
+        who asks from now on gets the new one; the old one's memory goes free when nobody uses it. Both are in memory
+        for a moment. If the new one cannot be loaded, the old one stays: raises what `register` raises, and ValueError
+        if there is no graph of that name.
+        """
+        self._registry.replace(
+            name,
+            model,
+            _name(device),
+            None if encoding is None else Encoding(encoding),
+            _options(optimize, method, warm_up),
+        )
+
+    def unregister(self, name: str) -> None:
+        """Offer a model no longer; a guest that has the graph keeps it. Raises ValueError if there is no such name."""
+        self._registry.unregister(name)
+
+    @property
+    def names(self) -> list[str]:
+        """The names under which models are offered, in the order in which they were registered."""
+        return self._registry.names
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
         """Compile a guest, to run it in several sessions; raises InvalidGuest where it is none."""
@@ -125,12 +172,20 @@ class Engine:
         self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
         return compiled
 
+    def prepare(self, guest: Guest) -> None:
+        """Have ready what a guest needs of this engine, so that it does not wait for PyTorch once it runs.
+
+        `Session.run` does so before the guest's time starts.
+        """
+        if hosts.are_imported_by(guest.compiled):
+            self._backends.start()
+
     def session(
         self,
         *,
         args: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        dirs: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
         limits: Limits | None = None,
         stdin: str | os.PathLike[str] | None = None,
         stdout: Output = None,
@@ -139,9 +194,10 @@ class Engine:
         """A session for one guest; use it in a `with` block.
 
         `args` are the guest's arguments behind its own name, `env` its whole environment, `dirs` the folders that it
-        may read and write, from the host's path to the guest's. `stdin` is a file; `stdout` and `stderr` are functions
-        that take bytes. What is left out is the host's own stream. Raises NotADirectoryError for a folder that is none,
-        and ValueError for text that WASI cannot pass on.
+        may read, from the host's path to the guest's; `Directory(path, writable=True)` in place of the guest's path
+        lets it write too. `stdin` is a file; `stdout` and `stderr` are functions
+        that take bytes. What is left out is the host's own stream. Raises NotADirectoryError for a folder that does not
+        exist, and ValueError for text that WASI cannot pass on.
         """
         return Session(self, args, env, dirs, limits, stdin, stdout, stderr)
 
@@ -164,6 +220,10 @@ class Engine:
         self._registry.close()
         if self._release is Release.DRIVER:
             self._backends.trim()
+
+
+def _options(optimize: str | Optimize | None, method: str | None, warm_up: object) -> ModelOptions:
+    return ModelOptions(None if optimize is None else Optimize(optimize), method, WarmUp.of(warm_up))
 
 
 def _name(device: object) -> str | None:

@@ -39,7 +39,7 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what a model takes, returns and holds, and whether a guest may bring it along.
+    """Show what a model takes, returns and holds, and whether a guest may supply it with `--guest-models checked`.
 
     A model is loaded only if it passes the check for guests' models, unless --trust is given.
     """
@@ -97,7 +97,7 @@ def _rows(model: Path, nbytes: int, description: ModelDescription) -> Iterator[R
     yield "format", description.format
     yield "file", spell_size(nbytes)
     refusal = description.refusal
-    yield "a guest may bring it", "yes, it passes the check" if refusal is None else f"no: {refusal}"
+    yield "a guest may supply it", "yes, with --guest-models checked" if refusal is None else f"no: {refusal}"
     if description.contents is None:
         yield "loaded", _NOT_LOADED
     else:

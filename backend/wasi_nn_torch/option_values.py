@@ -6,6 +6,8 @@ import os
 
 import typer
 
+from wasi_nn_torch.durations import parse_duration
+from wasi_nn_torch.folders import Directory, parse_folders
 from wasi_nn_torch.sizes import parse_size
 
 
@@ -18,12 +20,22 @@ def size(text: str) -> int:
     raise typer.BadParameter(reason)
 
 
-def folder(text: str) -> tuple[str, str]:
-    """`HOST[::GUEST]`; without a name for the guest it is the host's."""
-    host, separator, guest = text.partition("::")
-    if not host or (separator and not guest):
-        raise typer.BadParameter(f"`{text}` is not HOST or HOST::GUEST", param_hint="--dir")
-    return host, guest or host
+def duration(text: str) -> float:
+    """Seconds, or a number with a unit."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        reason = str(error)
+    raise typer.BadParameter(reason)
+
+
+def folders(texts: list[str]) -> dict[str, Directory]:
+    """What `--dir` was given, by the path on the host."""
+    try:
+        return parse_folders(texts)
+    except ValueError as error:
+        reason = str(error)
+    raise typer.BadParameter(reason, param_hint="--dir")
 
 
 def variable(text: str) -> tuple[str, str]:

@@ -9,7 +9,10 @@ from wasi_nn_torch.warm_up import WarmUp
 
 
 class GuestModels(Enum):
-    """Which models a guest may bring along: none, those that pass a static check, or any."""
+    """Which models a guest may supply: none, those that pass a static check, or any.
+
+    The check makes most refusals clear and cheap; it is not a boundary: a model that passes can still end the host.
+    """
 
     NONE = "none"
     CHECKED = "checked"

@@ -31,14 +31,15 @@ class Registry:
     """Named graphs, for use by any number of threads.
 
     `budget` is the most bytes that their weights may take on one device. Where a graph needs room, those that nobody
-    uses go, the one that was not asked for longest first; who asks for one that went gets it loaded anew. A guest's
-    string is only ever looked up among the names; it is never a path.
+    uses go, the one that was not asked for longest first; who asks for one that went gets it loaded anew. What was
+    withdrawn counts until nobody uses it. A guest's string is only ever looked up among the names; it is never a path.
     """
 
     def __init__(self, backends: Backends, budget: int | None = None) -> None:
         self._backends = backends
         self._budget = budget
         self._entries: dict[str, _Entry] = {}
+        self._withdrawn: list[_Withdrawn] = []
         self._clock = count()
         self._lock = threading.RLock()
 
@@ -61,17 +62,37 @@ class Registry:
         Raises ModelError, which names the path and says what to do, if there is no model that can be used or no room
         for it, and ValueError if the name is taken or there is no such device.
         """
-        backend = self._backend(name, source, encoding)
-        chosen = backend.device if device is None else backend.find_device(device)
         self._require_free(name)
-        entry = _Entry(name, source, backend, chosen, options)
-        loaded = _Loaded(entry.load(chosen), next(self._clock))
+        entry, loaded = self._load(name, source, device, encoding, options)
         with self._lock:
             self._require_free(name)
-            if not self._make_room(loaded.graph.nbytes, chosen):
-                raise ModelTooLarge(f"{entry.what} {self._no_room(loaded.graph.nbytes, chosen)}")
-            entry.loaded[chosen] = loaded
-            self._entries[name] = entry
+            self._admit(entry, loaded, None)
+
+    def replace(
+        self,
+        name: str,
+        source: ModelSource,
+        device: str | None = None,
+        encoding: Encoding | None = None,
+        options: ModelOptions = _DEFAULTS,
+    ) -> None:
+        """Load another model and offer it as `name` from now on; who uses the old one keeps it.
+
+        The arguments are those of `register`. Raises ModelError and ValueError as it does, and ValueError if there is
+        no graph of that name; then everything stays as it is.
+        """
+        self._require_known(name)
+        entry, loaded = self._load(name, source, device, encoding, options)
+        with self._lock:
+            old = self._require_known(name)
+            self._admit(entry, loaded, old)
+            self._withdraw(old)
+
+    def unregister(self, name: str) -> None:
+        """Offer a model no longer; its memory goes free when nobody uses it. Raises ValueError for an unknown name."""
+        with self._lock:
+            self._withdraw(self._require_known(name))
+            del self._entries[name]
 
     def graph(self, name: str, device: str | None = None) -> Graph:
         """Return the graph of that name, loaded on `device` if it is not; by default where it was registered.
@@ -97,8 +118,12 @@ class Registry:
             with self._lock:
                 if not self._make_room(loaded.graph.nbytes, target):
                     raise _too_large(name, self._no_room(loaded.graph.nbytes, target))
-                entry.loaded[target] = loaded
-                return loaded.lend()
+                lent = loaded.lend()
+                if self._entries.get(name) is entry:
+                    entry.loaded[target] = loaded
+                else:  # it was withdrawn while it was loaded
+                    self._withdrawn.append(_Withdrawn(target, loaded.graph.nbytes, loaded.users))
+                return lent
 
     def figures(self) -> tuple[ModelFigures, ...]:
         """What each model takes on each device where it was ever loaded."""
@@ -109,6 +134,29 @@ class Registry:
         """Forget every model; its memory goes free once no session uses it any more."""
         with self._lock:
             self._entries.clear()
+
+    def _load(
+        self, name: str, source: ModelSource, device: str | None, encoding: Encoding | None, options: ModelOptions
+    ) -> tuple[_Entry, _Loaded]:
+        """Load a model for an entry that nobody can see yet."""
+        backend = self._backend(name, source, encoding)
+        chosen = backend.device if device is None else backend.find_device(device)
+        entry = _Entry(name, source, backend, chosen, options)
+        return entry, _Loaded(entry.load(chosen), next(self._clock))
+
+    def _admit(self, entry: _Entry, loaded: _Loaded, old: _Entry | None) -> None:
+        """Offer what was loaded, in the place of `old`; raises ModelTooLarge if there is no room for it."""
+        nbytes = loaded.graph.nbytes
+        if not self._make_room(nbytes, entry.device, leaving=old):
+            raise ModelTooLarge(f"{entry.what} {self._no_room(nbytes, entry.device)}")
+        entry.loaded[entry.device] = loaded
+        self._entries[entry.name] = entry
+
+    def _withdraw(self, entry: _Entry) -> None:
+        """Let go of what is loaded, and keep count of what sessions still use."""
+        for device, loaded in entry.loaded.items():
+            self._withdrawn.append(_Withdrawn(device, loaded.graph.nbytes, loaded.users))
+        entry.loaded.clear()
 
     def _backend(self, name: str, source: ModelSource, encoding: Encoding | None) -> Backend:
         if encoding is None:
@@ -128,21 +176,34 @@ class Registry:
     def _require_free(self, name: str) -> None:
         with self._lock:
             if name in self._entries:
-                raise ValueError(f"there is a graph {quote(name)} already; choose another name")
+                raise ValueError(f"there is a graph {quote(name)} already; choose another name, or replace it")
 
-    def _make_room(self, nbytes: int, device: str) -> bool:
-        """Whether `nbytes` more fit on a device, after the graphs that nobody uses have gone as far as needed."""
+    def _require_known(self, name: str) -> _Entry:
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                raise ValueError(f"there is no graph {quote(name)}; there are {quote_all(self._entries)}")
+            return entry
+
+    def _make_room(self, nbytes: int, device: str, leaving: _Entry | None = None) -> bool:
+        """Whether `nbytes` more fit on a device, after the graphs that nobody uses have gone as far as needed.
+
+        `leaving` stays where it is, and what nobody uses of it does not count, as it goes when there is room.
+        """
         if self._budget is None:
             return True
+        idle = self._idle(device)
+        room = self._budget + sum(loaded.graph.nbytes for entry, loaded in idle if entry is leaving)
         if nbytes > self._budget:
             return False
-        for entry, loaded in self._idle(device):
-            if self._taken(device) + nbytes <= self._budget:
+        for entry, loaded in idle:
+            if self._taken(device) + nbytes <= room:
                 break
-            logger.info("the graph %s goes from %s: %d bytes", entry.name, device, loaded.graph.nbytes)
-            del entry.loaded[device]
-            entry.evictions[device] += 1
-        return self._taken(device) + nbytes <= self._budget
+            if entry is not leaving:
+                logger.info("the graph %s goes from %s: %d bytes", entry.name, device, loaded.graph.nbytes)
+                del entry.loaded[device]
+                entry.evictions[device] += 1
+        return self._taken(device) + nbytes <= room
 
     def _idle(self, device: str) -> list[tuple[_Entry, _Loaded]]:
         """What nobody uses on a device, in the order in which it was last asked for."""
@@ -150,7 +211,9 @@ class Registry:
         return sorted(idle, key=lambda pair: pair[1].asked)
 
     def _taken(self, device: str) -> int:
-        return sum(loaded.graph.nbytes for _, loaded in self._on(device))
+        self._withdrawn = [each for each in self._withdrawn if each.users]
+        offered = sum(loaded.graph.nbytes for _, loaded in self._on(device))
+        return offered + sum(each.nbytes for each in self._withdrawn if each.device == device)
 
     def _on(self, device: str) -> Iterator[tuple[_Entry, _Loaded]]:
         for entry in self._entries.values():
@@ -176,6 +239,15 @@ class _Loaded:
         lent = _Lent(self)
         self.users.add(lent)
         return lent
+
+
+@dataclass(frozen=True)
+class _Withdrawn:
+    """What a graph takes that is no longer offered, as long as it has users; it does not keep the graph itself."""
+
+    device: str
+    nbytes: int
+    users: weakref.WeakSet[object]
 
 
 class _Lent:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wasi_nn_torch.exits import HOST_FAILURE, USAGE, fail
+from wasi_nn_torch.folders import METAVAR as FOLDER_METAVAR
 from wasi_nn_torch.graph_option import METAVAR, OfferedModel, parse_graph
-from wasi_nn_torch.option_values import folder, size, variable
+from wasi_nn_torch.option_values import duration, folders, size, variable
 from wasi_nn_torch.policy import GuestModels, Optimize
 from wasi_nn_torch.stats_option import StatsFormat, print_last_refusal, print_session_stats
 from wasi_nn_torch.watching import announced, killed_by_ctrl_c, overdue
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Below which heading `--help` lists an option.
+MODELS, GUEST, LIMITS, OUTPUT = "Models", "Guest", "Limits", "Output"
+
+EXAMPLES = """Examples:
+
+wasi-nn-torch run --graph classifier=model.pt --dir photos guest.wasm photos/cat.ppm
+
+wasi-nn-torch run --timeout 30s --max-memory 256MiB --dir out:rw guest.wasm
+"""
+
 
 def run(
     guest: Annotated[
@@ -37,76 +48,126 @@ def run(
     ],
     args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARGS]...", help="Everything behind the guest is the guest's.", show_default=False),
+        typer.Argument(help="Everything after the guest is the guest's.", show_default=False),
     ] = None,
     graph: Annotated[
         list[str] | None,
-        typer.Option(metavar=METAVAR, help="Offer a model under a name.", show_default=False),
+        typer.Option(metavar=METAVAR, help="Offer a model under a name.", show_default=False, rich_help_panel=MODELS),
     ] = None,
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="DEVICE", help="Where graphs run: cpu, cuda:0, …; by default the accelerator, if there is one."
+            metavar="DEVICE",
+            help="Where graphs run: cpu, cuda:0, …; by default the accelerator, if there is one.",
+            rich_help_panel=MODELS,
         ),
     ] = None,
     dir_: Annotated[
         list[str] | None,
-        typer.Option("--dir", metavar="HOST[::GUEST]", help="Let the guest use a folder.", show_default=False),
+        typer.Option(
+            "--dir",
+            metavar=FOLDER_METAVAR,
+            help="Let the guest read a folder, or write it too.",
+            show_default=False,
+            rich_help_panel=GUEST,
+        ),
     ] = None,
     env: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=VALUE]", help="Set a variable for the guest, or pass on ours.", show_default=False),
+        typer.Option(
+            metavar="NAME[=VALUE]",
+            help="Set a variable for the guest, or pass on ours.",
+            show_default=False,
+            rich_help_panel=GUEST,
+        ),
     ] = None,
     guest_models: Annotated[
-        GuestModels, typer.Option(help="Which models the guest may bring along.")
-    ] = GuestModels.CHECKED,
+        GuestModels, typer.Option(help="Which models the guest may supply.", rich_help_panel=MODELS)
+    ] = GuestModels.NONE,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop the guest after this time.", min=0.001)
+        float | None,
+        typer.Option(
+            metavar="TIME", parser=duration, help="Stop the guest after 30s, 500ms, 2min, …", rich_help_panel=LIMITS
+        ),
     ] = None,
     max_device_memory: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="For the guest's tensors on devices: 512MiB, 2GB.")
+        int | None,
+        typer.Option(
+            metavar="SIZE", parser=size, help="For the guest's tensors on devices: 512MiB, 2GB.", rich_help_panel=LIMITS
+        ),
     ] = None,
     max_host_memory: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="For its tensors that no graph has used yet.")
+        int | None,
+        typer.Option(
+            metavar="SIZE", parser=size, help="For its tensors that no graph has used yet.", rich_help_panel=LIMITS
+        ),
     ] = None,
     max_tensors: Annotated[
-        int | None, typer.Option(metavar="N", help="How many tensors it may have at a time.", min=0)
+        int | None,
+        typer.Option(metavar="N", help="How many tensors it may have at a time.", min=0, rich_help_panel=LIMITS),
     ] = None,
     max_resources: Annotated[
-        int | None, typer.Option(metavar="N", help="How many tensors, graphs, … it may hold at a time.", min=0)
+        int | None,
+        typer.Option(
+            metavar="N", help="How many tensors, graphs, … it may hold at a time.", min=0, rich_help_panel=LIMITS
+        ),
     ] = None,
     max_memory: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="For each memory of the guest itself.")
+        int | None,
+        typer.Option(metavar="SIZE", parser=size, help="For each memory of the guest itself.", rich_help_panel=LIMITS),
     ] = None,
     model_memory: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="For the weights of all graphs on one device.")
+        int | None,
+        typer.Option(
+            metavar="SIZE", parser=size, help="For the weights of all graphs on one device.", rich_help_panel=MODELS
+        ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Threads for one computation on the CPU; PyTorch's own choice by default.", min=1
+            metavar="N",
+            help="Threads for one computation on the CPU; PyTorch's own choice by default.",
+            min=1,
+            rich_help_panel=MODELS,
         ),
     ] = None,
     stats: Annotated[
         StatsFormat | None,
         typer.Option(
-            metavar="[=table|json]", help="Print what was done and held, on standard error.", show_default=False
+            metavar="[=table|json]",
+            help="Print what was done and held, on standard error.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     imports: Annotated[
         list[str] | None,
         typer.Option(
-            "--import", metavar="MODULE", help="Import a Python module whose operators models need.", show_default=False
+            "--import",
+            metavar="MODULE",
+            help="Import a Python module whose operators models need.",
+            show_default=False,
+            rich_help_panel=MODELS,
         ),
     ] = None,
-    cache: Annotated[bool, typer.Option(help="Keep compiled guests in the user's cache folder.")] = True,
+    cache: Annotated[
+        bool, typer.Option(help="Keep compiled guests in the user's cache folder.", rich_help_panel=GUEST)
+    ] = True,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.", show_default=False)
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log more; twice for everything.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
     ] = 0,
 ) -> None:
     """Run a guest."""
     _log(verbose)
-    folders = dict(folder(text) for text in dir_ or [])
+    lent = folders(dir_ or [])
     variables = dict(variable(text) for text in env or [])
     models = [parse_graph(text) for text in graph or []]
 
@@ -127,6 +188,7 @@ def run(
                 )
             )
             compiled = _compile(engine, guest)
+            engine.prepare(compiled)  # before the guest's time starts
             for model in models:
                 _register(engine, model)
             limits = Limits(
@@ -137,7 +199,7 @@ def run(
                 memory=max_memory,
                 timeout=timeout,
             )
-            session = engine.session(args=args or [], env=variables, dirs=folders, limits=limits)
+            session = engine.session(args=args or [], env=variables, dirs=lent, limits=limits)
         status = _run(stack.enter_context(session), compiled, timeout, stats)
     raise typer.Exit(status)
 

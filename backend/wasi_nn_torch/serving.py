@@ -22,7 +22,7 @@ class Serving:
         backends: Backends,
         registry: Registry,
         ledger: Ledger,
-        guest_models: GuestModels = GuestModels.CHECKED,
+        guest_models: GuestModels = GuestModels.NONE,
         release: Release = Release.POOL,
     ) -> None:
         self._backends = backends
@@ -30,7 +30,7 @@ class Serving:
         self._ledger = ledger
         self._guest_models = guest_models
         self._release = release
-        self._new_tensor = backends.default.tensor
+        self._new_tensor = self._first_tensor
         self.refusals = Refusals()
         """The errors that the guest was given."""
 
@@ -47,7 +47,9 @@ class Serving:
         """
         if self._guest_models is GuestModels.NONE:
             raise NnError(
-                ErrorCode.SECURITY, "this host takes no models from guests; use a graph that it offers, by its name"
+                ErrorCode.SECURITY,
+                "this host takes no models from guests; use a graph that it offers, by its name, or let its operator "
+                'allow models with `--guest-models checked`, in Python `Engine(guest_models="checked")`',
             )
         if encoding is Encoding.AUTODETECT:
             found = self._recognize(builders)
@@ -73,6 +75,11 @@ class Serving:
         self._ledger.sweep()
         if self._release is Release.DRIVER:
             self._backends.trim()
+
+    def _first_tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger) -> Tensor:
+        """Find the backend that makes the tensors of this session; the next ones it makes without a detour."""
+        self._new_tensor = self._backends.default.tensor
+        return self._new_tensor(dimensions, dtype, data, ledger)
 
     def _recognize(self, builders: Sequence[memoryview]) -> tuple[Encoding, str] | None:
         return self._backends.recognize(bytes(builders[0])) if len(builders) == 1 else None

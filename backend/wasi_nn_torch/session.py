@@ -11,10 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import wasmtime
+
 from wasi_nn_torch import hosts
+from wasi_nn_torch.durations import require_duration
+from wasi_nn_torch.folders import Directory
 from wasi_nn_torch.guests import Guest, GuestSource
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.refusals import Refusal
+from wasi_nn_torch.sizes import require_amount
 from wasi_nn_torch.stats import SessionStats
 from wit_host import Component, GuestError, Store, WasiConfig
 from wit_host.core import CoreModule, CoreStore
@@ -34,6 +39,8 @@ class Limits:
     `host_bytes` for tensors that wait in the host's memory; `memory` for each linear memory of the guest, in bytes.
     `tensors` is how many there may be at a time, `resources` how many tensors, graphs, contexts and errors the guest
     itself may hold: one more traps it. `timeout` is in seconds of wall-clock time.
+
+    Raises ValueError for a number that is negative, and for a timeout that is not above 0, or not finite.
     """
 
     device_bytes: int | None = None
@@ -42,6 +49,11 @@ class Limits:
     memory: int | None = None
     timeout: float | None = None
     resources: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("device_bytes", "host_bytes", "tensors", "memory", "resources"):
+            require_amount(f"the limit `{name}`", getattr(self, name))
+        require_duration("the limit `timeout`", self.timeout)
 
 
 class Session:
@@ -55,7 +67,7 @@ class Session:
         engine: Engine,
         args: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        dirs: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
         limits: Limits | None = None,
         stdin: str | os.PathLike[str] | None = None,
         stdout: Output = None,
@@ -94,6 +106,7 @@ class Session:
             raise RuntimeError("a session runs one guest, once; make another session")
         if not isinstance(guest, Guest):
             guest = self._engine.compile(guest)
+        self._engine.prepare(guest)
         self._compile_seconds = guest.compile_seconds
         self._from_cache = guest.from_cache
         self._transport = guest.compiled.transport
@@ -174,7 +187,7 @@ class Session:
 
 def _wasi(
     env: Mapping[str, str],
-    dirs: Mapping[str, str],
+    dirs: Mapping[str, str | Directory],
     stdin: str | os.PathLike[str] | None,
     stdout: Output,
     stderr: Output,
@@ -183,8 +196,14 @@ def _wasi(
     wasi.env = [(_text(name, "variable"), _text(value, f"value of {name}")) for name, value in env.items()]
     for host, guest in dirs.items():
         if not Path(host).is_dir():
-            raise NotADirectoryError(f"the folder {host} for the guest does not exist or is no folder")
-        wasi.preopen_dir(_text(host, "folder"), _text(guest, "folder"))
+            raise NotADirectoryError(f"the folder {host} for the guest does not exist or is not a folder")
+        folder = guest if isinstance(guest, Directory) else Directory(guest)
+        try:
+            wasi.preopen_dir(_text(host, "folder"), _text(folder.path, "folder"), fs_mutable=folder.writable)
+        except wasmtime.WasmtimeError:
+            raise NotADirectoryError(
+                f"the folder {host} for the guest cannot be opened; check its permissions"
+            ) from None
     if stdin is None:
         wasi.inherit_stdin()
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from fractions import Fraction
 
@@ -24,12 +25,21 @@ def parse_size(text: str) -> int:
     unit = None if match is None else _UNITS.get(match["unit"].lower())
     if match is None or unit is None:
         raise ValueError(
-            f"`{text}` is no size; give bytes, or a number with one of the units kB, MB, GB, TB, KiB, MiB, GiB, TiB"
+            f"`{text}` is not a size; give bytes, or a number with one of the units kB, MB, GB, TB, KiB, MiB, GiB, TiB"
         )
     size = Fraction(match["number"]) * unit
     if size.denominator != 1:
         raise ValueError(f"`{text}` is not a whole number of bytes")
     return size.numerator
+
+
+def require_amount(name: str, amount: int | None) -> None:
+    """Raise ValueError unless `amount` is 0 or more, or None; `name` is what a text calls it.
+
+    Raises TypeError for what is not a whole number.
+    """
+    if amount is not None and operator.index(amount) < 0:
+        raise ValueError(f"{name} is {amount}; give a whole number, 0 or more, or None for no limit")
 
 
 def spell_size(size: int) -> str:

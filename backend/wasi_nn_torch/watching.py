@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from wasi_nn_torch.exits import HOST_FAILURE
 
@@ -20,15 +20,15 @@ _GRACE = 1.0
 @contextmanager
 def announced(task: str) -> Iterator[None]:
     """Say what is being done if it takes long, as it does for a large guest that has not been compiled before."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True)
-    status = console.status(Text(task))
+    shown = ExitStack()  # what is on the terminal
 
     def announce() -> None:
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(stderr=True)
         if console.is_terminal:
-            status.start()
+            shown.enter_context(console.status(Text(task)))
         else:
             console.print(Text(task), soft_wrap=True)
 
@@ -40,7 +40,7 @@ def announced(task: str) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-        status.stop()
+        shown.close()
 
 
 @contextmanager

@@ -7,6 +7,8 @@ that of the file's content, so that neither can ever be paired with a stranger. 
 Wasmtime maps into memory and hardly checks. So an entry is used only where nobody else can write to the folder or the
 file, and only with the content that was written: whatever else is found there is compiled again.
 
+Beside an entry lies `<key>.cwasm-name`, which says what the guest was called, for people only.
+
 Any number of threads and processes may use one folder. A file gets its name when all of it is written, and may be
 removed at any time: who maps it keeps what is mapped. Nothing that goes wrong with a file keeps a guest from running.
 """
@@ -23,7 +25,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -45,6 +47,9 @@ _DIGITS = 32
 _ENTRY = re.compile(rf"(?P<key>[0-9a-f]{{64}})-(?P<checksum>[0-9a-f]{{{_DIGITS}}})\.cwasm")
 #: How files end that are being written.
 _UNFINISHED = ".cwasm-new"
+#: How files end that say what a guest was called, and how many characters of that they have at most.
+_NAME = ".cwasm-name"
+_LONGEST_NAME = 64
 #: Files that were begun longer ago than this were left by a process that was killed, in seconds.
 _ABANDONED = 3600.0
 #: By this much the clocks of machines that share a folder may differ, in seconds.
@@ -80,11 +85,14 @@ class CompileCache:
         self._supplied: WeakSet[component.Component | wasmtime.Module] = WeakSet()
         self._warned: set[str] = set()
 
-    def compile(self, engine: wasmtime.Engine, fingerprint: str, wasm: bytes, kind: type[Compiled]) -> Compiled:
+    def compile(
+        self, engine: wasmtime.Engine, fingerprint: str, wasm: bytes, kind: type[Compiled], name: str = ""
+    ) -> Compiled:
         """What `engine` compiles `wasm` to, from the folder if it is there, else to be found there next time.
 
-        `fingerprint` is different for every configuration of an engine. Raises `wasmtime.WasmtimeError` where `wasm`
-        is no component, or no core module, that is valid; `kind` says which it should be.
+        `fingerprint` is different for every configuration of an engine. `name` is what `names` says of it. Raises
+        `wasmtime.WasmtimeError` where `wasm` is no component, or no core module, that is valid; `kind` says which it
+        should be.
         """
         if not self._is_usable():
             return kind(engine, wasm)
@@ -96,7 +104,7 @@ class CompileCache:
         started = time.perf_counter()
         compiled = kind(engine, wasm)
         logger.info("miss %s: compiled %d bytes in %.3f s", key[:16], len(wasm), time.perf_counter() - started)
-        self._keep(key, compiled)
+        self._keep(key, compiled, name)
         return compiled
 
     def supplied(self, compiled: component.Component | wasmtime.Module) -> bool:
@@ -121,12 +129,34 @@ class CompileCache:
         # A time to come is from a clock that has been put right, and says nothing of when the entry was used.
         return sorted(self._entries(), key=lambda entry: (entry.used <= latest, entry.used))
 
-    def clear(self) -> list[Entry]:
-        """Remove every entry, and what killed processes left of some; returns the entries that were removed."""
+    def names(self) -> dict[str, str]:
+        """What guests were called when they were compiled, by the key of their entries, as far as it is known.
+
+        A name is a line of at most 64 characters, all of which can be shown.
+        """
+        found = {}
+        for file, status in self._files("", _NAME):
+            if not _foreign(status) and status.st_size <= 4 * _LONGEST_NAME:  # as many bytes have so many characters
+                with suppress(OSError, UnicodeDecodeError):
+                    found[file.removesuffix(_NAME)] = _shown_name((self.folder / file).read_text("utf-8"))
+        return {key: name for key, name in found.items() if name}
+
+    def clear(self, keys: Collection[str] | None = None) -> list[Entry]:
+        """Remove the entries with these keys, by default all, and what killed processes left of some.
+
+        Returns the entries that were removed.
+        """
         if self.trouble():
             return []
         self._remove_abandoned()
-        return [entry for entry in self.entries() if self._remove(entry)]
+        chosen = [entry for entry in self.entries() if keys is None or entry.key in keys]
+        removed = [entry for entry in chosen if self._remove(entry)]
+        left = {entry.key for entry in self.entries()}
+        for file, _ in self._files("", _NAME):  # of entries that are gone
+            if file.removesuffix(_NAME) not in left:
+                with suppress(OSError):
+                    (self.folder / file).unlink()
+        return removed
 
     # --- the folder ---
 
@@ -184,7 +214,7 @@ class CompileCache:
 
     # --- writing ---
 
-    def _keep(self, key: str, compiled: component.Component | wasmtime.Module) -> None:
+    def _keep(self, key: str, compiled: component.Component | wasmtime.Module, name: str) -> None:
         started = time.perf_counter()
         content = compiled.serialize()
         if len(content) > self.largest:
@@ -193,6 +223,8 @@ class CompileCache:
         path = self.folder / f"{key}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}.cwasm"
         try:
             _write(path, content)
+            if name:
+                _write(self.folder / f"{key}{_NAME}", _shown_name(name).encode())
         except OSError as error:
             if error.errno in _FULL:
                 self._warn(f"compiled components are not kept, because there is no space left for {self.folder}")
@@ -221,6 +253,8 @@ class CompileCache:
             entry.path.unlink()
         except OSError:
             return False
+        with suppress(OSError):
+            (self.folder / f"{entry.key}{_NAME}").unlink()
         return True
 
     def _remove_abandoned(self) -> None:
@@ -233,6 +267,12 @@ class CompileCache:
 def _shown(message: object) -> str:
     """A text that can be written anywhere, whatever a path in it is made of."""
     return str(message).encode(errors="backslashreplace").decode()
+
+
+def _shown_name(name: str) -> str:
+    """A name that whoever wrote the guest chose, as a short line that can be written anywhere."""
+    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name[:_LONGEST_NAME])
+    return f"{line[:-1]}…" if len(name) > _LONGEST_NAME else line
 
 
 def _wasmtime_version() -> str:

@@ -77,7 +77,7 @@ class Engine:
             wasm = _binary(wasm)
             pointers = self._with_pointers(prepare(wasm), buffers)
             strings = self._with_strings(pointers)
-            compiled = self._compile(strings.wasm, component.Component)
+            compiled = self._compile(strings.wasm, component.Component, name or file)
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
             raise GuestError(f"{name or file} is not a valid component: {' '.join(str(error).split())}") from None
         no_addresses = {each: self._reason(pointers, each) for each in strings.functions}
@@ -94,15 +94,15 @@ class Engine:
         """Compile a core module, as `compile` does a component."""
         wasm, file = _read(guest)
         try:
-            compiled = self._compile(_binary(wasm), wasmtime.Module)
+            compiled = self._compile(_binary(wasm), wasmtime.Module, name or file)
         except wasmtime.WasmtimeError as error:
             raise GuestError(f"{name or file} is not a valid core module: {' '.join(str(error).split())}") from None
         return CoreModule(name or file, self._engine, compiled)
 
-    def _compile(self, wasm: bytes, kind: type[Compiled]) -> Compiled:
+    def _compile(self, wasm: bytes, kind: type[Compiled], name: str) -> Compiled:
         if self._cache is None:
             return kind(self._engine, wasm)
-        return self._cache.compile(self._engine, self._fingerprint, wasm, kind)
+        return self._cache.compile(self._engine, self._fingerprint, wasm, kind, name)
 
     def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Prepared:
         if self._no_addresses:

@@ -38,7 +38,7 @@ def install(tmp_path, monkeypatch):
 @pytest.fixture
 def engine(install):
     install()
-    with Engine("cpu") as engine:
+    with Engine("cpu", guest_models="checked") as engine:
         yield engine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -119,9 +120,22 @@ def test_variables_can_be_passed_on(probe_file, monkeypatch):
 
 def test_folders_are_lent_under_a_name_of_their_own(probe_file, tmp_path):
     (tmp_path / "a").write_text("content")
-    result = cli("run", "--dir", f"{tmp_path}::data", probe_file, "copy", "data/a", "data/b")
+    result = cli("run", "--dir", f"{tmp_path}::data:rw", probe_file, "copy", "data/a", "data/b")
     assert result.returncode == 0
     assert (tmp_path / "b").read_text() == "content"
+
+
+@pytest.mark.parametrize("suffix", ["", ":ro"])
+def test_folders_are_lent_for_reading_only(probe_file, tmp_path, suffix):
+    (tmp_path / "a").write_text("content")
+    result = quiet(cli("run", "--dir", f"{tmp_path}::data{suffix}", probe_file, "change", "delete", "data/a"))
+    assert json.loads(result.stdout) == {"delete": "Operation not permitted"}
+    assert (tmp_path / "a").read_text() == "content"
+
+
+def test_a_timeout_has_a_unit(wat):
+    looping = wat('(module (memory (export "memory") 1) (func (export "_start") (loop (br 0))))')
+    assert_one_line(cli("run", "--timeout", "300ms", looping), 70, "did not end within 0.3 s")
 
 
 def test_the_exit_status_is_the_guests(probe_file):
@@ -231,6 +245,12 @@ def test_a_folder_that_does_not_exist(wat, tmp_path):
         ["--env", "=value"],
         ["--env", "SURELY_NOT_SET_ANYWHERE"],
         ["--timeout", "0"],
+        ["--timeout", "2x"],
+        ["--timeout", "nan"],
+        ["--max-memory", "-1"],
+        ["--dir", ".:."],
+        ["--dir", ".::/a:ra"],
+        ["--dir", "."] * 2,
         ["--guest-models", "some"],
         ["--no-such-option"],
     ],

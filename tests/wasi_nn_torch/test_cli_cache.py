@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -73,7 +75,7 @@ def test_without_the_cache_nothing_is_kept(cli, folder, tmp_path):
     assert cli("run", "--no-cache", tmp_path / "guest.wat").returncode == 70
     assert not folder.exists()
     assert cli("run", tmp_path / "guest.wat").returncode == 70
-    assert len(list(folder.iterdir())) == 1
+    assert len(list(folder.glob("*.cwasm"))) == 1
 
 
 def test_with_v_it_is_said_what_the_cache_did(cli, tmp_path):
@@ -137,20 +139,77 @@ def test_tests_leave_the_users_own_alone(tmp_path_factory):
 def test_info_of_a_cache_that_is_not_there_yet(cli, folder):
     assert rows(cli("cache", "info")) == [
         str(folder),
-        "compiled guest size last used",
-        "0 entries 0.0 MB at most 2,147.5 MB",
+        "compiled guest size last used key",
+        "0 entries 0 B at most 2.1 GB",
     ]
     assert not folder.exists(), "looking makes nothing"
 
 
-def test_info_lists_entries_with_size_and_last_use_the_latest_first(cli, kept):
-    older, newer = kept(GUEST, "(component)")
+@pytest.fixture
+def run_each(cli, tmp_path):
+    """Compile guests by running them, each under a name; none is one that can be run."""
+
+    def run(**guests):
+        for name, text in guests.items():
+            (tmp_path / name).write_text(text)
+            assert cli("run", tmp_path / name).returncode == 70
+        return user_cache().entries()
+
+    return run
+
+
+def test_info_lists_guests_with_size_and_last_use_the_latest_first(cli, folder, run_each, monkeypatch):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+    older, newer = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
     os.utime(older.path, (1_000_000_000, 1_000_000_000))
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_000_000_000))
     result = rows(cli("cache", "info"))
-    assert result[2].startswith(f"{newer} 0.0 MB ")
-    assert result[3] == f"{older} 0.0 MB {moment}"
-    assert result[4] == "2 entries 0.0 MB at most 2,147.5 MB"
+    assert result[2].startswith("nothing.wat ")
+    assert result[2].endswith(f" {newer}")
+    assert result[3].startswith("rockets.wat ")
+    assert result[3].endswith(f" {moment} {older}")
+    assert result[4].startswith("2 entries ")
+
+
+def test_info_as_json_has_names_keys_bytes_and_moments(cli, folder, run_each, monkeypatch):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+    [entry] = run_each(**{"rockets.wat": GUEST})
+    os.utime(entry.path, (1_000_000_000, 1_000_000_000))
+    assert json.loads(cli("cache", "info", "--json").stdout) == {
+        "folder": str(folder),
+        "most_bytes": 2 << 30,
+        "entries": [
+            {"name": "rockets.wat", "key": entry.key, "bytes": entry.size, "last_used": "2001-09-09T01:46:40+00:00"}
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (None, "unknown"),
+        (b"", "unknown"),
+        (b"\xff\xfe", "unknown"),
+        (b"x" * 10_000, "unknown"),
+        (b"\x1b[31mred\nx", "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}x"),
+    ],
+)
+def test_a_name_that_is_missing_or_damaged_does_no_harm(cli, kept, folder, written, shown):
+    [entry] = kept(GUEST)
+    name = folder / f"{entry.key}.cwasm-name"
+    name.unlink()
+    if written is not None:
+        name.write_bytes(written)
+    assert rows(cli("cache", "info"))[2].startswith(f"{shown} ")
+    assert rows(cli("cache", "clear"))[0].startswith("removed 1 entry, ")
+
+
+def test_a_name_is_short_and_printable(cli, kept, folder, tmp_path):
+    name = "a\nb" + "x" * 200 + ".wat"
+    (tmp_path / name).write_text("(component)")
+    cli("run", tmp_path / name)
+    [listed] = json.loads(cli("cache", "info", "--json").stdout)["entries"]
+    assert listed["name"] == "a\N{REPLACEMENT CHARACTER}b" + "x" * 60 + "…"
 
 
 @pytest.mark.parametrize("command", ["info", "clear"])
@@ -161,7 +220,7 @@ def test_a_folder_that_is_not_used_is_told(cli, kept, folder, command):
     result = cli("cache", command)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (f"error: {folder} is not used for compiled guests, because other users can write to it\n")
-    assert len(list(folder.iterdir())) == 1
+    assert len(list(folder.glob("*.cwasm"))) == 1
 
 
 # --- clear ---
@@ -170,13 +229,31 @@ def test_a_folder_that_is_not_used_is_told(cli, kept, folder, command):
 def test_clear_removes_entries_only_and_says_how_many(cli, kept, folder):
     kept(GUEST, "(component)")
     (folder / "notes.txt").write_text("mine")
-    assert rows(cli("cache", "clear")) == [f"removed 2 entries, 0.0 MB, from {folder}"]
+    [said] = rows(cli("cache", "clear"))
+    assert re.fullmatch(rf"removed 2 entries, [0-9.]+ kB, from {re.escape(str(folder))}", said)
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0.0 MB, from {folder}"]
+    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0 B, from {folder}"]
+
+
+@pytest.mark.parametrize("by", ["its name", "its key", "the key that info shows"])
+def test_clear_removes_one_guest(cli, folder, run_each, monkeypatch, by):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+    entry, other = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
+    name = {"its name": "rockets.wat", "its key": entry.key, "the key that info shows": str(entry)}[by]
+    assert rows(cli("cache", "clear", name))[0].startswith("removed 1 entry, ")
+    assert [left.key for left in user_cache().entries()] == [other.key]
+
+
+def test_clear_of_a_guest_that_is_not_kept(cli, kept):
+    kept(GUEST)
+    result = cli("cache", "clear", "rockets.wat")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: no compiled guest is called 'rockets.wat'; ")
+    assert len(user_cache().entries()) == 1
 
 
 def test_clear_where_there_is_nothing_makes_nothing(cli, folder):
-    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0.0 MB, from {folder}"]
+    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0 B, from {folder}"]
     assert not folder.exists()
 
 

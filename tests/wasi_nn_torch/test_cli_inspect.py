@@ -85,7 +85,7 @@ def test_a_scripted_module(rows, tmp_path):
     assert said == {
         "model": [str(tmp_path / "model.pt")],
         "format": ["TorchScript"],
-        "a guest may bring it": ["yes, it passes the check"],
+        "a guest may supply it": ["yes, with --guest-models checked"],
         "input": ["`x` tensor"],
         "output": ["`output` tensor"],
         "parameters": ["330"],
@@ -309,7 +309,7 @@ def test_a_model_that_does_not_pass_the_check_is_not_loaded(rows, tmp_path):
     prey = tmp_path / "written-by-a-model"
     said = rows(scripted(SavesWhenLoaded(str(prey))))
     assert said["format"] == ["TorchScript"]
-    [refusal] = said["a guest may bring it"]
+    [refusal] = said["a guest may supply it"]
     assert refusal.startswith("no: the model is refused: code/__torch__/")
     assert said["loaded"] == [
         "no, as that would run code that nobody checked; if you know where the model is from, give --trust"
@@ -321,7 +321,7 @@ def test_a_model_that_does_not_pass_the_check_is_not_loaded(rows, tmp_path):
 def test_with_trust_it_is_loaded_and_its_code_runs(rows, tmp_path):
     prey = tmp_path / "written-by-a-model"
     said = rows(scripted(SavesWhenLoaded(str(prey))), "--trust")
-    assert said["a guest may bring it"][0].startswith("no: the model is refused")
+    assert said["a guest may supply it"][0].startswith("no: the model is refused")
     assert said["input"] == ["`x` tensor"]
     assert prey.exists(), "this is what is asked for"
 
@@ -347,7 +347,7 @@ def test_native_code_is_told_and_not_loaded(rows):
     content = written({"archive_format": b"pt2", "data/aotinductor/model/model.so": b"\x7fELF"})
     said = rows(content)
     assert said["format"] == ["an AOTInductor package, which is native code"]
-    assert "only the operator may offer that, by name" in said["a guest may bring it"][0]
+    assert "only the operator may offer that, by name" in said["a guest may supply it"][0]
     assert "loaded" in said
 
 

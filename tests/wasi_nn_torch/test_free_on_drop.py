@@ -71,7 +71,7 @@ class Aliases(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def engine(accelerator):
-    with Engine(accelerator) as engine:
+    with Engine(accelerator, guest_models="checked") as engine:
         for name, model in (("add", Add()), ("fails", Fails()), ("grow", Grow()), ("kept", Kept())):
             engine.register(name, scripted(model))
         engine.register("remembers", scripted(Remembers()))

@@ -1,9 +1,13 @@
+import contextlib
+import json
 import os
+import struct
 import threading
 
 import pytest
 import torch
 
+from wasi_nn_torch import Engine
 from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.contract import BackendOptions
 from wasi_nn_torch.errors import ErrorCode, ModelError, NnError
@@ -288,3 +292,200 @@ def test_threads_that_ask_under_a_budget_never_pass_it(budgeted, heavy):
     assert len(taken) + len(refused) == 200
     assert max(taken) <= 9000
     assert set(refused) <= {ErrorCode.TOO_LARGE}
+
+
+# --- models that are replaced and withdrawn ---
+
+
+class Times(torch.nn.Module):
+    """Multiplies; takes as many bytes as it has weights."""
+
+    def __init__(self, factor: float, weights: int = 1000) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((weights,), float(factor)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight[: x.size(0)]
+
+
+@pytest.fixture
+def times(script):
+    return lambda factor, weights=1000: script(Times(factor, weights))
+
+
+@pytest.fixture
+def product(tensor, values):
+    """What a context makes of 2."""
+    return lambda context: values(context.compute([("x", tensor(torch.tensor([2.0])))])[0][1])
+
+
+def test_who_has_the_old_graph_keeps_it_and_who_asks_gets_the_new_one(registry, times, ledger, product):
+    registry.register("net", times(3))
+    graph = registry.graph("net")
+    context = graph.context(ledger)
+    registry.replace("net", times(5))
+    assert product(context) == [6]
+    assert product(graph.context(ledger)) == [6]
+    assert product(registry.graph("net").context(ledger)) == [10]
+
+
+def test_a_replaced_graph_keeps_its_place_among_the_names(registry, times):
+    for name in "abc":
+        registry.register(name, times(1))
+    registry.replace("b", times(2))
+    assert registry.names == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("no_gc")
+@pytest.mark.parametrize(
+    "end", [lambda registry, new: registry.replace("net", new), lambda registry, new: registry.unregister("net")]
+)
+def test_the_memory_of_what_was_withdrawn_is_free_when_the_last_user_goes(end, registry, times, ledger, watch):
+    registry.register("net", times(3))
+    graph = registry.graph("net")
+    context = graph.context(ledger)
+    is_free = watch(next(iter(context._model.parameters())))
+    end(registry, times(5))
+    del graph
+    assert not is_free()
+    del context
+    assert is_free()
+
+
+@pytest.mark.usefixtures("no_gc")
+def test_the_memory_of_what_nobody_uses_is_free_at_once(registry, times, ledger, watch):
+    registry.register("net", times(3))
+    is_free = watch(next(iter(registry.graph("net").context(ledger)._model.parameters())))
+    registry.unregister("net")
+    assert is_free()
+
+
+def test_what_was_unregistered_is_not_found_and_its_name_is_free(registry, times):
+    registry.register("net", times(3))
+    registry.unregister("net")
+    not_found(registry, "net")
+    assert registry.names == []
+    registry.register("net", times(3))
+
+
+@pytest.mark.parametrize("change", [lambda r: r.replace("nets", b""), lambda r: r.unregister("nets")])
+def test_only_a_name_that_there_is_can_be_replaced_or_unregistered(change, registry, times):
+    registry.register("net", times(3))
+    with pytest.raises(ValueError, match="there is no graph `nets`; there are `net`"):
+        change(registry)
+
+
+@pytest.mark.parametrize("source", [b"nonsense", "/nowhere/model.pt"])
+def test_the_old_model_stays_if_the_new_one_cannot_be_loaded(registry, times, ledger, product, source):
+    registry.register("net", times(3))
+    with pytest.raises(ModelError):
+        registry.replace("net", source)
+    assert product(registry.graph("net").context(ledger)) == [6]
+
+
+def test_the_old_model_stays_if_there_is_no_room_for_the_new_one(budgeted, times, ledger, product):
+    budgeted.register("net", times(3))
+    with pytest.raises(ModelError, match="takes 12000 bytes"):
+        budgeted.replace("net", times(5, 3000))
+    assert loaded(budgeted) == ["net"]
+    assert product(budgeted.graph("net").context(ledger)) == [6]
+
+
+def test_what_leaves_makes_room_for_what_comes(budgeted, times):
+    budgeted.register("net", times(3, 2000))
+    budgeted.replace("net", times(5, 2000))
+    assert loaded(budgeted) == ["net"]
+
+
+def test_others_make_room_for_what_comes_only_if_they_must(budgeted, times):
+    budgeted.register("other", times(3))
+    budgeted.register("net", times(3))
+    budgeted.replace("net", times(5))
+    assert loaded(budgeted) == ["other", "net"]
+    budgeted.replace("net", times(5, 2000))
+    assert loaded(budgeted) == ["net"]
+
+
+@pytest.mark.parametrize("use", [lambda graph, ledger: graph, lambda graph, ledger: graph.context(ledger)])
+def test_what_was_withdrawn_counts_while_somebody_uses_it(use, budgeted, times, ledger):
+    budgeted.register("net", times(3))
+    used = use(budgeted.graph("net"), ledger)
+    budgeted.replace("net", times(5))
+    with pytest.raises(ModelError, match="those in use take 4000"):
+        budgeted.register("more", times(1, 2000))
+    del used
+    budgeted.register("more", times(1, 2000))
+
+
+def test_what_is_withdrawn_while_it_is_loaded_counts_while_somebody_uses_it(budgeted, times, monkeypatch):
+    for name in "abc":
+        budgeted.register(name, times(3))
+    assert loaded(budgeted) == ["b", "c"]
+    entry = budgeted._entries["a"]
+    load = entry.load
+
+    def withdrawn_meanwhile(device):
+        budgeted.unregister("a")
+        return load(device)
+
+    monkeypatch.setattr(entry, "load", withdrawn_meanwhile)
+    graph = budgeted.graph("a")
+    assert budgeted._taken(entry.device) == 8000
+    del graph
+    assert budgeted._taken(entry.device) == 4000
+
+
+def test_threads_that_replace_and_ask_never_pass_the_budget_and_get_what_was_offered(budgeted, times, ledger, product):
+    models = {factor: times(factor) for factor in (3, 5, 7)}
+    budgeted.register("net", models[3])
+    device = budgeted._entries["net"].device
+    taken, wrong = [], []
+
+    def replace():
+        for factor in [5, 7, 3] * 10:
+            with contextlib.suppress(ModelError):  # two old ones may be in use
+                budgeted.replace("net", models[factor])
+
+    def ask():
+        for _ in range(60):
+            answer = product(budgeted.graph("net").context(ledger))
+            taken.append(budgeted._taken(device))
+            if answer not in ([6], [10], [14]):
+                wrong.append(answer)
+
+    threads = [threading.Thread(target=work) for work in (replace, ask, ask)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 120
+    assert max(taken) <= 9000
+    assert wrong == []
+    assert budgeted._taken(device) == 4000
+
+
+def test_a_guest_that_runs_keeps_its_graph_while_the_operator_replaces_it(probe_file, script, device):
+    with Engine(device) as engine:
+        engine.register("net", script(Times(3)))
+        said = []
+
+        def hear(text):
+            said.append(text)
+            if b"ready" in text:
+                engine.replace("net", script(Times(5)))
+            if b"done" in text:
+                engine.unregister("net")
+
+        two = [1], "FP32", struct.pack("<f", 2).hex()
+        computed = [
+            ["get", "graph", "net"], ["begin", "context", "graph"], ["say", "ready"], ["make", "old", *two],
+            ["compute", "context", {"x": "old"}, "six"], ["show", "six"],
+            ["get", "graph", "net"], ["begin", "context", "graph"], ["make", "new", *two],
+            ["compute", "context", {"x": "new"}, "ten"], ["show", "ten"], ["say", "done"], ["get", "none", "net"],
+        ]  # fmt: skip
+        with engine.session(args=["play", json.dumps(computed)], stdout=hear) as session:
+            assert session.run(probe_file) == 0
+        answers = [json.loads(line) for line in b"".join(said).splitlines()]
+        assert [struct.unpack("<f", bytes.fromhex(answers[at][2]))[0] for at in (1, 2)] == [6, 10]
+        assert answers[-1]["code"] == "NOT_FOUND"
+        assert engine.names == []

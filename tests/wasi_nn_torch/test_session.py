@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import threading
 import weakref
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 
 import wit_host
 from tests.wasi_nn_torch.models import Add, Fails, Split, Writes, scripted
-from wasi_nn_torch import Engine, GuestTimeout, GuestTrap, Limits
+from wasi_nn_torch import Directory, Engine, GuestTimeout, GuestTrap, Limits
 from wasi_nn_torch.ledger import STAGING, Transfer
 from wit_host.memory import unsupported
 
@@ -31,7 +32,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device) as engine:
+    with Engine(device, guest_models="checked") as engine:
         engine.register("add", scripted(Add()))
         engine.register("fails", scripted(Fails()))
         engine.register("split", scripted(Split()))
@@ -218,14 +219,34 @@ def test_a_model_that_reaches_beyond_tensors_is_refused(run, tmp_path):
     assert "save" in outcome.answers[0]["text"]
 
 
-def test_models_of_guests_can_be_forbidden(probe_file, tmp_path, device):
+@pytest.mark.skipif(os.name == "nt", reason="bytes do not cross by address there")
+def test_a_model_of_a_guest_may_be_as_large_as_its_memory(run, tmp_path):
+    class Large(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(5_000_000))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.weight[0]
+
+    (tmp_path / "large.pt").write_bytes(scripted(Large()))
+    assert (tmp_path / "large.pt").stat().st_size > 20_000_000
+    one = inputs(["x", [1], "FP32", floats(1.0)])
+    outcome = run("from_bytes", "models/large.pt", "PYTORCH", "CPU", one, dirs={str(tmp_path): "models"})
+    assert outcome.answers == [[["output", [1], "FP32", floats(2.0)]]]
+
+
+@pytest.mark.parametrize("policy", [{}, {"guest_models": "none"}], ids=["by default", "if the operator says so"])
+def test_models_of_guests_are_refused(probe_file, tmp_path, device, policy):
     (tmp_path / "model.pt").write_bytes(scripted(Add()))
     out = []
     arguments = ["from_bytes", "models/model.pt", "PYTORCH", "CPU"]
     options = {"args": arguments, "dirs": {str(tmp_path): "models"}, "stdout": out.append}
-    with Engine(device, guest_models="none") as engine, engine.session(**options) as session:
+    with Engine(device, **policy) as engine, engine.session(**options) as session:
         session.run(probe_file)
-    assert json.loads(b"".join(out))["code"] == "SECURITY"
+    refusal = json.loads(b"".join(out))
+    assert refusal["code"] == "SECURITY"
+    assert "--guest-models checked" in refusal["text"]
 
 
 # --- how a guest ends ---
@@ -317,7 +338,7 @@ def test_arguments_environment_and_standard_input_reach_the_guest(run, tmp_path)
 
 def test_a_guest_reads_and_writes_the_folders_that_it_was_given(run, tmp_path):
     (tmp_path / "a").write_bytes(b"content")
-    assert run("copy", "data/a", "data/b", dirs={str(tmp_path): "data"}).status == 0
+    assert run("copy", "data/a", "data/b", dirs={str(tmp_path): Directory("data", writable=True)}).status == 0
     assert (tmp_path / "b").read_bytes() == b"content"
 
 

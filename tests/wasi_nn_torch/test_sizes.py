@@ -31,8 +31,8 @@ def test_a_size_is_bytes_or_a_number_with_a_unit(text, size):
 @pytest.mark.parametrize(
     "text", ["", "MB", "-1", "+1", "12XB", "1,5GB", "1e9", ".5GB", "5.GB", "1 2", "1G", "٣MB", "1_0"]
 )
-def test_what_is_no_size_is_told(text):
-    with pytest.raises(ValueError, match="is no size; give bytes, or a number with one of the units kB, MB"):
+def test_what_is_not_a_size_is_told(text):
+    with pytest.raises(ValueError, match="is not a size; give bytes, or a number with one of the units kB, MB"):
         parse_size(text)
 
 

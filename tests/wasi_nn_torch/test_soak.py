@@ -43,7 +43,7 @@ KEEPS = [*begin("keeps"), zeros("a", 10_000), ["compute", "keeps", {"x": "a"}, "
 
 @pytest.fixture
 def engine(accelerator):
-    with Engine(accelerator) as engine:
+    with Engine(accelerator, guest_models="checked") as engine:
         for name, model in (("add", Add()), ("fails", Fails()), ("split", Split()), ("keeps", Kept())):
             engine.register(name, scripted(model))
         yield engine

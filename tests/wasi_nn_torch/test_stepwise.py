@@ -56,7 +56,7 @@ class Nothing(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device) as engine:
+    with Engine(device, guest_models="checked") as engine:
         models = {"add": Add(), "double": Scale(2.0), "triple": Scale(3.0), "split": Split()}
         models |= {"overwrites": Overwrites(), "numbered": Numbered(), "nothing": Nothing(), "same": Same()}
         for name, model in models.items():

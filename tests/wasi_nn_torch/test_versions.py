@@ -17,7 +17,7 @@ from wit_host.memory import unsupported
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device) as engine:
+    with Engine(device, guest_models="checked") as engine:
         engine.register("add", scripted(Add()))
         engine.register("fails", scripted(Fails()))
         yield engine

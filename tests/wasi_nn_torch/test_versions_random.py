@@ -240,7 +240,7 @@ class Expected:
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device, cache=False) as engine:
+    with Engine(device, guest_models="checked", cache=False) as engine:
         for name, model in MODELS.items():
             engine.register(name, scripted(model.module))
         yield engine

@@ -95,7 +95,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device, cache=False) as engine:
+    with Engine(device, guest_models="checked", cache=False) as engine:
         for name, model in MODELS.items():
             engine.register(name, scripted(model))
         yield engine

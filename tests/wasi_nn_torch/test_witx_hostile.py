@@ -38,7 +38,7 @@ NUMBERS += [2**24, 2**30, 2**31 - 1, 2**31, 2**32 - SIZE, 2**32 - 20, 2**32 - 4,
 
 @pytest.fixture(scope="module")
 def engine():
-    with Engine("cpu", cache=False) as engine:
+    with Engine("cpu", guest_models="checked", cache=False) as engine:
         engine.register("triple", scripted(Scale(3.0)))
         yield engine
 

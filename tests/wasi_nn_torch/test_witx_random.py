@@ -284,7 +284,7 @@ class Expected:
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device, cache=False) as engine:
+    with Engine(device, guest_models="checked", cache=False) as engine:
         for name, module in MODULES.items():
             engine.register(name, scripted(module))
         yield engine

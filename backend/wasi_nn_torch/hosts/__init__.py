@@ -8,13 +8,23 @@ from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28, witx
 from wasi_nn_torch.hosts.resources import ErrorResource
 from wasi_nn_torch.refusals import Refusals
 from wasi_nn_torch.serving import Serving
-from wit_host import Linker
-from wit_host.core import CoreStore
+from wit_host import Component, Linker
+from wit_host.core import CoreModule, CoreStore
 
 #: What guests may import, all at once.
 VERSIONS = (v2024_06_25, v2024_08_19, v2024_10_28)
 #: The interfaces whose bytes cross at the speed of memory.
 BUFFERS = tuple(name for version in VERSIONS for name in version.BUFFERS)
+
+#: How the names of all interfaces of wasi-nn begin.
+_PACKAGE = "wasi:nn/"
+
+
+def are_imported_by(guest: Component | CoreModule) -> bool:
+    """Whether a guest imports anything of wasi-nn, in whatever version."""
+    if isinstance(guest, CoreModule):
+        return any(each.module == witx.MODULE for each in guest.compiled.imports)
+    return any((each.implements or name).startswith(_PACKAGE) for name, each in guest.imports.items())
 
 
 def add_to_linker(linker: Linker, serving: Serving) -> None:

@@ -16,9 +16,7 @@ from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels, ModelOptions
 from wasi_nn_torch.pytorch.devices import Devices, find_device, place_of
-from wasi_nn_torch.pytorch.diagnosing import diagnose
 from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, admit, load, load_from_guest, sniff
-from wasi_nn_torch.pytorch.inspecting import describe
 from wasi_nn_torch.pytorch.staging import can_pin
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 from wasi_nn_torch.pytorch.threads import use_threads
@@ -57,10 +55,14 @@ class PyTorch:
 
     def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
         """What the model in a file is: see `wasi_nn_torch.pytorch.inspecting.describe`."""
+        from wasi_nn_torch.pytorch.inspecting import describe  # imports SymPy, which no guest needs
+
         return describe(path, name, trust=trust, method=method)
 
     def diagnose(self) -> Iterable[Finding]:
         """PyTorch, its devices, its threads and its compiler."""
+        from wasi_nn_torch.pytorch.diagnosing import diagnose
+
         return diagnose()
 
     def load(self, model: ModelSource, device: str, name: str, options: ModelOptions) -> Graph:

@@ -209,6 +209,33 @@ def copy(source: str, target: str) -> None:
     Path(target).write_bytes(Path(source).read_bytes())
 
 
+def change(*arguments: str) -> None:
+    """Tries each of some ways to change a folder, on a path or two of its own; shows which of them the host refused."""
+    refused = {}
+    for how, path in zip(arguments[::2], arguments[1::2], strict=True):
+        try:
+            CHANGES[how](path)
+        except OSError as error:
+            refused[how] = error.strerror
+    answer(refused)
+
+
+CHANGES: dict[str, Callable[[str], object]] = {
+    "create": lambda path: Path(path).write_text("new"),
+    "overwrite": lambda path: os.close(os.open(path, os.O_WRONLY)),
+    "append": lambda path: Path(path).open("ab").close(),
+    "truncate": lambda path: os.truncate(path, 1),
+    "empty": lambda path: Path(path).open("wb").close(),
+    "delete": os.unlink,
+    "rename": lambda paths: os.rename(*paths.split(",")),
+    "make a folder": os.mkdir,
+    "remove a folder": os.rmdir,
+    "link": lambda paths: os.link(*paths.split(",")),
+    "link by name": lambda path: os.symlink("a", path),
+    "set times": lambda path: os.utime(path, (1, 1)),
+}
+
+
 def speak(text: str) -> None:
     """Writes to both streams."""
     print(text)
@@ -231,7 +258,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
     for command in (
         tensors, by_name, from_bytes, chain, leave, leave_and, big, trap, leave_with, refuse, loop, sleep, surroundings,
-        copy, speak, speak_and_loop, play,
+        copy, change, speak, speak_and_loop, play,
     )
 }  # fmt: skip
 STEPS: dict[str, Callable[..., None]] = {

@@ -1,0 +1,45 @@
+"""Durations as people write and read them: `2s`, `500ms`, `1.5min`."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_UNITS: dict[str, Fraction] = {
+    "": Fraction(1),
+    "ms": Fraction(1, 1000),
+    "s": Fraction(1),
+    "min": Fraction(60),
+    "h": Fraction(3600),
+}
+_DURATION = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,15})?) ?(?P<unit>[A-Za-z]*)", re.ASCII)
+#: In seconds; clocks and timers of the system take no more than some hundred years.
+_LEAST, _MOST = 0.001, 1e9
+
+
+def parse_duration(text: str) -> float:
+    """The seconds that a text means: a number, or one with the unit ms, s, min or h, in capitals or not.
+
+    Raises ValueError for anything else, for less than a millisecond and for more than 10⁹ seconds.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    unit = None if match is None else _UNITS.get(match["unit"].lower())
+    if match is None or unit is None:
+        raise ValueError(
+            f"`{text}` is not a duration; give seconds, or a number with one of the units ms, s, min, h, such as 1.5s"
+        )
+    seconds = float(Fraction(match["number"]) * unit)
+    if not _LEAST <= seconds <= _MOST:
+        raise ValueError(f"`{text}` is not a duration that can be waited for; give 1ms or more, and at most 277777h")
+    return seconds
+
+
+def require_duration(name: str, seconds: float | None) -> None:
+    """Raise ValueError unless `seconds` is a duration that can be waited for, or None; `name` is what a text calls it.
+
+    Not a number is among what raises, and so is infinity.
+    """
+    if seconds is not None and not 0 < seconds <= _MOST:
+        raise ValueError(
+            f"{name} is {seconds!r}; give seconds, more than 0 and at most {_MOST:g}, or None for no limit"
+        )
