@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from wasi_nn_torch.errors import quote
+from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
 
 _ELEMENT_SIZES = {
@@ -23,7 +24,10 @@ _ELEMENT_SIZES = {
 _STORAGES = {f"torch {name}Storage": size for name, size in _ELEMENT_SIZES.items()}
 _LISTS = frozenset(f"torch.jit._pickle build_{name}list" for name in ("bool", "double", "int", "tensor"))
 _DEVICE = re.compile(r"[a-z]+(?::[0-9]+)?")
-_LARGEST = 1 << 62
+
+# Of a tensor's sizes, strides and offset, which are places in a file and not an operator's arguments: PyTorch adds and
+# multiplies these without a look at the 64th bit.
+_LARGEST_SIZE = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,11 @@ class _Machine:
                 pass
             case "NONE" | "NEWTRUE" | "NEWFALSE", None:
                 self._stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[instruction])
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT", _:
+            case "BININT" | "BININT1" | "BININT2" | "LONG1", int(value):
+                if not is_int64(value):
+                    raise _Disorder("it holds an integer of more than 64 bits")
+                self._stack.append(value)
+            case "BINFLOAT", float():
                 self._stack.append(argument)
             case "BINUNICODE", str(text):
                 text.encode()  # raises for half of a character
@@ -258,7 +266,7 @@ def _checked_sizes(storage: _Storage, offset: object, sizes: object, strides: ob
 def _numbers(values: object) -> list[int]:
     """Return the sizes, strides or offset of a tensor."""
     if isinstance(values, tuple):
-        numbers = [value for value in values if type(value) is int and 0 <= value < _LARGEST]
+        numbers = [value for value in values if type(value) is int and 0 <= value < _LARGEST_SIZE]
         if len(numbers) == len(values):
             return numbers
     raise _Disorder("a tensor has a size that is no number, or too large a one")

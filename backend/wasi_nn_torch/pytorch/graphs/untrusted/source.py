@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from wasi_nn_torch.errors import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, collect, dotted, parse, refused
 from wasi_nn_torch.pytorch.graphs.untrusted.expansion import check_expansion
+from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 from wasi_nn_torch.pytorch.graphs.untrusted.operators import (
     PRIM_OPERATORS,
     UNCLEARED,
@@ -205,8 +206,12 @@ class _Checker:
 
     def _value(self, node: ast.expr) -> None:
         match node:
-            case ast.Constant(value=None | bool() | int() | float() | complex() | str()):
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
+                self._integer(node, -value)
+            case ast.Constant(value=None | bool() | float() | complex() | str()):
                 pass
+            case ast.Constant(value=int(value)):
+                self._integer(node, value)
             case ast.Name(id=name) if name in self._variables or name in _NUMBERS:
                 pass
             case ast.Name(id=name):
@@ -229,6 +234,10 @@ class _Checker:
                 self._values((left, right))
             case _:
                 raise refused(self._path, node)
+
+    def _integer(self, node: ast.expr, value: int) -> None:
+        if not is_int64(value):
+            raise refused(self._path, node, "a number is not an integer of 64 bits")
 
     def _attribute(self, node: ast.Attribute) -> None:
         """Check what names an attribute, a constant, an enum's member, or a function that is given a local name."""

@@ -5,16 +5,18 @@ anew from its syntax tree, so that PyTorch sees what was checked.
 """
 
 import ast
+import math
 import re
 
 from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit, spell
+from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 
 _LONGEST = 2000
 _DEEPEST = 40
-_LARGEST = 1 << 63
 _TEXT = re.compile(r"[A-Za-z0-9_(),'=<>!. +*/%\[\]-]*", re.ASCII)
 _SYMBOL = re.compile(r"[suz][a-z]{0,3}[0-9]{1,6}", re.ASCII)
 _UNBACKED = re.compile(r"z?uf?[0-9]{1,4}", re.ASCII)
+_FLOAT = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{0,40})?(?:e[+-]?[0-9]{1,3})?", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]*", re.ASCII)
 
 # As sympy and PyTorch print them; each computes a number or a truth value of its arguments.
@@ -74,13 +76,23 @@ def _name(node: ast.expr) -> str | None:
 
 
 def _is_number(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and abs(node.value) < _LARGEST
+    match node:
+        case ast.Constant(value=int(value)):
+            return is_int64(value)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):  # of the least, only this fits
+            return is_int64(-value)
+        case ast.Constant(value=float(value)):
+            return math.isfinite(value)
+        case ast.Call(func=ast.Name(id="Float"), args=[ast.Constant(value=str(text))], keywords=[precision]):
+            # Factors by which sizes grow; sympy keeps as many digits as it is told to.
+            return bool(_FLOAT.fullmatch(text)) and ast.unparse(precision) == "precision=53"
+    return False
 
 
 def _is_size(node: ast.expr) -> bool:
+    if _is_number(node):
+        return True
     match node:
-        case ast.Constant():
-            return _is_number(node)
         case ast.Name(id=name):
             return is_symbol(name) or name in ("true", "false")
         case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=name)], keywords=keywords):
@@ -111,9 +123,9 @@ def _is_power(node: ast.expr) -> bool:
 
 
 def _is_guard(node: ast.expr) -> bool:
+    if _is_number(node):
+        return True
     match node:
-        case ast.Constant():
-            return _is_number(node)
         case ast.BoolOp(values=values):
             return all(map(_is_guard, values))
         case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):

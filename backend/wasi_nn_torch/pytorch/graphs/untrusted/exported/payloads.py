@@ -27,6 +27,7 @@ _ITEM_SIZES = {
 }
 """By the number that the schema of PyTorch gives to a dtype."""
 
+# No operator's argument, but a place in a file: PyTorch adds and multiplies these without a look at the 64th bit.
 _size = union(as_int=integer(0, 1 << 62))
 _payload = record(
     path_name=text(r"(?:weight|tensor)_[0-9]{1,9}"),

@@ -20,6 +20,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
     always,
     anything_else,
     boolean,
+    int64,
     integer,
     listing,
     mapping,
@@ -37,7 +38,6 @@ from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators
 _WIDEST = 64
 _DEEPEST = 24
 _LONGEST_STRUCTURE = 1 << 16  # PyTorch keeps some of these for good
-_LARGEST = 1 << 62
 _TORCH = "torch.ops.aten."
 _STRIDED = 7
 
@@ -90,9 +90,8 @@ def _attributes() -> frozenset[str]:
     return frozenset(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph())))
 
 
-_size = integer(-_LARGEST, _LARGEST)
-_expression = record(expr_str=expressions.size, hint=nullable(union(as_int=_size, as_bool=boolean, as_float=number)))
-_symbolic_int = union(as_expr=_expression, as_int=_size)
+_expression = record(expr_str=expressions.size, hint=nullable(union(as_int=int64, as_bool=boolean, as_float=number)))
+_symbolic_int = union(as_expr=_expression, as_int=int64)
 _device = always({"type": "cpu", "index": None})
 _dtype = integer(1, 35)
 
@@ -111,7 +110,7 @@ def tensor(size: Shape) -> Shape:
 
 
 _tensor = record(name=name)
-_some_int = union(as_name=name, as_int=_size)
+_some_int = union(as_name=name, as_int=int64)
 _some_float = union(as_name=name, as_float=number)
 _some_bool = union(as_name=name, as_bool=boolean)
 _some_tensor = union(as_tensor=_tensor, as_none=boolean)
@@ -119,8 +118,8 @@ _ARGUMENTS: dict[str, Shape] = {
     "as_none": boolean,
     "as_tensor": _tensor,
     "as_tensors": listing(_tensor),
-    "as_int": _size,
-    "as_ints": listing(_size),
+    "as_int": int64,
+    "as_ints": listing(int64),
     "as_float": number,
     "as_floats": listing(number),
     "as_string": text(r"[ -~\n]{0,2000}"),
@@ -188,7 +187,7 @@ _graph = record(
     custom_obj_values=always({}),
 )
 _constant = union(
-    as_none=boolean, as_int=_size, as_float=number, as_bool=boolean, as_string=text(r"[A-Za-z0-9_ .-]{0,500}")
+    as_none=boolean, as_int=int64, as_float=number, as_bool=boolean, as_string=text(r"[A-Za-z0-9_ .-]{0,500}")
 )
 _signature = record(
     input_specs=listing(
@@ -287,7 +286,7 @@ program = record(
         treespec_namedtuple_fields=always({}),
     ),
     opset_version=mapping(text(r"\w{1,50}"), integer(0, 1000), 20),
-    range_constraints=mapping(_symbol, record(min_val=nullable(_size), max_val=nullable(_size))),
+    range_constraints=mapping(_symbol, record(min_val=nullable(int64), max_val=nullable(int64))),
     schema_version=record(major=integer(0, 1000), minor=integer(0, 1000)),
     verifiers=listing(one_of("TRAINING", "ATEN"), 4),
     torch_version=text(r"[\w.+<= -]{0,100}"),

@@ -2,7 +2,10 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
+
+from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 
 Shape = Callable[[object], object]
 """Returns a value like the given one, made of what passed; raises Misfit."""
@@ -51,11 +54,19 @@ def integer(low: int, high: int) -> Shape:
     return shape
 
 
+def int64(value: object) -> object:
+    """Pass every integer that an operator can be given; the ends of a range are often the largest one."""
+    if isinstance(value, int) and not isinstance(value, bool) and not is_int64(value):
+        raise Misfit(f"{spell(value)} is not an integer of 64 bits")
+    return value if isinstance(value, int) and not isinstance(value, bool) else anything_else(value)
+
+
 def number(value: object) -> object:
-    """Pass numbers, and those that JSON cannot write as PyTorch spells them."""
+    """Pass every finite number, and those that JSON cannot write as PyTorch spells them."""
     if value in ("Infinity", "-Infinity", "NaN"):
         return value
-    return float(value) if isinstance(value, (int, float)) and abs(value) <= 1e308 else anything_else(value)
+    fits = isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+    return float(value) if fits and isinstance(value, (int, float)) else anything_else(value)
 
 
 def text(pattern: str) -> Shape:

@@ -1,0 +1,6 @@
+"""The integers of PyTorch."""
+
+
+def is_int64(value: int) -> bool:
+    """Whether an operator can be given a number: everywhere in PyTorch an integer has 64 bits and a sign."""
+    return -(1 << 63) <= value < 1 << 63
