@@ -5,7 +5,6 @@ Without arguments the first two work on every package that `[[tool.witgen.packag
 
 from __future__ import annotations
 
-import json
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -101,14 +100,14 @@ def resolve(
     all_features: Annotated[bool, typer.Option("--all-features", help="Turn all unstable features on.")] = False,
 ) -> None:
     """Check a package and print what is in it: a line for each interface and world, or all of it with --json."""
-    from witgen.dump import dump
+    from witgen.dump import dump_text
     from witgen.resolver import resolve as resolved
     from witgen.summary import summary
 
     enabled = {name.strip() for names in features or () for name in names.split(",")}
     with _diagnostics():
         model = resolved(path, all_features=all_features, features=enabled)
-    typer.echo(json.dumps(dump(model), indent=2) if as_json else summary(model))
+    typer.echo(dump_text(model) if as_json else summary(model))
 
 
 def main() -> None:

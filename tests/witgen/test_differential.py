@@ -99,7 +99,6 @@ def test_wasi_nn_resolves_to_what_the_reference_makes_of_it(version):
         "interface i { record r {} }",
         "interface i { flags f {} }",
         "interface i { type t = tuple<>; }",
-        "interface i { resource r { r: func(); } }",
         "world w { @unstable(feature = off) type t = u8; }",
         "/**/ interface i {}",
     ],
