@@ -18,7 +18,6 @@ from witgen.model import (
     Alias,
     Function,
     FunctionItem,
-    FunctionSort,
     InterfaceId,
     InterfaceItem,
     InterfaceOwner,
@@ -41,11 +40,13 @@ from witgen.traits import traits
 class Names:
     """What the types and functions of one module are called in it; `scope` takes what is still to be named.
 
-    Functions are found by their full WIT names; `calls` are the constants that stand for exported ones.
+    `left_out` are the types without a name, since hosts in Python cannot have them. Functions are found by their full
+    WIT names, and named by `members`; `calls` are the constants that stand for exported ones.
     """
 
     scope: naming.Scope
     types: dict[TypeId, str] = field(default_factory=dict)
+    left_out: list[TypeId] = field(default_factory=list)
     cases: dict[tuple[TypeId, str], str] = field(default_factory=dict)
     errors: dict[TypeId, str] = field(default_factory=dict)
     constants: dict[TypeId, str] = field(default_factory=dict)
@@ -59,14 +60,16 @@ class Module:
     """One file of the package.
 
     `path` leads to it from the package, whose own `__init__` has an empty one. `interface` is absent for the world.
-    `name` is the WIT's, `link_name` what components call the instance. `imported` functions are served by the host,
-    `exported` ones called by it.
+    `name` is the WIT's, `link_name` what components call the instance. `remark` is what the world says of the import
+    or export, beside the interface's own `docs`. `imported` functions are served by the host, `exported` ones called by
+    it.
     """
 
     path: tuple[str, ...]
     name: str
     link_name: str
     docs: str | None
+    remark: str | None
     interface: InterfaceId | None
     is_export: bool
     imported: tuple[Function, ...]
@@ -75,7 +78,10 @@ class Module:
 
 
 class Layout:
-    """The modules of one world. `imports` and `exports` are in the order of their names; `traits` are of all types."""
+    """The modules of one world. `imports` and `exports` are in the order of their names; `traits` are of all types.
+
+    `packages` are those of the world and of its interfaces.
+    """
 
     def __init__(self, resolved: Resolved, world_id: WorldId) -> None:
         self.resolved = resolved
@@ -87,6 +93,13 @@ class Layout:
         self.imports = tuple(self._interfaces(world.imports, is_export=False))
         self.exports = tuple(self._interfaces(world.exports, is_export=True))
         self.world = self._world(world)
+        ids = [resolved.interfaces[module.interface].package for module in self.modules if module.interface is not None]
+        self.packages = tuple(resolved.packages[id] for id in dict.fromkeys([world.package, *ids]))
+
+    @property
+    def modules(self) -> tuple[Module, ...]:
+        """All of them, that of the world itself last."""
+        return (*self.imports, *self.exports, self.world)
 
     def owner(self, type_id: TypeId, seen_from: Module) -> Module:
         """The module that has a named type, as `seen_from` means it.
@@ -118,13 +131,14 @@ class Layout:
             types = interface.types
             if item.interface in self._imported and (is_export or isinstance(key, str)):
                 types = {name: type_id for name, type_id in types.items() if self.traits[type_id].has_handle}
-            names = self._names(naming.module(), wit_name, types, imported, exported)
+            names = self._names(naming.module(), wit_name, types)
             path = (*(["exports"] if is_export else []), scope.claim(naming.snake(name)))
             module = Module(
                 path=path,
                 name=wit_name,
                 link_name=link_name,
-                docs=interface.docs or item.docs,
+                docs=interface.docs,
+                remark=item.docs,
                 interface=item.interface,
                 is_export=is_export,
                 imported=imported,
@@ -168,24 +182,20 @@ class Layout:
             name=world.name,
             link_name=self.resolved.packages[world.package].name.of(world.name),
             docs=world.docs,
+            remark=None,
             interface=None,
             is_export=False,
             imported=imported,
             exported=exported,
-            names=self._names(naming.module(below), world.name, types, imported, exported),
+            names=self._names(naming.module(below), world.name, types),
         )
 
-    def _names(
-        self,
-        scope: naming.Scope,
-        owner: str,
-        types: Mapping[str, TypeId],
-        imported: Iterable[Function],
-        exported: Iterable[Function],
-    ) -> Names:
+    def _names(self, scope: naming.Scope, owner: str, types: Mapping[str, TypeId]) -> Names:
         """Types first, so that what is derived from them gets the underscores."""
         names = Names(scope)
         declared = {name: type_id for name, type_id in types.items() if self._is_declared(type_id)}
+        names.left_out.extend(type_id for type_id in declared.values() if self.traits[type_id].refusal is not None)
+        declared = {name: type_id for name, type_id in declared.items() if self.traits[type_id].refusal is None}
         for name, type_id in declared.items():
             names.types[type_id] = scope.claim(naming.pascal(name))
         for name, type_id in declared.items():
@@ -198,11 +208,6 @@ class Layout:
                 names.errors[type_id] = scope.claim(naming.error(owner, name))
         for name, type_id in declared.items():
             names.constants[type_id] = scope.claim(naming.constant(name))
-        names.imported.update(_named(self.resolved, imported))
-        names.exported.update(_named(self.resolved, exported))
-        for function in exported:
-            of = f"{resource_name(self.resolved, function)}_" if function.sort is FunctionSort.METHOD else ""
-            names.calls[function.name] = scope.claim(naming.constant(f"_{of}{names.exported[function.name]}"))
         return names
 
     def _is_declared(self, type_id: TypeId) -> bool:
@@ -234,26 +239,6 @@ def error_type(resolved: Resolved, result: Result) -> TypeId | None:
         return None
     found = origin(resolved, error)
     return None if resolved.types[found].name is None else found
-
-
-def _named(resolved: Resolved, functions: Iterable[Function]) -> dict[str, str]:
-    """Methods are named within their resource, everything else together."""
-    resources: dict[str, naming.Scope] = {}
-    others = naming.Scope(["self"])
-    names = {}
-    for function in functions:
-        resource, last = resource_name(resolved, function), naming.plain(function.name)
-        match function.sort:
-            case FunctionSort.METHOD:
-                scope, name = resources.setdefault(resource, naming.resource()), last
-            case FunctionSort.CONSTRUCTOR:
-                scope, name = others, f"new-{resource}"
-            case FunctionSort.STATIC:
-                scope, name = others, f"{resource}-{last}"
-            case FunctionSort.FREESTANDING:
-                scope, name = others, last
-        names[function.name] = scope.claim(naming.snake(name))
-    return names
 
 
 def _raised(resolved: Resolved) -> frozenset[TypeId]:

@@ -56,6 +56,15 @@ def put(project: Project, folder: Path) -> Path:
 
 def resolve(program: str, path: Path, project: Project) -> dict[str, Any] | Refusal:
     """What the program makes of a project."""
+    printed = text(program, path, project)
+    if isinstance(printed, Refusal):
+        return printed
+    resolved: dict[str, Any] = json.loads(printed)
+    return resolved
+
+
+def text(program: str, path: Path, project: Project) -> str | Refusal:
+    """What the program prints of a project."""
     command = [program, "component", "wit", "--json", str(path)]
     if project.all_features:
         command.append("--all-features")
@@ -63,7 +72,6 @@ def resolve(program: str, path: Path, project: Project) -> dict[str, Any] | Refu
         command += ["--features", ",".join(sorted(project.features))]
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     if done.returncode == 0:
-        resolved: dict[str, Any] = json.loads(done.stdout)
-        return resolved
+        return done.stdout.decode()
     message = done.stderr.decode("utf-8", "replace")
     return Refusal(message, done.returncode == _CRASHED)

@@ -211,8 +211,8 @@ RULES = {
         ("interface i { resource r { ^r: func(); } }", "`\\[method\\]r.r` and `r` are the same name to a component"),
         ("interface i { resource r { ^R: static func(); } }", "`\\[static\\]r.R` and `r` are the same name"),
         ("world w { resource r { ^r: func(); } }", "the same name to a component"),
-        ("world w { include ^v with { r as m } } world v { resource r { m: func(); } }", "the same name to a component"),
-        ("world w { include ^v with { r as M } } world v { resource r { m: func(); } }", "the same name to a component"),
+        ("world w { include ^v with { r as m } } world v { resource r { m: func(); } }", "the same name to"),
+        ("world w { include ^v with { r as M } } world v { resource r { m: func(); } }", "the same name to"),
     ],
     "two equal parameters": [
         ("interface i { f: func(a: u8, ^a: u8); }", "parameter `a` is there twice"),
