@@ -31,7 +31,7 @@ from witgen.model import (
     TypeRef,
     Variant,
 )
-from witgen.traits import CLASSES, NOT_ASYNC, Unsupported, word
+from witgen.traits import CLASSES, word
 
 _PRIMITIVES = {
     Primitive.BOOL: "bool",
@@ -82,7 +82,6 @@ class Abi:
             return "None"
         if isinstance(reference, Primitive):
             return self._spell(reference, content)
-        self.traits[reference].check()
         found = origin(self.resolved, reference)
         definition = self.resolved.types[found]
         if definition.name is not None and self.has_name(found):
@@ -96,7 +95,6 @@ class Abi:
 
     def alias(self, type_id: TypeId) -> str:
         """What a type that has no class of its own stands for."""
-        self.traits[type_id].check()
         return self._spell(self.resolved.types[type_id].kind, Bytes.KEPT)
 
     def has_name(self, type_id: TypeId) -> bool:
@@ -114,7 +112,7 @@ class Abi:
     def _spell(self, kind: Primitive | Kind, content: Bytes) -> str:
         match kind:
             case Primitive():
-                return _primitive(kind)
+                return _PRIMITIVES[kind]
             case Alias(target=target):
                 return self.annotation(target, content)
             case List(type=Primitive.U8):
@@ -138,7 +136,7 @@ class Abi:
             case Own(resource=resource) | Borrow(resource=resource):
                 return self._name(origin(self.resolved, resource), _types)
             case _:
-                raise Unsupported(f"{word(kind)} is not supported", NOT_ASYNC)
+                raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` lets none pass
 
     def _container(self, made: str, taken: str, content: Bytes) -> str:
         """What is given may be any such container, so that one of a more special type fits."""
@@ -157,7 +155,6 @@ class Abi:
         if reference is None:
             return "None"
         if isinstance(reference, Primitive):
-            _primitive(reference)
             return self._make(reference, content)
         found = origin(self.resolved, reference)
         definition = self.resolved.types[found]
@@ -167,7 +164,6 @@ class Abi:
 
     def constant(self, type_id: TypeId) -> str:
         """What the constant of a type is."""
-        self.traits[type_id].check()
         kind = self.resolved.types[type_id].kind
         match kind:
             case Resource() if self.module.is_export:
@@ -226,7 +222,7 @@ class Abi:
             case Own(resource=resource) | Borrow(resource=resource):
                 return self._handle(type(kind).__name__, origin(self.resolved, resource))
             case _:
-                raise Unsupported(f"{word(kind)} is not supported", NOT_ASYNC)
+                raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` lets none pass
 
     def _wit(self, name: str, parts: Iterable[TypeRef | None], content: Bytes) -> str:
         return f"wit.{name}({', '.join(self.codec(part, content) for part in parts)})"
@@ -303,12 +299,6 @@ def relative(path: tuple[str, ...], other: tuple[str, ...]) -> str:
     while common < len(folder) and folder[: common + 1] == other[: common + 1]:
         common += 1
     return "." * (len(folder) - common + 1) + ".".join(other[common:])
-
-
-def _primitive(kind: Primitive) -> str:
-    if kind not in _PRIMITIVES:
-        raise Unsupported(f"{kind.value} is not supported", NOT_ASYNC)
-    return _PRIMITIVES[kind]
 
 
 def _types(names: Names) -> Mapping[TypeId, str]:

@@ -5,20 +5,19 @@ Without arguments the first two work on every package that `[[tool.witgen.packag
 
 from __future__ import annotations
 
-import json
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
-from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
-    from witgen.generate import Target
+    from witgen.target import Target
 
 app = typer.Typer(
     help="Typed Python host bindings from WIT.",
@@ -35,7 +34,7 @@ Wit = Annotated[
     typer.Argument(help="A WIT file, or a folder with one package; then more that it uses.", show_default=False),
 ]
 World = Annotated[str | None, typer.Option(help="The world to bind; needed where there is more than one.")]
-Out = Annotated[Path | None, typer.Option(help="The folder of the generated package.")]
+Out = Annotated[str | None, typer.Option(help="The folder of the generated package.", metavar="PATH")]
 Package = Annotated[
     str | None, typer.Option(help="Put the package into --out under this name; dots make folders.", metavar="NAME")
 ]
@@ -44,8 +43,18 @@ Standalone = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"witgen {version('wasi-nn-torch')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _commands() -> None:
+def _commands(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Typed Python host bindings from WIT."""
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
@@ -101,14 +110,14 @@ def resolve(
     all_features: Annotated[bool, typer.Option("--all-features", help="Turn all unstable features on.")] = False,
 ) -> None:
     """Check a package and print what is in it: a line for each interface and world, or all of it with --json."""
-    from witgen.dump import dump
+    from witgen.dump import dump_text
     from witgen.resolver import resolve as resolved
     from witgen.summary import summary
 
     enabled = {name.strip() for names in features or () for name in names.split(",")}
     with _diagnostics():
         model = resolved(path, all_features=all_features, features=enabled)
-    typer.echo(json.dumps(dump(model), indent=2) if as_json else summary(model))
+    typer.echo(dump_text(model) if as_json else summary(model))
 
 
 def main() -> None:
@@ -117,21 +126,22 @@ def main() -> None:
 
 
 def _targets(
-    wit: list[Path] | None, world: str | None, out: Path | None, package: str | None, standalone: bool
+    wit: list[Path] | None, world: str | None, out: str | None, package: str | None, standalone: bool
 ) -> list[Target]:
-    from witgen.generate import Target
+    from witgen.target import Target, package_fault
 
-    if package is not None and not all(_is_name(part) for part in package.split(".")):
-        _fail(f"`{package}` is no name of a Python package; give one such as `acme.bindings`", status=2)
+    if package is not None and (fault := package_fault(package)):
+        _fail(f"--package: {fault}", status=2)
+    if out == "":
+        _fail("--out is empty; give the folder of the package, such as `bindings`", status=2)
     if wit and out is not None:
-        return [Target(tuple(wit), out, world, package, standalone)]
+        target = Target(tuple(wit), Path(out), world, package, standalone)
+        if target.fault:
+            _fail(f"--out: {target.fault}, or put a package into it with --package", status=2)
+        return [target]
     if wit or world is not None or out is not None or package is not None or standalone:
         _fail("give both the WIT and --out, or nothing and list the packages in pyproject.toml", status=2)
     return configured(Path("pyproject.toml"))
-
-
-def _is_name(part: str) -> bool:
-    return part.isidentifier() and not iskeyword(part)
 
 
 def configured(project: Path) -> list[Target]:
@@ -148,18 +158,23 @@ def configured(project: Path) -> list[Target]:
             "`world`, `package` and `standalone`",
             status=2,
         )
+    for fault in (target.fault for target in targets):
+        if fault:
+            _fail(f"{project}: {fault}", status=2)
     if not targets:
         _fail(f"{project} has no [[tool.witgen.packages]]; give the WIT and --out", status=2)
     return targets
 
 
 def _target(entry: Mapping[str, Any]) -> Target:
-    from witgen.generate import Target
+    from witgen.target import Target
 
     wit = [entry["wit"]] if isinstance(entry["wit"], str) else entry["wit"]
-    known = {"wit", "out", "world", "package", "standalone"}
-    if not wit or not entry.keys() <= known:
+    types = {"out": str, "world": str, "package": str, "standalone": bool}
+    if not wit or not entry["out"] or not entry.keys() <= {"wit", *types}:
         raise KeyError
+    if not all(isinstance(entry.get(key, type_()), type_) for key, type_ in types.items()):
+        raise TypeError
     return Target(
         tuple(Path(path) for path in wit),
         Path(entry["out"]),

@@ -31,7 +31,7 @@ class WitError(Exception):
     """Something in WIT text, or around it, that cannot be accepted.
 
     `message` is one lower-case sentence; `hint` says what to do; `source_line` is the text of line `line`, once known.
-    `others` are errors that were found as well, further on.
+    `others` are errors that were found as well, further on; if `is_cut`, there may be more of them.
     """
 
     def __init__(
@@ -41,13 +41,15 @@ class WitError(Exception):
         hint: str | None = None,
         source_line: str | None = None,
         others: tuple[WitError, ...] = (),
+        is_cut: bool = False,
     ) -> None:
-        super().__init__(message, span, hint, source_line, others)
+        super().__init__(message, span, hint, source_line, others, is_cut)
         self.message = _readable(message)
         self.span = span
         self.hint = _readable(hint) if hint else None
         self.source_line = source_line
         self.others = others
+        self.is_cut = is_cut
 
     @property
     def file(self) -> str:
@@ -75,7 +77,7 @@ class WitError(Exception):
         def with_line(error: WitError, others: tuple[WitError, ...] = ()) -> WitError:
             of_file = lines.get(error.file, [])
             line = of_file[error.line - 1] if error.line <= len(of_file) else error.source_line
-            return WitError(error.message, error.span, error.hint, line, others)
+            return WitError(error.message, error.span, error.hint, line, others, error.is_cut)
 
         return with_line(self, tuple(map(with_line, self.others)))
 
@@ -86,7 +88,7 @@ class WitError(Exception):
         """This error and the others, each with its source line, and how many they are."""
         every = [shown(error.span, error.message, error.hint, error.source_line, colour) for error in self._all()]
         if self.others:
-            every.append(f"{len(every)} errors" + (", and perhaps more" if len(every) == MOST else ""))
+            every.append(f"{len(every)} errors" + (", and perhaps more" if self.is_cut else ""))
         return "\n\n".join(every)
 
     def _all(self) -> tuple[WitError, ...]:
@@ -94,9 +96,13 @@ class WitError(Exception):
 
 
 class Errors:
-    """Gathers errors of which none is there because of another: one for each place, the first that was found there."""
+    """Gathers errors of which none is there because of another: one for each place, the first that was found there.
 
-    def __init__(self) -> None:
+    They are raised as soon as there are `most` of them.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._found: dict[tuple[str, int, int], WitError] = {}
 
     def add(self, error: WitError) -> None:
@@ -125,16 +131,16 @@ class Errors:
         """What was found, which has to be something, as one error."""
         first, *others = (
             WitError(error.message, error.span, error.hint, error.source_line)
-            for _, error in sorted(self._found.items(), key=itemgetter(0))[:MOST]
+            for _, error in sorted(self._found.items(), key=itemgetter(0))[: self._most]
         )
-        first.others = tuple(others)
+        first.others, first.is_cut = tuple(others), self._enough()
         return first
 
     def __len__(self) -> int:
         return len(self._found)
 
     def _enough(self) -> bool:
-        return len(self._found) >= MOST
+        return len(self._found) >= self._most
 
 
 def whole_file(file: str) -> Span:
@@ -148,7 +154,13 @@ def clipped(text: str, most: int = 60) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A hint with the known name that is nearest to `name`, if one is near.
+    """A hint with the known name that is nearest to `name`, if one is near."""
+    near = nearest(name, known)
+    return f"did you mean `{near}`?" if near else None
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is nearest to `name`, if one is near.
 
     Comparing takes time, so names of absurd length, and the ones behind the first thousand, are not looked at.
     """
@@ -156,7 +168,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
         return None
     comparable = (other for other in known if len(other) <= LONGEST_NAME_TO_COMPARE)
     near = get_close_matches(name, sorted(islice(comparable, MOST_NAMES_TO_COMPARE)), n=1)
-    return f"did you mean `{near[0]}`?" if near else None
+    return near[0] if near else None
 
 
 def _readable(message: str) -> str:

@@ -1,24 +1,55 @@
 """Model → the resolve JSON, the form in which WIT tools exchange resolved packages.
 
-In: `model.Resolved`. Out: a dict of `worlds`, `interfaces`, `types` and `packages`, ready for `json.dumps`. Ids are
-those of the model: places in these four lists. Docs, gates and external ids are left out where there are none; every
-other field is always there, except that a function without a result has no `result`.
+In: `model.Resolved`. Out: a dict of `worlds`, `interfaces`, `types` and `packages`, or its text. Ids are those of the
+model: places in these four lists. Docs, gates and external ids are left out where there are none; every other field is
+always there, except that a function without a result has no `result`.
+
+An interface that a world has by its path is printed under the key `interface-<id>`, which may be a plain name of the
+world as well. The text then has the key twice, as that of wasm-tools has; the dict has what most readers of such a text
+find: the last.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from witgen import model
-from witgen.model import Function, FunctionSort, Kind, Primitive, Resolved, Stability, TypeRef, WorldItem
+from witgen.model import Function, FunctionSort, Kind, Primitive, Resolved, Stability, TypeRef, WorldItem, WorldKey
 
 Object = dict[str, Any]
 
 
 def dump(resolved: Resolved) -> Object:
     """Everything that was resolved."""
+    return _everything(resolved, _printed)
+
+
+def dump_text(resolved: Resolved) -> str:
+    """The same as JSON."""
+    return json.dumps(_everything(resolved, lambda key: _Unequal(_printed(key))), indent=2)
+
+
+class _Unequal(str):
+    """A text that is equal to no other, so that a dict may have two that are printed alike."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def _printed(key: WorldKey) -> str:
+    return key if isinstance(key, str) else f"interface-{key}"
+
+
+def _everything(resolved: Resolved, named: Callable[[WorldKey], str]) -> Object:
     return {
-        "worlds": [_world(world) for world in resolved.worlds],
+        "worlds": [_world(world, named) for world in resolved.worlds],
         "interfaces": [_interface(interface) for interface in resolved.interfaces],
         "types": [_type(definition) for definition in resolved.types],
         "packages": [_package(package) for package in resolved.packages],
@@ -34,14 +65,18 @@ def _package(package: model.Package) -> Object:
     }
 
 
-def _world(world: model.World) -> Object:
+def _world(world: model.World, named: Callable[[WorldKey], str]) -> Object:
     return {
         "name": world.name,
-        "imports": {key: _world_item(item) for key, item in world.imports.items()},
-        "exports": {key: _world_item(item) for key, item in world.exports.items()},
+        "imports": _world_items(world.imports, named),
+        "exports": _world_items(world.exports, named),
         "package": world.package,
         **_notes(world.docs, world.stability),
     }
+
+
+def _world_items(items: Mapping[WorldKey, WorldItem], named: Callable[[WorldKey], str]) -> Object:
+    return {named(key): _world_item(item) for key, item in items.items()}
 
 
 def _world_item(item: WorldItem) -> Object:

@@ -1,59 +1,29 @@
 """From WIT to a package of bindings on disk.
 
-In: where the WIT is, which world, and where the package goes. Out: the files, which are then either written or compared
-with what is there: two sinks of one function.
+In: a `Target`. Out: the files, which are then either written or compared with what is there: two sinks of one function.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from witgen.diagnostics import WitError
-from witgen.render import MARK, render
+from witgen.render import LEAVE_AS_IT_IS, MARK, render
 from witgen.resolver import choose_world, resolve
+from witgen.target import Target
 from witgen.view import view_world
 
 #: The runtime of generated code, and what its copy in a package is called.
 _RUNTIME = "wit_host"
 _COPY = "_wit_host"
+_COPY_HEADER = f"# Copied by witgen from {_RUNTIME}, do not edit.\n"
 
 
 class MissingRuntime(Exception):
     """There is no runtime to copy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One package to generate.
-
-    `wit` are files or folders: the first has the package of the world, the others what that uses. `world` may be left
-    out where there is only one. The package goes into the folder `out`, or, if it is given a name, below it:
-    `package="acme.bindings"` is `out/acme/bindings`. With `standalone` a copy of the runtime comes along.
-    """
-
-    wit: tuple[Path, ...]
-    out: Path
-    world: str | None = None
-    package: str | None = None
-    standalone: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the package."""
-        return self.out.joinpath(*self.package.split(".")) if self.package else self.out
-
-    @property
-    def command(self) -> str:
-        """What to type to generate it."""
-        words = ["witgen generate", *(path.as_posix() for path in self.wit)]
-        words += ["--world", self.world] if self.world else []
-        words += ["--out", self.out.as_posix()]
-        words += ["--package", self.package] if self.package else []
-        return " ".join(words + (["--standalone"] if self.standalone else []))
 
 
 def generate(target: Target) -> dict[str, str]:
@@ -64,8 +34,8 @@ def generate(target: Target) -> dict[str, str]:
         view = view_world(resolved, choose_world(resolved, target.world), f".{_COPY}" if copied else _RUNTIME)
         return {**render(view), "py.typed": "", **copied}
     except WitError as error:
-        place = Path(error.file)
-        raise error.in_text(place.read_text(encoding="utf-8")) if place.is_file() else error from None
+        files = {one.file for one in (error, *error.others) if Path(one.file).is_file()}
+        raise error.in_texts({file: Path(file).read_bytes() for file in files}) from None
 
 
 def write(target: Target, files: Mapping[str, str]) -> list[str]:
@@ -94,7 +64,7 @@ def _differences(target: Target, files: Mapping[str, str]) -> Iterator[tuple[str
     present = {file for file, path in found.items() if file in files or _is_generated(file, path)}
     for file in sorted(present | set(files)):
         path = target.folder / file
-        old = path.read_bytes().decode("utf-8", "replace") if file in present else None
+        old = _text(path) if file in present else None
         new = files.get(file)
         if old != new:
             name = path.as_posix()
@@ -105,6 +75,11 @@ def _differences(target: Target, files: Mapping[str, str]) -> Iterator[tuple[str
                 tofile=name if file in files else "/dev/null",
             )
             yield file, "".join(lines) or f"+++ {name}\n"
+
+
+def _text(path: Path) -> str:
+    """What is in a file; line ends of any kind are as good, for a version control or a formatter may choose them."""
+    return path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _is_generated(file: str, path: Path) -> bool:
@@ -131,8 +106,10 @@ def _copy_of_the_runtime() -> dict[str, str]:
     if spec is None or not spec.submodule_search_locations:
         raise MissingRuntime(f"{_RUNTIME} is not installed, so it cannot be copied; run `pip install wasi-nn-torch`")
     root = Path(spec.submodule_search_locations[0])
-    return {
-        f"{_COPY}/{path.relative_to(root).as_posix()}": path.read_text(encoding="utf-8")
-        for path in sorted(root.rglob("*"))
-        if path.suffix == ".py" or path.name == "py.typed"
-    }
+    files = (path for path in sorted(root.rglob("*")) if path.suffix == ".py" or path.name == "py.typed")
+    return {f"{_COPY}/{path.relative_to(root).as_posix()}": _copied(path) for path in files}
+
+
+def _copied(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return text if path.name == "py.typed" else f"{_COPY_HEADER}{LEAVE_AS_IT_IS}{text}"

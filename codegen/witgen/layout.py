@@ -18,7 +18,6 @@ from witgen.model import (
     Alias,
     Function,
     FunctionItem,
-    FunctionSort,
     InterfaceId,
     InterfaceItem,
     InterfaceOwner,
@@ -32,6 +31,7 @@ from witgen.model import (
     World,
     WorldId,
     WorldItem,
+    WorldKey,
 )
 from witgen.traits import traits
 
@@ -40,11 +40,13 @@ from witgen.traits import traits
 class Names:
     """What the types and functions of one module are called in it; `scope` takes what is still to be named.
 
-    Functions are found by their full WIT names; `calls` are the constants that stand for exported ones.
+    `left_out` are the types without a name, since hosts in Python cannot have them. Functions are found by their full
+    WIT names, and named by `members`; `calls` are the constants that stand for exported ones.
     """
 
     scope: naming.Scope
     types: dict[TypeId, str] = field(default_factory=dict)
+    left_out: list[TypeId] = field(default_factory=list)
     cases: dict[tuple[TypeId, str], str] = field(default_factory=dict)
     errors: dict[TypeId, str] = field(default_factory=dict)
     constants: dict[TypeId, str] = field(default_factory=dict)
@@ -58,14 +60,16 @@ class Module:
     """One file of the package.
 
     `path` leads to it from the package, whose own `__init__` has an empty one. `interface` is absent for the world.
-    `name` is the WIT's, `link_name` what components call the instance. `imported` functions are served by the host,
-    `exported` ones called by it.
+    `name` is the WIT's, `link_name` what components call the instance. `remark` is what the world says of the import
+    or export, beside the interface's own `docs`. `imported` functions are served by the host, `exported` ones called by
+    it.
     """
 
     path: tuple[str, ...]
     name: str
     link_name: str
     docs: str | None
+    remark: str | None
     interface: InterfaceId | None
     is_export: bool
     imported: tuple[Function, ...]
@@ -74,26 +78,28 @@ class Module:
 
 
 class Layout:
-    """The modules of one world. `imports` and `exports` are in the order of their names; `traits` are of all types."""
+    """The modules of one world. `imports` and `exports` are in the order of their names; `traits` are of all types.
+
+    `packages` are those of the world and of its interfaces.
+    """
 
     def __init__(self, resolved: Resolved, world_id: WorldId) -> None:
         self.resolved = resolved
         world = resolved.worlds[world_id]
         self._raised = _raised(resolved)
         self.traits = traits(resolved)
-        self._imported = {
-            item.interface
-            for key, item in world.imports.items()
-            if isinstance(item, InterfaceItem) and _is_path(key, item)
-        }
+        self._imported = {key for key in world.imports if not isinstance(key, str)}
+        self._found: dict[tuple[InterfaceId, bool], Module] = {}
         self.imports = tuple(self._interfaces(world.imports, is_export=False))
         self.exports = tuple(self._interfaces(world.exports, is_export=True))
         self.world = self._world(world)
-        self._found: dict[tuple[InterfaceId | None, bool], Module] = {}
-        for module in (*self.imports, *self.exports):
-            # One that goes by its own name is what other interfaces mean by it; labels are for the world alone.
-            if "/" in module.link_name:
-                self._found[module.interface, module.is_export] = module
+        ids = [resolved.interfaces[module.interface].package for module in self.modules if module.interface is not None]
+        self.packages = tuple(resolved.packages[id] for id in dict.fromkeys([world.package, *ids]))
+
+    @property
+    def modules(self) -> tuple[Module, ...]:
+        """All of them, that of the world itself last."""
+        return (*self.imports, *self.exports, self.world)
 
     def owner(self, type_id: TypeId, seen_from: Module) -> Module:
         """The module that has a named type, as `seen_from` means it.
@@ -111,49 +117,51 @@ class Layout:
         exported = self._found.get((owner.interface, True)) if seen_from.is_export else None
         return exported or imported or seen_from
 
-    def _interfaces(self, items: Mapping[str, WorldItem], is_export: bool) -> Iterable[Module]:
+    def _interfaces(self, items: Mapping[WorldKey, WorldItem], is_export: bool) -> Iterable[Module]:
         found = [(key, item) for key, item in items.items() if isinstance(item, InterfaceItem)]
         scope = naming.Scope() if is_export else naming.package()
         modules = []
         for (key, item), name in zip(found, self._module_names(found), strict=True):
             interface = self.resolved.interfaces[item.interface]
-            link_name = key
-            if _is_path(key, item):
-                link_name = self.resolved.packages[interface.package].name.of(interface.name or "")
+            path_name = self.resolved.packages[interface.package].name.of(interface.name or "")
+            link_name = key if isinstance(key, str) else path_name
             functions = tuple(interface.functions.values())
-            wit_name = interface.name or key
+            wit_name = interface.name or link_name
             imported, exported = ((), functions) if is_export else (functions, ())
             types = interface.types
-            if item.interface in self._imported and (is_export or not _is_path(key, item)):
+            if item.interface in self._imported and (is_export or isinstance(key, str)):
                 types = {name: type_id for name, type_id in types.items() if self.traits[type_id].has_handle}
-            names = self._names(naming.module(), wit_name, types, imported, exported)
+            names = self._names(naming.module(), wit_name, types)
             path = (*(["exports"] if is_export else []), scope.claim(naming.snake(name)))
-            modules.append(
-                Module(
-                    path=path,
-                    name=wit_name,
-                    link_name=link_name,
-                    docs=interface.docs or item.docs,
-                    interface=item.interface,
-                    is_export=is_export,
-                    imported=imported,
-                    exported=exported,
-                    names=names,
-                )
+            module = Module(
+                path=path,
+                name=wit_name,
+                link_name=link_name,
+                docs=interface.docs,
+                remark=item.docs,
+                interface=item.interface,
+                is_export=is_export,
+                imported=imported,
+                exported=exported,
+                names=names,
             )
+            modules.append(module)
+            # One that goes by its own name is what other interfaces mean by it; labels are for the world alone.
+            if not isinstance(key, str):
+                self._found[item.interface, is_export] = module
         return sorted(modules, key=lambda module: module.path)
 
-    def _module_names(self, items: Iterable[tuple[str, InterfaceItem]]) -> list[str]:
+    def _module_names(self, items: Iterable[tuple[WorldKey, InterfaceItem]]) -> list[str]:
         """The first spelling of each that no other one has; what all share is told apart by underscores."""
         spellings = [self._spellings(key, item) for key, item in items]
         count = Counter(naming.snake(name) for names in spellings for name in set(names))
         return [next((n for n in names if count[naming.snake(n)] == 1), names[-1]) for names in spellings]
 
-    def _spellings(self, key: str, item: InterfaceItem) -> list[str]:
+    def _spellings(self, key: WorldKey, item: InterfaceItem) -> list[str]:
         """`types`, `io-types`, `wasi-io-types`, and the same with the version."""
         interface = self.resolved.interfaces[item.interface]
-        if not _is_path(key, item) or interface.name is None:
-            return [key]
+        if isinstance(key, str) or interface.name is None:
+            return [str(key)]
         package = self.resolved.packages[interface.package].name
         last = f"{package.name}-{interface.name}"
         short = [interface.name, last, f"{package.namespace}-{last}"]
@@ -163,7 +171,7 @@ class Layout:
         return short
 
     def _world(self, world: World) -> Module:
-        types = {name: item.type for name, item in world.imports.items() if isinstance(item, TypeItem)}
+        types = {str(key): item.type for key, item in world.imports.items() if isinstance(item, TypeItem)}
         imported, exported = (
             tuple(item.function for item in items.values() if isinstance(item, FunctionItem))
             for items in (world.imports, world.exports)
@@ -174,24 +182,20 @@ class Layout:
             name=world.name,
             link_name=self.resolved.packages[world.package].name.of(world.name),
             docs=world.docs,
+            remark=None,
             interface=None,
             is_export=False,
             imported=imported,
             exported=exported,
-            names=self._names(naming.module(below), world.name, types, imported, exported),
+            names=self._names(naming.module(below), world.name, types),
         )
 
-    def _names(
-        self,
-        scope: naming.Scope,
-        owner: str,
-        types: Mapping[str, TypeId],
-        imported: Iterable[Function],
-        exported: Iterable[Function],
-    ) -> Names:
+    def _names(self, scope: naming.Scope, owner: str, types: Mapping[str, TypeId]) -> Names:
         """Types first, so that what is derived from them gets the underscores."""
         names = Names(scope)
         declared = {name: type_id for name, type_id in types.items() if self._is_declared(type_id)}
+        names.left_out.extend(type_id for type_id in declared.values() if self.traits[type_id].refusal is not None)
+        declared = {name: type_id for name, type_id in declared.items() if self.traits[type_id].refusal is None}
         for name, type_id in declared.items():
             names.types[type_id] = scope.claim(naming.pascal(name))
         for name, type_id in declared.items():
@@ -204,11 +208,6 @@ class Layout:
                 names.errors[type_id] = scope.claim(naming.error(owner, name))
         for name, type_id in declared.items():
             names.constants[type_id] = scope.claim(naming.constant(name))
-        names.imported.update(_named(self.resolved, imported))
-        names.exported.update(_named(self.resolved, exported))
-        for function in exported:
-            of = f"{resource_name(self.resolved, function)}_" if function.sort is FunctionSort.METHOD else ""
-            names.calls[function.name] = scope.claim(naming.constant(f"_{of}{names.exported[function.name]}"))
         return names
 
     def _is_declared(self, type_id: TypeId) -> bool:
@@ -242,26 +241,6 @@ def error_type(resolved: Resolved, result: Result) -> TypeId | None:
     return None if resolved.types[found].name is None else found
 
 
-def _named(resolved: Resolved, functions: Iterable[Function]) -> dict[str, str]:
-    """Methods are named within their resource, everything else together."""
-    resources: dict[str, naming.Scope] = {}
-    others = naming.Scope(["self"])
-    names = {}
-    for function in functions:
-        resource, last = resource_name(resolved, function), naming.plain(function.name)
-        match function.sort:
-            case FunctionSort.METHOD:
-                scope, name = resources.setdefault(resource, naming.resource()), last
-            case FunctionSort.CONSTRUCTOR:
-                scope, name = others, f"new-{resource}"
-            case FunctionSort.STATIC:
-                scope, name = others, f"{resource}-{last}"
-            case FunctionSort.FREESTANDING:
-                scope, name = others, last
-        names[function.name] = scope.claim(naming.snake(name))
-    return names
-
-
 def _raised(resolved: Resolved) -> frozenset[TypeId]:
     """Every type that some function has as its error."""
     functions = [function for interface in resolved.interfaces for function in interface.functions.values()]
@@ -271,8 +250,3 @@ def _raised(resolved: Resolved) -> frozenset[TypeId]:
     kinds = (resolved.kind(function.result) for function in functions if function.result is not None)
     errors = (error_type(resolved, kind) for kind in kinds if isinstance(kind, Result))
     return frozenset(error for error in errors if error is not None)
-
-
-def _is_path(key: str, item: InterfaceItem) -> bool:
-    """Whether a world has the interface under its own name: inline ones and labels have a key of their own."""
-    return key == f"interface-{item.interface}"

@@ -18,6 +18,9 @@ InterfaceId = int
 WorldId = int
 PackageId = int
 
+WorldKey = str | InterfaceId
+"""What an import or export goes by: its plain name, or, if it is named by its path, the id of the interface."""
+
 
 class Primitive(Enum):
     """A type without parts; the value is its WIT keyword."""
@@ -315,12 +318,12 @@ WorldItem = InterfaceItem | FunctionItem | TypeItem
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One world. Keys are plain names, or `interface-<id>` for an interface that is named by its path."""
+    """One world: its imports and exports by their keys."""
 
     name: str
     package: PackageId
-    imports: Mapping[str, WorldItem]
-    exports: Mapping[str, WorldItem]
+    imports: Mapping[WorldKey, WorldItem]
+    exports: Mapping[WorldKey, WorldItem]
     docs: str | None
     stability: Stability | None
     span: Span

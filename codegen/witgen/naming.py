@@ -9,12 +9,14 @@
 | type `error` of interface `errors`, where functions fail with it | exception | `ErrorsError` |
 
 One rule for names that are taken: a name that is a keyword or a builtin of Python, that the generated code needs for
-itself, or that something named before it has, gets an underscore at its end; another one until it is free.
+itself, or that something named before it has, gets an underscore at its end; another one until it is free. In a class,
+where a builtin's name is hidden from nothing but the annotations of that class, only the builtins in these are taken.
 """
 
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Iterable
 
 #: The builtins of every Python that generated code is for; a list, so that each of them generates the same.
@@ -37,7 +39,7 @@ BUILTINS = frozenset(
     setattr slice sorted staticmethod str sum super tuple type vars zip
     """.split()
 )
-_PYTHON = BUILTINS | frozenset(keyword.kwlist)
+_KEYWORDS = frozenset(keyword.kwlist)
 
 #: What a generated module imports or defines under fixed names.
 _MODULE = """
@@ -52,8 +54,8 @@ _PACKAGE = ["exports", "wit", "add_to_linker", "abstractmethod", "annotations", 
 class Scope:
     """Names that have to differ from each other: `claim` gives out each of them once."""
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = set(_PYTHON).union(taken)
+    def __init__(self, taken: Iterable[str] = (), builtins: Iterable[str] = BUILTINS) -> None:
+        self._taken = {*_KEYWORDS, *taken, *builtins}
 
     def claim(self, name: str) -> str:
         """`name`, with as many underscores at its end as it takes."""
@@ -73,9 +75,19 @@ def module(taken: Iterable[str] = ()) -> Scope:
     return Scope([*_MODULE, *taken])
 
 
-def resource() -> Scope:
+def attributes(annotations: Iterable[str], taken: Iterable[str] = ()) -> Scope:
+    """What is in one class, which has these annotations."""
+    return Scope(taken, BUILTINS.intersection(re.findall(r"\w+", " ".join(annotations))))
+
+
+def resource(annotations: Iterable[str]) -> Scope:
     """The methods of a resource."""
-    return Scope(["drop"])
+    return attributes(annotations, ["drop", "abstractmethod"])
+
+
+def functions(annotations: Iterable[str]) -> Scope:
+    """The functions of an interface or world that are no methods."""
+    return attributes(annotations, ["self", "abstractmethod"])
 
 
 def snake(name: str) -> str:
@@ -105,9 +117,9 @@ def parameters(names: Iterable[str]) -> list[str]:
     return [scope.claim(snake(name)) for name in names]
 
 
-def members(names: Iterable[str]) -> list[str]:
+def members(names: Iterable[str], annotations: Iterable[str]) -> list[str]:
     """The fields of one dataclass."""
-    scope = Scope()
+    scope = attributes(annotations)
     return [scope.claim(snake(name)) for name in names]
 
 

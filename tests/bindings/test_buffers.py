@@ -37,7 +37,7 @@ class Host(api.Host):
     def new_sink(self, start):
         return Sink(start)
 
-    def sum_(self, v):
+    def sum(self, v):
         return sum(v)
 
     def fill(self, size, with_):
@@ -122,7 +122,7 @@ def test_functions_whose_bytes_cannot_be_strings_keep_lists():
 @settings(max_examples=100, deadline=None)
 @given(v=DATA, n=st.integers(0, 255))
 def test_bytes_in_and_out(guest, v, n):
-    assert guest.buffers.sum_(v) == sum(v)
+    assert guest.buffers.sum(v) == sum(v)
     assert guest.buffers.fill(len(v), n) == bytes([n]) * len(v)
     assert guest.buffers.echo(v) == v
 

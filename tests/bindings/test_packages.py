@@ -6,6 +6,9 @@ import pytest
 
 from tests.bindings.guests import open_guest
 from tests.golden.bindings.conventions import bindings as conventions
+from tests.golden.bindings.documented import bindings as documented
+from tests.golden.bindings.lookalikes import bindings as lookalikes
+from tests.golden.bindings.members import bindings as members
 from tests.golden.bindings.versions import bindings as versions
 from tests.golden.bindings.worlds import bindings as worlds
 from wit_host import ResultError
@@ -45,7 +48,7 @@ class Ugly(Same):
     def linker_from(self, none):
         return Linker(str(none))
 
-    def print_(self, print_):
+    def print(self, print_):
         if not print_:
             raise conventions.interface.InterfaceTypeError(9)
         return print_
@@ -74,12 +77,12 @@ def ugly():
 
 def test_functions_with_ugly_names_are_called(ugly):
     interface = ugly.interface
-    record = conventions.interface.Record(type_=1, class_="c", self=True, list_=[2], int_=-3, value=None)
+    record = conventions.interface.Record(type=1, class_="c", self=True, list_=[2], int_=-3, value=None)
     assert interface.lambda_(record) == record
     assert interface.pass_(conventions.interface.HostNone()) == conventions.interface.HostNone()
-    assert interface.print_("text") == "text"
+    assert interface.print("text") == "text"
     with pytest.raises(conventions.interface.InterfaceTypeError) as caught:
-        interface.print_("")
+        interface.print("")
     assert caught.value.value == 9
     with pytest.raises(conventions.interface.InterfaceEnumError):
         interface.return_(conventions.interface.Enum_.MRO, conventions.interface.Flags.READ_ALL)
@@ -99,6 +102,159 @@ def test_methods_with_ugly_names_are_called(ugly):
         assert linker.class_(1, 2, 3) == "a1 1 2 3"
         assert linker.resource().class_(0, 0, 0) == "a1! 0 0 0"
     assert ugly.interface.linker_from(5).class_(0, 0, 0) == "5 0 0 0"
+
+
+# --- names that look like other names ---
+
+
+class Counted(Same):
+    """Answers with what it is given, and a number of its own added to it."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __getattr__(self, name):
+        return lambda v: v + self.number
+
+
+class Number:
+    def __init__(self, value):
+        self.value = value
+
+    def get(self):
+        return self.value
+
+    def drop(self):
+        pass
+
+
+class Second(Counted):
+    def new_interface_0(self, v):
+        return Number(v + self.number)
+
+
+def test_plain_names_and_interfaces_are_called_each_for_itself():
+    api = lookalikes
+    hosts = [Counted(1), Counted(10), Counted(30), Counted(40), Second(50)]
+    with open_guest("lookalikes", lambda linker: api.add_to_linker(linker, *hosts)) as instance:
+        guest = api.Guest(instance)
+        assert guest.interface_0(0) == 1
+        assert (guest.first.f(0), guest.interface_2.f(0)) == (10, 40)
+        assert guest.interface_1.interface_1(0) == 30
+        assert guest.second.interface_0_get(0) == 50
+        with guest.second.new_interface_0(1) as number:
+            assert number.get() == 51
+
+
+# --- members of classes ---
+
+
+class File(members.files.File):
+    def __init__(self, number):
+        self.number = number
+
+    def open(self):
+        return True
+
+    def id(self):
+        return self.number
+
+    def bytes(self):
+        return "bytes"
+
+    def list(self, v):
+        return v or None
+
+    def type(self):
+        return "type"
+
+    def property(self):
+        return "property"
+
+    def abstractmethod_(self):
+        return "abstractmethod"
+
+    def class_(self):
+        return "class"
+
+    def int_(self):
+        return 7
+
+    def memoryview_(self, v):
+        return len(v)
+
+    def drop(self):
+        pass
+
+
+class Files(Same):
+    def new_file(self, id_):
+        return File(id_)
+
+    def open(self, name):
+        if not name:
+            raise ResultError("there is no name")
+        return File(len(name))
+
+    def sum(self, v):
+        return sum(v)
+
+
+def test_members_of_classes_keep_the_names_of_builtins_that_their_class_does_not_mention():
+    host = Files()
+    with open_guest("members", lambda linker: members.add_to_linker(linker, host, host)) as instance:
+        guest = members.Guest(instance)
+        with guest.files.new_file(5) as file:
+            assert (file.open(), file.id(), file.bytes(), file.list("v")) == (True, 5, "bytes", "v")
+            assert (file.type(), file.property(), file.abstractmethod_()) == ("type", "property", "abstractmethod")
+            assert (file.class_(), file.int_(), file.memoryview(b"abc")) == ("class", 7, 3)
+        with guest.files.open("name") as file:
+            assert file.id() == 4
+        with pytest.raises(ResultError, match="there is no name"):
+            guest.files.open("")
+        entry = members.files.Entry(type="t", id=1, hash="h", object=True, super=None, bytes=0.5)
+        taken = members.files.Taken(1, "s", ["l"], {"d": 1}, b"b", (True, 0.5), False, 1.5)
+        assert guest.files.max(entry, taken) == (entry, taken)
+        assert (guest.files.sum([1, 2]), guest.files.tuple_(3), guest.files.float_(0.5)) == (3, 3, 0.5)
+        assert (guest.files.abstractmethod_(1), guest.files.unmentioned(0.5)) == (1, 0.5)
+        assert (guest.input("i"), guest.str_("s")) == ("i", "s")
+
+
+# --- what is left out ---
+
+
+class Library(Same):
+    def new_shelf(self, start):
+        return Shelf(start)
+
+    def shelf_of(self, words):
+        return Shelf(words[-1])
+
+    def swap(self, v, w, x, y):
+        return documented.words.Pair(v.right, v.left)
+
+
+class Shelf:
+    def __init__(self, word):
+        self.word = word
+
+    def last(self):
+        return self.word
+
+    def drop(self):
+        pass
+
+
+def test_an_interface_with_types_that_python_cannot_have_serves_its_functions():
+    hosts = [Library() for _ in range(5)]
+    with open_guest("documented", lambda linker: documented.add_to_linker(linker, *hosts)) as instance:
+        guest = documented.Guest(instance)
+        words = documented.words
+        swapped = guest.words.swap(words.Pair("l", "r"), words.EitherNone(), words.Colour.RED, words.Marks.FIRST)
+        assert swapped == words.Pair("r", "l")
+        assert guest.words.shelf_of(["a", "b"]).last() == "b"
+        assert guest.here.g(3) == 3
+    assert not hasattr(documented.shelves, "Feed")
 
 
 # --- worlds ---

@@ -36,7 +36,7 @@ class Blob:
     def read(self, start, end):
         return self.content[start:end]
 
-    def slice_(self, start, end):
+    def slice(self, start, end):
         if end > len(self.content):
             raise store.StoreFailureError(Failure(f"there are {len(self.content)} bytes"))
         return Blob(self.content[start:end])
@@ -151,9 +151,9 @@ def test_a_static_function_borrows_a_list_of_resources(guest):
 
 def test_an_error_may_be_a_resource(guest):
     blob = guest.store.new_blob(b"abc")
-    assert content(blob.slice_(1, 2)) == b"b"
+    assert content(blob.slice(1, 2)) == b"b"
     with pytest.raises(exports.store.StoreFailureError) as caught:
-        blob.slice_(0, 9)
+        blob.slice(0, 9)
     assert caught.value.value.reason() == "there are 3 bytes"
 
 

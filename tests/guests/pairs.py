@@ -20,6 +20,7 @@ from witgen.model import (
     TypeItem,
     World,
     WorldItem,
+    WorldKey,
 )
 
 ROOT = "$root"
@@ -52,20 +53,19 @@ def scopes(resolved: Resolved, world: World) -> tuple[list[Scope], list[Scope]]:
     return list(_scopes(resolved, world.imports)), list(_scopes(resolved, world.exports))
 
 
-def _scopes(resolved: Resolved, items: Mapping[str, WorldItem]) -> Iterator[Scope]:
+def _scopes(resolved: Resolved, items: Mapping[WorldKey, WorldItem]) -> Iterator[Scope]:
     root = Scope(ROOT, ROOT, None, {}, {})
     for key, item in items.items():
         match item:
             case FunctionItem(function):
                 root.functions[function.name] = function
             case TypeItem(type):
-                root.resources.update(_resources(resolved, {key: type}))
+                root.resources.update(_resources(resolved, {str(key): type}))
             case InterfaceItem(interface=id):
                 found = resolved.interfaces[id]
-                by_path = key == f"interface-{id}" and found.name is not None
-                core = resolved.packages[found.package].name.of(found.name or "") if by_path else key
+                core = key if isinstance(key, str) else resolved.packages[found.package].name.of(str(found.name))
                 resources = _resources(resolved, found.types)
-                yield Scope(core, found.name or key, id, dict(found.functions), resources)
+                yield Scope(core, found.name or core, id, dict(found.functions), resources)
     yield root
 
 

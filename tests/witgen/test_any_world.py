@@ -13,7 +13,7 @@ import pytest
 from tests.witgen import reference
 from tests.witgen.writer import write_project
 from witgen import WitError
-from witgen.render import render
+from witgen.render import LEAVE_AS_IT_IS, render
 from witgen.resolver import resolve
 from witgen.view import view_world
 
@@ -45,7 +45,7 @@ def write(folder: Path, resolved, number):
         raise
     for file, text in files.items():
         (folder / file).parent.mkdir(exist_ok=True, parents=True)
-        (folder / file).write_text(text)
+        (folder / file).write_text(text.replace(LEAVE_AS_IT_IS, ""))
 
 
 def names(packages):

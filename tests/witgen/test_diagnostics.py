@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from witgen.cli import app
 from witgen.diagnostics import MOST, WitError
-from witgen.resolver import resolve_texts
+from witgen.resolver import resolve, resolve_texts
 from witgen.show import wants_colour
 from witgen.syntax import Span
 
@@ -56,11 +56,43 @@ def test_a_message_is_one_lower_case_sentence_on_one_line(wit):
         ("interface i { enum e { a }; }", "nothing follows a `}`; remove the `;`"),
         ("interface i { f: func(", "the `(` in line 2 is not closed"),
         ("interface i { func f(); }", "a function is written `name: func(…);`"),
-        ("interface i { use x:y/z@1.0.0.{t}; } package x:y {}", "there is `x:y`; the version has to be the same"),
+        (
+            "interface i { use x:y/z@1.0.0.{t}; } package x:y {}",
+            "there is `x:y`, but the version has to be the same; put it into `deps/`, or nest it in the file",
+        ),
     ],
 )
 def test_a_refusal_says_what_was_probably_meant(text, hint):
     assert refusal(f"package a:b;\n{text}").hint == hint
+
+
+PACKAGES = {
+    "another package of the namespace": ("wasi:io@0.3.0", "put it into `wit/deps/`"),
+    "another version": (
+        "wasi:clocks@0.2.0",
+        "there is `wasi:clocks@0.2.0`, but the version has to be the same; put it into `wit/deps/`",
+    ),
+    "another spelling": ("wasi:clock@0.3.0", "did you mean `wasi:clock@0.3.0`? otherwise put it into `wit/deps/`"),
+    "another namespace": ("wsi:clocks@0.3.0", "did you mean `wsi:clocks@0.3.0`? otherwise put it into `wit/deps/`"),
+}
+
+
+@pytest.mark.parametrize("case", PACKAGES)
+@pytest.mark.parametrize("package", ["wasi:cli@0.3.0", "wasi:clocks@0.3.1", "wasi:clock-s"])
+def test_a_package_that_is_missing_is_asked_for_and_never_confused_with_the_one_that_needs_it(
+    case, package, tmp_path, monkeypatch
+):
+    known, hint = PACKAGES[case]
+    monkeypatch.chdir(tmp_path)
+    Path("wit/deps").mkdir(parents=True)
+    Path("wit/main.wit").write_text(f"package {package};\ninterface i {{ use wasi:clocks/j@0.3.0.{{t}}; }}")
+    Path("wit/deps/known.wit").write_text(f"package {known}; interface j {{ type t = u8; }}")
+    with pytest.raises(WitError, match=r"package `wasi:clocks@0\.3\.0` is not known") as caught:
+        resolve("wit")
+    assert caught.value.hint == hint
+    with pytest.raises(WitError) as caught:
+        resolve("wit/main.wit")
+    assert caught.value.hint == "put it into `deps/` beside the file and give the folder, or nest it in the file"
 
 
 def test_the_caret_stands_under_the_whole_token():

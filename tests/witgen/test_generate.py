@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -88,7 +91,7 @@ def test_each_function_is_typed_and_documented(project):
         "    def step(self, way: Direction) -> int:",
         "    def new_counter(self, start: int) -> Counter:",
         "    def counter_parse(self, text: str) -> Counter:",
-        "    def sum_(self, counters: list[Counter], weights: list[float]) -> Names:",
+        "    def sum(self, counters: list[Counter], weights: list[float]) -> Names:",
         "    def raw(self, import_: memoryview) -> Bytes:",
         "Names: TypeAlias = list[tuple[str, int | None]]",
         "class CountingDirectionError(ResultError[Direction]):",
@@ -134,10 +137,15 @@ REFUSED = {
         "function `[method]r.m` cannot be bound: future is",
     ),
     "an error that is one": ("f: func() -> result<u8, future>;", "function `f` cannot be bound: future is not"),
-    "a type that nothing uses": ("variant v { a, b(stream) }", "type `v` cannot be bound: stream is not supported"),
-    "an alias": ("type a = option<stream>;", "type `a` cannot be bound: stream is not supported"),
+    "an alias": ("type a = option<stream>; f: func(v: a);", "function `f` cannot be bound: stream is not supported"),
     "an empty record": ("record r {}", "type `r` cannot be bound: an empty `record` is not supported"),
     "empty flags": ("flags r {}", "type `r` cannot be bound: an empty `flags` is not supported"),
+    "a list of nothing": ("f: func(v: list<u8, 0>);", "function `f` cannot be bound: a `list` of length 0 is not"),
+    "a list of nothing in a type": ("type a = list<u8, 0>;", "type `a` cannot be bound: a `list` of length 0 is not"),
+    "an empty record beside a stream": (
+        "record r {} record s { a: stream, b: r }",
+        "type `r` cannot be bound: an empty",
+    ),
     "an empty tuple": ("f: func(v: tuple<>);", "function `f` cannot be bound: an empty `tuple` is not supported"),
     "too many flags": (f"flags r {{ {THIRTY_THREE} }}", "type `r` cannot be bound: 33 flags are not supported"),
 }
@@ -159,6 +167,105 @@ def test_what_cannot_be_bound_is_refused_where_it_stands(project, case, directio
 def test_a_bare_function_that_cannot_be_bound_is_refused(project, item):
     with pytest.raises(WitError, match="function `f` cannot be bound"):
         bindings_of(project, f"package a:b; world w {{ {item} }}")
+
+
+def refusals(folder, text):
+    """What is refused, by line."""
+    with pytest.raises(WitError) as caught:
+        bindings_of(folder, text)
+    return {error.line: error.message for error in (caught.value, *caught.value.others)}
+
+
+def test_all_that_cannot_be_bound_is_reported_at_once(project):
+    found = refusals(
+        project,
+        """package a:b;
+        interface i {
+            one: async func();
+            two: func(v: stream<u8>);
+            fine: func();
+            resource r {
+                three: async func();
+                four: func() -> result<u8, future>;
+            }
+            record empty {}
+        }
+        interface j { five: func() -> error-context; }
+        world w {
+            import i;
+            export j;
+            import six: async func();
+            export seven: async func();
+            import x: interface {
+                eight: async func();
+            }
+        }""",
+    )
+    assert found == {
+        3: "function `one` cannot be bound: async is not supported",
+        4: "function `two` cannot be bound: stream is not supported",
+        7: "function `[method]r.three` cannot be bound: async is not supported",
+        8: "function `[method]r.four` cannot be bound: future is not supported",
+        10: "type `empty` cannot be bound: an empty `record` is not supported",
+        12: "function `five` cannot be bound: error-context is not supported",
+        16: "function `six` cannot be bound: async is not supported",
+        17: "function `seven` cannot be bound: async is not supported",
+        19: "function `eight` cannot be bound: async is not supported",
+    }
+
+
+def test_every_async_function_is_reported_however_many_they_are(project):
+    lines = "".join(f"g{number}: async func();\n" for number in range(50))
+    assert len(refusals(project, f"package a:b; interface i {{ {lines} }} world w {{ import i; export i; }}")) == 50
+
+
+def test_what_cannot_be_bound_in_several_files_is_shown_with_the_line_of_each(project):
+    (project / "wit" / "deps").mkdir(parents=True)
+    (project / "wit" / "a.wit").write_text("package a:b; world w { import c:d/i;\nimport f: async func(); }")
+    (project / "wit" / "deps" / "c.wit").write_text("package c:d; interface i {\n  g: func(v: stream); }")
+    result = witgen("generate", "wit", "--out", "bindings")
+    assert result.returncode == 1
+    assert "  2 | import f: async func(); }\n" in result.stderr
+    assert "  2 |   g: func(v: stream); }\n" in result.stderr
+    assert result.stderr.endswith("\n2 errors\n")
+    assert not TARGET.out.exists()
+
+
+UNUSED = {
+    "a record with a stream": "record unused { s: stream<u8> }",
+    "a variant": "variant unused { a, b(future) }",
+    "an alias": "type unused = option<error-context>;",
+    "a future": "type unused = future<u8>;",
+    "one that only another unused one has": "record inner { s: stream } type unused = list<inner>;",
+    "one that is too long": f"type a = list<u8>; type unused = tuple<{', '.join(['a'] * 101)}>;",
+}
+
+
+@pytest.mark.parametrize("case", UNUSED)
+@pytest.mark.parametrize("direction", ["import", "export"])
+def test_a_type_that_python_cannot_have_is_left_out_if_nothing_uses_it(project, case, direction):
+    text = f"package a:b; interface i {{ {UNUSED[case]} ok: func() -> u32; }} world w {{ {direction} i; }}"
+    files = bindings_of(project, text)
+    module = files["i.py" if direction == "import" else "exports/i.py"]
+    assert "    def ok(self) -> int:\n" in module
+    assert "Unused" not in module
+    assert re.search(r"Left out, as no function uses it .*: .*`unused`\.", module)
+
+
+def test_a_use_of_a_type_that_python_cannot_have_is_left_out_if_no_function_does(project):
+    more = "interface t { record s { v: stream } } interface u { use t.{s}; type v = list<s>; ok: func(); }"
+    files = world(project, "import u; use t.{s as other}; type mine = tuple<other>;", more)
+    assert "`v`" in files["u.py"]
+    assert "`mine`" in files["__init__.py"]
+    assert {"t.py", "u.py"} <= files.keys()
+
+
+def test_interfaces_that_a_component_cannot_tell_apart_are_refused(project):
+    found = refusals(project, "package a:b; interface f {}\ninterface F {}\nworld w { import f; import F; export F; }")
+    assert found == {2: "`a:b/f` and `a:b/F` cannot both be imported: they differ only in case"} or found == {
+        1: "`a:b/F` and `a:b/f` cannot both be imported: they differ only in case"
+    }
+    assert "f.py" in world(project, "import f; export F;", "interface f {} interface F {}")
 
 
 def test_types_that_double_with_each_line_are_refused_where_they_have_to_be_spelled_out(project):
@@ -264,6 +371,40 @@ def test_more_wit_may_be_given_than_one_path(project):
     assert "from .t import REC, Rec\n" in (project / "bindings" / "__init__.py").read_text()
 
 
+# --- documentation ---
+
+
+def test_everything_that_is_documented_has_its_words_in_the_package(project):
+    files = bindings_of(
+        project,
+        """/// About the package.
+        package a:b;
+        /// About the interface.
+        interface i { /// About the function.
+            f: func(); }
+        interface j {}
+        /// About the world.
+        world w {
+            /// About the import.
+            import i;
+            /// About the export.
+            export i;
+            /// About the bare export.
+            export g: func();
+            /// About the silent one.
+            export j;
+        }""",
+    )
+    assert files["__init__.py"].count("About the world.\n") == 1
+    assert "The package `a:b`:\n\nAbout the package.\n" in files["__init__.py"]
+    assert '"""About the bare export."""' in files["__init__.py"]
+    assert '        self.i = exports.i.Guest(instance)\n        """About the export."""\n' in files["__init__.py"]
+    assert '"""About the interface.\n\nAbout the import.\n\nHost bindings' in files["i.py"]
+    assert '"""About the interface.\n\nAbout the export.\n\nCalls of' in files["exports/i.py"]
+    assert '"""About the silent one.\n\nCalls of' in files["exports/j.py"]
+    assert '"""About the function."""' in files["i.py"]
+
+
 # --- writing and checking ---
 
 
@@ -305,6 +446,93 @@ def test_packages_are_listed_in_pyproject(project):
     assert witgen("check").returncode == 1
     assert witgen("generate").stdout == "bindings: 3 files written\n"
     assert witgen("check").returncode == 0
+
+
+SETTINGS = {
+    "defaults": "",
+    "narrow lines": "[tool.ruff]\nline-length = 60\nindent-width = 2\n[tool.ruff.format]\nquote-style = 'single'\n",
+    "many rules": "[tool.ruff.lint]\nselect = ['E', 'F', 'I', 'UP', 'D', 'Q', 'ANN', 'N', 'A', 'PYI', 'RUF', 'COM']\n"
+    "[tool.ruff.lint.isort]\nforce-single-line = true\n",
+    "previews": "[tool.ruff]\npreview = true\n[tool.ruff.format]\ndocstring-code-format = true\n",
+    "line ends": "[tool.ruff.format]\nline-ending = 'cr-lf'\n",
+}
+
+
+def assert_left_alone(target):
+    """Fail where ruff, with the settings of the project around it, changes the package, or finds anything in it."""
+    for command in (["check", "--fix", "--unsafe-fixes"], ["check", "--select", "I,E,F"], ["format"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "bindings"]
+        result = subprocess.run(ruff, capture_output=True, text=True, check=False, timeout=60)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert compare(target, generate(target)) == ""
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_the_formatter_and_linter_of_a_project_leave_the_package_as_it_is(project, settings):
+    (project / "pyproject.toml").write_text(SETTINGS[settings])
+    write(TARGET, generate(TARGET))
+    assert_left_alone(TARGET)
+
+
+def test_they_leave_the_copy_of_the_runtime_as_it_is(project):
+    target = replace(TARGET, standalone=True)
+    write(target, generate(target))
+    assert_left_alone(target)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--out", "my-bindings"],
+            "--out: the folder `my-bindings` cannot be imported as a package; call it `my_bindings`",
+        ),
+        (["--out", "src/1st"], "call it `_1st`"),
+        (["--out", "a/class/"], "call it `class_`"),
+        (["--out", "acme.bindings"], "call it `acme_bindings`"),
+        (["--out", "x/../my-bindings/."], "call it `my_bindings`"),
+        (["--out", ""], "--out is empty"),
+        (
+            ["--out", ".", "--package", "acme-bindings"],
+            "`acme-bindings` is not the name of a Python package; write `acme_bindings`",
+        ),
+        (["--out", ".", "--package", "acme.1st.class"], "write `acme._1st.class_`"),
+        (["--out", ".", "--package", "acme..x"], "write `acme.x`"),
+        (["--out", ".", "--package", ""], "write `bindings`"),
+    ],
+)
+@pytest.mark.parametrize("command", ["generate", "check"])
+def test_a_package_that_python_cannot_import_is_refused_with_one_that_it_can(project, command, arguments, message):
+    result = witgen(command, "count.wit", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert sorted(path.name for path in project.iterdir()) == ["count.wit"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('out = "my-bindings"', "pyproject.toml: the folder `my-bindings` cannot be imported"),
+        ('out = "."\npackage = "my-bindings"', "write `my_bindings`"),
+        ('out = ""', "needs `wit`, a path or a list of them, and `out`"),
+        ('out = "x"\npackage = 3', "needs `wit`"),
+    ],
+)
+def test_a_listed_package_that_python_cannot_import_is_refused(project, entry, message):
+    (project / "pyproject.toml").write_text(f'[[tool.witgen.packages]]\nwit = "count.wit"\n{entry}\n')
+    result = witgen("generate")
+    assert (result.returncode, message in result.stderr) == (2, True), result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_folder_around_a_named_package_may_be_called_anything(project):
+    assert witgen("generate", "count.wit", "--out", "my-sources", "--package", "json.counting").returncode == 0
+    assert (project / "my-sources" / "json" / "counting" / "counting.py").exists()
+
+
+def test_the_version_is_printed(project):
+    assert witgen("--version").stdout == f"witgen {version('wasi-nn-torch')}\n"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 from witgen.generate import Target, compare, generate, write
+from witgen.render import LEAVE_AS_IT_IS
 
 GOLDEN = Path("tests/golden/bindings")
 NAMES = sorted(path.name for path in (ROOT / GOLDEN).iterdir())
@@ -50,7 +51,8 @@ def files():
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(GOLDEN).as_posix())
 def test_nothing_in_it_is_unchecked(path):
     text = path.read_text(encoding="utf-8")
-    assert not re.search(r"\bAny\b|\bcast\b|type: ignore|noqa|pyright:", text)
+    assert text.count(LEAVE_AS_IT_IS) == 1
+    assert not re.search(r"\bAny\b|\bcast\b|type: ignore|noqa|pyright:", text.replace(LEAVE_AS_IT_IS, ""))
 
 
 def run(*command):
@@ -58,10 +60,13 @@ def run(*command):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_ruff_finds_nothing_in_any_of_them():
-    packages = [str(GOLDEN / name / "bindings") for name in NAMES]
-    run(sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E,F,W,I,B,UP,C4,SIM,RUF", *LONG, *packages)
-    run(sys.executable, "-m", "ruff", "format", "--isolated", "--check", *LONG, *packages)
+def test_ruff_finds_nothing_in_any_of_them_if_it_may_look(tmp_path):
+    for path in files():
+        (tmp_path / path.relative_to(GOLDEN)).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path.relative_to(GOLDEN)).write_text(path.read_text().replace(LEAVE_AS_IT_IS, ""))
+    rules = "E,F,W,I,B,UP,C4,SIM,RUF"
+    run(sys.executable, "-m", "ruff", "check", "--isolated", "--select", rules, *LONG, str(tmp_path))
+    run(sys.executable, "-m", "ruff", "format", "--isolated", "--check", *LONG, str(tmp_path))
 
 
 LONG = ["--config", "line-length=120", "--target-version", "py311"]

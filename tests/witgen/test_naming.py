@@ -31,9 +31,15 @@ def test_names_follow_pythons_conventions(spell, wit, python):
 @pytest.mark.parametrize(
     ("scope", "name", "python"),
     [
-        (naming.resource(), "import", "import_"),
-        (naming.resource(), "drop", "drop_"),
-        (naming.resource(), "data", "data"),
+        (naming.resource([]), "import", "import_"),
+        (naming.resource([]), "drop", "drop_"),
+        (naming.resource([]), "abstractmethod", "abstractmethod_"),
+        (naming.resource([]), "data", "data"),
+        (naming.resource(["Listing", "str | None"]), "list", "list"),
+        (naming.resource(["dict[str, list[Size]]"]), "list", "list_"),
+        (naming.functions(["int"]), "open", "open"),
+        (naming.functions(["int"]), "int", "int_"),
+        (naming.functions(["None"]), "none", "none"),
         (naming.package(), "class", "class_"),
         (naming.package(), "exports", "exports_"),
         (naming.module(), "Host", "Host_"),
@@ -52,7 +58,7 @@ def test_each_name_is_given_out_once():
 
 def test_names_of_one_kind_are_told_apart_within_their_own_scope():
     assert naming.parameters(["self", "list", "data", "List-"[:4]]) == ["self_", "list_", "data", "list__"]
-    assert naming.members(["self", "list"]) == ["self", "list_"]
+    assert naming.members(["self", "list", "type"], ["int", "list[int]", "str"]) == ["self", "list_", "type"]
     assert naming.cases(["none", "red"]) == ["NONE", "RED"]
 
 

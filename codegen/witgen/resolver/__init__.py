@@ -62,7 +62,7 @@ def resolve_texts(
 def _resolve(sources: Sources, gates: Gates) -> Resolved:
     groups = (sources.main, *sources.dependencies)
     try:
-        return _from_packages(_packages(groups), gates)
+        return _from_packages(_packages(groups), gates, sources.advice)
     except WitError as error:
         raise error.in_texts({text.file: text.content for group in groups for text in group}) from None
 
@@ -84,10 +84,10 @@ def _packages(groups: Iterable[Sequence[Text]]) -> list[PackageSource]:
     return packages
 
 
-def _from_packages(packages: Sequence[PackageSource], gates: Gates) -> Resolved:
+def _from_packages(packages: Sequence[PackageSource], gates: Gates, advice: str) -> Resolved:
     """Resolve one package after the other. One that uses a package with errors is not looked at."""
     arena, known, errors = Arena(), dict[PackageName, PackageId](), Errors()
-    for package in in_order(packages):
+    for package in in_order(packages, advice):
         if named_packages(package).keys() <= known.keys():
             with errors.caught():
                 known[package.name] = add_package(arena, package, known, gates)

@@ -12,18 +12,19 @@ from witgen import model, syntax
 from witgen.diagnostics import Errors, WitError
 from witgen.model import FunctionItem, InterfaceItem, PackageId, PackageName, TypeItem, WorldId, WorldItem
 from witgen.resolver.arena import Arena
+from witgen.resolver.distinct import distinctive, too_similar
 from witgen.resolver.draft import Draft, ListedInterface, ListedItem
-from witgen.resolver.elaborate import Items, completed, path_key
+from witgen.resolver.elaborate import completed
 from witgen.resolver.finish import Finished, finish_function, finish_functions, finish_types
 from witgen.resolver.gates import Gates, check_since, stability
-from witgen.resolver.include import Target, include
+from witgen.resolver.include import Side, Target, include
 from witgen.resolver.interfaces import hidden, list_interface
 from witgen.resolver.packages import PackageSource
 from witgen.resolver.plan import Plan, check_top_uses, find_world, plan
 from witgen.resolver.scopes import Foreign, package_scope
 from witgen.resolver.types import docs_text
 from witgen.resolver.worlds import ListedWorld, list_world
-from witgen.syntax import Name, Span
+from witgen.syntax import Name
 
 MOST_IMPLIED = 100_000  # in all worlds together; WIT that is meant for something stays far below
 
@@ -48,11 +49,10 @@ def add_package(arena: Arena, source: PackageSource, known: Mapping[PackageName,
     for interface in (interface for world in worlds for interface in world.inline):
         _add_interface(finished, interface, None)
     kept = [(world, world.id) for world in worlds if world.id is not None]
-    sides = [(_items(finished, world.imports), _items(finished, world.exports)) for world, _ in kept]
+    sides = [(_side(finished, world.imports), _side(finished, world.exports)) for world, _ in kept]
     errors.check()
     for (world, id), (imports, exports) in zip(kept, sides, strict=True):
-        places = {item.key: item.span for item in (*world.imports, *world.exports)}
-        arena.worlds.append(_world(draft, world, Target(id, planned.package, imports, exports, places)))
+        arena.worlds.append(_world(draft, world, Target(id, planned.package, imports, exports)))
     errors.check()
     _add_package(arena, planned, source.docs)
     return planned.package
@@ -91,14 +91,15 @@ def _add_interface(finished: Finished, listed: ListedInterface, name: str | None
     )
 
 
-def _items(finished: Finished, listed: Iterable[ListedItem]) -> Items:
+def _side(finished: Finished, listed: Iterable[ListedItem]) -> Side:
     """The imports or exports that are kept, over finished ids."""
-    items: Items = {}
+    side = Side({}, {})
     for entry in listed:
         item = _item(finished, entry)
         if item is not None:
-            items[entry.key] = item
-    return items
+            side.items[entry.key] = item
+            side.places[entry.key] = entry.span
+    return side
 
 
 def _item(finished: Finished, listed: ListedItem) -> WorldItem | None:
@@ -122,8 +123,8 @@ def _world(draft: Draft, listed: ListedWorld, target: Target) -> model.World:
                 _include(draft, listed, target, item)
             _limit(draft, name)
     for side in (target.imports, target.exports):
-        _distinct_in_any_case(draft.errors, side, target.places)
-    imports, exports = target.imports, target.exports
+        _distinct(draft.errors, side)
+    imports, exports = target.imports.items, target.exports.items
     if len(draft.errors) == found and target.id not in draft.broken:
         with draft.errors.caught():
             imports, exports = completed(draft.arena, target.id, name, imports, exports)
@@ -157,16 +158,14 @@ def _include(draft: Draft, listed: ListedWorld, target: Target, written: syntax.
         include(draft.arena, target, written, world)
 
 
-def _distinct_in_any_case(errors: Errors, items: Items, places: Mapping[str, Span]) -> None:
-    """Refuse plain names that are equal but for their case."""
+def _distinct(errors: Errors, side: Side) -> None:
+    """Refuse plain names that a component cannot tell apart."""
     seen: dict[str, str] = {}
-    for key, item in items.items():
-        if isinstance(item, InterfaceItem) and key == path_key(item.interface):
-            continue
-        other = seen.setdefault(key.lower(), key)
-        if other != key:
-            message = f"`{key}` and `{other}` differ only in case"
-            errors.add(WitError(message, places[key], "rename one of them"))
+    for key in side.items:
+        if isinstance(key, str):
+            other = seen.setdefault(distinctive(key), key)
+            if other != key:
+                errors.add(too_similar(key, other, side.places[key]))
 
 
 def _add_package(arena: Arena, planned: Plan, docs: str | None) -> None:

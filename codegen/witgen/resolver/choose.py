@@ -36,6 +36,10 @@ def choose_world(resolved: Resolved, name: str | None = None) -> WorldId:
         return next(iter(found.values()))
     if found:
         raise WitError(f"more than one world is `{name}`", _place(resolved), f"name one of {_listed(found)}")
+    elsewhere = [package.name.of(name) for package in resolved.packages if name in package.worlds]
+    if elsewhere:
+        hint = f"package `{main.name}` has none of that name; write {_listed(elsewhere, ' or ')}"
+        raise WitError(f"there is no world `{name}`", _place(resolved), hint)
     known = [*main.worlds, *(package.name.of(world) for package in resolved.packages for world in package.worlds)]
     raise WitError(f"there is no world `{name}`", _place(resolved), did_you_mean(name, known) or _choice(main))
 
@@ -44,7 +48,9 @@ def _only_world(resolved: Resolved, main: Package) -> WorldId:
     if len(main.worlds) == 1:
         return next(iter(main.worlds.values()))
     if not main.worlds:
-        raise WitError(f"package `{main.name}` has no world", _place(resolved), "add one: `world name { … }`")
+        others = [package.name.of(world) for package in resolved.packages for world in package.worlds]
+        hint = f"name one of another package: {_listed(others)}" if others else "add one: `world name { … }`"
+        raise WitError(f"package `{main.name}` has no world", _place(resolved), hint)
     raise WitError(f"package `{main.name}` has more than one world", _place(resolved), _choice(main))
 
 
@@ -52,8 +58,8 @@ def _choice(main: Package) -> str | None:
     return f"name one of {_listed(main.worlds)}" if main.worlds else None
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+def _listed(names: Iterable[str], between: str = ", ") -> str:
+    return between.join(f"`{name}`" for name in names)
 
 
 def _place(resolved: Resolved) -> Span:

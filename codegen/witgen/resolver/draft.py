@@ -55,7 +55,7 @@ class ListedInterface:
 class ListedItem:
     """An import or export of a world, over draft ids, and where it was written."""
 
-    key: str
+    key: model.WorldKey
     item: model.WorldItem
     span: Span
 
@@ -127,5 +127,6 @@ class TypeScope:
     types: dict[str, TypeId] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
     declared: dict[str, Name] = field(default_factory=dict)
+    """Every name, by what has to be its own."""
     doubtful: dict[str, Name] = field(default_factory=dict)
     """The names that were declared twice."""

@@ -19,18 +19,14 @@ from witgen.model import (
     TypeItem,
     WorldId,
     WorldItem,
+    WorldKey,
     WorldOwner,
 )
 from witgen.resolver.arena import Arena
 from witgen.resolver.order import depth_first
 from witgen.syntax import Name
 
-Items = dict[str, WorldItem]
-
-
-def path_key(interface: InterfaceId) -> str:
-    """The key of an import or export that is named by its path."""
-    return f"interface-{interface}"
+Items = dict[WorldKey, WorldItem]
 
 
 def completed(arena: Arena, world: WorldId, name: Name, imports: Items, exports: Items) -> tuple[Items, Items]:
@@ -40,7 +36,7 @@ def completed(arena: Arena, world: WorldId, name: Name, imports: Items, exports:
     for key, item in _by_class(arena, world, imports).items():
         stability = _stability(arena, item)
         for interface in depth_first(_needed_by(arena, item), arena.used_by, done):
-            _put(all_imports, InterfaceItem(interface, None, stability, None), name)
+            all_imports.setdefault(interface, InterfaceItem(interface, None, stability, None))
         all_imports.setdefault(key, item)
     all_exports = _exports(arena, name, all_imports, exports)
     arena.implied += len(all_imports) + len(all_exports) - len(imports) - len(exports)
@@ -72,7 +68,7 @@ def _stability(arena: Arena, item: WorldItem) -> Stability | None:
 def _by_class(arena: Arena, world: WorldId, imports: Items) -> Items:
     """The imports sorted into interfaces, types from elsewhere, types, functions, functions of resources."""
 
-    def rank(entry: tuple[str, WorldItem]) -> int:
+    def rank(entry: tuple[WorldKey, WorldItem]) -> int:
         match entry[1]:
             case InterfaceItem():
                 return 0
@@ -94,24 +90,24 @@ def _exports(arena: Arena, name: Name, imports: Items, exports: Items) -> Items:
     done: set[tuple[InterfaceId, bool]] = set()
 
     def uses(node: tuple[InterfaceId, bool]) -> list[tuple[InterfaceId, bool]]:
-        return [(used, node[1] and path_key(used) in exports) for used in arena.used_by(node[0])]
+        return [(used, node[1] and used in exports) for used in arena.used_by(node[0])]
 
     for key, item in exports.items():
         if not isinstance(item, InterfaceItem):
             continue
-        by_path = key == path_key(item.interface)
+        by_path = not isinstance(key, str)
         if not by_path and item.interface in required:
             raise _incompatible(arena, item.interface, name)
         node = item.interface, True
         for interface, exported in depth_first([node] if by_path else uses(node), uses, done):
-            if interface in required if exported else path_key(interface) in placed:
+            if interface in required if exported else interface in placed:
                 raise _incompatible(arena, interface, name)
             implied = InterfaceItem(interface, None, item.stability, item.external_id)
             if exported:
-                placed[path_key(interface)] = item if by_path and interface == item.interface else implied
+                placed[interface] = item if by_path and interface == item.interface else implied
             else:
                 required.add(interface)
-                _put(imports, implied, name)
+                imports.setdefault(interface, implied)
         placed.setdefault(key, item)
     return placed
 
@@ -119,11 +115,3 @@ def _exports(arena: Arena, name: Name, imports: Items, exports: Items) -> Items:
 def _incompatible(arena: Arena, interface: InterfaceId, name: Name) -> WitError:
     hint = f"`{arena.interfaces[interface].name}` would be imported and exported; export what uses it as well"
     return WitError(f"the exports of `{name.text}` depend on an interface in incompatible ways", name.span, hint)
-
-
-def _put(items: Items, item: InterfaceItem, name: Name) -> None:
-    """Add an interface by its path, unless it is there."""
-    key = path_key(item.interface)
-    present = items.setdefault(key, item)
-    if not isinstance(present, InterfaceItem) or present.interface != item.interface:
-        raise WitError(f"the name `{key}` in `{name.text}` is not supported yet", name.span, "rename it")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from witgen import model, syntax
 from witgen.diagnostics import Errors, WitError
 from witgen.model import FunctionSort, TypeId, TypeRef
+from witgen.resolver.distinct import distinctive, too_similar
 from witgen.resolver.draft import Draft, TypeScope
 from witgen.resolver.gates import stability
 from witgen.resolver.types import docs_text, reference
@@ -19,7 +20,7 @@ from witgen.syntax import Name
 
 def list_function(draft: Draft, scope: TypeScope, written: syntax.Function) -> model.Function:
     """A function that belongs to an interface or world itself."""
-    parameters = _parameters(draft, scope, written, set())
+    parameters = _parameters(draft, scope, written)
     return _function(written, written.name.text, None, parameters, _result(draft, scope, written))
 
 
@@ -34,16 +35,19 @@ def list_members(draft: Draft, scope: TypeScope, resource: syntax.Resource) -> I
 def _member(draft: Draft, scope: TypeScope, resource: str, owner: TypeId, written: syntax.Function) -> model.Function:
     match written.sort:
         case "constructor":
-            parameters = _parameters(draft, scope, written, set())
+            parameters = _parameters(draft, scope, written)
             result = _constructed(draft, scope, resource, owner, written.type.result)
-            return _function(written, f"[constructor]{resource}", owner, parameters, result)
+            return _function(written, _full_name(resource, written), owner, parameters, result)
         case "static":
-            parameters = _parameters(draft, scope, written, set())
+            parameters = _parameters(draft, scope, written)
         case _:
             borrowed = draft.anonymous(model.Borrow(owner), None, written.name.span)
-            parameters = (model.Parameter("self", borrowed), *_parameters(draft, scope, written, {"self"}))
-    name = f"[{written.sort}]{resource}.{written.name.text}"
-    return _function(written, name, owner, parameters, _result(draft, scope, written))
+            parameters = (model.Parameter("self", borrowed), *_parameters(draft, scope, written))
+    return _function(written, _full_name(resource, written), owner, parameters, _result(draft, scope, written))
+
+
+def _full_name(resource: str, member: syntax.Function) -> str:
+    return f"[{member.sort}]{resource}" + ("" if member.sort == "constructor" else f".{member.name.text}")
 
 
 def _function(
@@ -67,15 +71,18 @@ def _function(
     )
 
 
-def _parameters(
-    draft: Draft, scope: TypeScope, written: syntax.Function, taken: set[str]
-) -> tuple[model.Parameter, ...]:
-    """The parameters, whose names have to differ from each other and from those that are taken."""
+def _parameters(draft: Draft, scope: TypeScope, written: syntax.Function) -> tuple[model.Parameter, ...]:
+    """The parameters, whose names have to differ from each other and from a method's `self`."""
+    seen: dict[str, Name] = {}
     for name in (parameter.name for parameter in written.type.parameters):
-        if name.text in taken:
-            hint = "every method has a parameter `self` already" if name.text == "self" else "rename one of them"
+        before = seen.setdefault(distinctive(name.text), name)
+        if written.sort == "method" and distinctive(name.text) == "self":
+            hint = "every method has a parameter `self` already"
             draft.errors.add(WitError(f"parameter `{name.text}` is there twice", name.span, hint))
-        taken.add(name.text)
+        elif before.text != name.text:
+            draft.errors.add(too_similar(name.text, before.text, name.span))
+        elif before is not name:
+            draft.errors.add(WitError(f"parameter `{name.text}` is there twice", name.span, "rename one of them"))
     return tuple(model.Parameter(p.name.text, reference(draft, scope, p.type)) for p in written.type.parameters)
 
 
@@ -98,12 +105,16 @@ def _constructed(draft: Draft, scope: TypeScope, resource: str, owner: TypeId, w
 
 
 def _distinct_members(errors: Errors, resource: syntax.Resource) -> None:
-    """One constructor; methods and static functions share their names."""
+    """One constructor; methods and static functions share their names, and none is that of the resource."""
     seen: dict[str, Name] = {}
     for member in resource.members:
-        key = "constructor" if member.sort == "constructor" else f".{member.name.text}"
-        if key in seen:
-            what = "a constructor" if member.sort == "constructor" else f"a function `{member.name.text}`"
-            hint = f"the first one is in line {seen[key].span.line}"
-            errors.add(WitError(f"resource `{resource.name.text}` has {what} twice", member.name.span, hint))
-        seen.setdefault(key, member.name)
+        name, full = member.name, _full_name(resource.name.text, member)
+        before = seen.setdefault(full if member.sort == "constructor" else distinctive(full), name)
+        if before.text != name.text:
+            errors.add(too_similar(name.text, before.text, name.span))
+        elif before is not name:
+            what = "a constructor" if member.sort == "constructor" else f"a function `{name.text}`"
+            hint = f"the first one is in line {before.span.line}"
+            errors.add(WitError(f"resource `{resource.name.text}` has {what} twice", name.span, hint))
+        elif member.sort != "constructor" and distinctive(full) == distinctive(resource.name.text):
+            errors.add(too_similar(full, resource.name.text, name.span))

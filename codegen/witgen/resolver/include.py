@@ -23,10 +23,11 @@ from witgen.model import (
     TypeRef,
     WorldId,
     WorldItem,
+    WorldKey,
     WorldOwner,
 )
 from witgen.resolver.arena import Arena
-from witgen.resolver.elaborate import Items, path_key
+from witgen.resolver.elaborate import Items
 from witgen.resolver.kinds import parts, rewritten
 from witgen.resolver.order import depth_first
 from witgen.syntax import Name, Span
@@ -43,14 +44,21 @@ class _Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """The imports or the exports so far, and where each of them comes from."""
+
+    items: Items
+    places: dict[WorldKey, Span]
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """The world that includes: its id and package, its imports and exports so far, and where plain ones come from."""
+    """The world that includes: its id and package, and its imports and exports."""
 
     id: WorldId
     package: model.PackageId
-    imports: Items
-    exports: Items
-    places: dict[str, Span]
+    imports: Side
+    exports: Side
 
 
 def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId) -> None:
@@ -61,15 +69,15 @@ def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId
     types = len(arena.types)
     for included, present in ((world.imports, into.imports), (world.exports, into.exports)):
         for key, item in included.items():
-            if isinstance(item, InterfaceItem) and key == path_key(item.interface):
-                present[key] = _shared(name, item, present.get(key), world.package != into.package)
-                continue
-            new_key = _renamed(arena, renames, key, item)
-            if new_key in present:
-                hint = f"give it another name: `include {name.text} with {{ {new_key} as … }}`"
-                raise WitError(f"the included `{new_key}` shadows another", name.span, hint)
-            present[new_key] = _copied(copy, WorldOwner(source), WorldOwner(into.id), new_key, item)
-            into.places.setdefault(new_key, name.span)
+            if isinstance(key, str):
+                new_key = _renamed(arena, renames, key, item)
+                if new_key in present.items:
+                    hint = f"give it another name: `include {name.text} with {{ {new_key} as … }}`"
+                    raise WitError(f"the included `{new_key}` shadows another", name.span, hint)
+                present.items[new_key] = _copied(copy, WorldOwner(source), WorldOwner(into.id), new_key, item)
+                present.places[new_key] = name.span
+            elif isinstance(item, InterfaceItem):
+                present.items[key] = _shared(name, item, present.items.get(key), world.package != into.package)
     arena.implied += len(world.imports) + len(world.exports) + len(arena.types) - types
 
 
@@ -88,12 +96,7 @@ def _shared(name: Name, item: InterfaceItem, present: WorldItem | None, from_els
 
 def _renames(written: syntax.Include, world: model.World) -> dict[str, str]:
     """New names by old ones, each of which the world has to have. Raises `WitError` if it has not."""
-    plain = {
-        key
-        for items in (world.imports, world.exports)
-        for key, item in items.items()
-        if not (isinstance(item, InterfaceItem) and key == path_key(item.interface))
-    }
+    plain = {key for key in (*world.imports, *world.exports) if isinstance(key, str)}
     renames: dict[str, str] = {}
     errors = Errors()
     for rename in written.renames:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from witgen import model, syntax
 from witgen.diagnostics import Errors, WitError, did_you_mean
 from witgen.model import InterfaceId, InterfaceOwner, TypeId
+from witgen.resolver.distinct import distinctive, too_similar
 from witgen.resolver.draft import NOWHERE, Draft, Listed, ListedInterface, TypeScope
 from witgen.resolver.functions import list_function, list_members
 from witgen.resolver.gates import stability
@@ -43,8 +44,10 @@ def _functions(draft: Draft, scope: TypeScope, written: syntax.Interface) -> Ite
 
 def declare(errors: Errors, scope: TypeScope, name: Name, what: str) -> None:
     """Take a name in a scope, unless it is taken, which is an error."""
-    before = scope.declared.setdefault(name.text, name)
-    if before is not name:
+    before = scope.declared.setdefault(distinctive(name.text), name)
+    if before.text != name.text:
+        errors.add(too_similar(name.text, before.text, name.span))
+    elif before is not name:
         hint = f"the first one is in line {before.span.line}"
         errors.add(WitError(f"`{name.text}` is defined twice", name.span, hint))
         scope.doubtful[name.text] = name

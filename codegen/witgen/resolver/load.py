@@ -28,25 +28,31 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The files of the main package, and of each dependency; no group is empty."""
+    """The files of the main package, and of each dependency; no group is empty.
+
+    `advice` says where a package goes that is missing.
+    """
 
     main: tuple[Text, ...]
     dependencies: tuple[tuple[Text, ...], ...] = ()
+    advice: str = "put it into `deps/`, or nest it in the file"
 
 
 def load(path: str | PathLike[str], *others: str | PathLike[str]) -> Sources:
     """Read files or directories; what `others` have are dependencies of the first. Raises `WitError`."""
     first, *more = (_load(Path(each)) for each in (path, *others))
     beside = (group for sources in more for group in (sources.main, *sources.dependencies))
-    return Sources(first.main, (*first.dependencies, *beside))
+    return Sources(first.main, (*first.dependencies, *beside), first.advice)
 
 
 def _load(root: Path) -> Sources:
     try:
         if not root.is_dir():
             _refuse_binary(root)
-            return Sources((_text(root),))
-        return Sources(_directory(root), tuple(_dependencies(root / "deps")))
+            advice = "put it into `deps/` beside the file and give the folder, or nest it in the file"
+            return Sources((_text(root),), advice=advice)
+        advice = f"put it into `{(root / 'deps').as_posix()}/`"
+        return Sources(_directory(root), tuple(_dependencies(root / "deps")), advice)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise WitError(f"cannot be read: {reason}", whole_file(str(error.filename or root))) from None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from witgen import syntax
-from witgen.diagnostics import Errors, WitError, did_you_mean
+from witgen.diagnostics import Errors, WitError, nearest
 from witgen.model import PackageName
 from witgen.resolver.order import depth_first
 from witgen.resolver.versions import VersionKey, precedence
@@ -62,8 +62,11 @@ def packages_of(files: Sequence[syntax.File]) -> list[PackageSource]:
     ]
 
 
-def in_order(packages: Iterable[PackageSource]) -> list[PackageSource]:
-    """All packages, each behind those that it names; by name and version where that leaves a choice."""
+def in_order(packages: Iterable[PackageSource], advice: str) -> list[PackageSource]:
+    """All packages, each behind those that it names; by name and version where that leaves a choice.
+
+    `advice` says where a package goes that is missing.
+    """
     known: dict[PackageName, PackageSource] = {}
     errors = Errors()
     for package in packages:
@@ -72,10 +75,11 @@ def in_order(packages: Iterable[PackageSource]) -> list[PackageSource]:
             hint = f"it is also defined at {before.file}:{before.line}:{before.column}"
             errors.add(WitError(f"package `{package.name}` is defined twice", package.span, hint))
     named = {name: named_packages(package) for name, package in known.items()}
-    for places in named.values():
+    for user, places in named.items():
         for name, path in places.items():
             if name not in known:
-                errors.add(WitError(f"package `{name}` is not known", path.span, _nearest(name, known)))
+                hint = f"{_nearest(name, known.keys() - {user})}{advice}"
+                errors.add(WitError(f"package `{name}` is not known", path.span, hint))
     errors.check()
     names = depth_first(
         sorted(known, key=_sort_key),
@@ -128,7 +132,14 @@ def _cyclic(user: PackageName, used: PackageName, path: syntax.Path) -> WitError
 
 
 def _nearest(name: PackageName, known: Iterable[PackageName]) -> str:
-    for other in known:
-        if (other.namespace, other.name) == (name.namespace, name.name):
-            return f"there is `{other}`; the version has to be the same"
-    return did_you_mean(str(name), map(str, known)) or "put it into `deps/`, or nest it in the file"
+    """The beginning of a hint where a package that is known is called nearly the same."""
+    siblings = {other.name: other for other in sorted(known, key=_sort_key) if other.namespace == name.namespace}
+    if name.name in siblings:
+        return f"there is `{siblings[name.name]}`, but the version has to be the same; "
+    namesakes = {other.namespace: other for other in sorted(known, key=_sort_key) if other.name == name.name}
+    # Of the whole name one half has to be right, since all packages of one namespace are alike.
+    for written, others in ((name.name, siblings), (name.namespace, namesakes)):
+        near = nearest(written, others)
+        if near is not None:
+            return f"did you mean `{others[near]}`? otherwise "
+    return ""

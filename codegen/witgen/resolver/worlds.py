@@ -12,7 +12,6 @@ from witgen import model, syntax
 from witgen.diagnostics import WitError
 from witgen.model import InterfaceItem, WorldId, WorldOwner
 from witgen.resolver.draft import Draft, ListedInterface, ListedItem, TypeScope
-from witgen.resolver.elaborate import path_key
 from witgen.resolver.functions import list_function, list_members
 from witgen.resolver.gates import stability
 from witgen.resolver.interfaces import declare, declare_types, hidden, list_interface, list_types
@@ -92,7 +91,7 @@ def _list_reference(draft: Draft, world: ListedWorld, written: syntax.InterfaceR
         return []
     if id is None:
         raise hidden("interface", written.path.name)
-    key = written.label.text if written.label else path_key(id)
+    key = written.label.text if written.label else id
     item = InterfaceItem(id, docs_text(written.docs), gate, written.attributes.external_id)
     return [ListedItem(key, item, (written.label or written.path.name).span)]
 

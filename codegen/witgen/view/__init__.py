@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from witgen.layout import Layout
 from witgen.model import Resolved, WorldId
+from witgen.refusals import check
 from witgen.view.modules import exports_module, interface_module, world_module
 from witgen.view.shapes import ModuleView, PackageView, TypeView
 
@@ -26,6 +27,7 @@ def view_world(resolved: Resolved, world_id: WorldId, runtime: str = "wit_host")
     `runtime` is where generated code finds the runtime: the name of a package, or of one inside, beginning with a dot.
     """
     layout = Layout(resolved, world_id)
+    check(layout)
     modules = [interface_module(layout, module, runtime) for module in (*layout.imports, *layout.exports)]
     modules.append(world_module(layout, runtime))
     if layout.exports:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-def docstring(written: str | None, otherwise: str = "", appendix: str = "") -> str:
-    """What the WIT says, or `otherwise`; then `appendix`, if there is one, as a paragraph of its own."""
-    text = "\n\n".join(part for part in ((written or otherwise).strip(), appendix) if part)
+def docstring(written: str | None, otherwise: str = "", *more: str) -> str:
+    """What the WIT says, or `otherwise`; then `more`, each as a paragraph of its own where it is not empty."""
+    text = "\n\n".join(part.strip() for part in (written or otherwise, *more) if part.strip())
     text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f"{text} " if text.endswith('"') else text

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from witgen import naming
 from witgen.abi import RUNTIME, Abi, Bytes, Import
 from witgen.layout import resource_name
 from witgen.model import Function, FunctionSort, Parameter, Result
-from witgen.traits import NOT_ASYNC, Unsupported, refused_at
 from witgen.view.docs import docstring
 from witgen.view.shapes import ConstantView, FunctionView
 
 
 def host_function(abi: Abi, function: Function) -> FunctionView:
     """What a host implements: what it is given is lent, what it returns is taken from any buffer."""
-    with _refused(function):
-        parameters = _parameters(abi, function, Bytes.LENT)
-        returns = abi.success(function.result, Bytes.GIVEN)
-        docs = _docs(abi, function, Bytes.GIVEN, "to answer with an error")
+    parameters = _parameters(abi, function, Bytes.LENT)
+    returns = abi.success(function.result, Bytes.GIVEN)
+    docs = _docs(abi, function, Bytes.GIVEN, "to answer with an error")
     return FunctionView(abi.module.names.imported[function.name], parameters, returns, docs)
 
 
 def exported_function(abi: Abi, function: Function) -> FunctionView:
     """What a guest implements: it is given any buffer, and what it returns is kept."""
     names = abi.module.names
-    with _refused(function):
-        parameters = _parameters(abi, function, Bytes.GIVEN)
-        returns = abi.success(function.result, Bytes.KEPT)
-        docs = _docs(abi, function, Bytes.KEPT, "where the guest answers with an error")
+    parameters = _parameters(abi, function, Bytes.GIVEN)
+    returns = abi.success(function.result, Bytes.KEPT)
+    docs = _docs(abi, function, Bytes.KEPT, "where the guest answers with an error")
     arguments = ", ".join(["self", *naming.parameters(parameter.name for parameter in _written(function))])
     call = f"{names.calls[function.name]}({arguments})"
     statement = call if returns == "None" else f"return {call}"
@@ -38,9 +32,8 @@ def exported_function(abi: Abi, function: Function) -> FunctionView:
 
 def definition(abi: Abi, function: Function, instance: str, host: str) -> str:
     """The line of `add_to_linker` that defines a function."""
-    with _refused(function):
-        codecs = _codecs(abi, _written(function), Bytes.LENT)
-        result = abi.result_codec(function.result, Bytes.GIVEN)
+    codecs = _codecs(abi, _written(function), Bytes.LENT)
+    result = abi.result_codec(function.result, Bytes.GIVEN)
     name = abi.module.names.imported[function.name]
     if function.sort is not FunctionSort.METHOD or function.resource is None:
         return f'{instance}.function("{function.name}", {host}.{name}, {codecs}, {result})'
@@ -51,10 +44,9 @@ def definition(abi: Abi, function: Function, instance: str, host: str) -> str:
 def call_constant(abi: Abi, function: Function) -> ConstantView:
     """The constant that stands for a function of the guest."""
     abi.use(Import(RUNTIME, "GuestFunction"))
-    with _refused(function):
-        returns = abi.success(function.result, Bytes.KEPT)
-        codecs = _codecs(abi, function.parameters, Bytes.GIVEN)
-        result = abi.result_codec(function.result, Bytes.KEPT)
+    returns = abi.success(function.result, Bytes.KEPT)
+    codecs = _codecs(abi, function.parameters, Bytes.GIVEN)
+    result = abi.result_codec(function.result, Bytes.KEPT)
     value = f'GuestFunction[{returns}]("{function.name}", {codecs}, {result})'
     return ConstantView(abi.module.names.calls[function.name], value)
 
@@ -94,11 +86,3 @@ def _word(abi: Abi, function: Function) -> str:
 def _written(function: Function) -> tuple[Parameter, ...]:
     """The parameters as they were written: without a method's `self`."""
     return function.parameters[1:] if function.sort is FunctionSort.METHOD else function.parameters
-
-
-@contextmanager
-def _refused(function: Function) -> Iterator[None]:
-    with refused_at(f"function `{function.name}`", function.span):
-        if function.is_async:
-            raise Unsupported("async is not supported", NOT_ASYNC)
-        yield

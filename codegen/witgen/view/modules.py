@@ -8,23 +8,22 @@ from dataclasses import replace
 from witgen import naming
 from witgen.abi import RUNTIME, Abi, Import, relative
 from witgen.layout import Layout, Module
+from witgen.members import name_functions
 from witgen.model import Function, FunctionSort, Primitive, Resource
 from witgen.view.docs import docstring
 from witgen.view.functions import call_constant, definition, exported_function, host_function
-from witgen.view.shapes import (
-    GuestView,
-    HostView,
-    LinkerView,
-    ModuleView,
-)
+from witgen.view.shapes import FunctionView, GuestView, HostView, LinkerView, MemberView, ModuleView
 from witgen.view.types import constant_views, error_views, type_views
 
 
 def interface_module(layout: Layout, module: Module, runtime: str) -> ModuleView:
     """An interface that the world imports or exports."""
     abi = Abi(layout, module)
+    name_functions(abi)
     what = "Calls of guests that export" if module.is_export else "Host bindings of"
-    docs = docstring(module.docs, f"The interface `{module.name}`.", f"{what} the interface `{module.link_name}`.")
+    what += f" the interface `{module.link_name}`."
+    written = [text for text in (module.docs, module.remark) if text] or [f"The interface `{module.name}`."]
+    docs = docstring(None, *written, what, _left_out(abi))
     host = _host(abi, "this interface") if _has_host(module) else None
     guest = _interface_guest(abi) if module.is_export else None
     linker = None if module.is_export else _interface_linker(abi, host)
@@ -34,8 +33,10 @@ def interface_module(layout: Layout, module: Module, runtime: str) -> ModuleView
 def world_module(layout: Layout, runtime: str) -> ModuleView:
     """The package itself: what the world has, and all that is below it."""
     abi = Abi(layout, layout.world)
+    name_functions(abi)
     world = layout.world
-    docs = docstring(world.docs, f"The world `{world.name}`.", f"Host bindings of the world `{world.link_name}`.")
+    what = f"Host bindings of the world `{world.link_name}`."
+    docs = docstring(world.docs, f"The world `{world.name}`.", what, _left_out(abi), *_packages(layout))
     host = _host(abi, "this world") if _has_host(world) else None
     guest = _world_guest(abi) if world.exported or layout.exports else None
     linker = _world_linker(abi, host) if world.imported or layout.imports else None
@@ -44,6 +45,20 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
         return view
     buffers = tuple(f'"{module.link_name}"' for module in layout.imports if _has_bytes(abi, module))
     return replace(view, buffers=buffers, exported=(*view.exported, "BUFFERS"))
+
+
+def _left_out(abi: Abi) -> str:
+    """What the WIT has and this module has not."""
+    names = ", ".join(f"`{abi.resolved.types[type_id].name}`" for type_id in abi.module.names.left_out)
+    return f"Left out, as no function uses it and hosts in Python cannot have it: {names}." if names else ""
+
+
+def _packages(layout: Layout) -> Iterator[str]:
+    """What the packages say of themselves."""
+    for package in layout.packages:
+        if package.docs and package.docs.strip():
+            yield f"The package `{package.name}`:"
+            yield package.docs
 
 
 def _has_bytes(abi: Abi, module: Module) -> bool:
@@ -68,7 +83,6 @@ def _module(
     linker: LinkerView | None,
     below: Sequence[str] = (),
 ) -> ModuleView:
-    """Functions come first: what is unsupported is best told of the function that has it."""
     calls = tuple(call_constant(abi, function) for function in abi.module.exported)
     types = tuple(type_views(abi))
     errors = tuple(error_views(abi))
@@ -173,17 +187,20 @@ def _interface_guest(abi: Abi) -> GuestView:
 def _world_guest(abi: Abi) -> GuestView:
     module = abi.module
     functions = tuple(exported_function(abi, function) for function in module.exported)
-    init = list(_guest_init(abi, "None"))
-    attributes = naming.Scope(["self", *(function.name for function in functions)])
-    for exported in abi.layout.exports:
-        abi.use(Import(".", "exports"))
-        name = exported.path[-1]
-        init.append(f"self.{attributes.claim(name)} = exports.{name}.Guest(instance)")
     docs = docstring(None, f"What one guest of the world `{module.name}` exports.", _LINK_ERROR)
-    return GuestView(docs, tuple(init), functions)
+    return GuestView(docs, _guest_init(abi, "None"), functions, tuple(_guest_attributes(abi, functions)))
 
 
-def _guest_init(abi: Abi, name: str) -> tuple[str, ...]:
+def _guest_attributes(abi: Abi, functions: Sequence[FunctionView]) -> Iterator[MemberView]:
+    """The exported interfaces, beside the exported functions."""
+    names = naming.Scope(["self", *(function.name for function in functions)])
+    for module in abi.layout.exports:
+        abi.use(Import(".", "exports"))
+        name = module.path[-1]
+        yield MemberView(names.claim(name), f"exports.{name}.Guest(instance)", docstring(module.remark or module.docs))
+
+
+def _guest_init(abi: Abi, name: str) -> str:
     abi.use(Import(RUNTIME, "GuestInterface"), Import(RUNTIME, "Instance"))
     calls = ", ".join(abi.module.names.calls[function.name] for function in abi.module.exported)
-    return (f"super().__init__(instance, {name}, [{calls}])",)
+    return f"super().__init__(instance, {name}, [{calls}])"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """A field with its annotation, an enum case with its literal, or a flag."""
+    """A field with its annotation, an enum case with its literal, a flag, or an attribute with its value."""
 
     name: str
     value: str
@@ -74,11 +74,12 @@ class HostView:
 
 @dataclass(frozen=True, slots=True)
 class GuestView:
-    """The class of what a guest exports; `init` are the lines of its `__init__`."""
+    """The class of what a guest exports: `init` begins its `__init__`, which then sets the attributes."""
 
     docs: str
-    init: tuple[str, ...]
+    init: str
     functions: tuple[FunctionView, ...]
+    attributes: tuple[MemberView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

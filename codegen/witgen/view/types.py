@@ -11,7 +11,7 @@ from witgen import naming
 from witgen.abi import RUNTIME, Abi, Bytes, Import
 from witgen.layout import origin
 from witgen.model import Case, EnumKind, Field, Flags, Function, FunctionSort, Label, Record, TypeDef, TypeId, Variant
-from witgen.traits import CLASSES, refused_at
+from witgen.traits import CLASSES
 from witgen.view.docs import docstring
 from witgen.view.functions import exported_function, host_function
 from witgen.view.shapes import CaseView, ConstantView, ErrorView, FunctionView, MemberView, TypeView
@@ -20,21 +20,19 @@ from witgen.view.shapes import CaseView, ConstantView, ErrorView, FunctionView, 
 def type_views(abi: Abi) -> Iterator[TypeView]:
     """The classes and aliases of a module."""
     for type_id, definition in _declared(abi):
-        with refused_at(f"type `{definition.name}`", definition.span):
-            if isinstance(definition.kind, CLASSES):
-                yield _class(abi, type_id, definition)
-            elif abi.has_name(origin(abi.resolved, type_id)):
-                abi.use(Import("typing", "TypeAlias"))
-                name, annotation = abi.module.names.types[type_id], abi.alias(type_id)
-                yield TypeView("alias", name, docstring(definition.docs), annotation=annotation)
+        if isinstance(definition.kind, CLASSES):
+            yield _class(abi, type_id, definition)
+        elif abi.has_name(origin(abi.resolved, type_id)):
+            abi.use(Import("typing", "TypeAlias"))
+            name, annotation = abi.module.names.types[type_id], abi.alias(type_id)
+            yield TypeView("alias", name, docstring(definition.docs), annotation=annotation)
 
 
 def constant_views(abi: Abi) -> Iterator[ConstantView]:
     """The constants that stand for the types of a module at the boundary."""
-    for type_id, definition in _declared(abi):
-        with refused_at(f"type `{definition.name}`", definition.span):
-            if abi.has_constant(type_id):
-                yield ConstantView(abi.module.names.constants[type_id], abi.constant(type_id))
+    for type_id, _ in _declared(abi):
+        if abi.has_constant(type_id):
+            yield ConstantView(abi.module.names.constants[type_id], abi.constant(type_id))
 
 
 def error_views(abi: Abi) -> Iterator[ErrorView]:
@@ -53,12 +51,11 @@ def _declared(abi: Abi) -> list[tuple[TypeId, TypeDef]]:
 
 
 def _class(abi: Abi, type_id: TypeId, definition: TypeDef) -> TypeView:
-    abi.traits[type_id].check()
     match definition.kind:
         case Record(fields=fields):
             abi.use(Import("dataclasses", "dataclass"))
-            names = naming.members(field.name for field in fields)
             annotations = [abi.annotation(field.type, Bytes.KEPT) for field in fields]
+            names = naming.members((field.name for field in fields), annotations)
             return _view("record", abi, type_id, members=_members(names, annotations, fields))
         case EnumKind(cases=labels):
             abi.use(Import("enum", "Enum"))

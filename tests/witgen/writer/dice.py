@@ -49,6 +49,8 @@ _WORDS = (
     "list",
     "u8",
     "from",
+    "interface-0",
+    "interface-2",
 )
 
 

@@ -1,0 +1,68 @@
+"""What hosts in Python cannot do for a world: all of it, as one error.
+
+In: a `Layout`. Out: nothing, or the `WitError`. A function is refused where it stands. A type that only hosts in Python
+cannot have is left out of the package: no function that is bound has it. One that no component can have is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from witgen.diagnostics import Errors, WitError
+from witgen.layout import Layout, Module
+from witgen.model import Function, Primitive, Result, TypeRef
+from witgen.traits import NOT_ASYNC, Refusal, refusal_of
+
+MOST = 1000  # refusals that are reported together, so many that it is all of them
+
+
+def check(layout: Layout) -> None:
+    """Raise `WitError` for everything in the world that cannot be bound."""
+    errors = Errors(MOST)
+    for module in layout.modules:
+        for error in (*_functions(layout, module), *_types(layout, module)):
+            errors.add(error)
+    for error in (*_similar(layout, layout.imports, "imported"), *_similar(layout, layout.exports, "exported")):
+        errors.add(error)
+    errors.check()
+
+
+def _functions(layout: Layout, module: Module) -> Iterator[WitError]:
+    for function in (*module.imported, *module.exported):
+        refusal = _refusal(layout, function)
+        if refusal is not None:
+            message = f"function `{function.name}` cannot be bound: {refusal.what}"
+            yield WitError(message, function.span, refusal.hint)
+
+
+def _refusal(layout: Layout, function: Function) -> Refusal | None:
+    if function.is_async:
+        return Refusal("async is not supported", NOT_ASYNC)
+    types = [*(parameter.type for parameter in function.parameters), *_returned(layout, function)]
+    refusals = (refusal_of(type_) if isinstance(type_, Primitive) else layout.traits[type_].refusal for type_ in types)
+    return next((refusal for refusal in refusals if refusal is not None), None)
+
+
+def _returned(layout: Layout, function: Function) -> list[TypeRef]:
+    """The types of what a function returns and raises."""
+    kind = None if function.result is None else layout.resolved.kind(function.result)
+    sides = (kind.ok, kind.err) if isinstance(kind, Result) else (function.result,)
+    return [side for side in sides if side is not None]
+
+
+def _types(layout: Layout, module: Module) -> Iterator[WitError]:
+    for type_id in module.names.left_out:
+        refusal, definition = layout.traits[type_id].refusal, layout.resolved.types[type_id]
+        if refusal is not None and refusal.is_universal:
+            yield WitError(f"type `{definition.name}` cannot be bound: {refusal.what}", definition.span, refusal.hint)
+
+
+def _similar(layout: Layout, modules: Iterable[Module], verb: str) -> Iterator[WitError]:
+    """Interfaces that a component cannot tell apart, as those of one package whose names differ only in case."""
+    seen: dict[str, str] = {}
+    for module in modules:
+        before = seen.setdefault(module.link_name.lower(), module.link_name)
+        if before != module.link_name and module.interface is not None:
+            message = f"`{before}` and `{module.link_name}` cannot both be {verb}: they differ only in case"
+            place = layout.resolved.interfaces[module.interface].span
+            yield WitError(message, place, "a component cannot tell them apart; rename one of them")

@@ -1,0 +1,30 @@
+"""Which names of one scope a component cannot tell apart.
+
+In: names as they are written, those of methods in full (`[method]r.m`). Out: what has to differ between them, and the
+error where it does not.
+"""
+
+from __future__ import annotations
+
+from witgen.diagnostics import WitError
+from witgen.syntax import Span
+
+
+def distinctive(name: str) -> str:
+    """The part of a name that no other one in its scope may have: case counts for nothing.
+
+    A method or static function `r.r` is as good as `r` itself; a constructor goes with its resource.
+    """
+    lowered = name.lower()
+    sort, _, rest = lowered.partition("]")
+    if not rest or sort == "[constructor":
+        return lowered
+    resource, _, member = rest.partition(".")
+    return resource if member == resource else rest
+
+
+def too_similar(name: str, before: str, place: Span) -> WitError:
+    """The error for `name`, which is at `place`, beside a name that is distinct from it in the text alone."""
+    if name.lower() == before.lower():
+        return WitError(f"`{name}` and `{before}` differ only in case", place, "rename one of them")
+    return WitError(f"`{name}` and `{before}` are the same name to a component", place, "rename one of them")
