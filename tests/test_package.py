@@ -126,6 +126,7 @@ def test_the_names_that_users_import_are_these():
         "Engine",
         "EngineStats",
         "Guest",
+        "GuestCancelled",
         "GuestError",
         "GuestTimeout",
         "GuestTrap",
@@ -146,6 +147,7 @@ def test_the_names_that_users_import_are_these():
         "Component",
         "Engine",
         "Err",
+        "GuestCancelled",
         "GuestError",
         "GuestExit",
         "GuestFunction",
@@ -163,6 +165,7 @@ def test_the_names_that_users_import_are_these():
         "Some",
         "Store",
         "Ticker",
+        "WasiConfig",
     ]
 
 

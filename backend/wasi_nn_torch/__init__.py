@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from wasi_nn_torch.refusals import Refusal
     from wasi_nn_torch.session import Limits, Session
     from wasi_nn_torch.stats import EngineStats, ModelFigures, SessionStats
-    from wit_host import GuestError, GuestTimeout, GuestTrap, LinkError
+    from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
     "Directory",
     "Engine",
     "EngineStats",
     "Guest",
+    "GuestCancelled",
     "GuestError",
     "GuestTimeout",
     "GuestTrap",
@@ -48,6 +49,7 @@ _HOMES = {
     "Engine": "wasi_nn_torch.engine",
     "EngineStats": "wasi_nn_torch.stats",
     "Guest": "wasi_nn_torch.guests",
+    "GuestCancelled": "wit_host",
     "GuestError": "wit_host",
     "GuestTimeout": "wit_host",
     "GuestTrap": "wit_host",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -21,9 +20,10 @@ from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.registry import Registry
 from wasi_nn_torch.serving import Serving
-from wasi_nn_torch.session import Limits, Output, Session
+from wasi_nn_torch.session import Limits, Session
 from wasi_nn_torch.sizes import require_amount
 from wasi_nn_torch.stats import EngineStats
+from wasi_nn_torch.streams import Input, Output
 from wasi_nn_torch.tally import Tally
 from wasi_nn_torch.vocabulary import Encoding
 from wasi_nn_torch.warm_up import WarmUp
@@ -187,7 +187,7 @@ class Engine:
         env: Mapping[str, str] | None = None,
         dirs: Mapping[str, str | Directory] | None = None,
         limits: Limits | None = None,
-        stdin: str | os.PathLike[str] | None = None,
+        stdin: Input = None,
         stdout: Output = None,
         stderr: Output = None,
     ) -> Session:
@@ -195,9 +195,12 @@ class Engine:
 
         `args` are the guest's arguments behind its own name, `env` its whole environment, `dirs` the folders that it
         may read, from the host's path to the guest's; `Directory(path, writable=True)` in place of the guest's path
-        lets it write too. `stdin` is a file; `stdout` and `stderr` are functions
-        that take bytes. What is left out is the host's own stream. Raises NotADirectoryError for a folder that does not
-        exist, and ValueError for text that WASI cannot pass on.
+        lets it write too. `stdin` is the path of a file, bytes, or a file that is open in binary mode, which is read to
+        its end at once; `stdout` and `stderr` are functions that take bytes, or files that are open in binary mode, and
+        stay open. What is left out is the host's own stream.
+
+        Raises NotADirectoryError for a folder that does not exist, OSError for an input that does not, TypeError for a
+        stream that is none of these, and ValueError for text that WASI cannot pass on.
         """
         return Session(self, args, env, dirs, limits, stdin, stdout, stderr)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,14 +20,12 @@ from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.refusals import Refusal
 from wasi_nn_torch.sizes import require_amount
 from wasi_nn_torch.stats import SessionStats
+from wasi_nn_torch.streams import Input, Output, set_streams
 from wit_host import Component, GuestError, Store, WasiConfig
 from wit_host.core import CoreModule, CoreStore
 
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
-
-Output = Callable[[bytes], None] | None
-"""Where a guest's output goes: a function that is called with each piece, or None for the host's own stream."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Session:
         env: Mapping[str, str] | None = None,
         dirs: Mapping[str, str | Directory] | None = None,
         limits: Limits | None = None,
-        stdin: str | os.PathLike[str] | None = None,
+        stdin: Input = None,
         stdout: Output = None,
         stderr: Output = None,
     ) -> None:
@@ -85,6 +82,7 @@ class Session:
         self._transport = "none"
         self._run_seconds = 0.0
         self._closed = False
+        self._cancelled = False
         engine.tally.open_session()
 
     def __enter__(self) -> Self:
@@ -99,8 +97,9 @@ class Session:
         """Run a command, a component or a core module, and return its exit status: 0, or what the guest exits with.
 
         Raises InvalidGuest where `guest` is neither, and GuestError where it cannot be run to its end: LinkError,
-        GuestTrap, GuestTimeout, whose text ends with the last error that the guest was given. Raises RuntimeError the
-        second time.
+        GuestTrap, GuestTimeout, GuestCancelled, whose text ends with the last error that the guest was given. An
+        exception that a function for an output raised comes out as itself. Raises RuntimeError the second time,
+        ValueError for a guest of another engine.
         """
         if self._closed or self._store is not None:
             raise RuntimeError("a session runs one guest, once; make another session")
@@ -135,6 +134,18 @@ class Session:
                 self._engine.tally.end_session(outcome, self._ledger.snapshot(), self._serving.refusals.counts)
                 del outcome  # or else the exception and this frame would keep each other alive
 
+    def cancel(self) -> None:
+        """Stop the guest; from any thread, or a handler of a signal. `run` then raises GuestCancelled.
+
+        What WebAssembly computes ends within a moment; a computation of a model, or another call of the host, first
+        ends, and a call of WASI that waits cannot be interrupted. A session that is cancelled before its guest runs
+        does not run it; after the run nothing happens.
+        """
+        self._cancelled = True
+        store = self._store
+        if store is not None:
+            store.cancel()
+
     @property
     def stats(self) -> SessionStats:
         """The figures of this moment; they stay readable after `close`."""
@@ -167,6 +178,11 @@ class Session:
         finally:
             self._serving.close()
 
+    def _pass_on_cancelling(self, store: Store | CoreStore) -> None:
+        """`cancel` may have been called before there was a store."""
+        if self._cancelled:
+            store.cancel()
+
     def _run(self, guest: Guest) -> int:
         if isinstance(guest.compiled, CoreModule):
             return self._run_module(guest.compiled, guest.name)
@@ -174,12 +190,14 @@ class Session:
 
     def _run_component(self, guest: Component, name: str) -> int:
         store = self._store = self._engine.open_store(self._wasi, self._limits)
+        self._pass_on_cancelling(store)
         store.linker.add_wasi()
         hosts.add_to_linker(store.linker, self._serving)
         return store.run_command(guest, name)
 
     def _run_module(self, guest: CoreModule, name: str) -> int:
         store = self._store = self._engine.open_core_store(self._wasi, self._limits)
+        self._pass_on_cancelling(store)
         store.linker.add_wasi()
         hosts.add_to_core_store(store, self._serving)
         return store.run_command(guest, name)
@@ -188,7 +206,7 @@ class Session:
 def _wasi(
     env: Mapping[str, str],
     dirs: Mapping[str, str | Directory],
-    stdin: str | os.PathLike[str] | None,
+    stdin: Input,
     stdout: Output,
     stderr: Output,
 ) -> WasiConfig:
@@ -204,18 +222,7 @@ def _wasi(
             raise NotADirectoryError(
                 f"the folder {host} for the guest cannot be opened; check its permissions"
             ) from None
-    if stdin is None:
-        wasi.inherit_stdin()
-    else:
-        wasi.stdin_file = stdin
-    if stdout is None:
-        wasi.inherit_stdout()
-    else:
-        wasi.stdout_custom = stdout
-    if stderr is None:
-        wasi.inherit_stderr()
-    else:
-        wasi.stderr_custom = stderr
+    set_streams(wasi, stdin, stdout, stderr)
     return wasi
 
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 from wasi_nn_torch.ledger import LedgerSnapshot, Transfer, TransferFigures
 from wasi_nn_torch.stats import EngineStats, ModelFigures
-from wit_host import GuestError, GuestTimeout, GuestTrap, LinkError
+from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
 
 _ENDINGS: tuple[tuple[type[BaseException], str], ...] = (
     (GuestTrap, "trap"),
     (GuestTimeout, "timeout"),
+    (GuestCancelled, "cancelled"),
     (LinkError, "link-error"),
     (GuestError, "guest-error"),
     (Exception, "host-error"),

@@ -11,12 +11,12 @@ from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTr
 from .guest import GuestFunction, GuestInterface, Instance
 from .guest_resources import GuestResource, GuestResourceType
 from .linker import Linker
-from .outputs import WasiConfig
 from .resources import Resource
 from .results import Err, Ok, Some
 from .store import Store
 from .ticker import Ticker
 from .transport import Bytes, ByteSource
+from .wasi import WasiConfig
 
 __all__ = [
     "ByteSource",

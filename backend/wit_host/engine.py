@@ -19,9 +19,9 @@ from .components import Component
 from .core import CoreModule, CoreStore
 from .errors import GuestError
 from .memory import Reservations, unsupported
-from .outputs import WasiConfig
 from .store import Store
 from .ticker import Ticker
+from .wasi import WasiConfig
 
 #: Everything that tells the engine from Wasmtime's default: attributes of its configuration, and what else is done to
 #: it. Code that is compiled with other settings is other code, so the cache's keys are made from both.

@@ -8,10 +8,10 @@ from typing import Self
 
 import wasmtime
 
-from .outputs import WasiConfig, wait_for
 from .runner import Runner
 from .state import HostState
 from .ticker import Ticker
+from .wasi import WasiConfig, wait_for
 
 
 class GuestStore(ABC):

@@ -23,7 +23,7 @@ from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, e
 from .errors import Ending, ErrorAddress, Kept, new_error
 from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
 from .memory import Memory, MemoryCreator, create_memories
-from .outputs import set_stderr, set_stdout
+from .streams import set_stderr, set_stdin, set_stdout
 from .types import Extern, FunctionType, InstanceType, ValueType, externs
 from .values import (
     Kind,
@@ -101,6 +101,7 @@ __all__ = [
     "read_resource",
     "read_text",
     "set_stderr",
+    "set_stdin",
     "set_stdout",
     "store_context",
     "view_memory",

@@ -1,4 +1,4 @@
-"""The outputs of a guest: what it writes is given to a function, and what that raises comes out where the guest is run.
+"""The standard streams of a guest: what it writes is given to a function, whose exceptions come out of the run.
 
 The engine writes and lets go of an output on a thread of its own, if the guest keeps the stream open. It must not do so
 while the interpreter ends, because a thread that waits for an interpreter that is gone aborts the process.
@@ -57,6 +57,15 @@ class WasiConfig(wasmtime.WasiConfig):
     @stderr_custom.setter
     def stderr_custom(self, write: Write) -> None:
         capi.set_stderr(self, self._output(write, "standard error"))
+
+    @property
+    def stdin_bytes(self) -> None:
+        """Let the guest read these bytes from its standard input; it can only be set."""
+        raise AttributeError("stdin_bytes can only be set")
+
+    @stdin_bytes.setter
+    def stdin_bytes(self, content: bytes) -> None:
+        capi.set_stdin(self, content)
 
     def _output(self, write: Write, name: str) -> Output:
         output = Output(write, name)

@@ -1,4 +1,4 @@
-"""What a guest writes to its standard output or standard error, handed to Python."""
+"""The standard streams of a guest: what it reads are bytes, and what it writes is handed to Python."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def _on_write(output: OutputCallback, address: int, size: int) -> int:
 
 _REFUSED = -errno.EIO
 _WRITE = _Write(_on_write)
+
+
+def set_stdin(wasi: wasmtime.WasiConfig, content: bytes) -> None:
+    """Let the guest read `content` from its standard input."""
+    vector = ffi.wasm_byte_vec_t()
+    ffi.wasm_byte_vec_new(ctypes.byref(vector), len(content), content)
+    ffi.wasi_config_set_stdin_bytes(wasi.ptr(), ctypes.byref(vector))  # which owns it from now on
 
 
 def set_stdout(wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:

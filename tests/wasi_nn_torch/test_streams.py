@@ -1,0 +1,145 @@
+"""The standard streams of a guest: what a caller may give for them, and what their functions may raise."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+
+import pytest
+
+from wasi_nn_torch import Engine, GuestCancelled, Limits
+
+#: Writes to its standard output what it reads from its standard input, at most 64 bytes, and then goes on as told.
+ECHO = r"""(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\20\00\00\00\40\00\00\00")
+  (func (export "_start")
+    (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
+    (drop (call $write (i32.const {stream}) (i32.const 0) (i32.const 1) (i32.const 8)))
+    {after}))"""
+
+
+def echo(after="", stream=1):
+    return ECHO.replace("{after}", after).replace("{stream}", str(stream)).encode()
+
+
+@pytest.fixture
+def engine():
+    with Engine(cache=False) as engine:
+        yield engine
+
+
+def run(engine, guest, **streams):
+    with engine.session(limits=Limits(timeout=60), **streams) as session:
+        return session.run(guest)
+
+
+def test_a_guest_reads_bytes(engine):
+    heard = []
+    run(engine, echo(), stdin=b"some bytes", stdout=heard.append)
+    assert b"".join(heard) == b"some bytes"
+
+
+@pytest.mark.parametrize("kind", ["path", "text path", "file", "buffer", "bytearray", "nothing"])
+def test_a_guest_reads_whatever_holds_bytes(kind, tmp_path, engine):
+    path = tmp_path / "input"
+    path.write_bytes(b"" if kind == "nothing" else b"in a file")
+    heard = io.BytesIO()
+    with path.open("rb") as file:
+        given = {
+            "path": path,
+            "text path": str(path),
+            "file": file,
+            "buffer": io.BytesIO(b"in a file"),
+            "bytearray": bytearray(b"in a file"),
+            "nothing": b"",
+        }
+        run(engine, echo(), stdin=given[kind], stdout=heard)
+    assert heard.getvalue() == path.read_bytes()
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_guest_writes_to_open_files_which_stay_open(stream, tmp_path, engine):
+    path = tmp_path / "output"
+    for buffering in (0, -1):
+        with path.open("wb", buffering=buffering) as file:
+            run(engine, echo(stream=stream), stdin=b"hello", **{("stdout", "stderr")[stream - 1]: file})
+            file.write(b"!")
+        assert path.read_bytes() == b"hello!"
+
+
+def test_a_file_that_takes_a_little_at_a_time_gets_all_of_it(engine):
+    class Slow(io.RawIOBase):
+        content = b""
+
+        def write(self, data):
+            self.content += data[:2]
+            return min(2, len(data))
+
+    slow = Slow()
+    run(engine, echo(), stdin=b"hello", stdout=slow)
+    assert slow.content == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [
+        (
+            {"stdin": io.StringIO("x")},
+            "`stdin` takes a path, bytes or a file that is open in .*, not a StringIO",
+        ),
+        ({"stdin": 7}, "`stdin` takes .*, not a int"),
+        (
+            {"stdout": io.StringIO()},
+            "`stdout` takes a function that takes bytes, or a file .*, not a StringIO",
+        ),
+        ({"stderr": sys.__stderr__}, r"`stderr` takes .*, not a TextIOWrapper; give its `\.buffer`"),
+        ({"stdout": 7}, "`stdout` takes .*, not a int"),
+    ],
+)
+def test_what_cannot_be_a_stream_is_refused(streams, message, engine):
+    with pytest.raises(TypeError, match=message):
+        engine.session(**streams)
+
+
+def test_an_input_that_is_not_there_is_told(tmp_path, engine):
+    with pytest.raises(FileNotFoundError, match="missing"):
+        engine.session(stdin=tmp_path / "missing")
+
+
+@pytest.mark.parametrize("after", ["", "(loop $again (br $again))", "(unreachable)"])
+def test_what_an_output_raises_comes_out_as_itself(after, engine, capfd):
+    def full(_):
+        raise BlockingIOError("the queue is full")
+
+    with pytest.raises(BlockingIOError, match="the queue is full"):
+        run(engine, echo(after), stdin=b"hello", stdout=full)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_session_is_cancelled_from_another_thread(engine):
+    with engine.session(stdin=b"", stdout=lambda _: None) as session:
+        threading.Timer(0.2, session.cancel).start()
+        with pytest.raises(GuestCancelled):
+            session.run(echo("(loop $again (br $again))"))
+        session.cancel()
+    assert engine.stats.ended == {"cancelled": 1}
+
+
+def test_a_session_that_was_cancelled_does_not_run_its_guest(engine):
+    heard = []
+    with engine.session(stdin=b"hello", stdout=heard.append) as session:
+        session.cancel()
+        with pytest.raises(GuestCancelled):
+            session.run(echo())
+    assert not heard
+
+
+def test_a_guest_of_another_engine_is_refused_with_advice(engine):
+    with Engine(cache=False) as other, engine.session() as session:
+        guest = other.compile(echo())
+        with pytest.raises(ValueError, match="was compiled by another Engine; compile it with the one"):
+            session.run(guest)
