@@ -495,7 +495,7 @@ def test_what_cannot_be_done_is_said(model, optimize, reason, device):
 
 @pytest.mark.parametrize("optimize", [None, Optimize.FREEZE], ids=str)
 def test_a_model_that_pytorch_cannot_freeze(optimize, device, compute, monkeypatch):
-    def fail(module: torch.jit.ScriptModule) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("Freezing does not do this")
 
     monkeypatch.setattr(torch.jit, "freeze", fail)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from tests.wasi_nn_torch.exported_models import exported
 from tests.wasi_nn_torch.guest_models import scripted, traced
 from wasi_nn_torch.policy import ModelOptions, Optimize
 from wasi_nn_torch.pytorch.devices import CPU
@@ -200,6 +201,17 @@ class Prints(nn.Module):
         return torch.jit.wait(y)
 
 
+class PrintsWhenExported(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.ops.aten._print("from C++")
+        torch._higher_order_ops.print("from an operator {}", 1)
+        return torch.cond(x.sum() > 0, self.louder, self.louder, (x,))
+
+    def louder(self, x: Tensor) -> Tensor:
+        torch.ops.aten._print("from a branch")
+        return x + 1
+
+
 class PrintsWhenLoaded(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -228,10 +240,19 @@ def test_what_a_model_prints_and_warns_is_left_out(optimize, device, compute, ca
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_an_exported_program_prints_is_left_out(device, compute, capfd, caplog):
+    caplog.set_level(logging.INFO, "wasi_nn_torch")
+    data = exported(PrintsWhenExported(), X)
+    capfd.readouterr()  # exporting computes it
+    assert compute(load(data, device, "the model `net`"), X) == [2, 3, 4, 5]
+    assert capfd.readouterr() == ("", "")
+    assert "the model `net` prints in its code (4 times), which is left out" in caplog.messages
+
+
 def test_what_is_left_out_is_told_in_the_log(caplog):
     caplog.set_level(logging.INFO, "wasi_nn_torch")
     load(scripted(Prints()), CPU, "the model `net`")
-    assert "the model `net` prints or warns at 3 places in its code, which is left out" in caplog.messages
+    assert "the model `net` prints or warns in its code (3 times), which is left out" in caplog.messages
 
 
 def test_what_is_printed_while_a_model_is_loaded_goes_to_the_log_quoted_and_bounded(compute, capfd, caplog):

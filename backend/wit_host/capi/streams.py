@@ -40,7 +40,8 @@ _WRITE = _Write(_on_write)
 def set_stdin(wasi: wasmtime.WasiConfig, content: bytes) -> None:
     """Let the guest read `content` from its standard input."""
     vector = ffi.wasm_byte_vec_t()
-    ffi.wasm_byte_vec_new(ctypes.byref(vector), len(content), content)
+    buffer = (ffi.wasm_byte_t * len(content)).from_buffer_copy(content)
+    ffi.wasm_byte_vec_new(ctypes.byref(vector), len(content), buffer)
     ffi.wasi_config_set_stdin_bytes(wasi.ptr(), ctypes.byref(vector))  # which owns it from now on
 
 

@@ -2,6 +2,7 @@
 
 import io
 import linecache
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -34,8 +35,12 @@ from wasi_nn_torch.pytorch.graphs.writing import may_write, program_writes_input
 from wasi_nn_torch.pytorch.sharing import size_of
 from wasi_nn_torch.warm_up import Example
 
+logger = logging.getLogger(__name__)
+
 _ADVICE = "export and save it with this version of PyTorch: torch.export.save(torch.export.export(model, inputs), path)"
 _BROKEN = "an exported program that cannot be loaded ({gist}); " + _ADVICE
+
+_SAYING = (torch.ops.aten._print.default, torch.ops.higher_order.print)
 
 _KINDS = ((SymIntArgument, Kind.INTEGER), (SymFloatArgument, Kind.FLOAT), (SymBoolArgument, Kind.BOOLEAN))
 _KINDS_OF_CONSTANTS = {bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT}
@@ -53,6 +58,7 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
         if not steps.compile:
             _forget_samples(exported)
         exported = _moved(exported, device)
+        _silence(exported, name)
         if steps.compile:
             package = compiling.compiled(exported, device, name)
             _forget_samples(exported)
@@ -88,6 +94,17 @@ def _moved(exported: ExportedProgram, device: torch.device) -> ExportedProgram:
         if isinstance(part, torch.fx.GraphModule):
             part.recompile()  # the pass changes the device of what the graph makes, and not the code made of the graph
     return exported
+
+
+def _silence(exported: ExportedProgram, name: str) -> None:
+    """Take out what would print to standard output, which belongs to the guest."""
+    parts = [part for part in exported.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    saying = [(part, node) for part in parts for node in part.graph.nodes if node.target in _SAYING and not node.users]
+    for part, node in saying:
+        part.graph.erase_node(node)
+        part.recompile()
+    if saying:
+        logger.info("%s prints in its code (%d times), which is left out", name, len(saying))
 
 
 def _devices(exported: ExportedProgram) -> set[torch.device]:

@@ -59,7 +59,7 @@ def prepare(module: torch.jit.ScriptModule, method: str, device: torch.device, n
                 graphs += _parts(_inlined(_graph(part, other)))
     quiet = sum(map(_silence, graphs))
     if quiet:
-        logger.info("%s prints or warns at %d places in its code, which is left out", name, quiet)
+        logger.info("%s prints or warns in its code (%d times), which is left out", name, quiet)
     named = {kind for each in graphs for kind in _named(each)}
     keeps_cpu = device.type != _CPU and not named <= {_CPU, _META}
     for each in graphs:
