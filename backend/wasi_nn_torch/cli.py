@@ -210,7 +210,9 @@ def _register(engine: Engine, model: OfferedModel) -> None:
     with ExitStack() as stack:
         if model.options.optimize is Optimize.COMPILE:
             stack.enter_context(_announced(f"compiling the model {Path(model.path).name} …"))
-        engine.register(model.name, model.path, model.device, optimize=model.options.optimize)
+        options = model.options
+        dtypes = dict(options.dtypes)
+        engine.register(model.name, model.path, model.device, optimize=options.optimize, dtypes=dtypes)
 
 
 @contextmanager

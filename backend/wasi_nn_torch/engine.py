@@ -75,6 +75,7 @@ class Engine:
         *,
         encoding: str | Encoding | None = None,
         optimize: str | Optimize | None = None,
+        dtypes: Mapping[str, object] | None = None,
     ) -> None:
         """Offer a model to guests as `name`; it is loaded now, and shared.
 
@@ -83,17 +84,19 @@ class Engine:
         backends take models of other encodings; `encoding` says which it is where it cannot be told from the model.
 
         `optimize` makes it faster: "none" computes it as it is, "freeze" makes constants of its weights, "compile"
-        makes native code of it, which takes a while; by default it gets what never loses. See `docs/models.md`.
+        makes native code of it, which takes a while; by default it gets what never loses. `dtypes` says
+        what the model's inputs are where it does not, such as `{"mask": torch.bool}` or `{"mask": "bool"}`: a guest's
+        tensors are converted, and refused where they do not fit. See `docs/models.md`.
 
-        Raises ModelError where it cannot be used or optimized so, ValueError where the name is taken or there is no
-        such device.
+        Raises ModelError where it cannot be used or optimized so, or has no such input, ValueError where the
+        name is taken or there is no such device.
         """
         self._registry.register(
             name,
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            ModelOptions(None if optimize is None else Optimize(optimize)),
+            ModelOptions(None if optimize is None else Optimize(optimize), _dtypes(dtypes or {})),
         )
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
@@ -145,3 +148,8 @@ class Engine:
 def _name(device: object) -> str | None:
     """The name of a device that is given by name, or as an object that prints as its name, such as `torch.device`."""
     return None if device is None else str(device)
+
+
+def _dtypes(dtypes: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Dtypes by name, which may be given as objects that print as theirs: `torch.bool` does so as "torch.bool"."""
+    return tuple((name, str(dtype).removeprefix("torch.")) for name, dtype in dtypes.items())

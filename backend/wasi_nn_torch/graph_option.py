@@ -10,10 +10,11 @@ import typer
 from wasi_nn_torch.policy import ModelOptions, Optimize
 
 #: How `--help` shows it.
-METAVAR = "NAME=PATH[,device=D][,optimize=O]"
+METAVAR = "NAME=PATH[,device=D][,optimize=O][,dtype.INPUT=T]…"
 
 #: An option after the path of a model; a path may have commas in it.
-_OPTION = re.compile(r",(device|optimize)=([^,]*)$")
+_OPTION = re.compile(r",(device|optimize|dtype\.[^,=]*)=([^,]*)$")
+_DTYPE = "dtype."
 
 
 class OfferedModel(NamedTuple):
@@ -26,7 +27,7 @@ class OfferedModel(NamedTuple):
 
 
 def parse_graph(text: str) -> OfferedModel:
-    """`NAME=PATH[,device=D][,optimize=O]`, the options in any order; raises typer.BadParameter."""
+    """`NAME=PATH[,device=D][,optimize=O][,dtype.INPUT=T]…`, the options in any order; raises typer.BadParameter."""
     name, _, path = text.partition("=")
     given: dict[str, str] = {}
     while found := _OPTION.search(path):
@@ -35,9 +36,15 @@ def parse_graph(text: str) -> OfferedModel:
             raise _wrong(f"`{text}` has the option {option} twice")
         given[option] = value
         path = path[: found.start()]
-    if not name or not path or "" in given.values():
-        raise _wrong(f"`{text}` is not NAME=PATH, NAME=PATH,device=D or NAME=PATH,optimize=O")
-    return OfferedModel(name, path, given.get("device"), ModelOptions(_optimize(text, given.get("optimize"))))
+    if not name or not path or "" in given.values() or _DTYPE in given:
+        raise _wrong(f"`{text}` is not NAME=PATH, NAME=PATH,device=D, NAME=PATH,optimize=O or NAME=PATH,dtype.INPUT=T")
+    options = ModelOptions(_optimize(text, given.get("optimize")), _dtypes(given))
+    return OfferedModel(name, path, given.get("device"), options)
+
+
+def _dtypes(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    named = [(option.removeprefix(_DTYPE), value) for option, value in given.items() if option.startswith(_DTYPE)]
+    return tuple(reversed(named))  # in the order in which they stand there
 
 
 def _optimize(text: str, value: str | None) -> Optimize | None:

@@ -40,6 +40,10 @@ class Optimize(Enum):
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How a model of the operator is offered: see `Engine.register`; what is None is the backend's choice."""
+    """How a model of the operator is offered: see `Engine.register`; what is None is the backend's choice.
+
+    `dtypes` has pairs of the name of an input and that of its dtype, as the backend spells it.
+    """
 
     optimize: Optimize | None = None
+    dtypes: tuple[tuple[str, str], ...] = ()

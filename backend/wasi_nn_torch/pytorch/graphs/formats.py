@@ -1,7 +1,9 @@
 """From a file, bytes or a module to a graph: what it is decides who loads it."""
 
 import io
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,10 +13,13 @@ from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.pytorch.graphs import aoti, exported, modules, torchscript
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.declaring import declared, dtypes_of
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Bytes, Source
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps, steps_for, steps_for_guests
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
+
+logger = logging.getLogger(__name__)
 
 _ADVICE = (
     "save the whole model as TorchScript, with torch.jit.save(torch.jit.script(model), path), "
@@ -34,9 +39,15 @@ def load(source: Source | torch.nn.Module, device: torch.device, name: str, opti
     Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
     suffice; OSError if it cannot be read.
     """
+    dtypes = dtypes_of(options.dtypes, name)
     if isinstance(source, torch.nn.Module):
-        return modules.load(source, device, name, options.optimize)
-    return _load(source, device, name, steps_for(options.optimize, device))
+        graph = modules.load(source, device, name, options.optimize)
+    else:
+        graph = _load(source, device, name, steps_for(options.optimize, device))
+    signature = declared(graph.signature, dtypes, name)
+    for left_out in signature.left_out:
+        logger.info("%s: no guest can give %s (%s), which keeps its default", name, left_out.name, left_out.kind)
+    return replace(graph, signature=signature)
 
 
 def _load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:

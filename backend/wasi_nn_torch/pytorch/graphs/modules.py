@@ -3,19 +3,20 @@
 import copy
 import inspect
 import io
-import types
-import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
-from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote_all
 from wasi_nn_torch.policy import Optimize
 from wasi_nn_torch.pytorch.graphs import torchscript
+from wasi_nn_torch.pytorch.graphs.annotations import argument_of
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import steps_for
-from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs.parameters import Argument
+from wasi_nn_torch.pytorch.graphs.signature import LeftOut, Signature
+from wasi_nn_torch.pytorch.graphs.state import Model
 from wasi_nn_torch.pytorch.sharing import size_of
 
 _BROKEN = "a module that cannot be copied ({gist}); export it instead: torch.export.save(…)"
@@ -27,7 +28,6 @@ _UNCOMPILED = (
     "{name} is a module, which does not say what its inputs are, so that it cannot be compiled; export it instead, "
     "with torch.export.save(torch.export.export(module, inputs), path), or ask for it to be frozen"
 )
-_KINDS = {torch.Tensor: Kind.TENSOR, int: Kind.INTEGER, float: Kind.FLOAT, bool: Kind.BOOLEAN}
 _GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -52,9 +52,13 @@ def load(module: torch.nn.Module, device: torch.device, name: str, optimize: Opt
         own = _copy(module, lambda parameter: _frozen(parameter, device)).to(device).eval()
     kept = [*own.buffers(), *(own.parameters() if _moved(module, device) else ())]
     state_nbytes = size_of(own.buffers())
-    return Graph(
-        lambda: _copy(own, lambda parameter: parameter), device, signature, size_of(kept), state_nbytes=state_nbytes
-    )
+    by_position = _by_position(module)
+
+    def instance() -> Model:
+        copied = _copy(own, lambda parameter: parameter)
+        return _Positional(copied, by_position) if by_position else copied
+
+    return Graph(instance, device, signature, size_of(kept), state_nbytes=state_nbytes)
 
 
 def _copy(module: torch.nn.Module, replace: Callable[[torch.nn.Parameter], torch.nn.Parameter]) -> torch.nn.Module:
@@ -84,37 +88,51 @@ def _scripted(module: torch.nn.Module, device: torch.device, name: str) -> bytes
 
 
 def _signature(module: torch.nn.Module, name: str) -> Signature:
-    try:
-        described = inspect.signature(module.forward, eval_str=True)
-    except Exception:  # noqa: BLE001  # annotations are evaluated, and those for type checkers only cannot be
-        described = inspect.signature(module.forward)
-    wanted = list(described.parameters.values())
+    wanted = list(inspect.signature(module.forward).parameters.values())
     if wanted and all(parameter.kind in _GATHERING for parameter in wanted):
         raise ModelError(f"{name} names no parameters; let its method `forward` have some, rather than *args")
-    parameters = (_parameter(parameter, name) for parameter in wanted if parameter.kind not in _GATHERING)
-    return Signature(tuple(parameter for parameter in parameters if parameter is not None))
+    namespace = getattr(inspect.unwrap(module.forward), "__globals__", {})
+    parameters: list[Argument] = []
+    left_out: list[LeftOut] = []
+    for parameter in wanted:
+        found = None if parameter.kind in _GATHERING else argument_of(parameter, namespace)
+        if found is not None:
+            parameters.append(found)
+        elif parameter.kind in _GATHERING or parameter.default is not inspect.Parameter.empty:
+            left_out.append(_left_out(parameter))
+        else:
+            raise not_for_guests(name, parameter.name, inspect.formatannotation(parameter.annotation))
+    return Signature(tuple(parameters), tuple(left_out))
 
 
-def _parameter(parameter: inspect.Parameter, name: str) -> Parameter | None:
-    """Return what a guest can give for one parameter, or None for one that it cannot give and that has a default."""
-    has_default = parameter.default is not inspect.Parameter.empty
-    kind, takes_none = _kind(parameter)
-    if kind is not None and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY:
-        return Parameter(parameter.name, kind, takes_none or has_default, takes_none and not has_default)
-    if has_default:
-        return None
-    raise not_for_guests(name, parameter.name, inspect.formatannotation(parameter.annotation))
+def _left_out(parameter: inspect.Parameter) -> LeftOut:
+    if parameter.kind in _GATHERING:
+        return LeftOut(str(parameter).partition(":")[0], "whatever else is given")
+    untold = parameter.annotation is inspect.Parameter.empty
+    kind = type(parameter.default).__name__ if untold else inspect.formatannotation(parameter.annotation)
+    return LeftOut(parameter.name, kind)
 
 
-def _kind(parameter: inspect.Parameter) -> tuple[Kind | None, bool]:
-    """Return what a parameter takes, and whether None as well; without an annotation its default tells, or a tensor."""
-    annotation = parameter.annotation
-    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
-        untold = parameter.default is inspect.Parameter.empty or parameter.default is None
-        return Kind.TENSOR if untold else _KINDS.get(type(parameter.default)), False
-    takes_none = False
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        choices = typing.get_args(annotation)
-        takes_none = types.NoneType in choices
-        annotation = next((choice for choice in choices if choice in _KINDS), None)
-    return _KINDS.get(annotation), takes_none
+def _by_position(module: torch.nn.Module) -> list[str]:
+    """Return the names of the parameters that cannot be given by name."""
+    wanted = inspect.signature(module.forward).parameters.values()
+    return [parameter.name for parameter in wanted if parameter.kind is inspect.Parameter.POSITIONAL_ONLY]
+
+
+class _Positional:
+    """A module, some of whose parameters cannot be given by name."""
+
+    def __init__(self, module: torch.nn.Module, names: Sequence[str]) -> None:
+        self._module = module
+        self._names = names
+
+    def __call__(self, **inputs: object) -> object:
+        given = [name for name in self._names if name in inputs]
+        skipped = set(given) - set(self._names[: len(given)])
+        if skipped:
+            raise NnError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"{quote_all(sorted(skipped))} can only be given together with all inputs before: "
+                f"{quote_all(self._names[: self._names.index(given[-1])])}",
+            )
+        return self._module(*[inputs.pop(name) for name in given], **inputs)
