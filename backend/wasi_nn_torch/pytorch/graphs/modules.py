@@ -4,6 +4,7 @@ import copy
 import inspect
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -11,6 +12,7 @@ from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote_all
 from wasi_nn_torch.policy import Optimize
 from wasi_nn_torch.pytorch.graphs import torchscript
 from wasi_nn_torch.pytorch.graphs.annotations import argument_of
+from wasi_nn_torch.pytorch.graphs.declaring import with_dtypes
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import steps_for
@@ -46,7 +48,9 @@ def load(module: torch.nn.Module, device: torch.device, name: str, optimize: Opt
     if optimize is Optimize.COMPILE:
         raise ModelError(_UNCOMPILED.format(name=name))
     if optimize is Optimize.FREEZE:
-        return torchscript.load(_scripted(module, device, name), device, name, steps_for(optimize, device))
+        graph = torchscript.load(_scripted(module, device, name), device, name, steps_for(optimize, device))
+        told = {each.name: each.dtype for each in _signature(module, name).inputs if each.dtype is not None}
+        return replace(graph, signature=with_dtypes(graph.signature, told))
     signature = _signature(module, name)
     with loading(device, name, _BROKEN):
         own = _copy(module, lambda parameter: _frozen(parameter, device)).to(device).eval()
@@ -101,7 +105,7 @@ def _signature(module: torch.nn.Module, name: str) -> Signature:
         elif parameter.kind in _GATHERING or parameter.default is not inspect.Parameter.empty:
             left_out.append(_left_out(parameter))
         else:
-            raise not_for_guests(name, parameter.name, inspect.formatannotation(parameter.annotation))
+            raise not_for_guests(name, parameter.name, _spelled(parameter.annotation))
     return Signature(tuple(parameters), tuple(left_out))
 
 
@@ -109,8 +113,12 @@ def _left_out(parameter: inspect.Parameter) -> LeftOut:
     if parameter.kind in _GATHERING:
         return LeftOut(str(parameter).partition(":")[0], "whatever else is given")
     untold = parameter.annotation is inspect.Parameter.empty
-    kind = type(parameter.default).__name__ if untold else inspect.formatannotation(parameter.annotation)
+    kind = type(parameter.default).__name__ if untold else _spelled(parameter.annotation)
     return LeftOut(parameter.name, kind)
+
+
+def _spelled(annotation: object) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
 def _by_position(module: torch.nn.Module) -> list[str]:

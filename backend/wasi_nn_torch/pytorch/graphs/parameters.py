@@ -91,6 +91,8 @@ def leaves(argument: Argument, path: Path = ()) -> Iterator[Parameter]:
             for part in parts:
                 yield from leaves(part, path)
         case Many(item=item):
+            for key, part in argument.known:
+                yield _placed(part, (*path, key))
             yield from leaves(replace(item, name=EACH), path)
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wasi_nn_torch.errors import ErrorCode, NnError, quote, quote_all
@@ -156,9 +156,9 @@ def _wanted(argument: Argument, path: tree.Path = (), optional: bool = False) ->
         case Group(parts=parts):
             return [text for part in parts for text in _wanted(part, path, optional)]
         case Many(key=None):
-            return [f"{_both(path, leaf)}, …{suffix}" for leaf in tree.leaves(argument, path[:-1])]
+            return [f"{_both(path, leaf)}, …{suffix}" for leaf in tree.leaves(replace(argument, known=()), path[:-1])]
         case Many():
-            return [f"any {quote(leaf.name)}{suffix}" for leaf in tree.leaves(argument, path[:-1])]
+            return [f"any {quote(leaf.name)}{suffix}" for leaf in tree.leaves(replace(argument, known=()), path[:-1])]
 
 
 def _both(path: tree.Path, leaf: Parameter) -> str:

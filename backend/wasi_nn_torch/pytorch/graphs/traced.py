@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as FilePath
 
 import torch
 
@@ -14,7 +14,7 @@ from wasi_nn_torch.errors import NnError
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES
 from wasi_nn_torch.pytorch.graphs.declaring import with_dtypes
 from wasi_nn_torch.pytorch.graphs.loading import Source
-from wasi_nn_torch.pytorch.graphs.parameters import EACH
+from wasi_nn_torch.pytorch.graphs.parameters import EACH, Argument, Group, Many, Parameter, Path, spelled
 from wasi_nn_torch.pytorch.graphs.signature import Signature
 from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Environment, Tensor, unpickle
 
@@ -59,29 +59,39 @@ def with_traced(signature: Signature, source: Source) -> Signature:
 
 
 def examples(signature: Signature, source: Source) -> Mapping[str, Example]:
-    """Return what each input was when the module was traced, by its name; nothing where that is not told.
-
-    The archive has the tensors one after the other, so that of what there may be any number of, nothing is known but
-    what all have in common.
-    """
-    found = _tensors(source)
-    names = [parameter.name for parameter in signature.inputs]
-    fixed = next((at for at, name in enumerate(names) if EACH in name.split(".")), len(names))
-    if len(found) < fixed or (fixed == len(names) and len(found) != fixed):
+    """Return what each input was when the module was traced, by its name; nothing where that is not told."""
+    values = _values(source)
+    if len(values) != len(signature.parameters):
         return {}
-    known = dict(zip(names[:fixed], found[:fixed], strict=True))
-    if len(set(found[fixed:])) == 1:
-        known.update(dict.fromkeys(names[fixed:], found[fixed]))
-    return known
+    pairs = zip(signature.parameters, values, strict=True)
+    return {name: each for argument, value in pairs for name, each in _examples(argument, value, (argument.name,))}
 
 
-def _tensors(source: Source) -> Sequence[Example]:
-    """Return the tensors that `forward` was traced with, in their order.
+def _examples(argument: Argument, value: object, path: Path) -> Iterator[tuple[str, Example]]:
+    match argument, value:
+        case Parameter(), Tensor():
+            yield spelled(path), Example(value.sizes, _DTYPES[value.kind])
+        case Group(parts=parts), tuple() | list() if len(value) == len(parts):
+            for part, each in zip(parts, value, strict=True):
+                yield from _examples(part, each, (*path, part.name))
+        case Many(item=item), dict():
+            for key, each in value.items():
+                yield from _examples(item, each, (*path, key))
+        case Many(item=item), list():
+            found = [tuple(_examples(item, each, (*path, EACH))) for each in value]
+            if len({tuple((name, each.dtype) for name, each in part) for part in found}) == 1:  # the next may be such
+                yield from found[0]
+            for position, each in enumerate(value):
+                yield from _examples(item, each, (*path, position))
+
+
+def _values(source: Source) -> Sequence[object]:
+    """Return what `forward` was traced with, in its order: tensors, and containers of them.
 
     PyTorch's own reader would trust the file, which the check of a guest's model does not look at.
     """
     try:
-        reader = torch._C.PyTorchFileReader(str(source) if isinstance(source, Path) else io.BytesIO(source))
+        reader = torch._C.PyTorchFileReader(str(source) if isinstance(source, FilePath) else io.BytesIO(source))
         if _FILE not in reader.get_all_records() or reader.get_record_size(_FILE) > _LARGEST:
             return ()
         data = reader.get_record(_FILE)
@@ -95,6 +105,4 @@ def _tensors(source: Source) -> Sequence[Example]:
     except (NnError, RuntimeError):  # it is not as PyTorch writes it
         return ()
     inputs = methods.get("forward") if isinstance(methods, dict) else None
-    if not isinstance(inputs, list) or not all(isinstance(value, Tensor) for value in inputs):
-        return ()
-    return [Example(value.sizes, _DTYPES[value.kind]) for value in inputs]
+    return inputs if isinstance(inputs, list) else ()
