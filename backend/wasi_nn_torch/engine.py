@@ -103,6 +103,7 @@ class Engine:
         optimize: str | Optimize | None = None,
         method: str | None = None,
         warm_up: object = None,
+        dtypes: Mapping[str, object] | None = None,
     ) -> None:
         """Offer a model to guests as `name`; it is loaded now, and shared.
 
@@ -111,7 +112,9 @@ class Engine:
         backends take models of other encodings; `encoding` says which it is where it cannot be told from the model.
 
         `optimize` makes it faster: "none" computes it as it is, "freeze" makes constants of its weights, "compile"
-        makes native code of it, which takes a while; by default it gets what never loses. See `docs/models.md`.
+        makes native code of it, which takes a while; by default it gets what never loses. `dtypes` says
+        what the model's inputs are where it does not, such as `{"mask": torch.bool}` or `{"mask": "bool"}`: a guest's
+        tensors are converted, and refused where they do not fit. See `docs/models.md`.
 
         `method` is which method of TorchScript or of a module guests compute; by default `forward`.
 
@@ -119,15 +122,15 @@ class Engine:
         inputs have, as exported programs do, else the sizes of the only input, such as (1, 3, 224, 224), or those of
         several by their names, with numbers for parameters that are numbers: `{"x": (1, 512), "rate": 16000}`.
 
-        Raises ModelError where it cannot be used, optimized or warmed up so, ValueError where the name is taken, there
-        is no such device, or an option is not what it should be.
+        Raises ModelError where it cannot be used, optimized or warmed up so, or has no such input, ValueError where the
+        name is taken, there is no such device, or an option is not what it should be.
         """
         self._registry.register(
             name,
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            _options(optimize, method, warm_up),
+            _options(optimize, method, warm_up, dtypes),
         )
 
     def replace(
@@ -140,6 +143,7 @@ class Engine:
         optimize: str | Optimize | None = None,
         method: str | None = None,
         warm_up: object = None,
+        dtypes: Mapping[str, object] | None = None,
     ) -> None:
         """Offer another model as `name`, in any thread and while sessions run.
 
@@ -153,7 +157,7 @@ class Engine:
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            _options(optimize, method, warm_up),
+            _options(optimize, method, warm_up, dtypes),
         )
 
     def unregister(self, name: str) -> None:
@@ -225,10 +229,22 @@ class Engine:
             self._backends.trim()
 
 
-def _options(optimize: str | Optimize | None, method: str | None, warm_up: object) -> ModelOptions:
-    return ModelOptions(None if optimize is None else Optimize(optimize), method, WarmUp.of(warm_up))
+def _options(
+    optimize: str | Optimize | None, method: str | None, warm_up: object, dtypes: Mapping[str, object] | None
+) -> ModelOptions:
+    return ModelOptions(
+        optimize=None if optimize is None else Optimize(optimize),
+        method=method,
+        warm_up=WarmUp.of(warm_up),
+        dtypes=_dtypes(dtypes or {}),
+    )
 
 
 def _name(device: object) -> str | None:
     """The name of a device that is given by name, or as an object that prints as its name, such as `torch.device`."""
     return None if device is None else str(device)
+
+
+def _dtypes(dtypes: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Dtypes by name, which may be given as objects that print as theirs: `torch.bool` does so as "torch.bool"."""
+    return tuple((name, str(dtype).removeprefix("torch.")) for name, dtype in dtypes.items())

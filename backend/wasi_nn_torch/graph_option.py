@@ -11,10 +11,11 @@ from wasi_nn_torch.policy import ModelOptions, Optimize
 from wasi_nn_torch.warm_up import WarmUp
 
 #: How `--help` shows it.
-METAVAR = "NAME=PATH[,device=D][,optimize=O][,method=M][,warm-up=W]"
+METAVAR = "NAME=PATH[,device=D][,optimize=O][,method=M][,dtype.INPUT=T][,warm-up=W]"
 
 #: An option after the path of a model; a path may have commas in it.
-_OPTION = re.compile(r",(device|optimize|method|warm-up(?:\.[^,=]*)?)=([^,]*)$")
+_OPTION = re.compile(r",(device|optimize|method|dtype\.[^,=]*|warm-up(?:\.[^,=]*)?)=([^,]*)$")
+_DTYPE = "dtype."
 
 
 class OfferedModel(NamedTuple):
@@ -27,7 +28,7 @@ class OfferedModel(NamedTuple):
 
 
 def parse_graph(text: str) -> OfferedModel:
-    """`NAME=PATH[,device=D][,optimize=O][,method=M][,warm-up=W]`, the options in any order.
+    """`NAME=PATH[,device=D][,optimize=O][,method=M][,dtype.INPUT=T][,warm-up=W]`, the options in any order.
 
     Raises typer.BadParameter.
     """
@@ -39,15 +40,16 @@ def parse_graph(text: str) -> OfferedModel:
             raise _wrong(f"`{text}` has the option {option} twice")
         given[option] = value
         path = path[: found.start()]
-    if not name or not path or "" in given.values() or "warm-up." in given:
-        raise _wrong(f"`{text}` is not NAME=PATH, NAME=PATH,device=D or NAME=PATH,optimize=O")
+    if not name or not path or "" in given.values() or not {"warm-up.", _DTYPE}.isdisjoint(given):
+        raise _wrong(f"`{text}` is not NAME=PATH, NAME=PATH,device=D, NAME=PATH,optimize=O or NAME=PATH,dtype.INPUT=T")
     return OfferedModel(name, path, given.get("device"), _options(text, given))
 
 
 def _options(text: str, given: dict[str, str]) -> ModelOptions:
     optimize = _optimize(text, given.get("optimize"))
     try:
-        return ModelOptions(optimize, given.get("method"), WarmUp.parse(_warm_up(given)))
+        warm_up = WarmUp.parse(_warm_up(given))
+        return ModelOptions(optimize=optimize, method=given.get("method"), warm_up=warm_up, dtypes=_dtypes(given))
     except ValueError as error:
         reason = str(error)
     raise _wrong(f"`{text}`: {reason}")
@@ -57,6 +59,11 @@ def _warm_up(given: dict[str, str]) -> dict[str | None, str]:
     """`warm-up=yes`, `warm-up=SIZES` and `warm-up.INPUT=SIZES`: the values by the name of the input, or by None."""
     options = {tuple(option.partition(".")): value for option, value in given.items()}
     return {name if dot else None: value for (option, dot, name), value in options.items() if option == "warm-up"}
+
+
+def _dtypes(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    named = [(option.removeprefix(_DTYPE), value) for option, value in given.items() if option.startswith(_DTYPE)]
+    return tuple(reversed(named))  # in the order in which they stand there
 
 
 def _optimize(text: str, value: str | None) -> Optimize | None:

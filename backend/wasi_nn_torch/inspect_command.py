@@ -107,7 +107,9 @@ def _rows(model: Path, nbytes: int, description: ModelDescription) -> Iterator[R
 def _contents(contents: Contents) -> Iterator[Row]:
     if len(contents.methods or ()) > 1:
         yield "methods", f"{quote_all(contents.methods or ())}; --method chooses the one that is shown"
-    yield from _values("input", contents.inputs)
+    yield from _values("input", contents.inputs, ", given as it comes")
+    for value in contents.left_out:
+        yield "left at its default", f"{quote(value.name)} {value.kind}, which no guest can give"
     yield from _values("output", contents.outputs)
     for size, (least, most) in (contents.sizes or {}).items():
         yield "size", f"{quote(size)} {_range(least, most)}"
@@ -116,19 +118,22 @@ def _contents(contents: Contents) -> Iterator[Row]:
     yield "state", _state(contents.state)
 
 
-def _values(name: str, values: tuple[ValueDescription, ...] | None) -> Iterator[Row]:
+def _values(name: str, values: tuple[ValueDescription, ...] | None, untyped: str = "") -> Iterator[Row]:
     if not values:
         yield name, "not known" if values is None else "none"
     for value in values or ():
-        yield name, _value(value)
+        yield name, _value(value, untyped)
 
 
-def _value(value: ValueDescription) -> str:
-    text = f"{quote(value.name)} {value.kind}" + (f" {value.dtype}" if value.dtype else "")
+def _value(value: ValueDescription, untyped: str) -> str:
+    """One input or output; `untyped` is said of a tensor whose dtype is not known."""
+    text = f"{quote(value.name)} {value.kind}"
+    if value.dtype is not None or value.kind == "tensor":
+        text += untyped if value.dtype is None else f" {value.dtype}"
     if value.shape is not None:
         text += f" {_shape(value.shape)}"
     if value.example is not None:
-        text += f", made with {_shape(value.example)}"
+        text += ", made with " + (f"{value.example_dtype} " if value.example_dtype else "") + _shape(value.example)
     return f"{text}, optional" if value.optional else text
 
 

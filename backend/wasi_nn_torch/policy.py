@@ -47,12 +47,14 @@ class Optimize(Enum):
 class ModelOptions:
     """How a model of the operator is offered: see `Engine.register`; what is None is the backend's choice.
 
-    Raises ValueError for a method that is not a name.
+    `dtypes` has pairs of the name of an input and that of its dtype, as the backend spells it. Raises ValueError for a
+    method that is not a name.
     """
 
     optimize: Optimize | None = None
     method: str | None = None
     warm_up: WarmUp | None = None
+    dtypes: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.method is not None and not (isinstance(self.method, str) and self.method.isidentifier()):

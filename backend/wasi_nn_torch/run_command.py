@@ -245,6 +245,7 @@ def _register(engine: Engine, model: OfferedModel) -> None:
             optimize=options.optimize,
             method=options.method,
             warm_up=options.warm_up,
+            dtypes=dict(options.dtypes),
         )
 
 

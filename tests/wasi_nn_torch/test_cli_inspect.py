@@ -86,7 +86,7 @@ def test_a_scripted_module(rows, tmp_path):
         "model": [str(tmp_path / "model.pt")],
         "format": ["TorchScript"],
         "a guest may supply it": ["yes, with --guest-models checked"],
-        "input": ["`x` tensor"],
+        "input": ["`x` tensor, given as it comes"],
         "output": ["`output` tensor"],
         "parameters": ["330"],
         "weights": ["float32, 1.5 kB (378 elements)", "int64, 16 B (2 elements)"],
@@ -97,6 +97,7 @@ def test_a_scripted_module(rows, tmp_path):
 def test_a_traced_module_tells_the_shapes_that_it_was_made_with(facts):
     [value] = facts(traced(Block(), IMAGE))["contents"]["inputs"]
     assert (value["name"], value["shape"], value["example"]) == ("x", None, [1, 3, 16, 16])
+    assert (value["dtype"], value["example_dtype"]) == (None, "FP32")
 
 
 def test_arguments_that_are_no_tensors_or_may_be_left_out(rows):
@@ -108,11 +109,11 @@ def test_arguments_that_are_no_tensors_or_may_be_left_out(rows):
 
     inputs = rows(scripted(Scaled()))["input"]
     assert inputs == [
-        "`x` tensor",
+        "`x` tensor, given as it comes",
         "`by` float",
         "`times` integer, optional",
         "`negate` boolean, optional",
-        "`y` tensor, optional",
+        "`y` tensor, given as it comes, optional",
     ]
 
 
@@ -217,9 +218,11 @@ def test_an_exported_program_tells_everything(facts, tmp_path):
         "refusal": None,
     }
     [symbol] = contents["sizes"]
-    value = {"kind": "tensor", "dtype": "FP32", "shape": [symbol, 2], "example": None, "optional": False}
+    value = {"kind": "tensor", "dtype": "FP32", "shape": [symbol, 2], "optional": False}
+    value |= {"example": None, "example_dtype": None}
     assert contents == {
         "inputs": [{"name": "x", **value}],
+        "left_out": [],
         "outputs": [{"name": "output", **value}],
         "sizes": {symbol: [1, 64]},
         "parameters": 6,
@@ -322,7 +325,7 @@ def test_with_trust_it_is_loaded_and_its_code_runs(rows, tmp_path):
     prey = tmp_path / "written-by-a-model"
     said = rows(scripted(SavesWhenLoaded(str(prey))), "--trust")
     assert said["a guest may supply it"][0].startswith("no: the model is refused")
-    assert said["input"] == ["`x` tensor"]
+    assert said["input"] == ["`x` tensor, given as it comes"]
     assert prey.exists(), "this is what is asked for"
 
 
@@ -435,10 +438,11 @@ def test_on_a_terminal_it_is_a_table(inspect, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
     lines = inspect(scripted(Recurrent())).stdout.splitlines()
-    outputs = [line for line in lines if " tensor" in line]
-    assert len(outputs) == 3
-    assert "input" in outputs[0]
-    assert outputs[2].replace("\x1b[1m", "").startswith("     "), "a name is not repeated"
+    inputs = [line for line in lines if "tensor, given as it comes" in line]
+    outputs = [line for line in lines if " tensor  " in line]
+    assert (len(inputs), len(outputs)) == (3, 2)
+    assert "input" in inputs[0]
+    assert outputs[1].replace("\x1b[1m", "").startswith("     "), "a name is not repeated"
 
 
 def test_it_works_as_a_program(tmp_path):
@@ -446,7 +450,7 @@ def test_it_works_as_a_program(tmp_path):
     command = [sys.executable, "-m", "wasi_nn_torch", "inspect", str(tmp_path / "model.pt")]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, timeout=120)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "input: `x` tensor\n" in result.stdout
+    assert "input: `x` tensor, given as it comes\n" in result.stdout
 
 
 def test_its_help_loads_neither_torch_nor_wasmtime():

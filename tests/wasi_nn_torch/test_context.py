@@ -122,6 +122,28 @@ def test_a_float_will_not_do_for_an_integer(context, tensor):
     assert error.text == "tensor `times` is FP32; the model wants an integer: U8, I32 or I64"
 
 
+@pytest.mark.parametrize("number", [0.0, 1.0, float("nan")])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64], ids=str)
+def test_a_float_will_not_do_for_a_boolean(number, dtype, context, tensor):
+    error = failing(context(Arguments()), x=tensor(torch.ones(1)), negate=tensor(torch.tensor([number], dtype=dtype)))
+    assert error.code is ErrorCode.INVALID_ARGUMENT
+    assert "the model wants a boolean: U8, I32 or I64, where 0 is false" in error.text
+
+
+def test_every_integer_but_zero_is_true(context, tensor, values):
+    for number, expected in ((0, 2), (1, -2), (255, -2), (-1, -2)):
+        outputs = run(context(Arguments()), x=tensor(torch.ones(1)), negate=tensor(torch.tensor([number])))
+        assert values(outputs["output"]) == [expected]
+
+
+def test_an_integer_between_two_floats_is_refused(context, tensor):
+    for number in (2**53, -(2**63)):
+        run(context(Arguments()), x=tensor(torch.ones(1)), factor=tensor(torch.tensor([number])))
+    error = failing(context(Arguments()), x=tensor(torch.ones(1)), factor=tensor(torch.tensor([2**53 + 1])))
+    assert error.code is ErrorCode.INVALID_ARGUMENT
+    assert error.text == "tensor `factor` is 9007199254740993, which FP64 cannot hold; give it as FP64"
+
+
 def test_several_elements_will_not_do_for_a_number(context, tensor):
     error = failing(context(Arguments()), x=tensor(torch.ones(1)), times=tensor(torch.tensor([1, 2])))
     assert error.code is ErrorCode.INVALID_ARGUMENT

@@ -49,9 +49,9 @@ class Arguments(nn.Module):
         return x
 
 
-class TakesList(nn.Module):
-    def forward(self, images: list[Tensor]) -> Tensor:
-        return images[0]
+class TakesNames(nn.Module):
+    def forward(self, x: Tensor, names: list[str]) -> Tensor:
+        return x * len(names)
 
 
 class Gathers(nn.Module):
@@ -216,12 +216,12 @@ def test_annotations_that_cannot_be_evaluated_are_tensors(graph):
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        (TakesList(), r"its parameter `images` is list\[.*Tensor\], and wasi-nn has tensors only"),
+        (TakesNames(), r"its parameter `names` is list\[str\], and wasi-nn has tensors only"),
         (Gathers(), "names no parameters"),
         (nn.Module(), "has no method `forward`, and no other that could be computed"),
         (Locked(), "a module that cannot be copied .*export it instead"),
     ],
-    ids=["list", "args", "no forward", "lock"],
+    ids=["names", "args", "no forward", "lock"],
 )
 def test_a_module_that_no_guest_can_use_is_refused(module, reason, registry):
     with pytest.raises(ModelError, match=f"the model `net` .*{reason}"):

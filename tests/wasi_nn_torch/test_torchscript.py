@@ -9,6 +9,7 @@ from wasi_nn_torch.errors import ErrorCode, ModelError, NnError
 from wasi_nn_torch.pytorch import graphs
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Kind, Parameter, load_from_guest
+from wasi_nn_torch.pytorch.graphs.parameters import Many
 
 
 class Arguments(torch.nn.Module):
@@ -25,9 +26,9 @@ class Arguments(torch.nn.Module):
         return x
 
 
-class TakesList(torch.nn.Module):
-    def forward(self, x: torch.Tensor, images: list[torch.Tensor]) -> torch.Tensor:
-        return images[0] + x
+class TakesNames(torch.nn.Module):
+    def forward(self, x: torch.Tensor, names: list[str]) -> torch.Tensor:
+        return x * len(names)
 
 
 class WithoutForward(torch.nn.Module):
@@ -59,6 +60,7 @@ def test_parameters_have_the_names_kinds_and_defaults_of_forward(load):
         Parameter("scale", Kind.FLOAT, optional=True),
         Parameter("flag", Kind.BOOLEAN, optional=True),
         Parameter("count", Kind.INTEGER, optional=True),
+        Many("extras", Parameter("*", Kind.TENSOR), dict, str, optional=True),
     )
 
 
@@ -68,9 +70,9 @@ def test_an_optional_argument_without_a_default_may_be_left_out(context, tensor,
 
 
 def test_an_argument_that_no_guest_can_give_is_refused_when_loading(script):
-    error = refusal(script(TakesList()))
+    error = refusal(script(TakesNames()))
     assert error.code is ErrorCode.INVALID_ENCODING
-    assert "its parameter `images` is List[Tensor]" in error.text
+    assert "its parameter `names` is List[str]" in error.text
 
 
 def test_a_module_without_forward_is_refused(script):

@@ -56,6 +56,14 @@ def spell(constant: torch.dtype | torch.layout) -> str:
     return str(constant).removeprefix("torch.").removeprefix("_")
 
 
+def find_dtype(name: str) -> torch.dtype | None:
+    """Return the dtype that PyTorch or wasi-nn calls so, as "bool" or "FP32", or None."""
+    if name in ElementType.__members__:
+        return DTYPES[ElementType[name]]
+    found = getattr(torch, name, None)
+    return found if isinstance(found, torch.dtype) else None
+
+
 def _names() -> list[str]:
     return [element_type.name for element_type in ElementType]
 

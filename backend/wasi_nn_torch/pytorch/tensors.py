@@ -12,6 +12,7 @@ from wasi_nn_torch.errors import ErrorCode, NnError, quote
 from wasi_nn_torch.ledger import STAGING, Ledger, Transfer
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, widen
+from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.sharing import is_sole_owner
 from wasi_nn_torch.pytorch.staging import staging_of
 from wasi_nn_torch.shares import Share
@@ -112,12 +113,18 @@ class DeviceTensor:
         if self._misfit is not None:
             raise NnError(ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} {self._misfit}")
 
-    def on(self, device: torch.device, name: str) -> torch.Tensor:
+    def on(self, device: torch.device, name: str, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Move to `device`, unless already there, and return the memory; the copy left behind goes at once.
 
-        `device` has an index if it is an accelerator. The caller keeps no reference beyond the operation. Raises
-        NnError `invalid-argument` if the content does not fit, and `too-large` where the session's limit is passed.
+        `device` has an index if it is an accelerator. Where `dtype` is another one than that of the elements, a copy in
+        it is returned, and this tensor keeps its own. The caller keeps no reference beyond the operation. Raises
+        NnError `invalid-argument` if the content does not fit its dimensions, or the `dtype` (see `require_values`),
+        and `too-large` where the session's limit is passed.
         """
+        if dtype is not None and self._content().dtype is not dtype:
+            self.require_fit(name)
+            require_values(self._content(), dtype, name)  # before the move, so that nothing waits for a device
+            return self.on(device, name).to(dtype)
         self.require_fit(name)
         tensor = self._content()
         if self._place == place_of(device):

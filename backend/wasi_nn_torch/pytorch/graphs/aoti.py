@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch.utils import _pytree as pytree
 
 from wasi_nn_torch.errors import ModelError
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
-from wasi_nn_torch.pytorch.graphs.outputs import leaves
-from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs.outputs import Flat
+from wasi_nn_torch.pytorch.graphs.parameters import Kind, Parameter
+from wasi_nn_torch.pytorch.graphs.signature import Signature
+from wasi_nn_torch.pytorch.graphs.structure import call_paths, paths_of
 
 if TYPE_CHECKING:
     from torch.export.pt2_archive._package import AOTICompiledModel
@@ -70,7 +72,9 @@ class _Package:
 
     def __init__(self, package: bytes, device: torch.device) -> None:
         self._model = open_package(package, device)
-        self._structure = pytree.treespec_loads(self._model.loader.get_call_spec()[0])
+        taken, returned = self._model.loader.get_call_spec()[:2]
+        self._inputs = [".".join(path) for path in call_paths(taken, (), {})]
+        self._outputs = paths_of(returned, {})
 
     @property
     def kind(self) -> str:
@@ -80,12 +84,10 @@ class _Package:
     @property
     def signature(self) -> Signature:
         """What it takes; the dtypes and shapes are in the native code only."""
-        arguments, keywords = pytree.tree_unflatten(range(self._structure.num_leaves), self._structure)
-        named = dict(enumerate(arguments)) | keywords
-        return Signature(tuple(Parameter(".".join(path), Kind.TENSOR) for path, _ in leaves(named)))
+        return Signature(tuple(Parameter(name, Kind.TENSOR) for name in self._inputs))
 
     def __call__(self, **inputs: object) -> object:
         """Compute once."""
-        names = [parameter.name for parameter in self.signature.parameters]
-        arguments, keywords = pytree.tree_unflatten([inputs[name] for name in names], self._structure)
-        return self._model(*arguments, **keywords)
+        given = [inputs[name] for name in self._inputs]
+        results: Sequence[object] = self._model.loader.boxed_run([x for x in given if isinstance(x, torch.Tensor)])
+        return Flat(zip(self._outputs, results, strict=True))

@@ -16,7 +16,7 @@ from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.graphs.failures import as_nn_error, release_frames
 from wasi_nn_torch.pytorch.graphs.outputs import flatten
-from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
+from wasi_nn_torch.pytorch.graphs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.state import Model
 from wasi_nn_torch.pytorch.tensors import DeviceTensor, adopt, is_lent, spell_dimensions
 from wasi_nn_torch.vocabulary import ElementType
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MOST_SPELLED = 16
+_WANTED = {
+    Kind.INTEGER: "an integer: U8, I32 or I64",
+    Kind.BOOLEAN: "a boolean: U8, I32 or I64, where 0 is false",
+}
 
 
 class ExecutionContext:
@@ -105,17 +109,19 @@ class ExecutionContext:
         arguments: dict[str, object] = {**self._graph.signature.absent}
         for parameter, (name, tensor) in zip(parameters, inputs, strict=True):
             arguments[parameter.name] = self._argument(parameter, name, tensor)
+        if self._graph.signature.is_nested:
+            arguments = self._graph.signature.arguments(parameters, arguments)
         return self._model(**arguments)
 
     def _argument(self, parameter: Parameter, name: str, tensor: DeviceTensor) -> object:
         if parameter.kind is Kind.TENSOR:
-            return tensor.on(self._graph.device, name)
-        if parameter.kind is Kind.INTEGER and not tensor.dtype.is_integer:
-            raise _wrong_type(name, tensor.dtype, "an integer: U8, I32 or I64")
+            return tensor.on(self._graph.device, name, parameter.dtype)
+        if parameter.kind is not Kind.FLOAT and not tensor.dtype.is_integer:
+            raise _wrong_type(name, tensor.dtype, _WANTED[parameter.kind])
         value = tensor.scalar(name)
         if parameter.kind is Kind.BOOLEAN:
             return bool(value)
-        return float(value) if parameter.kind is Kind.FLOAT else value
+        return _float(name, value) if parameter.kind is Kind.FLOAT else value
 
     def _take_over(self, outputs: list[tuple[str, torch.Tensor]]) -> list[NamedTensor]:
         """Empty `outputs` into tensors of the session, one by one: then the last of two aliases is not copied."""
@@ -155,6 +161,16 @@ def _spell(inputs: Sequence[NamedTensor]) -> str:
         for name, tensor in inputs[:_MOST_SPELLED]
     ]
     return ", ".join([*spelled, "…"] if len(inputs) > _MOST_SPELLED else spelled) or "nothing"
+
+
+def _float(name: str, value: float) -> float:
+    """Return a number as the float that it is; raises NnError `invalid-argument` for an integer between two of them."""
+    number = float(value)
+    if number != value and isinstance(value, int):
+        raise NnError(
+            ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} is {value}, which FP64 cannot hold; give it as FP64"
+        )
+    return number
 
 
 def _wrong_type(name: str, given: ElementType, wanted: str) -> NnError:

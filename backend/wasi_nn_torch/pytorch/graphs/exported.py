@@ -3,9 +3,9 @@
 import io
 import linecache
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from pathlib import Path as FilePath
 
 import torch
 from torch.export import ExportedProgram
@@ -28,9 +28,11 @@ from wasi_nn_torch.pytorch.graphs.folding import fold
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
-from wasi_nn_torch.pytorch.graphs.outputs import leaves
+from wasi_nn_torch.pytorch.graphs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.program import Input, Program, is_changed
-from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs.program_archive import classes_in, loadable
+from wasi_nn_torch.pytorch.graphs.signature import LeftOut, Signature
+from wasi_nn_torch.pytorch.graphs.structure import Path, call_paths, paths_of, standing_in
 from wasi_nn_torch.pytorch.graphs.writing import may_write, program_writes_inputs
 from wasi_nn_torch.pytorch.sharing import size_of
 from wasi_nn_torch.warm_up import Example
@@ -65,7 +67,7 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
         writes_inputs = program_writes_inputs(exported)
         program, is_laid_out = _program(exported, name, steps)
         examples = _examples(exported)
-    signature = Signature(tuple(item.parameter for item in program.inputs if item.is_offered))
+    signature = signature_of(program.inputs)
     if package is not None:
         instance = compiling.instances_of(program, package, device, name)
         state = len(package) if program.state else 0
@@ -81,9 +83,12 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
 @contextmanager
 def reading(source: Source, device: torch.device, name: str) -> Iterator[ExportedProgram]:
     """Yield the program of a file or of bytes, as it was saved; what is raised inside is raised as `load` raises it."""
-    opened = source.open("rb") if isinstance(source, Path) else nullcontext(io.BytesIO(source))
+    opened = source.open("rb") if isinstance(source, FilePath) else nullcontext(io.BytesIO(source))
     with loading(device, name, _BROKEN), _forgetting_sources(), opened as file:
-        yield torch.export.load(file)
+        classes = classes_in(file)
+        readable = loadable(file, classes)
+        with standing_in(classes.taken | classes.returned, classes.fields):
+            yield torch.export.load(readable)
 
 
 def _moved(exported: ExportedProgram, device: torch.device) -> ExportedProgram:
@@ -154,7 +159,7 @@ def _program(exported: ExportedProgram, name: str, steps: Steps) -> tuple[Progra
         names={str(spec.target): index for index, spec in enumerate(specs) if spec.kind is InputKind.BUFFER},
         inputs=list(inputs_of(exported, name)),
         outputs=exported.graph_signature.output_specs,
-        structure=exported.call_spec.out_spec,
+        paths=output_paths(exported),
     )
     return program, is_laid_out
 
@@ -223,14 +228,30 @@ def _example(size: int | torch.SymInt, exported: ExportedProgram) -> int:
     return 1 if bounds is None else max(1, int(bounds.lower))
 
 
+def signature_of(inputs: Sequence[Input]) -> Signature:
+    """Return what a guest can give of the inputs of a program."""
+    kept = [LeftOut(each.parameter.name, type(each.value).__name__) for each in inputs if not each.is_offered]
+    return Signature(tuple(each.parameter for each in inputs if each.is_offered), tuple(kept))
+
+
 def _paths(exported: ExportedProgram) -> list[str]:
     """Return the names of all inputs in their order."""
-    spec = exported.call_spec.in_spec
-    arguments, keywords = pytree.tree_unflatten(range(spec.num_leaves), spec)
     signature = exported.module_call_graph[0].signature
     names = list(signature.forward_arg_names or ()) if signature is not None else []
-    names += [str(position) for position in range(len(names), len(arguments))]
-    return [".".join(path) for path, _ in leaves(dict(zip(names, arguments, strict=False)) | keywords)]
+    spec = pytree.treespec_dumps(exported.call_spec.in_spec)
+    return [".".join(path) for path in call_paths(spec, names, _fields(exported))]
+
+
+def output_paths(exported: ExportedProgram) -> list[Path]:
+    """Return the path of each output in their order."""
+    spec = exported.call_spec.out_spec
+    return [] if spec is None else paths_of(pytree.treespec_dumps(spec), _fields(exported))
+
+
+def _fields(exported: ExportedProgram) -> Mapping[str, Sequence[str]]:
+    """Return the fields of the NamedTuples that the program takes and returns, by the names of their classes."""
+    fields: Mapping[str, Sequence[str]] = exported.graph_module.meta.get("treespec_namedtuple_fields", {})
+    return fields
 
 
 def _input(path: str, spec: object, values: dict[str, object], name: str) -> Input:

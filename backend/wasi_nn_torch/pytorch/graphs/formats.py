@@ -1,7 +1,9 @@
 """From a file, bytes or a module to a graph: what it is decides who loads it."""
 
 import io
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +13,7 @@ from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.pytorch.graphs import aoti, exported, modules, torchscript
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.declaring import declared, dtypes_of
 from wasi_nn_torch.pytorch.graphs.foreign import identify
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Bytes, Source
@@ -18,6 +21,8 @@ from wasi_nn_torch.pytorch.graphs.optimizing import Steps, steps_for, steps_for_
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
 from wasi_nn_torch.pytorch.graphs.state import FORWARD
 from wasi_nn_torch.pytorch.graphs.warming import warm
+
+logger = logging.getLogger(__name__)
 
 _DEFAULTS = ModelOptions()
 _LOADERS: dict[ModelFormat, Callable[[Source, torch.device, str, Steps], Graph]] = {
@@ -32,10 +37,14 @@ def load(source: Source | torch.nn.Module, device: torch.device, name: str, opti
     Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
     suffice; OSError if it cannot be read.
     """
+    dtypes = dtypes_of(options.dtypes, name)
     if isinstance(source, torch.nn.Module):
         graph = modules.load(source, device, name, options.optimize, options.method or FORWARD)
     else:
         graph = _load(source, device, name, steps_for(options.optimize, device), options.method)
+    graph = replace(graph, signature=declared(graph.signature, dtypes, name))
+    for left_out in graph.signature.left_out:
+        logger.info("%s: no guest can give %s (%s), which keeps its default", name, left_out.name, left_out.kind)
     if options.warm_up is not None:
         warm(graph, options.warm_up, name)
     return graph

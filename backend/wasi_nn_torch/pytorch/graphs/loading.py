@@ -54,7 +54,8 @@ def not_for_guests(name: str, parameter: str, kind: str) -> ModelError:
     """Return the error for a parameter that a guest cannot give, although the model needs it."""
     return ModelError(
         f"{name} cannot be used by a guest: its parameter {quote(parameter)} is {kind}, "
-        "and wasi-nn has tensors only; let `forward` take tensors, int, float or bool, or give it a default"
+        "and wasi-nn has tensors only; let `forward` take tensors, int, float or bool, or lists, tuples and dicts of "
+        "them, or give it a default"
     )
 
 

@@ -3,20 +3,22 @@
 import copy
 import inspect
 import io
-import types
-import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
-from wasi_nn_torch.errors import ModelError, quote
+from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote, quote_all
 from wasi_nn_torch.policy import Optimize
 from wasi_nn_torch.pytorch.graphs import torchscript
+from wasi_nn_torch.pytorch.graphs.annotations import argument_of
+from wasi_nn_torch.pytorch.graphs.declaring import with_dtypes
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import steps_for
-from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
-from wasi_nn_torch.pytorch.graphs.state import FORWARD, bound
+from wasi_nn_torch.pytorch.graphs.parameters import Argument
+from wasi_nn_torch.pytorch.graphs.signature import LeftOut, Signature
+from wasi_nn_torch.pytorch.graphs.state import FORWARD, Model, bound
 from wasi_nn_torch.pytorch.sharing import size_of
 
 _BROKEN = "a module that cannot be copied ({gist}); export it instead: torch.export.save(…)"
@@ -28,7 +30,6 @@ _UNCOMPILED = (
     "{name} is a module, which does not say what its inputs are, so that it cannot be compiled; export it instead, "
     "with torch.export.save(torch.export.export(module, inputs), path), or ask for it to be frozen"
 )
-_KINDS = {torch.Tensor: Kind.TENSOR, int: Kind.INTEGER, float: Kind.FLOAT, bool: Kind.BOOLEAN}
 _GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -56,7 +57,9 @@ def load(
         raise ModelError(_UNCOMPILED.format(name=name))
     if optimize is Optimize.FREEZE:
         scripted = _scripted(module, device, name, method)
-        return torchscript.load(scripted, device, name, steps_for(optimize, device), method)
+        graph = torchscript.load(scripted, device, name, steps_for(optimize, device), method)
+        told = {each.name: each.dtype for each in _signature(getattr(module, method), name).inputs if each.dtype}
+        return replace(graph, signature=with_dtypes(graph.signature, told))
     signature = _signature(getattr(module, method), name)
     with loading(device, name, _BROKEN):
         own = _copy(module, lambda parameter: _frozen(parameter, device)).to(device).eval()
@@ -64,13 +67,13 @@ def load(
             _move_attributes(own, device)
     kept = [*own.buffers(), *(own.parameters() if _moved(module, device) else ())]
     state_nbytes = size_of(own.buffers())
-    return Graph(
-        lambda: bound(_copy(own, lambda parameter: parameter), method),
-        device,
-        signature,
-        size_of(kept),
-        state_nbytes=state_nbytes,
-    )
+    by_position = _by_position(getattr(module, method))
+
+    def instance() -> Model:
+        model = bound(_copy(own, lambda parameter: parameter), method)
+        return _Positional(model, by_position) if by_position else model
+
+    return Graph(instance, device, signature, size_of(kept), state_nbytes=state_nbytes)
 
 
 def _methods(module: torch.nn.Module) -> list[str]:
@@ -135,37 +138,55 @@ def _scripted(module: torch.nn.Module, device: torch.device, name: str, method: 
 
 
 def _signature(method: Callable[..., object], name: str) -> Signature:
-    try:
-        described = inspect.signature(method, eval_str=True)
-    except Exception:  # noqa: BLE001  # annotations are evaluated, and those for type checkers only cannot be
-        described = inspect.signature(method)
-    wanted = list(described.parameters.values())
+    wanted = list(inspect.signature(method).parameters.values())
     if wanted and all(parameter.kind in _GATHERING for parameter in wanted):
         raise ModelError(f"{name} names no parameters; let the method have some, rather than *args")
-    parameters = (_parameter(parameter, name) for parameter in wanted if parameter.kind not in _GATHERING)
-    return Signature(tuple(parameter for parameter in parameters if parameter is not None))
+    namespace = getattr(inspect.unwrap(method), "__globals__", {})
+    parameters: list[Argument] = []
+    left_out: list[LeftOut] = []
+    for parameter in wanted:
+        found = None if parameter.kind in _GATHERING else argument_of(parameter, namespace)
+        if found is not None:
+            parameters.append(found)
+        elif parameter.kind in _GATHERING or parameter.default is not inspect.Parameter.empty:
+            left_out.append(_left_out(parameter))
+        else:
+            raise not_for_guests(name, parameter.name, _spelled(parameter.annotation))
+    return Signature(tuple(parameters), tuple(left_out))
 
 
-def _parameter(parameter: inspect.Parameter, name: str) -> Parameter | None:
-    """Return what a guest can give for one parameter, or None for one that it cannot give and that has a default."""
-    has_default = parameter.default is not inspect.Parameter.empty
-    kind, takes_none = _kind(parameter)
-    if kind is not None and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY:
-        return Parameter(parameter.name, kind, takes_none or has_default, takes_none and not has_default)
-    if has_default:
-        return None
-    raise not_for_guests(name, parameter.name, inspect.formatannotation(parameter.annotation))
+def _left_out(parameter: inspect.Parameter) -> LeftOut:
+    if parameter.kind in _GATHERING:
+        return LeftOut(str(parameter).partition(":")[0], "whatever else is given")
+    untold = parameter.annotation is inspect.Parameter.empty
+    kind = type(parameter.default).__name__ if untold else _spelled(parameter.annotation)
+    return LeftOut(parameter.name, kind)
 
 
-def _kind(parameter: inspect.Parameter) -> tuple[Kind | None, bool]:
-    """Return what a parameter takes, and whether None as well; without an annotation its default tells, or a tensor."""
-    annotation = parameter.annotation
-    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
-        untold = parameter.default is inspect.Parameter.empty or parameter.default is None
-        return Kind.TENSOR if untold else _KINDS.get(type(parameter.default)), False
-    takes_none = False
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        choices = typing.get_args(annotation)
-        takes_none = types.NoneType in choices
-        annotation = next((choice for choice in choices if choice in _KINDS), None)
-    return _KINDS.get(annotation), takes_none
+def _spelled(annotation: object) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _by_position(method: Callable[..., object]) -> list[str]:
+    """Return the names of the parameters that cannot be given by name."""
+    wanted = inspect.signature(method).parameters.values()
+    return [parameter.name for parameter in wanted if parameter.kind is inspect.Parameter.POSITIONAL_ONLY]
+
+
+class _Positional:
+    """A method of a module, some of whose parameters cannot be given by name."""
+
+    def __init__(self, method: Model, names: Sequence[str]) -> None:
+        self._method = method
+        self._names = names
+
+    def __call__(self, **inputs: object) -> object:
+        given = [name for name in self._names if name in inputs]
+        skipped = set(given) - set(self._names[: len(given)])
+        if skipped:
+            raise NnError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"{quote_all(sorted(skipped))} can only be given together with all inputs before: "
+                f"{quote_all(self._names[: self._names.index(given[-1])])}",
+            )
+        return self._method(*[inputs.pop(name) for name in given], **inputs)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import torch
 from torch.export.graph_signature import InputKind, OutputKind, OutputSpec
-from torch.utils import _pytree as pytree
 
 from wasi_nn_torch.errors import ErrorCode, NnError, quote
-from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
-from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
+from wasi_nn_torch.pytorch.graphs.outputs import Flat
+from wasi_nn_torch.pytorch.graphs.parameters import Kind, Parameter
+from wasi_nn_torch.pytorch.graphs.structure import Path
 from wasi_nn_torch.pytorch.tensors import spell_dimensions
 
 _GUARD_FAILED = "Guard failed: "
@@ -38,7 +38,7 @@ class Program:
 
     `tensors` are the weights, the buffers and the constants as the code takes them, None where it takes an input;
     those at `state` may be written to. `names` are those of the buffers. `guards` raises AssertionError for inputs that
-    the program was not exported for.
+    the program was not exported for. `paths` lead to its results, one by one.
     """
 
     code: Callable[..., Sequence[object]]
@@ -48,7 +48,7 @@ class Program:
     names: dict[str, int]
     inputs: Sequence[Input]
     outputs: Sequence[OutputSpec]
-    structure: pytree.TreeSpec
+    paths: Sequence[Path]
 
     def instance(self) -> Callable[..., object]:
         """Return the model of one context: it shares the weights, and has a state of its own."""
@@ -98,7 +98,7 @@ class _Instance:
                 buffer = self._tensors[self._program.names[str(wanted.target)]]
                 if buffer is not None:
                     buffer.copy_(result)
-        return pytree.tree_unflatten(leaves, self._program.structure)
+        return Flat(zip(self._program.paths, leaves, strict=True))
 
 
 def is_changed(kind: InputKind) -> bool:
@@ -112,20 +112,19 @@ def _value(wanted: Input, inputs: dict[str, object]) -> object:
 
 
 def _fitted(parameter: Parameter, tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in the dtype that the model wants; a guest can name some of them only, as bool is U8 to it."""
-    wanted, shape = parameter.dtype, parameter.shape
-    if parameter.kind is not Kind.TENSOR or wanted is None or shape is None:
+    """Return a tensor in the shape that the model wants."""
+    shape = parameter.shape
+    if parameter.kind is not Kind.TENSOR or shape is None:
         return tensor
     if shape == () and tensor.shape == (1,):  # how a scalar is written
         tensor = tensor.reshape(())
-    if (wanted in ELEMENT_TYPES and tensor.dtype != wanted) or not _fits(shape, tensor.shape):
+    if not _fits(shape, tensor.shape):
         sizes = ", ".join(map(str, shape))
         raise NnError(
             ErrorCode.INVALID_ARGUMENT,
-            f"tensor {quote(parameter.name)} is {_spell(tensor.dtype)} {spell_dimensions(tensor.shape)}; "
-            f"the model was exported for {_spell(wanted)} [{sizes}]",
+            f"tensor {quote(parameter.name)} is {spell_dimensions(tensor.shape)}; the model was exported for [{sizes}]",
         )
-    return tensor.to(wanted)
+    return tensor
 
 
 def _fits(wanted: Sequence[int | str], given: Sequence[int]) -> bool:
@@ -133,9 +132,3 @@ def _fits(wanted: Sequence[int | str], given: Sequence[int]) -> bool:
     return len(wanted) == len(given) and all(
         isinstance(size, str) or size == actual for size, actual in zip(wanted, given, strict=True)
     )
-
-
-def _spell(dtype: torch.dtype) -> str:
-    if dtype in ELEMENT_TYPES:
-        return ELEMENT_TYPES[dtype].spelling
-    return "U8" if dtype is torch.bool else spell(dtype)

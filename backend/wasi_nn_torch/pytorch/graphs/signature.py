@@ -1,47 +1,31 @@
-"""What a model takes: its parameters by name, and which of them each of a guest's inputs is."""
+"""Which of a model's parameters each of a guest's inputs is."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
+from wasi_nn_torch.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.pytorch.graphs import parameters as tree
+from wasi_nn_torch.pytorch.graphs.parameters import Argument, Group, Kind, Many, Parameter
 
-from wasi_nn_torch.errors import ErrorCode, NnError, quote_all
-
-
-class Kind(Enum):
-    """What a parameter takes; `INTEGER`, `FLOAT` and `BOOLEAN` take a tensor of one element."""
-
-    TENSOR = "tensor"
-    INTEGER = "integer"
-    FLOAT = "float"
-    BOOLEAN = "boolean"
+__all__ = ["Kind", "LeftOut", "Parameter", "Signature"]
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """One parameter of a model.
-
-    A guest may leave out an optional one: the model then uses its default or, if `none_if_absent`, must be given None.
-    Formats that keep the `dtype` and `shape` of a tensor tell them; a text in a shape, such as "s0" or "2*s0", is a
-    size that may vary.
-    """
+class LeftOut:
+    """A parameter that no guest can give, so that it has its default in every computation."""
 
     name: str
-    kind: Kind
-    optional: bool = False
-    none_if_absent: bool = False
-    dtype: torch.dtype | None = None
-    shape: tuple[int | str, ...] | None = None
+    kind: str
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The parameters of a model, in their order."""
+    """The parameters of a model, in their order, and those that no guest can give."""
 
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Argument, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     @cached_property
     def absent(self) -> dict[str, None]:
@@ -49,28 +33,28 @@ class Signature:
         return dict.fromkeys(parameter.name for parameter in self.parameters if parameter.none_if_absent)
 
     @cached_property
-    def _names(self) -> list[str]:
-        return [parameter.name for parameter in self.parameters]
+    def inputs(self) -> tuple[Parameter, ...]:
+        """Every input by its name, as "state.h"; one name with an asterisk stands for any number, as "images.*"."""
+        return tuple(leaf for parameter in self.parameters for leaf in tree.leaves(parameter))
 
     @cached_property
-    def _by_name(self) -> dict[str, Parameter]:
-        return {parameter.name: parameter for parameter in self.parameters}
-
-    @cached_property
-    def _by_position(self) -> dict[str, Parameter]:
-        return {str(position): parameter for position, parameter in enumerate(self.parameters)}
+    def is_nested(self) -> bool:
+        """Whether some inputs are parts of a parameter, which `arguments` puts together."""
+        return any(not isinstance(parameter, Parameter) for parameter in self.parameters)
 
     def match(self, names: Sequence[str]) -> list[Parameter]:
         """Return the parameter for each of a guest's input names, in the order of the names.
 
-        Names are the model's own; where none of them is, they are the positions "0", "1", …; and where the model needs
-        one input and one came, it may have any name. Raises NnError `invalid-argument` that says what is mixed,
-        missing, unknown or repeated, what the model wants and what came.
+        Names are the model's own; where none of them is, they are the positions "0", "1", … of the inputs in their
+        order; and where the model needs one input and one came, it may have any name. What may have any number of parts
+        has no positions, but a list that is all that the model takes: "0" is then its first element.
+
+        Raises NnError `invalid-argument` that says what is mixed, missing, unknown or repeated, what the model wants
+        and what came.
         """
-        if names == self._names:  # nearly always
-            return list(self.parameters)
-        given = set(names)
-        if len(given) < len(names):
+        if names == self._names and not self._is_open:  # nearly always
+            return list(self.inputs)
+        if len(set(names)) < len(names):
             repeated = [name for name, count in Counter(names).items() if count > 1]
             raise self._refusal(names, f"repeated: {quote_all(repeated)}")
         known = self._names_in_use(names)
@@ -78,26 +62,106 @@ class Signature:
         if unknown:
             mixed = "names and positions are mixed, or unknown" if len(unknown) < len(names) else "unknown"
             raise self._refusal(names, f"{mixed}: {quote_all(unknown)}")
-        missing = [p.name for name, p in known.items() if not p.optional and name not in given]
-        if missing:
-            raise self._refusal(names, f"missing: {quote_all(missing)}")
-        return [known[name] for name in names]
+        found = [known[name] for name in names]
+        self._require_all(names, found)
+        return found
 
-    def _names_in_use(self, names: Sequence[str]) -> dict[str, Parameter]:
+    def find(self, name: str) -> Parameter | None:
+        """Return the input of a name that is the model's own, or None."""
+        first, *keys = name.split(".")
+        argument = self._by_argument.get(first)
+        found = None if argument is None else tree.find(argument, keys)
+        return found or self._by_name.get(name)
+
+    def arguments(self, parameters: Sequence[Parameter], values: Mapping[str, object]) -> dict[str, object]:
+        """Return what the model is called with, of the values of its inputs by name; `match` gave the parameters."""
+        return tree.arguments_of(self.parameters, tree.grown(parameters, values))
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [parameter.name for parameter in self.inputs]
+
+    @cached_property
+    def _is_open(self) -> bool:
+        return any(map(tree.is_open, self.parameters))
+
+    @cached_property
+    def _by_argument(self) -> dict[str, Argument]:
+        return {parameter.name: parameter for parameter in self.parameters}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Parameter]:
+        return {parameter.name: parameter for parameter in self.inputs}
+
+    @cached_property
+    def _by_position(self) -> dict[str, Parameter]:
+        return {str(position): parameter for position, parameter in enumerate(self.inputs)}
+
+    def _names_in_use(self, names: Sequence[str]) -> Mapping[str, Parameter]:
         """Return the parameters under the names that the guest uses for them: their own, positions, or any."""
-        own, positions = self._by_name, self._by_position
-        if not own.keys().isdisjoint(names):
+        own = self._own(names)
+        if own:
             return own
-        if not positions.keys().isdisjoint(names):
+        positions = self._positions(names)
+        if positions:
             return positions
-        needed = [parameter for parameter in self.parameters if not parameter.optional] or list(self.parameters)
-        if len(names) == 1 and len(needed) == 1:
+        needed = [parameter for parameter in self.inputs if not parameter.optional] or list(self.inputs)
+        if len(names) == 1 and len(needed) == 1 and not self._is_open:
             return {names[0]: needed[0]}
         return own
 
+    def _own(self, names: Sequence[str]) -> Mapping[str, Parameter]:
+        if not self._is_open:
+            return self._by_name if not self._by_name.keys().isdisjoint(names) else {}
+        return self._found({name: name for name in names})
+
+    def _positions(self, names: Sequence[str]) -> Mapping[str, Parameter]:
+        if not self._is_open:
+            return self._by_position if not self._by_position.keys().isdisjoint(names) else {}
+        match self.parameters:
+            case (Many(name=name, key=None, item=Parameter()),):
+                return self._found({position: f"{name}.{position}" for position in names})
+        return {}
+
+    def _found(self, names: Mapping[str, str]) -> dict[str, Parameter]:
+        """Return the inputs of these names, each under its key; what there is not is left out."""
+        found = {key: self.find(name) for key, name in names.items()}
+        return {key: parameter for key, parameter in found.items() if parameter is not None}
+
+    def _require_all(self, names: Sequence[str], found: Sequence[Parameter]) -> None:
+        if self.is_nested:
+            grown = tree.grown(found, dict.fromkeys(parameter.name for parameter in found))
+            missing = [name for argument in self.parameters for name in tree.missing(argument, grown)]
+        else:
+            given = {parameter.name for parameter in found}
+            missing = [each.name for each in self.inputs if not each.optional and each.name not in given]
+        if missing:
+            raise self._refusal(names, f"missing: {quote_all(missing)}")
+
     def _refusal(self, names: Sequence[str], reason: str) -> NnError:
-        wanted = ", ".join(f"`{p.name}`" + (" (optional)" if p.optional else "") for p in self.parameters) or "none"
+        wanted = ", ".join(text for parameter in self.parameters for text in _wanted(parameter)) or "none"
         return NnError(
             ErrorCode.INVALID_ARGUMENT,
             f"the inputs do not fit the model: {reason}; the model wants {wanted}; given: {quote_all(names)}",
         )
+
+
+def _wanted(argument: Argument, path: tree.Path = (), optional: bool = False) -> list[str]:
+    """Spell the inputs of an argument for an error text."""
+    path, optional = (*path, argument.name), optional or argument.optional
+    suffix = " (optional)" if optional else ""
+    match argument:
+        case Parameter():
+            return [quote(tree.spelled(path)) + suffix]
+        case Group(parts=parts):
+            return [text for part in parts for text in _wanted(part, path, optional)]
+        case Many(key=None):
+            return [f"{_both(path, leaf)}, …{suffix}" for leaf in tree.leaves(replace(argument, known=()), path[:-1])]
+        case Many():
+            return [f"any {quote(leaf.name)}{suffix}" for leaf in tree.leaves(replace(argument, known=()), path[:-1])]
+
+
+def _both(path: tree.Path, leaf: Parameter) -> str:
+    """Spell the first two of a list's parts."""
+    rest = leaf.path[len(path) + 1 :]
+    return ", ".join(quote(tree.spelled((*path, position, *rest))) for position in (0, 1))

@@ -11,9 +11,12 @@ from wasi_nn_torch.pytorch.graphs.freezing import optimized, size_of_module
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
+from wasi_nn_torch.pytorch.graphs.parameters import Argument
 from wasi_nn_torch.pytorch.graphs.rewriting import prepare
-from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs.script_types import argument_of
+from wasi_nn_torch.pytorch.graphs.signature import LeftOut, Signature
 from wasi_nn_torch.pytorch.graphs.state import FORWARD, instances_of
+from wasi_nn_torch.pytorch.graphs.traced import with_traced
 from wasi_nn_torch.pytorch.graphs.writing import script_writes_inputs
 
 _ADVICE = "save the whole model as TorchScript: torch.jit.save(torch.jit.script(model), path)"
@@ -23,13 +26,6 @@ _UNCOMPILED = (
     "{name} is TorchScript, which cannot be compiled; export the module instead, with "
     "torch.export.save(torch.export.export(model, inputs), path), or ask for it to be frozen"
 )
-
-_KINDS = {
-    "TensorType": Kind.TENSOR,
-    "IntType": Kind.INTEGER,
-    "FloatType": Kind.FLOAT,
-    "BoolType": Kind.BOOLEAN,
-}
 
 
 def load(source: Source, device: torch.device, name: str, steps: Steps, method: str = FORWARD) -> Graph:
@@ -42,7 +38,7 @@ def load(source: Source, device: torch.device, name: str, steps: Steps, method: 
     if steps.compile:
         raise ModelError(_UNCOMPILED.format(name=name))
     module = read(source, device, name, method)
-    signature = signature_of(module._c._get_method(method).schema, name)
+    signature = with_traced(signature_of(module._c._get_method(method).schema, name), source, method)
     with loading(device, name, _BROKEN):
         prepare(module, method, device, name)
         module, is_laid_out = optimized(module, steps, name, method)
@@ -87,17 +83,15 @@ def no_method(name: str, method: str, there: Sequence[str], advice: str) -> Mode
 
 def signature_of(schema: torch._C.FunctionSchema, name: str) -> Signature:
     """Return what a guest can give for the arguments of a method; raises ModelError where it needs something else."""
-    parameters = (_parameter(argument, name) for argument in schema.arguments[1:])  # the first is `self`
-    return Signature(tuple(parameter for parameter in parameters if parameter is not None))
-
-
-def _parameter(argument: torch._C.Argument, name: str) -> Parameter | None:
-    """Return what a guest can give for one argument, or None for one that it cannot give and that has a default."""
-    wanted, has_default = argument.type, argument.has_default_value()
-    takes_none = isinstance(wanted, torch._C.OptionalType)
-    kind = _KINDS.get(wanted.getElementType().kind() if takes_none else wanted.kind())
-    if kind is not None:
-        return Parameter(argument.name, kind, takes_none or has_default, takes_none and not has_default)
-    if has_default:
-        return None
-    raise not_for_guests(name, argument.name, argument.type.annotation_str)
+    parameters: list[Argument] = []
+    left_out: list[LeftOut] = []
+    for argument in schema.arguments[1:]:  # the first is `self`
+        has_default = argument.has_default_value()
+        parameter = argument_of(argument.type, argument.name, has_default)
+        if parameter is not None:
+            parameters.append(parameter)
+        elif has_default:
+            left_out.append(LeftOut(argument.name, argument.type.annotation_str))
+        else:
+            raise not_for_guests(name, argument.name, argument.type.annotation_str)
+    return Signature(tuple(parameters), tuple(left_out))

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import torch
 
@@ -48,7 +49,7 @@ def warm(graph: Graph, warm_up: WarmUp, name: str) -> None:
         context = graph.context(ledger)
         for _ in range(RUNS):
             inputs: list[NamedTensor] = [
-                (each.name, _tensor(each, examples, ledger)) for each in _given(graph, examples)
+                (each, _tensor(graph.signature.find(each), example, ledger)) for each, example in examples.items()
             ]
             for _, output in context.compute(inputs):
                 output.drop()
@@ -68,22 +69,28 @@ _ADVICE = "give other sizes, or leave out the option to warm it up"
 
 def _examples(graph: Graph, given: dict[str | None, Example], name: str) -> Mapping[str, Example]:
     """Return an example of each input that is to be given."""
-    parameters = graph.signature.parameters
+    parameters = graph.signature.inputs
     needed = [parameter.name for parameter in parameters if not parameter.optional]
     if None in given:
         if len(needed) != 1:
             raise ModelError(f"{name} needs {len(needed)} inputs, {quote_all(needed)}; {_how(needed)}")
         given.setdefault(needed[0], given[None])
         del given[None]
-    unknown = [each for each in given if each not in {parameter.name for parameter in parameters}]
+    unknown = [each for each in given if graph.signature.find(str(each)) is None]
     if unknown:
         names = quote_all(parameter.name for parameter in parameters)
         raise ModelError(f"{name} has no input {quote_all(map(str, unknown))} to be warmed up with; it has {names}")
     examples = {str(each): example for each, example in given.items()}
     for parameter in parameters:
-        if parameter.name not in examples and not parameter.optional:
+        if not parameter.optional and not _is_given(parameter, examples):
             examples[parameter.name] = _known(graph, parameter, name)
-    return {parameter.name: _fitted(parameter, examples[parameter.name]) for parameter in _given(graph, examples)}
+    found = {each: graph.signature.find(each) for each in examples}
+    return {each: _fitted(parameter, examples[each]) for each, parameter in found.items() if parameter is not None}
+
+
+def _is_given(parameter: Parameter, examples: Mapping[str, Example]) -> bool:
+    """Whether there is an example of an input, or of one of those that a name with an asterisk stands for."""
+    return any(fnmatchcase(each, parameter.name) for each in examples)
 
 
 def _fitted(parameter: Parameter, example: Example) -> Example:
@@ -107,12 +114,9 @@ def _how(names: Sequence[str]) -> str:
     return f"give the sizes to warm it up with: warm_up={{{python}}}, or --graph NAME=PATH{options}"
 
 
-def _given(graph: Graph, examples: Mapping[str, Example]) -> list[Parameter]:
-    return [parameter for parameter in graph.signature.parameters if parameter.name in examples]
-
-
-def _tensor(parameter: Parameter, examples: Mapping[str, Example], ledger: Ledger) -> DeviceTensor:
-    example = examples[parameter.name]
+def _tensor(parameter: Parameter | None, example: Example, ledger: Ledger) -> DeviceTensor:
+    if parameter is None:
+        raise RuntimeError("an example of an input that the model does not have was let through")
     if parameter.kind is not Kind.TENSOR:
         return _number(parameter.kind, example, ledger)
     sizes = example if isinstance(example, tuple) else ()

@@ -10,4 +10,4 @@ from wasi_nn_torch.pytorch.inspecting.values import describe_parameter
 def contents(source: Source, name: str) -> Contents:
     """Load a package and tell what it takes; the rest is in its native code only. Raises ModelError."""
     graph = aoti.load(source, CPU, name)
-    return Contents(tuple(describe_parameter(parameter) for parameter in graph.signature.parameters))
+    return Contents(tuple(describe_parameter(parameter) for parameter in graph.signature.inputs))

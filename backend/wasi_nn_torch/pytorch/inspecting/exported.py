@@ -8,18 +8,16 @@ from collections.abc import Iterator
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, OutputKind
-from torch.utils import _pytree as pytree
 from torch.utils._sympy.numbers import int_oo
 
 from wasi_nn_torch.description import Contents, ValueDescription
 from wasi_nn_torch.pytorch.devices import CPU
-from wasi_nn_torch.pytorch.graphs.exported import inputs_of, reading
+from wasi_nn_torch.pytorch.graphs.exported import inputs_of, output_paths, reading, signature_of
 from wasi_nn_torch.pytorch.graphs.loading import Source
-from wasi_nn_torch.pytorch.graphs.outputs import leaves
 from wasi_nn_torch.pytorch.graphs.program import is_changed
 from wasi_nn_torch.pytorch.graphs.signature import Kind
 from wasi_nn_torch.pytorch.graphs.writing import may_write
-from wasi_nn_torch.pytorch.inspecting.values import describe_parameter, describe_weights, spell_dtype
+from wasi_nn_torch.pytorch.inspecting.values import describe_left_out, describe_parameter, describe_weights, spell_dtype
 
 _SINGLE = "output"
 #: What the operators write to that say so in an argument only.
@@ -39,8 +37,10 @@ def contents(source: Source, name: str) -> Contents:
     """Load a program and tell what it takes, returns and holds; raises ModelError."""
     with reading(source, CPU, name) as exported:
         tensors = [*exported.state_dict.values(), *exported.constants.values()]
+        signature = signature_of(list(inputs_of(exported, name)))
         return Contents(
-            inputs=tuple(describe_parameter(each.parameter) for each in inputs_of(exported, name) if each.is_offered),
+            inputs=tuple(map(describe_parameter, signature.inputs)),
+            left_out=describe_left_out(signature),
             outputs=tuple(_outputs(exported)),
             sizes=_sizes(exported),
             parameters=sum(parameter.numel() for parameter in exported.parameters()),
@@ -55,11 +55,9 @@ def _outputs(exported: ExportedProgram) -> Iterator[ValueDescription]:
     specs = exported.graph_signature.output_specs
     wanted = [spec.arg for spec in specs if spec.kind in (OutputKind.USER_OUTPUT, OutputKind.LOSS_OUTPUT)]
     results = [each.value if isinstance(each, ConstantArgument) else values.get(each.name) for each in wanted]
-    structure = exported.call_spec.out_spec
-    if structure is None:
-        return
-    for path, value in leaves(pytree.tree_unflatten(results, structure)):
-        yield _output(".".join(path) or _SINGLE, value)
+    for path, value in zip(output_paths(exported), results, strict=True):
+        if value is not None:
+            yield _output(".".join(path) or _SINGLE, value)
 
 
 def _output(name: str, value: object) -> ValueDescription:

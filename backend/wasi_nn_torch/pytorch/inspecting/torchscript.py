@@ -1,22 +1,30 @@
-"""What a TorchScript archive is; it keeps the types of what its code takes and returns, but no dtypes and shapes."""
+"""What a TorchScript archive is; it keeps the types of what its code takes and returns, but no dtypes and shapes.
+
+A trace has the tensors beside it that it was made with.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 
 from wasi_nn_torch.description import Contents, ValueDescription
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs.loading import Source
+from wasi_nn_torch.pytorch.graphs.script_types import fields_of
 from wasi_nn_torch.pytorch.graphs.signature import Kind
 from wasi_nn_torch.pytorch.graphs.state import FORWARD
 from wasi_nn_torch.pytorch.graphs.torchscript import methods_of, read, signature_of
+from wasi_nn_torch.pytorch.graphs.traced import examples, with_traced
 from wasi_nn_torch.pytorch.inspecting.changes import changed_attributes
 from wasi_nn_torch.pytorch.inspecting.script_graph import GET, find, nodes_of, path_of
-from wasi_nn_torch.pytorch.inspecting.traced import Example, traced_inputs
-from wasi_nn_torch.pytorch.inspecting.values import describe_parameter, describe_weights, spell_dtype
+from wasi_nn_torch.pytorch.inspecting.values import (
+    describe_left_out,
+    describe_parameter,
+    describe_weights,
+    spell_dtype,
+)
 
 _SINGLE = "output"
 #: Stands for each of the keys or positions that only a computation tells.
@@ -27,19 +35,20 @@ _NUMBERS = {
     "FloatType": (Kind.FLOAT, torch.float64),
     "BoolType": (Kind.BOOLEAN, torch.uint8),
 }
-_INNER = re.compile(r"[(\[][^()\[\]]*[)\]]")
-_FIELD = re.compile(r"(\w+) : ")
 
 
 def contents(source: Source, name: str, method: str = FORWARD) -> Contents:
     """Load a module and tell what a method of it takes and returns, and what it holds; raises ModelError."""
     module = read(source, CPU, name, method)
     schema = module._c._get_method(method).schema
+    signature = with_traced(signature_of(schema, name), source, method)
+    known = examples(signature, source, method)
     graph = module._c._get_method(method).inlined_graph
     parameters = list(module.parameters())
     [result] = graph.outputs()
     return Contents(
-        inputs=tuple(_inputs(schema, name, traced_inputs(source, method))),
+        inputs=tuple(describe_parameter(each, known.get(each.name)) for each in signature.inputs),
+        left_out=describe_left_out(signature),
         outputs=tuple(_outputs(schema.returns[0].type, result)),
         parameters=sum(parameter.numel() for parameter in parameters),
         weights=describe_weights([*parameters, *module.buffers(), *_others(module, graph)]),
@@ -60,17 +69,6 @@ def _others(module: torch.jit.ScriptModule, graph: torch._C.Graph) -> Iterator[t
         yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, torch.Tensor))
 
 
-def _inputs(
-    schema: torch._C.FunctionSchema, name: str, examples: Sequence[Example | None]
-) -> Iterator[ValueDescription]:
-    """Yield the inputs; the archive of a traced module has the tensors that it was traced with."""
-    names = [argument.name for argument in schema.arguments[1:]]
-    known = dict(zip(names, examples, strict=False))
-    for parameter in signature_of(schema, name).parameters:
-        example = known.get(parameter.name) if parameter.kind is Kind.TENSOR else None
-        yield describe_parameter(parameter, example)
-
-
 def _outputs(
     kind: torch._C.JitType, value: torch._C.Value | None, path: tuple[str, ...] = (), optional: bool = False
 ) -> Iterator[ValueDescription]:
@@ -83,7 +81,7 @@ def _outputs(
     elif isinstance(kind, torch._C.TupleType):
         parts = kind.elements()
         values = _put_together(value, "prim::TupleConstruct") or [None] * len(parts)
-        for field, part, each in zip(_fields(kind, len(parts)), parts, values, strict=True):
+        for field, part, each in zip(fields_of(kind), parts, values, strict=True):
             yield from _outputs(part, each, (*path, field), optional)
     elif isinstance(kind, torch._C.ListType):
         items = _put_together(value, "prim::ListConstruct")
@@ -109,14 +107,3 @@ def _output(kind: torch._C.JitType, name: str, optional: bool) -> ValueDescripti
 def _put_together(value: torch._C.Value | None, how: str) -> list[torch._C.Value | None]:
     """Return what a container is made of in the graph; nothing where that is not in sight."""
     return list(value.node().inputs()) if value is not None and value.node().kind() == how else []
-
-
-def _fields(kind: torch._C.TupleType, count: int) -> list[str]:
-    """Return the names of the fields of a NamedTuple, else the positions."""
-    spelled = str(kind.str())  # type: ignore[attr-defined]  # the stub lacks it
-    text = spelled.removeprefix("NamedTuple(").removesuffix(")")
-    if not spelled.startswith("NamedTuple("):
-        return [str(position) for position in range(count)]
-    while _INNER.search(text):
-        text = _INNER.sub("", text)
-    return _FIELD.findall(text)

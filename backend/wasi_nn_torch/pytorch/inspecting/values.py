@@ -6,19 +6,27 @@ import torch
 
 from wasi_nn_torch.description import ValueDescription, WeightsDescription
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
-from wasi_nn_torch.pytorch.graphs.signature import Parameter
+from wasi_nn_torch.pytorch.graphs.parameters import Parameter
+from wasi_nn_torch.pytorch.graphs.signature import Signature
+from wasi_nn_torch.pytorch.graphs.traced import Example
 
 
-def describe_parameter(parameter: Parameter, example: tuple[int, ...] | None = None) -> ValueDescription:
-    """Describe one input; `example` is the shape that the model was made with."""
+def describe_parameter(parameter: Parameter, example: Example | None = None) -> ValueDescription:
+    """Describe one input; `example` is what the model was made with."""
     return ValueDescription(
         name=parameter.name,
         kind=parameter.kind.value,
         dtype=None if parameter.dtype is None else spell_dtype(parameter.dtype),
         shape=parameter.shape,
-        example=example,
+        example=None if example is None else example.shape,
+        example_dtype=None if example is None else spell_dtype(example.dtype),
         optional=parameter.optional,
     )
+
+
+def describe_left_out(signature: Signature) -> tuple[ValueDescription, ...]:
+    """Describe what no guest can give."""
+    return tuple(ValueDescription(each.name, each.kind, optional=True) for each in signature.left_out)
 
 
 def describe_weights(tensors: Iterable[torch.Tensor]) -> tuple[WeightsDescription, ...]:

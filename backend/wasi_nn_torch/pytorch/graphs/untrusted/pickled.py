@@ -16,9 +16,9 @@ from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
 
 _ELEMENT_SIZES = {
     **dict.fromkeys(("Bool", "Byte", "Char"), 1),
-    **dict.fromkeys(("BFloat16", "Half", "Short"), 2),
-    **dict.fromkeys(("Float", "Int"), 4),
-    **dict.fromkeys(("ComplexFloat", "Double", "Long"), 8),
+    **dict.fromkeys(("BFloat16", "Half", "Short", "UInt16"), 2),
+    **dict.fromkeys(("Float", "Int", "UInt32"), 4),
+    **dict.fromkeys(("ComplexFloat", "Double", "Long", "UInt64"), 8),
     "ComplexDouble": 16,
 }
 _STORAGES = {f"torch {name}Storage": size for name, size in _ELEMENT_SIZES.items()}
@@ -32,9 +32,10 @@ _LARGEST_SIZE = 1 << 62
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor that lies within a file of the archive."""
+    """A tensor that lies within a file of the archive; `kind` is how PyTorch spells its dtype there, as "Bool"."""
 
     sizes: tuple[int, ...]
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class _Global:
 @dataclass(frozen=True)
 class _Storage:
     elements: int
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class _Machine:
             case ("storage", _Global(name=kind), str(name), str(device), int(elements)) if kind in _STORAGES:
                 size = self._environment.size_of(name)
                 if _DEVICE.fullmatch(device) and size is not None and 0 <= elements * _STORAGES[kind] <= size:
-                    return _Storage(elements)
+                    return _Storage(elements, kind.removeprefix("torch ").removesuffix("Storage"))
         raise _Disorder("a tensor lies in no file of the archive")
 
     def _members(self, enum_name: str) -> list[tuple[type, object]]:
@@ -228,7 +230,7 @@ class _Machine:
                 "torch._utils _rebuild_tensor_v2",
                 (_Storage() as storage, offset, sizes, strides, bool(), _Hooks() | None),
             ):
-                return Tensor(_checked_sizes(storage, offset, sizes, strides))
+                return Tensor(_checked_sizes(storage, offset, sizes, strides), storage.kind)
             case "collections OrderedDict", ():
                 return _Hooks()
             case "torch device", (str(device),) if _DEVICE.fullmatch(device):

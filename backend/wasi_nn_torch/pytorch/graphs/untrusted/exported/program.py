@@ -1,9 +1,9 @@
 """The JSON of an exported program: every field that PyTorch reads, and what may stand in it.
 
 PyTorch prints names into Python code that it then runs, imports what descriptions of containers name, and looks up
-operators as attributes of its own modules. So a name is an identifier, a container is a list, tuple or dict, and an
-operator is one of those that do nothing but compute. Where models were on a device it says that they were on the CPU:
-the loader moves them.
+operators as attributes of its own modules. So a name is an identifier, a container becomes a list, tuple or dict, and
+an operator is one of those that do nothing but compute. Where models were on a device it says that they were on the
+CPU: the loader moves them.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from wasi_nn_torch.pytorch.graphs.structure import keys_of
 from wasi_nn_torch.pytorch.graphs.untrusted.exported import expressions
 from wasi_nn_torch.pytorch.graphs.untrusted.exported.public import REPLACED, with_public_names
 from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
@@ -40,6 +41,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators,
 
 _WIDEST = 64
 _DEEPEST = 24
+_LONGEST_CLASS = 500
 _LONGEST_STRUCTURE = 1 << 16  # PyTorch keeps some of these for good
 _TORCH = "torch.ops.aten."
 _STRIDED = 7
@@ -277,11 +279,19 @@ def _container(value: object, depth: int) -> object:
             "children_spec": list() as inner,
         }:
             keys = _keys(context, len(inner))
+        case {"type": str() as kind, "context": str() as context, "children_spec": list() as inner} if _is_other(kind):
+            keys = json.dumps([_key(key) for key in keys_of(parse(context), len(inner))])
+            kind = "builtins.dict"
         case {"type": kind}:
             raise Misfit(f"a container of the type {spell(kind)} does not stand there")
         case _:
             return anything_else(value)
     return {"type": kind, "context": keys, "children_spec": [_container(item, depth + 1) for item in inner]}
+
+
+def _is_other(kind: str) -> bool:
+    """Whether a container is of a class of some package, such as an output of transformers: only its keys are used."""
+    return not kind.startswith(("builtins.", "collections.")) and len(kind) <= _LONGEST_CLASS
 
 
 def _keys(context: str, count: int) -> str:
