@@ -41,14 +41,12 @@ def parse_folder(text: str) -> tuple[str, Directory]:
 
 
 def parse_folders(texts: list[str]) -> dict[str, Directory]:
-    """Several folders; raises ValueError if one is given twice, or two have one name for the guest."""
+    """Several folders; raises ValueError if one is given twice."""
     folders: dict[str, Directory] = {}
     for text in texts:
         host, folder = parse_folder(text)
         if host in folders:
             raise ValueError(f"the folder `{host}` is given twice; give it once")
-        if any(folder.path == other.path for other in folders.values()):
-            raise ValueError(f"two folders have the name `{folder.path}` for the guest; give them two names")
         folders[host] = folder
     return folders
 

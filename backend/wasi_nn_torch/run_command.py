@@ -93,13 +93,19 @@ def run(
     max_device_memory: Annotated[
         int | None,
         typer.Option(
-            metavar="SIZE", parser=size, help="For the guest's tensors on devices: 512MiB, 2GB.", rich_help_panel=LIMITS
+            metavar="SIZE",
+            parser=size,
+            help="Most memory for its tensors on devices: 512MiB, 2GB.",
+            rich_help_panel=LIMITS,
         ),
     ] = None,
     max_host_memory: Annotated[
         int | None,
         typer.Option(
-            metavar="SIZE", parser=size, help="For its tensors that no graph has used yet.", rich_help_panel=LIMITS
+            metavar="SIZE",
+            parser=size,
+            help="Most memory for its tensors that no graph has used yet.",
+            rich_help_panel=LIMITS,
         ),
     ] = None,
     max_tensors: Annotated[
@@ -114,12 +120,20 @@ def run(
     ] = None,
     max_memory: Annotated[
         int | None,
-        typer.Option(metavar="SIZE", parser=size, help="For each memory of the guest itself.", rich_help_panel=LIMITS),
+        typer.Option(
+            metavar="SIZE",
+            parser=size,
+            help="Most memory for the guest itself, in each of its memories.",
+            rich_help_panel=LIMITS,
+        ),
     ] = None,
     model_memory: Annotated[
         int | None,
         typer.Option(
-            metavar="SIZE", parser=size, help="For the weights of all graphs on one device.", rich_help_panel=MODELS
+            metavar="SIZE",
+            parser=size,
+            help="Most memory for the weights of all graphs on one device.",
+            rich_help_panel=MODELS,
         ),
     ] = None,
     threads: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wasi_nn_torch.backends import Backends
 from wasi_nn_torch.contract import Context, Graph, Tensor
@@ -30,12 +30,14 @@ class Serving:
         self._ledger = ledger
         self._guest_models = guest_models
         self._release = release
-        self._new_tensor = self._first_tensor
+        self._new_tensor: Callable[[Sequence[int], ElementType, memoryview, Ledger], Tensor] | None = None
         self.refusals = Refusals()
         """The errors that the guest was given."""
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
         """A tensor on a copy of the guest's bytes (`tensor.constructor`); raises NnError `too-large` only."""
+        if self._new_tensor is None:  # the backend is made when it is first needed
+            self._new_tensor = self._backends.default.tensor
         return self._new_tensor(dimensions, dtype, data, self._ledger)
 
     def load(self, builders: Sequence[memoryview], encoding: Encoding, target: ExecutionTarget) -> Graph:
@@ -75,11 +77,6 @@ class Serving:
         self._ledger.sweep()
         if self._release is Release.DRIVER:
             self._backends.trim()
-
-    def _first_tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger) -> Tensor:
-        """Find the backend that makes the tensors of this session; the next ones it makes without a detour."""
-        self._new_tensor = self._backends.default.tensor
-        return self._new_tensor(dimensions, dtype, data, ledger)
 
     def _recognize(self, builders: Sequence[memoryview]) -> tuple[Encoding, str] | None:
         return self._backends.recognize(bytes(builders[0])) if len(builders) == 1 else None

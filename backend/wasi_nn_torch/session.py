@@ -212,10 +212,14 @@ def _wasi(
 ) -> WasiConfig:
     wasi = WasiConfig()
     wasi.env = [(_text(name, "variable"), _text(value, f"value of {name}")) for name, value in env.items()]
+    lent: set[str] = set()
     for host, guest in dirs.items():
         if not Path(host).is_dir():
             raise NotADirectoryError(f"the folder {host} for the guest does not exist or is not a folder")
         folder = guest if isinstance(guest, Directory) else Directory(guest)
+        if folder.path in lent:
+            raise ValueError(f"two folders have the name {folder.path} for the guest; give them two names")
+        lent.add(folder.path)
         try:
             wasi.preopen_dir(_text(host, "folder"), _text(folder.path, "folder"), fs_mutable=folder.writable)
         except wasmtime.WasmtimeError:

@@ -242,6 +242,8 @@ def test_a_folder_is_given_once():
         parse_folders(["photos::a", "photos::b:rw"])
 
 
-def test_two_folders_have_two_names():
-    with pytest.raises(ValueError, match="two folders have the name `data` for the guest"):
-        parse_folders(["a::data", "b::data"])
+def test_two_folders_have_two_names(engine, tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="two folders have the name data for the guest; give them two names"):
+        engine.session(dirs={f"{tmp_path}/a": "data", f"{tmp_path}/b": Directory("data", writable=True)})

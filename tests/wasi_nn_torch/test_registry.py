@@ -281,7 +281,8 @@ def test_threads_that_ask_under_a_budget_never_pass_it(budgeted, heavy):
             except NnError as error:
                 refused.append(error.code)
             else:
-                taken.append(budgeted._taken(budgeted._entries[name].device))
+                with budgeted._lock:
+                    taken.append(budgeted._taken(budgeted._entries[name].device))
                 del graph
 
     threads = [threading.Thread(target=ask, args=(name,)) for name in "abcd"]
@@ -449,7 +450,8 @@ def test_threads_that_replace_and_ask_never_pass_the_budget_and_get_what_was_off
     def ask():
         for _ in range(60):
             answer = product(budgeted.graph("net").context(ledger))
-            taken.append(budgeted._taken(device))
+            with budgeted._lock:
+                taken.append(budgeted._taken(device))
             if answer not in ([6], [10], [14]):
                 wrong.append(answer)
 
