@@ -73,7 +73,12 @@ def generate(
     from witgen import generate as generator
 
     for target in _targets(wit, world, out, package, standalone):
-        changed = generator.write(target, _files(target))
+        files = _files(target)
+        try:
+            changed = generator.write(target, files)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            _fail(f"{error.filename or target.folder} cannot be written: {reason}", status=2)
         typer.echo(f"{target.folder.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
 
 

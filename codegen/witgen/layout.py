@@ -160,14 +160,15 @@ class Layout:
     def _spellings(self, key: WorldKey, item: InterfaceItem) -> list[str]:
         """`types`, `io-types`, `wasi-io-types`, and the same with the version."""
         interface = self.resolved.interfaces[item.interface]
-        if isinstance(key, str) or interface.name is None:
-            return [str(key)]
+        if isinstance(key, str):
+            return [key]
+        name = str(interface.name)  # a path ends with one
         package = self.resolved.packages[interface.package].name
-        last = f"{package.name}-{interface.name}"
-        short = [interface.name, last, f"{package.namespace}-{last}"]
+        last = f"{package.name}-{name}"
+        short = [name, last, f"{package.namespace}-{last}"]
         if package.version is not None:
             version = re.sub(r"[^0-9A-Za-z]+", "-", package.version).strip("-")
-            short += [f"{name}-v{version}" for name in short]
+            short += [f"{spelling}-v{version}" for spelling in short]
         return short
 
     def _world(self, world: World) -> Module:

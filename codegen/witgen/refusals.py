@@ -59,10 +59,11 @@ def _types(layout: Layout, module: Module) -> Iterator[WitError]:
 
 def _similar(layout: Layout, modules: Iterable[Module], verb: str) -> Iterator[WitError]:
     """Interfaces that a component cannot tell apart, as those of one package whose names differ only in case."""
+    interfaces = layout.resolved.interfaces
+    places = {module.link_name: interfaces[module.interface].span for module in modules if module.interface is not None}
     seen: dict[str, str] = {}
-    for module in modules:
-        before = seen.setdefault(module.link_name.lower(), module.link_name)
-        if before != module.link_name and module.interface is not None:
-            message = f"`{before}` and `{module.link_name}` cannot both be {verb}: they differ only in case"
-            place = layout.resolved.interfaces[module.interface].span
+    for name, place in sorted(places.items(), key=lambda entry: (entry[1].file, entry[1].line, entry[1].column)):
+        before = seen.setdefault(name.lower(), name)
+        if before != name:
+            message = f"`{before}` and `{name}` cannot both be {verb}: they differ only in case"
             yield WitError(message, place, "a component cannot tell them apart; rename one of them")

@@ -5,11 +5,14 @@ That each of them works is shown by tests/bindings, which run guests on them.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -53,6 +56,16 @@ def test_nothing_in_it_is_unchecked(path):
     text = path.read_text(encoding="utf-8")
     assert text.count(LEAVE_AS_IT_IS) == 1
     assert not re.search(r"\bAny\b|\bcast\b|type: ignore|noqa|pyright:", text.replace(LEAVE_AS_IT_IS, ""))
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(GOLDEN).as_posix())
+def test_its_annotations_mean_types_when_the_program_runs(path):
+    module = importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+    classes = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+    for each in classes:
+        members = [member for member in vars(each).values() if inspect.isfunction(member)]
+        for hints in map(get_type_hints, [each, *members]):
+            assert not any(inspect.isfunction(hint) or inspect.ismemberdescriptor(hint) for hint in hints.values())
 
 
 def run(*command):

@@ -470,6 +470,20 @@ def test_since_may_not_be_later_than_the_package():
     assert (error.line, error.column) == (3, 11)
 
 
+# --- keys ---
+
+
+def test_a_plain_name_and_an_interface_are_never_one_item():
+    model = in_package("""
+        interface i { f: func(); }
+        world w { import interface-0: func(); import i; export i; export interface-0: func(); }
+        world v { include w with { interface-0 as interface-1 } }
+    """)
+    w, v = model.worlds
+    assert (set(w.imports), set(w.exports)) == ({0, "interface-0"}, {0, "interface-0"})
+    assert (set(v.imports), set(v.exports)) == ({0, "interface-1"}, {0, "interface-1"})
+
+
 # --- choosing a world ---
 
 TWO_WORLDS = "package a:b@1.0.0; world one {} world two {} package c:d@1.0.0 { world one {} world three {} }"
@@ -489,6 +503,31 @@ def test_a_world_is_chosen_by_name_or_path(name, full):
 def test_a_world_has_to_be_there_and_only_once(name):
     with pytest.raises(WitError):
         choose_world(resolved(TWO_WORLDS), name)
+
+
+@pytest.mark.parametrize("main", ["", "world mine {}"])
+@pytest.mark.parametrize("version", ["", "@1.2.0"])
+def test_a_world_that_another_package_has_is_named_in_full(main, version):
+    model = resolved(f"package a:b; {main} package fastly:compute{version} {{ world service {{}} }}")
+    with pytest.raises(WitError, match="there is no world `service`") as caught:
+        choose_world(model, "service")
+    assert f"`fastly:compute/service{version}`" in caught.value.hint
+
+
+def test_each_package_that_has_the_world_is_named():
+    model = resolved("package a:b; package c:d@1.0.0 { world w {} } package c:d@2.0.0 { world w {} }")
+    with pytest.raises(WitError) as caught:
+        choose_world(model, "w")
+    assert caught.value.hint.endswith("write `c:d/w@1.0.0` or `c:d/w@2.0.0`")
+
+
+def test_a_package_without_worlds_may_be_generated_for_that_of_another():
+    with pytest.raises(WitError) as caught:
+        choose_world(resolved("package a:b; package c:d { world w {} }"))
+    assert caught.value.hint == "name one of another package: `c:d/w`"
+    with pytest.raises(WitError) as caught:
+        choose_world(resolved("package a:b;"))
+    assert caught.value.hint == "add one: `world name { … }`"
 
 
 def test_two_versions_make_a_path_without_version_ambiguous():

@@ -49,8 +49,9 @@ _WORDS = (
     "list",
     "u8",
     "from",
-    "interface-0",
-    "interface-2",
+    "bytes",
+    "int",
+    "abstractmethod",
 )
 
 
