@@ -114,13 +114,17 @@ class Small(nn.Module):
         return self.linear(x) * self.scale + self.offset
 
 
-def exported(module: nn.Module, *inputs: Any, functional: bool = False, **options: Any) -> bytes:
-    """A module as the bytes of a `.pt2` file."""
+def exported(
+    module: nn.Module, *inputs: Any, functional: bool = False, decomposed: bool = False, **options: Any
+) -> bytes:
+    """A module as the bytes of a `.pt2` file: functional, or decomposed into the core of PyTorch's operators."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.export(module.eval(), inputs, **options)
-        torch.export.save(program.run_decompositions({}) if functional else program, file)
+        if functional or decomposed:
+            program = program.run_decompositions(None if decomposed else {})
+        torch.export.save(program, file)
     return file.getvalue()
 
 

@@ -170,13 +170,6 @@ def test_no_operator_that_passes_takes_a_path():
     assert {"relu", "conv2d", "einsum", "_convolution", "format", "lstm", "softmax"} <= tensor_operators()
 
 
-@pytest.mark.parametrize("name", ["set_", "resize_", "as_strided"])
-def test_a_method_of_the_name_of_a_refused_operator_is_refused(name):
-    text = PROGRAM.replace("method", name).replace("BODY", f"x = (self).{name}(1)").replace("CONSTANT", "1")
-    with pytest.raises(NnError, match=f"calls the method `{name}`"):
-        check_source({"code/__torch__.py": text.replace("DEFAULT", "1").encode()})
-
-
 @pytest.mark.parametrize(
     "text",
     [

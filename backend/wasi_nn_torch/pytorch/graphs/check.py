@@ -14,9 +14,10 @@ The principle. What is known to be harmless passes, and nothing else. In this or
 - `untrusted.pickled`, `untrusted.state`: the pickles make only tensors within the archive, plain values and objects of
   the archive's classes, each of the type that the code declares for it.
 
-What it does not promise. That PyTorch's kernels and compiler have no faults of their own; that the model ends, or is
-content with little memory, or stays on one device; that the random state of the process is left alone; that what a
-model warns of, which goes to Python's `warnings`, is worth reading. Limits on time and memory are for others to set.
+What it does not promise. It is no boundary: PyTorch's kernels and compiler have faults of their own, and some kernels
+that ordinary models need do not look at all of their arguments. Nor does it promise that the model ends, or is content
+with little memory, or stays on one device; that the random state of the process is left alone; that what a model warns
+of, which goes to Python's `warnings`, is worth reading. Limits on time and memory are for others to set.
 """
 
 from collections.abc import Iterable
@@ -42,7 +43,8 @@ def check_torchscript(data: bytes | bytearray | memoryview) -> None:
     """Return if a TorchScript archive may be loaded although a guest brought it; see above for what that means.
 
     Raises NnError `security` with a text that says what was found, where in the archive, and what to do. An archive
-    that is broken, or differs from what `torch.jit.save` writes, cannot be judged and is refused too.
+    that is broken, or differs from what `torch.jit.save` writes, cannot be judged and is refused too. Raises
+    `too-large` if it has 4 GiB or more.
     """
     archive = Archive(memoryview(data).cast("B"))
     code = [path for path in archive if path.endswith(_CODE)]

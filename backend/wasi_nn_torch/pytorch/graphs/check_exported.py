@@ -9,6 +9,7 @@ so that PyTorch's readers cannot see something else in the archive than what was
 
 - `untrusted.archive`: the ZIP is laid out exactly as PyTorch lays it out.
 - `untrusted.exported.program`: the program is of known fields; its operators are those that TorchScript may call.
+- `untrusted.exported.public`: internals of PyTorch, which decomposed programs call, are called by their public names.
 - `untrusted.exported.expressions`: sizes and guards are arithmetic.
 - `untrusted.exported.payloads`: tensors are raw bytes, within their files.
 
@@ -56,7 +57,8 @@ def check_exported(data: bytes | bytearray | memoryview) -> bytes:
     """Return the archive of an exported program that may be loaded although a guest brought it; see above.
 
     Raises NnError `security` with a text that says what was found, where in the archive, and what to do. An archive
-    that is broken, or differs from what `torch.export.save` writes, cannot be judged and is refused too.
+    that is broken, or differs from what `torch.export.save` writes, cannot be judged and is refused too. Raises
+    `too-large` if it has 4 GiB or more.
     """
     archive = Archive(memoryview(data).cast("B"), _FILES)
     for path in archive:

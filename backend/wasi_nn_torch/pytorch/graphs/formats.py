@@ -58,7 +58,7 @@ def not_a_model(found: ModelFormat, name: str) -> ModelError:
 def admit(data: bytes) -> bytes:
     """Return what of a guest's model may be loaded; what is no model is left to the loader, which says so.
 
-    Raises NnError `security` for a model that is not known to be harmless.
+    Raises NnError `security` for a model that is not known to be harmless, `too-large` for one of 4 GiB or more.
     """
     found = sniff_bytes(data)
     if found is ModelFormat.EXPORTED_PROGRAM:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wasi_nn_torch.errors import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal, too_large
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -23,7 +23,10 @@ _TAIL = _END64.size + _LOCATOR.size + _END.size
 _STORED, _DEFLATED = 0, 8
 _FLAGS = 0x0808  # sizes follow the data; names are UTF-8
 _GAPS = frozenset({0, 16, 24})  # after the data of an entry: nothing, or its sizes once more
-_IN_ZIP64 = 0xFFFFFFFF  # an entry of 4 GiB, more than a guest can hold
+_IN_ZIP64 = (
+    0xFFFFFFFF  # a size or a place is written elsewhere: it is 4 GiB or more, which is more than a guest can hold
+)
+_MANY = 0xFFFF  # and so is the number of entries
 
 # Whatever else `torch.jit.load` looks for, such as the older `model.json`, would follow other rules than those here.
 _TORCHSCRIPT = re.compile(
@@ -48,7 +51,7 @@ class _Entry:
 class Archive:
     """An archive's files by their path under its root folder, all of which must be among `files`.
 
-    Raises NnError `security` unless all is in order.
+    Raises NnError `security` unless all is in order, `too-large` if it has 4 GiB or more.
     """
 
     def __init__(self, data: memoryview, files: re.Pattern[str] = _TORCHSCRIPT) -> None:
@@ -96,7 +99,12 @@ def _entries(data: memoryview, files: re.Pattern[str]) -> Iterator[tuple[str, _E
             raise _broken()
         sign, _, _, flags, method, _, _, _, packed, size, name_size, *extras, offset = _CENTRAL.unpack_from(data, at)
         # Extras are a field, a comment, a disk, and attributes: by these PyTorch takes a file for a folder.
-        if sign != b"PK\x01\x02" or any(extras) or flags & ~_FLAGS or _IN_ZIP64 in (packed, size, offset):
+        if sign != b"PK\x01\x02":
+            raise _broken()
+        in_zip64 = _IN_ZIP64 in (packed, size, offset)
+        if in_zip64 and extras[0]:
+            raise too_large()
+        if in_zip64 or any(extras) or flags & ~_FLAGS:
             raise _broken()
         name = bytes(data[at + _CENTRAL.size : at + _CENTRAL.size + name_size])
         at += _CENTRAL.size + name_size
@@ -121,10 +129,13 @@ def _directory(data: memoryview) -> tuple[int, int, int]:
     sign64, length, _, _, disk, disk_of_directory, here, count, size, offset = _END64.unpack_from(data, tail)
     locator = _LOCATOR.unpack_from(data, tail + _END64.size)
     end = _END.unpack_from(data, len(data) - _END.size)
+    if sign64 == b"PK\x06\x06" and offset + size == tail and max(offset, size) >= _IN_ZIP64:
+        raise too_large()
+    short = min(count, _MANY)  # which the older record has no more room for
     if (
         (sign64, length, disk, disk_of_directory, here) != (b"PK\x06\x06", _END64.size - 12, 0, 0, count)
         or locator != (b"PK\x06\x07", 0, tail, 1)
-        or end != (b"PK\x05\x06", 0, 0, count, count, size, offset, 0)
+        or end != (b"PK\x05\x06", 0, 0, short, short, size, offset, 0)
         or offset + size != tail
     ):
         raise _broken()

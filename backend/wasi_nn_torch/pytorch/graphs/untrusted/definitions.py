@@ -33,6 +33,8 @@ class Program:
     named_tuples: set[str] = field(default_factory=set)
     enums: dict[str, dict[str, object]] = field(default_factory=dict)
     """By name: the members with their values."""
+    methods_of: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The names of the methods of each class that is not a NamedTuple, of which PyTorch reads no methods."""
     methods: set[str] = field(default_factory=set)
     """The names of all methods, and of all attributes: whose they are is for PyTorch's compiler to check."""
     attributes: set[str] = field(default_factory=set)
@@ -59,7 +61,7 @@ def collect(trees: Mapping[str, ast.Module]) -> Program:
     program = Program()
     names: set[str] = set()
     for path, tree in trees.items():
-        prefix = path.removeprefix("code/").removesuffix(".py").replace("/", ".")
+        prefix = prefix_of(path)
         for node in tree.body:
             if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
                 raise refused(path, node)
@@ -75,6 +77,11 @@ def collect(trees: Mapping[str, ast.Module]) -> Program:
             elif not _collect_class(name, node, program):
                 raise refused(path, node, f"{quote(name)} has two attributes of one name")
     return program
+
+
+def prefix_of(path: str) -> str:
+    """Return what stands before the names that a file defines: "__torch__.net" of "code/__torch__/net.py"."""
+    return path.removeprefix("code/").removesuffix(".py").replace("/", ".")
 
 
 def dotted(node: ast.expr) -> str | None:
@@ -97,9 +104,12 @@ def _collect_class(name: str, node: ast.ClassDef, program: Program) -> bool:
     state = list(_state(node))
     program.classes[name] = dict(state)
     program.attributes.update(program.classes[name], _constants(node))
-    program.methods.update(item.name for item in node.body if isinstance(item, ast.FunctionDef))
+    methods = frozenset(item.name for item in node.body if isinstance(item, ast.FunctionDef))
+    program.methods.update(methods)
     if [dotted(base) for base in node.bases] == ["NamedTuple"]:
         program.named_tuples.add(name)
+    else:
+        program.methods_of[name] = methods
     return len(program.classes[name]) == len(state)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
 from wasi_nn_torch.errors import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted, refused
+from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted, prefix_of, refused
+from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
 
 # Some seconds of PyTorch's time. A scripted EfficientNet has 16,000, a large transformer ten times as many.
 _MOST_NODES = 1_000_000
@@ -59,11 +60,15 @@ class _Body:
             if functions:
                 yield functions
             elif isinstance(node.func, ast.Attribute) and node.func.attr in methods:
-                owned = [f"{owner}.{node.func.attr}" for owner in self._types(node.func.value)]
+                owned = [f"{owner}.{node.func.attr}" for owner in self._receivers.classes_of(node.func.value)]
                 # Of whatever class it is called on, it is one of those, but not one that is being expanded already.
                 yield [name for name in owned if name in bodies] or [
                     name for name in methods[node.func.attr] if name not in active
                 ]
+
+    @cached_property
+    def _receivers(self) -> Receivers:
+        return Receivers(self.node, self.owner, self._program)
 
     @cached_property
     def _assigned(self) -> dict[str, list[ast.expr]]:
@@ -75,41 +80,15 @@ class _Body:
                     found.setdefault(name, []).append(value)
         return found
 
-    @cached_property
-    def _parameters(self) -> dict[str, str]:
-        kinds = {argument.arg: argument.annotation for argument in self.node.args.args}
-        named = {name: dotted(kind) for name, kind in kinds.items() if kind is not None}
-        found = {name: kind for name, kind in named.items() if kind in self._program.classes}
-        return {**found, "self": self.owner} if self.owner is not None else found
-
     def _names(self, called: ast.expr) -> list[str]:
         """The names of functions that an expression in front of a call stands for."""
         values = self._assigned.get(called.id, []) if isinstance(called, ast.Name) else [called]
         return [name for name in map(dotted, values) if name is not None]
 
-    def _types(self, value: ast.expr, depth: int = 0) -> set[str]:
-        """The classes that a value may be of; empty where that cannot be told."""
-        if depth > 16:
-            return set()
-        match value:
-            case ast.Name(id=name) if name in self._parameters and name not in self._assigned:
-                return {self._parameters[name]}
-            case ast.Name(id=name) if name in self._assigned:
-                found = [self._types(each, depth + 1) for each in self._assigned[name]]
-                return set().union(*found) if all(found) else set()
-            case (
-                ast.Attribute(value=of, attr=str(name))
-                | ast.Call(func=ast.Name(id="getattr"), args=[of, ast.Constant(value=str(name))])
-            ):
-                kinds = [self._program.classes[owner].get(name) for owner in self._types(of, depth + 1)]
-                found_names = {dotted(kind) for kind in kinds if kind is not None}
-                return {name for name in found_names if name in self._program.classes}
-        return set()
-
 
 def _bodies(trees: Mapping[str, ast.Module], program: Program) -> Iterator[_Body]:
     for path, tree in trees.items():
-        prefix = path.removeprefix("code/").removesuffix(".py").replace("/", ".")
+        prefix = prefix_of(path)
         for node in tree.body:
             name = f"{prefix}.{getattr(node, 'name', '')}"
             if isinstance(node, ast.FunctionDef):

@@ -1,8 +1,9 @@
 """What the code of a TorchScript archive does: it is all that PyTorch prints, and all that it calls is harmless.
 
 Names decide. `torch.` and `ops.` stand only in front of an operator that is called; a function is defined in the
-archive or is a local name for one that is; a method and an attribute are defined in the archive. So it matters neither
-what type a value has nor which branch is taken.
+archive or is a local name for one that is; a method and an attribute are defined in the archive. So it does not matter
+which branch is taken, nor what type a value has, but for one thing: a method of the name of a refused operator is
+called only on what can be nothing but an object of a class that has it.
 """
 
 import ast
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from wasi_nn_torch.errors import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, collect, dotted, parse, refused
+from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, collect, dotted, parse, prefix_of, refused
 from wasi_nn_torch.pytorch.graphs.untrusted.expansion import check_expansion
 from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 from wasi_nn_torch.pytorch.graphs.untrusted.operators import (
@@ -18,7 +19,9 @@ from wasi_nn_torch.pytorch.graphs.untrusted.operators import (
     UNCLEARED,
     is_refused_operator,
     tensor_operators,
+    why_refused,
 )
+from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
 from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
 
 _ATOMS = frozenset({"Any", "Device", "NoneType", "Tensor", "bool", "complex", "float", "int", "number", "str"})
@@ -33,6 +36,7 @@ _NUMBERS = frozenset({"inf", "infj", "nan", "nanj"})
 _NAMESPACES = frozenset({"CONSTANTS", "__torch__", "awaitable", "fork", "ops", "torch"})
 
 _LOCAL_FUNCTION = re.compile(r"_[0-9]+")
+_IN_TRAINING = "; torch.jit.freeze leaves out what only training needs"
 _TENSOR_CONSTANT = re.compile(r"CONSTANTS\.c[0-9]+")
 _RUN_WHILE_LOADING = frozenset({"__getstate__", "__setstate__"})
 
@@ -64,6 +68,7 @@ class _Checker:
         self._program = program
         self._variables: frozenset[str] = frozenset()
         self._local_functions: frozenset[str] = frozenset()
+        self._receivers: Receivers | None = None
 
     def check(self, tree: ast.Module) -> None:
         """Check a whole file."""
@@ -93,7 +98,7 @@ class _Checker:
         for item in node.body:
             match item:
                 case ast.FunctionDef():
-                    self._function(item)
+                    self._function(item, f"{prefix_of(self._path)}.{node.name}")
                 case ast.AnnAssign(target=ast.Name(), annotation=kind, value=None):
                     self.check_type(kind)
                 case ast.AnnAssign(
@@ -114,7 +119,7 @@ class _Checker:
                 case _:
                     raise refused(self._path, item)
 
-    def _function(self, node: ast.stmt) -> None:
+    def _function(self, node: ast.stmt, owner: str | None = None) -> None:
         match node:
             case ast.FunctionDef(name=name) if name in _RUN_WHILE_LOADING:
                 raise refused(self._path, node, f"{quote(name)} would run while the model is loaded")
@@ -132,6 +137,7 @@ class _Checker:
                         self.check_type(parameter.annotation)
                 self.check_type(returned)
                 self._find_variables(node)
+                self._receivers = Receivers(node, owner, self._program)
                 self._statements(node.body)
             case _:
                 raise refused(self._path, node)
@@ -202,6 +208,7 @@ class _Checker:
     def _constant(self, node: ast.expr) -> None:
         """Check a value that stands outside of functions, where no name is bound."""
         self._variables = self._local_functions = frozenset()
+        self._receivers = None
         self._value(node)
 
     def _value(self, node: ast.expr) -> None:
@@ -282,8 +289,8 @@ class _Checker:
         match name.split("."):
             case ["torch", operator] if operator in tensor_operators():
                 return
-            case ["torch", operator] if operator in UNCLEARED:
-                hint = "which reads memory that nobody cleared; torch.jit.freeze leaves out what only training needs"
+            case ["torch", operator]:
+                hint = f"{why_refused(operator)}{_IN_TRAINING if operator in UNCLEARED else ''}"
                 raise refused(self._path, node, f"it calls {quote(name)}, {hint}")
             case ["ops", "prim", operator] if operator in PRIM_OPERATORS:
                 return
@@ -297,8 +304,13 @@ class _Checker:
             self._method(node)
 
     def _method(self, node: ast.Attribute) -> None:
-        """Check a method that is called, on whatever: it is defined in the archive and is no operator's other name."""
-        if node.attr != "tolist" and (node.attr not in self._program.methods or is_refused_operator(node.attr)):
+        """Check a method that is called.
+
+        It is one of the archive's own if that is certain of what it is called on. If not, it may be an operator.
+        """
+        is_own = self._receivers is not None and self._receivers.are_own(node.value, node.attr)
+        may_be_own = node.attr in self._program.methods and not is_refused_operator(node.attr)
+        if not (is_own or may_be_own or node.attr == "tolist"):
             raise refused(self._path, node, f"it calls the method {quote(node.attr)}")
         self._value(node.value)
 

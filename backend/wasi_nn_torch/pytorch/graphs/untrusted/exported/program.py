@@ -8,11 +8,14 @@ the loader moves them.
 
 import json
 import keyword
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 
 from wasi_nn_torch.pytorch.graphs.untrusted.exported import expressions
+from wasi_nn_torch.pytorch.graphs.untrusted.exported.public import REPLACED, with_public_names
 from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
     Misfit,
     Shape,
@@ -33,7 +36,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
     text,
     union,
 )
-from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators
+from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators, why_refused
 
 _WIDEST = 64
 _DEEPEST = 24
@@ -44,12 +47,18 @@ _STRIDED = 7
 # What exporting makes of `torch.no_grad()`: it calls a part of the program, and does nothing else.
 _WITHOUT_GRADIENTS = "torch.ops.higher_order.wrap_with_set_grad_enabled"
 
+# The same of `torch.autocast`: it calls a part of the program in another precision, or, if disabled, does nothing else.
+_AUTOCAST = "torch.ops.higher_order.wrap_with_autocast"
+
 # Names that the code which PyTorch prints uses itself.
 _TAKEN = frozenset(
     {"L", "NoneType", "device", "fx_pytree", "inf", "math", "nan", "operator", "pytree", "self", "torch"}
 )
 
-# Not here: powers and shifts, as Python's numbers grow without bound.
+_POWER = "_operator.pow"
+_LARGEST_POWER = 8
+
+# Not here: shifts, as Python's numbers grow without bound.
 _ON_NUMBERS = frozenset(
     """_operator.add _operator.and_ _operator.eq _operator.floordiv _operator.ge _operator.gt _operator.le _operator.lt
     _operator.mod _operator.mul _operator.ne _operator.neg _operator.or_ _operator.pos _operator.sub _operator.truediv
@@ -144,14 +153,19 @@ _argument = union(**_ARGUMENTS)
 
 def _operator(value: object) -> object:
     if isinstance(value, str):
-        if value in _ON_NUMBERS:
+        if value in _ON_NUMBERS or value == _POWER:
             return value
-        if value.startswith(_TORCH) and value.removeprefix(_TORCH) in exported_operators():
+        operator = value.removeprefix(_TORCH) if value.startswith(_TORCH) else ""
+        if operator in exported_operators() or operator in REPLACED:
             return value
+        if operator:
+            raise Misfit(
+                f"it calls {spell(value)}, {why_refused(operator.partition('.')[0]) or 'but has no such form'}"
+            )
     raise Misfit(f"it calls {spell(value)}")
 
 
-def _call_of(operator: Shape, argument: Shape) -> Shape:
+def _call_of(operator: Shape, argument: Shape) -> Callable[[object], dict[str, Any]]:
     return record(
         target=operator,
         inputs=listing(record(name=text(r"\w{0,200}"), arg=argument, kind=nullable(integer(0, 2)))),
@@ -167,15 +181,40 @@ def _inner(value: object) -> object:
 
 
 _plain_node = _call_of(_operator, _argument)
-_nesting_node = _call_of(one_of(_WITHOUT_GRADIENTS), union(**_ARGUMENTS, as_graph=_inner))
+_nesting_node = _call_of(one_of(_WITHOUT_GRADIENTS, _AUTOCAST), union(**_ARGUMENTS, as_graph=_inner))
 
 
 def _node(value: object) -> object:
-    nests = isinstance(value, dict) and value.get("target") == _WITHOUT_GRADIENTS
-    return _nesting_node(value) if nests else _plain_node(value)
+    match value:
+        case {"target": str(target)} if target == _WITHOUT_GRADIENTS:
+            return _nesting_node(value)
+        case {"target": str(target)} if target == _AUTOCAST:
+            return _in_a_precision(_nesting_node(value))
+        case {"target": str(target)} if target == _POWER:
+            return _power(_plain_node(value))
+    return _plain_node(value)
 
 
-_graph = record(
+def _in_a_precision(node: dict[str, Any]) -> object:
+    """Pass a part that is computed in a given precision; one without, which is the rule here, is only called."""
+    match [item["arg"] for item in node["inputs"][:4]]:
+        case [{"as_string": "cpu" | "cuda" | "mps" | "xpu"}, _, {"as_bool": True}, _]:
+            return node
+        case [_, _, {"as_bool": False}, _]:
+            gradients = {"name": "", "arg": {"as_bool": False}, "kind": 1}
+            return {**node, "target": _WITHOUT_GRADIENTS, "inputs": [gradients, *node["inputs"][4:]]}
+    raise Misfit("`autocast` is called otherwise than PyTorch does")
+
+
+def _power(node: dict[str, Any]) -> object:
+    """Pass small constant powers: Python's numbers grow without bound."""
+    match [item["arg"] for item in node["inputs"]]:
+        case [_, {"as_int": power} | {"as_sym_int": {"as_int": power}}] if 0 <= power <= _LARGEST_POWER:
+            return node
+    raise Misfit(f"it calls {spell(_POWER)} with a power that is not a constant up to {_LARGEST_POWER}")
+
+
+_written_graph = record(
     inputs=listing(_argument),
     outputs=listing(_argument),
     nodes=listing(_node),
@@ -186,6 +225,12 @@ _graph = record(
     is_single_tensor_return=absent_as(False, boolean),
     custom_obj_values=always({}),
 )
+
+
+def _graph(value: object) -> object:
+    return with_public_names(_written_graph(value))
+
+
 _constant = union(
     as_none=boolean, as_int=int64, as_float=number, as_bool=boolean, as_string=text(r"[A-Za-z0-9_ .-]{0,500}")
 )

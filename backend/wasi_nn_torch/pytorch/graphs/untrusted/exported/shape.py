@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 
@@ -36,7 +37,11 @@ def parse(data: bytes | str) -> object:
 
 def anything_else(value: object) -> object:
     """Refuse."""
-    raise Misfit(f"{spell(value)} does not stand there")
+    raise _misplaced(value)
+
+
+def _misplaced(value: object) -> Misfit:
+    return Misfit(f"{spell(value)} does not stand there")
 
 
 def boolean(value: object) -> object:
@@ -126,12 +131,12 @@ def mapping(key: Shape, shape: Shape, most: int = 1 << 16) -> Shape:
     return of_object
 
 
-def record(**fields: Shape) -> Shape:
+def record(**fields: Shape) -> Callable[[object], dict[str, Any]]:
     """Pass objects with these fields; a field that is not there counts as null, others are left out."""
 
-    def of_object(value: object) -> object:
+    def of_object(value: object) -> dict[str, Any]:
         if not isinstance(value, dict):
-            return anything_else(value)
+            raise _misplaced(value)
         return {name: _inside(shape, value.get(name), name) for name, shape in fields.items()}
 
     return of_object
