@@ -17,7 +17,7 @@ from benchmarks.bench_inference import resnet18, scripted
 from benchmarks.comparison import Comparison, Work
 from benchmarks.conftest import ROOT
 from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import Optimize
+from wasi_nn_torch.policy import ModelOptions, Optimize
 from wasi_nn_torch.pytorch import graphs
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES
@@ -50,7 +50,7 @@ class Model:
     def in_context(self, optimize: Optimize | None, file: bytes) -> Callable[[int], None]:
         """What a guest's `compute` does, without the guest: make the tensors, compute, drop what came out."""
         ledger = Ledger()
-        context = graphs.load(file, CPU, "the model", optimize).context(ledger)
+        context = graphs.load(file, CPU, "the model", ModelOptions(optimize)).context(ledger)
         given = [
             (name, value.shape, ELEMENT_TYPES[value.dtype], memoryview(_raw(value)))
             for name, value in self.inputs.items()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests.wasi_nn_torch.models import scripted
 from tests.wasi_nn_torch.playing import Play, begin, hexadecimal, make
 from wasi_nn_torch import Engine
-from wasi_nn_torch.policy import Optimize
+from wasi_nn_torch.policy import ModelOptions, Optimize
 from wasi_nn_torch.pytorch import graphs
 from wasi_nn_torch.pytorch.graphs import ExecutionContext
 
@@ -111,7 +111,7 @@ class Picture(nn.Module):
 
 
 def test_contexts_that_share_a_frozen_model_do_not_disturb_each_other(device, ledger, tensor, values):
-    graph = graphs.load(scripted(Picture()), device, "the model", Optimize.FREEZE)
+    graph = graphs.load(scripted(Picture()), device, "the model", ModelOptions(Optimize.FREEZE))
     images = [torch.rand(1, 3, 8, 8) for _ in range(4)]
     start = threading.Barrier(len(images))
 

@@ -101,9 +101,10 @@ def _entries(data: memoryview, files: re.Pattern[str]) -> Iterator[tuple[str, _E
         # Extras are a field, a comment, a disk, and attributes: by these PyTorch takes a file for a folder.
         if sign != b"PK\x01\x02":
             raise _broken()
-        if _IN_ZIP64 in (packed, size, offset):
+        in_zip64 = _IN_ZIP64 in (packed, size, offset)
+        if in_zip64 and extras[0]:
             raise too_large()
-        if any(extras) or flags & ~_FLAGS:
+        if in_zip64 or any(extras) or flags & ~_FLAGS:
             raise _broken()
         name = bytes(data[at + _CENTRAL.size : at + _CENTRAL.size + name_size])
         at += _CENTRAL.size + name_size

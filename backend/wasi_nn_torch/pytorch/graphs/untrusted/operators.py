@@ -51,8 +51,8 @@ _INTERNAL = _words(
     _convolution_mode _log_softmax _native_multi_head_attention _nested_tensor_from_mask
     _nested_tensor_from_mask_left_aligned _pack_padded_sequence _pad_packed_sequence _set_item _shape_as_tensor _softmax
     _to_copy _transformer_encoder_layer_fwd _unique _unique2 _unwrap_optional _upsample_bicubic2d_aa
-    _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d
-    _weight_norm"""
+    _upsample_bilinear2d_aa _upsample_lanczos2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
+    _upsample_nearest_exact3d _weight_norm"""
 )
 
 # What exporting writes beside what a model calls: checks, names for ordinary operators, and what these are made of.
@@ -82,7 +82,7 @@ _REFUSED: Mapping[frozenset[str], str] = {
         _scaled_dot_product_flash_attention_for_cpu"""
     ): "which does not compare the sizes of what it is given; its public name does",
     _words(
-        "segment_reduce ctc_loss _ctc_loss promote_types __round_to_zero_floordiv _upsample_lanczos2d_aa"
+        "segment_reduce ctc_loss _ctc_loss promote_types __round_to_zero_floordiv"
     ): "which does not look at its arguments, and which models do without",
     _words("coalesce indices to_sparse to_sparse_bsc to_sparse_bsr to_sparse_csc to_sparse_csr"): (
         "which is for sparse tensors, whose indices are not looked at"
