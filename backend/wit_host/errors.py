@@ -20,12 +20,26 @@ from typing import Generic, TypeVar
 E = TypeVar("E")
 
 
+_LONGEST = 2000
+
+
+def printable(text: str) -> str:
+    """`text` on one line that a terminal can be shown, with its middle left out if it is long."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 class GuestError(Exception):
-    """A guest could not be run to its end; `backtrace` is the guest's own, where there is one."""
+    """A guest could not be run to its end; `backtrace` is the guest's own, where there is one.
+
+    Both may hold names that the guest chose, of any length and with anything in them: the text is kept to one line of
+    at most 2,000 characters, and what cannot be printed is replaced in both.
+    """
 
     def __init__(self, text: str, backtrace: str = "") -> None:
-        super().__init__(text)
-        self.backtrace = backtrace
+        super().__init__(printable(text))
+        self.backtrace = "\n".join(printable(line) for line in backtrace.splitlines())
 
 
 class GuestTrap(GuestError):

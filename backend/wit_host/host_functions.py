@@ -132,6 +132,7 @@ class BridgedFunction(HostFunction):
     def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
         super().__init__(state, definition)
         self._answer_to: int | None = None
+        self._asked: list[object] = []
         self._source: memoryview | ByteSource = memoryview(b"")
 
     def call(self, context: int, arguments: capi.Values, results: capi.Values) -> None:
@@ -146,7 +147,7 @@ class BridgedFunction(HostFunction):
                 self._answer_to = None
                 self.state.context = context
                 try:
-                    self._lift(arguments)  # which uses up the handles
+                    self._require_same(self._lift(arguments))  # which uses up the handles
                 finally:
                     self.state.end_call()
                 source, self._source = self._source, memoryview(b"")
@@ -158,7 +159,14 @@ class BridgedFunction(HostFunction):
         answer = self.implementation(*lifted)
         if isinstance(answer, Coroutine):
             raise unexpected(self.name, answer)
+        self._asked = _comparable(lifted)
         self._source = transport.as_source(answer)
+
+    def _require_same(self, lifted: list[object]) -> None:
+        """The guest's allocator, which runs between the two calls, may call whatever it likes, with the same place."""
+        asked, self._asked = self._asked, []
+        if _comparable(lifted) != asked:
+            raise Misfit(GuestTrap, "the guest called it for something else before it had taken the answer")
 
     def _take_back(self) -> None:
         """Copy what is answered where it was made from what was lent."""
@@ -176,6 +184,11 @@ class BridgedFunction(HostFunction):
             view.release()
         if memory.is_viewed:
             raise self._kept()
+
+
+def _comparable(lifted: list[object]) -> list[object]:
+    """The arguments of a call without the views of memory, which end with the call."""
+    return [item for item in lifted if not isinstance(item, memoryview)]
 
 
 def _size_of(source: memoryview | ByteSource) -> int:

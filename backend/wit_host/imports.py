@@ -6,6 +6,7 @@ names by which it imports it. The engine itself accepts host functions of any ty
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 
@@ -32,6 +33,7 @@ def link(
 ) -> tuple[component.Linker, ComponentIdentities]:
     """A linker for `guest`, and what its imported resources are; raises `LinkError` where they do not fit."""
     identities = ComponentIdentities()
+    _require_wasi(host, guest, name)
     scopes = _scopes(host, guest)
     for scope in scopes:
         scope.find_resources(identities, name)
@@ -46,6 +48,19 @@ def link(
         for scope in scopes:
             scope.define(root, state)
     return linker, identities
+
+
+def _require_wasi(host: Linker, guest: Component, name: str) -> None:
+    """The engine would only say that it does not know some resource of WASI."""
+    for imported in guest.imports:
+        if _WASI.match(imported) and not host.has_wasi and versions.find(imported, host.instances) is None:
+            raise LinkError(
+                f"{name} imports {imported}, which belongs to WASI; call `linker.add_wasi()` to offer WASI to it"
+            )
+
+
+#: The interfaces of WASI that the engine implements.
+_WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/")
 
 
 def missing_hint(name: str, host: Linker) -> str:

@@ -13,6 +13,7 @@ use:
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
 
@@ -93,13 +94,24 @@ def write(source: memoryview | ByteSource, destination: memoryview) -> None:
 
 
 def explain_trap(text: str) -> str | None:
-    """What to tell a person where the text of a trap says that a list was too long to cross; else nothing."""
+    """What to tell a person if the text of a trap says that too much was passed in one call; else nothing.
+
+    The engine refuses before it looks at each argument. Which function it was is told by the guest's own stub, if its
+    toolchain gave that a name.
+    """
     if _EXHAUSTED not in text:
         return None
+    stub = _STUB.search(text)
+    called = f"`{stub['name']}`" if stub else "a function of the host"
     return (
-        f"the guest passed more than about {LARGEST_LIST / (1 << 20):.2f} MiB in one call as lists, or "
-        f"{LARGEST_STRING >> 20} MiB as strings, which is as much as the engine takes; pass the data in smaller tensors"
+        f"the arguments that the guest passed to {called} take more than the engine's limit for one call: strings of "
+        f"{LARGEST_STRING >> 20} MiB in all, or lists of about {LARGEST_LIST / 1e6:.1f} million elements; pass them in "
+        "several calls"
     )
+
+
+#: A frame of the guest in which wit-component's stub calls a function of the host.
+_STUB = re.compile(r"!indirect-(?P<name>\S+)")
 
 
 def as_source(content: object) -> memoryview | ByteSource:

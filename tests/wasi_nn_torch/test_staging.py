@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from wasi_nn_torch.errors import NnError
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
@@ -246,3 +247,13 @@ def test_a_tensor_alone_on_its_memory_is_its_sole_owner():
 
 def _tensor(staging: Staging, size: int, byte: int = 0) -> torch.Tensor:
     return torch.empty(0, dtype=torch.uint8).set_(staging.copy(memoryview(bytes([byte]) * size)))
+
+
+def test_memory_that_cannot_be_had_is_a_refusal(ledger, monkeypatch):
+    def full(_self, size):
+        raise RuntimeError(f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {size} bytes.")
+
+    monkeypatch.setattr(Staging, "_fresh", full)
+    with pytest.raises(NnError, match="too-large: a new tensor of 8 bytes does not fit into the host's memory"):
+        DeviceTensor.from_guest([2], ElementType.FP32, memoryview(bytes(8)), ledger)
+    assert ledger.snapshot().places == {}

@@ -10,8 +10,13 @@ import pytest
 
 from tests.wit_host.bench import THING, Thing
 from tests.wit_host.wat import API, Import
-from wit_host import GuestTrap, LinkError, ResultError
+from wit_host import GuestTrap, LinkError, ResultError, capi
 from wit_host import values as wit
+from wit_host.capi import Kind
+from wit_host.host_functions import BridgedFunction
+from wit_host.linker import FunctionDefinition
+from wit_host.memory import LinearMemory
+from wit_host.state import HostState
 
 NEW = Import('(param "n" u32) (result (own $thing))', "(param i32) (result i32)")
 LOOK = Import('(param "t" (borrow $thing)) (result u32)', "(param i32) (result i32)")
@@ -283,3 +288,56 @@ def test_a_store_that_nobody_closed_keeps_nothing_alive_either(bench):
     run_with(bench, store, thing)
     del thing, store
     assert seen() is None
+
+
+def test_what_is_asked_for_again_before_the_answer_was_taken_is_a_trap():
+    """As a guest can whose allocator, which is called in between, calls the host."""
+    state = HostState()
+    state.memory.parts.append(LinearMemory(1 << 16, 1 << 16, 0))
+    definition = FunctionDefinition("give", lambda number: bytes(number), {"number": wit.U32}, wit.BYTES)
+    function = BridgedFunction(state, definition)
+
+    def call(number):
+        arguments = capi.new_values(2)
+        for value, content in zip(arguments, (number, 64), strict=True):
+            value.kind, value.of.u32 = Kind.U32, content
+        function.call(0, arguments, capi.new_values(0))
+
+    call(3)
+    with pytest.raises(GuestTrap, match="give: result: the guest called it for something else before it had taken"):
+        call(4)
+    call(5)
+    call(5)  # which takes the answer
+    state.close()
+
+
+def test_a_guest_that_wants_wasi_says_so_where_it_is_not_offered(bench, store):
+    text = """(component
+      (import "wasi:io/poll@0.2.0" (instance (export "pollable" (type (sub resource))))))"""
+    with pytest.raises(
+        LinkError, match=r"imports wasi:io/poll@0\.2\.0, which belongs to WASI; call `linker\.add_wasi\(\)`"
+    ):
+        store.instantiate(bench.engine.compile(text.encode(), "guest"))
+
+
+def test_a_core_module_that_wants_wasi_says_so_where_it_is_not_offered(bench):
+    text = '(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))))'
+    with (
+        bench.engine.core_store() as store,
+        pytest.raises(LinkError, match=r"call `linker\.add_wasi\(\)` to offer WASI"),
+    ):
+        store.instantiate(bench.engine.compile_module(text.encode(), "guest"))
+
+
+def test_what_a_guest_calls_things_is_quoted_within_bounds(bench):
+    name = "\x1b[31m" + "n" * 90_000 + "\n"
+    text = f'(module (import "host" "{name.encode().hex()}" (func)))'.replace(
+        name.encode().hex(), "".join(f"\\{byte:02x}" for byte in name.encode())
+    )
+    with bench.engine.core_store() as store, pytest.raises(LinkError) as caught:
+        store.instantiate(bench.engine.compile_module(text.encode(), "guest"))
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 2_100
+    assert message.startswith("guest imports host#\N{REPLACEMENT CHARACTER}[31mnnn")
+    assert message.endswith("which this host does not provide")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.wit_host.bench import Bench
 from tests.wit_host.wat import API, Import
-from wit_host import GuestTrap
+from wit_host import GuestTrap, transport
 from wit_host import values as wit
 from wit_host.memory import unsupported
 
@@ -81,7 +81,9 @@ def test_a_large_list_arrives(bench):
     assert taken(bench, 1_000_000) == bytes(1_000_000)
 
 
-TOO_MUCH = r"guest trapped: .* more than about 2\.67 MiB in one call as lists, or 128 MiB as strings.* smaller tensors"
+TOO_MUCH = (
+    r"guest trapped: the arguments .* limit for one call: strings of 128 MiB in all, or lists of about 2\.8 million"
+)
 
 
 def test_what_is_beyond_the_engines_limit_for_lists_gets_a_clear_error_unless_it_crosses_otherwise(bench):
@@ -318,3 +320,13 @@ def test_results_of_many_calls_are_not_mixed_up(bench):
         instance.function("give", lambda n: answers[n], {"n": wit.U32}, wit.BYTES)
 
     assert bench.run(imports, body, define) == 0
+
+
+def test_the_function_that_was_given_too_much_is_named_if_the_guest_has_a_name_for_it():
+    report = """error while executing at wasm backtrace:
+    0: 0x1f2a - wit-component:shim!indirect-wasi:nn/tensor@0.2.0-rc-2024-10-28-[constructor]tensor
+
+Caused by:
+    fuel allocated for hostcalls has been exhausted"""
+    named = "the arguments that the guest passed to `wasi:nn/tensor@0.2.0-rc-2024-10-28-[constructor]tensor` take more"
+    assert transport.explain_trap(report).startswith(named)

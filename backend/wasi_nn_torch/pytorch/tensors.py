@@ -1,6 +1,7 @@
 """Tensors whose residency is always known: they move by explicit, counted steps, and go free when they are dropped."""
 
 import ctypes
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from wasi_nn_torch.pytorch.staging import staging_of
 from wasi_nn_torch.shares import Share
 from wasi_nn_torch.vocabulary import ElementType
 from wit_host import transport
+
+logger = logging.getLogger(__name__)
 
 _MOST_DIMENSIONS = 64  # PyTorch's operators go no further
 _MOST_ELEMENTS = 2**63 - 1  # sizes and strides are signed 64-bit numbers
@@ -65,7 +68,7 @@ class DeviceTensor:
         misfit = _misfit(shape, dtype, data.nbytes)
         ledger.grant_one_more("a new tensor")
         ledger.grant(STAGING, data.nbytes, "a new tensor")
-        storage = staging_of(ledger, pinned).copy(data)
+        storage = _staged(data, ledger, pinned)
         ledger.record_transfer(Transfer.GUEST_TO_HOST, data.nbytes)
         # Not by `view`, which would keep the tensor that it was made from, as another owner of the memory.
         if misfit is not None:
@@ -263,6 +266,15 @@ def spell_dimensions(dimensions: Sequence[int]) -> str:
     """Return dimensions as "[1, 3, 224]", never long."""
     listed = ", ".join(str(size) for size in dimensions[:8])
     return f"[{listed}, … {len(dimensions)} in all]" if len(dimensions) > 8 else f"[{listed}]"
+
+
+def _staged(data: memoryview, ledger: Ledger, pinned: bool) -> torch.UntypedStorage:
+    """A copy of a guest's bytes; raises NnError `too-large` if the host has no memory for it."""
+    try:
+        return staging_of(ledger, pinned).copy(data)
+    except (MemoryError, RuntimeError) as error:  # PyTorch raises the latter
+        logger.warning("no staging memory for %d bytes: %s", data.nbytes, error)
+    raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {data.nbytes} bytes does not fit into the host's memory")
 
 
 def _misfit(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:

@@ -19,6 +19,8 @@ from .linker import CoreDefinition, CoreLinker
 from .memory import CallerMemory
 from .modules import CoreModule
 
+_WASI = "wasi_snapshot_preview1"
+
 
 def link(
     store: wasmtime.Store, host: CoreLinker, state: HostState, memory: CallerMemory, guest: CoreModule, name: str
@@ -36,7 +38,7 @@ def link(
             capi.add_core_function(linker, definition.module, definition.name, _type(definition), function)
         elif not _is_defined(linker, store, each.module, each.name or ""):
             label = f"{each.module}#{each.name or ''}"
-            hint = _hint(label, host)
+            hint = "; call `linker.add_wasi()` to offer WASI to it" if each.module == _WASI else _hint(label, host)
             raise LinkError(f"{name} imports {label}, which this host does not provide{hint}")
     return linker
 
