@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from tests.wasi_nn_torch.guest_models import Block, files, written
+from wasi_nn_torch.pytorch.graphs import Graph
+from wasi_nn_torch.pytorch.graphs.outputs import flatten
 
 PROGRAM = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"
@@ -169,3 +171,9 @@ ORDINARY: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], dict[str,
     "state": (Counter, (torch.rand(2),), {}),
     "half precision": (lambda: nn.Linear(3, 3).bfloat16(), (torch.rand(2, 3).bfloat16(),), {}),
 }
+
+
+def computed(graph: Graph, **inputs: torch.Tensor) -> object:
+    """What a graph returns: its only output, or a tuple of all."""
+    outputs = [output for _, output in flatten(graph.instance()(**inputs))]
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)

@@ -5,7 +5,7 @@ import torch
 from torch.export import Dim
 
 from tests.wasi_nn_torch.architectures import ARCHITECTURES, SCRIPTED
-from tests.wasi_nn_torch.exported_models import exported
+from tests.wasi_nn_torch.exported_models import computed, exported
 from tests.wasi_nn_torch.guest_models import loaded, scripted, traced
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import load_from_guest
@@ -26,7 +26,7 @@ def test_an_exported_network_passes_and_computes_the_same(name, decomposed, shap
     graph = load_from_guest(data, CPU)
     (parameter,) = graph.signature.parameters
     with torch.inference_mode():
-        torch.testing.assert_close(graph.instance()(**{parameter.name: x}), module(x))
+        torch.testing.assert_close(computed(graph, **{parameter.name: x}), module(x))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from tests.wasi_nn_torch.exported_attacks import SMALL
-from tests.wasi_nn_torch.exported_models import PROGRAM, changed, exported, graph_of
+from tests.wasi_nn_torch.exported_models import PROGRAM, changed, computed, exported, graph_of
 from tests.wasi_nn_torch.guest_models import CODE, edited, files, loaded, refusal, scripted, traced, written
 from wasi_nn_torch.errors import NnError
 from wasi_nn_torch.pytorch.devices import CPU
@@ -86,20 +86,20 @@ def test_an_exported_program_slices_to_the_end(dynamic, functional):
     shapes = {"x": {0: Dim.AUTO, 1: Dim.AUTO}} if dynamic else None
     data = check_exported(exported(Slices(), x, functional=functional, dynamic_shapes=shapes))
     assert str(LARGEST) in files(data)[PROGRAM].decode()
-    torch.testing.assert_close(load_from_guest(data, CPU).instance()(x=x), Slices()(x))
+    torch.testing.assert_close(computed(load_from_guest(data, CPU), x=x), Slices()(x))
 
 
 def test_every_finite_double_passes():
     x = torch.rand(3, dtype=torch.float64)
     data = check_exported(exported(Fills(), x))
-    torch.testing.assert_close(load_from_guest(data, CPU).instance()(x=x), Fills()(x))
+    torch.testing.assert_close(computed(load_from_guest(data, CPU), x=x), Fills()(x))
 
 
 def test_sizes_that_grow_by_a_fraction_pass():
     x = torch.rand(1, 2, 6, 5)
     data = check_exported(exported(Grows(), x, dynamic_shapes={"x": {2: Dim.AUTO, 3: Dim.AUTO}}))
     x = torch.rand(1, 2, 8, 9)
-    torch.testing.assert_close(load_from_guest(data, CPU).instance()(x=x), Grows()(x))
+    torch.testing.assert_close(computed(load_from_guest(data, CPU), x=x), Grows()(x))
 
 
 def argument(case: str, value: object) -> Callable[[dict[str, Any]], None]:

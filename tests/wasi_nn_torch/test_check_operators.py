@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from tests.wasi_nn_torch.exported_attacks import SMALL, called
-from tests.wasi_nn_torch.exported_models import PROGRAM, changed, exported, graph_of
+from tests.wasi_nn_torch.exported_models import PROGRAM, changed, computed, exported, graph_of
 from tests.wasi_nn_torch.guest_models import files
 from wasi_nn_torch.errors import NnError
 from wasi_nn_torch.pytorch.devices import CPU
@@ -180,7 +180,7 @@ def test_a_model_passes_and_computes_as_the_original(name, decomposed):
     assert REPLACED.isdisjoint(called_now)
     graph = load_from_guest(data, CPU)
     (parameter,) = graph.signature.parameters
-    torch.testing.assert_close(graph.instance()(**{parameter.name: x}), module(x), equal_nan=True)
+    torch.testing.assert_close(computed(graph, **{parameter.name: x}), module(x), equal_nan=True)
 
 
 def test_most_of_what_is_replaced_stands_in_a_decomposed_model():

@@ -228,6 +228,7 @@ def test_an_exported_program_tells_everything(facts, tmp_path):
         "parameters": 6,
         "weights": [{"dtype": "float32", "elements": 10, "nbytes": 40}],
         "state": [],
+        "methods": None,
     }
 
 

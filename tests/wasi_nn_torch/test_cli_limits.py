@@ -173,7 +173,7 @@ def test_models_make_room_for_each_other_unless_they_are_in_use(play, linear):
 @pytest.mark.parametrize("option", ["--max-device-memory", "--max-host-memory", "--max-memory", "--model-memory"])
 @pytest.mark.parametrize(
     ("size", "text"),
-    [("lots", "`lots` is no size; give bytes, or a number with one of the units"), ("1.5B", "not a whole number")],
+    [("lots", "`lots` is not a size; give bytes, or a number with one of the units"), ("1.5B", "not a whole number")],
 )
 def test_a_size_that_is_none_is_told(cli, option, size, text, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")

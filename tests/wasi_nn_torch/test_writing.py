@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from tests.wasi_nn_torch.exported_models import exported
 from tests.wasi_nn_torch.models import scripted
-from wasi_nn_torch.policy import Optimize
+from wasi_nn_torch.policy import ModelOptions, Optimize
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import load
 
@@ -147,7 +147,7 @@ def computed_thrice(graph, content):
 @pytest.mark.parametrize("model", [*WRITING, Keeps])
 @pytest.mark.parametrize("optimize", [None, *Optimize][:3])
 def test_a_scripted_model_that_writes_to_its_input_is_known(model, optimize):
-    graph = load(scripted(model()), CPU, "the model", optimize)
+    graph = load(scripted(model()), CPU, "the model", ModelOptions(optimize))
     assert graph.writes_inputs
     assert not torch.equal(computed_thrice(graph, CONTENT), CONTENT), "or the test shows nothing"
 

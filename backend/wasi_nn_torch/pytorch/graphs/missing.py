@@ -1,4 +1,4 @@
-"""What a model needs that is not there, told from what PyTorch raises: operators, classes or a device."""
+"""What a model needs that is not there, told from what PyTorch raises: operators or a device."""
 
 from __future__ import annotations
 
@@ -17,11 +17,6 @@ _OPERATOR = (
     re.compile(r"failed to resolve torch\.ops\.(?P<namespace>\w+)\.(?P<name>\w+)"),
 )
 _SCRIPT_CLASS = re.compile(r"Unknown type name '__torch__\.torch\.classes\.(?P<namespace>\w+)\.(?P<name>\w+)'")
-_CLASS = (
-    re.compile(r"Deserializing (?P<name>[\w.]+) in pytree is not registered"),
-    re.compile(r"Can't deserialize TreeSpec of namedtuple class (?P<name>[\w.]+) because"),
-)
-
 #: What PyTorch says of weights that were saved on a device which is not there.
 _NO_DEVICE = re.compile(
     r"not compiled with \w+ enabled|No \w+ GPUs are available|Found no NVIDIA driver|on a CUDA device"
@@ -64,10 +59,6 @@ def _in(text: str) -> str | None:
         )
     if _NO_DEVICE.search(text):
         return _ELSEWHERE
-    for pattern in _CLASS:
-        each = pattern.search(text)
-        if each is not None:
-            return _class(each["name"])
     return None
 
 
@@ -89,14 +80,6 @@ def _needs(namespace: str, kind: str, what: str) -> str:
             "it that fits the model and this PyTorch"
         )
     return f"needs {kind} of {quote(module)}, such as {quote(what)}; import it: {_how(module)}"
-
-
-def _class(name: str) -> str:
-    module = name.split(".")[0]
-    return (
-        f"takes or returns objects of the class {quote(name)}, which is not registered with PyTorch here; import the "
-        f"module that registers it: {_how(module)}"
-    )
 
 
 def _how(module: str) -> str:

@@ -84,8 +84,12 @@ def _examples(graph: Graph, given: dict[str | None, Example], name: str) -> Mapp
     for parameter in parameters:
         if not parameter.optional and not _is_given(parameter, examples):
             examples[parameter.name] = _known(graph, parameter, name)
-    found = {each: graph.signature.find(each) for each in examples}
-    return {each: _fitted(parameter, examples[each]) for each, parameter in found.items() if parameter is not None}
+    return {
+        each: _fitted(parameter, example)
+        for parameter in parameters
+        for each, example in examples.items()
+        if fnmatchcase(each, parameter.name)
+    }
 
 
 def _is_given(parameter: Parameter, examples: Mapping[str, Example]) -> bool:
