@@ -187,8 +187,8 @@ class BridgedFunction(HostFunction):
 
 
 def _comparable(lifted: list[object]) -> list[object]:
-    """The arguments of a call without the views of memory, which end with the call."""
-    return [item for item in lifted if not isinstance(item, memoryview)]
+    """Those arguments of a call that can be compared later: numbers, texts, resources. Views of memory end with it."""
+    return [item for item in lifted if isinstance(item, (int, float, str)) or hasattr(item, "drop")]
 
 
 def _size_of(source: memoryview | ByteSource) -> int:

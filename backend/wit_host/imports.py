@@ -44,7 +44,7 @@ def link(
     if host.has_wasi:
         linker.add_wasip2()
     linker.allow_shadowing = True
-    with linker.root() as root:
+    with capi.Disposing(linker.root()) as root:
         for scope in scopes:
             scope.define(root, state)
     return linker, identities
@@ -111,7 +111,7 @@ class _Scope:
         if self.imported is None:
             self._define_in(root, state)
         else:
-            with root.add_instance(self.imported) as instance:
+            with capi.Disposing(root.add_instance(self.imported)) as instance:
                 self._define_in(instance, state)
 
     def _define_in(self, instance: LinkerInstance, state: HostState) -> None:

@@ -121,7 +121,7 @@ class Runner:
             self._inside.release()
             store, self._store = self._store, None
             if store is not None:
-                store.close()
+                capi.dispose(store)
 
     def _check_alive(self) -> None:
         if self._store is None:

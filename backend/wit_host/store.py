@@ -11,6 +11,7 @@ import re
 import wasmtime
 from wasmtime import component
 
+from . import capi
 from .components import Component
 from .errors import GuestExit, LinkError, ResultError
 from .failures import link_error, missing_import
@@ -74,7 +75,7 @@ class Store(GuestStore):
         return link(self._engine, self.linker, self.state, guest, name)
 
     def _start(self, linker: component.Linker, identities: ComponentIdentities, guest: Component) -> Instance:
-        with linker, self.state.memory.starting():
+        with capi.Disposing(linker), self.state.memory.starting():
             try:
                 instance = linker.instantiate(self._runner.store, guest.compiled)
             except wasmtime.ExitTrap:

@@ -157,12 +157,9 @@ def _waves(name: str) -> Network:
 # --- timm: one network of each family ---
 
 _TIMM = """
-    resnet18 resnext50_32x4d seresnet50 efficientnet_b0 mobilenetv3_small_050 mobilenetv4_conv_small convnext_atto
-    swin_tiny_patch4_window7_224 vit_tiny_patch16_224 deit_tiny_patch16_224 beit_base_patch16_224
-    mixer_s32_224 resmlp_12_224 regnetx_002 densenet121 inception_v3 xception41 nfnet_f0 ghostnet_100 hrnet_w18_small
-    dla34 res2net50_26w_4s poolformer_s12 edgenext_xx_small levit_128s cait_xxs24_224 coat_lite_tiny coatnet_nano_rw_224
-    maxvit_pico_rw_256 mobilevit_xxs repvgg_a0 rexnet_100 tinynet_e vgg11 volo_d1_224 xcit_nano_12_p16_224
-    fastvit_t8 efficientformer_l1 hiera_tiny_224 eva02_tiny_patch14_224
+    resnet18 efficientnet_b0 mobilenetv3_small_050 convnext_atto swin_tiny_patch4_window7_224 vit_tiny_patch16_224
+    deit_tiny_patch16_224 mixer_s32_224 regnetx_002 densenet121 ghostnet_100 hrnet_w18_small poolformer_s12
+    edgenext_xx_small levit_128s maxvit_pico_rw_256 mobilevit_xxs repvgg_a0 fastvit_t8
 """
 
 
@@ -183,14 +180,11 @@ def _timm_network(name: str) -> Network:
 # --- torchvision ---
 
 _CLASSIFIERS = """
-    alexnet vgg11 vgg11_bn resnet18 resnext50_32x4d wide_resnet50_2 squeezenet1_0 densenet121 googlenet inception_v3
-    shufflenet_v2_x0_5 mobilenet_v2 mobilenet_v3_small mnasnet0_5 efficientnet_b0 efficientnet_v2_s regnet_y_400mf
-    convnext_tiny vit_b_32 swin_t swin_v2_t maxvit_t
+    resnet18 squeezenet1_0 googlenet inception_v3 shufflenet_v2_x0_5 mobilenet_v2 mnasnet0_5 efficientnet_b0
+    regnet_y_400mf convnext_tiny swin_t
 """
-_SEGMENTATION = "fcn_resnet50 deeplabv3_mobilenet_v3_large lraspp_mobilenet_v3_large"
-_DETECTION = (
-    "fasterrcnn_mobilenet_v3_large_320_fpn retinanet_resnet50_fpn fcos_resnet50_fpn ssdlite320_mobilenet_v3_large"
-)
+_SEGMENTATION = "deeplabv3_mobilenet_v3_large lraspp_mobilenet_v3_large"
+_DETECTION = "fasterrcnn_mobilenet_v3_large_320_fpn ssdlite320_mobilenet_v3_large"
 _SIDES = {"inception_v3": 299}
 
 

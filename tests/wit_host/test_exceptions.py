@@ -412,6 +412,55 @@ def test_an_exception_from_another_thread_ends_the_guest_and_comes_out(component
     in_a_process(INJECT, component, module, "300")
 
 
+ANYWHERE = (
+    INJECT[: INJECT.index("def begin():")]
+    + """
+import random
+
+def begin():
+    pass
+
+main, dice, is_over = threading.get_ident(), random.Random(7), threading.Event()
+
+def inject():
+    while not is_over.wait(dice.random() / 500):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(main), ctypes.py_object(Late))
+
+sys.unraisablehook = lambda _: None  # destructors of Python objects tell of theirs there
+thread = threading.Thread(target=inject, daemon=True)
+came = 0
+
+def many():
+    global came
+    for number in range(rounds):
+        try:
+            (run_component if number % 2 else run_module)()
+        except Late:
+            came += 1
+        except Exception as error:  # the rest of a round may be spoiled, and says so
+            came += 1
+
+while not is_over.is_set():
+    try:
+        thread.is_alive() or thread.start()
+        many()
+        is_over.set()
+    except BaseException:
+        pass
+try:
+    thread.join()
+    time.sleep(0.01)
+except Late:
+    pass
+print("fine" if came else "nothing came")
+"""
+)
+
+
+def test_exceptions_from_another_thread_end_no_process_wherever_they_arrive():
+    in_a_process(ANYWHERE, "(call ping)", "(drop (call $f))", "1500")
+
+
 DEEP = """
 import ctypes
 import sys

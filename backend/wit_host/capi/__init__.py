@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from .callbacks import DropCallback, EpochCallback, FunctionCallback, add_function, add_resource, is_kept, on_epoch
 from .config import allow_many_borrows
 from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, exported_memory
+from .disposal import Disposing, dispose
 from .errors import Ending, ErrorAddress, Kept, new_error
 from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
 from .memory import Memory, MemoryCreator, create_memories
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RAW_STRIDE",
     "CoreCallback",
+    "Disposing",
     "DropCallback",
     "Ending",
     "EpochCallback",
@@ -81,6 +83,7 @@ __all__ = [
     "allow_many_borrows",
     "call_guest",
     "create_memories",
+    "dispose",
     "exported_memory",
     "externs",
     "fill_numbers",

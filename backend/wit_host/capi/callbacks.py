@@ -19,6 +19,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime.component import LinkerInstance, ResourceType
 
+from .disposal import Disposing
 from .errors import Ending, ErrorAddress, Kept, check
 from .values import Value
 
@@ -226,7 +227,7 @@ def add_resource(instance: LinkerInstance, name: str, type_id: int, resource: Dr
     """Define the resource type `name`, known as `type_id` within this linker."""
     encoded = name.encode()
     buffer = ctypes.create_string_buffer(encoded)
-    with ResourceType.host(type_id) as host_type:
+    with Disposing(ResourceType.host(type_id)) as host_type:
         error = _ADD_RESOURCE(
             instance.ptr(), buffer, len(encoded), host_type.ptr(), _DROP_POINTER, keep(resource), _RESOURCE_RELEASE
         )

@@ -10,6 +10,7 @@ import re
 
 import wasmtime
 
+from .. import capi
 from ..errors import GuestExit, LinkError
 from ..runner import Runner
 from ..stores import GuestStore
@@ -92,7 +93,7 @@ class CoreStore(GuestStore):
         return linker
 
     def _start(self, linker: wasmtime.Linker, guest: CoreModule) -> CoreInstance:
-        with linker:
+        with capi.Disposing(linker):
             instance = CoreInstance(self._instantiate(linker, guest), self._runner)
         if COMMAND not in instance.exports:
             instance.enter(REACTOR)

@@ -1,0 +1,51 @@
+"""Freeing what wasmtime's objects own, once.
+
+Their own `close` frees first and forgets afterwards: an exception that another thread sends in between has it freed
+again. Here an object forgets first, and nothing can come in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import wasmtime
+from wasmtime import _ffi as ffi
+from wasmtime import component
+from wasmtime._managed import Managed
+from wasmtime.component import LinkerInstance, ResourceType
+
+M = TypeVar("M", bound=Managed[Any])
+
+#: What frees the pointer of each kind of object: functions of C, so that Python does not look up before they run.
+_DELETE: dict[type[Managed[Any]], Callable[[object], None]] = {
+    component.Linker: ffi.dll.wasmtime_component_linker_delete,
+    LinkerInstance: ffi.dll.wasmtime_component_linker_instance_delete,
+    ResourceType: ffi.dll.wasmtime_component_resource_type_delete,
+    wasmtime.Linker: ffi.dll.wasmtime_linker_delete,
+    wasmtime.Store: ffi.dll.wasmtime_store_delete,
+}
+
+
+class Disposing(Generic[M]):
+    """A block that an object of wasmtime's package is used in, and freed after."""
+
+    def __init__(self, item: M) -> None:
+        self._item = item
+
+    def __enter__(self) -> M:
+        return self._item
+
+    def __exit__(self, *_: object) -> None:
+        dispose(self._item)
+
+
+def dispose(item: Managed[Any]) -> None:
+    """Free a linker, an instance in one, a type of resources, or a store; raises ValueError if it is free already."""
+    delete = _DELETE[type(item)]
+    if isinstance(item, wasmtime.Store):
+        item._Store__context = None  # type: ignore[attr-defined]  # as its `close` does
+    if isinstance(item, LinkerInstance) and item.parent is not None:
+        item.parent.locked = False
+        item.parent = None
+    delete(item._consume())
