@@ -6,6 +6,7 @@ handlers of signals, so that Ctrl-C ends a guest that loops.
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import time
@@ -49,8 +50,9 @@ class Ticker:
 
     def _start(self) -> None:
         if not self._is_ticking:
-            self._is_ticking = True
-            threading.Thread(target=self._tick, name="wit-host-ticker", daemon=True).start()
+            # Not by `threading`, which waits for the thread to begin, under locks that an exception would leave locked.
+            _thread.start_new_thread(self._tick, ())
+            self._is_ticking = True  # after it, as to start a thread may fail; two of them do no harm
 
     def _tick(self) -> None:
         """Tick until no guest ran at the end of an interval, so that many short calls do not start many threads."""

@@ -415,44 +415,37 @@ def test_an_exception_from_another_thread_ends_the_guest_and_comes_out(component
 ANYWHERE = (
     INJECT[: INJECT.index("def begin():")]
     + """
-import random
+import _thread, os, random
 
 def begin():
     pass
 
-main, dice, is_over = threading.get_ident(), random.Random(7), threading.Event()
+main, dice, is_over = threading.get_ident(), random.Random(7), False
 
 def inject():
-    while not is_over.wait(dice.random() / 500):
+    while not is_over:  # and no lock, which an exception could leave locked
+        time.sleep(dice.random() / 500)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(main), ctypes.py_object(Late))
 
 sys.unraisablehook = lambda _: None  # destructors of Python objects tell of theirs there
-thread = threading.Thread(target=inject, daemon=True)
-came = 0
-
-def many():
-    global came
-    for number in range(rounds):
-        try:
-            (run_component if number % 2 else run_module)()
-        except Late:
-            came += 1
-        except Exception as error:  # the rest of a round may be spoiled, and says so
-            came += 1
-
-while not is_over.is_set():
+came = number = 0
+_thread.start_new_thread(inject, ())
+while not is_over:
     try:
-        thread.is_alive() or thread.start()
-        many()
-        is_over.set()
-    except BaseException:
+        while number < rounds:
+            number += 1
+            (run_component if number % 2 else run_module)()
+        is_over = True
+    except BaseException:  # Late, or what it spoiled
+        came += 1
+while True:
+    try:
+        time.sleep(0.01)
+        break
+    except Late:
         pass
-try:
-    thread.join()
-    time.sleep(0.01)
-except Late:
-    pass
-print("fine" if came else "nothing came")
+print("fine" if came else "nothing came", flush=True)
+os._exit(0)
 """
 )
 
