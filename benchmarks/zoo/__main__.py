@@ -84,6 +84,7 @@ def _cell(outcome: str, notes: dict[str, int]) -> str:
 
 
 def _escaped(note: str) -> str:
+    note = note.partition("the last error that it was given: ")[2] or note
     return " ".join(note.replace("|", "\\|").replace("<", "&lt;").split())[:300]
 
 

@@ -183,7 +183,7 @@ _CLASSIFIERS = """
     resnet18 squeezenet1_0 googlenet inception_v3 shufflenet_v2_x0_5 mobilenet_v2 mnasnet0_5 efficientnet_b0
     regnet_y_400mf convnext_tiny swin_t
 """
-_SEGMENTATION = "deeplabv3_mobilenet_v3_large lraspp_mobilenet_v3_large"
+_SEGMENTATION = {"deeplabv3_mobilenet_v3_large": "x", "lraspp_mobilenet_v3_large": "input"}
 _DETECTION = "fasterrcnn_mobilenet_v3_large_320_fpn ssdlite320_mobilenet_v3_large"
 _SIDES = {"inception_v3": 299}
 
@@ -191,7 +191,7 @@ _SIDES = {"inception_v3": 299}
 def _torchvision() -> list[Network]:
     return [
         *(_vision(name, "x", _SIDES.get(name, 224)) for name in _CLASSIFIERS.split()),
-        *(_vision(name, "x", 128, weights_backbone=None) for name in _SEGMENTATION.split()),
+        *(_vision(name, parameter, 128, weights_backbone=None) for name, parameter in _SEGMENTATION.items()),
         *(_detector(name) for name in _DETECTION.split()),
         Network("torchvision", "r3d_18", lambda: (_torchvision_model("r3d_18"), {"x": torch.rand(1, 3, 8, 56, 56)})),
     ]
