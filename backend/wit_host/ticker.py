@@ -7,6 +7,7 @@ handlers of signals, so that Ctrl-C ends a guest that loops.
 from __future__ import annotations
 
 import _thread
+import ctypes
 import os
 import threading
 import time
@@ -15,6 +16,8 @@ from collections import Counter
 from types import TracebackType
 
 import wasmtime
+
+from .capi import unbroken
 
 #: Seconds between two ticks.
 INTERVAL = 0.05
@@ -51,14 +54,25 @@ class Ticker:
     def _start(self) -> None:
         if not self._is_ticking:
             # Not by `threading`, which waits for the thread to begin, under locks that an exception would leave locked.
-            _thread.start_new_thread(self._tick, ())
+            _thread.start_new_thread(self._tick, (threading.get_ident(),))
             self._is_ticking = True  # after it, as to start a thread may fail; two of them do no harm
 
-    def _tick(self) -> None:
-        """Tick until no guest ran at the end of an interval, so that many short calls do not start many threads."""
-        while self._is_needed():
-            time.sleep(INTERVAL)
-            self._engine.increment_epoch()
+    @unbroken
+    def _tick(self, starter: int) -> None:
+        """Tick until no guest ran at the end of an interval, so that many short calls do not start many threads.
+
+        In Python 3.11, a thread that has not begun to run still has the identity of the thread that started it, and is
+        the first to be found when an exception is set on that identity. So it is passed on, and the clock goes on.
+        """
+        while True:
+            try:
+                while self._is_needed():
+                    time.sleep(INTERVAL)
+                    self._engine.increment_epoch()
+                return
+            except BaseException as exception:  # noqa: BLE001 - nothing is raised here on purpose
+                kind = ctypes.py_object(type(exception))
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(starter), kind)
 
     def _is_needed(self) -> bool:
         with self._lock:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 
 from tests.wit_host.bench import THING
 from tests.wit_host.wat import API, Import
-from wit_host import Engine, GuestTrap, ResultError, WasiConfig, values
+from wit_host import Engine, GuestTimeout, GuestTrap, ResultError, Ticker, WasiConfig, values
+from wit_host.ticker import INTERVAL
 
 PING = {"ping": Import("", "")}
 ASK = {"ask": Import("(result bool)", "(result i32)")}
@@ -412,6 +415,22 @@ def test_an_exception_from_another_thread_ends_the_guest_and_comes_out(component
     in_a_process(INJECT, component, module, "300")
 
 
+def test_an_exception_that_reaches_the_clock_is_passed_on_and_the_clock_goes_on(bench):
+    class Late(BaseException):
+        pass
+
+    def strike():
+        time.sleep(2 * INTERVAL)  # until the clock ticks
+        [clock] = [thread for thread, frame in sys._current_frames().items() if frame.f_code is Ticker._tick.__code__]
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(clock), ctypes.py_object(Late))
+
+    endless = "(call ping) (loop $again (br $again))"
+    with pytest.raises(Late):
+        bench.run(PING, endless, lambda i: i.function("ping", strike, {}, None), timeout=30)
+    with pytest.raises(GuestTimeout):
+        bench.run(PING, endless, lambda i: i.function("ping", lambda: None, {}, None), timeout=3 * INTERVAL)
+
+
 ANYWHERE = (
     INJECT[: INJECT.index("def begin():")]
     + """
@@ -457,6 +476,7 @@ def test_exceptions_from_another_thread_end_no_process_wherever_they_arrive():
 DEEP = """
 import ctypes
 import sys
+import time
 from tests.wit_host.bench import THING, Bench
 from tests.wit_host.wat import API, Import
 

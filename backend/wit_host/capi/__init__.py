@@ -17,7 +17,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .callbacks import DropCallback, EpochCallback, FunctionCallback, add_function, add_resource, is_kept, on_epoch
+from .callbacks import (
+    DropCallback,
+    EpochCallback,
+    FunctionCallback,
+    add_function,
+    add_resource,
+    is_kept,
+    on_epoch,
+    unbroken,
+)
 from .config import allow_many_borrows
 from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, exported_memory
 from .disposal import Disposing, dispose
@@ -107,6 +116,7 @@ __all__ = [
     "set_stdin",
     "set_stdout",
     "store_context",
+    "unbroken",
     "view_memory",
     "view_numbers",
     "write_name",
