@@ -70,7 +70,7 @@ class Ticker:
                     time.sleep(INTERVAL)
                     self._engine.increment_epoch()
                 return
-            except BaseException as exception:  # noqa: BLE001 - nothing is raised here on purpose
+            except BaseException as exception:  # noqa: BLE001  # whatever it is, it was for another thread
                 kind = ctypes.py_object(type(exception))
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(starter), kind)
 
