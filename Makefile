@@ -158,9 +158,9 @@ ifndef ARGS
 endif
 
 soak: $(VENV)/dev $(PROBE)
-	SOAK_SESSIONS=10000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/test_soak.py
-	SOAK_CALLS=100000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/test_witx_random.py \
-	    tests/wasi_nn_torch/test_versions_random.py
+	SOAK_SESSIONS=10000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/sessions/test_soak.py
+	SOAK_CALLS=100000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/hosts/test_witx_random.py \
+	    tests/wasi_nn_torch/hosts/test_versions_random.py
 
 check: $(VENV)/dev
 	$(BIN)/ruff check

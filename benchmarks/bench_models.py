@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from benchmarks.bench_inference import resnet18, scripted
 from benchmarks.comparison import Comparison, Work
 from benchmarks.conftest import ROOT
-from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import ModelOptions, Optimize
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.policy import ModelOptions, Optimize
 from wasi_nn_torch.pytorch import graphs
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES

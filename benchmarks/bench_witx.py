@@ -15,7 +15,7 @@ from benchmarks.bench_boundary import copying
 from benchmarks.bench_inference import directly, resnet18, scripted
 from benchmarks.comparison import Comparison, Work, difference
 from wasi_nn_torch import Engine, Limits, hosts
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.contract.ledger import Ledger
 from wit_host import Engine as BareEngine
 from wit_host.core import CoreInstance
 
@@ -98,8 +98,8 @@ def guest_with(model: bytes, *shape: int) -> Iterator[Callable[[str], Calls]]:
     with Engine("cpu", cache=False) as engine:
         engine.register("model", model, optimize="none")
         ledger = Ledger()
-        with engine.open_core_store(wasmtime.WasiConfig(), Limits()) as store:
-            hosts.add_to_core_store(store, engine.serve(ledger))
+        with engine._runtime.open_core_store(wasmtime.WasiConfig(), Limits()) as store:
+            hosts.add_to_core_store(store, engine._runtime.serve(ledger))
             instance = store.instantiate(engine.compile(WITX.encode()).compiled)
             size = 4 * torch.Size(shape).numel()
             instance.call("open", len(shape), *shape, *[1] * (4 - len(shape)), size)

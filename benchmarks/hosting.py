@@ -9,7 +9,7 @@ import wasmtime
 from wasmtime import component
 
 from wasi_nn_torch import Engine, Limits, hosts
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.contract.ledger import Ledger
 from wit_host import Component, GuestFunction, GuestInterface, Instance, Store
 from wit_host import values as wit
 
@@ -57,8 +57,8 @@ def on_ours(store: Store, guest: Component) -> Iterator[Guest]:
 @contextmanager
 def on_wasi_nn(engine: Engine, wat: str) -> Iterator[Guest]:
     """A guest that uses wasi-nn, as a session runs it."""
-    ledger, store = Ledger(), engine.open_store(wasmtime.WasiConfig(), Limits())
-    hosts.add_to_linker(store.linker, engine.serve(ledger))
+    ledger, store = Ledger(), engine._runtime.open_store(wasmtime.WasiConfig(), Limits())
+    hosts.add_to_linker(store.linker, engine._runtime.serve(ledger))
     try:
         with on_ours(store, engine.compile(wat.encode()).compiled) as guest:
             yield guest

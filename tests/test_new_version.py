@@ -35,7 +35,7 @@ from wasi_nn_bindings.v2099_01_01.errors import ERROR, ErrorsError
 from wasi_nn_bindings.v2099_01_01.graph import GRAPH
 from wasi_nn_torch import Engine
 from wasi_nn_torch.hosts import v2099_01_01
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.contract.ledger import Ledger
 from wit_host import Engine as Guests, GuestFunction, GuestInterface, values as wit
 
 LOAD = GuestFunction("load-by-name", {"name": wit.STRING}, wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorsError))

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.wasi_nn_torch.models import Add, scripted
+from tests.wasi_nn_torch.helpers.models import Add, scripted
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -16,13 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wasi_nn_torch.contract.errors import ModelError
     from wasi_nn_torch.engine import Engine
-    from wasi_nn_torch.errors import ModelError
-    from wasi_nn_torch.folders import Directory
-    from wasi_nn_torch.guests import Guest, InvalidGuest
-    from wasi_nn_torch.refusals import Refusal
-    from wasi_nn_torch.session import Limits, Session
-    from wasi_nn_torch.stats import EngineStats, ModelFigures, SessionStats
+    from wasi_nn_torch.serving.refusals import Refusal
+    from wasi_nn_torch.serving.registry import ModelFigures
+    from wasi_nn_torch.sessions.directories import Directory
+    from wasi_nn_torch.sessions.guests import Guest, InvalidGuest
+    from wasi_nn_torch.sessions.limits import Limits
+    from wasi_nn_torch.sessions.session import Session
+    from wasi_nn_torch.sessions.stats import EngineStats, SessionStats
     from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
@@ -45,22 +47,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Directory": "wasi_nn_torch.folders",
+    "Directory": "wasi_nn_torch.sessions.directories",
     "Engine": "wasi_nn_torch.engine",
-    "EngineStats": "wasi_nn_torch.stats",
-    "Guest": "wasi_nn_torch.guests",
+    "EngineStats": "wasi_nn_torch.sessions.stats",
+    "Guest": "wasi_nn_torch.sessions.guests",
     "GuestCancelled": "wit_host",
     "GuestError": "wit_host",
     "GuestTimeout": "wit_host",
     "GuestTrap": "wit_host",
-    "InvalidGuest": "wasi_nn_torch.guests",
-    "Limits": "wasi_nn_torch.session",
+    "InvalidGuest": "wasi_nn_torch.sessions.guests",
+    "Limits": "wasi_nn_torch.sessions.limits",
     "LinkError": "wit_host",
-    "ModelError": "wasi_nn_torch.errors",
-    "ModelFigures": "wasi_nn_torch.stats",
-    "Refusal": "wasi_nn_torch.refusals",
-    "Session": "wasi_nn_torch.session",
-    "SessionStats": "wasi_nn_torch.stats",
+    "ModelError": "wasi_nn_torch.contract.errors",
+    "ModelFigures": "wasi_nn_torch.serving.registry",
+    "Refusal": "wasi_nn_torch.serving.refusals",
+    "Session": "wasi_nn_torch.sessions.session",
+    "SessionStats": "wasi_nn_torch.sessions.stats",
 }
 
 

@@ -6,29 +6,21 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-import wasmtime
-
-import wit_host
-from wasi_nn_torch import hosts
-from wasi_nn_torch.backends import Backends
-from wasi_nn_torch.cache import user_cache
-from wasi_nn_torch.contract import BackendOptions, ModelSource
-from wasi_nn_torch.folders import Directory
-from wasi_nn_torch.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
-from wasi_nn_torch.imports import import_modules
-from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels, ModelOptions, Optimize, Release
-from wasi_nn_torch.registry import Registry
-from wasi_nn_torch.serving import Serving
-from wasi_nn_torch.session import Limits, Session
-from wasi_nn_torch.sizes import require_amount
-from wasi_nn_torch.stats import EngineStats
-from wasi_nn_torch.streams import Input, Output
-from wasi_nn_torch.tally import Tally
-from wasi_nn_torch.vocabulary import Encoding
-from wasi_nn_torch.warm_up import WarmUp
-from wit_host import Store
-from wit_host.core import CoreStore
+from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
+from wasi_nn_torch.contract.policy import GuestModels, ModelOptions, Optimize, Release
+from wasi_nn_torch.contract.sizes import require_amount
+from wasi_nn_torch.contract.vocabulary import Encoding
+from wasi_nn_torch.contract.warm_up import WarmUp
+from wasi_nn_torch.serving.backends import Backends
+from wasi_nn_torch.serving.imports import import_modules
+from wasi_nn_torch.serving.registry import Registry
+from wasi_nn_torch.sessions.directories import Directory
+from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource
+from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.runtime import Runtime
+from wasi_nn_torch.sessions.session import Session
+from wasi_nn_torch.sessions.stats import EngineStats
+from wasi_nn_torch.sessions.streams import Input, Output
 
 
 class Engine:
@@ -62,15 +54,13 @@ class Engine:
     ) -> None:
         require_amount("`model_bytes`", model_bytes)
         import_modules(imports)
-        self._guest_models = GuestModels(guest_models)
+        vetting = GuestModels(guest_models)
         self._release = Release(release)
-        self._backends = Backends(BackendOptions(_name(device), self._guest_models, threads))
+        self._backends = Backends(BackendOptions(_name(device), vetting, threads))
         if device is not None or threads is not None:
             self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
-        self.tally = Tally()
-        """Counts what sessions do, for `stats`."""
-        self._engine = wit_host.Engine(cache=user_cache() if cache else None)
+        self._runtime = Runtime(self._backends, self._registry, vetting, self._release, cache)
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +81,7 @@ class Engine:
     @property
     def stats(self) -> EngineStats:
         """The figures of this moment: sessions and how they ended, errors, models, transfers; from any thread."""
-        return self.tally.stats(self._registry.figures())
+        return self._runtime.tally.stats(self._registry.figures())
 
     def register(
         self,
@@ -171,18 +161,14 @@ class Engine:
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
         """Compile a guest, to run it in several sessions; raises InvalidGuest where it is none."""
-        file = guest if isinstance(guest, GuestFile) else read_guest(guest)
-        compiled = compile_guest(self._engine, file, hosts.BUFFERS)
-        self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
-        return compiled
+        return self._runtime.compile(guest)
 
     def prepare(self, guest: Guest) -> None:
         """Have ready what a guest needs of this engine, so that it does not wait for PyTorch once it runs.
 
         `Session.run` does so before the guest's time starts.
         """
-        if hosts.are_imported_by(guest.compiled):
-            self._backends.start()
+        self._runtime.prepare(guest)
 
     def session(
         self,
@@ -206,21 +192,7 @@ class Engine:
         Raises NotADirectoryError for a folder that does not exist, OSError for an input that does not, TypeError for a
         stream that is none of these, and ValueError for text that WASI cannot pass on.
         """
-        return Session(self, args, env, dirs, limits, stdin, stdout, stderr)
-
-    def serve(self, ledger: Ledger) -> Serving:
-        """What one guest may ask for; what it holds is counted in `ledger`."""
-        return Serving(self._backends, self._registry, ledger, self._guest_models, self._release)
-
-    def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
-        """A store for one guest, with the limits that are not those of its tensors."""
-        return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources)
-
-    def open_core_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> CoreStore:
-        """The same for a guest that is a core module."""
-        return self._engine.core_store(
-            wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources
-        )
+        return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr)
 
     def close(self) -> None:
         """Forget every model; the memory of one that a session still uses goes free with that session."""

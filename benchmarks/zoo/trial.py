@@ -19,10 +19,10 @@ import torch.utils._pytree as pytree
 from benchmarks.zoo.forms import SUFFIXES, Impossible, made
 from benchmarks.zoo.networks import Inputs, Network, networks
 from wasi_nn_torch import Directory, Engine, GuestError
-from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.contract.errors import ModelError
+from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES
 from wasi_nn_torch.pytorch.graphs.outputs import leaves
-from wasi_nn_torch.vocabulary import ElementType
 
 #: As far as the order of additions changes results: in parts of an element, and of the largest one.
 _OF_EACH, _OF_LARGEST = 1e-3, 1e-4

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import wasmtime
 
 from wasi_nn_torch import Engine, Limits, hosts
-from wasi_nn_torch.guests import Guest as CompiledGuest
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.sessions.guests import Guest as CompiledGuest
 from wit_host.core import CoreInstance, CoreModule, CoreStore
 
 MODULE = "wasi_ephemeral_nn"
@@ -183,8 +183,8 @@ def playing(
     compiled = (library or engine.compile(passing(memory))).compiled
     assert isinstance(compiled, CoreModule)
     try:
-        with engine.open_core_store(wasmtime.WasiConfig(), limits) as store:
-            hosts.add_to_core_store(store, engine.serve(ledger))
+        with engine._runtime.open_core_store(wasmtime.WasiConfig(), limits) as store:
+            hosts.add_to_core_store(store, engine._runtime.serve(ledger))
             yield Guest(store, store.instantiate(compiled, "guest"), ledger)
     finally:
         ledger.sweep()

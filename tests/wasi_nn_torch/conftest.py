@@ -11,8 +11,8 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests import simulated
-from tests.wasi_nn_torch.guest_models import Small, scripted
-from wasi_nn_torch.ledger import Ledger
+from tests.wasi_nn_torch.helpers.guest_models import Small, scripted
+from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest

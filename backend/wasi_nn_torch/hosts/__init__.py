@@ -6,8 +6,8 @@ from functools import partial
 
 from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28, witx
 from wasi_nn_torch.hosts.resources import ErrorResource
-from wasi_nn_torch.refusals import Refusals
-from wasi_nn_torch.serving import Serving
+from wasi_nn_torch.serving.refusals import Refusals
+from wasi_nn_torch.serving.serving import Serving
 from wit_host import Component, Linker
 from wit_host.core import CoreModule, CoreStore
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from wasi_nn_torch.contract import Context, Graph, Tensor
-from wasi_nn_torch.errors import ErrorCode, NnError
-from wasi_nn_torch.serving import Serving
-from wasi_nn_torch.vocabulary import ElementType
+from wasi_nn_torch.contract.backend import Context, Graph, Tensor
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.vocabulary import ElementType
+from wasi_nn_torch.serving.serving import Serving
 from wit_host import GuestTrap
 from wit_host.transport import ByteSource
 

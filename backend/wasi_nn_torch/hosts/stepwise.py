@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wasi_nn_torch.contract import Context, Tensor
-from wasi_nn_torch.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.contract.backend import Context, Tensor
+from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.contract.shares import Share
 from wasi_nn_torch.hosts.resources import held
-from wasi_nn_torch.shares import Share
 
 _LONGEST_NAME = 1 << 16
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from wasi_nn_bindings import v2024_06_25 as bindings
 from wasi_nn_bindings.v2024_06_25 import errors, graph, inference, tensor
-from wasi_nn_torch.contract import Context
-from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.backend import Context
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.hosts.resources import ErrorResource, GraphResource, TensorResource, content, new_content
 from wasi_nn_torch.hosts.stepwise import StepwiseContext
-from wasi_nn_torch.serving import Serving
-from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
+from wasi_nn_torch.serving.serving import Serving
 from wit_host import GuestTrap, Linker
 
 BUFFERS = bindings.BUFFERS

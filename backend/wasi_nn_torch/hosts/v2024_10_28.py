@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from wasi_nn_bindings import v2024_10_28 as bindings
 from wasi_nn_bindings.v2024_10_28 import errors, graph, inference, tensor
-from wasi_nn_torch.contract import Context
-from wasi_nn_torch.errors import NnError
+from wasi_nn_torch.contract.backend import Context
+from wasi_nn_torch.contract.errors import NnError
+from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.hosts.resources import ErrorResource, GraphResource, TensorResource, content, held, new_content
-from wasi_nn_torch.serving import Serving
-from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
+from wasi_nn_torch.serving.serving import Serving
 from wit_host import Linker
 
 BUFFERS = bindings.BUFFERS

@@ -11,13 +11,13 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from wasi_nn_torch.contract import Context, Graph, Tensor
-from wasi_nn_torch.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.contract.backend import Context, Graph, Tensor
+from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.contract.shares import Share
+from wasi_nn_torch.contract.vocabulary import ExecutionTarget
 from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, Errno
-from wasi_nn_torch.refusals import Refusals
-from wasi_nn_torch.serving import Serving
-from wasi_nn_torch.shares import Share
-from wasi_nn_torch.vocabulary import ExecutionTarget
+from wasi_nn_torch.serving.refusals import Refusals
+from wasi_nn_torch.serving.serving import Serving
 from wit_host.core import CallerMemory, CoreStore, NoMemory
 from wit_host.resources import ResourceTable
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from wasi_nn_torch.errors import ErrorCode
-from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
+from wasi_nn_torch.contract.errors import ErrorCode
+from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 
 
 class Errno(IntEnum):

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import torch
 
-from wasi_nn_torch.contract import BackendOptions, ModelSource
-from wasi_nn_torch.description import ModelDescription
-from wasi_nn_torch.errors import ErrorCode, ModelError, NnError, quote
-from wasi_nn_torch.findings import Finding
-from wasi_nn_torch.ledger import Ledger
-from wasi_nn_torch.policy import GuestModels, ModelOptions
+from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
+from wasi_nn_torch.contract.description import ModelDescription
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError, quote
+from wasi_nn_torch.contract.findings import Finding
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
+from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
 from wasi_nn_torch.pytorch.devices import Devices, find_device, place_of
 from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, admit, load, load_from_guest, sniff
 from wasi_nn_torch.pytorch.staging import can_pin
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 from wasi_nn_torch.pytorch.threads import use_threads
-from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
 
 
 class PyTorch:

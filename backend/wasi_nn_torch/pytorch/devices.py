@@ -4,8 +4,8 @@ from functools import cache
 
 import torch
 
-from wasi_nn_torch.errors import ErrorCode, NnError
-from wasi_nn_torch.vocabulary import ExecutionTarget
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.vocabulary import ExecutionTarget
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from wasi_nn_torch.findings import Finding, Health
-from wasi_nn_torch.sizes import spell_size
+from wasi_nn_torch.contract.findings import Finding, Health
+from wasi_nn_torch.contract.sizes import spell_size
 
 _CHOOSE = "choose a build at https://pytorch.org/get-started/locally, such as"
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from wasi_nn_torch.errors import ErrorCode, NnError, quote
-from wasi_nn_torch.vocabulary import ElementType
+from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.vocabulary import ElementType
 
 DTYPES = {
     ElementType.FP16: torch.float16,

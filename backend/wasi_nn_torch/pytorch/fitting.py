@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from wasi_nn_torch.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
 
 INTEGERS = frozenset(

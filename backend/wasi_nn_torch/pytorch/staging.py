@@ -11,7 +11,7 @@ import threading
 
 import torch
 
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.pytorch.sharing import is_sole_owner
 from wit_host.capi import view_memory
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import torch
 
-from wasi_nn_torch.contract import Tensor
-from wasi_nn_torch.errors import ErrorCode, NnError, quote
-from wasi_nn_torch.ledger import STAGING, Ledger, Transfer
+from wasi_nn_torch.contract.backend import Tensor
+from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.ledger import STAGING, Ledger, Transfer
+from wasi_nn_torch.contract.shares import Share
+from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, widen
 from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.sharing import is_sole_owner
 from wasi_nn_torch.pytorch.staging import staging_of
-from wasi_nn_torch.shares import Share
-from wasi_nn_torch.vocabulary import ElementType
 from wit_host import transport
 
 logger = logging.getLogger(__name__)

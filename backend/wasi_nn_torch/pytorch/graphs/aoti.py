@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from wasi_nn_torch.contract import NamedTensor
-from wasi_nn_torch.errors import ErrorCode, NnError, quote
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.contract.backend import NamedTensor
+from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.graphs.failures import as_nn_error, release_frames
 from wasi_nn_torch.pytorch.graphs.outputs import flatten
 from wasi_nn_torch.pytorch.graphs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.state import Model
 from wasi_nn_torch.pytorch.tensors import DeviceTensor, adopt, is_lent, spell_dimensions
-from wasi_nn_torch.vocabulary import ElementType
 
 if TYPE_CHECKING:
     from wasi_nn_torch.pytorch.graphs.graph import Graph

@@ -22,7 +22,8 @@ from torch.export.passes import move_to_device_pass
 from torch.fx.graph_module import _loader
 from torch.utils import _pytree as pytree
 
-from wasi_nn_torch.errors import ModelError, quote
+from wasi_nn_torch.contract.errors import ModelError, quote
+from wasi_nn_torch.contract.warm_up import Example
 from wasi_nn_torch.pytorch.graphs import compiling
 from wasi_nn_torch.pytorch.graphs.folding import fold
 from wasi_nn_torch.pytorch.graphs.graph import Graph
@@ -35,7 +36,6 @@ from wasi_nn_torch.pytorch.graphs.signature import LeftOut, Signature
 from wasi_nn_torch.pytorch.graphs.structure import Path, call_paths, paths_of, standing_in
 from wasi_nn_torch.pytorch.graphs.writing import may_write, program_writes_inputs
 from wasi_nn_torch.pytorch.sharing import size_of
-from wasi_nn_torch.warm_up import Example
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import traceback
 
 import torch
 
-from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
 
 _LONGEST_GIST = 300
 

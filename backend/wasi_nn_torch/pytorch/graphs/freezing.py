@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from wasi_nn_torch.errors import ModelError
+from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.pytorch.graphs.failures import gist, is_out_of_memory, release_frames
 from wasi_nn_torch.pytorch.graphs.layout import CONVOLUTIONS, channels_last, follows_any_layout, is_kernel, unshared
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.warm_up import Example
 from wasi_nn_torch.pytorch.graphs.context import ExecutionContext
 from wasi_nn_torch.pytorch.graphs.signature import Signature
 from wasi_nn_torch.pytorch.graphs.state import Model
-from wasi_nn_torch.warm_up import Example
 
 
 @dataclass(frozen=True, eq=False)

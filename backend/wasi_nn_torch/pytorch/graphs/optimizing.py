@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from wasi_nn_torch.policy import Optimize
+from wasi_nn_torch.contract.policy import Optimize
 
 
 @dataclass(frozen=True)

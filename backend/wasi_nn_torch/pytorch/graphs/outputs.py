@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 import torch
 from torch.utils import _pytree as pytree
 
-from wasi_nn_torch.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
 from wasi_nn_torch.pytorch.graphs.structure import Path, keys_of
 
 _SINGLE = "output"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from wasi_nn_torch.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote, quote_all
 from wasi_nn_torch.pytorch.graphs import parameters as tree
 from wasi_nn_torch.pytorch.graphs.parameters import Argument, Group, Kind, Many, Parameter
 

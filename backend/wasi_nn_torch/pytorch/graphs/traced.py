@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 
 import torch
 
-from wasi_nn_torch.errors import NnError
+from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES
 from wasi_nn_torch.pytorch.graphs.declaring import with_dtypes
 from wasi_nn_torch.pytorch.graphs.loading import Source

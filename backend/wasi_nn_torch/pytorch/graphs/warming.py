@@ -14,15 +14,15 @@ from fnmatch import fnmatchcase
 
 import torch
 
-from wasi_nn_torch.contract import NamedTensor
-from wasi_nn_torch.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all
-from wasi_nn_torch.ledger import Ledger
+from wasi_nn_torch.contract.backend import NamedTensor
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.vocabulary import ElementType
+from wasi_nn_torch.contract.warm_up import Example, WarmUp
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
-from wasi_nn_torch.vocabulary import ElementType
-from wasi_nn_torch.warm_up import Example, WarmUp
 
 logger = logging.getLogger(__name__)
 

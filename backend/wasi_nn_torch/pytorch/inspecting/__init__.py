@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from wasi_nn_torch.description import Contents, ModelDescription
-from wasi_nn_torch.errors import NnError
+from wasi_nn_torch.contract.description import Contents, ModelDescription
+from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.pytorch.graphs.formats import admit, native_code, not_a_model, require_no_method
 from wasi_nn_torch.pytorch.graphs.loading import Source
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes

@@ -1,6 +1,6 @@
 """What an AOTInductor package is."""
 
-from wasi_nn_torch.description import Contents
+from wasi_nn_torch.contract.description import Contents
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import aoti
 from wasi_nn_torch.pytorch.graphs.loading import Source

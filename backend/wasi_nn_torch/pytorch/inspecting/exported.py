@@ -10,7 +10,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, OutputKind
 from torch.utils._sympy.numbers import int_oo
 
-from wasi_nn_torch.description import Contents, ValueDescription
+from wasi_nn_torch.contract.description import Contents, ValueDescription
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs.exported import inputs_of, output_paths, reading, signature_of
 from wasi_nn_torch.pytorch.graphs.loading import Source

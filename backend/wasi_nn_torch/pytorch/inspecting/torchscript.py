@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from wasi_nn_torch.description import Contents, ValueDescription
+from wasi_nn_torch.contract.description import Contents, ValueDescription
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs.loading import Source
 from wasi_nn_torch.pytorch.graphs.script_types import fields_of

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import torch
 
-from wasi_nn_torch.description import ValueDescription, WeightsDescription
+from wasi_nn_torch.contract.description import ValueDescription, WeightsDescription
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
 from wasi_nn_torch.pytorch.graphs.parameters import Parameter
 from wasi_nn_torch.pytorch.graphs.signature import Signature

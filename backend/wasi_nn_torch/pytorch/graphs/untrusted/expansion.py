@@ -8,7 +8,7 @@ import ast
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
-from wasi_nn_torch.errors import quote
+from wasi_nn_torch.contract.errors import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted, prefix_of, refused
 from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
 

@@ -1,6 +1,6 @@
 """How every part of the check says no."""
 
-from wasi_nn_torch.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
 
 _ADVICE = "the operator may register the model by name, or allow guests' models unchecked"
 _BY_NAME = "the operator may register it by name"

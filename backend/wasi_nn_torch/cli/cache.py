@@ -1,0 +1,118 @@
+"""The command line: `wasi-nn-torch cache info` and `cache clear`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wasi_nn_torch.cli.exits import fail
+from wasi_nn_torch.contract.sizes import spell_size
+
+if TYPE_CHECKING:
+    from wit_host.cache import CompileCache, Entry
+
+app = typer.Typer(help="Look at the compiled guests that are kept, or remove them.", no_args_is_help=True)
+
+
+@app.command(epilog="Example: wasi-nn-torch cache info --json")
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Show where compiled guests are kept, how large they are, and when each was last used."""
+    cache = _cache()
+    if as_json:
+        print(json.dumps(_facts(cache), indent=2))
+    else:
+        _print(cache)
+
+
+@app.command(epilog="Example: wasi-nn-torch cache clear guest.wasm")
+def clear(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only those of this name or key.", show_default=False)
+    ] = None,
+) -> None:
+    """Remove compiled guests that are kept, by default all of them, and nothing else."""
+    cache = _cache()
+    keys = None if name is None else _called(cache, name)
+    removed = cache.clear(keys)
+    print(f"removed {_count(removed)}, {_size(removed)}, from {cache.folder}")
+    left = [entry for entry in cache.entries() if keys is None or entry.key in keys]
+    if left:
+        fail(f"{_count(left)} could not be removed from {cache.folder}; another process may be using them")
+
+
+def _cache() -> CompileCache:
+    """The user's cache, whose folder can be used; it may be missing."""
+    from wasi_nn_torch.sessions.cache import VARIABLE, user_cache
+
+    cache = user_cache()
+    if cache is None:
+        fail(f"compiled guests are not kept, because there is no home; name a folder in {VARIABLE}")
+    trouble = cache.trouble()
+    if trouble:
+        fail(f"{cache.folder} is not used for compiled guests, because {trouble}")
+    return cache
+
+
+def _called(cache: CompileCache, name: str) -> set[str]:
+    """The keys of the entries that have this name, or begin with it as `info` shows them."""
+    names = cache.names()
+    keys = {entry.key for entry in cache.entries() if name in (names.get(entry.key), entry.key, str(entry))}
+    if not keys:
+        fail(f"no compiled guest is called {name!r}; `wasi-nn-torch cache info` lists those that are kept")
+    return keys
+
+
+def _facts(cache: CompileCache) -> dict[str, object]:
+    """What programs read; sizes are in bytes, moments are those of UTC."""
+    names = cache.names()
+    entries = [
+        {"name": names.get(entry.key), "key": entry.key, "bytes": entry.size, "last_used": _instant(entry.used)}
+        for entry in reversed(cache.entries())
+    ]
+    return {"folder": str(cache.folder), "most_bytes": cache.largest, "entries": entries}
+
+
+def _print(cache: CompileCache) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    entries, names = cache.entries(), cache.names()
+    table = Table("compiled guest", "size", "last used", "key", box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    table.columns[1].justify = "right"
+    for entry in reversed(entries):
+        table.add_row(names.get(entry.key, "unknown"), spell_size(entry.size), _moment(entry.used), str(entry))
+    table.columns[0].footer = _count(entries)
+    table.columns[1].footer = _size(entries)
+    table.columns[2].footer = f"at most {spell_size(cache.largest)}"
+    console = Console(highlight=False, markup=False)
+    console.print(cache.folder, soft_wrap=True)
+    console.print(table, soft_wrap=not console.is_terminal)
+
+
+def _count(entries: list[Entry]) -> str:
+    return "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+
+
+def _size(entries: Iterable[Entry]) -> str:
+    return spell_size(sum(entry.size for entry in entries))
+
+
+def _moment(seconds: float) -> str:
+    """A moment in the local time of this machine, to the minute."""
+    try:
+        return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+    except (OverflowError, OSError, ValueError):  # the time of a file can be any number
+        return "unknown"
+
+
+def _instant(seconds: float) -> str | None:
+    """A moment as programs read it: ISO 8601, to the second."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (OverflowError, OSError, ValueError):
+        return None

@@ -1,0 +1,283 @@
+"""The command line: `wasi-nn-torch run`.
+
+Standard output belongs to the guest; everything that the host says goes to standard error. The exit status is the
+guest's own; 2 where the command line cannot be carried out as it was given; 70 where the guest could not be run to its
+end.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wasi_nn_torch.cli.dir_option import METAVAR as DIR_METAVAR
+from wasi_nn_torch.cli.exits import HOST_FAILURE, USAGE, fail
+from wasi_nn_torch.cli.graph_option import METAVAR, OfferedModel, parse_graph
+from wasi_nn_torch.cli.option_values import directories, duration, size, variable
+from wasi_nn_torch.cli.stats_option import StatsFormat, print_last_refusal, print_session_stats
+from wasi_nn_torch.cli.watching import announced, killed_by_ctrl_c, overdue
+from wasi_nn_torch.contract.policy import GuestModels, Optimize
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.sessions.guests import Guest
+    from wasi_nn_torch.sessions.session import Session
+
+logger = logging.getLogger(__name__)
+
+#: Below which heading `--help` lists an option.
+MODELS, GUEST, LIMITS, OUTPUT = "Models", "Guest", "Limits", "Output"
+
+EXAMPLES = """Examples:
+
+wasi-nn-torch run --graph classifier=model.pt --dir photos guest.wasm photos/cat.ppm
+
+wasi-nn-torch run --timeout 30s --max-memory 256MiB --dir out:rw guest.wasm
+"""
+
+
+def run(
+    guest: Annotated[
+        Path, typer.Argument(metavar="GUEST", help="The guest: a component or a core module.", show_default=False)
+    ],
+    args: Annotated[
+        list[str] | None,
+        typer.Argument(help="Everything after the guest is the guest's.", show_default=False),
+    ] = None,
+    graph: Annotated[
+        list[str] | None,
+        typer.Option(metavar=METAVAR, help="Offer a model under a name.", show_default=False, rich_help_panel=MODELS),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEVICE",
+            help="Where graphs run: cpu, cuda:0, …; by default the accelerator, if there is one.",
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    dir_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dir",
+            metavar=DIR_METAVAR,
+            help="Let the guest read a folder, or write it too.",
+            show_default=False,
+            rich_help_panel=GUEST,
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=VALUE]",
+            help="Set a variable for the guest, or pass on ours.",
+            show_default=False,
+            rich_help_panel=GUEST,
+        ),
+    ] = None,
+    guest_models: Annotated[
+        GuestModels, typer.Option(help="Which models the guest may supply.", rich_help_panel=MODELS)
+    ] = GuestModels.NONE,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME", parser=duration, help="Stop the guest after 30s, 500ms, 2min, …", rich_help_panel=LIMITS
+        ),
+    ] = None,
+    max_device_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            parser=size,
+            help="Most memory for its tensors on devices: 512MiB, 2GB.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    max_host_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            parser=size,
+            help="Most memory for its tensors that no graph has used yet.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    max_tensors: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many tensors it may have at a time.", min=0, rich_help_panel=LIMITS),
+    ] = None,
+    max_resources: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="How many tensors, graphs, … it may hold at a time.", min=0, rich_help_panel=LIMITS
+        ),
+    ] = None,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            parser=size,
+            help="Most memory for the guest itself, in each of its memories.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    model_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            parser=size,
+            help="Most memory for the weights of all graphs on one device.",
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Threads for one computation on the CPU; PyTorch's own choice by default.",
+            min=1,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    stats: Annotated[
+        StatsFormat | None,
+        typer.Option(
+            metavar="[=table|json]",
+            help="Print what was done and held, on standard error.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="Import a Python module whose operators models need.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option(help="Keep compiled guests in the user's cache folder.", rich_help_panel=GUEST)
+    ] = True,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log more; twice for everything.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 0,
+) -> None:
+    """Run a guest."""
+    _log(verbose)
+    dirs = directories(dir_ or [])
+    variables = dict(variable(text) for text in env or [])
+    models = [parse_graph(text) for text in graph or []]
+
+    # PyTorch takes a second to import: only now, when the command line is known to be right.
+    from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.sessions.limits import Limits
+
+    with ExitStack() as stack:
+        with _usage_errors():
+            engine = stack.enter_context(
+                Engine(
+                    device,
+                    guest_models=guest_models,
+                    model_bytes=model_memory,
+                    threads=threads,
+                    cache=cache,
+                    imports=imports or [],
+                )
+            )
+            compiled = _compile(engine, guest)
+            engine.prepare(compiled)  # before the guest's time starts
+            for model in models:
+                _register(engine, model)
+            limits = Limits(
+                device_bytes=max_device_memory,
+                host_bytes=max_host_memory,
+                tensors=max_tensors,
+                resources=max_resources,
+                memory=max_memory,
+                timeout=timeout,
+            )
+            session = engine.session(args=args or [], env=variables, dirs=dirs, limits=limits)
+        status = _run(stack.enter_context(session), compiled, timeout, stats)
+    raise typer.Exit(status)
+
+
+def _run(session: Session, guest: Guest, timeout: float | None, stats: StatsFormat | None) -> int:
+    from wit_host import GuestError
+
+    try:
+        with killed_by_ctrl_c(), overdue(guest.name, timeout):
+            status = session.run(guest)
+        print_last_refusal(session, guest.name, status)
+        return status
+    except GuestError as error:
+        if error.backtrace:
+            logger.info("%s", error.backtrace)
+        fail(str(error), HOST_FAILURE)
+    except Exception as error:
+        logger.exception("this is a fault of the host, not of the guest")
+        fail(f"the host failed while it ran {guest.name}: {type(error).__name__}", HOST_FAILURE)
+    finally:
+        if stats is not None:
+            print_session_stats(session.stats, stats)
+
+
+def _compile(engine: Engine, path: Path) -> Guest:
+    from wasi_nn_torch.sessions.guests import read_guest
+
+    file = read_guest(path)
+    with announced(f"compiling {file.name} ({len(file.wasm) / 1e6:.1f} MB) …"):
+        return engine.compile(file)
+
+
+def _register(engine: Engine, model: OfferedModel) -> None:
+    """Offer a model; who asked for it to be compiled sees that this is what takes so long."""
+    with ExitStack() as stack:
+        if model.options.optimize is Optimize.COMPILE:
+            stack.enter_context(announced(f"compiling the model {Path(model.path).name} …"))
+        options = model.options
+        engine.register(
+            model.name,
+            model.path,
+            model.device,
+            optimize=options.optimize,
+            method=options.method,
+            warm_up=options.warm_up,
+            dtypes=dict(options.dtypes),
+        )
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """End with one clear line where what the command line names is not there or not what it should be."""
+    from wasi_nn_torch.contract.errors import ModelError
+    from wasi_nn_torch.sessions.guests import InvalidGuest
+
+    try:
+        yield
+    except (InvalidGuest, ModelError, NotADirectoryError, ValueError) as error:
+        message = str(error)
+    else:
+        return
+    fail(message, USAGE)
+
+
+def _log(verbose: int) -> None:
+    level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")

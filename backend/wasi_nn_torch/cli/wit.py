@@ -1,0 +1,117 @@
+"""The command line: `wasi-nn-torch wit`, which gives guests the declarations of wasi-nn that this host serves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wasi_nn_torch.cli.exits import fail
+
+_HERE = Path(__file__).parent
+#: Where the declarations are: in the package that a wheel installs, else in the checkout.
+_PLACES = (_HERE.parent / "wit", _HERE.parents[2] / "wit")
+_VERSION = re.compile(r"^package wasi:nn@(?P<version>[^;\s]+);", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """One version of wasi-nn: the file that declares it, and its version as WIT spells it."""
+
+    file: Path
+    version: str
+
+    @property
+    def date(self) -> str:
+        """What the versions differ in, which is enough to name one."""
+        return self.file.parent.name
+
+
+def wit(
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write them there, ready to build a guest.", show_default=False),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Only this one, such as 2024-10-28.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are different.")] = False,
+) -> None:
+    """Show where the WIT files of wasi-nn are, or write them into a folder that a guest can be built with."""
+    chosen = _chosen(version)
+    if out is None:
+        for each in chosen:
+            print(f"wasi:nn@{each.version}: {each.file}")
+        return
+    try:
+        _write(out, _files(chosen), force)
+    except OSError as error:
+        reason = f"{out} cannot be written to ({error.strerror}); name another folder"
+    else:
+        print(_NEXT.format(out=out, version=chosen[-1].version))
+        return
+    fail(reason)
+
+
+_NEXT = """
+{out}/world.wit declares the world `guest`. To build it in Python, with componentize-py and an `app.py`:
+
+    componentize-py --wit-path {out} --world guest bindings .
+    componentize-py --wit-path {out} --world guest componentize app --output guest.wasm
+
+In Rust, with wit-bindgen: `generate!({{ path: "{out}", world: "wasi:nn/ml@{version}" }})`. To run it:
+
+    wasi-nn-torch run --graph NAME=model.pt guest.wasm"""
+
+
+def _chosen(version: str | None) -> list[Declarations]:
+    """The versions that there are, the oldest first, or the one that is asked for."""
+    every = declarations()
+    found = [each for each in every if version in (None, each.date, each.version)]
+    if not found:
+        fail(f"there is no version `{version}`; choose {' or '.join(each.date for each in every)}")
+    return found
+
+
+def declarations() -> list[Declarations]:
+    """Every version that comes with this package, the oldest first."""
+    folder = next((place for place in _PLACES if place.is_dir()), None)
+    if folder is None:
+        fail("the WIT files are not installed; install wasi-nn-torch again with pip")
+    found = []
+    for file in sorted(folder.glob("*/nn.wit")):
+        match = _VERSION.search(file.read_text("utf-8"))
+        if match is not None:
+            found.append(Declarations(file, match["version"]))
+    return found
+
+
+def _files(chosen: list[Declarations]) -> Mapping[str, str]:
+    """What a folder has in it that guests are built with, by path; the world uses the newest version."""
+    world = (_HERE / "starter" / "world.wit").read_text("utf-8").replace("VERSION", chosen[-1].version)
+    cli = (_HERE / "starter" / "cli.wit").read_text("utf-8")
+    versions = {f"deps/wasi-nn-{each.date}/nn.wit": each.file.read_text("utf-8") for each in chosen}
+    return {"world.wit": world, "deps/wasi-cli/cli.wit": cli, **versions}
+
+
+def _write(out: Path, files: Mapping[str, str], force: bool) -> None:
+    """Write all files, or none if one is there that is different; a world that somebody changed stays in any case."""
+    new = {path: text for path, text in files.items() if not _is_there(out / path, text)}
+    if "world.wit" in new and (out / "world.wit").exists():
+        print(f"kept    {out / 'world.wit'}, which is yours")
+        del new["world.wit"]
+    different = [str(out / path) for path in new if (out / path).exists()]
+    if different and not force:
+        fail(f"{' and '.join(different)} would be overwritten, and differs; give --force, or another folder")
+    for path, text in new.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_text(text, "utf-8")
+        print(f"wrote   {out / path}")
+
+
+def _is_there(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()

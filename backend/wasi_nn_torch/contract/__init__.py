@@ -1,0 +1,1 @@
+"""All that a backend imports; free of torch, and of everything above."""

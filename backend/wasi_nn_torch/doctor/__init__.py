@@ -1,0 +1,1 @@
+"""Whether guests can run on this machine, and what is missing."""

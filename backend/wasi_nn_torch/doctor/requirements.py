@@ -1,0 +1,79 @@
+"""The packages that the distribution asks for, and whether they are there in the right version."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from wasi_nn_torch.contract.findings import Finding, Health
+
+DISTRIBUTION = "wasi-nn-torch"
+
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:(?P<how>==|>=)(?P<release>[0-9.]*[0-9])(?:\.\*)?)?")
+_EXTRA = re.compile(r"""extra == ["'](?P<name>[^"']+)["']""")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One package: `text` is what pip takes; `extra` is what asks for it, or nothing."""
+
+    text: str
+    extra: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the package."""
+        match = _REQUIREMENT.match(self.text)
+        return self.text if match is None else match["name"]
+
+    @property
+    def installed(self) -> str | None:
+        """The version that is there."""
+        try:
+            return metadata.version(self.name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the package is there, in a version that was asked for as far as this can be told."""
+        installed, match = self.installed, _REQUIREMENT.match(self.text)
+        if installed is None or match is None or match["how"] is None:
+            return installed is not None
+        have, want = _release(installed), _release(match["release"])
+        return have >= want if match["how"] == ">=" else have[: len(want)] == want
+
+    @property
+    def remedy(self) -> str:
+        """The command that installs it."""
+        return pip_install(f"'{self.text}'")
+
+    def examine(self, health: Health) -> Finding:
+        """What there is of it; `health` is how bad it is where it is not met."""
+        installed = self.installed
+        if self.is_met:
+            return Finding(self.name, str(installed))
+        found = "not installed" if installed is None else f"{installed} is installed"
+        return Finding(self.name, f"{found}, and {self.text} is needed", health, self.remedy)
+
+
+def requirements() -> Iterator[Requirement]:
+    """Yield what the distribution asks for, with what its extras ask for; raises PackageNotFoundError."""
+    for line in metadata.requires(DISTRIBUTION) or ():
+        text, _, condition = line.partition(";")
+        extra = _EXTRA.search(condition)
+        yield Requirement(text.strip(), None if extra is None else extra["name"])
+
+
+def pip_install(what: str) -> str:
+    """The command that installs something for this Python."""
+    return f"{sys.executable} -m pip install {what}"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with."""
+    match = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return () if match is None else tuple(map(int, match[0].split(".")))

@@ -1,0 +1,369 @@
+"""The operator's models, by name: loaded once for each device, shared by all sessions, released under a budget."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from wasi_nn_torch.contract.backend import Backend, Context, Graph, ModelSource
+from wasi_nn_torch.contract.errors import (
+    ErrorCode,
+    ModelError,
+    ModelTooLarge,
+    NnError,
+    quote,
+    quote_all,
+    why_unreadable,
+)
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.policy import ModelOptions
+from wasi_nn_torch.contract.vocabulary import Encoding
+from wasi_nn_torch.serving.backends import Backends
+
+logger = logging.getLogger(__name__)
+
+_DEFAULTS = ModelOptions()
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """A registered model on one device: the `bytes` that it takes there now, 0 if it is not loaded.
+
+    `loads` is how often it was loaded there, `evictions` how often it had to make room for others.
+    """
+
+    name: str
+    device: str
+    bytes: int
+    loads: int
+    evictions: int
+
+
+class Registry:
+    """Named graphs, for use by any number of threads.
+
+    `budget` is the most bytes that their weights may take on one device. Where a graph needs room, those that nobody
+    uses go, the one that was not asked for longest first; who asks for one that went gets it loaded anew. What was
+    withdrawn counts until nobody uses it. A guest's string is only ever looked up among the names; it is never a path.
+    """
+
+    def __init__(self, backends: Backends, budget: int | None = None) -> None:
+        self._backends = backends
+        self._budget = budget
+        self._entries: dict[str, _Entry] = {}
+        self._withdrawn: list[_Withdrawn] = []
+        self._clock = count()
+        self._lock = threading.RLock()
+
+    @property
+    def names(self) -> list[str]:
+        """The names that `register` was given, in that order."""
+        with self._lock:
+            return list(self._entries)
+
+    def register(
+        self,
+        name: str,
+        source: ModelSource,
+        device: str | None = None,
+        encoding: Encoding | None = None,
+        options: ModelOptions = _DEFAULTS,
+    ) -> None:
+        """Check a model, load it on `device` (by default the one that the operator chose) and offer it as `name`.
+
+        Raises ModelError, which names the path and says what to do, if there is no model that can be used or no room
+        for it, and ValueError if the name is taken or there is no such device.
+        """
+        self._require_free(name)
+        entry, loaded = self._load(name, source, device, encoding, options)
+        with self._lock:
+            self._require_free(name)
+            self._admit(entry, loaded, None)
+
+    def replace(
+        self,
+        name: str,
+        source: ModelSource,
+        device: str | None = None,
+        encoding: Encoding | None = None,
+        options: ModelOptions = _DEFAULTS,
+    ) -> None:
+        """Load another model and offer it as `name` from now on; who uses the old one keeps it.
+
+        The arguments are those of `register`. Raises ModelError and ValueError as it does, and ValueError if there is
+        no graph of that name; then everything stays as it is.
+        """
+        self._require_known(name)
+        entry, loaded = self._load(name, source, device, encoding, options)
+        with self._lock:
+            old = self._require_known(name)
+            self._admit(entry, loaded, old)
+            self._withdraw(old)
+
+    def unregister(self, name: str) -> None:
+        """Offer a model no longer; its memory goes free when nobody uses it. Raises ValueError for an unknown name."""
+        with self._lock:
+            self._withdraw(self._require_known(name))
+            del self._entries[name]
+
+    def graph(self, name: str, device: str | None = None) -> Graph:
+        """Return the graph of that name, loaded on `device` if it is not; by default where it was registered.
+
+        Raises NnError: `not-found`, which names what there is (`graph.load-by-name` of wasi-nn),
+        `unsupported-operation` if there is no such device, `too-large` if there is no room for it, `runtime-error` if
+        the operator's file can be loaded no more.
+        """
+        with self._lock:
+            entry = self._entries.get(name)
+        if entry is None:
+            raise _not_found(name, self.names)
+        target = entry.device if device is None else _device(entry.backend, device)
+        with entry.lock:
+            with self._lock:
+                loaded = entry.loaded.get(target)
+                if loaded is not None:
+                    loaded.asked = next(self._clock)
+                    return loaded.lend()
+                if entry.nbytes is not None and not self._make_room(entry.nbytes, target):
+                    raise _too_large(name, self._no_room(entry.nbytes, target))
+            loaded = _Loaded(_reload(entry, target), next(self._clock))
+            with self._lock:
+                if not self._make_room(loaded.graph.nbytes, target):
+                    raise _too_large(name, self._no_room(loaded.graph.nbytes, target))
+                lent = loaded.lend()
+                if self._entries.get(name) is entry:
+                    entry.loaded[target] = loaded
+                else:  # it was withdrawn while it was loaded
+                    self._withdrawn.append(_Withdrawn(target, loaded.graph.nbytes, loaded.users))
+                return lent
+
+    def figures(self) -> tuple[ModelFigures, ...]:
+        """What each model takes on each device where it was ever loaded."""
+        with self._lock:
+            return tuple(figures for entry in self._entries.values() for figures in entry.figures())
+
+    def close(self) -> None:
+        """Forget every model; its memory goes free once no session uses it any more."""
+        with self._lock:
+            self._entries.clear()
+
+    def _load(
+        self, name: str, source: ModelSource, device: str | None, encoding: Encoding | None, options: ModelOptions
+    ) -> tuple[_Entry, _Loaded]:
+        """Load a model for an entry that nobody can see yet."""
+        backend = self._backend(name, source, encoding)
+        chosen = backend.device if device is None else backend.find_device(device)
+        entry = _Entry(name, source, backend, chosen, options)
+        return entry, _Loaded(entry.load(chosen), next(self._clock))
+
+    def _admit(self, entry: _Entry, loaded: _Loaded, old: _Entry | None) -> None:
+        """Offer what was loaded, in the place of `old`; raises ModelTooLarge if there is no room for it."""
+        nbytes = loaded.graph.nbytes
+        if not self._make_room(nbytes, entry.device, leaving=old):
+            raise ModelTooLarge(f"{entry.what} {self._no_room(nbytes, entry.device)}")
+        entry.loaded[entry.device] = loaded
+        self._entries[entry.name] = entry
+
+    def _withdraw(self, entry: _Entry) -> None:
+        """Let go of what is loaded, and keep count of what sessions still use."""
+        for device, loaded in entry.loaded.items():
+            self._withdrawn.append(_Withdrawn(device, loaded.graph.nbytes, loaded.users))
+        entry.loaded.clear()
+
+    def _backend(self, name: str, source: ModelSource, encoding: Encoding | None) -> Backend:
+        if encoding is None:
+            with _readable(_what(name, source)):
+                found = self._backends.recognize(source)
+            # What nobody knows is for PyTorch's to refuse, with a text that says what it wants.
+            encoding = found[0] if found is not None else Encoding.PYTORCH
+        backend = self._backends.find(encoding)
+        if backend is None:
+            served = quote_all(encoding.value for encoding in self._backends.encodings)
+            raise ModelError(
+                f"{_what(name, source)} is to be of the encoding {encoding.value}, for which no backend is installed; "
+                f"there are {served}"
+            )
+        return backend
+
+    def _require_free(self, name: str) -> None:
+        with self._lock:
+            if name in self._entries:
+                raise ValueError(f"there is a graph {quote(name)} already; choose another name, or replace it")
+
+    def _require_known(self, name: str) -> _Entry:
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                raise ValueError(f"there is no graph {quote(name)}; there are {quote_all(self._entries)}")
+            return entry
+
+    def _make_room(self, nbytes: int, device: str, leaving: _Entry | None = None) -> bool:
+        """Whether `nbytes` more fit on a device, after the graphs that nobody uses have gone as far as needed.
+
+        `leaving` stays where it is, and what nobody uses of it does not count, as it goes when there is room.
+        """
+        if self._budget is None:
+            return True
+        idle = self._idle(device)
+        room = self._budget + sum(loaded.graph.nbytes for entry, loaded in idle if entry is leaving)
+        if nbytes > self._budget:
+            return False
+        for entry, loaded in idle:
+            if self._taken(device) + nbytes <= room:
+                break
+            if entry is not leaving:
+                logger.info("the graph %s goes from %s: %d bytes", entry.name, device, loaded.graph.nbytes)
+                del entry.loaded[device]
+                entry.evictions[device] += 1
+        return self._taken(device) + nbytes <= room
+
+    def _idle(self, device: str) -> list[tuple[_Entry, _Loaded]]:
+        """What nobody uses on a device, in the order in which it was last asked for."""
+        idle = [(entry, loaded) for entry, loaded in self._on(device) if not loaded.users]
+        return sorted(idle, key=lambda pair: pair[1].asked)
+
+    def _taken(self, device: str) -> int:
+        self._withdrawn = [each for each in self._withdrawn if each.users]
+        offered = sum(loaded.graph.nbytes for _, loaded in self._on(device))
+        return offered + sum(each.nbytes for each in self._withdrawn if each.device == device)
+
+    def _on(self, device: str) -> Iterator[tuple[_Entry, _Loaded]]:
+        for entry in self._entries.values():
+            if device in entry.loaded:
+                yield entry, entry.loaded[device]
+
+    def _no_room(self, nbytes: int, device: str) -> str:
+        return (
+            f"takes {nbytes} bytes on {device}; models may take {self._budget}, and those in use take "
+            f"{self._taken(device)}; raise the budget for models, or use fewer at a time"
+        )
+
+
+@dataclass(eq=False)
+class _Loaded:
+    """A graph on one device, and who uses it: whatever a session holds of it."""
+
+    graph: Graph
+    asked: int
+    users: weakref.WeakSet[object] = field(default_factory=weakref.WeakSet)
+
+    def lend(self) -> Graph:
+        lent = _Lent(self)
+        self.users.add(lent)
+        return lent
+
+
+@dataclass(frozen=True)
+class _Withdrawn:
+    """What a graph takes that is no longer offered, as long as it has users; it does not keep the graph itself."""
+
+    device: str
+    nbytes: int
+    users: weakref.WeakSet[object]
+
+
+class _Lent:
+    """A graph as a session holds it: while it lives, or a context that it made, the registry keeps the graph."""
+
+    def __init__(self, loaded: _Loaded) -> None:
+        self._loaded = loaded
+
+    @property
+    def nbytes(self) -> int:
+        return self._loaded.graph.nbytes
+
+    def context(self, ledger: Ledger) -> Context:
+        context = self._loaded.graph.context(ledger)
+        self._loaded.users.add(context)
+        return context
+
+
+class _Entry:
+    """One model of the operator, and where it is loaded."""
+
+    def __init__(self, name: str, source: ModelSource, backend: Backend, device: str, options: ModelOptions) -> None:
+        self.name = name
+        self.what = _what(name, source)
+        self.backend = backend
+        self.device = device
+        self.nbytes: int | None = None
+        self.loaded: dict[str, _Loaded] = {}
+        self.lock = threading.Lock()
+        self.loads: Counter[str] = Counter()
+        self.evictions: Counter[str] = Counter()
+        self._source = source
+        self._options = options
+
+    def load(self, device: str) -> Graph:
+        """Load the model; raises ModelError."""
+        with _readable(self.what):
+            graph = self.backend.load(self._source, device, self.what, self._options)
+        self.nbytes = graph.nbytes
+        self.loads[device] += 1
+        return graph
+
+    def figures(self) -> Iterator[ModelFigures]:
+        for device, loads in dict(self.loads).items():
+            loaded = self.loaded.get(device)
+            nbytes = 0 if loaded is None else loaded.graph.nbytes
+            yield ModelFigures(self.name, device, nbytes, loads, self.evictions[device])
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = why_unreadable(error, "the file in it that holds the model")
+    else:
+        return
+    raise ModelError(f"{what} {reason}")
+
+
+def _what(name: str, source: ModelSource) -> str:
+    """What a text for the operator calls a model."""
+    if isinstance(source, (str, os.PathLike)):
+        return f"the model file `{Path(source)}`"
+    return f"the model {quote(name)}"
+
+
+def _reload(entry: _Entry, device: str) -> Graph:
+    """Load a model for a guest, which does not learn what is wrong with the operator's file."""
+    try:
+        return entry.load(device)
+    except ModelTooLarge as error:
+        logger.warning("the graph %s does not fit: %s", entry.name, error)
+        refusal = _too_large(entry.name, f"does not fit into the memory of {device}")
+    except ModelError as error:
+        logger.error("the graph %s cannot be loaded any more: %s", entry.name, error)
+        refusal = NnError(
+            ErrorCode.RUNTIME_ERROR, f"this host could not load the graph {quote(entry.name)}; its log says why"
+        )
+    raise refusal
+
+
+def _device(backend: Backend, device: str) -> str:
+    try:
+        return backend.find_device(device)
+    except ValueError as error:
+        refusal = NnError(ErrorCode.UNSUPPORTED_OPERATION, str(error))
+    raise refusal
+
+
+def _too_large(name: str, reason: str) -> NnError:
+    return NnError(ErrorCode.TOO_LARGE, f"the graph {quote(name)} {reason}")
+
+
+def _not_found(name: str, known: list[str]) -> NnError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {quote(near[0])}?" if near else ""
+    return NnError(ErrorCode.NOT_FOUND, f"there is no graph {quote(name)}; this host offers {quote_all(known)}{hint}")

@@ -1,0 +1,1 @@
+"""Running guests: what one may reach and use, and what it did."""

@@ -1,0 +1,68 @@
+"""What the sessions of one engine share: the compiler of guests, the models, and the sums of their figures."""
+
+from __future__ import annotations
+
+import wasmtime
+
+import wit_host
+from wasi_nn_torch import hosts
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.policy import GuestModels, Release
+from wasi_nn_torch.serving.backends import Backends
+from wasi_nn_torch.serving.registry import Registry
+from wasi_nn_torch.serving.serving import Serving
+from wasi_nn_torch.sessions.cache import user_cache
+from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
+from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.tally import Tally
+from wit_host import Store
+from wit_host.core import CoreStore
+
+
+class Runtime:
+    """Compiles guests and opens their stores; used by any number of threads.
+
+    `cache` keeps compiled guests in the user's cache directory.
+    """
+
+    def __init__(
+        self,
+        backends: Backends,
+        registry: Registry,
+        guest_models: GuestModels = GuestModels.NONE,
+        release: Release = Release.POOL,
+        cache: bool = True,
+    ) -> None:
+        self._backends = backends
+        self._registry = registry
+        self._guest_models = guest_models
+        self._release = release
+        self._engine = wit_host.Engine(cache=user_cache() if cache else None)
+        #: Counts what sessions do.
+        self.tally = Tally()
+
+    def compile(self, guest: GuestFile | GuestSource) -> Guest:
+        """Compile a guest; raises InvalidGuest if it is not valid."""
+        file = guest if isinstance(guest, GuestFile) else read_guest(guest)
+        compiled = compile_guest(self._engine, file, hosts.BUFFERS)
+        self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
+        return compiled
+
+    def prepare(self, guest: Guest) -> None:
+        """Start the backend if the guest imports wasi-nn, so that it does not wait for PyTorch once it runs."""
+        if hosts.are_imported_by(guest.compiled):
+            self._backends.start()
+
+    def serve(self, ledger: Ledger) -> Serving:
+        """The operations of wasi-nn for one guest; the tensors that it holds are counted in `ledger`."""
+        return Serving(self._backends, self._registry, ledger, self._guest_models, self._release)
+
+    def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
+        """A store for one component, with the limits that do not concern tensors."""
+        return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources)
+
+    def open_core_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> CoreStore:
+        """The same for a core module."""
+        return self._engine.core_store(
+            wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources
+        )

@@ -1,0 +1,212 @@
+"""One guest: what it may reach, how long it may run, and what it holds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import wasmtime
+
+from wasi_nn_torch import hosts
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.serving.refusals import Refusal
+from wasi_nn_torch.sessions.directories import Directory
+from wasi_nn_torch.sessions.guests import Guest, GuestSource
+from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.runtime import Runtime
+from wasi_nn_torch.sessions.stats import SessionStats
+from wasi_nn_torch.sessions.streams import Input, Output, set_streams
+from wit_host import Component, GuestError, Store, WasiConfig
+from wit_host.core import CoreModule, CoreStore
+
+
+class Session:
+    """Runs one guest, once. Made by `Engine.session`; used by one thread at a time, in a `with` block.
+
+    When the run ends, however it ends, every tensor that the guest left behind is dropped.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
+        limits: Limits | None = None,
+        stdin: Input = None,
+        stdout: Output = None,
+        stderr: Output = None,
+    ) -> None:
+        self._runtime = runtime
+        self._args = [_text(argument, "argument") for argument in args]
+        self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr)
+        self._limits = limits or Limits()
+        self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors)
+        self._serving = runtime.serve(self._ledger)
+        self._store: Store | CoreStore | None = None
+        self._compile_seconds = 0.0
+        self._from_cache = False
+        self._transport = "none"
+        self._run_seconds = 0.0
+        self._closed = False
+        self._cancelled = False
+        runtime.tally.open_session()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, guest: Guest | GuestSource) -> int:
+        """Run a command, a component or a core module, and return its exit status: 0, or what the guest exits with.
+
+        Raises InvalidGuest where `guest` is neither, and GuestError where it cannot be run to its end: LinkError,
+        GuestTrap, GuestTimeout, GuestCancelled, whose text ends with the last error that the guest was given. An
+        exception that a function for an output raised comes out as itself. Raises RuntimeError the second time,
+        ValueError for a guest of another engine.
+        """
+        if self._closed or self._store is not None:
+            raise RuntimeError("a session runs one guest, once; make another session")
+        if not isinstance(guest, Guest):
+            guest = self._runtime.compile(guest)
+        self._runtime.prepare(guest)
+        self._compile_seconds = guest.compile_seconds
+        self._from_cache = guest.from_cache
+        self._transport = guest.compiled.transport
+        self._wasi.argv = [guest.name, *self._args]
+        if sys.stdout is not None:  # as it is where it was closed, or in a program without a console
+            sys.stdout.flush()  # what the host printed comes before what the guest prints
+        self._serving.refusals.guest = guest.name
+        started = time.perf_counter()
+        self._runtime.tally.start_session()
+        outcome: int | BaseException = 0
+        try:
+            outcome = self._run(guest)
+            return outcome
+        except GuestError as error:
+            error.args = (self._serving.refusals.explain(str(error)),)
+            outcome = error
+            raise
+        except BaseException as error:
+            outcome = error
+            raise
+        finally:
+            self._run_seconds = time.perf_counter() - started
+            try:
+                self._release()
+            finally:
+                self._runtime.tally.end_session(outcome, self._ledger.snapshot(), self._serving.refusals.counts)
+                del outcome  # or else the exception and this frame would keep each other alive
+
+    def cancel(self) -> None:
+        """Stop the guest; from any thread, or a handler of a signal. `run` then raises GuestCancelled.
+
+        What WebAssembly computes ends within a moment; a computation of a model, or another call of the host, first
+        ends, and a call of WASI that waits cannot be interrupted. A session that is cancelled before its guest runs
+        does not run it; after the run nothing happens.
+        """
+        self._cancelled = True
+        store = self._store
+        if store is not None:
+            store.cancel()
+
+    @property
+    def stats(self) -> SessionStats:
+        """The figures of this moment; they stay readable after `close`."""
+        state = None if self._store is None else self._store.state
+        return SessionStats(
+            calls=dict(state.calls) if state else {},
+            transport=self._transport,
+            memory=self._ledger.snapshot(),
+            compile_seconds=self._compile_seconds,
+            from_cache=self._from_cache,
+            run_seconds=self._run_seconds,
+            errors=self._serving.refusals.counts,
+            last_refusal=self.last_refusal,
+        )
+
+    @property
+    def last_refusal(self) -> Refusal | None:
+        """The last error that the guest was given, which is the likely reason if it fails; None without any."""
+        return self._serving.refusals.last
+
+    def close(self) -> None:
+        """Drop whatever is left; the second time is fine."""
+        self._closed = True
+        self._release()
+
+    def _release(self) -> None:
+        try:
+            if self._store is not None:
+                self._store.close()
+        finally:
+            self._serving.close()
+
+    def _pass_on_cancelling(self, store: Store | CoreStore) -> None:
+        """`cancel` may have been called before there was a store."""
+        if self._cancelled:
+            store.cancel()
+
+    def _run(self, guest: Guest) -> int:
+        if isinstance(guest.compiled, CoreModule):
+            return self._run_module(guest.compiled, guest.name)
+        return self._run_component(guest.compiled, guest.name)
+
+    def _run_component(self, guest: Component, name: str) -> int:
+        store = self._store = self._runtime.open_store(self._wasi, self._limits)
+        self._pass_on_cancelling(store)
+        store.linker.add_wasi()
+        hosts.add_to_linker(store.linker, self._serving)
+        return store.run_command(guest, name)
+
+    def _run_module(self, guest: CoreModule, name: str) -> int:
+        store = self._store = self._runtime.open_core_store(self._wasi, self._limits)
+        self._pass_on_cancelling(store)
+        store.linker.add_wasi()
+        hosts.add_to_core_store(store, self._serving)
+        return store.run_command(guest, name)
+
+
+def _wasi(
+    env: Mapping[str, str],
+    dirs: Mapping[str, str | Directory],
+    stdin: Input,
+    stdout: Output,
+    stderr: Output,
+) -> WasiConfig:
+    wasi = WasiConfig()
+    wasi.env = [(_text(name, "variable"), _text(value, f"value of {name}")) for name, value in env.items()]
+    lent: set[str] = set()
+    for host, guest in dirs.items():
+        if not Path(host).is_dir():
+            raise NotADirectoryError(f"the folder {host} for the guest does not exist or is not a folder")
+        folder = guest if isinstance(guest, Directory) else Directory(guest)
+        if folder.path in lent:
+            raise ValueError(f"two folders have the name {folder.path} for the guest; give them two names")
+        lent.add(folder.path)
+        try:
+            wasi.preopen_dir(_text(host, "folder"), _text(folder.path, "folder"), fs_mutable=folder.writable)
+        except wasmtime.WasmtimeError:
+            raise NotADirectoryError(
+                f"the folder {host} for the guest cannot be opened; check its permissions"
+            ) from None
+    set_streams(wasi, stdin, stdout, stderr)
+    return wasi
+
+
+def _text(value: str, what: str) -> str:
+    """`value`, which WASI can pass on; raises ValueError where it cannot."""
+    if "\0" in value:
+        raise ValueError(f"the {what} {value!r} for the guest has a NUL character in it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the {what} {value!r} for the guest is not valid Unicode") from None
+    return value

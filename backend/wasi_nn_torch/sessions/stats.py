@@ -1,0 +1,85 @@
+"""What sessions and their engine did and what it cost, as plain numbers that can be copied, pickled and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from wasi_nn_torch.contract.ledger import LedgerSnapshot, Transfer, TransferFigures, transfers_to_dict
+from wasi_nn_torch.serving.refusals import Refusal
+from wasi_nn_torch.serving.registry import ModelFigures
+
+
+@dataclass(frozen=True)
+class SessionStats:
+    """Figures of one moment of a session.
+
+    `calls` counts host calls of wasi-nn by function, such as `wasi:nn/tensor@0.2.0-rc-2024-10-28#[method]tensor.data`.
+    `transport` is the way in which bytes crossed between guest and host. Times are in seconds of wall-clock time;
+    `run_seconds` includes what the guest spent in host calls. `compile_seconds` is what it took to get the guest
+    compiled, and `from_cache` says whether it was found in the cache of compiled guests. `errors` counts the errors
+    that the guest was given by code, such as `invalid-argument`; `last_refusal` is the last of them.
+    """
+
+    calls: Mapping[str, int]
+    transport: str
+    memory: LedgerSnapshot
+    compile_seconds: float
+    from_cache: bool
+    run_seconds: float
+    errors: Mapping[str, int] = field(default_factory=dict)
+    last_refusal: Refusal | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """These figures as JSON can have them, with the same keys; for `memory` see `LedgerSnapshot.to_dict`."""
+        return {
+            "calls": dict(self.calls),
+            "transport": self.transport,
+            "memory": self.memory.to_dict(),
+            "compile_seconds": self.compile_seconds,
+            "from_cache": self.from_cache,
+            "run_seconds": self.run_seconds,
+            "errors": dict(self.errors),
+            "last_refusal": None if self.last_refusal is None else asdict(self.last_refusal),
+        }
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """Figures of one moment of an engine.
+
+    `opened` is how many sessions were made, `running` how many of their guests run. `ended` counts those that ran by
+    how they ended: `success` with exit status 0, `failure` with another one, `trap`, `timeout`, `link-error`,
+    `guest-error` for whatever else ends a guest, `host-error` for an exception of the host, `interrupted` for one such
+    as KeyboardInterrupt. `errors` counts the errors that guests were given by code. It, `transfers`, `computes` and
+    `compute_seconds` are sums over the sessions that have ended. `guests_compiled` and `guests_from_cache` are how many
+    guests were compiled and found in the cache, which took `compile_seconds` together.
+    """
+
+    opened: int
+    running: int
+    ended: Mapping[str, int]
+    errors: Mapping[str, int]
+    models: tuple[ModelFigures, ...]
+    transfers: Mapping[Transfer, TransferFigures]
+    computes: int
+    compute_seconds: float
+    guests_compiled: int
+    guests_from_cache: int
+    compile_seconds: float
+
+    def to_dict(self) -> dict[str, object]:
+        """These figures as JSON can have them, with the same keys; transfers are as in `LedgerSnapshot.to_dict`."""
+        return {
+            "opened": self.opened,
+            "running": self.running,
+            "ended": dict(self.ended),
+            "errors": dict(self.errors),
+            "models": [asdict(model) for model in self.models],
+            "transfers": transfers_to_dict(self.transfers),
+            "computes": self.computes,
+            "compute_seconds": self.compute_seconds,
+            "guests_compiled": self.guests_compiled,
+            "guests_from_cache": self.guests_from_cache,
+            "compile_seconds": self.compile_seconds,
+        }

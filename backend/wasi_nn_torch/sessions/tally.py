@@ -1,0 +1,86 @@
+"""What the sessions of one engine did, counted as they come and go, in any number of threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+from wasi_nn_torch.contract.ledger import LedgerSnapshot, Transfer, TransferFigures
+from wasi_nn_torch.serving.registry import ModelFigures
+from wasi_nn_torch.sessions.stats import EngineStats
+from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
+
+_ENDINGS: tuple[tuple[type[BaseException], str], ...] = (
+    (GuestTrap, "trap"),
+    (GuestTimeout, "timeout"),
+    (GuestCancelled, "cancelled"),
+    (LinkError, "link-error"),
+    (GuestError, "guest-error"),
+    (Exception, "host-error"),
+)
+
+
+def ending_of(outcome: int | BaseException) -> str:
+    """What the end of a session is called, by its guest's exit status or by what was raised."""
+    if isinstance(outcome, int):
+        return "failure" if outcome else "success"
+    return next((name for kind, name in _ENDINGS if isinstance(outcome, kind)), "interrupted")
+
+
+class Tally:
+    """The sums over the sessions of one engine."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._opened = self._running = self._computes = 0
+        self._compute_seconds = self._compile_seconds = 0.0
+        self._ended: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._guests: Counter[bool] = Counter()
+        self._transfers: dict[Transfer, TransferFigures] = defaultdict(TransferFigures)
+
+    def add_guest(self, from_cache: bool, seconds: float) -> None:
+        """A guest was compiled, or found in the cache."""
+        with self._lock:
+            self._guests[from_cache] += 1
+            self._compile_seconds += seconds
+
+    def open_session(self) -> None:
+        """A session was made."""
+        with self._lock:
+            self._opened += 1
+
+    def start_session(self) -> None:
+        """The guest of a session begins to run."""
+        with self._lock:
+            self._running += 1
+
+    def end_session(self, outcome: int | BaseException, memory: LedgerSnapshot, errors: Mapping[str, int]) -> None:
+        """It does not run any more: its exit status or what was raised, and the figures of its session."""
+        with self._lock:
+            self._running -= 1
+            self._ended[ending_of(outcome)] += 1
+            self._errors.update(errors)
+            self._computes += memory.computes
+            self._compute_seconds += memory.compute_seconds
+            for way, figures in memory.transfers.items():
+                before = self._transfers[way]
+                self._transfers[way] = TransferFigures(before.copies + figures.copies, before.bytes + figures.bytes)
+
+    def stats(self, models: tuple[ModelFigures, ...]) -> EngineStats:
+        """The figures of this moment, with those of the models."""
+        with self._lock:
+            return EngineStats(
+                opened=self._opened,
+                running=self._running,
+                ended=dict(self._ended),
+                errors=dict(self._errors),
+                models=models,
+                transfers={way: self._transfers[way] for way in Transfer},
+                computes=self._computes,
+                compute_seconds=self._compute_seconds,
+                guests_compiled=self._guests[False],
+                guests_from_cache=self._guests[True],
+                compile_seconds=self._compile_seconds,
+            )

@@ -1,0 +1,280 @@
+"""The cache of compiled guests, as a user meets it: where it is, what it holds, and how it is emptied."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wasi_nn_torch import Engine
+from wasi_nn_torch.sessions.cache import user_cache
+
+# Processes of their own see no simulated accelerator.
+pytestmark = pytest.mark.cpu
+
+GUEST = '(component (import "acme:rockets/launch@1.0.0" (instance (export "f" (func)))))'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def cli(folder):
+    """Run `wasi-nn-torch` in a process of its own, with a cache of its own."""
+
+    def run(*arguments, **variables):
+        command = [sys.executable, "-m", "wasi_nn_torch", *map(str, arguments)]
+        environment = {**os.environ, "WASI_NN_TORCH_CACHE": str(folder), "COLUMNS": "100", "NO_COLOR": "1", **variables}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+    return run
+
+
+@pytest.fixture
+def kept(folder, monkeypatch):
+    """Keep a guest for each text that is given."""
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+
+    def keep(*texts):
+        with Engine("cpu") as engine:
+            for text in texts:
+                engine.compile(text.encode())
+        return user_cache().entries()
+
+    return keep
+
+
+def rows(result):
+    """The lines of what was printed, each with single spaces."""
+    assert (result.returncode, result.stderr) == (0, "")
+    return [" ".join(line.split()) for line in result.stdout.splitlines() if line.strip(" ─━╶╴")]
+
+
+# --- running guests ---
+
+
+def test_a_guest_is_compiled_by_the_first_run_and_found_by_the_second(cli, tmp_path):
+    (tmp_path / "guest.wat").write_text('(module (memory (export "memory") 1) (func (export "_start")))')
+    first, second = (cli("run", "--stats", tmp_path / "guest.wat") for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert " compiling the guest " in first.stderr
+    assert " loading the guest from the cache " in second.stderr
+    assert " compiling the guest " not in second.stderr
+
+
+def test_without_the_cache_nothing_is_kept(cli, folder, tmp_path):
+    (tmp_path / "guest.wat").write_text(GUEST)
+    assert cli("run", "--no-cache", tmp_path / "guest.wat").returncode == 70
+    assert not folder.exists()
+    assert cli("run", tmp_path / "guest.wat").returncode == 70
+    assert len(list(folder.glob("*.cwasm"))) == 1
+
+
+def test_with_v_it_is_said_what_the_cache_did(cli, tmp_path):
+    (tmp_path / "guest.wat").write_text(GUEST)
+    first, second = (cli("run", "-v", tmp_path / "guest.wat").stderr for _ in range(2))
+    assert "INFO wit_host.cache: miss " in first
+    assert "INFO wit_host.cache: stored " in first
+    assert "INFO wit_host.cache: hit " in second
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has modes of files")
+def test_a_folder_that_others_can_write_to_is_told_and_the_guest_runs(cli, folder, tmp_path):
+    folder.mkdir()
+    folder.chmod(0o777)
+    (tmp_path / "guest.wat").write_text(GUEST)
+    result = cli("run", tmp_path / "guest.wat")
+    assert result.stderr.splitlines()[0].startswith(f"WARNING wit_host.cache: {folder} is not used")
+    assert "imports acme:rockets/launch@1.0.0" in result.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_a_guest_knows_whether_it_was_found(folder, monkeypatch):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+    found = []
+    for cache in (True, True, False):
+        with Engine("cpu", cache=cache) as engine:
+            guest = engine.compile(GUEST.encode())
+            found.append(guest.from_cache)
+            assert guest.compile_seconds > 0
+    assert found == [False, True, False]
+
+
+# --- where it is ---
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the user's cache folder is found by other rules there")
+def test_guests_are_kept_in_the_users_cache_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("WASI_NN_TORCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert user_cache().folder == tmp_path / "wasi-nn-torch" / "compiled"
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(tmp_path / "chosen"))
+    assert user_cache().folder == tmp_path / "chosen"
+
+
+def test_nothing_is_kept_for_users_without_a_home(cli, monkeypatch):
+    monkeypatch.delenv("WASI_NN_TORCH_CACHE")
+    monkeypatch.setattr("wasi_nn_torch.sessions.cache.user_cache_path", lambda *_, **__: Path("~/.cache/wasi-nn-torch"))
+    assert user_cache() is None
+    with Engine("cpu") as engine:
+        assert engine.compile(GUEST.encode()).from_cache is False
+
+
+def test_tests_leave_the_users_own_alone(tmp_path_factory):
+    run = tmp_path_factory.getbasetemp()
+    assert user_cache().folder.parent in (run, run.parent)
+
+
+# --- info ---
+
+
+def test_info_of_a_cache_that_is_not_there_yet(cli, folder):
+    assert rows(cli("cache", "info")) == [
+        str(folder),
+        "compiled guest size last used key",
+        "0 entries 0 B at most 2.1 GB",
+    ]
+    assert not folder.exists(), "looking makes nothing"
+
+
+@pytest.fixture
+def run_each(cli, tmp_path):
+    """Compile guests by running them, each under a name; none is one that can be run."""
+
+    def run(**guests):
+        for name, text in guests.items():
+            (tmp_path / name).write_text(text)
+            assert cli("run", tmp_path / name).returncode == 70
+        return user_cache().entries()
+
+    return run
+
+
+def test_info_lists_guests_with_size_and_last_use_the_latest_first(cli, folder, run_each, monkeypatch):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+    older, newer = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
+    os.utime(older.path, (1_000_000_000, 1_000_000_000))
+    moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_000_000_000))
+    result = rows(cli("cache", "info"))
+    assert result[2].startswith("nothing.wat ")
+    assert result[2].endswith(f" {newer}")
+    assert result[3].startswith("rockets.wat ")
+    assert result[3].endswith(f" {moment} {older}")
+    assert result[4].startswith("2 entries ")
+
+
+def test_info_as_json_has_names_keys_bytes_and_moments(cli, folder, run_each, monkeypatch):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+    [entry] = run_each(**{"rockets.wat": GUEST})
+    os.utime(entry.path, (1_000_000_000, 1_000_000_000))
+    assert json.loads(cli("cache", "info", "--json").stdout) == {
+        "folder": str(folder),
+        "most_bytes": 2 << 30,
+        "entries": [
+            {"name": "rockets.wat", "key": entry.key, "bytes": entry.size, "last_used": "2001-09-09T01:46:40+00:00"}
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (None, "unknown"),
+        (b"", "unknown"),
+        (b"\xff\xfe", "unknown"),
+        (b"x" * 10_000, "unknown"),
+        (b"\x1b[31mred\nx", "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}x"),
+    ],
+)
+def test_a_name_that_is_missing_or_damaged_does_no_harm(cli, kept, folder, written, shown):
+    [entry] = kept(GUEST)
+    name = folder / f"{entry.key}.cwasm-name"
+    name.unlink()
+    if written is not None:
+        name.write_bytes(written)
+    assert rows(cli("cache", "info"))[2].startswith(f"{shown} ")
+    assert rows(cli("cache", "clear"))[0].startswith("removed 1 entry, ")
+
+
+def test_a_name_is_short_and_printable(cli, kept, folder, tmp_path):
+    name = "a\nb" + "x" * 200 + ".wat"
+    (tmp_path / name).write_text("(component)")
+    cli("run", tmp_path / name)
+    [listed] = json.loads(cli("cache", "info", "--json").stdout)["entries"]
+    assert listed["name"] == "a\N{REPLACEMENT CHARACTER}b" + "x" * 60 + "…"
+
+
+@pytest.mark.parametrize("command", ["info", "clear"])
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has modes of files")
+def test_a_folder_that_is_not_used_is_told(cli, kept, folder, command):
+    kept(GUEST)
+    folder.chmod(0o777)
+    result = cli("cache", command)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (f"error: {folder} is not used for compiled guests, because other users can write to it\n")
+    assert len(list(folder.glob("*.cwasm"))) == 1
+
+
+# --- clear ---
+
+
+def test_clear_removes_entries_only_and_says_how_many(cli, kept, folder):
+    kept(GUEST, "(component)")
+    (folder / "notes.txt").write_text("mine")
+    [said] = rows(cli("cache", "clear"))
+    assert re.fullmatch(rf"removed 2 entries, [0-9.]+ kB, from {re.escape(str(folder))}", said)
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0 B, from {folder}"]
+
+
+@pytest.mark.parametrize("by", ["its name", "its key", "the key that info shows"])
+def test_clear_removes_one_guest(cli, folder, run_each, monkeypatch, by):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+    entry, other = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
+    name = {"its name": "rockets.wat", "its key": entry.key, "the key that info shows": str(entry)}[by]
+    assert rows(cli("cache", "clear", name))[0].startswith("removed 1 entry, ")
+    assert [left.key for left in user_cache().entries()] == [other.key]
+
+
+def test_clear_of_a_guest_that_is_not_kept(cli, kept):
+    kept(GUEST)
+    result = cli("cache", "clear", "rockets.wat")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: no compiled guest is called 'rockets.wat'; ")
+    assert len(user_cache().entries()) == 1
+
+
+def test_clear_where_there_is_nothing_makes_nothing(cli, folder):
+    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0 B, from {folder}"]
+    assert not folder.exists()
+
+
+# --- the program itself ---
+
+
+@pytest.mark.parametrize("command", ["info", "clear"])
+def test_looking_at_the_cache_does_not_import_torch(command):
+    code = (
+        "import sys; from typer.testing import CliRunner; from wasi_nn_torch.cli import app; "
+        f"assert CliRunner().invoke(app, ['cache', '{command}']).exit_code == 0; "
+        "raise SystemExit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["cache"], ["run"], ["cache", "info"]], ids=" ".join)
+def test_help_loads_neither_torch_nor_wasmtime(arguments):
+    code = (
+        "import sys; from typer.testing import CliRunner; from wasi_nn_torch.cli import app; "
+        f"assert CliRunner().invoke(app, [*{arguments}, '--help']).exit_code == 0; "
+        "raise SystemExit('torch' in sys.modules or 'wasmtime' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

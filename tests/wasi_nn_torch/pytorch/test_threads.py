@@ -1,0 +1,130 @@
+"""Threads: how many one computation uses, and contexts that compute side by side."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.wasi_nn_torch.helpers.models import scripted
+from tests.wasi_nn_torch.helpers.playing import Play, begin, hexadecimal, make
+from wasi_nn_torch import Engine
+from wasi_nn_torch.contract.policy import ModelOptions, Optimize
+from wasi_nn_torch.pytorch import graphs
+from wasi_nn_torch.pytorch.graphs import ExecutionContext
+
+PATIENCE = 60
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+# --- how many threads ---
+
+
+def test_an_engine_sets_the_threads_of_a_computation():
+    with Engine(threads=3):
+        assert torch.get_num_threads() == 3
+
+
+def test_the_threads_of_sessions_compute_with_as_many():
+    with Engine(threads=3), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 3
+
+
+def test_without_a_wish_pytorchs_own_number_stays():
+    torch.set_num_threads(2)
+    with Engine():
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_less_than_one_thread_is_refused(threads):
+    with pytest.raises(ValueError, match=f"needs 1 thread or more; {threads} were asked for"):
+        Engine(threads=threads)
+
+
+def test_engines_that_disagree_are_warned_of(caplog):
+    with Engine(threads=2) as first, Engine(threads=3) as second:
+        assert first.device == second.device
+        [record] = [record for record in caplog.records if record.name.startswith("wasi_nn_torch")]
+    assert record.levelname == "WARNING"
+    assert "use 3 threads from now on, also those of an engine that asked for 2" in record.message
+
+
+def test_engines_that_agree_and_those_that_are_gone_are_not(caplog):
+    first = Engine(threads=2)
+    second = Engine(threads=2)
+    del first, second
+    with Engine(threads=3):
+        assert [record for record in caplog.records if record.name.startswith("wasi_nn_torch")] == []
+
+
+# --- side by side ---
+
+#: Where two computations wait for each other. Not a part of the module, each context of which has a copy.
+meeting = threading.Barrier(2)
+
+
+class Meets(nn.Module):
+    """Comes to its end only while another context is in it too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        meeting.wait(PATIENCE)
+        return x + 1
+
+
+def test_two_guests_are_inside_one_model_at_the_same_time(device, probe_file):
+    x = torch.arange(4.0)
+    steps = [*begin("meets"), make("x", x), ["compute", "meets", {"x": "x"}, "y"], ["show", "y"]]
+
+    def play() -> list[object]:
+        player = Play(engine, guest)
+        player.run(*steps)
+        return player.answers
+
+    with Engine(device) as engine, ThreadPoolExecutor(2) as pool:
+        guest = engine.compile(probe_file)
+        engine.register("meets", Meets())
+        answers = [future.result() for future in [pool.submit(play) for _ in range(2)]]
+    assert json.loads(json.dumps(answers)) == [[[[4], "FP32", hexadecimal(x + 1)]]] * 2
+
+
+class Picture(nn.Module):
+    """A network for images that remembers nothing, and so is one object for all contexts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def test_contexts_that_share_a_frozen_model_do_not_disturb_each_other(device, ledger, tensor, values):
+    graph = graphs.load(scripted(Picture()), device, "the model", ModelOptions(Optimize.FREEZE))
+    images = [torch.rand(1, 3, 8, 8) for _ in range(4)]
+    start = threading.Barrier(len(images))
+
+    def run(context: ExecutionContext, image: Tensor) -> list[list[float]]:
+        start.wait(PATIENCE)
+        return [values(context.compute([("x", tensor(image))])[0][1]) for _ in range(20)]
+
+    contexts = [graph.context(ledger) for _ in images]
+    expected = [run_alone(context, image, tensor, values) for context, image in zip(contexts, images, strict=True)]
+    with ThreadPoolExecutor(len(images)) as pool:
+        for results, alone in zip(pool.map(run, contexts, images), expected, strict=True):
+            assert all(result == pytest.approx(alone, rel=1e-5, abs=1e-6) for result in results)
+
+
+def run_alone(context: ExecutionContext, image: Tensor, tensor, values) -> list[float]:
+    return values(context.compute([("x", tensor(image))])[0][1])

@@ -1,0 +1,249 @@
+"""What a guest can do with the folders that it is lent: components with WASI 0.2, core modules with preview 1."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from wasi_nn_torch import Directory, Engine
+from wasi_nn_torch.cli.dir_option import parse_directories, parse_directory
+
+CHANGES = {
+    "create": "data/new",
+    "overwrite": "data/overwritten",
+    "append": "data/appended",
+    "truncate": "data/truncated",
+    "empty": "data/emptied",
+    "delete": "data/deleted",
+    "rename": "data/old,data/renamed",
+    "make a folder": "data/made",
+    "remove a folder": "data/folder",
+    "link": "data/linked,data/link",
+    "link by name": "data/pointer",
+    "set times": "data/touched",
+}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def probe(engine, probe_file):
+    return engine.compile(probe_file)
+
+
+@pytest.fixture
+def run(engine, probe):
+    """Run the probe; returns the last line that it says, which is JSON."""
+
+    def run(*arguments, **options):
+        said = []
+        with engine.session(args=arguments, stdout=said.append, **options) as session:
+            assert session.run(probe) == 0
+        return json.loads(b"".join(said).splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with something for each way to change it."""
+    folder = tmp_path / "lent"
+    (folder / "folder").mkdir(parents=True)
+    for name in "overwritten appended truncated emptied deleted old linked touched".split():
+        (folder / name).write_text("content")
+    return folder
+
+
+def content(folder):
+    """Everything that a guest could change."""
+    return {
+        path.relative_to(folder): (path.lstat().st_mtime_ns, path.lstat().st_nlink, path.is_file() and path.read_text())
+        for path in folder.rglob("*")
+    }
+
+
+def changes(**chosen):
+    return [word for change in (chosen or CHANGES).items() for word in change]
+
+
+# --- components ---
+
+
+@pytest.mark.parametrize("lent", ["data", Directory("data")], ids=["by its name", "as a directory"])
+def test_a_folder_is_read_only_unless_somebody_says_otherwise(run, folder, lent):
+    before = content(folder)
+    refused = run("change", *changes(), dirs={str(folder): lent})
+    assert refused.keys() == CHANGES.keys()
+    assert content(folder) == before
+
+
+def test_a_folder_that_is_lent_for_writing_can_be_changed_in_every_way(run, folder):
+    assert run("change", *changes(), dirs={str(folder): Directory("data", writable=True)}) == {}
+    assert {path.name for path in folder.iterdir()} == {
+        *("new overwritten appended truncated emptied renamed made linked link pointer touched".split())
+    }
+    assert (folder / "truncated").read_text() == "c"
+
+
+def test_a_file_does_not_become_writable_through_a_folder_that_is(run, folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    dirs = {str(folder): "data", str(tmp_path / "other"): Directory("other", writable=True)}
+    before = content(folder)
+    refused = run("change", *changes(link="data/linked,other/linked", rename="data/old,other/old"), dirs=dirs)
+    assert refused.keys() == {"link", "rename"}
+    assert content(folder) == before
+
+
+def test_a_folder_is_lent_for_reading_while_another_is_for_writing(run, folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    dirs = {str(folder): "data", str(tmp_path / "other"): Directory("other", writable=True)}
+    assert run("change", *changes(create="other/new", append="data/appended"), dirs=dirs).keys() == {"append"}
+
+
+# --- core modules ---
+
+#: The rights to read and to write a file, among those of preview 1.
+READ, WRITE = 2, 64
+CALLS = {
+    "open to write": f"(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 0)"
+    f" (i64.const {READ | WRITE}) (i64.const 0) (i32.const 0) (i32.const 64))",
+    "create": f"(call $open (i32.const 3) (i32.const 0) (i32.const 4) (i32.const 3) (i32.const 1)"
+    f" (i64.const {READ | WRITE}) (i64.const 0) (i32.const 0) (i32.const 64))",
+    "empty": f"(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 8)"
+    f" (i64.const {READ | WRITE}) (i64.const 0) (i32.const 0) (i32.const 64))",
+    "make a folder": "(call $mkdir (i32.const 3) (i32.const 4) (i32.const 3))",
+    "delete": "(call $unlink (i32.const 3) (i32.const 0) (i32.const 4))",
+    "rename": "(call $rename (i32.const 3) (i32.const 0) (i32.const 4) (i32.const 3) (i32.const 4) (i32.const 3))",
+    "link": "(call $link (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 3) (i32.const 4)"
+    " (i32.const 3))",
+    "link by name": "(call $symlink (i32.const 0) (i32.const 4) (i32.const 3) (i32.const 4) (i32.const 3))",
+    "set times": "(call $times (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i64.const 0) (i64.const 0)"
+    " (i32.const 10))",
+}
+
+
+def module(call):
+    """A guest that makes one call on `file`, or for the name `new`, and exits with 0 or the number of the error."""
+    return f"""
+    (module
+      (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "path_create_directory" (func $mkdir (param i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "path_rename"
+        (func $rename (param i32 i32 i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "path_link"
+        (func $link (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "path_symlink" (func $symlink (param i32 i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "path_filestat_set_times"
+        (func $times (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 0) "filenew")
+      (func (export "_start") (call $exit {call})))
+    """.encode()
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("writable", [False, True], ids=["read-only", "writable"])
+def test_a_core_module_changes_a_folder_only_if_it_is_writable(engine, tmp_path, call, writable):
+    (tmp_path / "file").write_text("content")
+    before = content(tmp_path)
+    with engine.session(dirs={str(tmp_path): Directory("data", writable)}) as session:
+        status = session.run(module(CALLS[call]))
+    assert (status == 0) is writable
+    assert writable or content(tmp_path) == before
+
+
+# --- in Python ---
+
+
+def test_a_directory_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        Directory("data").writable = True
+
+
+def test_a_folder_that_cannot_be_opened_is_told(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "is_dir", lambda self: True)
+    with pytest.raises(NotADirectoryError, match="nowhere for the guest cannot be opened"):
+        engine.session(dirs={str(tmp_path / "nowhere"): "data"})
+
+
+# --- on the command line ---
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "guest", "writable"),
+    [
+        ("photos", "photos", "photos", False),
+        (".", ".", ".", False),
+        ("photos:ro", "photos", "photos", False),
+        ("photos:rw", "photos", "photos", True),
+        ("photos::data", "photos", "data", False),
+        ("photos::/data:ro", "photos", "/data", False),
+        ("photos::/data:rw", "photos", "/data", True),
+        (".::/ro:ro", ".", "/ro", False),
+        ("photos::rw", "photos", "rw", False),
+        ("photos::a:b:rw", "photos", "a:b", True),
+        ("photos::a::b:ro", "photos", "a::b", False),
+        ("a:b::data", "a:b", "data", False),
+        ("C:/photos::data", "C:/photos", "data", False),
+    ],
+)
+def test_a_folder_is_spelled_with_a_name_and_a_mode(text, host, guest, writable):
+    assert parse_directory(text) == (host, Directory(guest, writable))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "::", "::guest", "photos::", "photos:::rw", ":rw", "photos::a::rw", "photos::a::ro"]
+)
+def test_a_folder_needs_both_names(text):
+    with pytest.raises(ValueError, match=r"is not HOST\[::GUEST\]\[:ro\|:rw\]"):
+        parse_directory(text)
+
+
+@pytest.mark.parametrize("text", [".::/ro:ro:x", "photos::a:b", "photos::data:RW", "photos::data:", "photos::a:ra"])
+def test_a_mode_that_does_not_exist_is_an_error(text):
+    with pytest.raises(ValueError, match=r"ends with neither :ro nor :rw|is not HOST"):
+        parse_directory(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (".:.", "; WasmEdge's GUEST:HOST is `.::.:rw` here"),
+        (".:/no/such/photos", "; WasmEdge's GUEST:HOST is `/no/such/photos::.:rw` here"),
+        ("data:photos:readonly", "; WasmEdge's GUEST:HOST is `photos::data` here"),
+        ("photos:ra", "; WasmEdge's GUEST:HOST is `ra::photos:rw` here"),
+        ("photos:", ""),
+    ],
+)
+def test_one_colon_gets_a_hint_at_two(text, advice):
+    with pytest.raises(ValueError, match="is not HOST") as caught:
+        parse_directory(text)
+    assert str(caught.value) == f"`{text}` is not HOST[::GUEST][:ro|:rw]{advice}"
+
+
+@pytest.mark.skipif("os.name == 'nt'", reason="no name has a colon there")
+def test_a_folder_with_a_colon_in_its_name_is_lent_as_it_is(tmp_path):
+    (tmp_path / "a:b").mkdir()
+    assert parse_directory(f"{tmp_path}/a:b") == (f"{tmp_path}/a:b", Directory(f"{tmp_path}/a:b"))
+
+
+def test_a_folder_is_given_once():
+    with pytest.raises(ValueError, match="the directory `photos` is given twice"):
+        parse_directories(["photos::a", "photos::b:rw"])
+
+
+def test_two_folders_have_two_names(engine, tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="two folders have the name data for the guest; give them two names"):
+        engine.session(dirs={f"{tmp_path}/a": "data", f"{tmp_path}/b": Directory("data", writable=True)})
