@@ -21,6 +21,7 @@ from wasi_nn_torch.contract.policy import ModelOptions, Optimize
 from wasi_nn_torch.pytorch import graphs
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES
+from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 Inputs = dict[str, Tensor]
@@ -49,8 +50,8 @@ class Model:
 
     def in_context(self, optimize: Optimize | None, file: bytes) -> Callable[[int], None]:
         """What a guest's `compute` does, without the guest: make the tensors, compute, drop what came out."""
-        ledger = Ledger()
-        context = graphs.load(file, CPU, "the model", ModelOptions(optimize)).context(ledger)
+        memory = SessionMemory.of(Ledger())
+        context = graphs.load(file, CPU, "the model", ModelOptions(optimize)).context(memory)
         given = [
             (name, value.shape, ELEMENT_TYPES[value.dtype], memoryview(_raw(value)))
             for name, value in self.inputs.items()
@@ -58,7 +59,7 @@ class Model:
 
         def call(times: int) -> None:
             for _ in range(times):
-                tensors = [(name, DeviceTensor.from_guest(shape, ty, data, ledger)) for name, shape, ty, data in given]
+                tensors = [(name, DeviceTensor.from_guest(shape, ty, data, memory)) for name, shape, ty, data in given]
                 for _, output in context.compute(tensors):
                     output.drop()
 

@@ -13,9 +13,11 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from tests import simulated
 from tests.wasi_nn_torch.helpers.guest_models import Small, scripted
 from wasi_nn_torch.contract.ledger import Ledger
-from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.devices import CPU, Devices
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
+from wasi_nn_torch.pytorch.session import PyTorchSession
+from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 
@@ -62,12 +64,24 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def tensor(ledger: Ledger) -> Callable[[torch.Tensor], DeviceTensor]:
+def part(ledger: Ledger, device: torch.device) -> PyTorchSession:
+    """PyTorch's part of the session of the ledger."""
+    return PyTorchSession(ledger, Devices(device), pinned=False, checks=True)
+
+
+@pytest.fixture
+def memory(part: PyTorchSession) -> SessionMemory:
+    """The memory of that session."""
+    return part.memory
+
+
+@pytest.fixture
+def tensor(memory: SessionMemory) -> Callable[[torch.Tensor], DeviceTensor]:
     """Make the tensor that a guest makes when it hands over the bytes of this one."""
 
     def make(content: torch.Tensor) -> DeviceTensor:
         data = memoryview(raw(content))
-        return DeviceTensor.from_guest(list(content.shape), ELEMENT_TYPES[content.dtype], data, ledger)
+        return DeviceTensor.from_guest(list(content.shape), ELEMENT_TYPES[content.dtype], data, memory)
 
     return make
 
@@ -117,9 +131,11 @@ def load(script: Callable[[torch.nn.Module], bytes], device: torch.device) -> Ca
 
 
 @pytest.fixture
-def context(load: Callable[[torch.nn.Module], Graph], ledger: Ledger) -> Callable[[torch.nn.Module], ExecutionContext]:
+def context(
+    load: Callable[[torch.nn.Module], Graph], memory: SessionMemory
+) -> Callable[[torch.nn.Module], ExecutionContext]:
     """Make a context for a module that was saved and loaded as TorchScript."""
-    return lambda module: ExecutionContext(load(module), ledger)
+    return lambda module: ExecutionContext(load(module), memory)
 
 
 @pytest.fixture

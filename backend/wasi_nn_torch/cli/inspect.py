@@ -58,7 +58,7 @@ def _describe(
 ) -> tuple[str, int, ModelDescription]:
     """The encoding, the size of the file, and what the backend says of it."""
     # PyTorch takes a second to import: only now, when the command line is known to be right.
-    from wasi_nn_torch.contract.backend import BackendOptions
+    from wasi_nn_torch.contract.backend import BackendOptions, DescribesModels
     from wasi_nn_torch.contract.vocabulary import Encoding
     from wasi_nn_torch.serving.backends import Backends
     from wasi_nn_torch.serving.imports import import_modules
@@ -70,6 +70,8 @@ def _describe(
         found = backends.recognize(model)
         encoding = Encoding.PYTORCH if found is None else found[0]
         backend = backends.find(encoding) or backends.default
+        if not isinstance(backend, DescribesModels):
+            fail(f"the backend for {encoding.value} cannot describe models")
         description = backend.describe(model, name, trust=trust, method=method)
         nbytes = model.stat().st_size
     return encoding.value, nbytes, description

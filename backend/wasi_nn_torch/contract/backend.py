@@ -1,10 +1,6 @@
-"""What a backend is: the machine learning behind the graph encodings that it serves.
+"""The protocols between this host and a machine learning engine that serves a graph encoding of wasi-nn.
 
-A backend is found through the entry point group `wasi_nn_torch.backends`; the name of an entry point is the encoding
-that it serves, as WIT spells it, and what it names is called with `BackendOptions` and returns a `Backend`. All that is
-above this module knows backends only as they are described here.
-
-What concerns a guest is raised as `NnError`, what concerns the operator as `ModelError` or `ValueError`.
+Errors that concern a guest are raised as `NnError`, those that concern the operator as `ModelError` or `ValueError`.
 """
 
 from __future__ import annotations
@@ -13,61 +9,35 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 from wasi_nn_torch.contract.description import ModelDescription
 from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
+from wasi_nn_torch.contract.tensor import NamedTensor, Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
 
-if TYPE_CHECKING:
-    from wit_host.transport import ByteSource
-
 ModelSource = str | os.PathLike[str] | bytes | object
-"""Where the operator's model comes from: the path of a file, its bytes, or an object that a backend knows."""
+"""An operator's model: the path of a file, its bytes, or an object that a backend knows."""
 
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """What an engine was given, and a backend may need: see `Engine`."""
+    """The options of an engine that a backend may need: see `Engine`."""
 
     device: str | None = None
     guest_models: GuestModels = GuestModels.NONE
     threads: int | None = None
 
 
-class Tensor(Protocol):
-    """A tensor of one session, wherever its memory is.
-
-    Whoever owns it calls `drop`. It is counted in the session's ledger from when it is made until it is dropped.
-    """
+class Graph(Protocol):
+    """A model that is loaded on one device; shared by sessions, which may run in several threads at a time."""
 
     @property
-    def dimensions(self) -> tuple[int, ...]:
-        """The size of each dimension, outermost first; any numbers, if a guest gave them."""
+    def nbytes(self) -> int:
+        """The memory that the model takes, in bytes, as far as it is known."""
         ...
-
-    @property
-    def dtype(self) -> ElementType:
-        """The type of the elements."""
-        ...
-
-    def require_fit(self, name: str) -> None:
-        """Raise NnError `invalid-argument` if the bytes given for the tensor `name` do not fill its dimensions."""
-        ...
-
-    def data(self) -> ByteSource:
-        """The elements, little-endian, row-major and without gaps (`tensor.data` of wasi-nn)."""
-        ...
-
-    def drop(self) -> None:
-        """Free the memory now; a second call does nothing."""
-        ...
-
-
-NamedTensor = tuple[str, Tensor]
-"""The `named-tensor` of wasi-nn: the name of an input or output, and the tensor."""
 
 
 class Context(Protocol):
@@ -76,31 +46,64 @@ class Context(Protocol):
     def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         """Run the graph once; raises NnError.
 
-        The inputs, which may be another backend's, belong to the callee: they are dropped when this returns, whatever
-        the outcome.
+        The inputs, which may be another backend's, belong to the callee: it drops them before it returns, whatever the
+        outcome.
         """
         ...
 
 
-class Graph(Protocol):
-    """A model that is loaded on one device; shared by sessions, which may run in threads side by side."""
+G = TypeVar("G", bound=Graph)
+
+
+class BackendSession(Protocol[G]):
+    """A backend's part of one session: it owns all memory that the backend keeps for that session.
+
+    A session's guest runs in one thread at a time.
+    """
 
     @property
-    def nbytes(self) -> int:
-        """The memory that the model takes, in bytes, as far as it is known."""
+    def idle_bytes(self) -> int:
+        """The memory of the host that dropped tensors left, and that is kept for the next ones, in bytes."""
         ...
 
-    def context(self, ledger: Ledger) -> Context:
-        """A context for the session whose ledger this is; raises NnError."""
+    def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> G:
+        """Load a guest-supplied model (`graph.load` of wasi-nn), copying the bytes; raises NnError.
+
+        The memory of the model is granted and counted by the session's ledger.
+        """
+        ...
+
+    def context(self, graph: G) -> Context:
+        """Make a context for a graph that this backend loaded, for any session; raises NnError."""
+        ...
+
+    def close(self) -> None:
+        """Free what is kept for the session, whose tensors are dropped already; the second time does nothing."""
         ...
 
 
-class Backend(Protocol):
-    """One machine learning engine: made once for each `Engine`, used by any number of threads."""
+@runtime_checkable
+class MakesTensors(Protocol):
+    """A `BackendSession` that makes the tensors of guests, as that of the default backend does."""
+
+    def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
+        """Make a tensor on a copy of a guest's bytes (the constructor of `tensor` in wasi-nn).
+
+        Dimensions that do not fit the bytes are refused later, by `Tensor.require_fit`, since that constructor cannot
+        fail; raises NnError `too-large` only.
+        """
+        ...
+
+
+class Backend(Protocol[G]):
+    """A machine learning engine: made once for each `Engine`, used by any number of threads.
+
+    It may offer `DescribesModels`, `Diagnoses` and `KeepsMemory` as well.
+    """
 
     @property
     def device(self) -> str:
-        """Where graphs run unless somebody says otherwise."""
+        """The device on which graphs run by default."""
         ...
 
     def find_device(self, device: str) -> str:
@@ -108,43 +111,51 @@ class Backend(Protocol):
         ...
 
     def recognize(self, model: ModelSource) -> str | None:
-        """What a text calls a model of this backend, such as "TorchScript"; None for what is none."""
+        """The format of a model of this backend, such as "TorchScript"; None if it is not one of its models.
+
+        Raises OSError if the model's file cannot be read.
+        """
         ...
+
+    def load(self, model: ModelSource, device: str, name: str, options: ModelOptions, format: str | None = None) -> G:
+        """Load a model of the operator, which error texts call `name`.
+
+        `format` is the answer of `recognize` for this model, if it was asked. Raises ModelError, also for an option
+        that the backend cannot follow, and OSError for the model's file.
+        """
+        ...
+
+    def session(self, ledger: Ledger) -> BackendSession[G]:
+        """Open this backend's part of a session, which counts its tensors in `ledger`."""
+        ...
+
+
+@runtime_checkable
+class DescribesModels(Protocol):
+    """A backend that can tell people about a model: see `wasi-nn-torch inspect`."""
 
     def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
-        """What the model in a file is, which a text calls `name`; where it has several methods, what `method` is.
+        """Describe the model in a file, which error texts call `name`; `method` chooses one of several methods.
 
-        Nothing runs of a model that a guest might not bring along, unless `trust` says so: such a model is not loaded.
-        Raises ModelError for what is no model or cannot be used, and OSError for its file.
+        A model that a guest might not supply is neither loaded nor run, unless `trust` is True. Raises ModelError if it
+        cannot be used, and OSError for its file.
         """
         ...
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """A backend that can tell people about its engine and devices: see `wasi-nn-torch doctor`."""
 
     def diagnose(self) -> Iterable[Finding]:
-        """What there is of the engine and its devices on this machine, and what is missing."""
+        """The engine and its devices on this machine, and what is missing."""
         ...
 
-    def load(self, model: ModelSource, device: str, name: str, options: ModelOptions) -> Graph:
-        """Load a model of the operator, which a text calls `name`; raises ModelError, and OSError for its file.
 
-        An option that the backend cannot follow is a ModelError that says so.
-        """
-        ...
-
-    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget, ledger: Ledger) -> Graph:
-        """Load what a guest brought along (`graph.load` of wasi-nn), copying the bytes; raises NnError.
-
-        What the model takes is granted and counted by the session's ledger.
-        """
-        ...
+@runtime_checkable
+class KeepsMemory(Protocol):
+    """A backend that keeps freed device memory for the next tensors."""
 
     def trim(self) -> None:
-        """Give device memory that nobody uses, and that is kept for the next tensors, back to the driver."""
-        ...
-
-    def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger) -> Tensor:
-        """A tensor on a copy of a guest's bytes (the constructor of wasi-nn).
-
-        What does not fit is told by `require_fit`, since the constructor of wasi-nn cannot fail; raises NnError
-        `too-large` only.
-        """
+        """Give unused device memory back to the driver."""
         ...

@@ -1,5 +1,7 @@
 """What lives where, counted: one ledger for each session, from which every figure and every quota comes."""
 
+from __future__ import annotations
+
 import threading
 import weakref
 from collections import defaultdict
@@ -31,19 +33,6 @@ class Held(Protocol):
         ...
 
 
-class Idle(Protocol):
-    """Memory of the host that tensors left behind, and that the next ones use."""
-
-    @property
-    def nbytes(self) -> int:
-        """How much there is."""
-        ...
-
-    def clear(self) -> None:
-        """Free it."""
-        ...
-
-
 @dataclass(frozen=True)
 class PlaceFigures:
     """What lives in one place now, and the most that ever did.
@@ -71,7 +60,7 @@ class LedgerSnapshot:
 
     `places` is keyed by device name, and by `STAGING` for the host's staging copies. `compute_seconds` is the time that
     the host spent in `compute`; an accelerator may still be at work when that returns. `idle_bytes` is staging memory
-    that tensors left behind, and that the next ones use; it is part of no place.
+    that dropped tensors left, and that the next ones use; it is part of no place.
     """
 
     places: Mapping[str, PlaceFigures]
@@ -158,7 +147,6 @@ class Ledger:
         self._device_limit = device_limit
         self.host_limit = host_limit
         self._tensor_limit = tensor_limit
-        self.idle: Idle | None = None  # set by the backend that keeps some
         self._live: dict[int, weakref.ref[Held]] = {}
         self._figures = _Figures()
         # A tensor can die, and so leave, in the midst of any operation of the same thread.
@@ -240,20 +228,15 @@ class Ledger:
             self._figures.compute_seconds += seconds
 
     def sweep(self) -> int:
-        """Drop every tensor that is still alive and return how many there were; all live figures are zero then.
-
-        Staging memory that waits to be used again goes free.
-        """
+        """Drop every tensor that is still alive and return how many there were; all live figures are zero then."""
         with self._lock:
             left_behind = [held for reference in list(self._live.values()) if (held := reference()) is not None]
         for held in left_behind:
             held.drop()
-        if self.idle is not None:
-            self.idle.clear()
         return len(left_behind)
 
-    def snapshot(self) -> LedgerSnapshot:
-        """Return the figures of this moment; they do not change afterwards."""
+    def snapshot(self, idle_bytes: int = 0) -> LedgerSnapshot:
+        """The figures of this moment, which do not change afterwards; backends know the `idle_bytes`."""
         with self._lock:
             figures = self._figures
             places = {
@@ -266,7 +249,7 @@ class Ledger:
                 transfers={transfer: TransferFigures(way.copies, way.bytes) for transfer, way in ways.items()},
                 computes=figures.computes,
                 compute_seconds=figures.compute_seconds,
-                idle_bytes=0 if self.idle is None else self.idle.nbytes,
+                idle_bytes=idle_bytes,
             )
 
 

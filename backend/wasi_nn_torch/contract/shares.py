@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wasi_nn_torch.contract.backend import Tensor
+from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ class Share:
         """The first share of a tensor that the caller owned; a share stays what it is."""
         return tensor if isinstance(tensor, cls) else cls(_Shared(tensor))
 
+    @property
+    def origin(self) -> object:
+        """The origin of the tensor."""
+        return self._shared.tensor.origin
+
+    def take_if_last(self) -> Tensor | None:
+        """Give the tensor to the caller if there are no other shares, and drop this one; else None."""
+        self._require_held()
+        if self._shared.holders > 1:
+            return None
+        self._is_held = False
+        self._shared.holders = 0
+        return self._shared.tensor.take_if_last()
+
     def another(self) -> Share:
         """A share for one more holder."""
         self._require_held()
@@ -46,9 +60,9 @@ class Share:
 
     @property
     def content(self) -> Tensor:
-        """The tensor, to look at."""
+        """The tensor, to be read only."""
         self._require_held()
-        return self._shared.tensor
+        return self._shared.tensor.content
 
     @property
     def dimensions(self) -> tuple[int, ...]:

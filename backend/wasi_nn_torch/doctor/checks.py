@@ -67,13 +67,13 @@ def _backends(asked_for: Iterable[Requirement]) -> Iterator[Finding]:
 
 def _backend(entry: EntryPoint, asked_for: Iterable[Requirement]) -> Iterator[Finding]:
     """What a backend says of itself, or why it says nothing."""
-    from wasi_nn_torch.contract.backend import BackendOptions
+    from wasi_nn_torch.contract.backend import BackendOptions, Diagnoses
 
     name = f"backend for {entry.name}"
     package = DISTRIBUTION if entry.dist is None else entry.dist.name
     try:
         backend = entry.load()(BackendOptions())
-        findings = list(backend.diagnose())
+        findings = list(backend.diagnose()) if isinstance(backend, Diagnoses) else []
     except Exception as error:  # noqa: BLE001  # it may be broken in any way, and so may what it imports
         remedy = _reinstall("torch" if package == DISTRIBUTION else package, asked_for)
         yield Finding(name, f"{entry.value} cannot be used: {_gist(error)}", Health.BROKEN, remedy)

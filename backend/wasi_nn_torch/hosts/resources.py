@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from wasi_nn_torch.contract.backend import Context, Graph, Tensor
+from wasi_nn_torch.contract.backend import Context
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType
+from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.serving import Serving
 from wit_host import GuestTrap
 from wit_host.transport import ByteSource
@@ -37,8 +39,8 @@ class TensorResource:
 class GraphResource:
     """`graph.graph`, but for the context that it makes."""
 
-    def __init__(self, graph: Graph, serving: Serving) -> None:
-        self._graph: Graph | None = graph
+    def __init__(self, graph: Lease, serving: Serving) -> None:
+        self._graph: Lease | None = graph
         self._serving = serving
 
     def new_context(self) -> Context:

@@ -11,11 +11,13 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from wasi_nn_torch.contract.backend import Context, Graph, Tensor
+from wasi_nn_torch.contract.backend import Context
 from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote, quote_all
 from wasi_nn_torch.contract.shares import Share
+from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ExecutionTarget
 from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, Errno
+from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.refusals import Refusals
 from wasi_nn_torch.serving.serving import Serving
 from wit_host.core import CallerMemory, CoreStore, NoMemory
@@ -63,7 +65,7 @@ def add_to_store(store: CoreStore, serving: Serving) -> None:
 class GraphHandle:
     """What a guest has a graph's number for."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Lease) -> None:
         self.graph = graph
 
     def drop(self) -> None:
@@ -237,7 +239,7 @@ class _Host:
             raise
         return tensor
 
-    def _first(self, targets: Sequence[ExecutionTarget], load: Callable[[ExecutionTarget], Graph]) -> Graph:
+    def _first(self, targets: Sequence[ExecutionTarget], load: Callable[[ExecutionTarget], Lease]) -> Lease:
         """What `load` returns for the first target that this host has."""
         *others, last = targets
         for target in others:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
 from wasi_nn_torch.contract.description import ModelDescription
-from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError, quote
+from wasi_nn_torch.contract.errors import ModelError, quote
 from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
-from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
-from wasi_nn_torch.pytorch.devices import Devices, find_device, place_of
-from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, admit, load, load_from_guest, sniff
+from wasi_nn_torch.pytorch.devices import Devices, find_device
+from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, load, sniff
+from wasi_nn_torch.pytorch.session import PyTorchSession
 from wasi_nn_torch.pytorch.staging import can_pin
-from wasi_nn_torch.pytorch.tensors import DeviceTensor
 from wasi_nn_torch.pytorch.threads import use_threads
+
+#: How `recognize` answers for a live module.
+_MODULE = "a PyTorch module"
 
 
 class PyTorch:
@@ -43,18 +45,18 @@ class PyTorch:
         return str(find_device(device))
 
     def recognize(self, model: ModelSource) -> str | None:
-        """The format of a model; state dicts, which are no models, have none. Raises OSError for its file."""
+        """The format of a model; a state dict, which is not a model, has none. Raises OSError for its file."""
         if isinstance(model, torch.nn.Module):
-            return "a PyTorch module"
+            return _MODULE
         found = ModelFormat.UNKNOWN
         if isinstance(model, bytes):
             found = sniff(io.BytesIO(model))
-        elif isinstance(model, (str, os.PathLike)):
+        elif isinstance(model, str | os.PathLike):
             found = sniff(Path(model))
         return None if found in (ModelFormat.UNKNOWN, ModelFormat.STATE_DICT) else found.value
 
     def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
-        """What the model in a file is: see `wasi_nn_torch.pytorch.inspecting.describe`."""
+        """Describe the model in a file: see `wasi_nn_torch.pytorch.inspecting.describe`."""
         from wasi_nn_torch.pytorch.inspecting import describe  # imports SymPy, which no guest needs
 
         return describe(path, name, trust=trust, method=method)
@@ -65,47 +67,29 @@ class PyTorch:
 
         return diagnose()
 
-    def load(self, model: ModelSource, device: str, name: str, options: ModelOptions) -> Graph:
+    def load(
+        self, model: ModelSource, device: str, name: str, options: ModelOptions, format: str | None = None
+    ) -> Graph:
         """Load a model of the operator: a file, its bytes or a `torch.nn.Module`.
 
         Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
         suffice; OSError if its file cannot be read; ValueError if there is no such device.
         """
-        if isinstance(model, (str, os.PathLike)):
+        if isinstance(model, str | os.PathLike):
             model = Path(model)
-        elif not isinstance(model, (bytes, torch.nn.Module)):
+        elif not isinstance(model, bytes | torch.nn.Module):
             raise ModelError(
                 f"{name} is a {quote(type(model).__name__)}; offer the path or the bytes of a PyTorch model, or a "
                 "torch.nn.Module"
             )
-        return load(model, find_device(device), name, options)
+        found = None if format in (None, _MODULE) else ModelFormat(format)
+        return load(model, find_device(device), name, options, found)
 
-    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget, ledger: Ledger) -> Graph:
-        """Load a guest's model, which is one builder.
-
-        Raises NnError: `security` for what is not known to be harmless, `invalid-encoding` for what is no PyTorch
-        model, `invalid-argument` for another number of builders, `unsupported-operation` for a target that is not
-        there, `too-large` where memory or the session's limit does not suffice.
-        """
-        if len(builders) != 1:
-            raise NnError(
-                ErrorCode.INVALID_ARGUMENT,
-                f"a PyTorch model is one builder, a file's bytes; {len(builders)} were given",
-            )
-        device = self._devices.for_target(target)
-        place = place_of(device)
-        ledger.grant(place, builders[0].nbytes, "the model")
-        model = bytes(builders[0])  # a copy, so that what is checked is what is loaded
-        graph = load_from_guest(admit(model) if self._checks else model, device)
-        ledger.grant(place, graph.nbytes, "the model")
-        ledger.enter_other(graph, place, graph.nbytes)
-        return graph
+    def session(self, ledger: Ledger) -> PyTorchSession:
+        """Open the part of a session that is PyTorch's."""
+        return PyTorchSession(ledger, self._devices, self._pins, self._checks)
 
     def trim(self) -> None:
         """Empty the cache of PyTorch's allocator for the accelerator, which all of the process shares."""
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()
-
-    def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger) -> DeviceTensor:
-        """A tensor in staging memory: see `DeviceTensor.from_guest`."""
-        return DeviceTensor.from_guest(dimensions, dtype, data, ledger, self._pins)

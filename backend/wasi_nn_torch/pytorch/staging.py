@@ -1,13 +1,15 @@
-"""The host's copies of what guests hand over, in memory that is used again.
+"""The memory of one session on the host: copies of the bytes that its guest hands over, in storages that are reused.
 
-In: bytes of a guest. Out: a storage that has them. Memory that comes fresh from the system costs several times the
-copy, since each of its pages is cleared and mapped first; so what one tensor leaves behind serves the next one of its
-size. For an accelerator that copies from pinned memory while the host goes on, it is PyTorch that keeps what was freed:
-it knows when such a copy has ended.
+Memory that comes fresh from the system costs several times the copy, since each of its pages is cleared and mapped
+first; so the storage of a dropped tensor serves the next one of its size. For an accelerator that copies from pinned
+memory while the host goes on, PyTorch keeps the freed memory: it knows when such a copy has ended.
 """
+
+from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 
 import torch
 
@@ -19,16 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: From this size on C libraries ask the system for memory, rather than using again what was freed.
 _SMALLEST = 128 << 10
-#: The most that waits to be used again, in bytes.
+#: The most that is kept to be reused, in bytes.
 _LARGEST = 128 << 20
-
-
-def staging_of(ledger: Ledger, pinned: bool = False) -> "Staging":
-    """The staging memory of the session whose ledger this is; `pinned` matters to the first who asks."""
-    idle = ledger.idle
-    if not isinstance(idle, Staging):
-        idle = ledger.idle = Staging(ledger.host_limit, pinned)
-    return idle
 
 
 def can_pin(device: torch.device) -> bool:
@@ -43,12 +37,12 @@ def can_pin(device: torch.device) -> bool:
 
 
 class Staging:
-    """The staging memory of one session: at most `limit` bytes of it wait to be used again, by default 128 MiB.
+    """The staging memory of one session: at most `limit` bytes of it are kept to be reused, by default 128 MiB.
 
-    None waits where it is `pinned`: PyTorch's own allocator keeps it, for the whole process.
+    None is kept if it is `pinned`: PyTorch's own allocator keeps it, for the whole process.
 
-    A tensor can die, and so leave its memory, at any time: in the midst of any method on the same thread too. Each step
-    takes out what it works with, so that nothing is ever given out twice; at worst some memory is not used again.
+    A tensor can die, and so leave its memory, at any time, even during any method on the same thread. Each step takes
+    out the storages that it works with, so that none is ever given out twice; at worst some memory is not reused.
     """
 
     def __init__(self, limit: int | None = None, pinned: bool = False) -> None:
@@ -59,7 +53,7 @@ class Staging:
 
     @property
     def nbytes(self) -> int:
-        """How much waits to be used again."""
+        """The bytes that are kept to be reused."""
         with self._lock:
             return sum(size * len(storages) for size, storages in list(self._idle.items()))
 
@@ -74,9 +68,9 @@ class Staging:
         return storage
 
     def reuse(self, tensor: torch.Tensor) -> None:
-        """Keep the memory of a tensor, made by `copy`, for the next one, unless somebody else refers to it.
+        """Keep the memory of a tensor, made by `copy`, for the next one, unless something else refers to it.
 
-        The caller gave nobody the tensor object itself, and does not use it any more.
+        The caller holds the only reference to the tensor object itself, and does not use it any more.
         """
         size = tensor.untyped_storage().nbytes()
         if self.pinned or not _SMALLEST <= size <= self._limit or not is_sole_owner(tensor):
@@ -84,12 +78,12 @@ class Staging:
         with self._lock:
             storages = self._idle.pop(size, [])
             storages.append(tensor.untyped_storage())
-            self._idle[size] = storages  # behind all the others: what was not used for longest goes first
+            self._idle[size] = storages  # after all others: the least recently used goes first
             if self.nbytes > self._limit:
                 self._make_room()
 
     def clear(self) -> None:
-        """Free what waits."""
+        """Free the memory that is kept."""
         with self._lock:
             self._idle.clear()
 
@@ -116,3 +110,16 @@ class Staging:
                     self._idle.pop(size, None)
                     break
                 storages.pop()
+
+
+@dataclass(frozen=True, eq=False)
+class SessionMemory:
+    """The memory of one session: every tensor is counted in `ledger`, and `staging` holds the copies on the host."""
+
+    ledger: Ledger
+    staging: Staging
+
+    @classmethod
+    def of(cls, ledger: Ledger, pinned: bool = False) -> SessionMemory:
+        """The memory for a session's ledger, whose limit for the host it keeps."""
+        return cls(ledger, Staging(ledger.host_limit, pinned))

@@ -1,24 +1,24 @@
 """Tensors whose residency is always known: they move by explicit, counted steps, and go free when they are dropped."""
 
+from __future__ import annotations
+
 import ctypes
 import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from wasi_nn_torch.contract.backend import Tensor
 from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
-from wasi_nn_torch.contract.ledger import STAGING, Ledger, Transfer
-from wasi_nn_torch.contract.shares import Share
+from wasi_nn_torch.contract.ledger import STAGING, Transfer
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, widen
 from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.sharing import is_sole_owner
-from wasi_nn_torch.pytorch.staging import staging_of
-from wit_host import transport
+from wasi_nn_torch.pytorch.staging import SessionMemory
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,17 @@ class DeviceTensor:
     else in the host keeps a reference to the memory. Not for use by several threads at a time.
     """
 
-    __slots__ = ("__weakref__", "_dimensions", "_dtype", "_is_staged", "_ledger", "_misfit", "_place", "_tensor")
+    __slots__ = (
+        "__weakref__",
+        "_counted",
+        "_dimensions",
+        "_dtype",
+        "_is_staged",
+        "_memory",
+        "_misfit",
+        "_place",
+        "_tensor",
+    )
 
     def __init__(
         self,
@@ -41,24 +51,26 @@ class DeviceTensor:
         dimensions: tuple[int, ...],
         dtype: ElementType,
         place: str,
-        ledger: Ledger,
+        memory: SessionMemory,
         misfit: str | None = None,
         is_staged: bool = False,
+        is_borrowed: bool = False,
     ) -> None:
         self._tensor: torch.Tensor | None = tensor
         self._dimensions = dimensions
         self._dtype = dtype
         self._place = place
-        self._ledger = ledger
+        self._memory = memory
         self._misfit = misfit
-        self._is_staged = is_staged  # whether the memory came from `staging_of(ledger)`
-        ledger.enter(self, place, tensor.nbytes)
+        self._is_staged = is_staged  # whether the storage came from `memory.staging`
+        self._counted = 0 if is_borrowed else tensor.nbytes  # borrowed memory is counted by its owner
+        memory.ledger.enter(self, place, self._counted)
 
     @classmethod
     def from_guest(
-        cls, dimensions: Sequence[int], dtype: ElementType, data: memoryview, ledger: Ledger, pinned: bool = False
-    ) -> "DeviceTensor":
-        """Copy a guest's bytes, once, into staging memory (`tensor.constructor` of wasi-nn), `pinned` or not.
+        cls, dimensions: Sequence[int], dtype: ElementType, data: memoryview, memory: SessionMemory
+    ) -> DeviceTensor:
+        """Copy a guest's bytes, once, into staging memory (`tensor.constructor` of wasi-nn).
 
         `data` holds the elements little-endian, row-major and without gaps. Dimensions that do not fit it are
         remembered, and refused by the first operation that needs the content, since the constructor of wasi-nn cannot
@@ -66,19 +78,20 @@ class DeviceTensor:
         """
         shape = tuple(dimensions)
         misfit = _misfit(shape, dtype, data.nbytes)
+        ledger = memory.ledger
         ledger.grant_one_more("a new tensor")
         ledger.grant(STAGING, data.nbytes, "a new tensor")
-        storage = _staged(data, ledger, pinned)
+        storage = _staged(data, memory)
         ledger.record_transfer(Transfer.GUEST_TO_HOST, data.nbytes)
         # Not by `view`, which would keep the tensor that it was made from, as another owner of the memory.
         if misfit is not None:
             tensor = torch.empty(0, dtype=torch.uint8).set_(storage)
         else:
             tensor = torch.empty(0, dtype=DTYPES[dtype]).set_(storage, 0, shape, ())
-        return cls(tensor, shape, dtype, STAGING, ledger, misfit, is_staged=True)
+        return cls(tensor, shape, dtype, STAGING, memory, misfit, is_staged=True)
 
     @classmethod
-    def from_output(cls, name: str, output: torch.Tensor, ledger: Ledger) -> "DeviceTensor":
+    def from_output(cls, name: str, output: torch.Tensor, memory: SessionMemory) -> DeviceTensor:
         """Take over an output of a graph, on the device where it is.
 
         `output` is a tensor object that nobody but the caller refers to, such as a fresh `detach()`: then another
@@ -88,13 +101,14 @@ class DeviceTensor:
         Raises NnError `unsupported-operation` for a dtype that wasi-nn cannot name, and `too-large` where a limit of
         the session is passed.
         """
+        ledger = memory.ledger
         ledger.grant_one_more("output", name)
         tensor = _independent(widen(output, name))
         if tensor.dim() == 0:
             tensor = tensor.view(1)
         place = place_of(tensor.device)
         ledger.grant(place, tensor.nbytes, "output", name)
-        return cls(tensor, tuple(tensor.shape), ELEMENT_TYPES[tensor.dtype], place, ledger)
+        return cls(tensor, tuple(tensor.shape), ELEMENT_TYPES[tensor.dtype], place, memory)
 
     @property
     def dimensions(self) -> tuple[int, ...]:
@@ -105,6 +119,20 @@ class DeviceTensor:
     def dtype(self) -> ElementType:
         """The type of the elements."""
         return self._dtype
+
+    @property
+    def origin(self) -> SessionMemory:
+        """The memory of the session that the tensor belongs to."""
+        return self._memory
+
+    @property
+    def content(self) -> DeviceTensor:
+        """The tensor itself."""
+        return self
+
+    def take_if_last(self) -> DeviceTensor:
+        """The tensor itself, which has one owner."""
+        return self
 
     @property
     def place(self) -> str:
@@ -132,14 +160,15 @@ class DeviceTensor:
         tensor = self._content()
         if self._place == place_of(device):
             return tensor.detach()
-        self._ledger.grant(place_of(device), tensor.nbytes, "tensor", name)
+        ledger = self._memory.ledger
+        ledger.grant(place_of(device), tensor.nbytes, "tensor", name)
         left = None
         if tensor.device != device:
             way, left = _way(tensor.device, device), tensor
             # From pinned memory the host need not wait: PyTorch keeps it until the copy has ended, even if it is freed.
-            tensor = tensor.to(device, non_blocking=self._is_staged and staging_of(self._ledger).pinned)
-            self._ledger.record_transfer(way, tensor.nbytes)
-        self._ledger.move(self._place, place_of(device), tensor.nbytes)
+            tensor = tensor.to(device, non_blocking=self._is_staged and self._memory.staging.pinned)
+            ledger.record_transfer(way, tensor.nbytes)
+        ledger.move(self._place, place_of(device), tensor.nbytes)
         self._tensor, self._place = tensor, place_of(device)
         if left is not None:
             self._release(left)
@@ -156,11 +185,11 @@ class DeviceTensor:
         self._count_download(tensor)
         return tensor.item()
 
-    def data(self) -> "TensorBytes":
+    def data(self) -> TensorBytes:
         """Return the elements, ready to be written to the guest (`tensor.data` of wasi-nn); copies nothing yet."""
         return TensorBytes(self, self._content().nbytes)
 
-    def copy(self, device: torch.device, name: str) -> "DeviceTensor":
+    def copy(self, device: torch.device, name: str) -> DeviceTensor:
         """Return a tensor of its own with the same elements on `device`; this one stays where it is.
 
         Raises NnError `invalid-argument` if the content does not fit, and `too-large` where a limit of the session is
@@ -168,18 +197,29 @@ class DeviceTensor:
         """
         self.require_fit(name)
         tensor, place = self._content(), place_of(device)
-        self._ledger.grant_one_more("the copy of a tensor that is still in use", name)
-        self._ledger.grant(place, tensor.nbytes, "the copy of a tensor that is still in use", name)
+        ledger = self._memory.ledger
+        ledger.grant_one_more("the copy of a tensor that is still in use", name)
+        ledger.grant(place, tensor.nbytes, "the copy of a tensor that is still in use", name)
         if tensor.device != device:
-            self._ledger.record_transfer(_way(tensor.device, device), tensor.nbytes)
+            ledger.record_transfer(_way(tensor.device, device), tensor.nbytes)
         copied = torch.empty(tensor.shape, dtype=tensor.dtype, device=device).copy_(tensor)
-        return DeviceTensor(copied, self._dimensions, self._dtype, place, self._ledger)
+        return DeviceTensor(copied, self._dimensions, self._dtype, place, self._memory)
+
+    def __dlpack__(self, **options: Any) -> object:  # noqa: ANN401  # those of the Python array API standard
+        """A DLPack capsule of the memory; raises NnError `invalid-argument` if the content does not fit."""
+        self.require_fit("that is shared")
+        return self._content().detach().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The DLPack device of the memory."""
+        kind, index = self._content().__dlpack_device__()
+        return int(kind), index
 
     def drop(self) -> None:
         """Free the memory now; a second call does nothing."""
         tensor, self._tensor = self._tensor, None
         if tensor is not None:
-            self._ledger.leave(self, self._place, tensor.nbytes)
+            self._memory.ledger.leave(self, self._place, self._counted)
             self._release(tensor)
 
     def __del__(self) -> None:
@@ -193,7 +233,7 @@ class DeviceTensor:
         """Let go of memory that this tensor had; staging memory is used again."""
         if self._is_staged:
             self._is_staged = False
-            staging_of(self._ledger).reuse(left)
+            self._memory.staging.reuse(left)
 
     def _content(self) -> torch.Tensor:
         if self._tensor is None:
@@ -202,7 +242,7 @@ class DeviceTensor:
 
     def _count_download(self, tensor: torch.Tensor) -> None:
         if tensor.device.type != "cpu":
-            self._ledger.record_transfer(Transfer.DEVICE_TO_HOST, tensor.nbytes)
+            self._memory.ledger.record_transfer(Transfer.DEVICE_TO_HOST, tensor.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,47 +271,16 @@ class TensorBytes:
         self._source._count_download(tensor)
 
 
-def adopt(tensor: Tensor, name: str, ledger: Ledger, changed_on: torch.device | None = None) -> DeviceTensor:
-    """Return a tensor that a graph can use as its input `name`: itself, or a copy.
-
-    What others share is lent, and stays theirs: see `is_lent`. If the graph may change it on the device `changed_on`,
-    it gets a copy there. What another backend made is copied too. Raises NnError `too-large` where a limit of the
-    session is passed.
-    """
-    if isinstance(tensor, DeviceTensor):
-        return tensor
-    if isinstance(tensor, Share):
-        shared = tensor.content
-        if isinstance(shared, DeviceTensor):
-            return shared if changed_on is None else shared.copy(changed_on, name)
-    copied = _copy_through_host(tensor, ledger)
-    if not isinstance(tensor, Share):
-        tensor.drop()
-    return copied
-
-
-def is_lent(given: Tensor, adopted: DeviceTensor) -> bool:
-    """Whether `adopted` is what others share `given` with, and so is not the graph's to drop."""
-    return isinstance(given, Share) and given.content is adopted
-
-
-def _copy_through_host(tensor: Tensor, ledger: Ledger) -> DeviceTensor:
-    source = tensor.data()
-    content = bytearray(source.nbytes)
-    transport.write(source, memoryview(content))
-    return DeviceTensor.from_guest(tensor.dimensions, tensor.dtype, memoryview(content), ledger)
-
-
 def spell_dimensions(dimensions: Sequence[int]) -> str:
     """Return dimensions as "[1, 3, 224]", never long."""
     listed = ", ".join(str(size) for size in dimensions[:8])
     return f"[{listed}, … {len(dimensions)} in all]" if len(dimensions) > 8 else f"[{listed}]"
 
 
-def _staged(data: memoryview, ledger: Ledger, pinned: bool) -> torch.UntypedStorage:
+def _staged(data: memoryview, memory: SessionMemory) -> torch.UntypedStorage:
     """A copy of a guest's bytes; raises NnError `too-large` if the host has no memory for it."""
     try:
-        return staging_of(ledger, pinned).copy(data)
+        return memory.staging.copy(data)
     except (MemoryError, RuntimeError) as error:  # PyTorch raises the latter
         logger.warning("no staging memory for %d bytes: %s", data.nbytes, error)
     raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {data.nbytes} bytes does not fit into the host's memory")

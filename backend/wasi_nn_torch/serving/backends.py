@@ -1,12 +1,13 @@
-"""The backends that are installed: each is found by the encoding that it serves, and made when it is first needed."""
+"""The installed backends: each is found by the encoding that it serves, and made when it is first needed."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, BackendOptions, ModelSource
+from wasi_nn_torch.contract.backend import Backend, BackendOptions, KeepsMemory, ModelSource
 from wasi_nn_torch.contract.errors import quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
 
@@ -15,7 +16,7 @@ GROUP = "wasi_nn_torch.backends"
 
 
 class Backends:
-    """The backends of one engine, each of which is made when somebody first asks for it, in any thread.
+    """The backends of one engine, each of which is made when it is first needed, in any thread.
 
     Raises ValueError if two packages have a backend for the same encoding, or one for an encoding that does not exist.
     """
@@ -23,11 +24,11 @@ class Backends:
     def __init__(self, options: BackendOptions) -> None:
         self._options = options
         self._entries = _entries()
-        self._made: dict[Encoding, Backend] = {}
+        self._made: dict[Encoding, Backend[Any]] = {}
         self._lock = threading.Lock()
 
     @property
-    def default(self) -> Backend:
+    def default(self) -> Backend[Any]:
         """The backend that makes every tensor, and whose devices are the engine's; raises ValueError as `Engine`."""
         return self._get(Encoding.PYTORCH)
 
@@ -40,12 +41,12 @@ class Backends:
         """The encodings that have a backend; PyTorch's is the first."""
         return list(self._entries)
 
-    def find(self, encoding: Encoding) -> Backend | None:
+    def find(self, encoding: Encoding) -> Backend[Any] | None:
         """The backend for an encoding, or None."""
         return self._get(encoding) if encoding in self._entries else None
 
     def recognize(self, model: ModelSource) -> tuple[Encoding, str] | None:
-        """The encoding of a model, and what a text calls it; None where no backend knows it."""
+        """The encoding and the format of a model; None if no backend knows it."""
         for encoding, backend in self:
             found = backend.recognize(model)
             if found is not None:
@@ -53,17 +54,18 @@ class Backends:
         return None
 
     def trim(self) -> None:
-        """Let every backend that is in use give back the device memory that it keeps for the next tensors."""
+        """Let the backends in use give the device memory that they keep back to the driver."""
         with self._lock:
             made = list(self._made.values())
         for backend in made:
-            backend.trim()
+            if isinstance(backend, KeepsMemory):
+                backend.trim()
 
-    def __iter__(self) -> Iterator[tuple[Encoding, Backend]]:
+    def __iter__(self) -> Iterator[tuple[Encoding, Backend[Any]]]:
         for encoding in self._entries:
             yield encoding, self._get(encoding)
 
-    def _get(self, encoding: Encoding) -> Backend:
+    def _get(self, encoding: Encoding) -> Backend[Any]:
         with self._lock:
             if encoding not in self._made:
                 make = self._entries[encoding].load()
@@ -80,7 +82,7 @@ def _entries() -> dict[Encoding, EntryPoint]:
         other = found.setdefault(encoding, entry)
         if other is not entry:
             raise ValueError(
-                f"the packages {_package(other)} and {_package(entry)} both bring a backend for the encoding "
+                f"the packages {_package(other)} and {_package(entry)} both have a backend for the encoding "
                 f"{encoding.value}; uninstall one of them"
             )
     if Encoding.PYTORCH not in found:
@@ -92,7 +94,7 @@ def _encoding(entry: EntryPoint) -> Encoding:
     known = [encoding.value for encoding in Encoding if encoding is not Encoding.AUTODETECT]
     if entry.name not in known:
         raise ValueError(
-            f"the package {_package(entry)} brings a backend for the encoding {entry.name}, which wasi-nn does not "
+            f"the package {_package(entry)} has a backend for the encoding {entry.name}, which wasi-nn does not "
             f"have; uninstall it, or name one of {quote_all(known)} there"
         )
     return Encoding(entry.name)

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, Context, Graph, ModelSource
+from wasi_nn_torch.contract.backend import Backend, Graph, ModelSource
 from wasi_nn_torch.contract.errors import (
     ErrorCode,
     ModelError,
@@ -24,10 +25,10 @@ from wasi_nn_torch.contract.errors import (
     quote_all,
     why_unreadable,
 )
-from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.vocabulary import Encoding
 from wasi_nn_torch.serving.backends import Backends
+from wasi_nn_torch.serving.leases import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,9 @@ class ModelFigures:
 class Registry:
     """Named graphs, for use by any number of threads.
 
-    `budget` is the most bytes that their weights may take on one device. Where a graph needs room, those that nobody
-    uses go, the one that was not asked for longest first; who asks for one that went gets it loaded anew. What was
-    withdrawn counts until nobody uses it. A guest's string is only ever looked up among the names; it is never a path.
+    `budget` is the most bytes that their weights may take on one device. If a graph needs room, unused ones are
+    evicted, the least recently used first, and loaded again when a guest asks for them. A graph that was withdrawn
+    counts until no session uses it. A guest's string is only ever looked up among the names; it is never a path.
     """
 
     def __init__(self, backends: Backends, budget: int | None = None) -> None:
@@ -115,8 +116,8 @@ class Registry:
             self._withdraw(self._require_known(name))
             del self._entries[name]
 
-    def graph(self, name: str, device: str | None = None) -> Graph:
-        """Return the graph of that name, loaded on `device` if it is not; by default where it was registered.
+    def graph(self, name: str, device: str | None = None) -> Lease:
+        """Lease the graph of that name, loaded on `device` if it is not; by default on that where it was registered.
 
         Raises NnError: `not-found`, which names what there is (`graph.load-by-name` of wasi-nn),
         `unsupported-operation` if there is no such device, `too-large` if there is no room for it, `runtime-error` if
@@ -132,19 +133,19 @@ class Registry:
                 loaded = entry.loaded.get(target)
                 if loaded is not None:
                     loaded.asked = next(self._clock)
-                    return loaded.lend()
+                    return loaded.lease(entry.backend)
                 if entry.nbytes is not None and not self._make_room(entry.nbytes, target):
                     raise _too_large(name, self._no_room(entry.nbytes, target))
             loaded = _Loaded(_reload(entry, target), next(self._clock))
             with self._lock:
                 if not self._make_room(loaded.graph.nbytes, target):
                     raise _too_large(name, self._no_room(loaded.graph.nbytes, target))
-                lent = loaded.lend()
+                lease = loaded.lease(entry.backend)
                 if self._entries.get(name) is entry:
                     entry.loaded[target] = loaded
                 else:  # it was withdrawn while it was loaded
                     self._withdrawn.append(_Withdrawn(target, loaded.graph.nbytes, loaded.users))
-                return lent
+                return lease
 
     def figures(self) -> tuple[ModelFigures, ...]:
         """What each model takes on each device where it was ever loaded."""
@@ -160,10 +161,10 @@ class Registry:
         self, name: str, source: ModelSource, device: str | None, encoding: Encoding | None, options: ModelOptions
     ) -> tuple[_Entry, _Loaded]:
         """Load a model for an entry that nobody can see yet."""
-        backend = self._backend(name, source, encoding)
+        backend, format = self._backend(name, source, encoding)
         chosen = backend.device if device is None else backend.find_device(device)
         entry = _Entry(name, source, backend, chosen, options)
-        return entry, _Loaded(entry.load(chosen), next(self._clock))
+        return entry, _Loaded(entry.load(chosen, format), next(self._clock))
 
     def _admit(self, entry: _Entry, loaded: _Loaded, old: _Entry | None) -> None:
         """Offer what was loaded, in the place of `old`; raises ModelTooLarge if there is no room for it."""
@@ -179,12 +180,14 @@ class Registry:
             self._withdrawn.append(_Withdrawn(device, loaded.graph.nbytes, loaded.users))
         entry.loaded.clear()
 
-    def _backend(self, name: str, source: ModelSource, encoding: Encoding | None) -> Backend:
+    def _backend(self, name: str, source: ModelSource, encoding: Encoding | None) -> tuple[Backend[Any], str | None]:
+        """The backend for a model, and the model's format if the backend was asked for it."""
+        format = None
         if encoding is None:
             with _readable(_what(name, source)):
                 found = self._backends.recognize(source)
-            # What nobody knows is for PyTorch's to refuse, with a text that says what it wants.
-            encoding = found[0] if found is not None else Encoding.PYTORCH
+            # A model that no backend knows is left to PyTorch's, which refuses it and says what it takes.
+            encoding, format = found if found is not None else (Encoding.PYTORCH, None)
         backend = self._backends.find(encoding)
         if backend is None:
             served = quote_all(encoding.value for encoding in self._backends.encodings)
@@ -192,7 +195,7 @@ class Registry:
                 f"{_what(name, source)} is to be of the encoding {encoding.value}, for which no backend is installed; "
                 f"there are {served}"
             )
-        return backend
+        return backend, format
 
     def _require_free(self, name: str) -> None:
         with self._lock:
@@ -250,16 +253,14 @@ class Registry:
 
 @dataclass(eq=False)
 class _Loaded:
-    """A graph on one device, and who uses it: whatever a session holds of it."""
+    """A graph on one device, and its users: the leases and contexts of sessions."""
 
     graph: Graph
     asked: int
     users: weakref.WeakSet[object] = field(default_factory=weakref.WeakSet)
 
-    def lend(self) -> Graph:
-        lent = _Lent(self)
-        self.users.add(lent)
-        return lent
+    def lease(self, backend: Backend[Any]) -> Lease:
+        return Lease(backend, self.graph, self.users)
 
 
 @dataclass(frozen=True)
@@ -271,26 +272,12 @@ class _Withdrawn:
     users: weakref.WeakSet[object]
 
 
-class _Lent:
-    """A graph as a session holds it: while it lives, or a context that it made, the registry keeps the graph."""
-
-    def __init__(self, loaded: _Loaded) -> None:
-        self._loaded = loaded
-
-    @property
-    def nbytes(self) -> int:
-        return self._loaded.graph.nbytes
-
-    def context(self, ledger: Ledger) -> Context:
-        context = self._loaded.graph.context(ledger)
-        self._loaded.users.add(context)
-        return context
-
-
 class _Entry:
     """One model of the operator, and where it is loaded."""
 
-    def __init__(self, name: str, source: ModelSource, backend: Backend, device: str, options: ModelOptions) -> None:
+    def __init__(
+        self, name: str, source: ModelSource, backend: Backend[Any], device: str, options: ModelOptions
+    ) -> None:
         self.name = name
         self.what = _what(name, source)
         self.backend = backend
@@ -303,10 +290,10 @@ class _Entry:
         self._source = source
         self._options = options
 
-    def load(self, device: str) -> Graph:
-        """Load the model; raises ModelError."""
+    def load(self, device: str, format: str | None = None) -> Graph:
+        """Load the model, whose format may be known already; raises ModelError."""
         with _readable(self.what):
-            graph = self.backend.load(self._source, device, self.what, self._options)
+            graph: Graph = self.backend.load(self._source, device, self.what, self._options, format)
         self.nbytes = graph.nbytes
         self.loads[device] += 1
         return graph
@@ -331,7 +318,7 @@ def _readable(what: str) -> Iterator[None]:
 
 def _what(name: str, source: ModelSource) -> str:
     """What a text for the operator calls a model."""
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, str | os.PathLike):
         return f"the model file `{Path(source)}`"
     return f"the model {quote(name)}"
 
@@ -351,7 +338,7 @@ def _reload(entry: _Entry, device: str) -> Graph:
     raise refusal
 
 
-def _device(backend: Backend, device: str) -> str:
+def _device(backend: Backend[Any], device: str) -> str:
     try:
         return backend.find_device(device)
     except ValueError as error:

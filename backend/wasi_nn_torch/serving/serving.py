@@ -1,21 +1,24 @@
-"""What one session's guest may ask for, in whatever version of wasi-nn it asks."""
+"""The operations of wasi-nn for one session's guest, in whatever version of wasi-nn it calls them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from wasi_nn_torch.contract.backend import Context, Graph, Tensor
+from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, MakesTensors
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
-from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.ledger import Ledger, LedgerSnapshot
 from wasi_nn_torch.contract.policy import GuestModels, Release
+from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.serving.backends import Backends
+from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.refusals import Refusals
 from wasi_nn_torch.serving.registry import Registry
 
 
 class Serving:
-    """The operations of wasi-nn for one session; what the guest holds is counted in `ledger`."""
+    """The operations of wasi-nn for one session; the tensors and models of its guest are counted in `ledger`."""
 
     def __init__(
         self,
@@ -30,22 +33,26 @@ class Serving:
         self._ledger = ledger
         self._guest_models = guest_models
         self._release = release
-        self._new_tensor: Callable[[Sequence[int], ElementType, memoryview, Ledger], Tensor] | None = None
+        self._sessions: dict[int, BackendSession[Any]] = {}
+        self._new_tensor: Callable[[Sequence[int], ElementType, memoryview], Tensor] | None = None
+        #: The errors that the guest was given.
         self.refusals = Refusals()
-        """The errors that the guest was given."""
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
         """A tensor on a copy of the guest's bytes (`tensor.constructor`); raises NnError `too-large` only."""
         if self._new_tensor is None:  # the backend is made when it is first needed
-            self._new_tensor = self._backends.default.tensor
-        return self._new_tensor(dimensions, dtype, data, self._ledger)
+            session = self._session(self._backends.default)
+            if not isinstance(session, MakesTensors):
+                raise TypeError("the session of the default backend has no method `tensor`")
+            self._new_tensor = session.tensor
+        return self._new_tensor(dimensions, dtype, data)
 
-    def load(self, builders: Sequence[memoryview], encoding: Encoding, target: ExecutionTarget) -> Graph:
-        """Load a model from a guest's bytes (`graph.load`).
+    def load(self, builders: Sequence[memoryview], encoding: Encoding, target: ExecutionTarget) -> Lease:
+        """Load a guest-supplied model (`graph.load`).
 
-        Raises NnError: `security` where policy forbids it, `invalid-encoding` where the bytes are no model of that
-        encoding or it has no backend, `invalid-argument` for another number of builders than the encoding has,
-        `unsupported-operation` for a target that this host does not have, `too-large` where memory does not suffice.
+        Raises NnError: `security` if policy forbids it, `invalid-encoding` if the bytes are not a model of that
+        encoding or no backend serves it, `invalid-argument` for another number of builders than the encoding has,
+        `unsupported-operation` for a target that this host does not have, `too-large` if memory does not suffice.
         """
         if self._guest_models is GuestModels.NONE:
             raise NnError(
@@ -59,30 +66,43 @@ class Serving:
         backend = self._backends.find(encoding)
         if backend is None:
             raise self._no_backend(encoding, builders)
-        return backend.load_from_guest(builders, target, self._ledger)
+        return Lease(backend, self._session(backend).load(builders, target))
 
-    def load_by_name(self, name: str, device: str | None = None) -> Graph:
-        """A graph of the operator (`graph.load-by-name`), by default where the operator wants it.
+    def load_by_name(self, name: str, device: str | None = None) -> Lease:
+        """A graph of the operator (`graph.load-by-name`), by default on the device where it was registered.
 
-        Raises NnError: `not-found`, and `too-large` where there is no room for it.
+        Raises NnError: `not-found`, and `too-large` if there is no room for it.
         """
         return self._registry.graph(name, device)
 
-    def context(self, graph: Graph) -> Context:
+    def context(self, lease: Lease) -> Context:
         """A context for a graph (`graph.init-execution-context`); raises NnError."""
-        return graph.context(self._ledger)
+        return lease.context(self._session(lease.backend))
+
+    def snapshot(self) -> LedgerSnapshot:
+        """The memory of the session at this moment."""
+        return self._ledger.snapshot(sum(session.idle_bytes for session in list(self._sessions.values())))
 
     def close(self) -> None:
-        """Drop whatever the guest left behind; the second time is fine."""
+        """Drop everything that the guest left; the second time does nothing."""
         self._ledger.sweep()
+        for session in self._sessions.values():
+            session.close()
         if self._release is Release.DRIVER:
             self._backends.trim()
+
+    def _session(self, backend: Backend[Any]) -> BackendSession[Any]:
+        """A backend's part of this session, which is opened when it is first needed."""
+        session = self._sessions.get(id(backend))
+        if session is None:
+            session = self._sessions[id(backend)] = backend.session(self._ledger)
+        return session
 
     def _recognize(self, builders: Sequence[memoryview]) -> tuple[Encoding, str] | None:
         return self._backends.recognize(bytes(builders[0])) if len(builders) == 1 else None
 
     def _no_backend(self, encoding: Encoding, builders: Sequence[memoryview]) -> NnError:
-        """The error for an encoding without a backend, after a look at what the bytes are in truth."""
+        """The error for an encoding without a backend, after a look at the format of the bytes."""
         found = self._recognize(builders)
         if found is not None:
             advice = f"the model is {found[1]}: load it as {found[0].value}"

@@ -102,7 +102,7 @@ class Session:
             try:
                 self._release()
             finally:
-                self._runtime.tally.end_session(outcome, self._ledger.snapshot(), self._serving.refusals.counts)
+                self._runtime.tally.end_session(outcome, self._serving.snapshot(), self._serving.refusals.counts)
                 del outcome  # or else the exception and this frame would keep each other alive
 
     def cancel(self) -> None:
@@ -124,7 +124,7 @@ class Session:
         return SessionStats(
             calls=dict(state.calls) if state else {},
             transport=self._transport,
-            memory=self._ledger.snapshot(),
+            memory=self._serving.snapshot(),
             compile_seconds=self._compile_seconds,
             from_cache=self._from_cache,
             run_seconds=self._run_seconds,

@@ -7,6 +7,7 @@ import torch
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import STAGING, Ledger, Transfer
 from wasi_nn_torch.contract.vocabulary import ElementType
+from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 FOUR = torch.zeros(4)  # 16 bytes
@@ -108,7 +109,7 @@ def test_a_tensor_that_nobody_refers_to_is_free_and_no_longer_counted(ledger, te
 @pytest.mark.usefixtures("no_gc")
 def test_tensors_and_their_ledger_are_no_reference_cycle():
     ledger = Ledger()
-    kept = DeviceTensor.from_output("output", torch.zeros(2), ledger)
+    kept = DeviceTensor.from_output("output", torch.zeros(2), SessionMemory.of(ledger))
     ledger_is_gone = weakref.ref(ledger)
     del ledger, kept
     assert ledger_is_gone() is None
@@ -124,8 +125,8 @@ def test_a_snapshot_does_not_change(ledger, tensor):
 
 
 def test_the_limit_of_a_device_is_enforced_before_the_upload(device):
-    ledger = Ledger(device_limit=20)
-    first, second = (DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger) for _ in range(2))
+    memory = SessionMemory.of(Ledger(device_limit=20))
+    first, second = (DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory) for _ in range(2))
     first.on(device, "x")
     with pytest.raises(NnError) as caught:
         second.on(device, "y")
@@ -136,39 +137,41 @@ def test_the_limit_of_a_device_is_enforced_before_the_upload(device):
 
 
 def test_the_limit_of_staging_memory_is_enforced_before_the_copy():
-    ledger = Ledger(host_limit=20)
-    first = DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
+    memory = SessionMemory.of(Ledger(host_limit=20))
+    first = DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory)
     with pytest.raises(NnError, match="too-large"):
-        DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
+        DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory)
     first.drop()
-    DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
+    DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory)
 
 
 def test_the_limit_of_tensors_is_enforced_before_the_copy(device):
     ledger = Ledger(tensor_limit=2)
-    first, second = (DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger) for _ in range(2))
+    memory = SessionMemory.of(ledger)
+    first, second = (DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory) for _ in range(2))
     first.on(device, "x")
     with pytest.raises(NnError) as caught:
-        DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
+        DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory)
     assert caught.value.code is ErrorCode.TOO_LARGE
     assert caught.value.text.startswith(
         "a new tensor is one tensor too many: this guest has 2, and may have 2 at a time; drop tensors"
     )
     assert ledger.snapshot().transfers[Transfer.GUEST_TO_HOST].copies == 2
     second.drop()
-    DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger)
+    DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory)
 
 
 def test_outputs_beyond_the_limit_of_tensors_are_refused_by_name(device):
-    ledger = Ledger(tensor_limit=1)
-    kept = DeviceTensor.from_output("first", torch.zeros(4, device=device), ledger)
+    memory = SessionMemory.of(Ledger(tensor_limit=1))
+    kept = DeviceTensor.from_output("first", torch.zeros(4, device=device), memory)
     with pytest.raises(NnError, match="too-large: output `second` is one tensor too many: this guest has 1"):
-        DeviceTensor.from_output("second", torch.zeros(4, device=device), ledger)
+        DeviceTensor.from_output("second", torch.zeros(4, device=device), memory)
     kept.drop()
 
 
 def test_a_tensor_that_was_forgotten_makes_room_for_another(device):
     ledger = Ledger(tensor_limit=1)
+    memory = SessionMemory.of(ledger)
     for _ in range(3):
-        DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), ledger).on(device, "x")
+        DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory).on(device, "x")
     assert ledger.snapshot().places[str(device)].peak_tensors == 1

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
-from wasi_nn_torch.contract.ledger import STAGING
 from wasi_nn_torch.contract.shares import Share
+from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.hosts.stepwise import StepwiseContext
-from wasi_nn_torch.pytorch.tensors import adopt, is_lent
 
 
-class Plain:
+class Plain(Tensor):
     """A tensor that counts how often it is dropped."""
 
     dtype = ElementType.U8
+    dimensions = ()
 
     def __init__(self, content=b"abc", misfit=""):
         self.dimensions = (len(content),)
-        self.content = content
+        self.bytes = content
         self.misfit = misfit
         self.drops = 0
 
@@ -29,7 +28,7 @@ class Plain:
             raise NnError(ErrorCode.INVALID_ARGUMENT, f"{name} {self.misfit}")
 
     def data(self):
-        return memoryview(self.content)
+        return memoryview(self.bytes)
 
     def drop(self):
         self.drops += 1
@@ -82,42 +81,17 @@ def test_a_share_that_is_gone_cannot_be_used(use):
         use(share)
 
 
-def test_a_graph_that_only_reads_is_lent_what_others_hold(tensor, ledger):
-    given = tensor(torch.ones(3))
-    share = Share.of(given)
-    adopted = adopt(share, "x", ledger, None)
-    assert adopted is given
-    assert is_lent(share, adopted)
-    assert not is_lent(given, adopted), "what it was given itself is its own"
-    assert ledger.snapshot().live_tensors == 1
-
-
-def test_a_graph_that_may_write_gets_a_copy_on_its_device(tensor, values, ledger, device):
-    given = tensor(torch.arange(3.0))
-    share = Share.of(given)
-    adopted = adopt(share, "x", ledger, device)
-    assert (adopted.dimensions, adopted.place, values(adopted)) == ((3,), str(device), [0, 1, 2])
-    assert not is_lent(share, adopted)
-    assert given.place == STAGING, "what is kept stays where it is"
-    adopted.drop()
-    assert ledger.snapshot().live_tensors == 1, "the one that is kept"
+@pytest.mark.parametrize("drops_the_other", [True, False])
+def test_the_last_holder_can_take_the_tensor(drops_the_other):
+    tensor = Plain()
+    share = Share.of(tensor)
+    other = share.another()
+    assert share.take_if_last() is None
+    if drops_the_other:
+        other.drop()
+        assert share.take_if_last() is tensor
     share.drop()
-    assert ledger.snapshot().live_tensors == 0
-
-
-def test_a_graph_is_not_given_a_copy_of_what_is_its_own(tensor, ledger, device):
-    given = tensor(torch.ones(3))
-    assert adopt(given, "x", ledger, device) is given
-
-
-def test_a_graph_copies_what_another_engine_made(values, ledger):
-    given, kept = Plain(b"\1\2\3"), Plain(b"\4\5")
-    assert values(adopt(given, "x", ledger, None)) == [1, 2, 3]
-    assert given.drops == 1
-    share = Share.of(kept)
-    adopted = adopt(share, "x", ledger, None)
-    assert values(adopted) == [4, 5]
-    assert (kept.drops, is_lent(share, adopted)) == (0, False)
+    assert tensor.drops == 0, "it is another's now, or has another holder"
 
 
 # --- contexts ---

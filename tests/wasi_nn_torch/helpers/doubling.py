@@ -1,66 +1,103 @@
-"""Another engine, without PyTorch: serves the encoding `onnx`, and knows one model, which doubles every element."""
+"""Another engine, on NumPy: serves the encoding `onnx`, and knows one model, which doubles every element."""
 
 from __future__ import annotations
 
-import array
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from wasi_nn_torch.contract.backend import BackendOptions, ModelSource, NamedTensor, Tensor
-from wasi_nn_torch.contract.description import Contents, ModelDescription, ValueDescription
-from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError, quote
-from wasi_nn_torch.contract.findings import Finding
-from wasi_nn_torch.contract.ledger import Ledger
-from wasi_nn_torch.contract.policy import ModelOptions
-from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
-from wit_host import transport
+import numpy as np
+
+from wasi_nn_torch.contract import (
+    BackendOptions,
+    Contents,
+    ElementType,
+    ErrorCode,
+    ExecutionTarget,
+    Finding,
+    Ledger,
+    ModelDescription,
+    ModelError,
+    ModelOptions,
+    ModelSource,
+    NamedTensor,
+    NnError,
+    SharesMemory,
+    Tensor,
+    ValueDescription,
+    quote,
+    read_bytes,
+)
 
 MODEL = b"DOUBLE"
 PLACE = "doubler"
 
 
 class Elements:
-    """What `data` returns: bytes that write themselves."""
+    """Bytes that write themselves, as `Tensor.data` returns them."""
 
-    def __init__(self, elements: array.array) -> None:
-        self._bytes = memoryview(elements).cast("B")
+    def __init__(self, array: np.ndarray) -> None:
+        self._bytes = memoryview(array).cast("B")
         self.nbytes = self._bytes.nbytes
 
     def write_into(self, destination: memoryview) -> None:
         destination[:] = self._bytes
 
 
-class Doubled:
-    """FP32 elements in an array of Python's."""
+class Doubled(Tensor):
+    """FP32 elements in an array of NumPy, whose memory other engines may read in place."""
 
     dtype = ElementType.FP32
 
-    def __init__(self, dimensions: tuple[int, ...], elements: array.array, ledger: Ledger) -> None:
-        self.dimensions = dimensions
-        self._elements = elements
-        self._ledger = ledger
+    def __init__(self, array: np.ndarray, session: Session) -> None:
+        self._array = array
+        self._session = session
         self._is_held = True
-        ledger.enter(self, PLACE, 4 * len(elements))
+        session.ledger.enter(self, PLACE, array.nbytes)
+
+    @property
+    def origin(self) -> object:
+        return self._session
+
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def array(self) -> np.ndarray:
+        if not self._is_held:
+            raise RuntimeError("this tensor was dropped")
+        return self._array
 
     def require_fit(self, name: str) -> None:
         """Always fits."""
 
     def data(self) -> Elements:
-        return Elements(self._elements)
+        return Elements(self.array)
+
+    def __dlpack__(self, **options) -> object:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()
 
     def drop(self) -> None:
         if self._is_held:
             self._is_held = False
-            self._ledger.leave(self, PLACE, 4 * len(self._elements))
+            self._session.ledger.leave(self, PLACE, self._array.nbytes)
+            self._array = np.empty(0, np.float32)
 
     def __del__(self) -> None:
         self.drop()
 
 
+class Graph:
+    nbytes = len(MODEL)
+
+
 class Context:
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         try:
@@ -69,25 +106,43 @@ class Context:
             for _, tensor in inputs:
                 tensor.drop()
 
-    def _double(self, name: str, tensor) -> Doubled:
+    def _double(self, name: str, tensor: Tensor) -> Doubled:
         tensor.require_fit(name)
         if tensor.dtype is not ElementType.FP32:
             raise NnError(ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} is {tensor.dtype.spelling}")
-        source = tensor.data()
-        content = bytearray(source.nbytes)
-        transport.write(source, memoryview(content))
-        doubled = array.array("f", (2 * element for element in memoryview(content).cast("f")))
-        return Doubled(tensor.dimensions, doubled, self._ledger)
+        return Doubled(2 * self._array(tensor.content), self._session)
+
+    def _array(self, tensor: Tensor) -> np.ndarray:
+        if tensor.origin is self._session:
+            return tensor.array
+        if isinstance(tensor, SharesMemory) and tensor.__dlpack_device__()[0] == 1:  # the CPU
+            self._session.read_in_place += 1
+            return np.from_dlpack(tensor)
+        return np.frombuffer(read_bytes(tensor), np.float32).reshape(tensor.dimensions)
 
 
-class Graph:
-    nbytes = len(MODEL)
+class Session:
+    idle_bytes = 0
 
-    def context(self, ledger: Ledger) -> Context:
-        return Context(ledger)
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.read_in_place = 0
+
+    def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
+        if b"".join(builders) != MODEL:
+            raise NnError(ErrorCode.INVALID_ENCODING, "the model doubles nothing")
+        return Graph()
+
+    def context(self, graph: Graph) -> Context:
+        return Context(self)
+
+    def close(self) -> None:
+        """Keeps nothing."""
 
 
-class Doubling:
+class Plain:
+    """The backend, with only the methods that every backend has."""
+
     def __init__(self, options: BackendOptions) -> None:
         self.options = options
         self.device = PLACE
@@ -98,9 +153,23 @@ class Doubling:
         return device
 
     def recognize(self, model: ModelSource) -> str | None:
-        if isinstance(model, (str, os.PathLike)):
+        if isinstance(model, str | os.PathLike):
             model = Path(model).read_bytes()
         return "a doubler" if model == MODEL else None
+
+    def load(
+        self, model: ModelSource, device: str, name: str, options: ModelOptions, format: str | None = None
+    ) -> Graph:
+        if format is None and self.recognize(model) is None:
+            raise ModelError(f"{name} doubles nothing")
+        return Graph()
+
+    def session(self, ledger: Ledger) -> Session:
+        return Session(ledger)
+
+
+class Doubling(Plain):
+    """The backend, with the methods for people too."""
 
     def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
         if self.recognize(path) is None:
@@ -109,19 +178,3 @@ class Doubling:
 
     def diagnose(self) -> list[Finding]:
         return [Finding("doubler", "it doubles")]
-
-    def load(self, model: ModelSource, device: str, name: str, options: ModelOptions) -> Graph:
-        if self.recognize(model) is None:
-            raise ModelError(f"{name} doubles nothing")
-        return Graph()
-
-    def load_from_guest(self, builders: Sequence[memoryview], target: ExecutionTarget, ledger: Ledger) -> Graph:
-        if b"".join(builders) != MODEL:
-            raise NnError(ErrorCode.INVALID_ENCODING, "the model doubles nothing")
-        return Graph()
-
-    def trim(self) -> None:
-        """Keeps nothing."""
-
-    def tensor(self, *_: object) -> Tensor:
-        raise NotImplementedError("only the default backend is asked for tensors")

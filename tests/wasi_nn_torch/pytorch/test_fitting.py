@@ -156,7 +156,7 @@ FORMATS = {
     "traced, from a guest": lambda dtype, device: graphs.load_from_guest(traced(dtype), device),
     "exported": lambda dtype, device: graphs.load(exported(Same(), torch.zeros(3).to(dtype)), device, "net"),
     "exported, from a guest": lambda dtype, device: graphs.load_from_guest(
-        graphs.admit(exported(Same(), torch.zeros(3).to(dtype))), device
+        exported(Same(), torch.zeros(3).to(dtype)), device, checks=True
     ),
 }
 
@@ -164,8 +164,8 @@ FORMATS = {
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int16, torch.uint16, torch.uint32], ids=str)
 @pytest.mark.parametrize("load", FORMATS.values(), ids=FORMATS.keys())
-def test_what_fits_comes_back_and_what_does_not_is_refused(load, dtype, device, ledger, tensor, values):
-    context = ExecutionContext(load(dtype, device), ledger)
+def test_what_fits_comes_back_and_what_does_not_is_refused(load, dtype, device, ledger, tensor, values, memory):
+    context = ExecutionContext(load(dtype, device), memory)
     [(_, output)] = context.compute([("x", tensor(torch.tensor([1, 0, 100])))])
     assert values(output) == ([1, 0, 1] if dtype is torch.bool else [1, 0, 100])
     bad = torch.tensor([0.5, 0, 1]) if dtype is torch.bool else torch.tensor([1, 0, 1 << 40])

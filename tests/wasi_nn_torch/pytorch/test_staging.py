@@ -14,7 +14,7 @@ from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
 from wasi_nn_torch.pytorch.sharing import is_sole_owner
-from wasi_nn_torch.pytorch.staging import Staging
+from wasi_nn_torch.pytorch.staging import SessionMemory, Staging
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 pytestmark = pytest.mark.usefixtures("no_gc")
@@ -23,9 +23,9 @@ SIZE = 256 << 10
 LARGE = [SIZE // 4]
 
 
-def given(ledger: Ledger, byte: int = 1, size: int = SIZE) -> DeviceTensor:
+def given(memory: SessionMemory, byte: int = 1, size: int = SIZE) -> DeviceTensor:
     """A tensor of which each byte is the same."""
-    return DeviceTensor.from_guest([size // 4], ElementType.FP32, memoryview(bytes([byte]) * size), ledger)
+    return DeviceTensor.from_guest([size // 4], ElementType.FP32, memoryview(bytes([byte]) * size), memory)
 
 
 def address(tensor: DeviceTensor) -> int:
@@ -37,73 +37,73 @@ def graph(function) -> Graph:
     return Graph(lambda: function, CPU, Signature((Parameter("x", Kind.TENSOR),)))
 
 
-def computed(function, ledger: Ledger) -> list[tuple[str, DeviceTensor]]:
-    return ExecutionContext(graph(function), ledger).compute([("x", given(ledger))])
+def computed(function, memory: SessionMemory) -> list[tuple[str, DeviceTensor]]:
+    return ExecutionContext(graph(function), memory).compute([("x", given(memory))])
 
 
-def idle(ledger: Ledger) -> int:
-    return ledger.snapshot().idle_bytes
+def idle(memory: SessionMemory) -> int:
+    return memory.staging.nbytes
 
 
-def test_what_one_tensor_leaves_serves_the_next_one_of_its_size(ledger, read):
-    first = given(ledger, 1)
+def test_what_one_tensor_leaves_serves_the_next_one_of_its_size(memory, read):
+    first = given(memory, 1)
     place = address(first)
     first.drop()
-    assert idle(ledger) == SIZE
-    second = given(ledger, 2)
-    assert (address(second), idle(ledger)) == (place, 0)
+    assert idle(memory) == SIZE
+    second = given(memory, 2)
+    assert (address(second), idle(memory)) == (place, 0)
     assert read(second) == b"\2" * SIZE
 
 
-def test_tensors_that_live_at_the_same_time_share_nothing(ledger, read):
-    first, second = given(ledger, 1), given(ledger, 2)
+def test_tensors_that_live_at_the_same_time_share_nothing(memory, read):
+    first, second = given(memory, 1), given(memory, 2)
     assert (read(first), read(second)) == (b"\1" * SIZE, b"\2" * SIZE)
 
 
-def test_a_tensor_of_another_size_gets_memory_of_its_own(ledger, read):
-    given(ledger, 1).drop()
-    other = given(ledger, 2, SIZE - 4)
-    assert (read(other), idle(ledger)) == (b"\2" * (SIZE - 4), SIZE)
+def test_a_tensor_of_another_size_gets_memory_of_its_own(memory, read):
+    given(memory, 1).drop()
+    other = given(memory, 2, SIZE - 4)
+    assert (read(other), idle(memory)) == (b"\2" * (SIZE - 4), SIZE)
 
 
-def test_what_waits_is_no_live_memory(ledger):
-    given(ledger).drop()
-    snapshot = ledger.snapshot()
-    assert (snapshot.live_bytes, snapshot.live_tensors, snapshot.idle_bytes) == (0, 0, SIZE)
+def test_what_waits_is_no_live_memory(memory):
+    given(memory).drop()
+    snapshot = memory.ledger.snapshot()
+    assert (snapshot.live_bytes, snapshot.live_tensors, idle(memory)) == (0, 0, SIZE)
 
 
 def test_memory_that_waits_counts_towards_no_limit():
-    ledger = Ledger(host_limit=SIZE)
-    given(ledger).drop()
-    given(ledger, size=SIZE // 2).drop()
-    assert given(ledger).dtype is ElementType.FP32
+    memory = SessionMemory.of(Ledger(host_limit=SIZE))
+    given(memory).drop()
+    given(memory, size=SIZE // 2).drop()
+    assert given(memory).dtype is ElementType.FP32
 
 
-def test_inputs_of_a_graph_are_used_again(ledger):
+def test_inputs_of_a_graph_are_used_again(memory):
     places = []
-    computed(lambda x: places.append(x.data_ptr()) or x + 1, ledger)
-    computed(lambda x: places.append(x.data_ptr()) or x + 1, ledger)
+    computed(lambda x: places.append(x.data_ptr()) or x + 1, memory)
+    computed(lambda x: places.append(x.data_ptr()) or x + 1, memory)
     assert places[0] == places[1]
-    assert idle(ledger) == SIZE
+    assert idle(memory) == SIZE
 
 
-def test_memory_is_used_again_once_the_tensor_is_on_an_accelerator(ledger, accelerator):
-    moved = given(ledger)
+def test_memory_is_used_again_once_the_tensor_is_on_an_accelerator(memory, accelerator):
+    moved = given(memory)
     moved.on(accelerator, "x")
-    assert idle(ledger) == SIZE
+    assert idle(memory) == SIZE
     moved.drop()
-    assert idle(ledger) == SIZE
+    assert idle(memory) == SIZE
 
 
-def test_a_tensor_without_its_dimensions_leaves_its_memory_too(ledger):
-    DeviceTensor.from_guest([1], ElementType.FP32, memoryview(bytes(SIZE)), ledger).drop()
-    assert idle(ledger) == SIZE
+def test_a_tensor_without_its_dimensions_leaves_its_memory_too(memory):
+    DeviceTensor.from_guest([1], ElementType.FP32, memoryview(bytes(SIZE)), memory).drop()
+    assert idle(memory) == SIZE
 
 
 @pytest.mark.parametrize("output", [lambda x: x, lambda x: x[1:], lambda x: x.view(2, -1)])
-def test_an_output_on_the_memory_of_an_input_keeps_it(output, ledger, read):
-    [(_, kept)] = computed(output, ledger)
-    others = [given(ledger, 9) for _ in range(3)]
+def test_an_output_on_the_memory_of_an_input_keeps_it(output, memory, read):
+    [(_, kept)] = computed(output, memory)
+    others = [given(memory, 9) for _ in range(3)]
     assert read(kept) == b"\1" * kept.data().nbytes
     assert len(others) == 3
 
@@ -121,20 +121,20 @@ def test_an_output_on_the_memory_of_an_input_keeps_it(output, ledger, read):
         torch.utils.dlpack.to_dlpack,
     ],
 )
-def test_memory_that_a_model_keeps_is_not_used_again(keep, ledger):
+def test_memory_that_a_model_keeps_is_not_used_again(keep, memory):
     kept = []
 
     def model(x: torch.Tensor) -> torch.Tensor:
         kept.append((keep(x), x.data_ptr()))
         return x + 1
 
-    computed(model, ledger)
+    computed(model, memory)
     [(_, place)] = kept
-    assert idle(ledger) == 0
-    assert address(given(ledger)) != place
+    assert idle(memory) == 0
+    assert address(given(memory)) != place
 
 
-def test_memory_that_a_scripted_model_keeps_is_not_used_again(ledger, load):
+def test_memory_that_a_scripted_model_keeps_is_not_used_again(memory, load):
     class Last(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -148,45 +148,45 @@ def test_memory_that_a_scripted_model_keeps_is_not_used_again(ledger, load):
     loaded = load(Last())
     if loaded.device != CPU:
         pytest.skip("the model keeps a copy on another device")
-    context = ExecutionContext(loaded, ledger)
-    context.compute([("x", given(ledger, 0))])
-    context.compute([("x", given(ledger, 1))])
-    [(_, last)] = context.compute([("x", given(ledger, 2))])
+    context = ExecutionContext(loaded, memory)
+    context.compute([("x", given(memory, 0))])
+    context.compute([("x", given(memory, 1))])
+    [(_, last)] = context.compute([("x", given(memory, 2))])
     assert set(torch.frombuffer(bytearray(b"\1" * SIZE), dtype=torch.float32).tolist()) == set(last._content().tolist())
 
 
-def test_small_tensors_are_left_to_the_allocator(ledger, watch):
-    small = given(ledger, size=1024)
+def test_small_tensors_are_left_to_the_allocator(memory, watch):
+    small = given(memory, size=1024)
     is_free = watch(small._content())
     small.drop()
     assert is_free()
-    assert idle(ledger) == 0
+    assert idle(memory) == 0
 
 
-def test_outputs_of_graphs_are_left_to_the_allocator(ledger, watch):
-    [(_, output)] = computed(lambda x: x.repeat(2), ledger)
+def test_outputs_of_graphs_are_left_to_the_allocator(memory, watch):
+    [(_, output)] = computed(lambda x: x.repeat(2), memory)
     is_free = watch(output._content())
     output.drop()
     assert is_free()
-    assert idle(ledger) == SIZE
+    assert idle(memory) == SIZE
 
 
-def test_the_end_of_a_session_frees_what_waits(ledger, watch):
-    left = given(ledger)
+def test_the_end_of_a_session_frees_what_waits(part, memory, watch):
+    left = given(memory)
     is_free = watch(left._content())
     left.drop()
     assert not is_free()
-    ledger.sweep()
+    part.close()
     assert is_free()
-    assert idle(ledger) == 0
+    assert idle(memory) == 0
 
 
 def test_what_waits_goes_with_its_ledger(watch):
-    ledger = Ledger()
-    left = given(ledger)
+    memory = SessionMemory.of(Ledger())
+    left = given(memory)
     is_free = watch(left._content())
     left.drop()
-    del left, ledger
+    del left, memory
     assert is_free()
 
 
@@ -249,11 +249,11 @@ def _tensor(staging: Staging, size: int, byte: int = 0) -> torch.Tensor:
     return torch.empty(0, dtype=torch.uint8).set_(staging.copy(memoryview(bytes([byte]) * size)))
 
 
-def test_memory_that_cannot_be_had_is_a_refusal(ledger, monkeypatch):
+def test_memory_that_cannot_be_had_is_a_refusal(memory, monkeypatch):
     def full(_self, size):
         raise RuntimeError(f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {size} bytes.")
 
     monkeypatch.setattr(Staging, "_fresh", full)
     with pytest.raises(NnError, match="too-large: a new tensor of 8 bytes does not fit into the host's memory"):
-        DeviceTensor.from_guest([2], ElementType.FP32, memoryview(bytes(8)), ledger)
-    assert ledger.snapshot().places == {}
+        DeviceTensor.from_guest([2], ElementType.FP32, memoryview(bytes(8)), memory)
+    assert memory.ledger.snapshot().places == {}

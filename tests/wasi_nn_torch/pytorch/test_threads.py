@@ -110,7 +110,7 @@ class Picture(nn.Module):
         return self.layers(x)
 
 
-def test_contexts_that_share_a_frozen_model_do_not_disturb_each_other(device, ledger, tensor, values):
+def test_contexts_that_share_a_frozen_model_do_not_disturb_each_other(device, memory, tensor, values):
     graph = graphs.load(scripted(Picture()), device, "the model", ModelOptions(Optimize.FREEZE))
     images = [torch.rand(1, 3, 8, 8) for _ in range(4)]
     start = threading.Barrier(len(images))
@@ -119,7 +119,7 @@ def test_contexts_that_share_a_frozen_model_do_not_disturb_each_other(device, le
         start.wait(PATIENCE)
         return [values(context.compute([("x", tensor(image))])[0][1]) for _ in range(20)]
 
-    contexts = [graph.context(ledger) for _ in images]
+    contexts = [graph.context(memory) for _ in images]
     expected = [run_alone(context, image, tensor, values) for context, image in zip(contexts, images, strict=True)]
     with ThreadPoolExecutor(len(images)) as pool:
         for results, alone in zip(pool.map(run, contexts, images), expected, strict=True):

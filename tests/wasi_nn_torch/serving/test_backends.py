@@ -7,14 +7,18 @@ import sys
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from tests.conftest import ROOT
-from tests.wasi_nn_torch.helpers.doubling import MODEL, PLACE
+from tests.wasi_nn_torch.helpers.doubling import MODEL, PLACE, Doubling
 from tests.wasi_nn_torch.helpers.guest_models import scripted
 from wasi_nn_torch import Engine, ModelError
+from wasi_nn_torch.cli import app
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.findings import Health
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
+from wasi_nn_torch.doctor.checks import examine
 
 pytestmark = pytest.mark.cpu
 
@@ -82,6 +86,7 @@ def test_an_output_of_one_engine_is_an_input_of_another(engine):
     assert floats(positive) == [3, 0]
     [(_, again)] = serving.context(serving.load_by_name("double")).compute([("x", positive)])
     assert floats(again) == [6, 0]
+    assert again.origin.read_in_place == 2, "by DLPack, without a copy through the host"
     again.drop()
     assert ledger.snapshot().live_bytes == 0
 
@@ -139,16 +144,37 @@ def test_the_command_line_knows_another_engine(install, tmp_path):
     assert "it doubles" in run("doctor")
 
 
+def test_a_backend_may_do_without_what_is_for_people(install, tmp_path):
+    install(backend="tests.wasi_nn_torch.helpers.doubling:Plain")
+    model = tmp_path / "model.onnx"
+    model.write_bytes(MODEL)
+    with Engine("cpu", release="driver") as engine:
+        engine.register("double", model)
+        [(_, output)] = doubled(engine._runtime.serve(Ledger()), engine._registry.graph("double"), x=packed(1.0))
+        assert floats(output) == [2]
+    result = CliRunner().invoke(app, ["inspect", str(model)])
+    assert (result.exit_code, result.stderr) == (2, "error: the backend for onnx cannot describe models\n")
+    findings = {finding.name: finding.health for finding in examine()}
+    assert findings["backend for onnx"] is Health.OK
+
+
+def test_a_model_is_recognized_once_when_it_is_registered(engine, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Doubling, "recognize", lambda _, model: asked.append(model) or "a doubler")
+    engine.register("double", MODEL)
+    assert asked == [MODEL]
+
+
 def test_two_backends_for_one_encoding_are_refused_by_name(install):
     install("one")
     install("other")
-    with pytest.raises(ValueError, match="one and other both bring a backend for the encoding onnx; uninstall one"):
+    with pytest.raises(ValueError, match="one and other both have a backend for the encoding onnx; uninstall one"):
         Engine("cpu")
 
 
 def test_an_encoding_that_is_none_is_refused(install):
     install(encoding="onyx")
-    with pytest.raises(ValueError, match="the package doubling brings a backend for the encoding onyx, which wasi-nn"):
+    with pytest.raises(ValueError, match="the package doubling has a backend for the encoding onyx, which wasi-nn"):
         Engine("cpu")
 
 
@@ -161,9 +187,7 @@ def test_a_backend_is_imported_when_it_is_needed(install):
 
 
 def test_what_is_above_a_backend_does_not_import_torch():
-    modules = (
-        "cli cli.stats_table contract doctor.checks engine hosts serving.serving sessions.session"
-    )
+    modules = "cli cli.stats_table contract doctor.checks engine hosts serving.serving sessions.session"
     code = (
         f"import sys, {', '.join(f'wasi_nn_torch.{name}' for name in modules.split())}; print('torch' in sys.modules)"
     )

@@ -109,14 +109,14 @@ def test_a_guests_model_with_other_operators_is_refused_whatever_is_imported(fil
 
 
 @pytest.mark.parametrize("file", FORMATS)
-def test_an_engine_imports_what_models_need(file, present, monkeypatch, device, ledger, tensor, values, capsys, caplog):
+def test_an_engine_imports_what_models_need(file, present, monkeypatch, device, part, tensor, values, capsys, caplog):
     monkeypatch.syspath_prepend(present)
     caplog.set_level("INFO", "wasi_nn_torch")
     with Engine(str(device), cache=False, imports=["present_operators"]) as engine:
         engine.register("net", present / file)
         for _ in range(2):
             graph = engine._registry.graph("net")
-            [(_, output)] = graph.context(ledger).compute([("x", tensor(torch.tensor([1.0, 3])))])
+            [(_, output)] = graph.context(part).compute([("x", tensor(torch.tensor([1.0, 3])))])
             assert values(output) == [3, 7]
             engine._registry._entries["net"].loaded.clear()  # as if others had needed the room
     assert capsys.readouterr().out == ""

@@ -27,9 +27,9 @@ def path(tmp_path, script):
     return file
 
 
-def inner(lent):
+def inner(lease):
     """The backend's own graph."""
-    return lent._loaded.graph
+    return lease.graph
 
 
 def not_found(registry: Registry, name: str) -> NnError:
@@ -40,9 +40,9 @@ def not_found(registry: Registry, name: str) -> NnError:
 
 
 @pytest.mark.parametrize("kind", [str, lambda path: path, lambda path: path.read_bytes()], ids=["str", "Path", "bytes"])
-def test_a_model_is_registered_from_a_path_or_bytes(kind, registry, path, ledger, tensor, values):
+def test_a_model_is_registered_from_a_path_or_bytes(kind, registry, path, part, tensor, values):
     registry.register("net", kind(path))
-    [(_, output)] = registry.graph("net").context(ledger).compute([("input", tensor(torch.tensor([-1.0, 2])))])
+    [(_, output)] = registry.graph("net").context(part).compute([("input", tensor(torch.tensor([-1.0, 2])))])
     assert values(output) == [0, 2]
 
 
@@ -147,9 +147,9 @@ def test_a_name_is_still_free_after_a_failure(registry, path, tmp_path):
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_closing_frees_the_weights(registry, tmp_path, script, ledger, watch):
+def test_closing_frees_the_weights(registry, tmp_path, script, part, watch):
     registry.register("net", script(torch.nn.Linear(3, 2)))
-    context = registry.graph("net").context(ledger)
+    context = registry.graph("net").context(part)
     weights = [watch(parameter) for parameter in context._model.parameters()]
     registry.close()
     assert not any(is_free() for is_free in weights)
@@ -188,7 +188,7 @@ def loaded(registry):
 
 def test_the_size_of_a_model_is_known(registry, heavy):
     registry.register("net", heavy)
-    assert registry.graph("net").nbytes == 4000
+    assert registry.graph("net").graph.nbytes == 4000
 
 
 def test_the_graph_that_was_not_asked_for_longest_goes_first(budgeted, heavy):
@@ -200,29 +200,29 @@ def test_the_graph_that_was_not_asked_for_longest_goes_first(budgeted, heavy):
     assert loaded(budgeted) == ["a", "c"]
 
 
-def test_a_graph_that_went_is_loaded_anew(budgeted, heavy, ledger, tensor, values):
+def test_a_graph_that_went_is_loaded_anew(budgeted, heavy, part, tensor, values):
     for name in "abc":
         budgeted.register(name, heavy)
     assert loaded(budgeted) == ["b", "c"]
-    [(_, output)] = budgeted.graph("a").context(ledger).compute([("x", tensor(torch.tensor([3.0])))])
+    [(_, output)] = budgeted.graph("a").context(part).compute([("x", tensor(torch.tensor([3.0])))])
     assert values(output) == [3]
     assert loaded(budgeted) == ["a", "c"]
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_the_memory_of_a_graph_that_goes_is_free(budgeted, heavy, ledger, watch):
+def test_the_memory_of_a_graph_that_goes_is_free(budgeted, heavy, part, watch):
     budgeted.register("a", heavy)
-    is_free = watch(next(iter(budgeted.graph("a").context(ledger)._model.parameters())))
+    is_free = watch(next(iter(budgeted.graph("a").context(part)._model.parameters())))
     budgeted.register("b", heavy)
     assert not is_free()
     budgeted.register("c", heavy)
     assert is_free()
 
 
-@pytest.mark.parametrize("use", [lambda graph, ledger: graph, lambda graph, ledger: graph.context(ledger)])
-def test_what_is_in_use_stays(use, budgeted, heavy, ledger):
+@pytest.mark.parametrize("use", [lambda lease, part: lease, lambda lease, part: lease.context(part)])
+def test_what_is_in_use_stays(use, budgeted, heavy, part):
     budgeted.register("a", heavy)
-    used = use(budgeted.graph("a"), ledger)
+    used = use(budgeted.graph("a"), part)
     for name in "bcd":
         budgeted.register(name, heavy)
     assert loaded(budgeted) == ["a", "d"]
@@ -320,14 +320,14 @@ def product(tensor, values):
     return lambda context: values(context.compute([("x", tensor(torch.tensor([2.0])))])[0][1])
 
 
-def test_who_has_the_old_graph_keeps_it_and_who_asks_gets_the_new_one(registry, times, ledger, product):
+def test_who_has_the_old_graph_keeps_it_and_who_asks_gets_the_new_one(registry, times, product, part):
     registry.register("net", times(3))
     graph = registry.graph("net")
-    context = graph.context(ledger)
+    context = graph.context(part)
     registry.replace("net", times(5))
     assert product(context) == [6]
-    assert product(graph.context(ledger)) == [6]
-    assert product(registry.graph("net").context(ledger)) == [10]
+    assert product(graph.context(part)) == [6]
+    assert product(registry.graph("net").context(part)) == [10]
 
 
 def test_a_replaced_graph_keeps_its_place_among_the_names(registry, times):
@@ -341,10 +341,10 @@ def test_a_replaced_graph_keeps_its_place_among_the_names(registry, times):
 @pytest.mark.parametrize(
     "end", [lambda registry, new: registry.replace("net", new), lambda registry, new: registry.unregister("net")]
 )
-def test_the_memory_of_what_was_withdrawn_is_free_when_the_last_user_goes(end, registry, times, ledger, watch):
+def test_the_memory_of_what_was_withdrawn_is_free_when_the_last_user_goes(end, registry, times, part, watch):
     registry.register("net", times(3))
     graph = registry.graph("net")
-    context = graph.context(ledger)
+    context = graph.context(part)
     is_free = watch(next(iter(context._model.parameters())))
     end(registry, times(5))
     del graph
@@ -354,9 +354,9 @@ def test_the_memory_of_what_was_withdrawn_is_free_when_the_last_user_goes(end, r
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_the_memory_of_what_nobody_uses_is_free_at_once(registry, times, ledger, watch):
+def test_the_memory_of_what_nobody_uses_is_free_at_once(registry, times, part, watch):
     registry.register("net", times(3))
-    is_free = watch(next(iter(registry.graph("net").context(ledger)._model.parameters())))
+    is_free = watch(next(iter(registry.graph("net").context(part)._model.parameters())))
     registry.unregister("net")
     assert is_free()
 
@@ -377,19 +377,19 @@ def test_only_a_name_that_there_is_can_be_replaced_or_unregistered(change, regis
 
 
 @pytest.mark.parametrize("source", [b"nonsense", "/nowhere/model.pt"])
-def test_the_old_model_stays_if_the_new_one_cannot_be_loaded(registry, times, ledger, product, source):
+def test_the_old_model_stays_if_the_new_one_cannot_be_loaded(registry, times, part, product, source):
     registry.register("net", times(3))
     with pytest.raises(ModelError):
         registry.replace("net", source)
-    assert product(registry.graph("net").context(ledger)) == [6]
+    assert product(registry.graph("net").context(part)) == [6]
 
 
-def test_the_old_model_stays_if_there_is_no_room_for_the_new_one(budgeted, times, ledger, product):
+def test_the_old_model_stays_if_there_is_no_room_for_the_new_one(budgeted, times, part, product):
     budgeted.register("net", times(3))
     with pytest.raises(ModelError, match="takes 12000 bytes"):
         budgeted.replace("net", times(5, 3000))
     assert loaded(budgeted) == ["net"]
-    assert product(budgeted.graph("net").context(ledger)) == [6]
+    assert product(budgeted.graph("net").context(part)) == [6]
 
 
 def test_what_leaves_makes_room_for_what_comes(budgeted, times):
@@ -407,10 +407,10 @@ def test_others_make_room_for_what_comes_only_if_they_must(budgeted, times):
     assert loaded(budgeted) == ["net"]
 
 
-@pytest.mark.parametrize("use", [lambda graph, ledger: graph, lambda graph, ledger: graph.context(ledger)])
-def test_what_was_withdrawn_counts_while_somebody_uses_it(use, budgeted, times, ledger):
+@pytest.mark.parametrize("use", [lambda lease, part: lease, lambda lease, part: lease.context(part)])
+def test_what_was_withdrawn_counts_while_somebody_uses_it(use, budgeted, times, part):
     budgeted.register("net", times(3))
-    used = use(budgeted.graph("net"), ledger)
+    used = use(budgeted.graph("net"), part)
     budgeted.replace("net", times(5))
     with pytest.raises(ModelError, match="those in use take 4000"):
         budgeted.register("more", times(1, 2000))
@@ -425,9 +425,9 @@ def test_what_is_withdrawn_while_it_is_loaded_counts_while_somebody_uses_it(budg
     entry = budgeted._entries["a"]
     load = entry.load
 
-    def withdrawn_meanwhile(device):
+    def withdrawn_meanwhile(device, format=None):
         budgeted.unregister("a")
-        return load(device)
+        return load(device, format)
 
     monkeypatch.setattr(entry, "load", withdrawn_meanwhile)
     graph = budgeted.graph("a")
@@ -436,7 +436,7 @@ def test_what_is_withdrawn_while_it_is_loaded_counts_while_somebody_uses_it(budg
     assert budgeted._taken(entry.device) == 4000
 
 
-def test_threads_that_replace_and_ask_never_pass_the_budget_and_get_what_was_offered(budgeted, times, ledger, product):
+def test_threads_that_replace_and_ask_never_pass_the_budget_and_get_what_was_offered(budgeted, times, part, product):
     models = {factor: times(factor) for factor in (3, 5, 7)}
     budgeted.register("net", models[3])
     device = budgeted._entries["net"].device
@@ -449,7 +449,7 @@ def test_threads_that_replace_and_ask_never_pass_the_budget_and_get_what_was_off
 
     def ask():
         for _ in range(60):
-            answer = product(budgeted.graph("net").context(ledger))
+            answer = product(budgeted.graph("net").context(part))
             with budgeted._lock:
                 taken.append(budgeted._taken(device))
             if answer not in ([6], [10], [14]):

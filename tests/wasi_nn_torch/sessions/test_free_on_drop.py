@@ -379,8 +379,8 @@ def test_closing_the_engine_gives_the_weights_back_to_the_driver(accelerator):
 # --- outputs that share memory ---
 
 
-def test_outputs_on_the_same_memory_are_dropped_in_any_order(accelerator, allocated, ledger, tensor, values):
-    context = ExecutionContext(load_from_guest(scripted(Aliases()), accelerator), ledger)
+def test_outputs_on_the_same_memory_are_dropped_in_any_order(accelerator, allocated, memory, tensor, values):
+    context = ExecutionContext(load_from_guest(scripted(Aliases()), accelerator), memory)
     before = allocated()
 
     def compute() -> dict[str, DeviceTensor]:

@@ -12,6 +12,7 @@ from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 pytestmark = pytest.mark.usefixtures("no_gc")
@@ -80,11 +81,11 @@ def test_inputs_are_free_when_compute_fails(name, context, tensor, device, watch
 
 
 @pytest.mark.parametrize("function", [remembering_its_error, causing_an_error_that_remembers_its_own, refusing])
-def test_inputs_are_free_while_the_error_is_still_alive(function, ledger, tensor, watch):
+def test_inputs_are_free_while_the_error_is_still_alive(function, memory, tensor, watch):
     given = tensor(torch.ones(4))
     is_free = watch(given.on(CPU, "x"))
     with pytest.raises(NnError) as caught:
-        ExecutionContext(python_graph(function), ledger).compute([("x", given)])
+        ExecutionContext(python_graph(function), memory).compute([("x", given)])
     assert is_free()
     assert [entry.name for entry in caught.traceback[1:]] == ["compute"]
 
@@ -99,13 +100,13 @@ def test_inputs_are_free_even_if_the_log_keeps_its_records(context, tensor, devi
     assert is_free()
 
 
-def test_inputs_are_free_when_the_host_is_interrupted(ledger, tensor):
+def test_inputs_are_free_when_the_host_is_interrupted(ledger, tensor, memory):
     def interrupted(x: torch.Tensor) -> torch.Tensor:
         raise KeyboardInterrupt
 
     given = tensor(torch.ones(4))
     with pytest.raises(KeyboardInterrupt):
-        ExecutionContext(python_graph(interrupted), ledger).compute([("x", given)])
+        ExecutionContext(python_graph(interrupted), memory).compute([("x", given)])
     assert ledger.snapshot().live_bytes == 0
 
 
@@ -119,7 +120,7 @@ def test_an_error_is_no_reference_cycle(context, tensor):
     assert content() is None
 
 
-def test_outputs_that_cannot_be_taken_over_are_free(ledger, tensor, watch):
+def test_outputs_that_cannot_be_taken_over_are_free(ledger, tensor, watch, memory):
     watched = []
 
     def half_usable(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,14 +129,14 @@ def test_outputs_that_cannot_be_taken_over_are_free(ledger, tensor, watch):
         return outputs
 
     with pytest.raises(NnError, match="complex64"):
-        ExecutionContext(python_graph(half_usable), ledger).compute([("x", tensor(torch.ones(4)))])
+        ExecutionContext(python_graph(half_usable), memory).compute([("x", tensor(torch.ones(4)))])
     assert all(is_free() for is_free in watched)
     assert ledger.snapshot().live_bytes == 0
 
 
-def test_the_weights_go_with_the_last_graph_or_context(load, ledger, tensor, watch):
+def test_the_weights_go_with_the_last_graph_or_context(load, memory, tensor, watch):
     graph = load(Counter())
-    context = ExecutionContext(graph, ledger)
+    context = ExecutionContext(graph, memory)
     weights = [watch(parameter) for parameter in context._model.parameters()]
     [(_, output)] = context.compute([("x", tensor(torch.ones(4)))])
     del graph
@@ -145,9 +146,9 @@ def test_the_weights_go_with_the_last_graph_or_context(load, ledger, tensor, wat
     assert output.dimensions == (4,)
 
 
-def test_the_weights_are_shared_by_all_contexts(load, ledger):
+def test_the_weights_are_shared_by_all_contexts(load, memory):
     graph = load(Counter())
-    first, second = (ExecutionContext(graph, ledger)._model for _ in range(2))
+    first, second = (ExecutionContext(graph, memory)._model for _ in range(2))
     assert [p.data_ptr() for p in first.parameters()] == [p.data_ptr() for p in second.parameters()]
     assert [b.data_ptr() for b in first.buffers()] != [b.data_ptr() for b in second.buffers()]
 
@@ -157,17 +158,17 @@ def test_a_model_that_remembers_nothing_is_not_copied(load):
     assert graph.instance() is graph.instance()
 
 
-def test_the_state_goes_with_its_context(load, ledger, watch):
+def test_the_state_goes_with_its_context(load, memory, watch):
     graph = load(Counter())
-    context = ExecutionContext(graph, ledger)
+    context = ExecutionContext(graph, memory)
     [is_free] = [watch(buffer) for buffer in context._model.buffers()]
     del context
     assert is_free()
 
 
-def test_device_memory_is_back_where_it_was(load, ledger, tensor, accelerator):
+def test_device_memory_is_back_where_it_was(load, memory, tensor, accelerator):
     before = torch.accelerator.memory_allocated(accelerator)
-    context = ExecutionContext(load(Counter()), ledger)
+    context = ExecutionContext(load(Counter()), memory)
     outputs = context.compute([("x", tensor(torch.ones(4)))]) + context.compute([("x", tensor(torch.ones(4)))])
     with pytest.raises(NnError):
         context.compute([("x", tensor(torch.ones(5)))])
@@ -179,11 +180,12 @@ def test_device_memory_is_back_where_it_was(load, ledger, tensor, accelerator):
 
 def test_outputs_that_pass_the_limit_are_free(load):
     ledger = Ledger(device_limit=20)
-    context = ExecutionContext(load(torch.nn.Sigmoid()), ledger)
-    given = DeviceTensor.from_guest([4], ElementType.FP32, memoryview(bytes(16)), ledger)
+    memory = SessionMemory.of(ledger)
+    context = ExecutionContext(load(torch.nn.Sigmoid()), memory)
+    given = DeviceTensor.from_guest([4], ElementType.FP32, memoryview(bytes(16)), memory)
     kept = context.compute([("input", given)])
-    again = DeviceTensor.from_guest([1], ElementType.FP32, memoryview(bytes(4)), ledger)
+    again = DeviceTensor.from_guest([1], ElementType.FP32, memoryview(bytes(4)), memory)
     with pytest.raises(NnError, match="output `output` needs"):
-        ExecutionContext(python_graph(lambda x: x.repeat(8)), ledger).compute([("x", again)])
+        ExecutionContext(python_graph(lambda x: x.repeat(8)), memory).compute([("x", again)])
     assert ledger.snapshot().live_bytes == 16
     assert len(kept) == 1

@@ -89,13 +89,13 @@ def test_each_reading_is_one_download(play, copied):
     assert copied() == Counters(h2d=ONE, d2h=Copies(3, 3 * BYTES))
 
 
-def test_a_tensor_in_columns_is_read_with_one_copy(accelerator, copied, load, ledger, tensor, read):
+def test_a_tensor_in_columns_is_read_with_one_copy(accelerator, copied, load, memory, tensor, read):
     class Transpose(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.relu(x).t()
 
     x = torch.arange(6.0).view(2, 3)
-    [(_, output)] = ExecutionContext(load(Transpose()), ledger).compute([("x", tensor(x))])
+    [(_, output)] = ExecutionContext(load(Transpose()), memory).compute([("x", tensor(x))])
     assert read(output).hex() == hexadecimal(x.t())
     assert copied().d2h == Copies(1, 24)
     assert copied().within == Copies()
@@ -129,8 +129,8 @@ def test_a_graph_on_the_cpu_copies_nothing(play, copied):
     assert copied() == Counters()
 
 
-def test_several_inputs_are_uploaded_once_each(accelerator, copied, ledger, tensor):
-    context = ExecutionContext(load_from_guest(scripted(Add()), accelerator), ledger)
+def test_several_inputs_are_uploaded_once_each(accelerator, copied, memory, tensor):
+    context = ExecutionContext(load_from_guest(scripted(Add()), accelerator), memory)
     context.compute([("x", tensor(X)), ("y", tensor(X))])
     assert copied() == Counters(h2d=Copies(2, 2 * BYTES))
 
@@ -171,7 +171,9 @@ def test_the_ledger_counts_what_the_device_counts(play, copied, neighbour):
 
 def test_staging_memory_is_pinned_where_the_device_can_copy_from_it(accelerator, ledger, allocated):
     before = allocated()
-    made = PyTorch(BackendOptions(str(accelerator))).tensor([1000], ElementType.FP32, memoryview(raw(X)), ledger)
+    made = (
+        PyTorch(BackendOptions(str(accelerator))).session(ledger).tensor([1000], ElementType.FP32, memoryview(raw(X)))
+    )
     assert made._content().is_pinned()
     assert made.on(accelerator, "x").tolist() == X.tolist()
     made.drop()
@@ -180,10 +182,10 @@ def test_staging_memory_is_pinned_where_the_device_can_copy_from_it(accelerator,
 
 
 def test_pinned_memory_is_never_given_to_two_tensors(accelerator, ledger, read):
-    backend = PyTorch(BackendOptions(str(accelerator)))
+    session = PyTorch(BackendOptions(str(accelerator))).session(ledger)
 
     def made(byte):
-        return backend.tensor([1 << 18], ElementType.U8, memoryview(bytes([byte]) * (1 << 18)), ledger)
+        return session.tensor([1 << 18], ElementType.U8, memoryview(bytes([byte]) * (1 << 18)))
 
     kept = []
     for byte in range(50):
@@ -195,5 +197,5 @@ def test_pinned_memory_is_never_given_to_two_tensors(accelerator, ledger, read):
 
 @pytest.mark.cpu
 def test_without_an_accelerator_nothing_is_pinned(ledger):
-    made = PyTorch(BackendOptions("cpu")).tensor([1000], ElementType.FP32, memoryview(raw(X)), ledger)
+    made = PyTorch(BackendOptions("cpu")).session(ledger).tensor([1000], ElementType.FP32, memoryview(raw(X)))
     assert not made._content().is_pinned()

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from wasi_nn_torch.contract.backend import NamedTensor
 from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
-from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.contract.vocabulary import ElementType
+from wasi_nn_torch.pytorch.adopting import Adopted
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.graphs.failures import as_nn_error, release_frames
 from wasi_nn_torch.pytorch.graphs.outputs import flatten
 from wasi_nn_torch.pytorch.graphs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.state import Model
-from wasi_nn_torch.pytorch.tensors import DeviceTensor, adopt, is_lent, spell_dimensions
+from wasi_nn_torch.pytorch.staging import SessionMemory
+from wasi_nn_torch.pytorch.tensors import DeviceTensor, spell_dimensions
 
 if TYPE_CHECKING:
     from wasi_nn_torch.pytorch.graphs.graph import Graph
@@ -40,9 +41,10 @@ class ExecutionContext:
     state.
     """
 
-    def __init__(self, graph: Graph, ledger: Ledger) -> None:
+    def __init__(self, graph: Graph, memory: SessionMemory) -> None:
         self._graph = graph
-        self._ledger = ledger
+        self._memory = memory
+        ledger = memory.ledger
         place = place_of(graph.device)
         ledger.grant(place, graph.state_nbytes, "a context")
         self._model = _instance(graph)
@@ -58,11 +60,13 @@ class ExecutionContext:
         suffice, and `runtime-error` if the model itself fails.
         """
         started = time.perf_counter()
+        adopted = Adopted(self._memory, self._graph.device, self._graph.writes_inputs)
         try:
-            outcome = self._attempt(inputs)
+            outcome = self._attempt(inputs, adopted)
         finally:
+            adopted.drop()
             _drop_all(inputs)
-            self._ledger.record_compute(time.perf_counter() - started)
+            self._memory.ledger.record_compute(time.perf_counter() - started)
         if not isinstance(outcome, NnError):
             return outcome
         try:
@@ -70,40 +74,31 @@ class ExecutionContext:
         finally:
             del outcome  # or else the exception and this frame would keep each other alive
 
-    def _attempt(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor] | NnError:
+    def _attempt(self, inputs: Sequence[NamedTensor], adopted: Adopted) -> list[NamedTensor] | NnError:
         """Return the outputs or the error. As it is not raised here, it has no traceback, whose frames hold tensors."""
         try:
-            return self._run(inputs)
+            return self._run(inputs, adopted)
         except Exception as error:  # noqa: BLE001  # a model may raise anything
             _log(error)
             failure = as_nn_error(error, self._graph.device, f"computing {_spell(inputs)}")
             release_frames(error)
         return failure
 
-    def _run(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+    def _run(self, inputs: Sequence[NamedTensor], adopted: Adopted) -> list[NamedTensor]:
         parameters = self._graph.signature.match([name for name, _ in inputs])
         for name, tensor in inputs:
             tensor.require_fit(name)
-        own = self._adopted(parameters, inputs)
+        own = [
+            (name, adopted.adopt(tensor, name, parameter.kind is Kind.TENSOR))
+            for parameter, (name, tensor) in zip(parameters, inputs, strict=True)
+        ]
         with torch.inference_mode():
             outputs = flatten(self._call(parameters, own))
             if self._graph.is_laid_out:
                 outputs = [(name, output.contiguous()) for name, output in outputs]
         # The inputs go first: an output on the same memory then takes it over; what still has another owner is copied.
-        for (_, given), (_, tensor) in zip(inputs, own, strict=True):
-            if not is_lent(given, tensor):
-                tensor.drop()
+        adopted.release()
         return self._take_over(outputs)
-
-    def _adopted(
-        self, parameters: Sequence[Parameter], inputs: Sequence[NamedTensor]
-    ) -> list[tuple[str, DeviceTensor]]:
-        """Return tensors to compute with: the inputs themselves, or copies of what is kept and may be changed."""
-        ledger = self._ledger
-        if not self._graph.writes_inputs:
-            return [(name, adopt(tensor, name, ledger)) for name, tensor in inputs]
-        places = [self._graph.device if parameter.kind is Kind.TENSOR else None for parameter in parameters]
-        return [(name, adopt(tensor, name, ledger, at)) for at, (name, tensor) in zip(places, inputs, strict=True)]
 
     def _call(self, parameters: Sequence[Parameter], inputs: Sequence[tuple[str, DeviceTensor]]) -> object:
         arguments: dict[str, object] = {**self._graph.signature.absent}
@@ -128,7 +123,7 @@ class ExecutionContext:
         taken: list[NamedTensor] = []
         while outputs:
             name, output = outputs.pop()
-            taken.append((name, DeviceTensor.from_output(name, output, self._ledger)))
+            taken.append((name, DeviceTensor.from_output(name, output, self._memory)))
         taken.reverse()
         return taken
 

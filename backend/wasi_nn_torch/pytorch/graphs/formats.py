@@ -1,5 +1,7 @@
 """From a file, bytes or a module to a graph: what it is decides who loads it."""
 
+from __future__ import annotations
+
 import io
 import logging
 from collections.abc import Callable
@@ -31,8 +33,14 @@ _LOADERS: dict[ModelFormat, Callable[[Source, torch.device, str, Steps], Graph]]
 }
 
 
-def load(source: Source | torch.nn.Module, device: torch.device, name: str, options: ModelOptions = _DEFAULTS) -> Graph:
-    """Load a model of the operator on `device`; `name` is what a text calls it.
+def load(
+    source: Source | torch.nn.Module,
+    device: torch.device,
+    name: str,
+    options: ModelOptions = _DEFAULTS,
+    found: ModelFormat | None = None,
+) -> Graph:
+    """Load a model of the operator on `device`; error texts call it `name`. `found` is its format, if it is known.
 
     Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
     suffice; OSError if it cannot be read.
@@ -41,7 +49,8 @@ def load(source: Source | torch.nn.Module, device: torch.device, name: str, opti
     if isinstance(source, torch.nn.Module):
         graph = modules.load(source, device, name, options.optimize, options.method or FORWARD)
     else:
-        graph = _load(source, device, name, steps_for(options.optimize, device), options.method)
+        found = found or sniff(source if isinstance(source, Path) else io.BytesIO(source))
+        graph = _load(source, found, device, name, steps_for(options.optimize, device), options.method)
     graph = replace(graph, signature=declared(graph.signature, dtypes, name))
     for left_out in graph.signature.left_out:
         logger.info("%s: no guest can give %s (%s), which keeps its default", name, left_out.name, left_out.kind)
@@ -50,8 +59,9 @@ def load(source: Source | torch.nn.Module, device: torch.device, name: str, opti
     return graph
 
 
-def _load(source: Source, device: torch.device, name: str, steps: Steps, method: str | None = None) -> Graph:
-    found = sniff(source if isinstance(source, Path) else io.BytesIO(source))
+def _load(
+    source: Source, found: ModelFormat, device: torch.device, name: str, steps: Steps, method: str | None = None
+) -> Graph:
     if found is ModelFormat.TORCHSCRIPT:
         return torchscript.load(source, device, name, steps, method or FORWARD)
     if found in _LOADERS:
@@ -70,17 +80,16 @@ def require_no_method(method: str | None, found: ModelFormat, name: str) -> None
 
 
 def not_a_model(source: Source, name: str) -> ModelError:
-    """Return the error for what is none of the formats that can be loaded: what it is, and what to do."""
+    """The error for a source of another format than those that can be loaded: what it is, and what to do."""
     found = identify(source)
     return ModelError(f"{name} is {found.what}; {found.advice}")
 
 
-def admit(data: bytes) -> bytes:
-    """Return what of a guest's model may be loaded; what is no model is left to the loader, which says so.
+def admit(data: bytes, found: ModelFormat) -> bytes:
+    """The part of a guest-supplied model that may be loaded; bytes that are not a model are left to the loader.
 
-    Raises NnError `security` for a model that is not known to be harmless, `too-large` for one of 4 GiB or more.
+    Raises NnError `security` for a model that is not vetted, `too-large` for one of 4 GiB or more.
     """
-    found = sniff_bytes(data)
     if found is ModelFormat.EXPORTED_PROGRAM:
         return check_exported(data)
     if found is ModelFormat.TORCHSCRIPT:
@@ -89,24 +98,27 @@ def admit(data: bytes) -> bytes:
 
 
 def native_code() -> NnError:
-    """Return the error for a guest that brings native code, whatever the operator allows."""
+    """The error for guest-supplied native code, whatever the operator allows."""
     return NnError(
         ErrorCode.SECURITY, f"the model is {ModelFormat.AOTI_PACKAGE.value}; only the operator may offer that, by name"
     )
 
 
-def load_from_guest(data: Bytes, device: torch.device) -> Graph:
-    """Load the bytes that a guest brought along (`graph.load` of wasi-nn); they are copied.
+def load_from_guest(data: Bytes, device: torch.device, checks: bool = False) -> Graph:
+    """Load a guest-supplied model (`graph.load` of wasi-nn), which is vetted first if `checks` is set.
 
     None of the model's own code runs before it is computed.
 
-    Raises NnError `invalid-encoding` if they are no model, `security` if they are native code, `too-large` if memory
-    does not suffice.
+    Raises NnError `invalid-encoding` if the bytes are not a model, `security` if they are native code or not vetted,
+    `too-large` if memory does not suffice.
     """
+    found = sniff_bytes(data)
+    if checks:
+        data = admit(bytes(data), found)
     try:
-        if sniff_bytes(data) is ModelFormat.AOTI_PACKAGE:
+        if found is ModelFormat.AOTI_PACKAGE:
             raise native_code()
-        return _load(data, device, "the model", steps_for_guests(device))
+        return _load(data, found, device, "the model", steps_for_guests(device))
     except ModelTooLarge as error:
         refusal = NnError(ErrorCode.TOO_LARGE, str(error))
     except ModelError as error:

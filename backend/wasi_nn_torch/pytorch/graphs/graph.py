@@ -1,15 +1,17 @@
 """A model that is loaded on one device."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 
-from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.warm_up import Example
 from wasi_nn_torch.pytorch.graphs.context import ExecutionContext
 from wasi_nn_torch.pytorch.graphs.signature import Signature
 from wasi_nn_torch.pytorch.graphs.state import Model
+from wasi_nn_torch.pytorch.staging import SessionMemory
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,6 @@ class Graph:
     writes_inputs: bool = True
     examples: Mapping[str, Example] = field(default_factory=dict)
 
-    def context(self, ledger: Ledger) -> ExecutionContext:
-        """A context for the session whose ledger this is; raises NnError `too-large` where memory does not suffice."""
-        return ExecutionContext(self, ledger)
+    def context(self, memory: SessionMemory) -> ExecutionContext:
+        """Make a context for the session whose memory this is; raises NnError `too-large`."""
+        return ExecutionContext(self, memory)

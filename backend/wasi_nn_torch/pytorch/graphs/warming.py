@@ -14,14 +14,15 @@ from fnmatch import fnmatchcase
 
 import torch
 
-from wasi_nn_torch.contract.backend import NamedTensor
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all
 from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.contract.warm_up import Example, WarmUp
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter
+from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,11 @@ def warm(graph: Graph, warm_up: WarmUp, name: str) -> None:
     started = time.perf_counter()
     examples = _examples(graph, dict(warm_up.given), name)
     try:
-        ledger = Ledger()
-        context = graph.context(ledger)
+        memory = SessionMemory.of(Ledger())
+        context = graph.context(memory)
         for _ in range(RUNS):
             inputs: list[NamedTensor] = [
-                (each, _tensor(graph.signature.find(each), example, ledger)) for each, example in examples.items()
+                (each, _tensor(graph.signature.find(each), example, memory)) for each, example in examples.items()
             ]
             for _, output in context.compute(inputs):
                 output.drop()
@@ -118,21 +119,21 @@ def _how(names: Sequence[str]) -> str:
     return f"give the sizes to warm it up with: warm_up={{{python}}}, or --graph NAME=PATH{options}"
 
 
-def _tensor(parameter: Parameter | None, example: Example, ledger: Ledger) -> DeviceTensor:
+def _tensor(parameter: Parameter | None, example: Example, memory: SessionMemory) -> DeviceTensor:
     if parameter is None:
         raise RuntimeError("an example of an input that the model does not have was let through")
     if parameter.kind is not Kind.TENSOR:
-        return _number(parameter.kind, example, ledger)
+        return _number(parameter.kind, example, memory)
     sizes = example if isinstance(example, tuple) else ()
     element_type = _element_type(parameter.dtype)
     zeros = bytes(math.prod(sizes) * element_type.item_size)
-    return DeviceTensor.from_guest(list(sizes), element_type, memoryview(zeros), ledger)
+    return DeviceTensor.from_guest(list(sizes), element_type, memoryview(zeros), memory)
 
 
-def _number(kind: Kind, number: object, ledger: Ledger) -> DeviceTensor:
+def _number(kind: Kind, number: object, memory: SessionMemory) -> DeviceTensor:
     element_type, dtype = _NUMBERS[kind]
     value = torch.tensor([number]).to(dtype)
-    return DeviceTensor.from_guest([1], element_type, memoryview(value.numpy().tobytes()), ledger)
+    return DeviceTensor.from_guest([1], element_type, memoryview(value.numpy().tobytes()), memory)
 
 
 def _element_type(dtype: torch.dtype | None) -> ElementType:

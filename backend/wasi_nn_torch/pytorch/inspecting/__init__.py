@@ -51,7 +51,7 @@ def _contents(source: Source, found: ModelFormat, name: str, method: str | None)
 
 
 def _admit(data: bytes, found: ModelFormat) -> bytes:
-    """Return what of a model a guest might load; raises NnError `security` or `too-large`."""
+    """The part of a model that a guest might load; raises NnError `security` or `too-large`."""
     if found is ModelFormat.AOTI_PACKAGE:
         raise native_code()
-    return admit(data)
+    return admit(data, found)

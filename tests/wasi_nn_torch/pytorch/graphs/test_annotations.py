@@ -167,7 +167,7 @@ class Decoder(nn.Module):
         return words if attention_mask is None else words * attention_mask.unsqueeze(-1)
 
 
-def test_a_decoder_as_transformers_annotates_it(ledger, tensor, values, caplog):
+def test_a_decoder_as_transformers_annotates_it(memory, tensor, values, caplog):
     caplog.set_level(logging.INFO, "wasi_nn_torch")
     module = Decoder().eval()
     graph = graphs.load(module, CPU, "the model `net`")
@@ -183,7 +183,7 @@ def test_a_decoder_as_transformers_annotates_it(ledger, tensor, values, caplog):
     assert "no guest can give **kwargs" in caplog.text
     ids, mask = torch.tensor([[1, 2]], dtype=torch.int32), torch.tensor([[1, 0]])
     inputs = [("input_ids", tensor(ids)), ("attention_mask", tensor(mask))]
-    [(_, output)] = ExecutionContext(graph, ledger).compute(inputs)
+    [(_, output)] = ExecutionContext(graph, memory).compute(inputs)
     assert values(output) == [*module.words.weight[1].tolist(), 0, 0]
 
 
@@ -198,8 +198,8 @@ class Encodes(nn.Module):
     [(["pair.left"], 3), (["pair.left", "pair.right"], 6), (["pair.left", "encoded.last_hidden_state"], 9)],
     ids=str,
 )
-def test_a_module_gets_objects_of_its_own_classes(names, expected, ledger, tensor, values):
-    context = ExecutionContext(graphs.load(Encodes(), CPU, "net"), ledger)
+def test_a_module_gets_objects_of_its_own_classes(names, expected, memory, tensor, values):
+    context = ExecutionContext(graphs.load(Encodes(), CPU, "net"), memory)
     [(_, output)] = context.compute([(name, tensor(torch.tensor([3]))) for name in names])
     assert values(output) == [expected]
 
@@ -209,8 +209,8 @@ class ByPosition(nn.Module):
         return x - z if y is None else x - y - z
 
 
-def test_parameters_that_have_no_names_are_given_by_name(ledger, tensor, values):
-    context = ExecutionContext(graphs.load(ByPosition(), CPU, "net"), ledger)
+def test_parameters_that_have_no_names_are_given_by_name(memory, tensor, values):
+    context = ExecutionContext(graphs.load(ByPosition(), CPU, "net"), memory)
     for names, expected in ((["z", "x"], 0), (["y", "x", "z"], -1)):
         [(_, output)] = context.compute([(name, tensor(torch.tensor([1]))) for name in names])
         assert values(output) == [expected]
@@ -232,7 +232,7 @@ class Masks(nn.Module):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("optimize", [None, Optimize.FREEZE])
-def test_a_dtype_is_known_and_stays_so_when_a_module_is_frozen(optimize, ledger, tensor, values):
+def test_a_dtype_is_known_and_stays_so_when_a_module_is_frozen(optimize, memory, tensor, values):
     graph = graphs.load(Masks(), CPU, "net", ModelOptions(optimize))
     given = [("x", tensor(torch.ones(2))), ("mask", tensor(torch.tensor([1, 0], dtype=torch.uint8)))]
-    assert [values(output) for _, output in ExecutionContext(graph, ledger).compute(given)] == [[0, 1]]
+    assert [values(output) for _, output in ExecutionContext(graph, memory).compute(given)] == [[0, 1]]

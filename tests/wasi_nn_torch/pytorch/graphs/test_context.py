@@ -150,15 +150,15 @@ def test_several_elements_will_not_do_for_a_number(context, tensor):
     assert "`times` is [2]; one element is wanted" in error.text
 
 
-def test_data_that_does_not_fill_its_dimensions_is_refused_by_name(context, ledger):
-    short = DeviceTensor.from_guest([2, 3], ElementType.FP32, memoryview(bytes(8)), ledger)
+def test_data_that_does_not_fill_its_dimensions_is_refused_by_name(context, memory):
+    short = DeviceTensor.from_guest([2, 3], ElementType.FP32, memoryview(bytes(8)), memory)
     error = failing(context(Linear()), x=short)
     assert error.code is ErrorCode.INVALID_ARGUMENT
     assert "tensor `x` has the dimensions [2, 3] of FP32, which need 24 bytes, but 8 were given" in error.text
 
 
-def test_nothing_is_uploaded_if_any_input_is_misshapen(context, ledger, tensor, accelerator):
-    short = DeviceTensor.from_guest([2], ElementType.FP32, memoryview(b""), ledger)
+def test_nothing_is_uploaded_if_any_input_is_misshapen(context, ledger, tensor, accelerator, memory):
+    short = DeviceTensor.from_guest([2], ElementType.FP32, memoryview(b""), memory)
     failing(context(Subtract()), minuend=tensor(torch.ones(2)), subtrahend=short)
     assert str(accelerator) not in ledger.snapshot().places
 
@@ -209,10 +209,10 @@ def test_the_model_runs_in_evaluation_mode(context, tensor, values):
     assert values(run(context(model), x=tensor(x))["output"]) == pytest.approx(expected)
 
 
-def test_the_model_runs_in_inference_mode(ledger, tensor):
+def test_the_model_runs_in_inference_mode(memory, tensor):
     modes = []
     graph = Graph(lambda: lambda: modes.append(torch.is_inference_mode_enabled()), CPU, Signature(()))
-    ExecutionContext(graph, ledger).compute([])
+    ExecutionContext(graph, memory).compute([])
     assert modes == [True]
 
 
@@ -221,7 +221,7 @@ def test_no_autograd_graph_is_kept(context, tensor, device):
     assert (output.requires_grad, output.grad_fn) == (False, None)
 
 
-def test_an_output_can_be_the_input_of_another_graph(context, ledger, tensor, values, device):
+def test_an_output_can_be_the_input_of_another_graph(context, tensor, values, device):
     first = run(context(Arguments()), x=tensor(torch.ones(2)))["output"]
     second = run(context(Arguments()), x=first)["output"]
     assert values(second) == [4, 4]
@@ -238,9 +238,9 @@ def test_nothing_is_copied_between_graphs_on_one_accelerator(context, ledger, te
     assert ledger.snapshot().transfers == before
 
 
-def test_each_context_has_its_own_state(load, ledger, tensor, values):
+def test_each_context_has_its_own_state(load, tensor, values, memory):
     graph = load(Counter())
-    first, second = ExecutionContext(graph, ledger), ExecutionContext(graph, ledger)
+    first, second = ExecutionContext(graph, memory), ExecutionContext(graph, memory)
     for number in (1.0, 2.0):
         run(first, x=tensor(torch.tensor([number])))
     outputs = run(second, x=tensor(torch.tensor([10.0])))
@@ -262,9 +262,9 @@ class Normalized(torch.nn.Module):
         return normal, self.mean
 
 
-def test_statistics_that_a_model_updates_are_state(load, ledger, tensor):
+def test_statistics_that_a_model_updates_are_state(load, tensor, memory):
     graph = load(Normalized())
-    first, second = ExecutionContext(graph, ledger), ExecutionContext(graph, ledger)
+    first, second = ExecutionContext(graph, memory), ExecutionContext(graph, memory)
     run(first, x=tensor(torch.ones(2, 1)))
     assert first._model is not second._model
     assert next(second._model.buffers()).tolist() == [0]
@@ -283,12 +283,12 @@ def test_old_results_do_not_come_back(context, tensor, values):
     assert len(repeated.compute([("x", tensor(torch.zeros(1)))])) == 1
 
 
-def test_one_graph_computes_in_several_threads(load, ledger, tensor, values):
+def test_one_graph_computes_in_several_threads(load, memory, tensor, values):
     graph = load(Arguments())
     results: dict[int, list] = {}
 
     def compute(number: int) -> None:
-        context = ExecutionContext(graph, ledger)
+        context = ExecutionContext(graph, memory)
         for _ in range(20):
             results[number] = values(run(context, x=tensor(torch.full((100,), float(number))))["output"])
 

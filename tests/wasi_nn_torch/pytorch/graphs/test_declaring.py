@@ -49,10 +49,10 @@ def traced(module, *inputs):
 
 
 @pytest.fixture
-def compute(device, ledger, tensor, values):
+def compute(device, memory, tensor, values):
     def run(graph, **inputs):
         given = [(name, tensor(value)) for name, value in inputs.items()]
-        return [values(output) for _, output in ExecutionContext(graph, ledger).compute(given)]
+        return [values(output) for _, output in ExecutionContext(graph, memory).compute(given)]
 
     return run
 
@@ -68,7 +68,7 @@ def test_the_operator_says_what_a_script_does_not(mask, device, script, compute)
 
 def test_a_trace_says_which_inputs_are_boolean(device, compute):
     data = traced(Masked(), X, MASK.bool())
-    for graph in (graphs.load(data, device, "net"), graphs.load_from_guest(graphs.admit(data), device)):
+    for graph in (graphs.load(data, device, "net"), graphs.load_from_guest(data, device, checks=True)):
         assert compute(graph, x=X, mask=MASK) == [[0, 2, 0, 4]]
         assert [each.dtype for each in graph.signature.inputs] == [None, torch.bool]
 

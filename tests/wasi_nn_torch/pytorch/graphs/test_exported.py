@@ -33,9 +33,9 @@ KEYWORDS = {"scale": 2.0, "times": 1, "mask": None}
 
 
 @pytest.fixture
-def context(device, ledger):
+def context(device, memory):
     """Make a context for a module that was exported and loaded."""
-    return lambda *args, **options: ExecutionContext(load_from_guest(exported(*args, **options), device), ledger)
+    return lambda *args, **options: ExecutionContext(load_from_guest(exported(*args, **options), device), memory)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_what_was_found_out_about_sizes_while_exporting_is_asked_for(context, te
 
 
 @pytest.mark.parametrize("functional", [False, True], ids=["in place", "functional"])
-def test_each_context_has_its_own_state(functional, device, ledger, tensor, values):
+def test_each_context_has_its_own_state(functional, device, tensor, values, memory):
     graph = load_from_guest(exported(Counter(), torch.zeros(2), functional=functional), device)
     assert graph.instance() is not graph.instance()
 
@@ -150,8 +150,8 @@ def test_each_context_has_its_own_state(functional, device, ledger, tensor, valu
         outputs = context.compute([("x", tensor(torch.full((2,), number)))])
         return {name: values(output) for name, output in outputs}
 
-    apart = [[run(context, number) for number in (1.0, 2.0, 3.0)] for context in [ExecutionContext(graph, ledger)]]
-    one, other = ExecutionContext(graph, ledger), ExecutionContext(graph, ledger)
+    apart = [[run(context, number) for number in (1.0, 2.0, 3.0)] for context in [ExecutionContext(graph, memory)]]
+    one, other = ExecutionContext(graph, memory), ExecutionContext(graph, memory)
     between = []
     for number in (1.0, 2.0, 3.0):
         between.append(run(one, number))
@@ -175,9 +175,9 @@ def test_weights_are_on_the_device_and_shared_by_contexts(device):
 
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("make", [Counter, lambda: torch.nn.Linear(2, 2)], ids=["with state", "without"])
-def test_dropping_the_graph_and_its_contexts_frees_all_tensors(make, device, ledger, tensor, watch):
+def test_dropping_the_graph_and_its_contexts_frees_all_tensors(make, device, memory, tensor, watch):
     graph = load_from_guest(exported(make(), torch.zeros(2)), device)
-    context = ExecutionContext(graph, ledger)
+    context = ExecutionContext(graph, memory)
     context.compute([("0", tensor(torch.ones(2)))])
     tensors = [*graph.instance()._tensors, *context._model._tensors, *context._model._program.tensors]
     freed = [watch(item) for item in tensors if item is not None]

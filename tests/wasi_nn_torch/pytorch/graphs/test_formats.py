@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.wasi_nn_torch.helpers.exported_models import exported
 from tests.wasi_nn_torch.helpers.guest_models import scripted, written
+from wasi_nn_torch import Engine
 from wasi_nn_torch.contract.backend import BackendOptions
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError
 from wasi_nn_torch.contract.ledger import Ledger
@@ -71,13 +72,13 @@ def load(data: bytes, encoding: Encoding, policy: GuestModels = GuestModels.CHEC
 @pytest.mark.parametrize("policy", [GuestModels.CHECKED, GuestModels.ANY])
 @pytest.mark.parametrize("encoding", Encoding)
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_encoding_and_a_format(name, encoding, policy, ledger, tensor, values):
+def test_an_encoding_and_a_format(name, encoding, policy, part, tensor, values):
     expected = OUTCOMES[name]
     if encoding not in PYTORCH:
         advice = f"the model is {NAMES[name]}: load it as pytorch" if name in NAMES else "bring a model for pytorch"
         expected = (ErrorCode.INVALID_ENCODING, f"no backend for the encoding {encoding.value}; {advice}")
     if expected is None:
-        context = ExecutionContext(load(FORMATS[name](), encoding, policy), ledger)
+        context = load(FORMATS[name](), encoding, policy).context(part)
         [(_, output)] = context.compute([("input", tensor(torch.tensor([-1.0, 2])))])
         assert values(output) == [0, 2]
     else:
@@ -110,12 +111,12 @@ def test_a_pickle_is_told_without_running_it(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["TorchScript", "exported"])
-def test_the_operator_registers_any_format(name, ledger, tensor, values, tmp_path, device):
+def test_the_operator_registers_any_format(name, part, tensor, values, tmp_path, device):
     registry = Registry(Backends(BackendOptions(str(device))))
     path = tmp_path / "net"
     path.write_bytes(FORMATS[name]())
     registry.register("net", path)
-    [(_, output)] = registry.graph("net").context(ledger).compute([("x", tensor(torch.tensor([-1.0, 2])))])
+    [(_, output)] = registry.graph("net").context(part).compute([("x", tensor(torch.tensor([-1.0, 2])))])
     assert values(output) == [0, 2]
 
 
@@ -140,13 +141,13 @@ torch._inductor.aoti_compile_and_package(program, package_path=sys.argv[1])
 
 @pytest.mark.cpu
 @pytest.mark.skipif(shutil.which("g++") is None, reason="a package of native code is built with g++")
-def test_the_operator_registers_a_package_of_native_code(ledger, tensor, values, tmp_path):
+def test_the_operator_registers_a_package_of_native_code(part, tensor, values, tmp_path):
     path = tmp_path / "net.pt2"
     subprocess.run([sys.executable, "-c", COMPILE, path], check=True, capture_output=True)
     registry = Registry(Backends(BackendOptions(str(CPU))))
     registry.register("net", path)
     path.unlink()
-    one, other = (registry.graph("net").context(ledger) for _ in range(2))
+    one, other = (registry.graph("net").context(part) for _ in range(2))
 
     def run(context: ExecutionContext, x: torch.Tensor) -> list:
         [(name, output)] = context.compute([("0", tensor(x)), ("y", tensor(torch.ones(2)))])
@@ -156,3 +157,19 @@ def test_the_operator_registers_a_package_of_native_code(ledger, tensor, values,
     assert [run(one, torch.ones(2)), run(one, torch.ones(2)), run(other, torch.ones(2))] == [[2, 2], [3, 3], [2, 2]]
     with pytest.raises(NnError, match="unmatched dim value"):
         run(one, torch.ones(9))
+
+
+@pytest.mark.parametrize("name", ["TorchScript", "exported"])
+def test_the_format_is_found_once(name, monkeypatch, tmp_path):
+    path = tmp_path / "model"
+    path.write_bytes(FORMATS[name]())
+    asked = []
+    module = sys.modules["wasi_nn_torch.pytorch.graphs.sniff"]
+    look = module._format_of
+    monkeypatch.setattr(module, "_format_of", lambda archive: asked.append(archive) or look(archive))
+    with Engine("cpu", guest_models="checked") as engine:
+        engine.register("net", path)
+        assert len(asked) == 1
+        asked.clear()
+        engine._runtime.serve(Ledger()).load([memoryview(path.read_bytes())], Encoding.PYTORCH, ExecutionTarget.CPU)
+        assert len(asked) == 1

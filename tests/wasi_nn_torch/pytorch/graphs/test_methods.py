@@ -78,9 +78,9 @@ SOURCES = {"TorchScript": scripted, "a module": lambda module: module.eval(), "a
 
 
 @pytest.fixture
-def compute(ledger, tensor, values):
+def compute(memory, tensor, values):
     def run(graph, **inputs):
-        outputs = graph.context(ledger).compute([(name, tensor(content)) for name, content in inputs.items()])
+        outputs = graph.context(memory).compute([(name, tensor(content)) for name, content in inputs.items()])
         return [values(output) for _, output in outputs]
 
     return run
@@ -101,9 +101,9 @@ def test_another_method_is_computed_with_its_own_signature(source, kind, optimiz
 
 @pytest.mark.parametrize("optimize", [None, Optimize.FREEZE])
 @pytest.mark.parametrize("source", ["TorchScript", "a module"])
-def test_each_context_has_its_own_state_of_another_method(source, optimize, device, ledger, tensor, values):
+def test_each_context_has_its_own_state_of_another_method(source, optimize, device, memory, tensor, values):
     graph = load(SOURCES[source](WithForward()), device, "net", ModelOptions(optimize, method="decode"))
-    one, other = graph.context(ledger), graph.context(ledger)
+    one, other = graph.context(memory), graph.context(memory)
 
     def count(context):
         return values(context.compute([("y", tensor(X))])[1][1])

@@ -89,19 +89,19 @@ def graph(registry):
     return offer
 
 
-def test_the_results_are_those_of_the_module(graph, ledger, tensor, values):
+def test_the_results_are_those_of_the_module(graph, memory, tensor, values):
     module = Net().eval()
     x = torch.rand(4, 3)
-    [(name, output)] = graph(module).context(ledger).compute([("x", tensor(x))])
+    [(name, output)] = graph(module).context(memory).compute([("x", tensor(x))])
     assert name == "output"
     assert values(output) == pytest.approx(module(x).flatten().tolist(), rel=1e-4)
 
 
-def test_guests_compute_in_evaluation_mode_and_the_operators_object_stays_as_it_was(graph, ledger, tensor):
+def test_guests_compute_in_evaluation_mode_and_the_operators_object_stays_as_it_was(graph, memory, tensor):
     module = Net().train()
     before = copy.deepcopy(module.state_dict())
     offered = graph(module)
-    one, other = (offered.context(ledger).compute([("x", tensor(torch.ones(4, 3)))])[0][1].data() for _ in range(2))
+    one, other = (offered.context(memory).compute([("x", tensor(torch.ones(4, 3)))])[0][1].data() for _ in range(2))
     assert one.nbytes == other.nbytes
     assert all(part.training for part in module.modules())
     assert all(parameter.requires_grad for parameter in module.parameters())
@@ -148,9 +148,9 @@ class Keeps(nn.Module):
         return x * self.weight + torch.ones(2, device=self.device) + self.offset + self.parts[0] + tensor.to(device)
 
 
-def test_devices_and_tensors_that_a_module_keeps_are_moved_with_it(graph, ledger, tensor, values):
+def test_devices_and_tensors_that_a_module_keeps_are_moved_with_it(graph, memory, tensor, values):
     module = Keeps()
-    [(_, output)] = graph(module).context(ledger).compute([("x", tensor(torch.ones(2)))])
+    [(_, output)] = graph(module).context(memory).compute([("x", tensor(torch.ones(2)))])
     assert values(output) == [5, 5]
     assert (module.device, module.offset.device, module.parts[0].device) == (CPU, CPU, CPU)
 
@@ -162,10 +162,10 @@ def test_tied_weights_stay_tied(graph):
     assert model[1].weight is model[0].weight
 
 
-def test_each_context_has_its_own_state(graph, ledger, tensor, values):
+def test_each_context_has_its_own_state(graph, memory, tensor, values):
     module = Counter()
     offered = graph(module)
-    one, other = offered.context(ledger), offered.context(ledger)
+    one, other = offered.context(memory), offered.context(memory)
 
     def run(context: ExecutionContext, number: float) -> dict[str, list]:
         return {name: values(item) for name, item in context.compute([("x", tensor(torch.tensor([number])))])}
@@ -177,8 +177,8 @@ def test_each_context_has_its_own_state(graph, ledger, tensor, values):
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_dropping_a_context_frees_its_state(graph, ledger, tensor, watch):
-    context = graph(Counter()).context(ledger)
+def test_dropping_a_context_frees_its_state(graph, memory, tensor, watch):
+    context = graph(Counter()).context(memory)
     context.compute([("x", tensor(torch.ones(1)))])
     freed = [watch(context._model.total), watch(context._model.history[0])]
     del context
@@ -230,13 +230,13 @@ def test_a_module_that_no_guest_can_use_is_refused(module, reason, registry):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_scripted_module_is_offered_as_torchscript(graph, ledger, tensor, values):
-    context = graph(torch.jit.script(Add())).context(ledger)
+def test_a_scripted_module_is_offered_as_torchscript(graph, memory, tensor, values):
+    context = graph(torch.jit.script(Add())).context(memory)
     assert [values(item) for _, item in context.compute([("x", tensor(torch.ones(2)))])] == [[2, 2]]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_an_exported_module_is_a_module_too(graph, ledger, tensor, values):
+def test_an_exported_module_is_a_module_too(graph, memory, tensor, values):
     module = torch.export.export(nn.ReLU(), (torch.ones(2),)).module()
-    context = graph(module).context(ledger)
+    context = graph(module).context(memory)
     assert [values(item) for _, item in context.compute([("input", tensor(torch.tensor([-1.0, 1])))])] == [[0, 1]]

@@ -54,13 +54,13 @@ class Parts(torch.nn.Module):
 
 
 @pytest.fixture(params=["scripted", "module"])
-def compute(request, device, ledger, tensor, values, script):
+def compute(request, device, memory, tensor, values, script):
     """Compute a module, given single numbers by name; its only output."""
 
     def run(module, **inputs):
         graph = graphs.load(script(module) if request.param == "scripted" else module, device, "net")
         given = [(name, tensor(torch.tensor([value]))) for name, value in inputs.items()]
-        [(_, output)] = ExecutionContext(graph, ledger).compute(given)
+        [(_, output)] = ExecutionContext(graph, memory).compute(given)
         return values(output)
 
     return run

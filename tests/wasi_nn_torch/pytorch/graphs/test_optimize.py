@@ -149,11 +149,11 @@ def has_channels_last(weights: Tensor) -> bool:
 
 
 @pytest.fixture
-def compute(ledger, tensor, values):
+def compute(memory, tensor, values):
     """Compute a graph once, in a context of its own or in the one that is given."""
 
     def run(graph: Graph | ExecutionContext, x: Tensor = IMAGES) -> list[float]:
-        context = graph if isinstance(graph, ExecutionContext) else graph.context(ledger)
+        context = graph if isinstance(graph, ExecutionContext) else graph.context(memory)
         [(_, output)] = context.compute([("x", tensor(x))])
         return values(output)
 
@@ -220,13 +220,13 @@ def test_a_frozen_model_without_state_is_shared_by_all_contexts(device):
 
 @pytest.mark.parametrize("optimize", [None, Optimize.FREEZE], ids=str)
 @pytest.mark.parametrize("model", [Remembers, Attributes])
-def test_each_context_keeps_its_own_state(model, optimize, device, ledger, compute):
+def test_each_context_keeps_its_own_state(model, optimize, device, memory, compute):
     data = scripted(made(model))
     plain, optimized = (
         graphs.load(data, device, "the model", ModelOptions(wish)) for wish in (Optimize.NONE, optimize)
     )
-    expected = plain.context(ledger)
-    one, other = optimized.context(ledger), optimized.context(ledger)
+    expected = plain.context(memory)
+    one, other = optimized.context(memory), optimized.context(memory)
     first, second = compute(expected), compute(expected)
     assert first != second
     assert compute(one) == pytest.approx(first, rel=1e-4, abs=1e-5)
@@ -343,19 +343,19 @@ def test_a_guests_weights_do_not_grow(model, save, device, compute):
 
 
 @pytest.mark.parametrize("save", [scripted, lambda module: exported(module, IMAGES)], ids=["TorchScript", "exported"])
-def test_an_image_that_is_an_output_is_row_major(save, device, ledger, tensor):
-    context = graphs.load(save(made(Maps)), device, "the model").context(ledger)
+def test_an_image_that_is_an_output_is_row_major(save, device, memory, tensor):
+    context = graphs.load(save(made(Maps)), device, "the model").context(memory)
     [(_, output)] = context.compute([("x", tensor(IMAGES))])
     assert output._content().is_contiguous()
 
 
-def test_the_next_model_may_view_an_image(device, ledger, tensor, values):
+def test_the_next_model_may_view_an_image(device, memory, tensor, values):
     class Flat(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x.view(-1)
 
-    maps = graphs.load(scripted(made(Maps)), device, "maps").context(ledger)
-    flat = graphs.load(scripted(Flat()), device, "flat").context(ledger)
+    maps = graphs.load(scripted(made(Maps)), device, "maps").context(memory)
+    flat = graphs.load(scripted(Flat()), device, "flat").context(memory)
     [(_, image)] = flat.compute([("x", maps.compute([("x", tensor(IMAGES))])[0][1])])
     assert values(image) == pytest.approx(seen(made(Maps), IMAGES), rel=1e-4, abs=1e-5)
 
@@ -428,9 +428,9 @@ def test_a_module_is_frozen_where_that_is_asked_for_and_stays_as_it_was(device, 
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("optimize", [None, Optimize.FREEZE], ids=str)
 @pytest.mark.parametrize("model", [Image, Remembers])
-def test_the_weights_of_an_optimized_model_go_with_its_last_context(model, optimize, device, ledger, compute, watch):
+def test_the_weights_of_an_optimized_model_go_with_its_last_context(model, optimize, device, memory, compute, watch):
     graph = graphs.load(scripted(made(model)), device, "the model", ModelOptions(optimize))
-    context = graph.context(ledger)
+    context = graph.context(memory)
     freed = watch(kernel(graph))
     for _ in range(3):
         compute(context)
@@ -540,11 +540,11 @@ def test_a_program_is_compiled_and_computes_the_same(compute, caplog):
 
 @pytest.mark.cpu
 @needs_a_compiler
-def test_a_compiled_program_has_a_state_for_each_context(ledger, compute):
+def test_a_compiled_program_has_a_state_for_each_context(memory, compute):
     data = exported(made(Remembers), IMAGES)
     graph = graphs.load(data, CPU, "the model", ModelOptions(Optimize.COMPILE))
-    plain = graphs.load(data, CPU, "the model", ModelOptions(Optimize.NONE)).context(ledger)
-    one, other = graph.context(ledger), graph.context(ledger)
+    plain = graphs.load(data, CPU, "the model", ModelOptions(Optimize.NONE)).context(memory)
+    one, other = graph.context(memory), graph.context(memory)
     first, second = compute(plain), compute(plain)
     assert compute(one) == pytest.approx(first, rel=1e-4, abs=1e-5)
     assert compute(one) == pytest.approx(second, rel=1e-4, abs=1e-5)

@@ -127,10 +127,10 @@ def on_accelerator(module: nn.Module, accelerator: torch.device) -> bytes:
 
 
 @pytest.fixture
-def compute(ledger, tensor, values):
+def compute(memory, tensor, values):
     def run(graph: Graph, *inputs: Tensor) -> list:
         given = [(str(position), tensor(content)) for position, content in enumerate(inputs)]
-        [(_, output)] = graph.context(ledger).compute(given)
+        [(_, output)] = graph.context(memory).compute(given)
         return values(output)
 
     return run

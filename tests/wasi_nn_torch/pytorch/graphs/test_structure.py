@@ -92,12 +92,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def compute(device, ledger, tensor, values):
+def compute(device, memory, tensor, values):
     """Compute a graph, given single numbers by name; its outputs by name."""
 
     def run(graph, **inputs):
         given = [(name, tensor(torch.tensor([float(value)]))) for name, value in inputs.items()]
-        return {name: values(output)[0] for name, output in ExecutionContext(graph, ledger).compute(given)}
+        return {name: values(output)[0] for name, output in ExecutionContext(graph, memory).compute(given)}
 
     return run
 
@@ -109,9 +109,9 @@ def test_outputs_have_the_names_of_their_leaves(folder, device, compute):
 
 
 def test_a_guest_may_bring_such_a_program(folder, device, compute):
-    admitted = graphs.admit((folder / "returns.pt2").read_bytes())
-    assert b"made_up" not in admitted, "no class is looked up"
-    assert compute(graphs.load_from_guest(admitted, device), x=1) == LEAVES
+    data = (folder / "returns.pt2").read_bytes()
+    assert b"made_up" not in graphs.admit(data, graphs.ModelFormat.EXPORTED_PROGRAM), "no class is looked up"
+    assert compute(graphs.load_from_guest(data, device, checks=True), x=1) == LEAVES
 
 
 def test_inputs_have_the_names_of_their_leaves(folder, device, compute):

@@ -80,21 +80,21 @@ def test_a_module_without_forward_is_refused(script):
 
 
 @pytest.mark.parametrize("freeze", [False, True])
-def test_a_traced_module_is_computed(freeze, device, ledger, tensor, values):
+def test_a_traced_module_is_computed(freeze, device, memory, tensor, values):
     linear = torch.nn.Linear(3, 2)
-    context = ExecutionContext(load_from_guest(traced(linear, torch.ones(1, 3), freeze=freeze), device), ledger)
+    context = ExecutionContext(load_from_guest(traced(linear, torch.ones(1, 3), freeze=freeze), device), memory)
     [(name, output)] = context.compute([("anything", tensor(torch.ones(1, 3)))])
     assert name == "output"
     assert values(output) == pytest.approx(linear(torch.ones(1, 3)).flatten().tolist(), rel=1e-5)
 
 
-def test_weights_are_loaded_on_the_device(load, device, ledger):
-    model = ExecutionContext(load(torch.nn.Linear(3, 2)), ledger)._model
+def test_weights_are_loaded_on_the_device(load, device, memory):
+    model = ExecutionContext(load(torch.nn.Linear(3, 2)), memory)._model
     assert {parameter.device for parameter in model.parameters()} == {device}
 
 
-def test_no_weight_wants_a_gradient(load, ledger):
-    model = ExecutionContext(load(torch.nn.Linear(3, 2)), ledger)._model
+def test_no_weight_wants_a_gradient(load, memory):
+    model = ExecutionContext(load(torch.nn.Linear(3, 2)), memory)._model
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 

@@ -114,10 +114,10 @@ def test_sizes_that_are_given_hold_before_those_that_a_program_says(device):
 @pytest.mark.parametrize(
     "save", [scripted, lambda module: module.eval(), lambda module: exported(module, torch.ones(1))]
 )
-def test_the_state_of_contexts_is_not_touched(save, device, ledger, tensor, values):
+def test_the_state_of_contexts_is_not_touched(save, device, memory, tensor, values):
     graph = warmed(save(Counter()), (1,), device)
     for _ in range(2):
-        [(_, output)] = graph.context(ledger).compute([("x", tensor(torch.zeros(1)))])
+        [(_, output)] = graph.context(memory).compute([("x", tensor(torch.zeros(1)))])
         assert values(output) == [1]
 
 

@@ -39,10 +39,10 @@ from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels
 from wasi_nn_torch.pytorch import PyTorch
 from wasi_nn_torch.contract.vocabulary import ExecutionTarget
-backend = PyTorch(BackendOptions("cpu", GuestModels.ANY))
+session = PyTorch(BackendOptions("cpu", GuestModels.ANY)).session(Ledger())
 for path in sorted(pathlib.Path.cwd().glob("*.pt2")):
     try:
-        graph = backend.load_from_guest([memoryview(path.read_bytes())], ExecutionTarget.CPU, Ledger())
+        graph = session.load([memoryview(path.read_bytes())], ExecutionTarget.CPU)
         graph.instance()(x=torch.ones(3, 2))
     except Exception as error:
         print(path.stem, error)
@@ -109,9 +109,9 @@ def test_numbers_and_nested_inputs_pass():
     check_exported(exported(Slices(), torch.ones(4, 2), 3, dynamic_shapes={"x": {0: auto}, "n": auto}))
 
 
-def test_guards_are_kept(ledger, tensor):
+def test_guards_are_kept(memory, tensor):
     make, inputs, options = ORDINARY["guards"]
-    context = ExecutionContext(load_from_guest(check_exported(exported(make(), *inputs, **options)), CPU), ledger)
+    context = ExecutionContext(load_from_guest(check_exported(exported(make(), *inputs, **options)), CPU), memory)
     with pytest.raises(NnError, match="% 2 == 0"):
         context.compute([("x", tensor(torch.ones(5, 3)))])
 

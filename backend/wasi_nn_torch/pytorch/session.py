@@ -1,0 +1,60 @@
+"""PyTorch's part of one session: its memory, the tensors of its guest, and the models that its guest supplies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
+from wasi_nn_torch.pytorch.devices import Devices, place_of
+from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
+from wasi_nn_torch.pytorch.staging import SessionMemory
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+
+
+class PyTorchSession:
+    """See `wasi_nn_torch.contract.BackendSession`; `checks` is whether guest-supplied models are vetted."""
+
+    def __init__(self, ledger: Ledger, devices: Devices, pinned: bool, checks: bool) -> None:
+        self.memory = SessionMemory.of(ledger, pinned)
+        self._devices = devices
+        self._checks = checks
+
+    @property
+    def idle_bytes(self) -> int:
+        """The staging memory that is kept for the next tensors, in bytes."""
+        return self.memory.staging.nbytes
+
+    def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> DeviceTensor:
+        """Make a tensor in staging memory: see `DeviceTensor.from_guest`."""
+        return DeviceTensor.from_guest(dimensions, dtype, data, self.memory)
+
+    def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
+        """Load a guest-supplied model, which is one builder.
+
+        Raises NnError: `security` if the model is not vetted, `invalid-encoding` if it is not a PyTorch model,
+        `invalid-argument` for another number of builders, `unsupported-operation` for a target that this host does not
+        have, `too-large` if memory or the session's limit does not suffice.
+        """
+        if len(builders) != 1:
+            raise NnError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"a PyTorch model is one builder, a file's bytes; {len(builders)} were given",
+            )
+        device = self._devices.for_target(target)
+        place, ledger = place_of(device), self.memory.ledger
+        ledger.grant(place, builders[0].nbytes, "the model")
+        # Of a copy, so that the bytes that are checked are those that are loaded.
+        graph = load_from_guest(bytes(builders[0]), device, self._checks)
+        ledger.grant(place, graph.nbytes, "the model")
+        ledger.enter_other(graph, place, graph.nbytes)
+        return graph
+
+    def context(self, graph: Graph) -> ExecutionContext:
+        """Make a context for a graph; raises NnError `too-large` if memory does not suffice."""
+        return graph.context(self.memory)
+
+    def close(self) -> None:
+        """Free the staging memory that is kept."""
+        self.memory.staging.clear()

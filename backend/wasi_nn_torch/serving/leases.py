@@ -1,0 +1,31 @@
+"""Graphs as sessions hold them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, Graph
+
+
+class Lease:
+    """A session's hold on a graph of `backend`. While it lives, or a context that it made, the graph stays in `users`.
+
+    Guest-supplied graphs have no `users`, since nothing else offers them.
+    """
+
+    __slots__ = ("__weakref__", "_users", "backend", "graph")
+
+    def __init__(self, backend: Backend[Any], graph: Graph, users: weakref.WeakSet[object] | None = None) -> None:
+        self.backend = backend
+        self.graph = graph
+        self._users = users
+        if users is not None:
+            users.add(self)
+
+    def context(self, session: BackendSession[Any]) -> Context:
+        """Make a context for the session whose part at the graph's backend this is; raises NnError."""
+        context = session.context(self.graph)
+        if self._users is not None:
+            self._users.add(context)
+        return context
