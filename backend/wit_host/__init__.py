@@ -5,18 +5,18 @@ Bindings are made of `Linker`, `Resource`, the `Guest…` classes, `Ok`, `Err`, 
 """
 
 from .cache import CompileCache
-from .components import Component
+from .component.compiled import Component
+from .component.exports import GuestFunction, GuestInterface, Instance
+from .component.linker import Linker
+from .component.store import Store
+from .crossing.guest_resources import GuestResource, GuestResourceType
+from .crossing.resources import Resource
+from .crossing.transport import Bytes, ByteSource
 from .engine import Engine
 from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
-from .guest import GuestFunction, GuestInterface, Instance
-from .guest_resources import GuestResource, GuestResourceType
-from .linker import Linker
-from .resources import Resource
 from .results import Err, Ok, Some
-from .store import Store
-from .ticker import Ticker
-from .transport import Bytes, ByteSource
-from .wasi import WasiConfig
+from .running.ticker import Ticker
+from .running.wasi import WasiConfig
 
 __all__ = [
     "ByteSource",

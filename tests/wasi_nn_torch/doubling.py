@@ -14,7 +14,7 @@ from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
-from wit_host import transport
+from wit_host.crossing import transport
 
 MODEL = b"DOUBLE"
 PLACE = "doubler"

@@ -12,7 +12,7 @@ from wasi_nn_torch.hosts import BUFFERS
 from wasi_nn_torch.refusals import Refusals
 from wasi_nn_torch.vocabulary import ElementType, Encoding, ExecutionTarget
 from wit_host import ResultError
-from wit_host.memory import unsupported
+from wit_host.crossing.memory import unsupported
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from tests.wit_host.wat import API, Import, command
 from wit_host import Component, Engine, Resource, Store
+from wit_host.component.linker import InstanceLinker
 from wit_host.engine import TRANSPORTS
-from wit_host.linker import InstanceLinker
 
 
 class Thing:

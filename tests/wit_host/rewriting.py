@@ -8,7 +8,7 @@ from functools import cache
 
 from tests.guests.forward import forwarding_guest
 from tests.guests.tools import wasm_tools
-from wit_host.component.sections import sections
+from wit_host.rewrite.sections import sections
 
 NAME = "a:b/api@0.1.0"
 

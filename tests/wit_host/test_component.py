@@ -14,12 +14,12 @@ from wasmtime import component
 
 from tests.guests.forward import forwarding_guest
 from tests.guests.tools import wasm_tools
-from wit_host.component import InvalidComponent, prepare
-from wit_host.component.binary import Reader, encoded
-from wit_host.component.prepare import LONGEST, MOST, TYPE_BYTES
-from wit_host.component.sections import MOST as MOST_SECTIONS
-from wit_host.component.sections import PREAMBLE, sections
-from wit_host.component.types import MAX_DEPTH
+from wit_host.rewrite import InvalidComponent, replace_fixed_length_lists
+from wit_host.rewrite.binary import Reader, encoded
+from wit_host.rewrite.fixed_length_lists import LONGEST, MOST, TYPE_BYTES
+from wit_host.rewrite.sections import MOST as MOST_SECTIONS
+from wit_host.rewrite.sections import PREAMBLE, sections
+from wit_host.rewrite.types import MAX_DEPTH
 
 LIST, TUPLE = "(list u8 4)", "(tuple u8 u8 u8 u8)"
 FOUR = b"\x67\x7d\x04"  # the same list in binary
@@ -73,9 +73,9 @@ DEFINITIONS = [
 @pytest.mark.parametrize("definitions", DEFINITIONS)
 def test_lists_of_fixed_length_become_tuples_beside_every_other_type(definitions: str) -> None:
     wasm = parsed(f"(component (type {LIST}) {definitions} (type {LIST}))")
-    prepared = prepare(wasm)
+    prepared = replace_fixed_length_lists(wasm)
     assert printed(prepared) == printed(wasm).replace(LIST, TUPLE)
-    assert prepare(prepared) is prepared
+    assert replace_fixed_length_lists(prepared) is prepared
 
 
 @pytest.mark.parametrize(
@@ -90,20 +90,20 @@ def test_lists_of_fixed_length_become_tuples_beside_every_other_type(definitions
 )
 def test_lists_of_fixed_length_become_tuples_at_every_depth(around: str) -> None:
     wasm = parsed(f"(component {around.replace('{}', LIST)} (type {LIST}))")
-    assert printed(prepare(wasm)) == printed(wasm).replace(LIST, TUPLE)
+    assert printed(replace_fixed_length_lists(wasm)) == printed(wasm).replace(LIST, TUPLE)
 
 
 def test_lengths_of_sections_may_need_more_bytes() -> None:
     inner = "(component (type (list u8 4000)))"
     wasm = parsed(f"(component {inner} (component {inner}) (type (list u16 1)))")
     wanted = printed(wasm).replace("(list u8 4000)", f"(tuple {' '.join(['u8'] * 4000)})")
-    assert printed(prepare(wasm)) == wanted.replace("(list u16 1)", "(tuple u16)")
+    assert printed(replace_fixed_length_lists(wasm)) == wanted.replace("(list u16 1)", "(tuple u16)")
 
 
 def test_elements_may_be_any_type() -> None:
     wasm = parsed("""(component (type $inner (list string 2)) (type $outer (list $inner 2))
       (type (list $outer 3)))""")
-    text = printed(prepare(wasm))
+    text = printed(replace_fixed_length_lists(wasm))
     assert "(tuple $outer $outer $outer)" in text
     assert "(tuple $inner $inner)" in text
 
@@ -113,12 +113,12 @@ def test_elements_may_be_any_type() -> None:
 
 @pytest.mark.parametrize("wasm", [b"", b"\0asm", b"(component)", b"\0asm\x01\0\0\0" + FOUR, PREAMBLE])
 def test_what_has_no_list_of_fixed_length_is_the_same_object(wasm: bytes) -> None:
-    assert prepare(wasm) is wasm
+    assert replace_fixed_length_lists(wasm) is wasm
 
 
 def test_names_that_look_like_such_a_list_are_left_alone() -> None:
     wasm = parsed('(component (type (enum "g" "gs")) (import "gsm" (func)) (core module (func (export "gs"))))')
-    assert prepare(wasm) is wasm
+    assert replace_fixed_length_lists(wasm) is wasm
 
 
 @pytest.mark.parametrize(
@@ -143,29 +143,29 @@ def test_names_that_look_like_such_a_list_are_left_alone() -> None:
 )
 def test_what_cannot_be_read_is_left_to_the_engine(wasm: bytes, reason: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "wit_host"):
-        assert prepare(wasm) is wasm
+        assert replace_fixed_length_lists(wasm) is wasm
     assert reason in caplog.text
 
 
 def test_a_list_of_no_length_is_left_to_the_engine() -> None:
     wasm = type_section(b"\x67\x7d\x00")
-    assert prepare(wasm) is wasm
+    assert replace_fixed_length_lists(wasm) is wasm
 
 
 # --- what is untrusted ---
 
 
 def test_a_list_longer_than_the_tuples_of_the_engine_is_refused() -> None:
-    longest = prepare(type_section(b"\x67\x7d" + encoded(LONGEST)))
+    longest = replace_fixed_length_lists(type_section(b"\x67\x7d" + encoded(LONGEST)))
     component.Component(wasmtime.Engine(), longest)
     with pytest.raises(InvalidComponent, match=f"fixed length {LONGEST + 1} is longer than {LONGEST} \\(at offset 0xb"):
-        prepare(type_section(b"\x67\x7d" + encoded(LONGEST + 1)))
+        replace_fixed_length_lists(type_section(b"\x67\x7d" + encoded(LONGEST + 1)))
 
 
 def test_small_components_cannot_ask_for_large_ones() -> None:
     many = [b"\x67\x7d" + encoded(LONGEST)] * (MOST // LONGEST + 1)
     with pytest.raises(InvalidComponent, match=f"more than {MOST} elements in all"):
-        prepare(type_section(*many))
+        replace_fixed_length_lists(type_section(*many))
 
 
 def nested_instances(depth: int) -> bytes:
@@ -173,28 +173,28 @@ def nested_instances(depth: int) -> bytes:
 
 
 def test_types_deep_in_each_other_are_left_to_the_engine() -> None:
-    assert TUPLE in printed(prepare(type_section(nested_instances(MAX_DEPTH))))
+    assert TUPLE in printed(replace_fixed_length_lists(type_section(nested_instances(MAX_DEPTH))))
     deep = type_section(nested_instances(100_000))
-    assert prepare(deep) is deep
+    assert replace_fixed_length_lists(deep) is deep
 
 
 def test_components_deep_in_each_other_can_be_read() -> None:
     inner = type_section(FOUR)
     for _ in range(500):
         inner = PREAMBLE + b"\x04" + encoded(len(inner)) + inner
-    prepared = prepare(inner)
+    prepared = replace_fixed_length_lists(inner)
     assert len(prepared) > len(inner)
     assert len(sections(prepared)) == 501
 
 
 def test_more_sections_than_any_guest_has_are_left_to_the_engine() -> None:
     wasm = type_section(FOUR) + b"\x00\x00" * MOST_SECTIONS
-    assert prepare(wasm) is wasm
+    assert replace_fixed_length_lists(wasm) is wasm
 
 
 def test_more_types_than_any_guest_has_are_left_to_the_engine() -> None:
     wasm = type_section(FOUR, *[b"\x7d"] * TYPE_BYTES)
-    assert prepare(wasm) is wasm
+    assert replace_fixed_length_lists(wasm) is wasm
 
 
 SEEDS = [
@@ -237,12 +237,12 @@ def test_components_that_end_early_are_prepared_or_left() -> None:
 
 def _outcome(wasm: bytes, engine: wasmtime.Engine | None) -> str | None:
     try:
-        prepared = prepare(wasm)
+        prepared = replace_fixed_length_lists(wasm)
     except InvalidComponent:
         return None
     if prepared is wasm:
         return "left"
-    assert prepare(prepared) is prepared, "nothing is left to prepare"
+    assert replace_fixed_length_lists(prepared) is prepared, "nothing is left to prepare"
     if engine is not None:
         with suppress(wasmtime.WasmtimeError):
             component.Component(engine, prepared)
@@ -270,7 +270,9 @@ def running() -> tuple[wasmtime.Store, component.Instance]:
         for name in ("f", "strings", "rows"):
             api.add_func(name, lambda _, value: value)
         api.add_func("wide", lambda _, values, number: int(sum(values)) + number)
-    return store, linker.instantiate(store, component.Component(engine, prepare(forwarding_guest(WORLD))))
+    return store, linker.instantiate(
+        store, component.Component(engine, replace_fixed_length_lists(forwarding_guest(WORLD)))
+    )
 
 
 def call(running: tuple[wasmtime.Store, component.Instance], name: str, *values: Any) -> Any:

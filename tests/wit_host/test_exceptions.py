@@ -15,7 +15,7 @@ import pytest
 from tests.wit_host.bench import THING
 from tests.wit_host.wat import API, Import
 from wit_host import Engine, GuestTimeout, GuestTrap, ResultError, Ticker, WasiConfig, values
-from wit_host.ticker import INTERVAL
+from wit_host.running.ticker import INTERVAL
 
 PING = {"ping": Import("", "")}
 ASK = {"ask": Import("(result bool)", "(result i32)")}
@@ -142,7 +142,7 @@ def test_it_comes_out_of_a_function_of_a_core_module(worst):
 
 @pytest.mark.parametrize("kind", ["component", "module"])
 def test_it_comes_out_of_a_tick(kind, worst, bench, monkeypatch):
-    monkeypatch.setattr("wit_host.runner.Deadline.tick", raising(worst))
+    monkeypatch.setattr("wit_host.running.runner.Deadline.tick", raising(worst))
     if kind == "component":
         run = lambda: bench.run(PING, "(loop $again (br $again))", lambda i: i.function("ping", print, {}, None))  # noqa: E731
     else:
@@ -156,7 +156,7 @@ def test_it_comes_out_of_a_tick(kind, worst, bench, monkeypatch):
 def test_it_comes_out_of_making_a_memory(kind, worst, bench, monkeypatch):
     engine = Engine()
     guest = engine.compile_module(b'(module (memory 1) (func (export "_start")))')
-    monkeypatch.setattr("wit_host.memory.LinearMemory.__init__", raising(worst))
+    monkeypatch.setattr("wit_host.crossing.memory.LinearMemory.__init__", raising(worst))
     if kind == "component":
         run = lambda: bench.run(PING, "", lambda i: i.function("ping", print, {}, None))  # noqa: E731
     else:
@@ -170,7 +170,7 @@ GROW = "(drop (memory.grow (i32.const 1)))"
 @pytest.mark.parametrize("after", ["(loop $again (br $again))", "(drop (call $f)) (loop $again (br $again))", ""])
 def test_it_comes_out_of_a_memory_that_grows(after, worst, monkeypatch):
     """Which the guest cannot tell from one that cannot grow: it goes on for a while."""
-    monkeypatch.setattr("wit_host.memory.LinearMemory.grow", raising(worst))
+    monkeypatch.setattr("wit_host.crossing.memory.LinearMemory.grow", raising(worst))
     text = f"""(module (import "host" "f" (func $f (result i32))) (memory 1)
                  (func (export "_start") {GROW} {after}))"""
     engine = Engine()
@@ -540,6 +540,6 @@ def test_an_implementation_that_runs_out_of_memory_ends_the_guest():
 
 
 def test_a_guest_that_cannot_have_its_memory_traps(bench, monkeypatch):
-    monkeypatch.setattr("wit_host.memory.mmap.mmap", raising(OSError(12, "Cannot allocate memory")))
+    monkeypatch.setattr("wit_host.crossing.memory.mmap.mmap", raising(OSError(12, "Cannot allocate memory")))
     with pytest.raises(GuestTrap, match=r"a memory of 13107200 bytes could not be made: .*Cannot allocate memory"):
         bench.run(PING, "", lambda i: i.function("ping", print, {}, None))

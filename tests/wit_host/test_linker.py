@@ -13,10 +13,10 @@ from tests.wit_host.wat import API, Import
 from wit_host import GuestTrap, LinkError, ResultError, capi
 from wit_host import values as wit
 from wit_host.capi import Kind
-from wit_host.host_functions import BridgedFunction
-from wit_host.linker import FunctionDefinition
-from wit_host.memory import LinearMemory
-from wit_host.state import HostState
+from wit_host.component.host_functions import BridgedFunction
+from wit_host.component.linker import FunctionDefinition
+from wit_host.crossing.memory import LinearMemory
+from wit_host.crossing.state import HostState
 
 NEW = Import('(param "n" u32) (result (own $thing))', "(param i32) (result i32)")
 LOOK = Import('(param "t" (borrow $thing)) (result u32)', "(param i32) (result i32)")

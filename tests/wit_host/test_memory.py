@@ -12,9 +12,9 @@ import wasmtime
 from tests.wit_host.bench import Bench
 from tests.wit_host.wat import API, Import, command
 from wit_host import Engine, GuestTrap
-from wit_host import memory as memories
 from wit_host import values as wit
-from wit_host.memory import GuestMemory, LinearMemory, unsupported
+from wit_host.crossing import memory as memories
+from wit_host.crossing.memory import GuestMemory, LinearMemory, unsupported
 from wit_host.misfits import Misfit
 
 PAGE = 1 << 16

@@ -17,19 +17,18 @@ from tests.guests.tools import wasm_tools
 from tests.wit_host.raw_memory import RawMemories
 from tests.wit_host.rewriting import HANDWRITTEN, MEMORY, NAME, damaged, handwritten, importing, is_valid, parsed, wit
 from tests.wit_host.wat import API, Import, command
-from wit_host.component import prepare
-from wit_host.component.binary import encoded, encoded_type
-from wit_host.component.indices import MOST_BYTES
-from wit_host.component.pointers import Prepared, prepare_pointers
-from wit_host.component.sections import PREAMBLE, sections
+from wit_host.rewrite import Rewritten, pass_by_address, replace_fixed_length_lists
+from wit_host.rewrite.binary import encoded, encoded_type
+from wit_host.rewrite.index_spaces import MOST_BYTES
+from wit_host.rewrite.sections import PREAMBLE, sections
 
 ROOT = Path(__file__).parents[2]
 REAL_GUESTS = [ROOT / "build/classify/guest.wasm", ROOT / "build/tests/probe.wasm"]
 
 
-def prepared(wasm: bytes, *interfaces: str) -> Prepared:
+def prepared(wasm: bytes, *interfaces: str) -> Rewritten:
     """What becomes of a component, which is valid whatever it is."""
-    result = prepare_pointers(wasm, interfaces)
+    result = pass_by_address(wasm, interfaces)
     assert is_valid(result.wasm)
     return result
 
@@ -91,7 +90,7 @@ def test_functions_without_their_result_are_named() -> None:
 )
 def test_imports_that_take_no_bytes_stay_as_they_are(declarations: str) -> None:
     wasm = importing(declarations)
-    result = prepare_pointers(wasm, [NAME])
+    result = pass_by_address(wasm, [NAME])
     assert result.wasm is wasm
     assert (result.functions, result.reasons) == ({}, {})
 
@@ -159,7 +158,7 @@ def test_guests_of_componentize_py_are_retyped(path: Path) -> None:
     assert result.reasons == {}
     assert result.functions == {interfaces[0]: {"[method]tensor.data"}, interfaces[1]: frozenset()}
     assert "data: func(ret: u32);" in wit(result.wasm)
-    assert prepare_pointers(wasm, ["a:b/c"]).wasm is wasm
+    assert pass_by_address(wasm, ["a:b/c"]).wasm is wasm
 
 
 # --- where the bridges stand ---
@@ -326,7 +325,7 @@ def test_names_for_tools_are_left_out_where_they_would_be_wrong() -> None:
 )
 def test_what_is_unfamiliar_stays_as_it_is(places: Mapping[str, str], reason: str) -> None:
     wasm = handwritten(**places)
-    result = prepare_pointers(wasm, ["a:b/api"])
+    result = pass_by_address(wasm, ["a:b/api"])
     assert result.wasm is wasm
     assert result.functions == {}
     assert result.reasons.keys() == {"a:b/api"}
@@ -371,7 +370,7 @@ def test_what_is_unfamiliar_stays_as_it_is(places: Mapping[str, str], reason: st
 )
 def test_what_is_unfamiliar_in_other_components_stays_as_it_is(wat: str, reason: str) -> None:
     wasm = parsed(wat)
-    result = prepare_pointers(wasm, ["a:b/api"])
+    result = pass_by_address(wasm, ["a:b/api"])
     assert result.wasm is wasm
     assert reason in result.reasons["a:b/api"]
 
@@ -402,14 +401,14 @@ def test_composed_components_stay_as_they_are() -> None:
       (import "a:b/api" (instance $api (export "f" (func (param "x" (list u8)) (result (list u8))))
         (export "g" (func (result (list u8))))))
       (instance (instantiate $inner (with "a:b/api" (instance $api)))))""")
-    result = prepare_pointers(wasm, ["a:b/api"])
+    result = pass_by_address(wasm, ["a:b/api"])
     assert result.wasm is wasm
     assert result.reasons == {"a:b/api": "the component passes it on as a whole"}
 
 
 @pytest.mark.parametrize("wasm", [b"", b"\0asm\x01\0\0\0", b"(component)", PREAMBLE])
 def test_what_has_no_imports_is_the_same_object(wasm: bytes) -> None:
-    result = prepare_pointers(wasm, [NAME])
+    result = pass_by_address(wasm, [NAME])
     assert result.wasm is wasm
     assert (result.functions, result.reasons) == ({}, {})
 
@@ -428,7 +427,7 @@ def test_what_has_no_imports_is_the_same_object(wasm: bytes) -> None:
     ],
 )
 def test_what_cannot_be_read_stays_as_it_is(wasm: bytes, reason: str) -> None:
-    result = prepare_pointers(wasm, [NAME])
+    result = pass_by_address(wasm, [NAME])
     assert result.wasm is wasm
     assert reason in result.reasons[NAME]
 
@@ -636,10 +635,10 @@ def test_lists_of_fixed_length_and_bytes_can_both_be_prepared() -> None:
         return {"f": lambda v, w: b"".join(memories.read(*each) for each in v) + bytes(w)}
 
     wasm = forwarding_guest(text)
-    assert "list<tuple<u32, u32>, 2>" in wit(prepare_pointers(wasm, [NAME]).wasm)
-    for each in (prepare(wasm), prepare(prepare_pointers(wasm, [NAME]).wasm)):
+    assert "list<tuple<u32, u32>, 2>" in wit(pass_by_address(wasm, [NAME]).wasm)
+    for each in (replace_fixed_length_lists(wasm), replace_fixed_length_lists(pass_by_address(wasm, [NAME]).wasm)):
         assert is_valid(each)
-    rig = Rig(prepare(wasm), NAME, functions)
+    rig = Rig(replace_fixed_length_lists(wasm), NAME, functions)
     assert rig.call(NAME, "f", (b"ab", b"c"), (1, 2, 3)) == b"abc\1\2\3"
     rig.close()
 
@@ -699,14 +698,14 @@ def test_types_deep_in_each_other_are_retyped() -> None:
 )
 def test_hostile_types_stay_as_they_are(declarations: Sequence[bytes], reason: str) -> None:
     wasm = with_types(*declarations)
-    result = prepare_pointers(wasm, [NAME])
+    result = pass_by_address(wasm, [NAME])
     assert result.wasm is wasm
     assert reason in result.reasons[NAME]
 
 
 def test_more_definitions_than_any_guest_has_stay_as_they_are() -> None:
     wasm = PREAMBLE + section(6, *[b"\x03\x02\x00\x00"] * (MOST_BYTES // 4))
-    result = prepare_pointers(wasm, [NAME])
+    result = pass_by_address(wasm, [NAME])
     assert result.wasm is wasm
     assert "definitions take more than" in result.reasons[NAME]
 
@@ -714,7 +713,7 @@ def test_more_definitions_than_any_guest_has_stay_as_they_are() -> None:
 def test_more_core_modules_than_the_engine_takes_are_not_put_in() -> None:
     wasm = handwritten(after="(core module)" * 990)
     assert is_valid(wasm)
-    result = prepare_pointers(wasm, ["a:b/api"])
+    result = pass_by_address(wasm, ["a:b/api"])
     assert result.wasm is wasm
     assert "no more can be put in" in result.reasons["a:b/api"]
 
@@ -723,7 +722,7 @@ def test_core_modules_that_cannot_be_read_stay_as_they_are() -> None:
     wasm = with_types(BYTES, function(b"\x00"), EXPORTED + b"\x01")
     for module in (b"", b"\0asm\x01\0\0\0\x05\x09", b"\0asm\x01\0\0\0" + b"\x01\x00" * 100_001):
         changed = wasm + bytes([1]) + encoded(len(module)) + module
-        assert prepare_pointers(changed, [NAME]).wasm is changed
+        assert pass_by_address(changed, [NAME]).wasm is changed
 
 
 SEEDS: Sequence[tuple[Callable[[], bytes], str]] = [
@@ -741,7 +740,7 @@ def test_damaged_components_are_as_valid_as_before(seed: int) -> None:
     changed = valid = 0
     for _ in range(1000):
         original = damaged(wasm, chance)
-        result = prepare_pointers(original, [name])
+        result = pass_by_address(original, [name])
         if result.wasm is original:
             assert result.functions == {}
             continue
@@ -756,4 +755,4 @@ def test_damaged_components_are_as_valid_as_before(seed: int) -> None:
 def test_components_that_end_early_stay_or_change() -> None:
     wasm, name = SEEDS[0][0](), SEEDS[0][1]
     for length in range(len(wasm)):
-        prepare_pointers(wasm[:length], [name])
+        pass_by_address(wasm[:length], [name])

@@ -12,17 +12,18 @@ from tests.guests.forward import forwarding_guest
 from tests.wit_host.bench import THING, Bench
 from tests.wit_host.rewriting import HANDWRITTEN, MEMORY, NAME, damaged, handwritten, importing, is_valid, parsed, wit
 from tests.wit_host.wat import API, Import, command
-from wit_host import Engine, GuestTrap, LinkError, transport
+from wit_host import Engine, GuestTrap, LinkError
 from wit_host import values as wit_values
 from wit_host.capi import Kind, free_values, new_values, write_name
-from wit_host.component import prepare_strings
-from wit_host.memory import GuestMemory, unsupported
+from wit_host.crossing import transport
+from wit_host.crossing.memory import GuestMemory, unsupported
 from wit_host.misfits import Misfit
+from wit_host.rewrite import pass_as_strings
 
 
 def prepared(wasm, *interfaces):
     """What becomes of a component, which is valid whatever it is."""
-    result = prepare_strings(wasm, interfaces)
+    result = pass_as_strings(wasm, interfaces)
     assert is_valid(result.wasm)
     return result
 
@@ -81,8 +82,8 @@ KEPT = [
 @pytest.mark.parametrize(("declarations", "reason"), KEPT)
 def test_a_function_that_has_to_keep_its_lists_is_the_only_one(declarations, reason):
     wasm = importing(declarations)
-    assert prepare_strings(wasm, [NAME]).wasm is wasm
-    assert prepare_strings(wasm, [NAME]).reasons == {NAME: reason}
+    assert pass_as_strings(wasm, [NAME]).wasm is wasm
+    assert pass_as_strings(wasm, [NAME]).reasons == {NAME: reason}
     result = prepared(importing(declarations, "other: func(v: list<u8>);"), NAME)
     assert result.functions == {NAME: {"other"}}
     assert result.reasons == {f"{NAME}#f": reason}
@@ -102,7 +103,7 @@ def test_functions_of_strings_alone_and_without_bytes_stay_as_they_are():
 
 def test_an_interface_that_returns_bytes_and_takes_none_keeps_its_lists():
     wasm = importing("f: func() -> list<u8>;", "g: func() -> option<list<u8>>;")
-    result = prepare_strings(wasm, [NAME])
+    result = pass_as_strings(wasm, [NAME])
     assert result.wasm is wasm
     assert result.reasons == {NAME: "there are bytes in results alone"}
 
@@ -110,7 +111,7 @@ def test_an_interface_that_returns_bytes_and_takes_none_keeps_its_lists():
 @pytest.mark.parametrize("declarations", ["type t = list<u8>;", "f: func(v: list<u16>) -> string;", "f: func();"])
 def test_an_interface_without_bytes_has_no_reason(declarations):
     wasm = importing(declarations)
-    result = prepare_strings(wasm, [NAME])
+    result = pass_as_strings(wasm, [NAME])
     assert result.wasm is wasm
     assert (result.functions, result.reasons) == ({}, {})
 
@@ -158,7 +159,7 @@ def test_the_encoding_of_a_lower_changes_whatever_it_was(options):
 )
 def test_what_is_unfamiliar_stays_as_it_is(places, reason):
     wasm = handwritten(**places)
-    result = prepare_strings(wasm, ["a:b/api"])
+    result = pass_as_strings(wasm, ["a:b/api"])
     assert result.wasm is wasm
     assert reason in result.reasons["a:b/api"]
 
@@ -177,14 +178,14 @@ def test_composed_components_stay_as_they_are():
       (import "a:b/api" (instance $api (export "f" (func (param "x" (list u8)) (result (list u8))))
         (export "g" (func (result (list u8))))))
       (instance (instantiate $inner (with "a:b/api" (instance $api)))))""")
-    result = prepare_strings(wasm, ["a:b/api"])
+    result = pass_as_strings(wasm, ["a:b/api"])
     assert result.wasm is wasm
     assert result.reasons == {"a:b/api": "the component passes it on as a whole"}
 
 
 def test_what_a_world_imports_directly_stays_as_it_is():
     wasm = parsed(f'(component (import "a:b/api" (func (param "v" (list u8)))) {MEMORY})')
-    assert "imports directly" in prepare_strings(wasm, ["a:b/api"]).reasons["a:b/api"]
+    assert "imports directly" in pass_as_strings(wasm, ["a:b/api"]).reasons["a:b/api"]
 
 
 # --- what runs ---
@@ -404,7 +405,7 @@ def test_damaged_components_are_as_valid_as_before(seed):
     changed = valid = 0
     for _ in range(1000):
         original = damaged(wasm, chance)
-        result = prepare_strings(original, [name])
+        result = pass_as_strings(original, [name])
         if result.wasm is original:
             assert result.functions == {}
             continue
@@ -419,4 +420,4 @@ def test_damaged_components_are_as_valid_as_before(seed):
 def test_components_that_end_early_stay_or_change():
     wasm, name = SEEDS[0][0](), SEEDS[0][1]
     for length in range(len(wasm)):
-        prepare_strings(wasm[:length], [name])
+        pass_as_strings(wasm[:length], [name])

@@ -9,9 +9,10 @@ import pytest
 
 from tests.wit_host.bench import Bench
 from tests.wit_host.wat import API, Import
-from wit_host import GuestTrap, transport
+from wit_host import GuestTrap
 from wit_host import values as wit
-from wit_host.memory import unsupported
+from wit_host.crossing import transport
+from wit_host.crossing.memory import unsupported
 
 TAKE = Import('(param "d" (list u8))', "(param i32 i32)")
 GIVE = Import("(result (list u8))", "(param i32)")

@@ -10,7 +10,7 @@ from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.vocabulary import ElementType
 from wit_host import GuestTrap
-from wit_host.transport import ByteSource
+from wit_host.crossing.transport import ByteSource
 
 T = TypeVar("T")
 

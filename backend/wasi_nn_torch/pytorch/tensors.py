@@ -18,7 +18,7 @@ from wasi_nn_torch.pytorch.sharing import is_sole_owner
 from wasi_nn_torch.pytorch.staging import staging_of
 from wasi_nn_torch.shares import Share
 from wasi_nn_torch.vocabulary import ElementType
-from wit_host import transport
+from wit_host.crossing import transport
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, e
 from .disposal import Disposing, dispose
 from .errors import Ending, ErrorAddress, Kept, new_error
 from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
-from .memory import Memory, MemoryCreator, create_memories
+from .memories import Memory, MemoryCreator, create_memories
 from .streams import set_stderr, set_stdin, set_stdout
 from .types import Extern, FunctionType, InstanceType, ValueType, externs
 from .values import (
@@ -61,6 +61,7 @@ from .values import (
 )
 
 if TYPE_CHECKING:
+    from .core import RawValues
     from .values import ValueArray, Values
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "Memory",
     "MemoryCreator",
     "Name",
+    "RawValues",
     "ResourceHandle",
     "Value",
     "ValueArray",

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from .. import capi
 from ..capi import Kind, Value, ValueType
+from ..crossing.state import HostState
 from ..errors import ResultError
 from ..misfits import Misfit, wrong_class, wrong_type
 from ..results import Err, Ok, Some
-from ..state import HostState
 from .codec import Codec, Identities, check_kind, check_names, check_optional
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 from wasmtime.component import ResourceType
 
 from ..capi import Value, ValueType
+from ..crossing.resources import Resource
+from ..crossing.state import HostState
+from ..crossing.transport import Crossing
 from ..errors import LinkError
 from ..misfits import Misfit
-from ..resources import Resource
-from ..state import HostState
-from ..transport import Crossing
 
 if TYPE_CHECKING:
-    from ..guest_resources import GuestResource, GuestResourceType
+    from ..crossing.guest_resources import GuestResource, GuestResourceType
 
 
 class Identities(Protocol):

@@ -6,10 +6,10 @@ from typing import TypeGuard
 
 from .. import capi
 from ..capi import Value, ValueType
-from ..guest_resources import GuestResource, GuestResourceType
+from ..crossing.guest_resources import GuestResource, GuestResourceType
+from ..crossing.resources import Droppable, Resource
+from ..crossing.state import HostState
 from ..misfits import Misfit, wrong_type, wrong_value
-from ..resources import Droppable, Resource
-from ..state import HostState
 from .codec import Identities, check_kind, other_type
 
 

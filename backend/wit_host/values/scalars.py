@@ -6,9 +6,9 @@ from typing import cast
 
 from .. import capi
 from ..capi import Kind, Value, ValueType
+from ..crossing.state import HostState
+from ..crossing.transport import Crossing
 from ..misfits import wrong_type, wrong_value
-from ..state import HostState
-from ..transport import Crossing
 from .codec import Identities, check_kind, other_type
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
-from .. import capi, transport
+from .. import capi
 from ..capi import Kind, Value, ValueType
+from ..crossing import transport
+from ..crossing.state import HostState
+from ..crossing.transport import Crossing
 from ..misfits import Misfit, wrong_class, wrong_type, wrong_value
-from ..state import HostState
-from ..transport import Crossing
 from .codec import Codec, Identities, check_kind, check_names, check_optional, other_type
 from .scalars import U8, Float, Integer
 
