@@ -20,7 +20,7 @@ from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import GuestModels, ModelOptions
 from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
-from wit_host.crossing.transport import ByteSource
+from wit_host import ByteSource
 
 ModelSource = str | os.PathLike[str] | bytes | object
 """Where the operator's model comes from: the path of a file, its bytes, or an object that a backend knows."""

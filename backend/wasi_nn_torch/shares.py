@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wasi_nn_torch.contract import Tensor
 from wasi_nn_torch.vocabulary import ElementType
-from wit_host.crossing.transport import ByteSource
+from wit_host import ByteSource
 
 
 class _Shared:

@@ -14,7 +14,7 @@ from wasi_nn_torch.findings import Finding
 from wasi_nn_torch.ledger import Ledger
 from wasi_nn_torch.policy import ModelOptions
 from wasi_nn_torch.vocabulary import ElementType, ExecutionTarget
-from wit_host.crossing import transport
+from wit_host import write_bytes
 
 MODEL = b"DOUBLE"
 PLACE = "doubler"
@@ -75,7 +75,7 @@ class Context:
             raise NnError(ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} is {tensor.dtype.spelling}")
         source = tensor.data()
         content = bytearray(source.nbytes)
-        transport.write(source, memoryview(content))
+        write_bytes(source, memoryview(content))
         doubled = array.array("f", (2 * element for element in memoryview(content).cast("f")))
         return Doubled(tensor.dimensions, doubled, self._ledger)
 

@@ -9,8 +9,7 @@ from wasi_nn_torch.contract import Context, Graph, Tensor
 from wasi_nn_torch.errors import ErrorCode, NnError
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.vocabulary import ElementType
-from wit_host import GuestTrap
-from wit_host.crossing.transport import ByteSource
+from wit_host import ByteSource, GuestTrap
 
 T = TypeVar("T")
 

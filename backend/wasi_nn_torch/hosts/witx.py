@@ -18,8 +18,7 @@ from wasi_nn_torch.refusals import Refusals
 from wasi_nn_torch.serving import Serving
 from wasi_nn_torch.shares import Share
 from wasi_nn_torch.vocabulary import ExecutionTarget
-from wit_host.core import CallerMemory, CoreStore, NoMemory
-from wit_host.crossing.resources import ResourceTable
+from wit_host.core import CallerMemory, CoreStore, NoMemory, ResourceTable
 
 MODULE = "wasi_ephemeral_nn"
 

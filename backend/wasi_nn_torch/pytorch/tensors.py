@@ -18,7 +18,7 @@ from wasi_nn_torch.pytorch.sharing import is_sole_owner
 from wasi_nn_torch.pytorch.staging import staging_of
 from wasi_nn_torch.shares import Share
 from wasi_nn_torch.vocabulary import ElementType
-from wit_host.crossing import transport
+from wit_host import write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ def is_lent(given: Tensor, adopted: DeviceTensor) -> bool:
 def _copy_through_host(tensor: Tensor, ledger: Ledger) -> DeviceTensor:
     source = tensor.data()
     content = bytearray(source.nbytes)
-    transport.write(source, memoryview(content))
+    write_bytes(source, memoryview(content))
     return DeviceTensor.from_guest(tensor.dimensions, tensor.dtype, memoryview(content), ledger)
 
 

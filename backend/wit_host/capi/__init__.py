@@ -30,7 +30,7 @@ from .callbacks import (
 from .config import allow_many_borrows
 from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, exported_memory
 from .disposal import Disposing, dispose
-from .errors import Ending, ErrorAddress, Kept, new_error
+from .errors import Ending, ErrorAddress, Kept
 from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
 from .memories import Memory, MemoryCreator, create_memories
 from .streams import set_stderr, set_stdin, set_stdout
@@ -51,7 +51,6 @@ from .values import (
     read_name,
     read_pair,
     read_text,
-    view_memory,
     view_numbers,
     write_name,
     write_option,
@@ -101,7 +100,6 @@ __all__ = [
     "forget_resource",
     "free_values",
     "is_kept",
-    "new_error",
     "new_flags",
     "new_list",
     "new_map",
@@ -119,7 +117,6 @@ __all__ = [
     "set_stdout",
     "store_context",
     "unbroken",
-    "view_memory",
     "view_numbers",
     "write_name",
     "write_option",

@@ -7,4 +7,8 @@
     imports                 the imports of a component, given to it after the comparison
     exports                 calls of the guest
     store                   one component at work
+
+The room for core modules is `core`.
 """
+
+from __future__ import annotations

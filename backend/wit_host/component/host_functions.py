@@ -180,7 +180,7 @@ class BridgedFunction(HostFunction):
         memory = self.state.memory.only
         view = memory.view(memory.read_u32(place), source.nbytes)
         try:
-            transport.write(source, view)
+            transport.write_bytes(source, view)
         finally:
             view.release()
         if memory.is_viewed:

@@ -6,4 +6,8 @@
     guest_resources     resources of a guest, as objects
     outgoing            what one call hands over to a guest
     state               what the host functions of one store share
+
+Nothing here knows how a guest is linked or run.
 """
+
+from __future__ import annotations

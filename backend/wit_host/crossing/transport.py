@@ -85,7 +85,7 @@ def lower(value: Value, content: object) -> None:
         capi.fill_numbers(value, Kind.U8, source if isinstance(source, memoryview) else _filled(source), "B")
 
 
-def write(source: memoryview | ByteSource, destination: memoryview) -> None:
+def write_bytes(source: memoryview | ByteSource, destination: memoryview) -> None:
     """Copy all of `source` to `destination`, which is as long."""
     if isinstance(source, memoryview):
         destination[:] = source

@@ -6,4 +6,8 @@
     runner          the way into a guest
     wasi            the standard streams of a guest
     guest_store     what the stores of components and of core modules share
+
+Nothing here knows what the guest imports.
 """
+
+from __future__ import annotations
