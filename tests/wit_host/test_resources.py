@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wit_host.bench import Thing
+from tests.wit_host.helpers.host import Thing
 from wit_host.crossing.resources import ResourceTable
 
 

@@ -1,10 +1,10 @@
-"""What the tests of the boundary run guests with: an engine, and a resource that counts its drops."""
+"""A host for guests written in WAT: an engine, and a resource that counts its drops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from tests.wit_host.wat import API, Import, command
+from tests.wit_host.helpers.wat import API, Import, command
 from wit_host import Component, Engine, Resource, Store
 from wit_host.component.linker import InstanceLinker
 from wit_host.engine import TRANSPORTS
@@ -24,7 +24,7 @@ class Thing:
 THING = Resource[Thing]("thing")
 
 
-class Bench:
+class Host:
     """An engine, and stores in which a guest runs against what a test defines."""
 
     def __init__(self, buffers: Collection[str] = (), transports: Collection[str] = TRANSPORTS) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.guests.forward import forwarding_guest
-from tests.wit_host.bench import Bench
+from tests.wit_host.helpers.host import Host
 from wit_host import GuestFunction, GuestInterface
 from wit_host import values as wit
 
@@ -24,7 +24,7 @@ class Echo(GuestInterface):
 
 
 @contextmanager
-def echo(bench: Bench, type_: str, codec: wit.Codec, declarations: str = "", answer=None) -> Iterator[Echo]:
+def echo(host: Host, type_: str, codec: wit.Codec, declarations: str = "", answer=None) -> Iterator[Echo]:
     """A guest that exports `f: func(v: …) -> …` by calling the import of that name; `answer` is what the host does."""
     text = f"""package test:echo;
         interface api {{ {declarations} f: func(v: {type_}) -> {type_}; }}
@@ -36,8 +36,8 @@ def echo(bench: Bench, type_: str, codec: wit.Codec, declarations: str = "", ans
         seen.append(value)
         return value if answer is None else answer(value)
 
-    with bench.store() as store:
+    with host.store() as store:
         store.linker.instance(NAME).function("f", implementation, {"v": codec}, codec)
-        interface = Echo(store.instantiate(bench.engine.compile(forwarding_guest(text))), NAME, [function])
+        interface = Echo(store.instantiate(host.engine.compile(forwarding_guest(text))), NAME, [function])
         interface.seen = seen
         yield interface

@@ -14,9 +14,19 @@ from wasmtime import component
 
 from tests.guests.forward import forwarding_guest
 from tests.guests.tools import wasm_tools
-from tests.wit_host.raw_memory import RawMemories
-from tests.wit_host.rewriting import HANDWRITTEN, MEMORY, NAME, damaged, handwritten, importing, is_valid, parsed, wit
-from tests.wit_host.wat import API, Import, command
+from tests.wit_host.helpers.raw_memory import RawMemories
+from tests.wit_host.helpers.rewriting import (
+    HANDWRITTEN,
+    MEMORY,
+    NAME,
+    damaged,
+    handwritten,
+    importing,
+    is_valid,
+    parsed,
+    wit,
+)
+from tests.wit_host.helpers.wat import API, Import, command
 from wit_host.rewrite import Rewritten, pass_by_address, replace_fixed_length_lists
 from wit_host.rewrite.binary import encoded, encoded_type
 from wit_host.rewrite.index_spaces import MOST_BYTES

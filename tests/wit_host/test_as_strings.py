@@ -9,9 +9,19 @@ import wasmtime
 
 from tests.conftest import ROOT
 from tests.guests.forward import forwarding_guest
-from tests.wit_host.bench import THING, Bench
-from tests.wit_host.rewriting import HANDWRITTEN, MEMORY, NAME, damaged, handwritten, importing, is_valid, parsed, wit
-from tests.wit_host.wat import API, Import, command
+from tests.wit_host.helpers.host import THING, Host
+from tests.wit_host.helpers.rewriting import (
+    HANDWRITTEN,
+    MEMORY,
+    NAME,
+    damaged,
+    handwritten,
+    importing,
+    is_valid,
+    parsed,
+    wit,
+)
+from tests.wit_host.helpers.wat import API, Import, command
 from wit_host import Engine, GuestTrap, LinkError
 from wit_host import values as wit_values
 from wit_host.capi import Kind, free_values, new_values, write_name
@@ -374,18 +384,18 @@ def test_interfaces_that_cannot_cross_by_address_cross_as_strings_beside_those_t
     ],
 )
 def test_a_guest_with_another_type_is_refused(declared, codec, text):
-    bench = Bench([API], STRINGS)
+    host = Host([API], STRINGS)
     imports = {"f": Import(f'(param "d" {declared})', "(param i32 i32)")}
     with pytest.raises(LinkError, match=text):
-        bench.run(imports, "", lambda instance: instance.function("f", pytest.fail, {"d": codec}, None))
+        host.run(imports, "", lambda instance: instance.function("f", pytest.fail, {"d": codec}, None))
 
 
 def test_a_guest_that_writes_the_prepared_type_itself_is_refused():
-    bench = Bench([API], STRINGS)
+    host = Host([API], STRINGS)
     imports = {"f": Import('(param "d" string) (param "bits" u32)', "(param i32 i32 i32)"), "take": TAKE}
     define = lambda i: [i.function(n, pytest.fail, {"d": wit_values.BYTES}, None) for n in ("f", "take")]  # noqa: E731
     with pytest.raises(LinkError, match="this host has 1 parameter, the guest has 2"):
-        bench.run(imports, "", define)
+        host.run(imports, "", define)
 
 
 SEEDS = [
