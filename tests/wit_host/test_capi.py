@@ -7,7 +7,9 @@ from array import array
 from importlib.metadata import version
 
 import pytest
+import wasmtime
 from wasmtime import _ffi as ffi
+from wasmtime import component
 
 from wit_host import capi
 from wit_host.capi.values import PAYLOAD_OFFSET, VALUE_SIZE
@@ -139,3 +141,24 @@ def test_numbers_are_written_and_read_all_at_once(code, numbers):
     assert capi.view_numbers(values[0], code).tolist() == numbers
     assert [values[0].of.list.data[index].kind for index in range(len(numbers))] == [capi.Kind.U8] * len(numbers)
     capi.free_values(values)
+
+
+def test_every_call_of_a_store_is_given_the_context_of_that_store():
+    text = """(component
+      (import "f" (func $f))
+      (core func $f (canon lower (func $f)))
+      (core module $m (import "" "f" (func $f)) (func (export "run") (call $f) (call $f)))
+      (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
+      (func (export "run") (canon lift (core func $m "run"))))"""
+    seen = []
+    add = ffi.dll.wasmtime_component_linker_instance_add_func
+    shape = ctypes.CFUNCTYPE(ctypes.c_void_p, *[ctypes.c_void_p] * 4, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t)
+    function = shape(lambda data, context, *_: seen.append(context))
+    callback = ctypes.cast(function, add.argtypes[3])
+    engine = wasmtime.Engine()
+    store, linker = wasmtime.Store(engine), component.Linker(engine)
+    with linker.root() as root:
+        assert not add(root.ptr(), ctypes.create_string_buffer(b"f"), 1, callback, None, add.argtypes[5]())
+    instance = linker.instantiate(store, component.Component(engine, text))
+    instance.get_func(store, "run")(store)
+    assert seen == [capi.store_context(store)] * 2

@@ -292,7 +292,7 @@ def test_a_store_that_nobody_closed_keeps_nothing_alive_either(host):
 
 def test_what_is_asked_for_again_before_the_answer_was_taken_is_a_trap():
     """As a guest can whose allocator, which is called in between, calls the host."""
-    state = HostState()
+    state = HostState(context=0)
     state.memory.parts.append(LinearMemory(1 << 16, 1 << 16, 0))
     definition = FunctionDefinition("give", lambda number: bytes(number), {"number": wit.U32}, wit.BYTES)
     function = BridgedFunction(state, definition)
@@ -301,7 +301,7 @@ def test_what_is_asked_for_again_before_the_answer_was_taken_is_a_trap():
         arguments = capi.new_values(2)
         for value, content in zip(arguments, (number, 64), strict=True):
             value.kind, value.of.u32 = Kind.U32, content
-        function.call(0, arguments, capi.new_values(0))
+        function.call(arguments, capi.new_values(0))
 
     call(3)
     with pytest.raises(GuestTrap, match="give: result: the guest called it for something else before it had taken"):

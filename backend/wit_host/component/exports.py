@@ -140,18 +140,17 @@ class BoundFunction:
 
     def call(self, instance: Instance, items: Sequence[object]) -> tuple[bool, object]:
         """Lower, call, lift, and free; whether the guest answered `ok`, and with what."""
-        state, context = instance.state, instance.runner.context
-        state.context = context
+        state = instance.state
         outgoing = Outgoing(instance)
         arguments = capi.new_values(len(self.lowers))
         results = capi.new_values(0 if self.result is None else 1)
         try:
             self._lower(state, outgoing, arguments, items)
             outgoing.is_over = True
-            capi.call_guest(self.function, context, arguments, results)
-            return self._lift(state, context, outgoing, results)
+            capi.call_guest(self.function, state.context, arguments, results)
+            return self._lift(state, outgoing, results)
         finally:
-            outgoing.settle(state, context)
+            outgoing.settle(state)
             capi.free_values(arguments)
             capi.free_values(results)
 
@@ -174,13 +173,10 @@ class BoundFunction:
         finally:
             state.outgoing = None
 
-    def _lift(
-        self, state: HostState, context: int, outgoing: Outgoing, results: capi.ValueArray
-    ) -> tuple[bool, object]:
+    def _lift(self, state: HostState, outgoing: Outgoing, results: capi.ValueArray) -> tuple[bool, object]:
         """Objects that come back to the host leave the table once everything is lifted."""
         if self.lift is None:
             return True, None
-        state.context = context
         state.outgoing = outgoing
         try:
             answer = self.lift(state, results[0])

@@ -33,10 +33,9 @@ class HostFunction:
         self.lifts = tuple((index, codec.lift) for index, codec in enumerate(definition.parameters.values()))
         self.result = definition.result
 
-    def call(self, context: int, arguments: capi.Values, results: capi.Values) -> None:
+    def call(self, arguments: capi.Values, results: capi.Values) -> None:
         """Lift the arguments, call the implementation, lower what it returns or raises."""
         state = self.state
-        state.context = context
         state.calls[self.name] += 1
         try:
             self._call(self._lift(arguments), results)
@@ -136,17 +135,16 @@ class BridgedFunction(HostFunction):
         self._asked: list[object] = []
         self._source: memoryview | ByteSource = memoryview(b"")
 
-    def call(self, context: int, arguments: capi.Values, results: capi.Values) -> None:
+    def call(self, arguments: capi.Values, results: capi.Values) -> None:
         """The first call calls the implementation and stores the length, the second one stores the bytes."""
         place: int = arguments[len(self.lifts)].of.u32
         try:
             if self._answer_to != place:
-                super().call(context, arguments, results)
+                super().call(arguments, results)
                 self.state.memory.only.write_u32(place + 4, _size_of(self._source))
                 self._answer_to = place
             else:
                 self._answer_to = None
-                self.state.context = context
                 try:
                     self._require_same(self._lift(arguments))  # which uses up the handles
                 finally:

@@ -10,14 +10,12 @@ from wasmtime.component import ResourceType
 
 from ..crossing.guest_resources import GuestResource, GuestResourceType
 from ..crossing.resources import Resource
-from ..crossing.transport import Crossing
 
 
 class ComponentIdentities:
-    """The resource types of one component; `crossing` is set while what was prepared is compared."""
+    """The resource types of one component."""
 
     def __init__(self) -> None:
-        self.crossing = Crossing.LIST
         self._host: list[tuple[Resource[object], ResourceType]] = []
         self._guest: dict[GuestResourceType[GuestResource], ResourceType] = {}
 

@@ -12,7 +12,7 @@ from .. import capi
 from ..crossing.transport import Crossing
 from ..errors import LinkError
 from ..misfits import Misfit
-from ..values import U32, Codec, Result
+from ..values import U32, Codec, Comparison, Result
 from ..values.codec import check_optional
 from .resource_identities import ComponentIdentities
 
@@ -39,22 +39,19 @@ def check_signature(
     if is_bridged or crossing is Crossing.STRING:
         if not types:
             raise LinkError(f"{text}: it was prepared and has no parameter for it")
-        _check(U32, types.pop()[1], identities, f"{text}: last parameter")
+        _check(U32, types.pop()[1], Comparison(identities), f"{text}: last parameter")
     if len(types) != len(parameters):
         raise LinkError(f"{text}: this host has {_count(len(parameters))}, the guest has {_count(len(types))}")
-    identities.crossing = crossing
+    comparison = Comparison(identities, crossing)
     for (name, codec), (_, type_) in zip(parameters.items(), types, strict=True):
-        _check(codec, type_, identities, f"{text}: parameter {name}")
-    identities.crossing = Crossing.LIST
+        _check(codec, type_, comparison, f"{text}: parameter {name}")
     if not is_bridged:
-        _check(result, theirs.result, identities, f"{text}: result")
+        _check(result, theirs.result, Comparison(identities), f"{text}: result")
 
 
-def _check(
-    codec: Codec | Result | None, theirs: capi.ValueType | None, identities: ComponentIdentities, where: str
-) -> None:
+def _check(codec: Codec | Result | None, theirs: capi.ValueType | None, comparison: Comparison, where: str) -> None:
     try:
-        check_optional(codec, theirs, identities)
+        check_optional(codec, theirs, comparison)
     except Misfit as misfit:
         raise LinkError(misfit.located(where)) from None
 

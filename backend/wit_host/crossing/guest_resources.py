@@ -52,7 +52,7 @@ class GuestResource:
             return
         runner.check()
         handle = self._give_up()
-        runner.run(lambda: handle.drop(runner.context), f"did not drop a {type(self).__name__}")
+        runner.run(lambda: handle.drop(runner.state.context), f"did not drop a {type(self).__name__}")
 
     def _give_up(self) -> capi.ResourceHandle:
         """The handle, which belongs to someone else from now on."""

@@ -27,14 +27,14 @@ class Outgoing:
         self.borrowed: list[GuestResource] = []
         self.is_over = False
 
-    def settle(self, state: HostState, context: int) -> None:
+    def settle(self, state: HostState) -> None:
         """Take back what was lent, and all of it where the guest was never called; nothing is dropped."""
         for value, representation in self.lent:
             state.table.take(representation)
             # After a trap the handle is lent for ever, and goes with the store.
-            capi.forget_resource(context, value)
+            capi.forget_resource(state.context, value)
         if not self.is_over:
             for value in self.given:
-                state.table.take(capi.read_resource(context, value))
+                state.table.take(capi.read_resource(state.context, value))
             for resource, handle in self.moved:
                 resource._take_back(handle)

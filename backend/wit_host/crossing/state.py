@@ -24,7 +24,9 @@ class HostState:
     core module.
     """
 
-    def __init__(self, resources: int | None = None, *, by_trap: bool = False) -> None:
+    def __init__(self, context: int, resources: int | None = None, *, by_trap: bool = False) -> None:
+        #: The address of the store's context, the same in all calls.
+        self.context = context
         self.kept = capi.Kept()
         self.ending = capi.Ending(self.kept)
         self.call_ending = capi.Ending(self.kept, by_trap=True) if by_trap else self.ending
@@ -32,7 +34,6 @@ class HostState:
         self.table = ResourceTable(resources)
         self.type_ids: dict[Resource[object], int] = {}
         self.calls: Counter[str] = Counter()
-        self.context = 0
         #: Is told the name of a function and the value of the error that it answers with.
         self.on_error: Callable[[str, object], None] | None = None
         #: What is being lifted was passed by `own`, by its representations.

@@ -8,6 +8,7 @@ from typing import Self
 
 import wasmtime
 
+from .. import capi
 from ..crossing.state import HostState
 from .runner import Runner
 from .ticker import Ticker
@@ -32,12 +33,12 @@ class GuestStore(ABC):
         timeout: float | None = None,
         resources: int | None = None,
     ) -> None:
-        self.state = HostState(resources, by_trap=self.ends_by_trap)
+        store = wasmtime.Store(engine)
+        self.state = HostState(capi.store_context(store), resources, by_trap=self.ends_by_trap)
         self._is_used = False
         self._outputs = tuple(wasi.outputs) if isinstance(wasi, WasiConfig) else ()
         for output in self._outputs:
             output.kept = self.state.kept
-        store = wasmtime.Store(engine)
         if memory is not None:
             store.set_limits(memory_size=memory)
         try:

@@ -47,11 +47,6 @@ class Runner:
         return self._store
 
     @property
-    def context(self) -> int:
-        """The address of the store's context."""
-        return capi.store_context(self.store)
-
-    @property
     def is_over(self) -> bool:
         """Whether the guest cannot be entered any more."""
         return self._store is None or bool(self._reason)
