@@ -24,7 +24,7 @@ from tests.wit_host.helpers.rewriting import (
 from tests.wit_host.helpers.wat import API, Import, command
 from wit_host import Engine, GuestTrap, LinkError
 from wit_host import values as wit_values
-from wit_host.capi import Kind, free_values, new_values, write_name
+from wit_host.capi import Kind, OwnedValues, write_name
 from wit_host.crossing import transport
 from wit_host.crossing.memory import GuestMemory, unsupported
 from wit_host.misfits import Misfit
@@ -312,12 +312,12 @@ def test_memory_that_has_just_grown_is_there():
 
 
 def test_characters_that_are_no_bytes_are_never_taken_for_bytes():
-    values = new_values(1)
+    values = OwnedValues(1)
     write_name(values[0].of.string, "a\u0100".encode())
     values[0].kind = Kind.STRING
     with pytest.raises(Misfit, match="a character that is no byte, at 1"):
         transport.lift(GuestMemory(), values[0])
-    free_values(values)
+    values.close()
 
 
 TWO_MEMORIES = """(component

@@ -298,10 +298,10 @@ def test_what_is_asked_for_again_before_the_answer_was_taken_is_a_trap():
     function = BridgedFunction(state, definition)
 
     def call(number):
-        arguments = capi.new_values(2)
-        for value, content in zip(arguments, (number, 64), strict=True):
-            value.kind, value.of.u32 = Kind.U32, content
-        function.call(arguments, capi.new_values(0))
+        with capi.OwnedValues(2) as arguments, capi.OwnedValues(0) as results:
+            for value, content in zip(arguments.item, (number, 64), strict=True):
+                value.kind, value.of.u32 = Kind.U32, content
+            function.call(arguments.item, results.item)
 
     call(3)
     with pytest.raises(GuestTrap, match="give: result: the guest called it for something else before it had taken"):

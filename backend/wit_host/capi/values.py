@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from wasmtime import _ffi as ffi
 
 from ..views import view_memory
+from .ownership import Owner
 
 if TYPE_CHECKING:
     from array import array
@@ -67,6 +68,7 @@ _NEW_TUPLE = _NewSeveral(("wasmtime_component_valtuple_new_uninit", ffi.dll))
 _NEW_VALUE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_component_val_new", ffi.dll))
 _NEW_NAME = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
 
+_DELETE_VALUE = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("wasmtime_component_val_delete", ffi.dll))
 _TEXT = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
     ("PyUnicode_FromStringAndSize", ctypes.pythonapi)
 )
@@ -193,12 +195,18 @@ def new_value() -> Value:
     return _VALUE_AT(_NEW_VALUE(_BLANK_ADDRESS))
 
 
-def new_values(size: int) -> ValueArray:
-    """Values that belong to the caller; each is `false` until it is filled in."""
-    return (Value * size)()
+class OwnedValues(Owner["ValueArray"]):
+    """The arguments or results of a call of a guest: `size` values, each `false` until it is filled in."""
 
+    __slots__ = ()
 
-def free_values(values: ValueArray) -> None:
-    """Free what the values own; they are `false` again."""
-    for value in values:
-        ffi.wasmtime_component_val_delete(ctypes.byref(value))
+    def __init__(self, size: int) -> None:
+        super().__init__((Value * size)())
+
+    def __getitem__(self, index: int) -> Value:
+        return self.item[index]
+
+    def _free(self, item: ValueArray) -> None:
+        address = ctypes.addressof(item)
+        for index in range(len(item)):
+            _DELETE_VALUE(address + index * VALUE_SIZE)

@@ -142,23 +142,20 @@ class BoundFunction:
         """Lower, call, lift, and free; whether the guest answered `ok`, and with what."""
         state = instance.state
         outgoing = Outgoing(instance)
-        arguments = capi.new_values(len(self.lowers))
-        results = capi.new_values(0 if self.result is None else 1)
-        try:
-            self._lower(state, outgoing, arguments, items)
-            outgoing.is_over = True
-            capi.call_guest(self.function, state.context, arguments, results)
-            return self._lift(state, outgoing, results)
-        finally:
-            outgoing.settle(state)
-            capi.free_values(arguments)
-            capi.free_values(results)
+        with capi.OwnedValues(len(self.lowers)) as arguments, capi.OwnedValues(self.result is not None) as results:
+            try:
+                self._lower(state, outgoing, arguments, items)
+                outgoing.is_over = True
+                capi.call_guest(self.function, state.context, arguments, results)
+                return self._lift(state, outgoing, results)
+            finally:
+                outgoing.settle(state)
 
     def _lower(
         self,
         state: HostState,
         outgoing: Outgoing,
-        arguments: capi.ValueArray,
+        arguments: capi.OwnedValues,
         items: Sequence[object],
     ) -> None:
         if len(items) != len(self.lowers):
@@ -173,7 +170,7 @@ class BoundFunction:
         finally:
             state.outgoing = None
 
-    def _lift(self, state: HostState, outgoing: Outgoing, results: capi.ValueArray) -> tuple[bool, object]:
+    def _lift(self, state: HostState, outgoing: Outgoing, results: capi.OwnedValues) -> tuple[bool, object]:
         """Objects that come back to the host leave the table once everything is lifted."""
         if self.lift is None:
             return True, None

@@ -48,7 +48,7 @@ class GuestResource:
             return
         runner = self._instance.runner
         if runner.is_over:
-            self._handle = None
+            self._give_up().close()
             return
         runner.check()
         handle = self._give_up()

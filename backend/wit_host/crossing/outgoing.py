@@ -33,7 +33,10 @@ class Outgoing:
             state.table.take(representation)
             # After a trap the handle is lent for ever, and goes with the store.
             capi.forget_resource(state.context, value)
-        if not self.is_over:
+        if self.is_over:
+            for _, handle in self.moved:
+                handle.close()
+        else:
             for value in self.given:
                 state.table.take(capi.read_resource(state.context, value))
             for resource, handle in self.moved:
