@@ -143,6 +143,7 @@ def test_the_names_that_users_import_are_these():
     assert wit_host.__all__ == [
         "ByteSource",
         "Bytes",
+        "CacheEntry",
         "CompileCache",
         "Component",
         "Engine",
@@ -166,6 +167,9 @@ def test_the_names_that_users_import_are_these():
         "Store",
         "Ticker",
         "WasiConfig",
+        "printable",
+        "view_memory",
+        "write_bytes",
     ]
 
 

@@ -36,6 +36,8 @@ from weakref import WeakSet
 import wasmtime
 from wasmtime import component
 
+from .printing import printable
+
 logger = logging.getLogger(__name__)
 
 Compiled = TypeVar("Compiled", component.Component, wasmtime.Module)
@@ -58,7 +60,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """One compiled component: its file, its size in bytes, and when it was last used, in seconds since 1970."""
 
     path: Path
@@ -123,7 +125,7 @@ class CompileCache:
         except OSError:
             return ""
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CacheEntry]:
         """What is kept, the least recently used first; nothing where the folder cannot be read."""
         latest = time.time() + _SKEW
         # A time to come is from a clock that has been put right, and says nothing of when the entry was used.
@@ -138,10 +140,10 @@ class CompileCache:
         for file, status in self._files("", _NAME):
             if not _foreign(status) and status.st_size <= 4 * _LONGEST_NAME:  # as many bytes have so many characters
                 with suppress(OSError, UnicodeDecodeError):
-                    found[file.removesuffix(_NAME)] = _shown_name((self.folder / file).read_text("utf-8"))
+                    found[file.removesuffix(_NAME)] = printable((self.folder / file).read_text("utf-8"), _LONGEST_NAME)
         return {key: name for key, name in found.items() if name}
 
-    def clear(self, keys: Collection[str] | None = None) -> list[Entry]:
+    def clear(self, keys: Collection[str] | None = None) -> list[CacheEntry]:
         """Remove the entries with these keys, by default all, and what killed processes left of some.
 
         Returns the entries that were removed.
@@ -176,13 +178,13 @@ class CompileCache:
             self._warned.add(text)
             logger.warning("%s", _shown(text))
 
-    def _entries(self, key: str = "") -> Iterator[Entry]:
+    def _entries(self, key: str = "") -> Iterator[CacheEntry]:
         """The entries of one key, or all; only regular files of this user are entries."""
         for name, status in self._files(key, ".cwasm"):
             match = _ENTRY.fullmatch(name)
             if match and not _foreign(status):
                 path = self.folder / name
-                yield Entry(path, match["key"], match["checksum"], status.st_size, status.st_mtime)
+                yield CacheEntry(path, match["key"], match["checksum"], status.st_size, status.st_mtime)
 
     def _files(self, start: str, end: str) -> Iterator[tuple[str, os.stat_result]]:
         with suppress(OSError), os.scandir(self.folder) as files:
@@ -224,7 +226,7 @@ class CompileCache:
         try:
             _write(path, content)
             if name:
-                _write(self.folder / f"{key}{_NAME}", _shown_name(name).encode())
+                _write(self.folder / f"{key}{_NAME}", printable(name, _LONGEST_NAME).encode())
         except OSError as error:
             if error.errno in _FULL:
                 self._warn(f"compiled components are not kept, because there is no space left for {self.folder}")
@@ -247,7 +249,7 @@ class CompileCache:
             if not entry.path.exists():  # it may be another process that removed it
                 total -= entry.size
 
-    def _remove(self, entry: Entry) -> bool:
+    def _remove(self, entry: CacheEntry) -> bool:
         """Whether this call removed it; Windows lets nobody remove a file that a process has mapped."""
         try:
             entry.path.unlink()
@@ -269,12 +271,6 @@ def _shown(message: object) -> str:
     return str(message).encode(errors="backslashreplace").decode()
 
 
-def _shown_name(name: str) -> str:
-    """A name that whoever wrote the guest chose, as a short line that can be written anywhere."""
-    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name[:_LONGEST_NAME])
-    return f"{line[:-1]}…" if len(name) > _LONGEST_NAME else line
-
-
 def _wasmtime_version() -> str:
     """The version that is installed; empty where nothing says so, as in some bundles."""
     with suppress(metadata.PackageNotFoundError):
@@ -290,7 +286,7 @@ def _key(version: str, fingerprint: str, wasm: bytes) -> str:
     return digest.hexdigest()
 
 
-def _open(engine: wasmtime.Engine, entry: Entry, kind: type[Compiled]) -> Compiled:
+def _open(engine: wasmtime.Engine, entry: CacheEntry, kind: type[Compiled]) -> Compiled:
     """Map an entry; raises OSError or WasmtimeError where it is not what was written, or not for this engine."""
     with entry.path.open("rb") as file:
         # SHA-256, because most processors compute it as fast as any sum that is weaker: 35 MB in 25 ms.

@@ -14,14 +14,14 @@ from wasmtime import component
 
 from . import capi
 from .cache import CompileCache, Compiled
-from .component import InvalidComponent, Prepared, prepare, prepare_pointers, prepare_strings
-from .components import Component
+from .component.compiled import Component
+from .component.store import Store
 from .core import CoreModule, CoreStore
+from .crossing.memory import Reservations, unsupported
 from .errors import GuestError
-from .memory import Reservations, unsupported
-from .store import Store
-from .ticker import Ticker
-from .wasi import WasiConfig
+from .rewrite import InvalidComponent, Rewritten, pass_as_strings, pass_by_address, replace_fixed_length_lists
+from .running.ticker import Ticker
+from .running.wasi import WasiConfig
 
 #: Everything that tells the engine from Wasmtime's default: attributes of its configuration, and what else is done to
 #: it. Code that is compiled with other settings is other code, so the cache's keys are made from both.
@@ -75,7 +75,7 @@ class Engine:
         wasm, file = _read(guest)
         try:
             wasm = _binary(wasm)
-            pointers = self._with_pointers(prepare(wasm), buffers)
+            pointers = self._with_pointers(replace_fixed_length_lists(wasm), buffers)
             strings = self._with_strings(pointers)
             compiled = self._compile(strings.wasm, component.Component, name or file)
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
@@ -104,18 +104,18 @@ class Engine:
             return kind(self._engine, wasm)
         return self._cache.compile(self._engine, self._fingerprint, wasm, kind, name)
 
-    def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Prepared:
+    def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Rewritten:
         if self._no_addresses:
-            return Prepared(wasm, reasons=dict.fromkeys(buffers, self._no_addresses))
-        return prepare_pointers(wasm, buffers)
+            return Rewritten(wasm, reasons=dict.fromkeys(buffers, self._no_addresses))
+        return pass_by_address(wasm, buffers)
 
-    def _with_strings(self, pointers: Prepared) -> Prepared:
+    def _with_strings(self, pointers: Rewritten) -> Rewritten:
         """What was not prepared to cross by address, prepared to cross as strings."""
         if self._no_strings:
-            return Prepared(pointers.wasm, reasons=dict.fromkeys(pointers.reasons, self._no_strings))
-        return prepare_strings(pointers.wasm, pointers.reasons)
+            return Rewritten(pointers.wasm, reasons=dict.fromkeys(pointers.reasons, self._no_strings))
+        return pass_as_strings(pointers.wasm, pointers.reasons)
 
-    def _reason(self, pointers: Prepared, name: str) -> str:
+    def _reason(self, pointers: Rewritten, name: str) -> str:
         """Why the bytes of an import do not cross by address."""
         return self._no_addresses or pointers.reasons.get(name, "")
 

@@ -17,17 +17,12 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from .printing import printable
+
 E = TypeVar("E")
 
-
+#: The most characters of the text of an error, or of a line of its backtrace.
 _LONGEST = 2000
-
-
-def printable(text: str) -> str:
-    """`text` on one line that a terminal can be shown, with its middle left out if it is long."""
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 class GuestError(Exception):
@@ -38,8 +33,8 @@ class GuestError(Exception):
     """
 
     def __init__(self, text: str, backtrace: str = "") -> None:
-        super().__init__(printable(text))
-        self.backtrace = "\n".join(printable(line) for line in backtrace.splitlines())
+        super().__init__(_line(text))
+        self.backtrace = "\n".join(_line(line) for line in backtrace.splitlines())
 
 
 class GuestTrap(GuestError):
@@ -72,3 +67,10 @@ class ResultError(Exception, Generic[E]):
     def __init__(self, value: E) -> None:
         super().__init__(value)
         self.value = value
+
+
+def _line(text: str) -> str:
+    """Return `text` as one line, with its middle left out if it is long: the cause comes last."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    return printable(text)

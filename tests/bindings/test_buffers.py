@@ -11,7 +11,7 @@ from tests.golden.bindings.buffers.bindings import BUFFERS, Guest, add_to_linker
 from tests.golden.bindings.buffers.bindings import buffers as api
 from tests.guests.forward import forwarding_guest
 from wit_host import Engine, Err, Ok, ResultError
-from wit_host.memory import unsupported
+from wit_host.crossing.memory import unsupported
 
 NAME = "golden:buffers/buffers@2.1.0"
 LISTS = "golden:buffers/lists@2.1.0"

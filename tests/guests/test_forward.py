@@ -15,7 +15,7 @@ from wasmtime import component
 from tests.guests.flat import Unsupported
 from tests.guests.forward import forwarding_guest
 from wit_host.capi import allow_many_borrows
-from wit_host.component import prepare
+from wit_host.rewrite import replace_fixed_length_lists
 
 BUMP = 40 << 20  # bytes that many calls pass in all; the memory that a guest may have is less
 
@@ -434,7 +434,7 @@ def test_handles_in_lists_of_fixed_length_are_forwarded() -> None:
         "turn": lambda values: tuple(own(rep) for rep in reversed(proxies.rep(values))),
         "sum": lambda values, lists: sum(proxies.rep(values)) + sum(map(sum, proxies.rep(lists))),
     }
-    guest = proxies.guest = Stock(prepare(forwarding_guest(FIXED)), imports, scope="a:b/api")
+    guest = proxies.guest = Stock(replace_fixed_length_lists(forwarding_guest(FIXED)), imports, scope="a:b/api")
     one, other = (guest.call("[constructor]blob", number, scope="a:b/api") for number in (1, 2))
     assert guest.call("sum", (one,) * 20, [(one, other)] * 2, scope="a:b/api") == 26
     turned = guest.call("turn", (one, other), scope="a:b/api")

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.wit_host.bench import Bench
+from tests.wit_host.helpers.host import Host
 from wit_host import Store
 
 
 @pytest.fixture(scope="session")
-def bench() -> Bench:
-    return Bench()
+def host() -> Host:
+    return Host()
 
 
 @pytest.fixture
-def store(bench: Bench) -> Iterator[Store]:
-    with bench.store() as store:
+def store(host: Host) -> Iterator[Store]:
+    with host.store() as store:
         yield store

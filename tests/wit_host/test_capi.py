@@ -7,7 +7,9 @@ from array import array
 from importlib.metadata import version
 
 import pytest
+import wasmtime
 from wasmtime import _ffi as ffi
+from wasmtime import component
 
 from wit_host import capi
 from wit_host.capi.values import PAYLOAD_OFFSET, VALUE_SIZE
@@ -114,28 +116,95 @@ def test_the_kinds_are_numbered_as_in_the_header():
 
 @pytest.mark.parametrize("new", [capi.new_list, capi.new_tuple])
 def test_new_lists_hold_values_that_are_safe_to_free(new):
-    values = capi.new_values(1)
+    values = capi.OwnedValues(1)
     data = new(values[0], 3)
     assert [data[index].kind for index in range(3)] == [capi.Kind.BOOL] * 3
-    capi.free_values(values)
+    values.close()
 
 
 def test_new_values_are_safe_to_free_one_by_one():
-    values = capi.new_values(2)
-    payloads = [capi.new_value() for _ in values]
-    for value, payload in zip(values, payloads, strict=True):
+    values = capi.OwnedValues(2)
+    payloads = [capi.new_value() for _ in range(2)]
+    for value, payload in zip(values.item, payloads, strict=True):
         capi.write_result(value, True, payload)
     capi.write_text(payloads[0], capi.Kind.STRING, b"one")
     assert payloads[1].kind == capi.Kind.BOOL
     assert capi.read_text(values[0].of.result.val.contents) == "one"
-    capi.free_values(values)
+    values.close()
 
 
 @pytest.mark.parametrize(("code", "numbers"), [("B", [1, 255]), ("q", [-(1 << 63), 7]), ("f", [0.5, -1.25]), ("I", [])])
 def test_numbers_are_written_and_read_all_at_once(code, numbers):
-    values = capi.new_values(1)
+    values = capi.OwnedValues(1)
     capi.new_list(values[0], len(numbers))
     capi.fill_numbers(values[0], capi.Kind.U8, array(code, numbers), code)
     assert capi.view_numbers(values[0], code).tolist() == numbers
     assert [values[0].of.list.data[index].kind for index in range(len(numbers))] == [capi.Kind.U8] * len(numbers)
-    capi.free_values(values)
+    values.close()
+
+
+def test_every_call_of_a_store_is_given_the_context_of_that_store():
+    text = """(component
+      (import "f" (func $f))
+      (core func $f (canon lower (func $f)))
+      (core module $m (import "" "f" (func $f)) (func (export "run") (call $f) (call $f)))
+      (core instance $m (instantiate $m (with "" (instance (export "f" (func $f))))))
+      (func (export "run") (canon lift (core func $m "run"))))"""
+    seen = []
+    add = ffi.dll.wasmtime_component_linker_instance_add_func
+    shape = ctypes.CFUNCTYPE(ctypes.c_void_p, *[ctypes.c_void_p] * 4, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t)
+    function = shape(lambda data, context, *_: seen.append(context))
+    callback = ctypes.cast(function, add.argtypes[3])
+    engine = wasmtime.Engine()
+    store, linker = wasmtime.Store(engine), component.Linker(engine)
+    with linker.root() as root:
+        assert not add(root.ptr(), ctypes.create_string_buffer(b"f"), 1, callback, None, add.argtypes[5]())
+    instance = linker.instantiate(store, component.Component(engine, text))
+    instance.get_func(store, "run")(store)
+    assert seen == [capi.store_context(store)] * 2
+
+
+class Counting(capi.Owner[str]):
+    def __init__(self, item, freed):
+        super().__init__(item)
+        self.freed = freed
+
+    def _free(self, item):
+        self.freed.append(item)
+
+
+def test_an_owner_frees_once():
+    freed = []
+    with Counting("item", freed) as owner:
+        assert owner.item == "item"
+    owner.close()
+    assert freed == ["item"]
+    del owner
+    assert freed == ["item"]
+
+
+def test_an_owner_that_is_not_closed_frees_at_its_end():
+    freed = []
+    Counting("item", freed)
+    assert freed == ["item"]
+
+
+@pytest.mark.parametrize("end", ["close", "release"])
+def test_an_owner_without_its_item_cannot_be_used(end):
+    freed = []
+    owner = Counting("item", freed)
+    assert getattr(owner, end)() == (None if end == "close" else "item")
+    with pytest.raises(ValueError, match="this Counting is closed"):
+        owner.release()
+    with pytest.raises(ValueError, match="this Counting is closed"):
+        _ = owner.item
+    owner.close()
+    assert freed == (["item"] if end == "close" else [])
+
+
+def test_an_object_of_the_package_is_disposed_of_once():
+    linker = component.Linker(wasmtime.Engine())
+    capi.dispose(linker)
+    capi.dispose(linker)
+    with pytest.raises(ValueError, match="already closed"):
+        linker.ptr()

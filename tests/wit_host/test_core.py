@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 import wasmtime
 
-from tests.wit_host.bench import Thing
+from tests.wit_host.helpers.host import Thing
 from wit_host import Engine, GuestError, GuestTimeout, GuestTrap, LinkError
 from wit_host.core import NoMemory
 

@@ -12,7 +12,7 @@ from enum import Enum, Flag, IntEnum, auto
 
 import pytest
 
-from tests.wit_host.echo import NAME, echo
+from tests.wit_host.helpers.echo import NAME, echo
 from wit_host import Err, Ok, Some
 from wit_host import values as wit
 
@@ -135,31 +135,31 @@ LONG = "naïve 🦀" * 1000
     ],
     ids=lambda each: each if isinstance(each, str) and len(each) < 40 else "",
 )
-def test_values_come_back_as_they_were(bench, type_, codec, declarations, values):
-    with echo(bench, type_, codec, declarations) as guest:
+def test_values_come_back_as_they_were(host, type_, codec, declarations, values):
+    with echo(host, type_, codec, declarations) as guest:
         for value in values:
             assert guest(value) == value
         assert guest.seen == values
 
 
-def test_nan_comes_back(bench):
+def test_nan_comes_back(host):
     for type_, codec in (("f32", wit.F32), ("f64", wit.F64)):
-        with echo(bench, type_, codec) as guest:
+        with echo(host, type_, codec) as guest:
             assert math.isnan(guest(math.nan))
-        with echo(bench, f"list<{type_}>", wit.List(codec)) as guest:
+        with echo(host, f"list<{type_}>", wit.List(codec)) as guest:
             assert [math.isnan(number) for number in guest([1, math.nan])] == [False, True]
 
 
-def test_any_buffer_can_be_passed_and_a_copy_comes_back(bench):
-    with echo(bench, "list<u8>", wit.COPIED_BYTES) as guest:
+def test_any_buffer_can_be_passed_and_a_copy_comes_back(host):
+    with echo(host, "list<u8>", wit.COPIED_BYTES) as guest:
         for content in (bytearray(b"ab"), memoryview(b"ab"), array.array("H", [0x6261])):
             answer = guest(content)
             assert answer == b"ab"
             assert type(answer) is bytes
 
 
-def test_any_sequence_but_text_is_a_list(bench):
-    with echo(bench, "list<u8>", wit.List(wit.U8)) as guest:
+def test_any_sequence_but_text_is_a_list(host):
+    with echo(host, "list<u8>", wit.List(wit.U8)) as guest:
         for content in ((1, 2), range(1, 3), UserList([1, 2])):
             assert guest(content) == [1, 2]
 
@@ -241,8 +241,8 @@ MISFITS = [
 
 
 @pytest.mark.parametrize(("type_", "value", "kind", "message"), MISFITS)
-def test_an_argument_that_does_not_fit_is_refused_before_the_guest_runs(bench, type_, value, kind, message):
-    with echo(bench, type_, *TYPES[type_]) as guest:
+def test_an_argument_that_does_not_fit_is_refused_before_the_guest_runs(host, type_, value, kind, message):
+    with echo(host, type_, *TYPES[type_]) as guest:
         with pytest.raises(kind) as caught:
             guest(value)
         assert str(caught.value) == f"{NAME}#f: {message}"
@@ -260,21 +260,21 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("type_", "value", "kind", "message"), [each for each in MISFITS if each[0] in GOOD])
-def test_an_answer_of_the_host_that_does_not_fit_comes_out_at_the_caller(bench, type_, value, kind, message):
-    with echo(bench, type_, *TYPES[type_], answer=lambda _: value) as guest:
+def test_an_answer_of_the_host_that_does_not_fit_comes_out_at_the_caller(host, type_, value, kind, message):
+    with echo(host, type_, *TYPES[type_], answer=lambda _: value) as guest:
         with pytest.raises(kind) as caught:
             guest(GOOD[type_])
         assert str(caught.value) == f"{NAME}#f: {message.replace('v', 'result', 1)}"
 
 
-def test_what_a_source_of_bytes_raises_comes_out_as_itself(bench):
+def test_what_a_source_of_bytes_raises_comes_out_as_itself(host):
     class Broken:
         nbytes = 3
 
         def write_into(self, destination):
             raise ConnectionError("the device is gone")
 
-    with echo(bench, "list<u8>", wit.COPIED_BYTES) as guest:
+    with echo(host, "list<u8>", wit.COPIED_BYTES) as guest:
         with pytest.raises(ConnectionError, match="the device is gone"):
             guest(Broken())
         assert guest(b"still there") == b"still there"
@@ -287,10 +287,10 @@ def resident() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-def test_values_are_freed_whether_they_fit_or_not(bench):
+def test_values_are_freed_whether_they_fit_or_not(host):
     item = Nested(LONG, [Point(1, 2)] * 50, {"key": [1, 2, 3]})
     bad = Nested(LONG, [Point(1, 2)] * 50, {"key": [1, 2, "3"]})
-    with echo(bench, "nested", NESTED, NESTED_WIT) as guest:
+    with echo(host, "nested", NESTED, NESTED_WIT) as guest:
 
         def calls(count):
             for _ in range(count):

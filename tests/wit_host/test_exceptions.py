@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from tests.wit_host.bench import THING
-from tests.wit_host.wat import API, Import
+from tests.wit_host.helpers.host import THING
+from tests.wit_host.helpers.processes import in_a_process
+from tests.wit_host.helpers.wat import API, Import
 from wit_host import Engine, GuestTimeout, GuestTrap, ResultError, Ticker, WasiConfig, values
-from wit_host.ticker import INTERVAL
+from wit_host.running.ticker import INTERVAL
 
 PING = {"ping": Import("", "")}
 ASK = {"ask": Import("(result bool)", "(result i32)")}
@@ -113,22 +112,22 @@ def assert_comes_out(exception, action):
         pytest.fail("nothing was raised")
 
 
-def test_it_comes_out_of_a_function_without_a_result(worst, bench):
+def test_it_comes_out_of_a_function_without_a_result(worst, host):
     define = lambda i: i.function("ping", raising(worst), {}, None)  # noqa: E731
-    assert_comes_out(worst, lambda: bench.run(PING, "(call ping)", define))
+    assert_comes_out(worst, lambda: host.run(PING, "(call ping)", define))
 
 
-def test_it_is_not_an_answer_of_a_function_with_a_result(worst, bench):
+def test_it_is_not_an_answer_of_a_function_with_a_result(worst, host):
     define = lambda i: i.function("ask", raising(worst), {}, values.BOOL)  # noqa: E731
-    assert_comes_out(worst, lambda: bench.run(ASK, GOES_ON, define, timeout=60))
+    assert_comes_out(worst, lambda: host.run(ASK, GOES_ON, define, timeout=60))
 
 
-def test_it_comes_out_of_a_drop(worst, bench):
+def test_it_comes_out_of_a_drop(worst, host):
     class Thing:
         drop = raising(worst)
 
     define = lambda i: i.function("new", lambda n: Thing(), {"n": values.U32}, values.Own(THING))  # noqa: E731
-    assert_comes_out(worst, lambda: bench.run(NEW, "(call $drop (call new (i32.const 1)))", define))
+    assert_comes_out(worst, lambda: host.run(NEW, "(call $drop (call new (i32.const 1)))", define))
 
 
 def test_it_comes_out_of_a_function_of_a_core_module(worst):
@@ -141,10 +140,10 @@ def test_it_comes_out_of_a_function_of_a_core_module(worst):
 
 
 @pytest.mark.parametrize("kind", ["component", "module"])
-def test_it_comes_out_of_a_tick(kind, worst, bench, monkeypatch):
-    monkeypatch.setattr("wit_host.runner.Deadline.tick", raising(worst))
+def test_it_comes_out_of_a_tick(kind, worst, host, monkeypatch):
+    monkeypatch.setattr("wit_host.running.runner.Deadline.tick", raising(worst))
     if kind == "component":
-        run = lambda: bench.run(PING, "(loop $again (br $again))", lambda i: i.function("ping", print, {}, None))  # noqa: E731
+        run = lambda: host.run(PING, "(loop $again (br $again))", lambda i: i.function("ping", print, {}, None))  # noqa: E731
     else:
         engine = Engine()
         guest = engine.compile_module(b'(module (func (export "_start") (loop $again (br $again))))')
@@ -153,12 +152,12 @@ def test_it_comes_out_of_a_tick(kind, worst, bench, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["component", "module"])
-def test_it_comes_out_of_making_a_memory(kind, worst, bench, monkeypatch):
+def test_it_comes_out_of_making_a_memory(kind, worst, host, monkeypatch):
     engine = Engine()
     guest = engine.compile_module(b'(module (memory 1) (func (export "_start")))')
-    monkeypatch.setattr("wit_host.memory.LinearMemory.__init__", raising(worst))
+    monkeypatch.setattr("wit_host.crossing.memory.LinearMemory.__init__", raising(worst))
     if kind == "component":
-        run = lambda: bench.run(PING, "", lambda i: i.function("ping", print, {}, None))  # noqa: E731
+        run = lambda: host.run(PING, "", lambda i: i.function("ping", print, {}, None))  # noqa: E731
     else:
         run = lambda: engine.core_store().run_command(guest)  # noqa: E731
     assert_comes_out(worst, run)
@@ -170,7 +169,7 @@ GROW = "(drop (memory.grow (i32.const 1)))"
 @pytest.mark.parametrize("after", ["(loop $again (br $again))", "(drop (call $f)) (loop $again (br $again))", ""])
 def test_it_comes_out_of_a_memory_that_grows(after, worst, monkeypatch):
     """Which the guest cannot tell from one that cannot grow: it goes on for a while."""
-    monkeypatch.setattr("wit_host.memory.LinearMemory.grow", raising(worst))
+    monkeypatch.setattr("wit_host.crossing.memory.LinearMemory.grow", raising(worst))
     text = f"""(module (import "host" "f" (func $f (result i32))) (memory 1)
                  (func (export "_start") {GROW} {after}))"""
     engine = Engine()
@@ -200,13 +199,13 @@ def test_it_comes_out_of_an_output(after, worst, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_exception_that_takes_notes_says_where_it_was_raised(bench):
+def test_an_exception_that_takes_notes_says_where_it_was_raised(host):
     with pytest.raises(LookupError) as caught:
-        bench.run(PING, "(call ping)", lambda i: i.function("ping", raising(LookupError()), {}, None))
+        host.run(PING, "(call ping)", lambda i: i.function("ping", raising(LookupError()), {}, None))
     assert caught.value.__notes__ == [f"raised in the host function {API}#ping"]
 
 
-def test_what_a_guest_left_behind_does_not_hide_why_it_ended(bench):
+def test_what_a_guest_left_behind_does_not_hide_why_it_ended(host):
     class Thing:
         drop = raising(SystemExit("in the drop"))
 
@@ -215,22 +214,22 @@ def test_what_a_guest_left_behind_does_not_hide_why_it_ended(bench):
         instance.function("ping", raising(LookupError("lost")), {}, None)
 
     with pytest.raises(LookupError, match="lost") as caught:
-        bench.run(NEW | PING, "(drop (call new (i32.const 1))) (call ping)", define)
+        host.run(NEW | PING, "(drop (call new (i32.const 1))) (call ping)", define)
     assert caught.value.__context__.exceptions[0].args == ("in the drop",)
 
 
-def test_nothing_is_called_where_no_memory_may_be_had(bench, monkeypatch):
+def test_nothing_is_called_where_no_memory_may_be_had(host, monkeypatch):
     """Neither an error nor a text is made once something was raised."""
     for name in ("wasmtime_error_new", "wasmtime_trap_new"):
         monkeypatch.setattr(f"wasmtime._ffi.{name}", raising(MemoryError("no error can be made")))
     with pytest.raises(MemoryError, match="no error can be made"):
-        bench.store()
+        host.store()
     monkeypatch.undo()
-    store = bench.store()
+    store = host.store()
     for name in ("wasmtime_error_new", "wasmtime_trap_new"):
         monkeypatch.setattr(f"wasmtime._ffi.{name}", raising(MemoryError("no error can be made")))
     with store, pytest.raises(LookupError):
-        bench.run(PING, "(call ping)", lambda i: i.function("ping", raising(LookupError()), {}, None), store)
+        host.run(PING, "(call ping)", lambda i: i.function("ping", raising(LookupError()), {}, None), store)
 
 
 # --- answers that are none ---
@@ -254,9 +253,9 @@ def generator(*_):
         (lambda: False, "ping returned a bool, but its type has no result; return nothing"),
     ],
 )
-def test_a_function_without_a_result_returns_nothing(implementation, message, bench):
+def test_a_function_without_a_result_returns_nothing(implementation, message, host):
     with pytest.raises(TypeError, match=message):
-        bench.run(PING, "(call ping)", lambda i: i.function("ping", implementation, {}, None))
+        host.run(PING, "(call ping)", lambda i: i.function("ping", implementation, {}, None))
 
 
 @pytest.mark.filterwarnings("error")
@@ -273,19 +272,19 @@ def test_a_function_without_a_result_returns_nothing(implementation, message, be
     ],
     ids=["bool", "list<u8>", "result<u32>"],
 )
-def test_a_coroutine_is_not_a_result(types, body, result, bench):
+def test_a_coroutine_is_not_a_result(types, body, result, host):
     with pytest.raises(TypeError, match="ask is a coroutine function"):
-        bench.run({"ask": types}, body, lambda i: i.function("ask", coroutine, {}, result))
+        host.run({"ask": types}, body, lambda i: i.function("ask", coroutine, {}, result))
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("drop", [coroutine, generator, lambda _: 0], ids=["coroutine", "generator", "number"])
 @pytest.mark.parametrize("body", ["(call $drop (call new (i32.const 1)))", "(drop (call new (i32.const 1)))"])
-def test_a_drop_returns_nothing(drop, body, bench):
+def test_a_drop_returns_nothing(drop, body, host):
     kind = type("Thing", (), {"drop": drop})
     define = lambda i: i.function("new", lambda n: kind(), {"n": values.U32}, values.Own(THING))  # noqa: E731
     with pytest.raises((TypeError, ExceptionGroup)) as caught:
-        bench.run(NEW, body, define)
+        host.run(NEW, body, define)
     error = caught.value if isinstance(caught.value, TypeError) else caught.value.exceptions[0]
     assert str(error).startswith("the drop of a ")
 
@@ -313,58 +312,44 @@ class Refusal(ResultError[int]):
     """The error of the function below."""
 
 
-def test_an_error_of_another_type_names_the_one_that_is_needed(bench):
+def test_an_error_of_another_type_names_the_one_that_is_needed(host):
     imports = {"try": Import("(result (result u32 (error u32)))", "(param i32)")}
     result = values.Result(values.U32, values.U32, Refusal)
     with pytest.raises(TypeError, match="try raised ResultError; raise Refusal, which is the error of its type"):
-        bench.run(
+        host.run(
             imports,
             "(call try (i32.const 65536))",
             lambda i: i.function("try", raising(ResultError(1)), {}, result),
         )
 
 
-def test_a_function_whose_type_has_no_error_cannot_answer_with_one(bench):
+def test_a_function_whose_type_has_no_error_cannot_answer_with_one(host):
     with pytest.raises(TypeError, match="ping raised Refusal, but its type has no error to answer with"):
-        bench.run(PING, "(call ping)", lambda i: i.function("ping", raising(Refusal(1)), {}, None))
+        host.run(PING, "(call ping)", lambda i: i.function("ping", raising(Refusal(1)), {}, None))
 
 
 # --- exceptions that arrive from elsewhere ---
 
 
-def in_a_process(code, *arguments, timeout=120):
-    """Run `code`, which prints "fine" in the end."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.stderr == ""
-    assert (done.returncode, done.stdout) == (0, "fine\n")
-
-
 INJECT = """
 import ctypes, sys, threading, time
-from tests.wit_host.bench import THING, Bench
-from tests.wit_host.wat import API, Import
+from tests.wit_host.helpers.host import THING, Host
+from tests.wit_host.helpers.wat import API, Import
 from wit_host.values import BOOL
 
 class Late(BaseException):
     pass
 
 component_body, module_body, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
-bench = Bench()
+host = Host()
 imports = {"ping": Import("", ""), "ask": Import("(result bool)", "(result i32)")}
-component = bench.compile(imports, component_body)
-module = bench.engine.compile_module(
+component = host.compile(imports, component_body)
+module = host.engine.compile_module(
     f'(module (import "host" "f" (func $f (result i32))) (func (export "_start") {module_body}))'.encode()
 )
 
 def run_component():
-    with bench.store(timeout=30) as store:
+    with host.store(timeout=30) as store:
         instance = store.linker.instance(API)
         instance.resource(THING)
         instance.function("ping", begin, {}, None)
@@ -372,7 +357,7 @@ def run_component():
         store.run_command(component)
 
 def run_module():
-    with bench.engine.core_store(timeout=30) as store:
+    with host.engine.core_store(timeout=30) as store:
         store.linker.function("host", "f", [], lambda: begin() or 1)
         store.run_command(module)
 
@@ -415,7 +400,7 @@ def test_an_exception_from_another_thread_ends_the_guest_and_comes_out(component
     in_a_process(INJECT, component, module, "300")
 
 
-def test_an_exception_that_reaches_the_clock_is_passed_on_and_the_clock_goes_on(bench):
+def test_an_exception_that_reaches_the_clock_is_passed_on_and_the_clock_goes_on(host):
     class Late(BaseException):
         pass
 
@@ -426,9 +411,9 @@ def test_an_exception_that_reaches_the_clock_is_passed_on_and_the_clock_goes_on(
 
     endless = "(call ping) (loop $again (br $again))"
     with pytest.raises(Late):
-        bench.run(PING, endless, lambda i: i.function("ping", strike, {}, None), timeout=30)
+        host.run(PING, endless, lambda i: i.function("ping", strike, {}, None), timeout=30)
     with pytest.raises(GuestTimeout):
-        bench.run(PING, endless, lambda i: i.function("ping", lambda: None, {}, None), timeout=3 * INTERVAL)
+        host.run(PING, endless, lambda i: i.function("ping", lambda: None, {}, None), timeout=3 * INTERVAL)
 
 
 ANYWHERE = (
@@ -477,14 +462,14 @@ DEEP = """
 import ctypes
 import sys
 import time
-from tests.wit_host.bench import THING, Bench
-from tests.wit_host.wat import API, Import
+from tests.wit_host.helpers.host import THING, Host
+from tests.wit_host.helpers.wat import API, Import
 
-bench = Bench()
-guest = bench.compile({"ping": Import("", "")}, "(call ping)")
+host = Host()
+guest = host.compile({"ping": Import("", "")}, "(call ping)")
 
 def run():
-    with bench.store() as store:
+    with host.store() as store:
         instance = store.linker.instance(API)
         instance.resource(THING)
         instance.function("ping", lambda: None, {}, None)
@@ -510,11 +495,11 @@ def test_a_guest_that_is_run_where_the_stack_of_python_ends_is_refused_or_runs()
 
 SHORT_OF_MEMORY = """
 import resource
-from tests.wit_host.bench import Bench, THING
-from tests.wit_host.wat import API, Import
+from tests.wit_host.helpers.host import Host, THING
+from tests.wit_host.helpers.wat import API, Import
 
-bench = Bench()
-compiled = bench.compile({"ping": Import("", "")}, "(loop $again (call ping) (br $again))")
+host = Host()
+compiled = host.compile({"ping": Import("", "")}, "(loop $again (call ping) (br $again))")
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + (6 << 30), size + (6 << 30)))
 hoard = []
@@ -522,7 +507,7 @@ hoard = []
 def ping():
     hoard.append(bytearray(64 << 20))
 
-with bench.store(timeout=60) as store:
+with host.store(timeout=60) as store:
     instance = store.linker.instance(API)
     instance.resource(THING)
     instance.function("ping", ping, {}, None)
@@ -539,7 +524,7 @@ def test_an_implementation_that_runs_out_of_memory_ends_the_guest():
     in_a_process(SHORT_OF_MEMORY)
 
 
-def test_a_guest_that_cannot_have_its_memory_traps(bench, monkeypatch):
-    monkeypatch.setattr("wit_host.memory.mmap.mmap", raising(OSError(12, "Cannot allocate memory")))
+def test_a_guest_that_cannot_have_its_memory_traps(host, monkeypatch):
+    monkeypatch.setattr("wit_host.crossing.memory.mmap.mmap", raising(OSError(12, "Cannot allocate memory")))
     with pytest.raises(GuestTrap, match=r"a memory of 13107200 bytes could not be made: .*Cannot allocate memory"):
-        bench.run(PING, "", lambda i: i.function("ping", print, {}, None))
+        host.run(PING, "", lambda i: i.function("ping", print, {}, None))

@@ -11,7 +11,7 @@ import weakref
 import pytest
 import wasmtime
 
-from tests.wit_host.bench import THING, Thing
+from tests.wit_host.helpers.host import THING, Thing
 from wit_host import (
     Engine,
     GuestError,
@@ -101,8 +101,8 @@ class Plugin(GuestInterface):
 
 
 @pytest.fixture(scope="module")
-def compiled(bench):
-    return bench.engine.compile(PLUGIN.encode())
+def compiled(host):
+    return host.engine.compile(PLUGIN.encode())
 
 
 def start(compiled, store, ping=lambda: None, make=Thing) -> Plugin:
@@ -206,8 +206,8 @@ def test_a_host_function_cannot_call_the_guest_that_called_it(compiled, store):
     assert ADD(plugins[0], 1, 2) == 3
 
 
-def test_a_call_has_the_time_that_the_store_allows(bench, compiled):
-    with bench.store(timeout=0.2) as store:
+def test_a_call_has_the_time_that_the_store_allows(host, compiled):
+    with host.store(timeout=0.2) as store:
         plugin = start(compiled, store)
         assert ADD(plugin, 1, 2) == 3
         with pytest.raises(GuestTimeout, match=r"^plugin did not return from loop within 0\.2 s"):
@@ -217,8 +217,8 @@ def test_a_call_has_the_time_that_the_store_allows(bench, compiled):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no way to raise a signal that a test can catch")
-def test_a_signal_ends_a_call(bench, compiled):
-    with bench.store(timeout=60) as store:
+def test_a_signal_ends_a_call(host, compiled):
+    with host.store(timeout=60) as store:
         plugin = start(compiled, store)
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
@@ -257,7 +257,7 @@ def test_an_object_that_is_lent_is_not_dropped_by_a_trap_either(plugin, store):
     assert len(store.state.table) == 0
 
 
-def test_an_object_stays_with_the_caller_when_another_argument_does_not_fit(bench):
+def test_an_object_stays_with_the_caller_when_another_argument_does_not_fit(host):
     text = """(component
       (import "thing" (type $thing (sub resource)))
       (core module $m (func (export "f") (param i32 i32 i32)))
@@ -266,9 +266,9 @@ def test_an_object_stays_with_the_caller_when_another_argument_does_not_fit(benc
         (canon lift (core func $i "f"))))"""
     both = GuestFunction[None]("both", {"a": wit.Own(THING), "b": wit.Borrow(THING), "n": wit.U32}, None)
     given, lent = Thing(), Thing()
-    with bench.store() as store:
+    with host.store() as store:
         store.linker.root().resource(THING)
-        guest = GuestInterface(store.instantiate(bench.engine.compile(text.encode())), None, [both])
+        guest = GuestInterface(store.instantiate(host.engine.compile(text.encode())), None, [both])
         with pytest.raises(TypeError, match=r"^both: n: int is needed, not str$"):
             both(guest, given, lent, "1")
         assert len(store.state.table) == 0
@@ -314,9 +314,9 @@ def test_a_store_has_one_guest(compiled, store):
         store.run_command(compiled)
 
 
-def test_a_guest_that_does_not_link_leaves_room_for_another(bench, compiled, store):
+def test_a_guest_that_does_not_link_leaves_room_for_another(host, compiled, store):
     with pytest.raises(LinkError):
-        store.instantiate(bench.engine.compile(b'(component (import "nothing" (func)))'))
+        store.instantiate(host.engine.compile(b'(component (import "nothing" (func)))'))
     assert ADD(start(compiled, store), 1, 2) == 3
 
 
@@ -335,10 +335,10 @@ EXIT = """(component
   (func (export "leave") (canon lift (core func $i "leave"))))"""
 
 
-def test_a_guest_that_exits_says_with_which_status(bench, store):
+def test_a_guest_that_exits_says_with_which_status(host, store):
     leave = GuestFunction[None]("leave", {}, None)
     store.linker.add_wasi()
-    guest = GuestInterface(store.instantiate(bench.engine.compile(EXIT.encode()), "plugin"), None, [leave])
+    guest = GuestInterface(store.instantiate(host.engine.compile(EXIT.encode()), "plugin"), None, [leave])
     with pytest.raises(GuestExit, match=r"^plugin exited with status 1$") as caught:
         leave(guest)
     assert caught.value.status == 1
@@ -346,17 +346,17 @@ def test_a_guest_that_exits_says_with_which_status(bench, store):
         leave(guest)
 
 
-def test_a_guest_that_traps_while_it_starts_is_told(bench, store):
+def test_a_guest_that_traps_while_it_starts_is_told(host, store):
     text = "(component (core module $m (func $f (unreachable)) (start $f)) (core instance (instantiate $m)))"
     with pytest.raises(GuestTrap, match="plugin trapped: wasm `unreachable`"):
-        store.instantiate(bench.engine.compile(text.encode()), "plugin")
+        store.instantiate(host.engine.compile(text.encode()), "plugin")
 
 
-def test_guests_in_threads_run_side_by_side(bench, compiled):
+def test_guests_in_threads_run_side_by_side(host, compiled):
     sums = {}
 
     def run(number):
-        with bench.store(timeout=60) as store:
+        with host.store(timeout=60) as store:
             plugin = start(compiled, store)
             sums[number] = sum(ADD(plugin, n, number) for n in range(200))
 
@@ -379,10 +379,10 @@ def no_collection():
 
 @pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("end", ["closed", "left open", "trapped"])
-def test_a_store_keeps_nothing_alive(bench, compiled, end):
+def test_a_store_keeps_nothing_alive(host, compiled, end):
     thing = Thing()
     seen = weakref.ref(thing)
-    store = bench.store()
+    store = host.store()
     plugin = start(compiled, store, make=lambda kept=thing: kept)
     KEEP(plugin)
     runner = weakref.ref(store._runner)
@@ -398,13 +398,13 @@ def test_a_store_keeps_nothing_alive(bench, compiled, end):
 
 
 class TestEngine:
-    def test_it_compiles_a_file_or_bytes_in_either_format(self, tmp_path, bench):
+    def test_it_compiles_a_file_or_bytes_in_either_format(self, tmp_path, host):
         text = b'(component (core module $m (func (export "f"))) (core instance $i (instantiate $m)))'
         binary = bytes(wasmtime.wat2wasm(text))
         (tmp_path / "guest.wasm").write_bytes(binary)
         for source in (text, binary, tmp_path / "guest.wasm", str(tmp_path / "guest.wasm")):
-            with bench.store() as store:
-                store.instantiate(bench.engine.compile(source))
+            with host.store() as store:
+                store.instantiate(host.engine.compile(source))
 
     @pytest.mark.parametrize(
         "content", [b"(module)", b"\0asm\1\0\0\0", b"nonsense", b"(component", b"", b"\0asm\x0d\0\1\0\xff"]

@@ -70,8 +70,8 @@ class Counters(GuestInterface):
 
 
 @pytest.fixture(scope="module")
-def compiled(bench):
-    return bench.engine.compile(forwarding_guest(WORLD))
+def compiled(host):
+    return host.engine.compile(forwarding_guest(WORLD))
 
 
 def start(compiled, store, dropped=lambda number: None) -> Counters:
@@ -152,8 +152,8 @@ def test_a_resource_of_another_type_is_refused(guest):
         LOOK(guest, 1)
 
 
-def test_a_resource_of_another_guest_is_refused(bench, compiled, guest):
-    with bench.store() as other:
+def test_a_resource_of_another_guest_is_refused(host, compiled, guest):
+    with host.store() as other:
         stranger = NEW(start(compiled, other), 7)
         for function in (LOOK, TAKE):
             with pytest.raises(ValueError, match="v: this Counter belongs to another guest"):
@@ -217,7 +217,7 @@ class RefusedError(ResultError[Counter]):
     pass
 
 
-def test_resources_travel_in_results_and_errors(bench, store):
+def test_resources_travel_in_results_and_errors(host, store):
     text = """package test:counters;
         interface counters {
             resource counter { constructor(start: u32); value: func() -> u32; }
@@ -231,7 +231,7 @@ def test_resources_travel_in_results_and_errors(bench, store):
     find = GuestFunction("find", {"v": wit.Option(wit.GuestOwn(COUNTER))}, result)
     hosts = HostCounters()
     hosts.define(store.linker.instance(NAME))
-    guest = Counters(store.instantiate(bench.engine.compile(forwarding_guest(text))), [NEW, VALUE, pass_, find])
+    guest = Counters(store.instantiate(host.engine.compile(forwarding_guest(text))), [NEW, VALUE, pass_, find])
     first, second = NEW(guest, 1), NEW(guest, 2)
     [ok, err] = pass_(guest, [Ok(first), Err(second)])
     assert (type(ok), ok.value.value(), type(err), err.value.value()) == (Ok, 1, Err, 2)
@@ -282,7 +282,7 @@ class HostRefusedError(ResultError[HostCounter]):
     pass
 
 
-def test_a_guest_may_be_lent_several_at_once_and_lend_them_on(bench, store):
+def test_a_guest_may_be_lent_several_at_once_and_lend_them_on(host, store):
     text = """package test:counters;
         interface counters {
             resource counter { constructor(start: u32); value: func() -> u32; }
@@ -303,7 +303,7 @@ def test_a_guest_may_be_lent_several_at_once_and_lend_them_on(bench, store):
         {"a": wit.Borrow(resource), "others": wit.List(wit.Borrow(resource))},
         wit.U32,
     )
-    guest = Counters(store.instantiate(bench.engine.compile(forwarding_guest(text))), [NEW, VALUE, total])
+    guest = Counters(store.instantiate(host.engine.compile(forwarding_guest(text))), [NEW, VALUE, total])
     counters = [NEW(guest, number) for number in (1, 2, 3)]
     assert total(guest, counters[0], [*counters[1:], counters[0]]) == 7
     assert [counter.value() for counter in counters] == [1, 2, 3]
@@ -319,8 +319,8 @@ def no_collection():
 
 
 @pytest.mark.usefixtures("no_collection")
-def test_a_resource_that_nobody_dropped_keeps_nothing_alive(bench, compiled):
-    with bench.store() as store:
+def test_a_resource_that_nobody_dropped_keeps_nothing_alive(host, compiled):
+    with host.store() as store:
         guest = start(compiled, store)
         counter = NEW(guest, 7)
         seen, runner = weakref.ref(counter), weakref.ref(store._runner)
@@ -331,11 +331,11 @@ def test_a_resource_that_nobody_dropped_keeps_nothing_alive(bench, compiled):
 
 
 @pytest.mark.usefixtures("no_collection")
-def test_a_trap_in_a_method_leaves_no_cycle(bench, compiled):
+def test_a_trap_in_a_method_leaves_no_cycle(host, compiled):
     def dropped(number):
         raise LookupError(number)
 
-    with bench.store() as store:
+    with host.store() as store:
         guest = start(compiled, store, dropped)
         counter = NEW(guest, 7)
         seen = weakref.ref(counter)

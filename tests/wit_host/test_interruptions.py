@@ -8,12 +8,13 @@ import threading
 
 import pytest
 
-from tests.wit_host.bench import THING, Thing
-from tests.wit_host.test_exceptions import NEW, in_a_process
-from tests.wit_host.wat import API, Import
+from tests.wit_host.helpers.host import THING, Thing
+from tests.wit_host.helpers.processes import in_a_process
+from tests.wit_host.helpers.wat import API, Import
 from wit_host import Engine, GuestCancelled, GuestTrap, Store, WasiConfig, capi, values
 
 PING = {"ping": Import("", "")}
+NEW = {"new": Import('(param "n" u32) (result (own $thing))', "(param i32) (result i32)")}
 LOOP = "(call ping) (loop $again (br $again))"
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither forks nor signals that a test can raise")
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither for
 
 BLOCKED = """
 import os, queue, select, signal, sys, threading, time
-from tests.wit_host.bench import Bench
-from tests.wit_host.wat import Import
+from tests.wit_host.helpers.host import Host
+from tests.wit_host.helpers.wat import Import
 
 def loop():
     while True:
@@ -54,7 +55,7 @@ def ping():
         raise
 
 try:
-    Bench().run({"ping": Import("", "")}, "(call ping)", lambda i: i.function("ping", ping, {}, None))
+    Host().run({"ping": Import("", "")}, "(call ping)", lambda i: i.function("ping", ping, {}, None))
 except expected:
     print("fine" if ended else "too late")
 """
@@ -68,8 +69,8 @@ def test_a_signal_ends_a_host_function_that_blocks_for_ever(way, kind):
 
 STORM = """
 import os, signal, threading, time
-from tests.wit_host.bench import Bench, THING
-from tests.wit_host.wat import API, Import
+from tests.wit_host.helpers.host import Host, THING
+from tests.wit_host.helpers.wat import API, Import
 
 came, sent, rounds = 0, 0, 1500
 
@@ -81,8 +82,8 @@ def ring(number, frame):
     came += 1
     raise Alarm
 
-bench = Bench()
-guest = bench.compile({"ping": Import("", "")}, "(loop $again (call ping) (br $again))")
+host = Host()
+guest = host.compile({"ping": Import("", "")}, "(loop $again (call ping) (br $again))")
 signal.signal(signal.SIGUSR1, ring)
 
 for number in range(rounds):
@@ -95,7 +96,7 @@ for number in range(rounds):
             signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + number % 400))
 
     signal.signal(signal.SIGALRM, ring)
-    with bench.store(timeout=30) as store:
+    with host.store(timeout=30) as store:
         instance = store.linker.instance(API)
         instance.resource(THING)
         instance.function("ping", ping, {}, None)
@@ -113,12 +114,12 @@ def test_no_signal_is_lost_whenever_it_comes():
     in_a_process(STORM)
 
 
-def test_a_handler_that_raises_nothing_changes_nothing(bench):
+def test_a_handler_that_raises_nothing_changes_nothing(host):
     rung = []
     before = signal.signal(signal.SIGUSR1, lambda number, _frame: rung.append(number))
     try:
         ping = lambda: os.kill(os.getpid(), signal.SIGUSR1)  # noqa: E731
-        assert bench.run(PING, "(call ping) (call ping)", lambda i: i.function("ping", ping, {}, None)) == 0
+        assert host.run(PING, "(call ping) (call ping)", lambda i: i.function("ping", ping, {}, None)) == 0
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert rung == [signal.SIGUSR1] * 2
@@ -133,9 +134,9 @@ def cancelling(store: Store) -> threading.Timer:
     return timer
 
 
-def test_a_guest_that_loops_is_cancelled_from_another_thread(bench, store):
+def test_a_guest_that_loops_is_cancelled_from_another_thread(host, store):
     with pytest.raises(GuestCancelled, match="the guest was cancelled"):
-        bench.run(PING, LOOP, lambda i: i.function("ping", lambda: cancelling(store) and None, {}, None), store)
+        host.run(PING, LOOP, lambda i: i.function("ping", lambda: cancelling(store) and None, {}, None), store)
 
 
 def test_a_core_module_is_cancelled_too():
@@ -147,31 +148,31 @@ def test_a_core_module_is_cancelled_too():
             store.run_command(guest)
 
 
-def test_a_handler_of_a_signal_may_cancel(bench, store):
+def test_a_handler_of_a_signal_may_cancel(host, store):
     before = signal.signal(signal.SIGUSR1, lambda *_: store.cancel())
     try:
         ping = lambda: os.kill(os.getpid(), signal.SIGUSR1)  # noqa: E731
         with pytest.raises(GuestCancelled):
-            bench.run(PING, LOOP, lambda i: i.function("ping", ping, {}, None), store)
+            host.run(PING, LOOP, lambda i: i.function("ping", ping, {}, None), store)
     finally:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_guest_that_was_cancelled_before_it_runs_does_not_start(bench, store):
+def test_a_guest_that_was_cancelled_before_it_runs_does_not_start(host, store):
     called = []
     store.cancel()
     with pytest.raises(GuestCancelled, match="cancelled before it was called"):
-        bench.run(PING, "(call ping)", lambda i: i.function("ping", lambda: called.append(1), {}, None), store)
+        host.run(PING, "(call ping)", lambda i: i.function("ping", lambda: called.append(1), {}, None), store)
     assert not called
 
 
-def test_cancelling_a_guest_that_has_ended_changes_nothing(bench, store):
-    assert bench.run(PING, "", lambda i: i.function("ping", print, {}, None), store) == 0
+def test_cancelling_a_guest_that_has_ended_changes_nothing(host, store):
+    assert host.run(PING, "", lambda i: i.function("ping", print, {}, None), store) == 0
     store.cancel()
     store.cancel()
 
 
-def test_what_a_cancelled_guest_holds_is_dropped(bench, store):
+def test_what_a_cancelled_guest_holds_is_dropped(host, store):
     thing = Thing()
 
     def define(instance):
@@ -179,29 +180,29 @@ def test_what_a_cancelled_guest_holds_is_dropped(bench, store):
         instance.function("ping", store.cancel, {}, None)
 
     with pytest.raises(GuestCancelled):
-        bench.run(NEW | PING, f"(drop (call new (i32.const 1))) {LOOP}", define, store)
+        host.run(NEW | PING, f"(drop (call new (i32.const 1))) {LOOP}", define, store)
     assert thing.drops == 1
 
 
-def test_a_store_that_is_closed_while_its_guest_runs_says_to_cancel(bench, store):
+def test_a_store_that_is_closed_while_its_guest_runs_says_to_cancel(host, store):
     with pytest.raises(RuntimeError, match="call `cancel` first"):
-        bench.run(PING, "(call ping)", lambda i: i.function("ping", store.close, {}, None), store)
+        host.run(PING, "(call ping)", lambda i: i.function("ping", store.close, {}, None), store)
 
 
 # --- forks ---
 
 FORK = """
 import os, sys, threading, time
-from tests.wit_host.bench import THING, Bench
-from tests.wit_host.wat import API, Import
+from tests.wit_host.helpers.host import THING, Host
+from tests.wit_host.helpers.wat import API, Import
 from wit_host import GuestTimeout
 
-bench = Bench()
+host = Host()
 ping = {"ping": Import("", "")}
-quick, endless = bench.compile(ping, "(call ping)"), bench.compile(ping, "(call ping) (loop $again (br $again))")
+quick, endless = host.compile(ping, "(call ping)"), host.compile(ping, "(call ping) (loop $again (br $again))")
 
 def run(guest, called=lambda: None, timeout=None):
-    with bench.store(timeout=timeout) as store:
+    with host.store(timeout=timeout) as store:
         instance = store.linker.instance(API)
         instance.resource(THING)
         instance.function("ping", called, {}, None)
@@ -265,7 +266,7 @@ def test_timeouts_work_in_the_child_of_a_fork(way):
 
 RECURSION = """
 import threading
-from tests.wit_host.bench import Bench
+from tests.wit_host.helpers.host import Host
 from wit_host import Engine, GuestTrap
 
 engine = Engine()
@@ -298,13 +299,13 @@ def test_a_guest_that_recurses_on_a_small_stack_does_not_end_the_process():
 # --- things used in the wrong place ---
 
 
-def test_a_configuration_of_wasi_that_is_used_twice_says_so(bench):
+def test_a_configuration_of_wasi_that_is_used_twice_says_so(host):
     wasi = WasiConfig()
-    with bench.store(wasi=wasi), pytest.raises(ValueError, match="this WasiConfig belongs to another store"):
-        bench.store(wasi=wasi)
+    with host.store(wasi=wasi), pytest.raises(ValueError, match="this WasiConfig belongs to another store"):
+        host.store(wasi=wasi)
 
 
-def test_a_guest_of_another_engine_says_so(bench, store):
+def test_a_guest_of_another_engine_says_so(host, store):
     guest = Engine().compile(b"(component)", "guest")
     with pytest.raises(ValueError, match="guest was compiled by another Engine; compile it with the one"):
         store.run_command(guest)
@@ -335,9 +336,9 @@ def test_what_a_guest_writes_is_all_there_when_its_store_is_closed():
     assert not capi.is_kept(wasi.outputs[0])
 
 
-def test_a_guest_larger_than_its_limit_says_so_in_mebibytes(bench):
-    with bench.store(memory=10 << 20) as store, pytest.raises(GuestTrap) as caught:
-        bench.run(PING, "", lambda i: i.function("ping", print, {}, None), store)
+def test_a_guest_larger_than_its_limit_says_so_in_mebibytes(host):
+    with host.store(memory=10 << 20) as store, pytest.raises(GuestTrap) as caught:
+        host.run(PING, "", lambda i: i.function("ping", print, {}, None), store)
     assert str(caught.value) == (
         "guest trapped: its memory begins with 12.5 MiB, which is more than it may have; raise the limit `memory`"
     )

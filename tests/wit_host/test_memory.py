@@ -9,12 +9,12 @@ import weakref
 import pytest
 import wasmtime
 
-from tests.wit_host.bench import Bench
-from tests.wit_host.wat import API, Import, command
+from tests.wit_host.helpers.host import Host
+from tests.wit_host.helpers.wat import API, Import, command
 from wit_host import Engine, GuestTrap
-from wit_host import memory as memories
 from wit_host import values as wit
-from wit_host.memory import GuestMemory, LinearMemory, unsupported
+from wit_host.crossing import memory as memories
+from wit_host.crossing.memory import GuestMemory, LinearMemory, unsupported
 from wit_host.misfits import Misfit
 
 PAGE = 1 << 16
@@ -80,11 +80,11 @@ def test_a_memory_knows_whether_somebody_looks_at_it():
 
 
 def test_the_memory_of_a_guest_goes_with_its_store():
-    bench = Bench([API])
+    host = Host([API])
     gc.disable()
     try:
-        store = bench.store()
-        bench.run({"take": TAKE}, "", lambda i: i.function("take", bytes, {"d": wit.BYTES}, None), store=store)
+        store = host.store()
+        host.run({"take": TAKE}, "", lambda i: i.function("take", bytes, {"d": wit.BYTES}, None), store=store)
         [memory] = store.state.memory.parts
         freed = weakref.ref(memory)
         del memory
@@ -95,49 +95,49 @@ def test_the_memory_of_a_guest_goes_with_its_store():
 
 
 def test_each_guest_sees_its_own_memory():
-    bench, seen = Bench([API]), []
+    host, seen = Host([API]), []
     for content in ("first", "other"):
         data = f'(data (i32.const 1024) "{content}")'
         body = "(call take (i32.const 1024) (i32.const 5))"
         define = lambda i: i.function("take", lambda d: seen.append(bytes(d)), {"d": wit.BYTES}, None)  # noqa: E731
-        bench.run({"take": TAKE}, body, define, data=data)
+        host.run({"take": TAKE}, body, define, data=data)
     assert seen == [b"first", b"other"]
 
 
 def test_a_limit_on_memory_holds_for_reserved_memories():
-    bench = Bench([API])
+    host = Host([API])
     body = "(call $check (memory.grow (i32.const 100)) (i32.const -1))"
-    with bench.store(memory=210 << 16) as store:
+    with host.store(memory=210 << 16) as store:
         define = lambda i: i.function("take", bytes, {"d": wit.BYTES}, None)  # noqa: E731
-        assert bench.run({"take": TAKE}, body, define, store=store) == 0
+        assert host.run({"take": TAKE}, body, define, store=store) == 0
 
 
 def test_growing_beyond_what_is_reserved_fails_in_the_guest_and_nowhere_else():
-    bench = Bench([API])
+    host = Host([API])
     body = "(call $check (memory.grow (i32.const 65536)) (i32.const -1))"
     define = lambda i: i.function("take", bytes, {"d": wit.BYTES}, None)  # noqa: E731
-    assert bench.run({"take": TAKE}, body, define) == 0
+    assert host.run({"take": TAKE}, body, define) == 0
 
 
 def test_address_space_that_is_not_there_is_an_error_of_the_guest(monkeypatch):
-    bench = Bench([API])
+    host = Host([API])
 
     def fail(*_):
         raise OSError(12, "no room")
 
     monkeypatch.setattr(memories, "LinearMemory", fail)
     with pytest.raises(GuestTrap, match="no room"):
-        bench.run({"take": TAKE}, "", lambda i: i.function("take", bytes, {"d": wit.BYTES}, None))
+        host.run({"take": TAKE}, "", lambda i: i.function("take", bytes, {"d": wit.BYTES}, None))
 
 
 def test_where_memories_cannot_be_reserved_bytes_cross_as_strings_and_the_reason_is_told(monkeypatch):
     monkeypatch.setattr("wit_host.engine.unsupported", lambda: "memories cannot be reserved on plan9")
-    bench = Bench([API])
-    assert bench.compile({"take": TAKE}, "").transport == "latin-1 (memories cannot be reserved on plan9)"
+    host = Host([API])
+    assert host.compile({"take": TAKE}, "").transport == "latin-1 (memories cannot be reserved on plan9)"
     seen = []
     body = "(call take (i32.const 1024) (i32.const 3))"
     define = lambda i: i.function("take", lambda d: seen.append(bytes(d)), {"d": wit.BYTES}, None)  # noqa: E731
-    bench.run({"take": TAKE}, body, define, data='(data (i32.const 1024) "abc")')
+    host.run({"take": TAKE}, body, define, data='(data (i32.const 1024) "abc")')
     assert seen == [b"abc"]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wit_host.bench import Thing
-from wit_host.resources import ResourceTable
+from tests.wit_host.helpers.host import Thing
+from wit_host.crossing.resources import ResourceTable
 
 
 def test_numbers_are_never_given_twice():

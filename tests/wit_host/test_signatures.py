@@ -8,8 +8,8 @@ from enum import Enum, Flag, auto
 
 import pytest
 
-from tests.wit_host.bench import THING, Thing
-from tests.wit_host.wat import API, Import
+from tests.wit_host.helpers.host import THING, Thing
+from tests.wit_host.helpers.wat import API, Import
 from wit_host import GuestFunction, GuestInterface, LinkError, Resource
 from wit_host import ResultError as Refusal
 from wit_host import values as wit
@@ -89,28 +89,28 @@ def importing(function: str, types: str = NAMED) -> str:
         (export "thing" (type $thing (sub resource))) {types} (export "f" (func {function})))))"""
 
 
-def instantiate(bench, text, parameters, result=None) -> None:
-    with bench.store() as store:
+def instantiate(host, text, parameters, result=None) -> None:
+    with host.store() as store:
         instance = store.linker.instance(API)
         instance.resource(THING)
         instance.function("f", lambda *_: None, parameters, result)
-        store.instantiate(bench.engine.compile(text.encode()), "guest")
+        store.instantiate(host.engine.compile(text.encode()), "guest")
 
 
-def refusal(bench, text, parameters, result=None) -> str:
+def refusal(host, text, parameters, result=None) -> str:
     """What the guest is told, after the part that is the same every time."""
     with pytest.raises(LinkError) as caught:
-        instantiate(bench, text, parameters, result)
+        instantiate(host, text, parameters, result)
     start = f"guest imports {API}#f with another type: "
     assert str(caught.value).startswith(start)
     return str(caught.value)[len(start) :]
 
 
-def test_a_guest_cannot_pass_a_number_where_the_host_reads_a_pointer(bench):
+def test_a_guest_cannot_pass_a_number_where_the_host_reads_a_pointer(host):
     called = []
     imports = {"put": Import('(param "v" u64)', "(param i64)")}
     with pytest.raises(LinkError, match="parameter v: this host has string, the guest has u64"):
-        bench.run(
+        host.run(
             imports,
             "(call put (i64.const 12345))",
             lambda instance: instance.function("put", called.append, {"v": wit.STRING}, None),
@@ -119,19 +119,19 @@ def test_a_guest_cannot_pass_a_number_where_the_host_reads_a_pointer(bench):
 
 
 @pytest.mark.parametrize("type_", SOME_TYPES)
-def test_a_type_fits_its_own_codec_and_no_other(bench, type_):
+def test_a_type_fits_its_own_codec_and_no_other(host, type_):
     for other, codec in SOME_TYPES.items():
         if other == type_:
-            instantiate(bench, importing(f'(param "v" {type_})'), {"v": codec})
+            instantiate(host, importing(f'(param "v" {type_})'), {"v": codec})
         else:
-            assert refusal(bench, importing(f'(param "v" {type_})'), {"v": codec}).startswith("parameter v")
+            assert refusal(host, importing(f'(param "v" {type_})'), {"v": codec}).startswith("parameter v")
 
 
 @pytest.mark.parametrize("type_", [name for name in SOME_TYPES if "borrow" not in name])
-def test_results_are_compared_too(bench, type_):
-    instantiate(bench, importing(f"(result {type_})"), {}, SOME_TYPES[type_])
+def test_results_are_compared_too(host, type_):
+    instantiate(host, importing(f"(result {type_})"), {}, SOME_TYPES[type_])
     other = wit.U16 if type_ == "string" else wit.STRING
-    assert refusal(bench, importing(f"(result {type_})"), {}, other).startswith("result: this host has")
+    assert refusal(host, importing(f"(result {type_})"), {}, other).startswith("result: this host has")
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_results_are_compared_too(bench, type_):
         ),
     ],
 )
-def test_what_is_missing_or_too_much_is_told(bench, function, parameters, result, message):
-    assert refusal(bench, importing(function), parameters, result) == message
+def test_what_is_missing_or_too_much_is_told(host, function, parameters, result, message):
+    assert refusal(host, importing(function), parameters, result) == message
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ def test_what_is_missing_or_too_much_is_told(bench, function, parameters, result
         ('(variant (case "circle" f64) (case "empty" u8))', SHAPE, "v.empty: this host has none, the guest has u8"),
     ],
 )
-def test_the_parts_of_a_type_are_compared_by_name_and_order(bench, types, codec, message):
+def test_the_parts_of_a_type_are_compared_by_name_and_order(host, types, codec, message):
     named = f'(type $t {types}) (export "t" (type $v (eq $t)))'
-    assert refusal(bench, importing('(param "v" $v)', named), {"v": codec}) == f"parameter {message}"
+    assert refusal(host, importing('(param "v" $v)', named), {"v": codec}) == f"parameter {message}"
 
 
 @pytest.mark.parametrize(
@@ -217,46 +217,46 @@ def test_the_parts_of_a_type_are_compared_by_name_and_order(bench, types, codec,
         ),
     ],
 )
-def test_a_misfit_is_told_by_its_path(bench, type_, codec, message):
-    assert refusal(bench, importing(f'(param "v" {type_})'), {"v": codec}) == f"parameter {message}"
+def test_a_misfit_is_told_by_its_path(host, type_, codec, message):
+    assert refusal(host, importing(f'(param "v" {type_})'), {"v": codec}) == f"parameter {message}"
 
 
-def test_another_resource_is_another_type(bench):
+def test_another_resource_is_another_type(host):
     other = Resource[Thing]("other")
     types = NAMED + '(export "other" (type $other (sub resource)))'
-    with bench.store() as store:
+    with host.store() as store:
         instance = store.linker.instance(API)
         instance.resource(THING)
         instance.resource(other)
         instance.function("f", lambda *_: None, {"v": wit.Own(THING)}, None)
         message = "parameter v: this host has own of resource thing, the guest has own of another resource"
         with pytest.raises(LinkError, match=message):
-            store.instantiate(bench.engine.compile(importing('(param "v" (own $other))', types).encode()))
+            store.instantiate(host.engine.compile(importing('(param "v" (own $other))', types).encode()))
 
 
-def test_a_resource_that_another_interface_uses_is_the_same(bench):
+def test_a_resource_that_another_interface_uses_is_the_same(host):
     text = """(component
         (import "a:b/things" (instance $t (export "thing" (type (sub resource)))))
         (alias export $t "thing" (type $thing))
         (import "a:b/users" (instance
           (alias outer 1 $thing (type $x)) (export "thing" (type $y (eq $x)))
           (export "f" (func (param "v" (borrow $y)))))))"""
-    with bench.store() as store:
+    with host.store() as store:
         store.linker.instance("a:b/things").resource(THING)
         store.linker.instance("a:b/users").function("f", lambda *_: None, {"v": wit.Borrow(THING)}, None)
-        store.instantiate(bench.engine.compile(text.encode()))
+        store.instantiate(host.engine.compile(text.encode()))
 
 
-def test_a_resource_of_the_right_name_from_elsewhere_is_another_one(bench):
+def test_a_resource_of_the_right_name_from_elsewhere_is_another_one(host):
     text = """(component
         (import "a:b/things" (instance (export "thing" (type (sub resource)))))
         (import "a:b/users" (instance (export "thing" (type $x (sub resource)))
           (export "f" (func (param "v" (borrow $x)))))))"""
-    with bench.store() as store:
+    with host.store() as store:
         store.linker.instance("a:b/things").resource(THING)
         store.linker.instance("a:b/users").function("f", lambda *_: None, {"v": wit.Borrow(THING)}, None)
         with pytest.raises(LinkError, match="imports a:b/users#thing, which this host does not provide"):
-            store.instantiate(bench.engine.compile(text.encode()))
+            store.instantiate(host.engine.compile(text.encode()))
 
 
 @pytest.mark.parametrize(
@@ -269,24 +269,24 @@ def test_a_resource_of_the_right_name_from_elsewhere_is_another_one(bench):
         ('(export "inner" (instance))', "inner"),
     ],
 )
-def test_what_the_host_does_not_have_is_named(bench, item, name):
+def test_what_the_host_does_not_have_is_named(host, item, name):
     text = f'(component (import "{API}" (instance {item})))'
     with pytest.raises(LinkError, match=f"^guest imports {re.escape(API)}#{name}, which this host does not provide$"):
-        instantiate(bench, text, {})
+        instantiate(host, text, {})
 
 
-def test_functions_and_resources_of_the_world_are_compared_too(bench):
+def test_functions_and_resources_of_the_world_are_compared_too(host):
     text = """(component
         (import "thing" (type $thing (sub resource)))
         (import "log" (func (param "text" {})))
         (import "use" (func (param "t" (own $thing)))))"""
     for type_, error in (("string", None), ("u64", "guest imports log with another type: parameter text")):
-        with bench.store() as store:
+        with host.store() as store:
             root = store.linker.root()
             root.resource(THING)
             root.function("log", lambda *_: None, {"text": wit.STRING}, None)
             root.function("use", lambda *_: None, {"t": wit.Own(THING)}, None)
-            guest = bench.engine.compile(text.format(type_).encode())
+            guest = host.engine.compile(text.format(type_).encode())
             if error is None:
                 store.instantiate(guest, "guest")
             else:
@@ -294,15 +294,15 @@ def test_functions_and_resources_of_the_world_are_compared_too(bench):
                     store.instantiate(guest, "guest")
 
 
-def test_a_type_that_is_shared_many_times_over_is_looked_at_as_far_as_the_hosts_own(bench):
+def test_a_type_that_is_shared_many_times_over_is_looked_at_as_far_as_the_hosts_own(host):
     """Written out, the guest's type has as many parts as the engine takes; the host's has 32."""
     doubled = "".join(f"(type $t{n + 1} (tuple $t{n} $t{n}))" for n in range(17))
     text = importing('(param "v" $t17)', f"(type $t0 (tuple u8 u8)) {doubled}")
-    guest = bench.engine.compile(text.encode())
+    guest = host.engine.compile(text.encode())
     codec: wit.Codec = wit.U8
     for _ in range(5):
         codec = wit.Tuple(codec, codec)
-    with bench.store() as store:
+    with host.store() as store:
         instance = store.linker.instance(API)
         instance.resource(THING)
         instance.function("f", lambda *_: None, {"v": codec}, None)
@@ -312,14 +312,14 @@ def test_a_type_that_is_shared_many_times_over_is_looked_at_as_far_as_the_hosts_
             store.instantiate(guest)
 
 
-def test_a_long_list_of_names_is_not_quoted_in_full(bench):
+def test_a_long_list_of_names_is_not_quoted_in_full(host):
     fields = " ".join(f'(field "name-{n}" u8)' for n in range(1000))
     named = f'(type $t (record {fields})) (export "t" (type $v (eq $t)))'
-    assert len(refusal(bench, importing('(param "v" $v)', named), {"v": POINT})) < 300
+    assert len(refusal(host, importing('(param "v" $v)', named), {"v": POINT})) < 300
 
 
-def test_a_name_is_defined_once(bench):
-    with bench.store() as store:
+def test_a_name_is_defined_once(host):
+    with host.store() as store:
         instance = store.linker.instance(API)
         instance.resource(THING)
         instance.function("f", lambda: None, {}, None)
@@ -331,13 +331,13 @@ def test_a_name_is_defined_once(bench):
             store.linker.instance(API)
 
 
-def test_each_store_compares_a_guest_with_its_own_definitions(bench):
-    guest = bench.compile(
+def test_each_store_compares_a_guest_with_its_own_definitions(host):
+    guest = host.compile(
         {"f": Import('(param "v" (list u32))', "(param i32 i32)")}, "(call f (i32.const 0) (i32.const 0))"
     )
     got = []
     for codec in (wit.List(wit.U32), wit.List(wit.U64), wit.List(wit.U32)):
-        with bench.store() as store:
+        with host.store() as store:
             store.linker.instance(API).function("f", got.append, {"v": codec}, None)
             store.linker.instances[API].resource(THING)
             if codec.element is wit.U32:
@@ -366,17 +366,17 @@ def labelled(theirs, core):
 
 
 @pytest.mark.parametrize("name", ["x", API])
-def test_a_label_is_served_by_a_definition_of_its_name_or_of_what_it_is_a_label_for(bench, name):
+def test_a_label_is_served_by_a_definition_of_its_name_or_of_what_it_is_a_label_for(host, name):
     got = []
-    with bench.store() as store:
+    with host.store() as store:
         store.linker.instance(name).function("f", got.append, {"v": wit.U32}, None)
-        RUN(GuestInterface(store.instantiate(bench.engine.compile(labelled("u32", "i32"))), None, [RUN]), 7)
+        RUN(GuestInterface(store.instantiate(host.engine.compile(labelled("u32", "i32"))), None, [RUN]), 7)
     assert got == [7]
 
 
 @pytest.mark.parametrize("name", ["x", API])
-def test_a_label_does_not_lead_around_the_comparison(bench, name):
-    with bench.store() as store:
+def test_a_label_does_not_lead_around_the_comparison(host, name):
+    with host.store() as store:
         store.linker.instance(name).function("f", print, {"v": wit.U32}, None)
         with pytest.raises(LinkError, match="imports x#f with another type: parameter v: this host has u32"):
-            store.instantiate(bench.engine.compile(labelled("u64", "i64")))
+            store.instantiate(host.engine.compile(labelled("u64", "i64")))

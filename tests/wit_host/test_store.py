@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.wit_host.wat import Import
+from tests.wit_host.helpers.wat import Import
 from wit_host import GuestTimeout, GuestTrap, LinkError
 
 PING = {"ping": Import("", "")}
@@ -19,40 +19,40 @@ def nothing(instance):
     instance.function("ping", lambda: None, {}, None)
 
 
-def test_a_guest_that_returns_ok_ends_with_status_0(bench):
-    assert bench.run(PING, "(call ping)", nothing) == 0
+def test_a_guest_that_returns_ok_ends_with_status_0(host):
+    assert host.run(PING, "(call ping)", nothing) == 0
 
 
-def test_a_guest_that_returns_err_ends_with_status_1(bench):
-    assert bench.run(PING, "(return (i32.const 1))", nothing) == 1
+def test_a_guest_that_returns_err_ends_with_status_1(host):
+    assert host.run(PING, "(return (i32.const 1))", nothing) == 1
 
 
-def test_a_trap_is_told_in_one_line(bench):
+def test_a_trap_is_told_in_one_line(host):
     with pytest.raises(GuestTrap) as caught:
-        bench.run(PING, "(unreachable)", nothing)
+        host.run(PING, "(unreachable)", nothing)
     assert str(caught.value) == "guest trapped: wasm `unreachable` instruction executed"
     assert "wasm backtrace" in caught.value.backtrace
 
 
-def test_a_guest_that_loops_is_stopped_at_its_deadline(bench):
+def test_a_guest_that_loops_is_stopped_at_its_deadline(host):
     with pytest.raises(GuestTimeout, match=r"guest did not end within 0\.2 s"):
-        bench.run(PING, LOOP, nothing, timeout=0.2)
+        host.run(PING, LOOP, nothing, timeout=0.2)
 
 
-def test_a_deadline_that_is_not_reached_changes_nothing(bench):
-    assert bench.run(PING, "(call ping)", nothing, timeout=60) == 0
+def test_a_deadline_that_is_not_reached_changes_nothing(host):
+    assert host.run(PING, "(call ping)", nothing, timeout=60) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no way to raise a signal that a test can catch")
-def test_a_signal_ends_a_guest_that_loops(bench):
+def test_a_signal_ends_a_guest_that_loops(host):
     def interrupt():
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     with pytest.raises(KeyboardInterrupt):
-        bench.run(PING, f"(call ping) {LOOP}", lambda i: i.function("ping", interrupt, {}, None), timeout=60)
+        host.run(PING, f"(call ping) {LOOP}", lambda i: i.function("ping", interrupt, {}, None), timeout=60)
 
 
-def test_stores_run_in_parallel_and_each_gets_its_own_exception(bench):
+def test_stores_run_in_parallel_and_each_gets_its_own_exception(host):
     caught: dict[int, BaseException] = {}
     together = threading.Barrier(4)
 
@@ -62,7 +62,7 @@ def test_stores_run_in_parallel_and_each_gets_its_own_exception(bench):
 
     def run(number):
         try:
-            bench.run(PING, "(call ping)", lambda i: i.function("ping", lambda: meet(number), {}, None))
+            host.run(PING, "(call ping)", lambda i: i.function("ping", lambda: meet(number), {}, None))
         except LookupError as error:
             caught[number] = error
 
@@ -95,20 +95,20 @@ def test_stores_run_in_parallel_and_each_gets_its_own_exception(bench):
         ('(component (import "f" (func)))', "guest imports f, which this host does not provide"),
     ],
 )
-def test_a_component_that_does_not_fit_is_told_why(bench, store, text, message):
+def test_a_component_that_does_not_fit_is_told_why(host, store, text, message):
     with pytest.raises(LinkError, match=message or "guest (imports|exports)"):
-        store.run_command(bench.engine.compile(text.encode()), "guest")
+        store.run_command(host.engine.compile(text.encode()), "guest")
 
 
-def test_the_memory_of_a_guest_can_be_limited(bench):
+def test_the_memory_of_a_guest_can_be_limited(host):
     with (
-        bench.store(memory=1 << 20) as store,
+        host.store(memory=1 << 20) as store,
         pytest.raises(GuestTrap, match=r"its memory begins with 12\.5 MiB, which is more than it may have"),
     ):
-        bench.run(PING, "(call ping)", nothing, store)
+        host.run(PING, "(call ping)", nothing, store)
 
 
-def test_closing_a_store_twice_is_fine(bench):
-    store = bench.store()
+def test_closing_a_store_twice_is_fine(host):
+    store = host.store()
     store.close()
     store.close()

@@ -7,8 +7,8 @@ from enum import Enum
 
 import pytest
 
-from tests.wit_host.bench import THING, Thing
-from tests.wit_host.wat import Import
+from tests.wit_host.helpers.host import THING, Thing
+from tests.wit_host.helpers.wat import Import
 from wit_host import values as wit
 
 
@@ -17,7 +17,7 @@ class Colour(Enum):
     DARK_BLUE = "dark-blue"
 
 
-def echo(bench, codec, component_type, core, body, values):
+def echo(host, codec, component_type, core, body, values):
     """The host returns each of `values` from `get`, the guest passes it to `put`; what `put` got."""
     pending, got = list(values), []
     imports = {
@@ -29,7 +29,7 @@ def echo(bench, codec, component_type, core, body, values):
         instance.function("get", lambda: pending.pop(0), {}, codec)
         instance.function("put", got.append, {"a": codec}, None)
 
-    bench.run(imports, body * len(values), define)
+    host.run(imports, body * len(values), define)
     return got
 
 
@@ -39,61 +39,61 @@ IN_MEMORY = "(call get (i32.const 64)) (call put (i32.load (i32.const 64)) (i32.
 
 @pytest.mark.parametrize("bits", [8, 16, 32, 64])
 @pytest.mark.parametrize("sign", ["u", "s"])
-def test_integers_of_every_size_cross(bench, sign, bits):
+def test_integers_of_every_size_cross(host, sign, bits):
     codec = getattr(wit, f"{sign.upper()}{bits}")
     core = "i64" if bits == 64 else "i32"
     lowest, highest = (0, 2**bits - 1) if sign == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     values = [lowest, 0, 1, highest]
-    assert echo(bench, codec, f"{sign}{bits}", (f"(result {core})", f"(param {core})"), DIRECT, values) == values
+    assert echo(host, codec, f"{sign}{bits}", (f"(result {core})", f"(param {core})"), DIRECT, values) == values
 
 
 @pytest.mark.parametrize("kind", ["f32", "f64"])
-def test_floats_cross(bench, kind):
+def test_floats_cross(host, kind):
     values = [0.0, -1.5, math.inf, 2.0**-126]
     assert (
-        echo(bench, getattr(wit, kind.upper()), kind, (f"(result {kind})", f"(param {kind})"), DIRECT, values) == values
+        echo(host, getattr(wit, kind.upper()), kind, (f"(result {kind})", f"(param {kind})"), DIRECT, values) == values
     )
-    [got] = echo(bench, getattr(wit, kind.upper()), kind, (f"(result {kind})", f"(param {kind})"), DIRECT, [math.nan])
+    [got] = echo(host, getattr(wit, kind.upper()), kind, (f"(result {kind})", f"(param {kind})"), DIRECT, [math.nan])
     assert math.isnan(got)
 
 
-def test_booleans_cross(bench):
-    got = echo(bench, wit.BOOL, "bool", ("(result i32)", "(param i32)"), DIRECT, [True, False])
+def test_booleans_cross(host):
+    got = echo(host, wit.BOOL, "bool", ("(result i32)", "(param i32)"), DIRECT, [True, False])
     assert got == [True, False]
     assert [type(each) for each in got] == [bool, bool]
 
 
-def test_characters_cross(bench):
+def test_characters_cross(host):
     values = ["a", "\0", "é", "\ud7ff", "\U0010ffff"]
-    assert echo(bench, wit.CHAR, "char", ("(result i32)", "(param i32)"), DIRECT, values) == values
+    assert echo(host, wit.CHAR, "char", ("(result i32)", "(param i32)"), DIRECT, values) == values
 
 
-def test_strings_cross(bench):
+def test_strings_cross(host):
     values = ["", "plain", "naïve 🦀", "nul \0 inside"]
-    assert echo(bench, wit.STRING, "string", ("(param i32)", "(param i32 i32)"), IN_MEMORY, values) == values
+    assert echo(host, wit.STRING, "string", ("(param i32)", "(param i32 i32)"), IN_MEMORY, values) == values
 
 
-def test_lists_cross(bench):
+def test_lists_cross(host):
     values = [[], [1], [0, 2**32 - 1, 7]]
     codec = wit.List(wit.U32)
-    assert echo(bench, codec, "(list u32)", ("(param i32)", "(param i32 i32)"), IN_MEMORY, values) == values
+    assert echo(host, codec, "(list u32)", ("(param i32)", "(param i32 i32)"), IN_MEMORY, values) == values
 
 
-def test_lists_of_tuples_of_strings_cross(bench):
+def test_lists_of_tuples_of_strings_cross(host):
     values = [[("a", 1), ("", 2)], []]
     codec = wit.List(wit.Tuple(wit.STRING, wit.U8))
     core = ("(param i32)", "(param i32 i32)")
-    assert echo(bench, codec, "(list (tuple string u8))", core, IN_MEMORY, values) == values
+    assert echo(host, codec, "(list (tuple string u8))", core, IN_MEMORY, values) == values
 
 
-def test_options_cross(bench):
+def test_options_cross(host):
     values = [None, 0, 5]
     body = "(call get (i32.const 64)) (call put (i32.load8_u (i32.const 64)) (i32.load (i32.const 68)))"
     core = ("(param i32)", "(param i32 i32)")
-    assert echo(bench, wit.Option(wit.U32), "(option u32)", core, body, values) == values
+    assert echo(host, wit.Option(wit.U32), "(option u32)", core, body, values) == values
 
 
-def test_enums_cross(bench):
+def test_enums_cross(host):
     pending, got = list(Colour), []
     imports = {
         "get": Import("(result $colour)", "(result i32)"),
@@ -105,11 +105,11 @@ def test_enums_cross(bench):
         instance.function("put", got.append, {"a": wit.Enum(Colour)}, None)
 
     types = '(type $colours (enum "red" "dark-blue")) (export "colour" (type $colour (eq $colours)))'
-    bench.run(imports, DIRECT * 2, define, types=types)
+    host.run(imports, DIRECT * 2, define, types=types)
     assert got == list(Colour)
 
 
-def test_objects_in_lists_and_tuples_cross(bench):
+def test_objects_in_lists_and_tuples_cross(host):
     made, got = [Thing(1), Thing(2)], []
     imports = {
         "get": Import("(result (list (tuple string (own $thing))))", "(param i32)"),
@@ -121,7 +121,7 @@ def test_objects_in_lists_and_tuples_cross(bench):
         instance.function("get", lambda: [("a", made[0]), ("b", made[1])], {}, codec)
         instance.function("put", got.extend, {"a": codec}, None)
 
-    bench.run(imports, IN_MEMORY, define)
+    host.run(imports, IN_MEMORY, define)
     assert got == [("a", made[0]), ("b", made[1])]
     assert [thing.drops for thing in made] == [0, 0]
 
@@ -140,11 +140,11 @@ def test_objects_in_lists_and_tuples_cross(bench):
         (wit.F64, "f64", "1", TypeError, "float is needed, not str"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_and_traps_the_guest(bench, codec, type_, value, kind, message):
+def test_a_value_that_does_not_fit_is_refused_and_traps_the_guest(host, codec, type_, value, kind, message):
     core = "f64" if type_ == "f64" else "i32"
     imports = {"get": Import(f"(result {type_})", f"(result {core})")}
     with pytest.raises(kind, match=message):
-        bench.run(imports, "(drop (call get))", lambda i: i.function("get", lambda: value, {}, codec))
+        host.run(imports, "(drop (call get))", lambda i: i.function("get", lambda: value, {}, codec))
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def test_a_value_that_does_not_fit_is_refused_and_traps_the_guest(bench, codec, 
         (wit.Option(wit.U32), "(option u32)", -1, ValueError, "-1 does not fit u32"),
     ],
 )
-def test_a_compound_value_that_does_not_fit_is_refused(bench, codec, type_, value, kind, message):
+def test_a_compound_value_that_does_not_fit_is_refused(host, codec, type_, value, kind, message):
     imports = {"get": Import(f"(result {type_})", "(param i32)")}
     with pytest.raises(kind, match=message):
-        bench.run(imports, "(call get (i32.const 64))", lambda i: i.function("get", lambda: value, {}, codec))
+        host.run(imports, "(call get (i32.const 64))", lambda i: i.function("get", lambda: value, {}, codec))
 
 
-def test_an_object_without_drop_is_refused(bench):
+def test_an_object_without_drop_is_refused(host):
     imports = {"get": Import("(result (own $thing))", "(result i32)")}
     with pytest.raises(TypeError, match=r"object does not implement resource thing: it has no drop\(\)"):
-        bench.run(imports, "(drop (call get))", lambda i: i.function("get", object, {}, wit.Own(THING)))
+        host.run(imports, "(drop (call get))", lambda i: i.function("get", object, {}, wit.Own(THING)))

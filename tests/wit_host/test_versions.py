@@ -34,41 +34,41 @@ INCOMPATIBLE = [("2.0.0", "1.0.0"), ("0.3.0", "0.2.0"), ("0.0.2", "0.0.1"), ("1.
 GUEST = '(component (import "acme:rockets/launch@{}" (instance (export "f" (func (param "v" {}))))))'
 
 
-def link(bench, guest, host):
+def link(host, guest, offered):
     version, type_ = guest
-    with bench.store() as store:
-        instance = store.linker.instance(f"acme:rockets/launch@{host}")
+    with host.store() as store:
+        instance = store.linker.instance(f"acme:rockets/launch@{offered}")
         instance.function("f", lambda _: None, {"v": wit.STRING}, None)
-        store.instantiate(bench.engine.compile(GUEST.format(version, type_).encode()), "guest")
+        store.instantiate(host.engine.compile(GUEST.format(version, type_).encode()), "guest")
 
 
-@pytest.mark.parametrize(("guest", "host"), COMPATIBLE)
-def test_a_guest_runs_on_a_host_of_a_compatible_version(bench, guest, host):
-    link(bench, (guest, "string"), host)
+@pytest.mark.parametrize(("guest", "offered"), COMPATIBLE)
+def test_a_guest_runs_on_a_host_of_a_compatible_version(host, guest, offered):
+    link(host, (guest, "string"), offered)
 
 
-@pytest.mark.parametrize(("guest", "host"), COMPATIBLE)
-def test_types_are_compared_across_compatible_versions(bench, guest, host):
+@pytest.mark.parametrize(("guest", "offered"), COMPATIBLE)
+def test_types_are_compared_across_compatible_versions(host, guest, offered):
     message = f"guest imports acme:rockets/launch@{guest}#f with another type: parameter v: this host has string"
     with pytest.raises(LinkError, match=message):
-        link(bench, (guest, "u64"), host)
+        link(host, (guest, "u64"), offered)
 
 
-@pytest.mark.parametrize(("guest", "host"), INCOMPATIBLE)
-def test_a_guest_is_not_given_another_version(bench, guest, host):
+@pytest.mark.parametrize(("guest", "offered"), INCOMPATIBLE)
+def test_a_guest_is_not_given_another_version(host, guest, offered):
     with pytest.raises(LinkError, match=f"guest imports acme:rockets/launch@{guest}, which this host does not provide"):
-        link(bench, (guest, "string"), host)
+        link(host, (guest, "string"), offered)
 
 
-def test_a_guest_may_import_two_versions_that_one_definition_serves(bench):
+def test_a_guest_may_import_two_versions_that_one_definition_serves(host):
     text = "(component {} {})".format(*(GUEST.format(v, "string")[len("(component ") : -1] for v in ("1.0.0", "1.1.0")))
-    with bench.store() as store:
+    with host.store() as store:
         instance = store.linker.instance("acme:rockets/launch@1.4.0")
         instance.function("f", lambda _: None, {"v": wit.STRING}, None)
-        store.instantiate(bench.engine.compile(text.encode()))
+        store.instantiate(host.engine.compile(text.encode()))
 
 
-def test_what_the_host_defines_itself_comes_before_the_engines_wasi(bench):
+def test_what_the_host_defines_itself_comes_before_the_engines_wasi(host):
     name = "wasi:random/insecure-seed@0.2.0"
     text = f"""(component
         (import "{name}" (instance $i (export "insecure-seed" (func (result (tuple u64 u64))))))
@@ -84,10 +84,10 @@ def test_what_the_host_defines_itself_comes_before_the_engines_wasi(bench):
         (export "wasi:cli/run@0.2.0" (instance $command)))"""
     for define in (False, True):
         asked = []
-        with bench.store() as store:
+        with host.store() as store:
             store.linker.add_wasi()
             if define:
                 seed = wit.Tuple(wit.U64, wit.U64)
                 store.linker.instance(name).function("insecure-seed", lambda: asked.append(1) or (1, 2), {}, seed)  # noqa: B023
-            assert store.run_command(bench.engine.compile(text.encode())) == 0
+            assert store.run_command(host.engine.compile(text.encode())) == 0
         assert asked == ([1] if define else [])

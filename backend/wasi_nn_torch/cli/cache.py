@@ -13,7 +13,7 @@ from wasi_nn_torch.cli.exits import fail
 from wasi_nn_torch.contract.sizes import spell_size
 
 if TYPE_CHECKING:
-    from wit_host.cache import CompileCache, Entry
+    from wit_host import CacheEntry, CompileCache
 
 app = typer.Typer(help="Look at the compiled guests that are kept, or remove them.", no_args_is_help=True)
 
@@ -94,11 +94,11 @@ def _print(cache: CompileCache) -> None:
     console.print(table, soft_wrap=not console.is_terminal)
 
 
-def _count(entries: list[Entry]) -> str:
+def _count(entries: list[CacheEntry]) -> str:
     return "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
 
 
-def _size(entries: Iterable[Entry]) -> str:
+def _size(entries: Iterable[CacheEntry]) -> str:
     return spell_size(sum(entry.size for entry in entries))
 
 

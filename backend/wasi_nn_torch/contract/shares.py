@@ -8,7 +8,7 @@ from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType
 
 if TYPE_CHECKING:
-    from wit_host.transport import ByteSource
+    from wit_host import ByteSource
 
 
 class _Shared:

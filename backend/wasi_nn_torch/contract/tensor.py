@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from wasi_nn_torch.contract.vocabulary import ElementType
 
 if TYPE_CHECKING:
-    from wit_host.transport import ByteSource
+    from wit_host import ByteSource
 
 
 class Tensor(Protocol):

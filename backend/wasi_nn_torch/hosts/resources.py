@@ -11,8 +11,7 @@ from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.serving import Serving
-from wit_host import GuestTrap
-from wit_host.transport import ByteSource
+from wit_host import ByteSource, GuestTrap
 
 T = TypeVar("T")
 

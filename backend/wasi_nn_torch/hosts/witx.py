@@ -20,8 +20,7 @@ from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, Errno
 from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.refusals import Refusals
 from wasi_nn_torch.serving.serving import Serving
-from wit_host.core import CallerMemory, CoreStore, NoMemory
-from wit_host.resources import ResourceTable
+from wit_host.core import CallerMemory, CoreStore, NoMemory, ResourceTable
 
 MODULE = "wasi_ephemeral_nn"
 

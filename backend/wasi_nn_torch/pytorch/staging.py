@@ -15,7 +15,7 @@ import torch
 
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.pytorch.sharing import is_sole_owner
-from wit_host.capi import view_memory
+from wit_host import view_memory
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import os
 
 from platformdirs import user_cache_path
 
-from wit_host.cache import CompileCache
+from wit_host import CompileCache
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ Who owns what:
 - What is stored in a result of a host function belongs to the engine from that moment on, whether or not the call then
   succeeds. So a value is made whole before its `kind` says what it is, and a list is attached before its elements are
   filled in.
-- The arguments and the result of a call of a guest belong to whoever made them with `new_values`, until `free_values`.
+- The arguments and the result of a call of a guest belong to their `OwnedValues`.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from .callbacks import (
     on_epoch,
     unbroken,
 )
+from .calls import call_guest, store_context
 from .config import allow_many_borrows
 from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, exported_memory
 from .disposal import Disposing, dispose
-from .errors import Ending, ErrorAddress, Kept, new_error
-from .handles import ResourceHandle, call_guest, forget_resource, read_resource, store_context, write_resource
-from .memory import Memory, MemoryCreator, create_memories
+from .errors import Ending, ErrorAddress, Kept
+from .handles import ResourceHandle, forget_resource, read_resource, write_resource
+from .memories import Memory, MemoryCreator, create_memories
+from .ownership import Owner
 from .streams import set_stderr, set_stdin, set_stdout
 from .types import Extern, FunctionType, InstanceType, ValueType, externs
 from .values import (
     Kind,
     Name,
+    OwnedValues,
     Value,
     fill_numbers,
-    free_values,
     new_flags,
     new_list,
     new_map,
     new_record,
     new_tuple,
     new_value,
-    new_values,
     read_name,
     read_pair,
     read_text,
-    view_memory,
     view_numbers,
     write_name,
     write_option,
@@ -61,7 +61,8 @@ from .values import (
 )
 
 if TYPE_CHECKING:
-    from .values import ValueArray, Values
+    from .core import RawValues
+    from .values import Values
 
 __all__ = [
     "RAW_STRIDE",
@@ -81,9 +82,11 @@ __all__ = [
     "Memory",
     "MemoryCreator",
     "Name",
+    "OwnedValues",
+    "Owner",
+    "RawValues",
     "ResourceHandle",
     "Value",
-    "ValueArray",
     "ValueType",
     "Values",
     "add_core_function",
@@ -97,16 +100,13 @@ __all__ = [
     "externs",
     "fill_numbers",
     "forget_resource",
-    "free_values",
     "is_kept",
-    "new_error",
     "new_flags",
     "new_list",
     "new_map",
     "new_record",
     "new_tuple",
     "new_value",
-    "new_values",
     "on_epoch",
     "read_name",
     "read_pair",
@@ -117,7 +117,6 @@ __all__ = [
     "set_stdout",
     "store_context",
     "unbroken",
-    "view_memory",
     "view_numbers",
     "write_name",
     "write_option",

@@ -45,7 +45,7 @@ class EndingCallback(Callback, Protocol):
 class FunctionCallback(EndingCallback, Protocol):
     """A host function, as the engine calls it."""
 
-    def call(self, context: int, arguments: Values, results: Values) -> None:
+    def call(self, arguments: Values, results: Values) -> None:
         """Read `arguments`, do the work, fill in `results`."""
         ...
 
@@ -130,12 +130,12 @@ _Finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 @unbroken
 def _on_call(
-    function: FunctionCallback, context: int, _type: int, arguments: Values, _n: int, results: Values, _m: int
+    function: FunctionCallback, _context: int, _type: int, arguments: Values, _n: int, results: Values, _m: int
 ) -> ErrorAddress:
     try:
         if function.kept.exception is not None:
             function.ending.raise_kept()
-        function.call(context, arguments, results)
+        function.call(arguments, results)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
         return failed(function, exception)
     return None

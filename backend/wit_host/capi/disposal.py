@@ -41,7 +41,9 @@ class Disposing(Generic[M]):
 
 
 def dispose(item: Managed[Any]) -> None:
-    """Free a linker, an instance in one, a type of resources, or a store; raises ValueError if it is free already."""
+    """Free a linker, an instance in one, a type of resources, or a store, unless it is free already."""
+    if item._Managed__ptr is None:  # type: ignore[attr-defined]  # `ptr` would raise
+        return
     delete = _DELETE[type(item)]
     if isinstance(item, wasmtime.Store):
         item._Store__context = None  # type: ignore[attr-defined]  # as its `close` does

@@ -22,6 +22,11 @@ def check(error: object) -> None:
         raise wasmtime.WasmtimeError._from_ptr(pointer)
 
 
+def discard(error: int) -> None:
+    """Free what a call returned, if nothing is to be done about it."""
+    _DELETE_ERROR(error)
+
+
 def new_error(text: str) -> ErrorAddress:
     """A new error; returned from a callback, it traps the guest."""
     return ctypes.cast(ffi.wasmtime_error_new(text.encode()), ctypes.c_void_p).value

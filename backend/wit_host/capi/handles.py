@@ -1,4 +1,4 @@
-"""Handles of resources, and calls of what a guest exports."""
+"""Handles of resources."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import ctypes
 import struct
 from typing import TYPE_CHECKING, TypeAlias
 
-import wasmtime
 from wasmtime import _ffi as ffi
-from wasmtime.component import Func
 
-from .errors import check
+from .errors import check, discard
+from .ownership import Owner
 from .values import PAYLOAD_OFFSET, Kind, Value
 
 if TYPE_CHECKING:
-    from .values import ValueArray
-
     Resource: TypeAlias = "ctypes._Pointer[ffi.wasmtime_component_resource_any_t]"
 
 # Declared anew, because a context comes to us as an address, and the package's own take several times as long to call.
@@ -30,15 +27,6 @@ _HOST_REPRESENTATION = ctypes.PYFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)(
     ("wasmtime_component_resource_host_rep", ffi.dll)
 )
 _DELETE_HOST = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("wasmtime_component_resource_host_delete", ffi.dll))
-_CALL_GUEST = ctypes.CFUNCTYPE(
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-)(("wasmtime_component_func_call", ffi.dll))
 _DROP_RESOURCE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
     ("wasmtime_component_resource_any_drop", ffi.dll)
 )
@@ -63,7 +51,7 @@ def forget_resource(context: int, value: Value) -> None:
     host = ctypes.c_void_p()
     error = _ANY_TO_HOST(context, value.of.resource, ctypes.byref(host))
     if error:
-        ffi.wasmtime_error_delete(ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t)))
+        discard(error)
     else:
         _DELETE_HOST(host)
 
@@ -78,35 +66,23 @@ def write_resource(context: int, value: Value, representation: int, type_id: int
     value.kind = Kind.RESOURCE
 
 
-class ResourceHandle:
+class ResourceHandle(Owner["Resource"]):
     """Owns the engine's handle of a guest's resource; the resource itself is dropped by `drop` only."""
 
-    __slots__ = ("_pointer",)
+    __slots__ = ()
 
     def __init__(self, value: Value) -> None:
-        self._pointer: Resource | None = ffi.wasmtime_component_resource_any_clone(value.of.resource)
+        super().__init__(ffi.wasmtime_component_resource_any_clone(value.of.resource))
 
     def store(self, value: Value) -> None:
         """Store the resource, owned or borrowed as its parameter says; this handle stays."""
-        value.of.resource = ffi.wasmtime_component_resource_any_clone(self._pointer)
+        value.of.resource = ffi.wasmtime_component_resource_any_clone(self.item)
         value.kind = Kind.RESOURCE
 
     def drop(self, context: int) -> None:
-        """Have the guest drop the resource; raises `wasmtime.WasmtimeError` where it traps."""
-        check(_DROP_RESOURCE(context, self._pointer))
+        """Have the guest drop the resource, and close; raises `wasmtime.WasmtimeError` if the guest traps."""
+        with self:
+            check(_DROP_RESOURCE(context, self.item))
 
-    def __del__(self) -> None:
-        pointer, self._pointer = self._pointer, None
-        if pointer is not None:
-            ffi.wasmtime_component_resource_any_delete(pointer)
-
-
-def store_context(store: wasmtime.Store) -> int:
-    """The address of the context of `store`, which is valid until the store is closed."""
-    return ctypes.cast(store._context(), ctypes.c_void_p).value or 0
-
-
-def call_guest(function: Func, context: int, arguments: ValueArray, results: ValueArray) -> None:
-    """Call a function of a guest; raises `wasmtime.WasmtimeError` where it does not return."""
-    raw = ctypes.byref(function._func)
-    check(_CALL_GUEST(raw, context, arguments, len(arguments), results, len(results)))
+    def _free(self, item: Resource) -> None:
+        ffi.wasmtime_component_resource_any_delete(item)

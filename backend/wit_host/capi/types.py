@@ -12,36 +12,38 @@ from wasmtime import _ffi as ffi
 from wasmtime.component import ComponentInstanceType, FuncType, ResourceType
 from wasmtime.component._types import ComponentExtern
 
+from .ownership import Owner
 
-class ValueType:
+
+class ValueType(Owner[ffi.wasmtime_component_valtype_t]):
     """A value type of a component; its parts are read when they are asked for, one level at a time."""
 
     def __init__(self) -> None:
-        self._raw = ffi.wasmtime_component_valtype_t()
+        super().__init__(ffi.wasmtime_component_valtype_t())
 
-    def __del__(self) -> None:
-        ffi.wasmtime_component_valtype_delete(ctypes.byref(self._raw))
+    def _free(self, item: ffi.wasmtime_component_valtype_t) -> None:
+        ffi.wasmtime_component_valtype_delete(ctypes.byref(item))
 
     @property
     def kind(self) -> str:
         """WIT's word for it, such as `u32` or `record`."""
-        number = self._raw.kind
+        number = self.item.kind
         return _TYPE_KINDS[number] if number < len(_TYPE_KINDS) else "an unknown type"
 
     @cached_property
     def parts(self) -> Sequence[tuple[str, ValueType | None]]:
         """What it is made of, each part with its name where it has one, and its type where it has one."""
         read = _PARTS.get(self.kind)
-        return () if read is None else read(self._raw.of)
+        return () if read is None else read(self.item.of)
 
     @cached_property
     def resource(self) -> ResourceType:
         """The resource type of an `own` or a `borrow`."""
-        return ResourceType._from_ptr(ffi.wasmtime_component_resource_type_clone(self._raw.of.own))
+        return ResourceType._from_ptr(ffi.wasmtime_component_resource_type_clone(self.item.of.own))
 
     def pointer(self) -> object:
         """Where the C API puts a type."""
-        return ctypes.byref(self._raw)
+        return ctypes.byref(self.item)
 
 
 #: By the number of the kind; `map` has no name in wasmtime's package.

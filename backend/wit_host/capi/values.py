@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wasmtime import _ffi as ffi
 
+from ..views import view_memory
+from .ownership import Owner
+
 if TYPE_CHECKING:
     from array import array
 
@@ -65,13 +68,10 @@ _NEW_TUPLE = _NewSeveral(("wasmtime_component_valtuple_new_uninit", ffi.dll))
 _NEW_VALUE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_component_val_new", ffi.dll))
 _NEW_NAME = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
 
-_VIEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
-    ("PyMemoryView_FromMemory", ctypes.pythonapi)
-)
+_DELETE_VALUE = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("wasmtime_component_val_delete", ffi.dll))
 _TEXT = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
     ("PyUnicode_FromStringAndSize", ctypes.pythonapi)
 )
-_WRITABLE = ctypes.c_int(0x200)  # PyBUF_WRITE
 
 #: What new values are copied from, which leaves it as it is: `false`.
 _BLANK = Value()
@@ -80,15 +80,6 @@ _BLANK_ADDRESS = ctypes.addressof(_BLANK)
 
 _VALUE_AT = Value.from_address
 _TWO_VALUES_AT = (Value * 2).from_address
-
-
-def view_memory(address: int, size: int) -> memoryview:
-    """The bytes at an address, which can be written; valid as long as whoever they belong to keeps them.
-
-    Not by a ctypes array, since a new type for each size would cost more than a small copy.
-    """
-    view: memoryview = _VIEW(address, size, _WRITABLE)
-    return view
 
 
 def view_numbers(value: Value, code: str) -> memoryview[Any]:
@@ -204,12 +195,18 @@ def new_value() -> Value:
     return _VALUE_AT(_NEW_VALUE(_BLANK_ADDRESS))
 
 
-def new_values(size: int) -> ValueArray:
-    """Values that belong to the caller; each is `false` until it is filled in."""
-    return (Value * size)()
+class OwnedValues(Owner["ValueArray"]):
+    """The arguments or results of a call of a guest: `size` values, each `false` until it is filled in."""
 
+    __slots__ = ()
 
-def free_values(values: ValueArray) -> None:
-    """Free what the values own; they are `false` again."""
-    for value in values:
-        ffi.wasmtime_component_val_delete(ctypes.byref(value))
+    def __init__(self, size: int) -> None:
+        super().__init__((Value * size)())
+
+    def __getitem__(self, index: int) -> Value:
+        return self.item[index]
+
+    def _free(self, item: ValueArray) -> None:
+        address = ctypes.addressof(item)
+        for index in range(len(item)):
+            _DELETE_VALUE(address + index * VALUE_SIZE)

@@ -4,9 +4,12 @@ A host defines functions in the `linker` of a `CoreStore`, which `Engine.core_st
 memory of the guest that calls them through the store's `memory`.
 """
 
+from __future__ import annotations
+
+from ..crossing.resources import ResourceTable
+from .caller_memory import CallerMemory, NoMemory
+from .compiled import CoreModule
 from .linker import CoreLinker
-from .memory import CallerMemory, NoMemory
-from .modules import CoreModule
 from .store import CoreInstance, CoreStore
 
-__all__ = ["CallerMemory", "CoreInstance", "CoreLinker", "CoreModule", "CoreStore", "NoMemory"]
+__all__ = ["CallerMemory", "CoreInstance", "CoreLinker", "CoreModule", "CoreStore", "NoMemory", "ResourceTable"]

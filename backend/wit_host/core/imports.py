@@ -12,12 +12,12 @@ import wasmtime
 from wasmtime import FuncType, ValType
 
 from .. import capi
+from ..crossing.state import HostState
 from ..errors import LinkError
-from ..state import HostState
-from .functions import CoreFunction
+from .caller_memory import CallerMemory
+from .compiled import CoreModule
+from .host_functions import CoreFunction
 from .linker import CoreDefinition, CoreLinker
-from .memory import CallerMemory
-from .modules import CoreModule
 
 _WASI = "wasi_snapshot_preview1"
 

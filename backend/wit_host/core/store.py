@@ -12,13 +12,13 @@ import wasmtime
 
 from .. import capi
 from ..errors import GuestExit, LinkError
-from ..runner import Runner
-from ..stores import GuestStore
-from ..ticker import Ticker
+from ..running.guest_store import GuestStore
+from ..running.runner import Runner
+from ..running.ticker import Ticker
+from .caller_memory import CallerMemory
+from .compiled import CoreModule
 from .imports import link
 from .linker import CoreLinker
-from .memory import CallerMemory
-from .modules import CoreModule
 
 #: What a command exports, and what a reactor may export: it is called once, before everything else.
 COMMAND, REACTOR = "_start", "_initialize"

@@ -23,7 +23,7 @@ In: a WIT type, written as an expression (`List(U32)`, `Tuple(STRING, Own(TENSOR
 """
 
 from .cases import Enum, Flags, NestedOption, NestedResult, Option, Result, Variant
-from .codec import Codec, Identities
+from .codec import Codec, Comparison, Identities
 from .handles import Borrow, GuestBorrow, GuestOwn, Own
 from .scalars import (
     BOOL,
@@ -68,6 +68,7 @@ __all__ = [
     "ByteList",
     "Char",
     "Codec",
+    "Comparison",
     "CopiedByteList",
     "Enum",
     "FixedLengthList",

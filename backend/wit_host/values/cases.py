@@ -8,11 +8,11 @@ from typing import Any, cast
 
 from .. import capi
 from ..capi import Kind, Value, ValueType
+from ..crossing.state import HostState
 from ..errors import ResultError
 from ..misfits import Misfit, wrong_class, wrong_type
 from ..results import Err, Ok, Some
-from ..state import HostState
-from .codec import Codec, Identities, check_kind, check_names, check_optional
+from .codec import Codec, Comparison, check_kind, check_names, check_optional
 
 
 class Option:
@@ -32,11 +32,11 @@ class Option:
         if payload is not None:
             self.some.lower(state, payload, item)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits an option whose content fits."""
         check_kind("option", theirs)
         [(_, some)] = theirs.parts
-        check_optional(self.some, some, identities)
+        check_optional(self.some, some, comparison)
 
 
 class NestedOption(Option):
@@ -81,7 +81,7 @@ class Enum:
             raise wrong_class(self.cases, item)
         capi.write_text(value, Kind.ENUM, self._names[item])
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits an enum of the same names in the same order."""
         check_kind("enum", theirs)
         check_names("cases", list(self._cases), [name for name, _ in theirs.parts])
@@ -115,7 +115,7 @@ class Flags:
         for index, name in enumerate(names):
             capi.write_name(data[index], name)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits flags of the same names in the same order."""
         check_kind("flags", theirs)
         check_names("flags", self.names, [name for name, _ in theirs.parts])
@@ -144,14 +144,14 @@ class Variant:
         if codec is not None and payload is not None:
             _lower_value(codec, state, payload, cast(Any, item).value)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits a variant whose cases have the same names and order, and fit."""
         check_kind("variant", theirs)
         parts = theirs.parts
         check_names("cases", list(self.cases), [name for name, _ in parts])
         for (name, (_, codec)), (_, part) in zip(self.cases.items(), parts, strict=True):
             try:
-                check_optional(codec, part, identities)
+                check_optional(codec, part, comparison)
             except Misfit as misfit:
                 raise misfit.inside(f".{name}") from None
 
@@ -163,12 +163,12 @@ class _Sides:
         self.ok = ok
         self.err = err
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits a result whose sides fit."""
         check_kind("result", theirs)
         for (name, part), codec in zip(theirs.parts, (self.ok, self.err), strict=True):
             try:
-                check_optional(codec, part, identities)
+                check_optional(codec, part, comparison)
             except Misfit as misfit:
                 raise misfit.inside(f".{name}") from None
 

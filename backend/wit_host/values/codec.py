@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from wasmtime.component import ResourceType
 
 from ..capi import Value, ValueType
+from ..crossing.resources import Resource
+from ..crossing.state import HostState
+from ..crossing.transport import Crossing
 from ..errors import LinkError
 from ..misfits import Misfit
-from ..resources import Resource
-from ..state import HostState
-from ..transport import Crossing
 
 if TYPE_CHECKING:
-    from ..guest_resources import GuestResource, GuestResourceType
+    from ..crossing.guest_resources import GuestResource, GuestResourceType
 
 
 class Identities(Protocol):
-    """Which resource type of a component is which of the bindings', and how its bytes cross."""
-
-    @property
-    def crossing(self) -> Crossing:
-        """What `list<u8>` was made in what is being compared."""
-        ...
+    """Which resource type of a component is which of the bindings'."""
 
     def is_host(self, resource: Resource[object], theirs: ResourceType) -> bool:
         """Whether `theirs` is `resource`, as the component imports it."""
@@ -33,6 +29,14 @@ class Identities(Protocol):
     def is_guest(self, resource: GuestResourceType[GuestResource], theirs: ResourceType) -> bool:
         """Whether `theirs` is `resource`, as the component exports it."""
         ...
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a guest's types are compared with codecs: by its resource types, and by what `list<u8>` became in them."""
+
+    resources: Identities
+    crossing: Crossing = Crossing.LIST
 
 
 class Codec(Protocol):
@@ -46,7 +50,7 @@ class Codec(Protocol):
         """Store `item` where the engine will take it from; raises `Misfit` where it is no value of this type."""
         ...
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Raise `Misfit` where a guest's type is another one: what it passes could not be lifted."""
         ...
 
@@ -80,10 +84,10 @@ def check_names(what: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
         raise other_type(f"the {what} {_quote(ours)}", _quote(theirs))
 
 
-def check_optional(codec: Codec | None, theirs: ValueType | None, identities: Identities) -> None:
+def check_optional(codec: Codec | None, theirs: ValueType | None, comparison: Comparison) -> None:
     """Check a type that either side may lack."""
     if codec is not None:
-        codec.check(_NO_TYPE if theirs is None else theirs, identities)
+        codec.check(_NO_TYPE if theirs is None else theirs, comparison)
     elif theirs is not None:
         raise other_type("none", theirs.kind)
 

@@ -6,11 +6,11 @@ from typing import TypeGuard
 
 from .. import capi
 from ..capi import Value, ValueType
-from ..guest_resources import GuestResource, GuestResourceType
+from ..crossing.guest_resources import GuestResource, GuestResourceType
+from ..crossing.resources import Droppable, Resource
+from ..crossing.state import HostState
 from ..misfits import Misfit, wrong_type, wrong_value
-from ..resources import Droppable, Resource
-from ..state import HostState
-from .codec import Identities, check_kind, other_type
+from .codec import Comparison, check_kind, other_type
 
 
 class Own:
@@ -31,9 +31,9 @@ class Own:
         if state.outgoing is not None:
             state.outgoing.given.append(value)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits `own` of this very resource."""
-        _check_host("own", self.resource, theirs, identities)
+        _check_host("own", self.resource, theirs, comparison)
 
 
 class Borrow:
@@ -53,9 +53,9 @@ class Borrow:
         representation = _give(state, value, self.resource, item)
         state.outgoing.lent.append((value, representation))
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits `borrow` of this very resource."""
-        _check_host("borrow", self.resource, theirs, identities)
+        _check_host("borrow", self.resource, theirs, comparison)
 
 
 class GuestOwn:
@@ -80,9 +80,9 @@ class GuestOwn:
         handle.store(value)
         state.outgoing.moved.append((resource, resource._give_up()))
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits `own` of the resource that the guest exports."""
-        _check_guest("own", self.resource, theirs, identities)
+        _check_guest("own", self.resource, theirs, comparison)
 
 
 class GuestBorrow:
@@ -103,9 +103,9 @@ class GuestBorrow:
         handle.store(value)
         state.outgoing.borrowed.append(resource)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits `borrow` of the resource that the guest exports."""
-        _check_guest("borrow", self.resource, theirs, identities)
+        _check_guest("borrow", self.resource, theirs, comparison)
 
 
 def _give(state: HostState, value: Value, resource: Resource[object], item: object) -> int:
@@ -137,15 +137,15 @@ def _held(
     return item, handle
 
 
-def _check_host(kind: str, resource: Resource[object], theirs: ValueType, identities: Identities) -> None:
+def _check_host(kind: str, resource: Resource[object], theirs: ValueType, comparison: Comparison) -> None:
     check_kind(kind, theirs)
-    if not identities.is_host(resource, theirs.resource):
+    if not comparison.resources.is_host(resource, theirs.resource):
         raise other_type(f"{kind} of resource {resource.name}", f"{kind} of another resource")
 
 
 def _check_guest(
-    kind: str, resource: GuestResourceType[GuestResource], theirs: ValueType, identities: Identities
+    kind: str, resource: GuestResourceType[GuestResource], theirs: ValueType, comparison: Comparison
 ) -> None:
     check_kind(kind, theirs)
-    if not identities.is_guest(resource, theirs.resource):
+    if not comparison.resources.is_guest(resource, theirs.resource):
         raise other_type(f"{kind} of resource {resource.name}", f"{kind} of another resource")

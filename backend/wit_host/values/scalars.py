@@ -6,10 +6,10 @@ from typing import cast
 
 from .. import capi
 from ..capi import Kind, Value, ValueType
+from ..crossing.state import HostState
+from ..crossing.transport import Crossing
 from ..misfits import wrong_type, wrong_value
-from ..state import HostState
-from ..transport import Crossing
-from .codec import Identities, check_kind, other_type
+from .codec import Comparison, check_kind, other_type
 
 
 class Bool:
@@ -26,7 +26,7 @@ class Bool:
         value.of.boolean = item
         value.kind = Kind.BOOL
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits `bool`."""
         check_kind("bool", theirs)
 
@@ -65,7 +65,7 @@ class Integer:
             raise wrong_value(f"{_digits(item)} does not fit {self.name} ({self.lowest} to {self.highest})")
         return item
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits the integer of the same size and sign."""
         check_kind(self.name, theirs)
 
@@ -104,7 +104,7 @@ class Float:
             raise wrong_value(f"{number!r} is too large for {self.name}")
         return number
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits the float of the same size."""
         check_kind(self.name, theirs)
 
@@ -125,7 +125,7 @@ class Char:
         value.of.character = ord(item)
         value.kind = Kind.CHAR
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits `char`."""
         check_kind("char", theirs)
 
@@ -147,10 +147,10 @@ class String:
             raise wrong_value(f"the string has a lone surrogate at index {error.start}") from None
         capi.write_text(value, Kind.STRING, content)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits `string`, but not one that `list<u8>` was made."""
         check_kind("string", theirs)
-        if identities.crossing is Crossing.STRING:  # functions with other strings are never prepared so
+        if comparison.crossing is Crossing.STRING:  # functions with other strings are never prepared so
             raise other_type("string", "list")
 
 

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
-from .. import capi, transport
+from .. import capi
 from ..capi import Kind, Value, ValueType
+from ..crossing import transport
+from ..crossing.state import HostState
+from ..crossing.transport import Crossing
 from ..misfits import Misfit, wrong_class, wrong_type, wrong_value
-from ..state import HostState
-from ..transport import Crossing
-from .codec import Codec, Identities, check_kind, check_names, check_optional, other_type
+from .codec import Codec, Comparison, check_kind, check_names, check_optional, other_type
 from .scalars import U8, Float, Integer
 
 
@@ -29,11 +30,11 @@ class ByteList:
         """Takes a C-contiguous buffer or a `ByteSource`."""
         transport.lower(value, item)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits `list<u8>`, or what that was made in the parameters of a prepared function."""
-        if identities.crossing is Crossing.LIST:
-            _check_element(U8, theirs, identities)
-        elif identities.crossing is Crossing.STRING:
+        if comparison.crossing is Crossing.LIST:
+            _check_element(U8, theirs, comparison)
+        elif comparison.crossing is Crossing.STRING:
             if theirs.kind != "string":
                 raise other_type("list", theirs.kind)
         elif theirs.kind != "tuple" or [part and part.kind for _, part in theirs.parts] != ["u32", "u32"]:
@@ -73,9 +74,9 @@ class List:
         else:
             _lower_all(state, capi.new_list(value, len(items)), repeat(self.element), items)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits a list whose elements fit."""
-        _check_element(self.element, theirs, identities)
+        _check_element(self.element, theirs, comparison)
 
 
 class FixedLengthList:
@@ -97,7 +98,7 @@ class FixedLengthList:
             raise wrong_value(f"a list of {self.size} is needed, not one of {len(items)}")
         _lower_all(state, capi.new_tuple(value, self.size), repeat(self.element), items)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits a tuple of as many elements, each of which fits."""
         if theirs.kind != "tuple":
             raise other_type(f"list of {self.size}", theirs.kind)
@@ -105,7 +106,7 @@ class FixedLengthList:
         if len(parts) != self.size:
             raise other_type(f"list of {self.size}", f"list or tuple of {len(parts)}")
         for index, (_, part) in enumerate(parts):
-            _check_part(self.element, part, identities, f"[{index}]")
+            _check_part(self.element, part, comparison, f"[{index}]")
 
 
 class Tuple:
@@ -127,14 +128,14 @@ class Tuple:
             raise wrong_value(f"a tuple of {len(self.elements)} is needed, not one of {len(item)}")
         _lower_all(state, capi.new_tuple(value, len(item)), self.elements, item)
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits a tuple of as many elements, each of which fits."""
         check_kind("tuple", theirs)
         parts = theirs.parts
         if len(parts) != len(self.elements):
             raise other_type(f"tuple of {len(self.elements)}", f"tuple of {len(parts)}")
         for index, (_, part) in enumerate(parts):
-            _check_part(self.elements[index], part, identities, f"[{index}]")
+            _check_part(self.elements[index], part, comparison, f"[{index}]")
 
 
 class Map:
@@ -166,12 +167,12 @@ class Map:
             except Misfit as misfit:
                 raise misfit.inside(f"[{reprlib.repr(key)}]") from None
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits a map whose keys and values fit."""
         check_kind("map", theirs)
         (_, key), (_, value) = theirs.parts
-        _check_part(self.key, key, identities, "[key]")
-        _check_part(self.value, value, identities, "[]")
+        _check_part(self.key, key, comparison, "[key]")
+        _check_part(self.value, value, comparison, "[]")
 
 
 class Record:
@@ -206,13 +207,13 @@ class Record:
             except Misfit as misfit:
                 raise misfit.inside(f".{attribute}") from None
 
-    def check(self, theirs: ValueType, identities: Identities) -> None:
+    def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Fits a record whose fields have the same names and order, and fit."""
         check_kind("record", theirs)
         parts = theirs.parts
         check_names("fields", self.names, [name for name, _ in parts])
         for (_, _, attribute, codec), (_, part) in zip(self._fields, parts, strict=True):
-            _check_part(codec, part, identities, f".{attribute}")
+            _check_part(codec, part, comparison, f".{attribute}")
 
 
 def _items(item: object) -> Sequence[object]:
@@ -244,15 +245,15 @@ def _lower_numbers(codec: Integer | Float, value: Value, items: Sequence[object]
     capi.fill_numbers(value, codec.kind, numbers, codec.code)
 
 
-def _check_element(element: Codec, theirs: ValueType, identities: Identities) -> None:
+def _check_element(element: Codec, theirs: ValueType, comparison: Comparison) -> None:
     check_kind("list", theirs)
     [(_, part)] = theirs.parts
-    _check_part(element, part, identities, "[]")
+    _check_part(element, part, comparison, "[]")
 
 
-def _check_part(codec: Codec, part: ValueType | None, identities: Identities, step: str) -> None:
+def _check_part(codec: Codec, part: ValueType | None, comparison: Comparison, step: str) -> None:
     try:
-        check_optional(codec, part, identities)
+        check_optional(codec, part, comparison)
     except Misfit as misfit:
         raise misfit.inside(step) from None
 

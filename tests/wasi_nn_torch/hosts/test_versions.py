@@ -21,7 +21,7 @@ from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTa
 from wasi_nn_torch.hosts import BUFFERS
 from wasi_nn_torch.serving.refusals import Refusals
 from wit_host import ResultError
-from wit_host.memory import unsupported
+from wit_host.crossing.memory import unsupported
 
 
 @pytest.fixture(scope="module")

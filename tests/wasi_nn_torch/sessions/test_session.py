@@ -16,7 +16,7 @@ import wit_host
 from tests.wasi_nn_torch.helpers.models import Add, Fails, Split, Writes, scripted
 from wasi_nn_torch import Directory, Engine, GuestTimeout, GuestTrap, Limits
 from wasi_nn_torch.contract.ledger import STAGING, Transfer
-from wit_host.memory import unsupported
+from wit_host.crossing.memory import unsupported
 
 
 class Outcome:

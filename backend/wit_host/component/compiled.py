@@ -1,0 +1,64 @@
+"""A compiled guest: what the engine made of it, and how its bytes cross."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import wasmtime
+from wasmtime import component
+
+from .. import capi
+
+
+@dataclass(frozen=True)
+class Component:
+    """A compiled component, made by `Engine.compile`. It belongs to that engine; any number of its stores may run it.
+
+    `by_address` has the imported interfaces whose `list<u8>` cross as addresses in the guest's memory, each with the
+    functions whose result does too. `as_strings` has those of which some functions are given bytes as strings, each
+    with these functions, and `no_addresses` the reasons why these do not cross by address. `as_lists` has what
+    crosses as lists and why: interfaces, and functions of those in `as_strings` as `interface#function`.
+    """
+
+    name: str
+    engine: wasmtime.Engine
+    compiled: component.Component
+    by_address: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    as_strings: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    as_lists: Mapping[str, str] = field(default_factory=dict)
+    no_addresses: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def imports(self) -> Mapping[str, capi.Extern]:
+        """What it imports, by name. It is read once, since every store compares it with its host."""
+        return capi.externs(self.compiled.type.imports(self.engine), self.engine)
+
+    @cached_property
+    def exports(self) -> Mapping[str, capi.Extern]:
+        """What it exports, by name."""
+        return capi.externs(self.compiled.type.exports(self.engine), self.engine)
+
+    @property
+    def transport(self) -> str:
+        """How bytes cross, for people: `pointer`, else `latin-1` or `list` with the reason; or which crosses how."""
+        return ", ".join(self._transports()) or "list"
+
+    def _transports(self) -> Iterator[str]:
+        if self.by_address:
+            yield "pointer"
+        if self.as_strings:
+            yield f"latin-1{_of(self.as_strings, self.by_address)} ({_joined(self.no_addresses.values())})"
+        if self.as_lists:
+            others = {**self.by_address, **self.as_strings}
+            yield f"list{_of(self.as_lists, others)} ({_joined(self.as_lists.values())})"
+
+
+def _of(names: Iterable[str], others: Mapping[str, object]) -> str:
+    """Which it is about, where it is not about all."""
+    return f" for {', '.join(names)}" if others else ""
+
+
+def _joined(reasons: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(reasons))

@@ -1,0 +1,192 @@
+"""Calling what a guest exports.
+
+In: an instance, the functions that bindings name, and Python arguments. Out: what the guest returned, or an exception.
+Which function of the guest it is and whether its type is the same is found out once, when an interface is bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar, cast
+
+from wasmtime import component
+from wasmtime.component import ExportIndex
+
+from .. import capi, versions
+from ..crossing.guest_resources import GuestResource
+from ..crossing.outgoing import Outgoing
+from ..crossing.state import HostState
+from ..errors import LinkError
+from ..misfits import Misfit
+from ..running.runner import Runner
+from ..values import Codec, Result
+from .compiled import Component
+from .resource_identities import ComponentIdentities
+from .signatures import check_signature
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Instance:
+    """One instantiated guest; bindings of its exports are made with it. Made by `Store.instantiate`."""
+
+    def __init__(
+        self,
+        instance: component.Instance,
+        guest: Component,
+        runner: Runner,
+        identities: ComponentIdentities,
+    ) -> None:
+        self.runner = runner
+        self.identities = identities
+        self.functions: dict[GuestFunction[object], BoundFunction] = {}
+        self._instance = instance
+        self._exports = guest.exports
+
+    @property
+    def state(self) -> HostState:
+        """What the host functions of the store share."""
+        return self.runner.state
+
+    def bind(self, interface: str | None, functions: Sequence[GuestFunction[object]]) -> None:
+        """Find functions in an exported interface, or in the world; raises `LinkError` where they do not fit."""
+        store = self.runner.store
+        exports, index = self._exports, None
+        name = self.runner.name
+        if interface is not None:
+            found = versions.find(interface, self._exports)
+            type_ = None if found is None else self._exports[found].type
+            if found is None or not isinstance(type_, capi.InstanceType):
+                raise LinkError(f"{name} does not export {interface}, which this host calls")
+            exports, index = type_.exports, self._instance.get_export_index(store, found)
+        for function in functions:
+            label = function.name if interface is None else f"{interface}#{function.name}"
+            self.functions[function] = self._bind_function(function, label, exports, index)
+
+    def _bind_function(
+        self,
+        function: GuestFunction[object],
+        label: str,
+        exports: Mapping[str, capi.Extern],
+        interface: ExportIndex | None,
+    ) -> BoundFunction:
+        store, name = self.runner.store, self.runner.name
+        extern = exports.get(function.name)
+        theirs = None if extern is None else extern.type
+        index = self._instance.get_export_index(store, function.name, interface)
+        found = None if index is None else self._instance.get_func(store, index)
+        if found is None or not isinstance(theirs, capi.FunctionType):
+            raise LinkError(f"{name} does not export {label}, which this host calls")
+        text = f"{name} exports {label} with another type"
+        check_signature(theirs, function.parameters, function.result, self.identities, text)
+        return BoundFunction(label, found, function.parameters, function.result)
+
+
+class GuestInterface:
+    """An interface that a guest exports, or what its world exports; bindings derive from it.
+
+    Binding raises `LinkError` where the guest lacks a function or has it with another type.
+    """
+
+    # Names with an underscore only, so that no function of a WIT interface has the same.
+    def __init__(self, instance: Instance, name: str | None, functions: Sequence[GuestFunction[object]]) -> None:
+        instance.bind(name, functions)
+        self._instance = instance
+
+
+class GuestFunction(Generic[R_co]):
+    """A function that guests export: its WIT name, and the codecs of what it takes and returns.
+
+    It is a constant of the bindings. A method takes the resource that it is called on as its first parameter.
+    """
+
+    def __init__(self, name: str, parameters: Mapping[str, Codec], result: Codec | Result | None) -> None:
+        self.name = name
+        self.parameters = parameters
+        self.result = result
+        self._is_method = name.startswith("[method]")
+
+    def __call__(self, owner: GuestInterface | GuestResource, *arguments: object) -> R_co:
+        """Call the function of the guest that `owner` belongs to.
+
+        Raises TypeError or ValueError where an argument does not fit, the bindings' exception where the guest answers
+        with an error, and what `Runner.run` raises.
+        """
+        instance = owner._instance
+        bound = instance.functions.get(cast("GuestFunction[object]", self))
+        if bound is None:
+            raise RuntimeError(f"{self.name} is called before the interface that it belongs to was bound")
+        if self._is_method:
+            arguments = (owner, *arguments)
+        runner = instance.runner
+        is_ok, answer = runner.run(lambda: bound.call(instance, arguments), f"did not return from {bound.label}")
+        if not is_ok and isinstance(self.result, Result):
+            raise self.result.error(answer)
+        return cast(R_co, answer)
+
+
+class BoundFunction:
+    """One function of one guest: all that can be known before it is called."""
+
+    def __init__(
+        self, label: str, function: component.Func, parameters: Mapping[str, Codec], result: Codec | Result | None
+    ) -> None:
+        self.label = label
+        self.function = function
+        self.names = tuple(parameters)
+        self.lowers = tuple(codec.lower for codec in parameters.values())
+        self.result = result
+        self.lift = _lifting(result)
+
+    def call(self, instance: Instance, items: Sequence[object]) -> tuple[bool, object]:
+        """Lower, call, lift, and free; whether the guest answered `ok`, and with what."""
+        state = instance.state
+        outgoing = Outgoing(instance)
+        with capi.OwnedValues(len(self.lowers)) as arguments, capi.OwnedValues(self.result is not None) as results:
+            try:
+                self._lower(state, outgoing, arguments, items)
+                outgoing.is_over = True
+                capi.call_guest(self.function, state.context, arguments, results)
+                return self._lift(state, outgoing, results)
+            finally:
+                outgoing.settle(state)
+
+    def _lower(
+        self,
+        state: HostState,
+        outgoing: Outgoing,
+        arguments: capi.OwnedValues,
+        items: Sequence[object],
+    ) -> None:
+        if len(items) != len(self.lowers):
+            raise TypeError(f"{self.label} takes {len(self.lowers)} arguments, not {len(items)}")
+        state.outgoing = outgoing
+        index = 0
+        try:
+            for index, lower in enumerate(self.lowers):
+                lower(state, arguments[index], items[index])
+        except Misfit as misfit:
+            raise misfit.error(self.label, self.names[index]) from None
+        finally:
+            state.outgoing = None
+
+    def _lift(self, state: HostState, outgoing: Outgoing, results: capi.OwnedValues) -> tuple[bool, object]:
+        """Objects that come back to the host leave the table once everything is lifted."""
+        if self.lift is None:
+            return True, None
+        state.outgoing = outgoing
+        try:
+            answer = self.lift(state, results[0])
+            state.take_over()
+            return answer
+        finally:
+            state.outgoing = None
+            state.end_call()
+
+
+def _lifting(result: Codec | Result | None) -> Callable[[HostState, capi.Value], tuple[bool, object]] | None:
+    """How to lift what a function returns, with whether it is `ok`."""
+    if result is None or isinstance(result, Result):
+        return None if result is None else result.lift
+    lift = result.lift
+    return lambda state, value: (True, lift(state, value))

@@ -1,0 +1,221 @@
+"""Host functions and resource types, as the engine calls them.
+
+In: values of the engine. Out: a call of an implementation, and its answer as a value. Everything that can be known
+before a call is worked out when the function is defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+
+from .. import capi
+from ..crossing import transport
+from ..crossing.state import HostState
+from ..crossing.transport import ByteSource
+from ..errors import GuestTrap, ResultError
+from ..misfits import Misfit, unexpected
+from ..rewrite import TOO_LONG, TOO_LONG_BITS
+from ..values import ByteList, Codec, Result
+from .linker import FunctionDefinition
+
+
+class HostFunction:
+    """One host function: all that can be known before it is called."""
+
+    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
+        self.state = state
+        self.ending = state.call_ending
+        self.kept = state.kept
+        self.name = definition.name
+        self.where = f"in the host function {self.name}"
+        self.implementation = definition.implementation
+        self.parameters = tuple(definition.parameters)
+        self.lifts = tuple((index, codec.lift) for index, codec in enumerate(definition.parameters.values()))
+        self.result = definition.result
+
+    def call(self, arguments: capi.Values, results: capi.Values) -> None:
+        """Lift the arguments, call the implementation, lower what it returns or raises."""
+        state = self.state
+        state.calls[self.name] += 1
+        try:
+            self._call(self._lift(arguments), results)
+        except BaseException:
+            state.end_call()
+            raise
+        if state.memory.lent:
+            self._take_back()
+
+    def _call(self, lifted: list[object], results: capi.Values) -> None:
+        result = self.result
+        try:
+            answer = self.implementation(*lifted)
+        except ResultError as error:
+            if not isinstance(result, Result) or not isinstance(error, result.error):
+                raise _wrong_error(self.name, result, error) from error
+            if self.state.on_error is not None:
+                self.state.on_error(self.name, error.value)
+            self._answer(result.lower_error, "error", results, error.value)
+            return
+        if result is not None:
+            self._answer(result.lower, "result", results, answer)
+        elif answer is not None:
+            raise unexpected(self.name, answer)
+
+    def _lift(self, arguments: capi.Values) -> list[object]:
+        state = self.state
+        index = 0
+        lifted = []
+        try:
+            for index, lift in self.lifts:
+                lifted.append(lift(state, arguments[index]))
+        except Misfit as misfit:
+            raise misfit.error(self.name, self.parameters[index]) from None
+        if state.taken:
+            state.take_over()
+        return lifted
+
+    def _answer(
+        self,
+        lower: Callable[[HostState, capi.Value, object], None],
+        what: str,
+        results: capi.Values,
+        item: object,
+    ) -> None:
+        try:
+            lower(self.state, results[0], item)
+        except Misfit as misfit:
+            if isinstance(item, Coroutine):
+                raise unexpected(self.name, item) from None
+            raise misfit.error(self.name, what) from None
+
+    def _take_back(self) -> None:
+        if not self.state.end_call():
+            raise self._kept()
+
+    def _kept(self) -> BufferError:
+        return BufferError(f"{self.name} kept a view of the guest's memory beyond the call; copy what is to be kept")
+
+
+class StringFunction(HostFunction):
+    """One whose bytes cross as strings, each of which may begin with a byte too many: the last argument says which."""
+
+    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
+        super().__init__(state, definition)
+        codecs = enumerate(definition.parameters.values())
+        self._strings = tuple(index for index, codec in codecs if isinstance(codec, ByteList))
+
+    def _lift(self, arguments: capi.Values) -> list[object]:
+        bits: int = arguments[len(self.lifts)].of.u32
+        for number, index in enumerate(self._strings):
+            if bits >> number & 1 << TOO_LONG_BITS:
+                misfit = Misfit(GuestTrap, f"the guest passed {TOO_LONG} bytes or more")
+                raise misfit.error(self.name, self.parameters[index])
+        lifted = super()._lift(arguments)
+        for number, index in enumerate(self._strings):
+            if bits >> number & 1:
+                lifted[index] = self._without_first(lifted[index])
+        return lifted
+
+    def _without_first(self, content: object) -> object:
+        if isinstance(content, memoryview):
+            return self.state.memory.lend(content[1:])
+        return content[1:] if isinstance(content, bytes) else content
+
+
+class BridgedFunction(HostFunction):
+    """One whose result is `list<u8>`, which the guest's bridge asks for twice: how long it is, and for the bytes.
+
+    The last argument is the address of the result, which is an address and a length itself. Between the two calls the
+    bridge asks the guest's allocator for that much memory.
+    """
+
+    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
+        super().__init__(state, definition)
+        self._answer_to: int | None = None
+        self._asked: list[object] = []
+        self._source: memoryview | ByteSource = memoryview(b"")
+
+    def call(self, arguments: capi.Values, results: capi.Values) -> None:
+        """The first call calls the implementation and stores the length, the second one stores the bytes."""
+        place: int = arguments[len(self.lifts)].of.u32
+        try:
+            if self._answer_to != place:
+                super().call(arguments, results)
+                self.state.memory.only.write_u32(place + 4, _size_of(self._source))
+                self._answer_to = place
+            else:
+                self._answer_to = None
+                try:
+                    self._require_same(self._lift(arguments))  # which uses up the handles
+                finally:
+                    self.state.end_call()
+                source, self._source = self._source, memoryview(b"")
+                self._write(place, source)
+        except Misfit as misfit:
+            raise misfit.error(self.name, "result") from None
+
+    def _call(self, lifted: list[object], results: capi.Values) -> None:
+        answer = self.implementation(*lifted)
+        if isinstance(answer, Coroutine):
+            raise unexpected(self.name, answer)
+        self._asked = _comparable(lifted)
+        self._source = transport.as_source(answer)
+
+    def _require_same(self, lifted: list[object]) -> None:
+        """The guest's allocator, which runs between the two calls, may call whatever it likes, with the same place."""
+        asked, self._asked = self._asked, []
+        if _comparable(lifted) != asked:
+            raise Misfit(GuestTrap, "the guest called it for something else before it had taken the answer")
+
+    def _take_back(self) -> None:
+        """Copy what is answered where it was made from what was lent."""
+        if not self.state.end_call() and isinstance(self._source, memoryview):
+            self._source = memoryview(bytes(self._source))
+        if self.state.memory.is_viewed:
+            raise self._kept()
+
+    def _write(self, place: int, source: memoryview | ByteSource) -> None:
+        memory = self.state.memory.only
+        view = memory.view(memory.read_u32(place), source.nbytes)
+        try:
+            transport.write_bytes(source, view)
+        finally:
+            view.release()
+        if memory.is_viewed:
+            raise self._kept()
+
+
+def _comparable(lifted: list[object]) -> list[object]:
+    """Those arguments of a call that can be compared later: numbers, texts, resources. Views of memory end with it."""
+    return [item for item in lifted if isinstance(item, (int, float, str)) or hasattr(item, "drop")]
+
+
+def _size_of(source: memoryview | ByteSource) -> int:
+    if source.nbytes >= 1 << 32:
+        raise Misfit(ValueError, f"a guest's memory has no room for {source.nbytes} bytes")
+    return source.nbytes
+
+
+def _wrong_error(name: str, result: Codec | Result | None, error: ResultError[object]) -> TypeError:
+    """`error` was raised by an implementation that cannot answer with it."""
+    kind = type(error).__name__
+    if not isinstance(result, Result):
+        return TypeError(f"{name} raised {kind}, but its type has no error to answer with")
+    return TypeError(f"{name} raised {kind}; raise {result.error.__name__}, which is the error of its type")
+
+
+class ResourceDefinition:
+    """One resource type: what happens when a guest drops a handle."""
+
+    def __init__(self, state: HostState, name: str) -> None:
+        self.state = state
+        self.ending = state.call_ending
+        self.kept = state.kept
+        self.name = name
+        self.where = f"in the drop of a {name}"
+
+    def drop(self, representation: int) -> None:
+        """Take the object out of the table and let it go."""
+        answer: object = self.state.table.take(representation).drop()  # type: ignore[func-returns-value]  # it might
+        if answer is not None:
+            raise unexpected(f"the drop of a {self.name}", answer)

@@ -1,0 +1,172 @@
+"""Giving a guest what it imports, and nothing that was not compared with what it says of it.
+
+In: the definitions of a host and a component. Out: an engine's linker that holds what the component imports, under the
+names by which it imports it. The engine itself accepts host functions of any type, and would read one value as another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import wasmtime
+from wasmtime import component
+from wasmtime.component import LinkerInstance, ResourceType
+
+from .. import capi, versions
+from ..crossing.state import HostState
+from ..crossing.transport import Crossing
+from ..errors import LinkError
+from ..values import ByteList
+from .compiled import Component
+from .host_functions import BridgedFunction, HostFunction, ResourceDefinition, StringFunction
+from .linker import FunctionDefinition, InstanceLinker, Linker
+from .resource_identities import ComponentIdentities
+from .signatures import check_signature
+
+_Items = Mapping[str, capi.Extern]
+
+
+def link(
+    engine: wasmtime.Engine, host: Linker, state: HostState, guest: Component, name: str
+) -> tuple[component.Linker, ComponentIdentities]:
+    """A linker for `guest`, and what its imported resources are; raises `LinkError` where they do not fit."""
+    identities = ComponentIdentities()
+    _require_wasi(host, guest, name)
+    scopes = _scopes(host, guest)
+    for scope in scopes:
+        scope.find_resources(identities, name)
+    for scope in scopes:
+        scope.check_functions(identities, name)
+    state.on_error = host.on_error
+    linker = component.Linker(engine)
+    if host.has_wasi:
+        linker.add_wasip2()
+    linker.allow_shadowing = True
+    with capi.Disposing(linker.root()) as root:
+        for scope in scopes:
+            scope.define(root, state)
+    return linker, identities
+
+
+def _require_wasi(host: Linker, guest: Component, name: str) -> None:
+    """The engine would only say that it does not know some resource of WASI."""
+    for imported in guest.imports:
+        if _WASI.match(imported) and not host.has_wasi and versions.find(imported, host.instances) is None:
+            raise LinkError(
+                f"{name} imports {imported}, which belongs to WASI; call `linker.add_wasi()` to offer WASI to it"
+            )
+
+
+#: The interfaces of WASI that the engine implements.
+_WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/")
+
+
+def missing_hint(name: str, host: Linker) -> str:
+    """What to add to a message where nothing is known by `name`: what it may have been meant to be."""
+    near = get_close_matches(name, set(host.instances) - {name}, n=1, cutoff=0.8)
+    return f"; it provides {near[0]}" if near else ""
+
+
+class _Scope:
+    """What a guest imports from one of our instances, or from the world itself; `imported` is its name for it.
+
+    How its bytes cross was found out when `guest` was compiled.
+    """
+
+    def __init__(self, imported: str | None, items: _Items, ours: InstanceLinker, guest: Component) -> None:
+        self.imported = imported
+        self.items = items
+        self.ours = ours
+        self._by_address = imported in guest.by_address
+        self._bridged = guest.by_address.get(imported or "", frozenset())
+        self._as_strings = guest.as_strings.get(imported or "", frozenset())
+
+    def find_resources(self, identities: ComponentIdentities, guest: str) -> None:
+        for name, extern in self.items.items():
+            theirs = extern.type
+            ours = self.ours.resources.get(name)
+            if isinstance(theirs, ResourceType):
+                if ours is not None:
+                    identities.add_host(ours, theirs)
+                elif not identities.is_imported(theirs):  # `use` repeats in one interface what another one defines
+                    raise self._missing(name, guest)
+
+    def check_functions(self, identities: ComponentIdentities, guest: str) -> None:
+        for name, extern in self.items.items():
+            theirs = extern.type
+            if isinstance(theirs, capi.InstanceType):
+                raise self._missing(name, guest)
+            if isinstance(theirs, capi.FunctionType):
+                ours = self.ours.functions.get(name)
+                if ours is None:
+                    raise self._missing(name, guest)
+                text = f"{guest} imports {self._label(name)} with another type"
+                is_bridged = self._is_bridged(name, ours)
+                crossing = self._crossing(name)
+                check_signature(theirs, ours.parameters, ours.result, identities, text, crossing, is_bridged)
+
+    def define(self, root: LinkerInstance, state: HostState) -> None:
+        if self.imported is None:
+            self._define_in(root, state)
+        else:
+            with capi.Disposing(root.add_instance(self.imported)) as instance:
+                self._define_in(instance, state)
+
+    def _define_in(self, instance: LinkerInstance, state: HostState) -> None:
+        for name, extern in self.items.items():
+            theirs = extern.type
+            if isinstance(theirs, capi.FunctionType):
+                ours = self.ours.functions[name]
+                capi.add_function(instance, name, self._kind(name, ours)(state, ours))
+            elif isinstance(theirs, ResourceType) and name in self.ours.resources:
+                resource = self.ours.resources[name]
+                definition = ResourceDefinition(state, self.ours.label(name))
+                capi.add_resource(instance, name, state.type_id(resource), definition)
+
+    def _kind(self, name: str, ours: FunctionDefinition) -> type[HostFunction]:
+        if self._crossing(name) is Crossing.STRING:
+            return StringFunction
+        return BridgedFunction if self._is_bridged(name, ours) else HostFunction
+
+    def _crossing(self, name: str) -> Crossing:
+        if self._by_address:
+            return Crossing.ADDRESS
+        return Crossing.STRING if name in self._as_strings else Crossing.LIST
+
+    def _is_bridged(self, name: str, ours: FunctionDefinition) -> bool:
+        return name in self._bridged and isinstance(ours.result, ByteList)
+
+    def _label(self, name: str) -> str:
+        return name if self.imported is None else f"{self.imported}#{name}"
+
+    def _missing(self, name: str, guest: str) -> LinkError:
+        return LinkError(f"{guest} imports {self._label(name)}, which this host does not provide")
+
+
+def _scopes(host: Linker, guest: Component) -> list[_Scope]:
+    """What the guest imports of ours. The rest may be WASI's; where it is not, the engine finds it missing."""
+    scopes: list[_Scope] = []
+    bare: dict[str, capi.Extern] = {}
+    root = host.root()
+    for name, extern in guest.imports.items():
+        found = versions.find(name, host.instances) or _implemented(extern, host)
+        if found is not None:
+            scopes.append(_Scope(name, _items(extern), host.instances[found], guest))
+        elif name in root.functions or name in root.resources:
+            bare[name] = extern
+    return [_Scope(None, bare, root, guest), *scopes]
+
+
+def _implemented(extern: capi.Extern, host: Linker) -> str | None:
+    """What serves an import under a label of the guest's own: the interface that it is a label for.
+
+    The engine would look there too, so it must not be left to the engine.
+    """
+    interface = extern.implements
+    return None if interface is None else versions.find(interface, host.instances)
+
+
+def _items(extern: capi.Extern) -> _Items:
+    return extern.type.exports if isinstance(extern.type, capi.InstanceType) else {}

@@ -1,0 +1,58 @@
+"""Host functions of core modules, as the engine calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING
+
+from .. import capi
+from ..crossing.state import HostState
+from ..misfits import Misfit, unexpected
+from .caller_memory import CallerMemory
+from .linker import CoreDefinition
+
+if TYPE_CHECKING:
+    from ..capi import RawValues
+
+
+def _not_a_number(name: str, answer: object) -> TypeError:
+    if isinstance(answer, Coroutine):
+        return unexpected(name, answer)
+    return TypeError(f"{name} returned a {type(answer).__name__}; it is to return a number")
+
+
+class CoreFunction:
+    """One host function: all that can be known before it is called."""
+
+    def __init__(self, state: HostState, memory: CallerMemory, definition: CoreDefinition) -> None:
+        self._state = state
+        self._memory = memory
+        self._name = definition.label
+        self.ending = state.call_ending
+        self.kept = state.kept
+        self.where = f"in the host function {self._name}"
+        self._implementation = definition.implementation
+        count = len(definition.parameters)
+        # Of nothing, ctypes would make one step.
+        self._arguments = slice(0, count * capi.RAW_STRIDE, capi.RAW_STRIDE) if count else slice(0, 0)
+
+    def call(self, caller: int, values: RawValues) -> None:
+        """Call the implementation; what it raises comes out when the views that it was lent are unusable."""
+        memory = self._memory
+        memory.caller = caller
+        self._state.calls[self._name] += 1
+        try:
+            answer = self._implementation(*values[self._arguments])
+        except Misfit as misfit:
+            memory.take_back()
+            raise misfit.error(self._name, "") from None
+        except BaseException:
+            memory.take_back()
+            raise
+        if not memory.take_back():
+            raise BufferError(
+                f"{self._name} kept a view of the guest's memory beyond the call; copy what is to be kept"
+            )
+        if not isinstance(answer, int):
+            raise _not_a_number(self._name, answer)
+        values[0] = answer

@@ -1,0 +1,82 @@
+"""Resources that a guest implements, as objects of the host's.
+
+In: a handle that a call of the guest returned. Out: an object of the bindings' class, which owns the resource until it
+is dropped or passed back to the guest.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+from .. import capi
+
+if TYPE_CHECKING:
+    from ..component.exports import Instance
+
+G_co = TypeVar("G_co", bound="GuestResource", covariant=True)
+
+
+class GuestResource:
+    """One resource of a guest; bindings derive from it.
+
+    Whoever has it drops it, at best with a `with` block; what is left is released when the store closes. Using it after
+    it was dropped or passed to the guest raises ValueError.
+    """
+
+    # Names with an underscore only, so that no method of a WIT resource has the same.
+    __slots__ = ("__weakref__", "_handle", "_instance")
+
+    def __init__(self, instance: Instance, handle: capi.ResourceHandle) -> None:
+        self._instance = instance
+        self._handle: capi.ResourceHandle | None = handle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Have the guest release what this resource holds; the second time is fine, and so is a guest that ended.
+
+        Raises what a call of the guest raises, where its destructor does not return.
+        """
+        if self._handle is None:
+            return
+        runner = self._instance.runner
+        if runner.is_over:
+            self._give_up().close()
+            return
+        runner.check()
+        handle = self._give_up()
+        runner.run(lambda: handle.drop(runner.state.context), f"did not drop a {type(self).__name__}")
+
+    def _give_up(self) -> capi.ResourceHandle:
+        """The handle, which belongs to someone else from now on."""
+        handle, self._handle = self._handle, None
+        if handle is None:
+            raise ValueError(f"this {type(self).__name__} was dropped or passed to the guest")
+        return handle
+
+    def _take_back(self, handle: capi.ResourceHandle) -> None:
+        """Own `handle` again, which the guest did not get after all."""
+        self._handle = handle
+
+
+class GuestResourceType(Generic[G_co]):
+    """A resource type that guests implement, and the class of its objects; `name` is the WIT's.
+
+    It is a constant of the bindings: which type of a guest it is, is found out for each guest.
+    """
+
+    __slots__ = ("cls", "name")
+
+    def __init__(self, name: str, cls: type[G_co]) -> None:
+        self.name = name
+        self.cls = cls
+
+    def __repr__(self) -> str:
+        return f"GuestResourceType({self.name!r}, {self.cls.__name__})"

@@ -1,0 +1,95 @@
+"""Resources that the host gave to a guest, by the number that the engine keeps in the guest's handle.
+
+In: any object with a `drop()`. Out: its *representation*, and back. One table belongs to one store.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+from ..errors import GuestTrap
+from ..misfits import unexpected
+
+
+@runtime_checkable
+class Droppable(Protocol):
+    """What every implementation of a resource has."""
+
+    def drop(self) -> None:
+        """Let go of what this resource holds; called exactly once."""
+        ...
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Resource(Generic[T_co]):
+    """A resource type that the host implements by objects of type `T`; `name` is the WIT's.
+
+    It is a constant of the bindings: each linker gives it a number of its own.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Resource({self.name!r})"
+
+
+class ResourceTable:
+    """The objects behind the handles that one guest holds, at most `limit` of them.
+
+    A representation is never given out twice.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._objects: dict[int, Droppable] = {}
+        self._numbers = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def give(self, item: Droppable) -> int:
+        """Put `item` in; the guest owns it from now on. Raises GuestTrap, and drops `item`, beyond the limit."""
+        if self._limit is not None and len(self._objects) >= self._limit:
+            item.drop()
+            raise GuestTrap(
+                f"the guest holds {self._limit} resources, and may hold no more: let it drop what it no longer needs, "
+                "or raise the limit"
+            )
+        representation = next(self._numbers)
+        if representation >= 1 << 32:
+            raise OverflowError("a guest was given more than 4,294,967,295 resources; run it in several sessions")
+        self._objects[representation] = item
+        return representation
+
+    def borrow(self, representation: int) -> Droppable:
+        """The object behind a handle, which the guest keeps; raises KeyError where it is none."""
+        return self._objects[representation]
+
+    def take(self, representation: int) -> Droppable:
+        """Take the object out; whoever takes it has to drop it."""
+        return self._objects.pop(representation)
+
+    def sweep(self) -> int:
+        """Drop everything that is left, newest first, and say how much that was.
+
+        Raises a group of what the drops raised, after all of them were tried.
+        """
+        failures: list[BaseException] = []
+        count = len(self._objects)
+        while self._objects:
+            _, item = self._objects.popitem()
+            try:
+                answer: object = item.drop()  # type: ignore[func-returns-value]  # it might
+                if answer is not None:
+                    raise unexpected(f"the drop of a {type(item).__name__}", answer)
+            except BaseException as failure:  # noqa: BLE001  # all of them come out together below
+                failures.append(failure)
+        if failures:
+            raise BaseExceptionGroup("dropping what a guest left behind failed", failures)
+        return count

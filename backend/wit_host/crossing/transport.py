@@ -1,0 +1,139 @@
+"""How a `list<u8>` crosses between guest and host.
+
+In: the engine's value for a list of bytes. Out: a buffer, and back. Implementations see bytes whichever transport is in
+use:
+
+- *pointer*: in components that were prepared for it, the host is given an address and a length in the guest's memory,
+  which it knows. Nothing is copied that an implementation does not copy.
+- *latin-1*, for parameters of functions that were prepared for it: the engine makes a string of the bytes, which this
+  module encodes again. A guest can pass at most 128 MiB in one call. Results cross as lists.
+- *list*, for every component on every platform: the engine boxes each byte in a value of 32 bytes, which this module
+  reads or writes by one strided copy. A guest can pass at most about 2.67 MiB in one call.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
+
+from .. import capi
+from ..capi import Kind, Value
+from ..errors import GuestTrap
+from ..misfits import Misfit
+from .memory import GuestMemory
+
+
+class Crossing(Enum):
+    """What a `list<u8>` in a parameter is in the type that the engine sees."""
+
+    LIST = auto()
+    ADDRESS = auto()
+    STRING = auto()
+
+
+@runtime_checkable
+class ByteSource(Protocol):
+    """Bytes that are not in host memory yet, such as those of a tensor on an accelerator."""
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        ...
+
+    def write_into(self, destination: memoryview, /) -> None:
+        """Fill `destination`, which is writable, has format `B` and is `nbytes` long."""
+        ...
+
+
+#: What an implementation may return for a `list<u8>`.
+Bytes: TypeAlias = bytes | bytearray | memoryview | ByteSource
+
+#: What the engine says when a guest passes more than it takes in one call: 128 MiB in all, of which each element of a
+#: list counts as 48 bytes.
+_EXHAUSTED = "fuel allocated for hostcalls has been exhausted"
+LARGEST_STRING = 128 << 20
+LARGEST_LIST = LARGEST_STRING // 48
+
+
+def lift(memory: GuestMemory, value: Value) -> memoryview:
+    """The bytes that a guest passed: read-only, valid until `memory.take_back`.
+
+    Raises `Misfit` for an address and length that are not in the guest's memory.
+    """
+    if value.kind == Kind.TUPLE:
+        return memory.lend(memory.only.view(*capi.read_pair(value)))
+    if value.kind == Kind.STRING:
+        return memory.lend(memoryview(_characters(capi.read_text(value))))
+    return memory.lend(memoryview(capi.view_numbers(value, "B").tobytes()))
+
+
+def _characters(text: str) -> bytes:
+    """A byte for each character of a text; raises `Misfit` where one is no byte."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise Misfit(GuestTrap, f"the guest passed a character that is no byte, at {error.start}") from None
+
+
+def lower(value: Value, content: object) -> None:
+    """Pass `content`, which should be `Bytes`, to the guest as a list; raises `Misfit` where it is not."""
+    source = as_source(content)
+    size = source.nbytes
+    capi.new_list(value, size)
+    if size:
+        capi.fill_numbers(value, Kind.U8, source if isinstance(source, memoryview) else _filled(source), "B")
+
+
+def write_bytes(source: memoryview | ByteSource, destination: memoryview) -> None:
+    """Copy all of `source` to `destination`, which is as long."""
+    if isinstance(source, memoryview):
+        destination[:] = source
+    else:
+        source.write_into(destination)
+
+
+def explain_trap(text: str) -> str | None:
+    """What to tell a person if the text of a trap says that too much was passed in one call; else nothing.
+
+    The engine refuses before it looks at each argument. Which function it was is told by the guest's own stub, if its
+    toolchain gave that a name.
+    """
+    if _EXHAUSTED not in text:
+        return None
+    stub = _STUB.search(text)
+    called = f"`{stub['name']}`" if stub else "a function of the host"
+    return (
+        f"the arguments that the guest passed to {called} take more than the engine's limit for one call: strings of "
+        f"{LARGEST_STRING >> 20} MiB in all, or lists of about {LARGEST_LIST / 1e6:.1f} million elements; pass them in "
+        "several calls"
+    )
+
+
+#: A frame of the guest in which wit-component's stub calls a function of the host.
+_STUB = re.compile(r"!indirect-(?P<name>\S+)")
+
+
+def as_source(content: object) -> memoryview | ByteSource:
+    """`content` as contiguous bytes, or as what makes them; raises `Misfit` where it is neither."""
+    if _is_source(content):
+        return content
+    try:
+        view = memoryview(content)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        wanted = "bytes, bytearray, memoryview or a ByteSource"
+        raise Misfit(TypeError, f"a list<u8> takes {wanted}, not {type(content).__name__}") from None
+    if not view.c_contiguous:
+        raise Misfit(TypeError, "a list<u8> takes a C-contiguous buffer; make a contiguous copy first")
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _is_source(content: object) -> TypeGuard[ByteSource]:
+    """Not by `isinstance`, which takes longer for a Protocol than all the rest of a small call."""
+    return callable(getattr(content, "write_into", None)) and hasattr(content, "nbytes")
+
+
+def _filled(source: ByteSource) -> memoryview:
+    filled = bytearray(source.nbytes)
+    source.write_into(memoryview(filled))
+    return memoryview(filled)

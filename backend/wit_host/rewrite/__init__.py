@@ -1,0 +1,61 @@
+"""Component binaries, rewritten before they are compiled.
+
+In: the bytes of a component, which is untrusted. Out: bytes that the engine accepts, whose `list<u8>` cross faster.
+
+Reading, from small to large:
+
+    binary              numbers and names
+    parts               the parts of types and definitions, with their places
+    types               type sections
+    function_types      parameters and results
+    core_types          types of core modules inside types of components
+    sections            the sections at every depth; edits within them → the component again
+    definitions         the definitions of each section, and the indices that each refers to
+    canonical_functions the definitions of a section of canonical functions
+    index_spaces        the definitions of a component by index, and the uses of each
+
+Understanding:
+
+    shapes              types → their core values in the canonical ABI, and whether bytes are in them
+    instance_types, root_types    the types of an instance, and of the component
+    uses                whether the uses of an import allow its type to change
+    outer_types         the types that components inside the component use
+    core_memories       the memories of core modules
+    obstacles           why something stays as it is
+
+Changing:
+
+    address_types       the type of an instance, with bytes as addresses
+    bridge_code         instructions of functions between the guest and the host
+    bridges             the core module with such functions
+    bridge_insertion    such modules inside a component, and the indices after them
+    served_imports      all imports that a host serves
+
+The three steps, each a component → a component:
+
+    fixed_length_lists  lists of fixed length as tuples
+    by_address          bytes as addresses
+    as_strings          bytes as strings
+
+Reading takes time in proportion to the bytes read, and only the heads of the sections of core modules are read. A
+component that cannot be read is an `InvalidComponent`, which says where.
+"""
+
+from __future__ import annotations
+
+from .as_strings import pass_as_strings
+from .binary import InvalidComponent
+from .bridge_code import TOO_LONG, TOO_LONG_BITS
+from .by_address import pass_by_address
+from .fixed_length_lists import replace_fixed_length_lists
+from .served_imports import Rewritten
+
+__all__ = [
+    "TOO_LONG",
+    "TOO_LONG_BITS",
+    "InvalidComponent",
+    "Rewritten",
+    "pass_as_strings",
+    "pass_by_address",
+    "replace_fixed_length_lists",
+]

@@ -1,0 +1,139 @@
+"""Core WebAssembly between a guest and the functions that it imports.
+
+A *bridge* stands before a function whose type was changed, and has the guest's own view of it. All bridges of one place
+are one core module, which is given the functions behind them, and the memory and the allocators of the guest as far as
+they need these.
+
+In: the lowers to stand before, and what each bridge does. Out: sections that put the bridges behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .binary import encoded
+from .definitions import ALIAS, CORE_INSTANCE, CORE_MODULE
+from .shapes import I32
+
+_PREAMBLE = b"\0asm\x01\0\0\0"
+_TYPES, _IMPORTS, _FUNCTIONS, _EXPORTS, _CODE = 1, 2, 3, 7, 10
+_FUNC, _MEMORY = b"\x00", b"\x02"
+_ANY_SIZE = b"\x00\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The core value types that a core function takes and returns."""
+
+    parameters: bytes
+    results: bytes = b""
+
+    def encoded(self) -> bytes:
+        """It as a type."""
+        return b"\x60" + b"".join(encoded(len(each)) + each for each in (self.parameters, self.results))
+
+
+_REALLOC = Signature(I32 * 4, I32)
+
+
+class Code(Protocol):
+    """What a bridge does."""
+
+    @property
+    def front(self) -> Signature:
+        """What the guest calls."""
+        ...
+
+    @property
+    def back(self) -> Signature:
+        """What the bridge calls."""
+        ...
+
+    def body(self, lower: int, realloc: int) -> bytes:
+        """Locals and instructions, with the functions of the module that it may call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Where one bridge stands: the core function behind it, and the guest's allocator, if it needs one."""
+
+    lower: int
+    realloc: int | None
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where bridges are put in: the memory that they use, if any, and how many modules and instances are before."""
+
+    memory: int | None
+    modules: int
+    instances: int
+
+
+def bridge_sections(bridges: Sequence[Bridge], site: Site) -> bytes:
+    """A core module with the bridges, its instance, and aliases of its functions, which are in the order of bridges."""
+    indices = dict.fromkeys(each.realloc for each in bridges if each.realloc is not None)
+    reallocs = {index: number for number, index in enumerate(indices)}
+    bundle = [] if site.memory is None else [_bundled(b"m", _MEMORY, site.memory)]
+    bundle += [_bundled(b"r%d" % number, _FUNC, index) for index, number in reallocs.items()]
+    bundle += [_bundled(b"l%d" % number, _FUNC, each.lower) for number, each in enumerate(bridges)]
+    bundled, instance = site.instances, site.instances + 1
+    instances = [
+        b"\x01" + _vector(bundle),
+        b"\x00" + encoded(site.modules) + b"\x01" + _name(b"") + b"\x12" + encoded(bundled),
+    ]
+    aliases = [b"\x00\x00\x01" + encoded(instance) + _name(b"b%d" % number) for number in range(len(bridges))]
+    return (
+        _section(CORE_MODULE, _module(bridges, reallocs, site.memory is not None))
+        + _section(CORE_INSTANCE, _vector(instances))
+        + _section(ALIAS, _vector(aliases))
+    )
+
+
+def _module(bridges: Sequence[Bridge], reallocs: Mapping[int, int], has_memory: bool) -> bytes:
+    signatures = [_REALLOC, *(side for each in bridges for side in (each.code.front, each.code.back))]
+    types = {each: number for number, each in enumerate(dict.fromkeys(signatures))}
+    imports = [_imported(b"m", _MEMORY + _ANY_SIZE)] if has_memory else []
+    imports += [_imported(b"r%d" % number, _FUNC + encoded(types[_REALLOC])) for number in reallocs.values()]
+    imports += [
+        _imported(b"l%d" % number, _FUNC + encoded(types[each.code.back])) for number, each in enumerate(bridges)
+    ]
+    first = len(reallocs) + len(bridges)
+    exports = [_name(b"b%d" % number) + _FUNC + encoded(first + number) for number in range(len(bridges))]
+    bodies = [
+        each.code.body(len(reallocs) + number, 0 if each.realloc is None else reallocs[each.realloc])
+        for number, each in enumerate(bridges)
+    ]
+    return _PREAMBLE + b"".join(
+        [
+            _section(_TYPES, _vector([each.encoded() for each in types])),
+            _section(_IMPORTS, _vector(imports)),
+            _section(_FUNCTIONS, _vector([encoded(types[each.code.front]) for each in bridges])),
+            _section(_EXPORTS, _vector(exports)),
+            _section(_CODE, _vector([encoded(len(body)) + body for body in bodies])),
+        ]
+    )
+
+
+def _imported(name: bytes, description: bytes) -> bytes:
+    return _name(b"") + _name(name) + description
+
+
+def _bundled(name: bytes, sort: bytes, index: int) -> bytes:
+    return _name(name) + sort + encoded(index)
+
+
+def _name(name: bytes) -> bytes:
+    return encoded(len(name)) + name
+
+
+def _vector(items: Sequence[bytes]) -> bytes:
+    return encoded(len(items)) + b"".join(items)
+
+
+def _section(id: int, body: bytes) -> bytes:
+    return bytes([id]) + encoded(len(body)) + body

@@ -1,0 +1,90 @@
+"""The linear memories in the core modules of a component.
+
+In: the sections at every depth. Out: the section of the core module that has the only memory. A component with several
+memories, or with one of another kind than a plain one, is an `Obstacle` if addresses cross: an address alone would not
+say which memory it is in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from .binary import InvalidComponent, Reader
+from .definitions import CORE_MODULE
+from .obstacles import Obstacle
+from .sections import Section
+
+_CORE_PREAMBLE: Final = b"\0asm\x01\0\0\0"
+_MEMORY_SECTION: Final = 5
+_HAS_MAXIMUM: Final = 1
+_SHARED: Final = 2
+
+MOST = 100_000  # sections of all core modules; a large guest has hundreds
+
+
+def memory_module(data: bytes, parts: Sequence[Section]) -> int | None:
+    """The index of the section that is the core module with the only memory; nothing where there is no memory.
+
+    Raises `Obstacle` and `InvalidComponent`.
+    """
+    found: int | None = None
+    for index, memories in _memory_sections(data, parts):
+        if not _memories(memories):
+            continue
+        if found is not None:
+            raise Obstacle("the component has more than one memory")
+        if parts[index].parent is not None:
+            raise Obstacle("the memory is in a component inside the component")
+        found = index
+    return found
+
+
+def check_addresses(data: bytes, parts: Sequence[Section]) -> None:
+    """Raise `Obstacle` where an address in some memory may take more than 32 bits; and `InvalidComponent`."""
+    for _, memories in _memory_sections(data, parts):
+        for _ in range(memories.count()):
+            flags = memories.byte()
+            if flags & ~(_HAS_MAXIMUM | _SHARED):
+                raise Obstacle("a memory is of an unfamiliar kind, such as one with 64 bits")
+            memories.u32()
+            if flags & _HAS_MAXIMUM:
+                memories.u32()
+
+
+def _memory_sections(data: bytes, parts: Sequence[Section]) -> Iterator[tuple[int, Reader]]:
+    """The memory sections of all core modules, each with the index of the section that is the module."""
+    left = MOST
+    for index, part in enumerate(parts):
+        if part.id != CORE_MODULE:
+            continue
+        reader = _core_module(data, part)
+        while reader.at < reader.end:
+            left -= 1
+            if left < 0:
+                raise InvalidComponent(f"core modules have more than {MOST} sections", part.start)
+            id, length = reader.byte(), reader.u32()
+            if length > reader.end - reader.at:
+                raise InvalidComponent(f"a section of {length} bytes does not fit", reader.at)
+            after = reader.at + length
+            if id == _MEMORY_SECTION:
+                yield index, Reader(data, reader.at, after)
+            reader.at = after
+
+
+def _core_module(data: bytes, part: Section) -> Reader:
+    if data[part.body : min(part.end, part.body + len(_CORE_PREAMBLE))] != _CORE_PREAMBLE:
+        raise InvalidComponent("this is not the start of a core module", part.body)
+    return Reader(data, part.body + len(_CORE_PREAMBLE), part.end)
+
+
+def _memories(reader: Reader) -> int:
+    """How many memories a section defines; all but one plain memory is an `Obstacle`."""
+    count = reader.count()
+    if count > 1:
+        raise Obstacle("the component has more than one memory")
+    if count:
+        flags = reader.byte()
+        if flags & ~_HAS_MAXIMUM:
+            raise Obstacle("the memory is of an unfamiliar kind, such as one with 64 bits or one that threads share")
+    return count

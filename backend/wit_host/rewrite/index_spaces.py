@@ -1,0 +1,133 @@
+"""The index spaces of a component: what each index means, and where it is referred to.
+
+In: the bytes of a component and its sections. Out: its own definitions in order, by section and by index space, and the
+uses of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from .binary import InvalidComponent, Reader
+from .canonical_functions import canonical_function
+from .definitions import (
+    ALIAS,
+    CANON,
+    COMPONENT,
+    CORE_INSTANCE,
+    CORE_MODULE,
+    CORE_TYPE,
+    CUSTOM,
+    EXPORT,
+    IMPORT,
+    INSTANCE,
+    TYPE,
+    Definition,
+    Origin,
+    Reference,
+    Space,
+    aliased,
+    core_instance,
+    exported,
+    imported,
+    instance,
+    items,
+    type_definitions,
+)
+from .sections import Section
+
+MOST_BYTES = 1 << 20  # outside of core modules that are read; a large guest has some twenty thousand
+
+_ITEMS: Final[Mapping[int, Callable[[Reader], Definition]]] = {
+    CORE_INSTANCE: core_instance,
+    INSTANCE: instance,
+    ALIAS: aliased,
+    CANON: canonical_function,
+    IMPORT: imported,
+    EXPORT: exported,
+}
+_MODULE = Definition(Origin.MODULE, Space.CORE_MODULE)
+_COMPONENT = Definition(Origin.OTHER, Space.COMPONENT)
+
+
+@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
+class Use:
+    """One reference to a definition: `by` another one, which has this `index` and is in this `section`."""
+
+    section: int
+    by: Definition
+    index: int
+    reference: Reference
+
+
+@dataclass(slots=True)
+class Indices:
+    """All definitions of a component in order, each with its section; and each space as indices of these."""
+
+    all: list[tuple[int, Definition]] = field(default_factory=list)
+    spaces: dict[Space, list[int]] = field(default_factory=dict)
+    uses: dict[tuple[Space, int], list[Use]] = field(default_factory=dict)
+
+    def space(self, space: Space) -> Sequence[int]:
+        """The numbers in `all` of the definitions of a space, by their index."""
+        return self.spaces.get(space, ())
+
+    def definition(self, space: Space, index: int) -> Definition | None:
+        """What an index means; nothing where there is no such definition."""
+        of_space = self.space(space)
+        return self.all[of_space[index]][1] if index < len(of_space) else None
+
+    def sections(self, space: Space) -> list[int]:
+        """The sections of the definitions of a space, by their index."""
+        return [self.all[number][0] for number in self.space(space)]
+
+    def uses_of(self, space: Space, index: int) -> Sequence[Use]:
+        """Where an index is referred to."""
+        return self.uses.get((space, index), ())
+
+    def indexed(self, space: Space) -> Iterator[tuple[int, Definition]]:
+        """The definitions of a space, each with its index."""
+        return ((index, self.all[number][1]) for index, number in enumerate(self.space(space)))
+
+
+def indices(data: bytes, parts: Sequence[Section]) -> Indices:
+    """Read the definitions of the outermost component. Raises `InvalidComponent`."""
+    check_sizes(parts)
+    found = Indices()
+    for number, part in enumerate(parts):
+        if part.parent is not None:
+            continue
+        for each in _definitions(data, part):
+            space = found.spaces.setdefault(each.space, [])
+            for reference in each.references:
+                use = Use(number, each, len(space), reference)
+                found.uses.setdefault((reference.space, reference.index), []).append(use)
+            space.append(len(found.all))
+            found.all.append((number, each))
+    return found
+
+
+def check_sizes(parts: Iterable[Section]) -> None:
+    """Raise `InvalidComponent` where there is more to read than any guest has."""
+    left = MOST_BYTES
+    for part in parts:
+        if part.id not in (CUSTOM, CORE_MODULE, COMPONENT):
+            left -= part.end - part.body
+        if left < 0:
+            raise InvalidComponent(f"definitions take more than {MOST_BYTES} bytes", part.start)
+
+
+def _definitions(data: bytes, part: Section) -> Iterable[Definition]:
+    if part.id in _ITEMS:
+        return items(data, part.body, part.end, _ITEMS[part.id])
+    if part.id == TYPE:
+        return type_definitions(data, part.body, part.end)
+    if part.id == CORE_MODULE:
+        return (_MODULE,)
+    if part.id == COMPONENT:
+        return (_COMPONENT,)
+    if part.id in (CUSTOM, CORE_TYPE):
+        return ()
+    raise InvalidComponent(f"{part.id} is an unfamiliar kind of section", part.start)

@@ -1,0 +1,43 @@
+"""The engine's reports of what went wrong, as one line for people."""
+
+from __future__ import annotations
+
+import re
+
+from ..crossing.transport import explain_trap
+from ..errors import GuestTrap, LinkError
+
+
+def trap(name: str, text: str) -> GuestTrap:
+    """One line from the engine's report, which ends with the causes and has the guest's backtrace before them."""
+    explained = explain_trap(text) or _explain_size(text)
+    if explained is None:
+        cause = " ".join(text.rsplit("Caused by:", 1)[-1].split())
+        explained = re.sub(r"^(\d+: )?(wasm trap: )?", "", cause)
+    return GuestTrap(f"{name} trapped: {explained}", backtrace=text)
+
+
+def _explain_size(text: str) -> str | None:
+    """What to tell a person where a memory or table of the guest begins with more than it may have; else nothing."""
+    memory = _MEMORY.search(text)
+    if memory is not None:
+        mebibytes = int(memory["pages"]) / 16
+        return f"its memory begins with {mebibytes:g} MiB, which is more than it may have; raise the limit `memory`"
+    return None
+
+
+_MEMORY = re.compile(r"memory minimum size of (?P<pages>\d+) pages exceeds memory limits")
+_MISSING = re.compile(r"component imports (?P<sort>[a-z ]+) `(?P<name>[^`]+)`")
+
+
+def missing_import(text: str) -> str | None:
+    """The name of what is missing, where the engine's report says that an import was not satisfied; else nothing."""
+    missing = _MISSING.search(text)
+    return None if missing is None else missing["name"]
+
+
+def link_error(name: str, missing: str, text: str, hint: str) -> LinkError:
+    """What to say of the import `missing`, of which the engine's report is `text`."""
+    causes = [" ".join(line.split()) for line in text.split("Caused by:")[-1].splitlines() if line.strip()]
+    detail = f" ({'; '.join(causes)})" if "Caused by:" in text else ""
+    return LinkError(f"{name} imports {missing}, which this host does not provide{detail}{hint}", backtrace=text)

@@ -1,0 +1,21 @@
+"""Code that runs in a process of its own, because it may end that process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def in_a_process(code, *arguments, timeout=120):
+    """Run `code`, which prints "fine" in the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.stderr == ""
+    assert (done.returncode, done.stdout) == (0, "fine\n")
