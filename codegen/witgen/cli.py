@@ -191,11 +191,12 @@ def _target(entry: Mapping[str, Any]) -> Target:
 
 def _files(target: Target) -> dict[str, str]:
     from witgen.generate import MissingRuntime, generate
+    from witgen.render import NotFormatted
 
     with _diagnostics():
         try:
             return generate(target)
-        except MissingRuntime as error:
+        except (MissingRuntime, NotFormatted) as error:
             _fail(str(error), status=2)
 
 

@@ -8,8 +8,6 @@ import, an export or under a label, its types without handles mean the same in a
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +20,7 @@ from witgen.model import (
     InterfaceItem,
     InterfaceOwner,
     Own,
+    PackageName,
     Primitive,
     Resolved,
     Result,
@@ -120,59 +119,48 @@ class Layout:
     def _interfaces(self, items: Mapping[WorldKey, WorldItem], is_export: bool) -> Iterable[Module]:
         found = [(key, item) for key, item in items.items() if isinstance(item, InterfaceItem)]
         scope = naming.Scope() if is_export else naming.package()
+        names = naming.modules(scope, [self._spellings(key, item) for key, item in found])
         modules = []
-        for (key, item), name in zip(found, self._module_names(found), strict=True):
-            interface = self.resolved.interfaces[item.interface]
-            path_name = self.resolved.packages[interface.package].name.of(interface.name or "")
-            link_name = key if isinstance(key, str) else path_name
-            functions = tuple(interface.functions.values())
-            wit_name = interface.name or link_name
-            imported, exported = ((), functions) if is_export else (functions, ())
-            types = interface.types
-            if item.interface in self._imported and (is_export or isinstance(key, str)):
-                types = {name: type_id for name, type_id in types.items() if self.traits[type_id].has_handle}
-            names = self._names(naming.module(), wit_name, types)
-            path = (*(["exports"] if is_export else []), scope.claim(naming.snake(name)))
-            module = Module(
-                path=path,
-                name=wit_name,
-                link_name=link_name,
-                docs=interface.docs,
-                remark=item.docs,
-                interface=item.interface,
-                is_export=is_export,
-                imported=imported,
-                exported=exported,
-                names=names,
-            )
+        for (key, item), name in zip(found, names, strict=True):
+            module = self._interface(key, item, name, is_export)
             modules.append(module)
-            # One that goes by its own name is what other interfaces mean by it; labels are for the world alone.
+            # Other interfaces mean the one that goes by its path; labels are for the world alone.
             if not isinstance(key, str):
                 self._found[item.interface, is_export] = module
         return sorted(modules, key=lambda module: module.path)
 
-    def _module_names(self, items: Iterable[tuple[WorldKey, InterfaceItem]]) -> list[str]:
-        """The first spelling of each that no other one has; what all share is told apart by underscores."""
-        spellings = [self._spellings(key, item) for key, item in items]
-        count = Counter(naming.snake(name) for names in spellings for name in set(names))
-        return [next((n for n in names if count[naming.snake(n)] == 1), names[-1]) for names in spellings]
+    def _interface(self, key: WorldKey, item: InterfaceItem, name: str, is_export: bool) -> Module:
+        interface = self.resolved.interfaces[item.interface]
+        is_labelled = isinstance(key, str)
+        link_name = key if isinstance(key, str) else self._package(item).of(interface.name or "")
+        wit_name = interface.name or link_name
+        functions = tuple(interface.functions.values())
+        types: Iterable[TypeId] = interface.types.values()
+        if item.interface in self._imported and (is_export or is_labelled):
+            types = [type_id for type_id in types if self.traits[type_id].has_handle]
+        return Module(
+            path=("exports", name) if is_export else (name,),
+            name=wit_name,
+            link_name=link_name,
+            docs=interface.docs,
+            remark=item.docs,
+            interface=item.interface,
+            is_export=is_export,
+            imported=() if is_export else functions,
+            exported=functions if is_export else (),
+            names=self._names(naming.module(), wit_name, types),
+        )
 
     def _spellings(self, key: WorldKey, item: InterfaceItem) -> list[str]:
-        """`types`, `io-types`, `wasi-io-types`, and the same with the version."""
-        interface = self.resolved.interfaces[item.interface]
         if isinstance(key, str):
             return [key]
-        name = str(interface.name)  # a path ends with one
-        package = self.resolved.packages[interface.package].name
-        last = f"{package.name}-{name}"
-        short = [name, last, f"{package.namespace}-{last}"]
-        if package.version is not None:
-            version = re.sub(r"[^0-9A-Za-z]+", "-", package.version).strip("-")
-            short += [f"{spelling}-v{version}" for spelling in short]
-        return short
+        return naming.spellings(self._package(item), str(self.resolved.interfaces[item.interface].name))
+
+    def _package(self, item: InterfaceItem) -> PackageName:
+        return self.resolved.packages[self.resolved.interfaces[item.interface].package].name
 
     def _world(self, world: World) -> Module:
-        types = {str(key): item.type for key, item in world.imports.items() if isinstance(item, TypeItem)}
+        types = [item.type for item in world.imports.values() if isinstance(item, TypeItem)]
         imported, exported = (
             tuple(item.function for item in items.values() if isinstance(item, FunctionItem))
             for items in (world.imports, world.exports)
@@ -191,25 +179,28 @@ class Layout:
             names=self._names(naming.module(below), world.name, types),
         )
 
-    def _names(self, scope: naming.Scope, owner: str, types: Mapping[str, TypeId]) -> Names:
+    def _names(self, scope: naming.Scope, owner: str, types: Iterable[TypeId]) -> Names:
         """Types first, so that what is derived from them gets the underscores."""
         names = Names(scope)
-        declared = {name: type_id for name, type_id in types.items() if self._is_declared(type_id)}
-        names.left_out.extend(type_id for type_id in declared.values() if self.traits[type_id].refusal is not None)
-        declared = {name: type_id for name, type_id in declared.items() if self.traits[type_id].refusal is None}
-        for name, type_id in declared.items():
+        declared = {type_id: self._wit_name(type_id) for type_id in types if self._is_declared(type_id)}
+        names.left_out.extend(type_id for type_id in declared if self.traits[type_id].refusal is not None)
+        declared = {type_id: name for type_id, name in declared.items() if self.traits[type_id].refusal is None}
+        for type_id, name in declared.items():
             names.types[type_id] = scope.claim(naming.pascal(name))
-        for name, type_id in declared.items():
+        for type_id, name in declared.items():
             kind = self.resolved.types[type_id].kind
             if isinstance(kind, Variant):
                 for case in kind.cases:
-                    names.cases[type_id, case.name] = scope.claim(naming.pascal(f"{name}-{case.name}"))
-        for name, type_id in declared.items():
+                    names.cases[type_id, case.name] = scope.claim(naming.case(name, case.name))
+        for type_id, name in declared.items():
             if type_id in self._raised:
                 names.errors[type_id] = scope.claim(naming.error(owner, name))
-        for name, type_id in declared.items():
+        for type_id, name in declared.items():
             names.constants[type_id] = scope.claim(naming.constant(name))
         return names
+
+    def _wit_name(self, type_id: TypeId) -> str:
+        return self.resolved.types[type_id].name or ""
 
     def _is_declared(self, type_id: TypeId) -> bool:
         """Whether the type is declared here; a name that `use` brought in is not."""
@@ -248,6 +239,5 @@ def _raised(resolved: Resolved) -> frozenset[TypeId]:
     for world in resolved.worlds:
         items = (*world.imports.values(), *world.exports.values())
         functions += [item.function for item in items if isinstance(item, FunctionItem)]
-    kinds = (resolved.kind(function.result) for function in functions if function.result is not None)
-    errors = (error_type(resolved, kind) for kind in kinds if isinstance(kind, Result))
+    errors = (error_type(resolved, result) for function in functions if (result := resolved.result(function)))
     return frozenset(error for error in errors if error is not None)

@@ -7,7 +7,7 @@ refers to lower type ids only, and packages, interfaces and worlds are listed de
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -374,19 +374,7 @@ class Resolved:
             reference = kind.target
         return reference
 
-
-def parts(kind: Kind) -> Iterator[TypeRef]:
-    """The types that a type is made of; what is behind a handle is none of them."""
-    match kind:
-        case Alias(target=part) | Option(type=part) | List(type=part) | FixedLengthList(type=part):
-            yield part
-        case Map(key=key, value=value):
-            yield from (key, value)
-        case Tuple(types=types):
-            yield from types
-        case Record(fields=fields):
-            yield from (field.type for field in fields)
-        case Variant(cases=cases):
-            yield from (case.type for case in cases if case.type is not None)
-        case Result(ok=ok, err=err):
-            yield from (side for side in (ok, err) if side is not None)
+    def result(self, function: Function) -> Result | None:
+        """The `result` that a function has, aliases followed: its sides are what is returned and what is raised."""
+        kind = None if function.result is None else self.kind(function.result)
+        return kind if isinstance(kind, Result) else None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from witgen.diagnostics import Errors, WitError
 from witgen.layout import Layout, Module
-from witgen.model import Function, Primitive, Result, TypeRef
+from witgen.model import Function, Primitive, TypeRef
 from witgen.traits import NOT_ASYNC, Refusal, refusal_of
 
 MOST = 1000  # refusals that are reported together, so many that it is all of them
@@ -45,8 +45,8 @@ def _refusal(layout: Layout, function: Function) -> Refusal | None:
 
 def _returned(layout: Layout, function: Function) -> list[TypeRef]:
     """The types of what a function returns and raises."""
-    kind = None if function.result is None else layout.resolved.kind(function.result)
-    sides = (kind.ok, kind.err) if isinstance(kind, Result) else (function.result,)
+    result = layout.resolved.result(function)
+    sides = (result.ok, result.err) if result else (function.result,)
     return [side for side in sides if side is not None]
 
 

@@ -5,8 +5,10 @@ In: the resolved model. Out: the `Traits` of each type.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from witgen.kinds import parts
 from witgen.model import (
     Alias,
     Borrow,
@@ -23,8 +25,8 @@ from witgen.model import (
     Resource,
     Stream,
     Tuple,
+    TypeDef,
     Variant,
-    parts,
 )
 
 NOT_ASYNC = "hosts in Python serve functions that are not async, without streams, futures and error contexts"
@@ -47,6 +49,9 @@ class Refusal:
     is_universal: bool = False
 
 
+_TOO_LONG = Refusal("a type in it is too long to spell out", "give the types inside it names of their own")
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What has to be known of a type with everything that is in it.
@@ -67,27 +72,35 @@ def traits(resolved: Resolved) -> list[Traits]:
     """The traits of every type, by its id. Types refer to lower ids only, so one walk is enough."""
     known: list[Traits] = []
     for definition in resolved.types:
-        kind = definition.kind
-        inner = [known[part] for part in parts(kind) if not isinstance(part, Primitive)]
-        primitives = [part for part in parts(kind) if isinstance(part, Primitive)]
-        is_bytes = isinstance(kind, List) and primitives == [Primitive.U8]
-        is_directed = not isinstance(kind, CLASSES) and (is_bytes or any(part.is_directed for part in inner))
-        count = sum(part.parts for part in inner) + (not isinstance(kind, Alias))
-        refusals = [part.refusal for part in inner if part.refusal is not None]
-        refusals += [refusal for each in (kind, *primitives) if (refusal := refusal_of(each)) is not None]
-        if count > MOST_PARTS and not isinstance(kind, CLASSES):
-            hint = "give the types inside it names of their own"
-            refusals.append(Refusal("a type in it is too long to spell out", hint))
-        is_named = definition.name is not None and not is_directed
-        has_bytes = is_bytes or any(part.has_bytes for part in inner)
-        has_handle = isinstance(kind, Resource | Own | Borrow) or any(part.has_handle for part in inner)
-        refusal = max(refusals, key=lambda refusal: refusal.is_universal, default=None)
-        known.append(Traits(is_directed, has_bytes, has_handle, 0 if is_named else count, refusal))
+        inner = [_primitive(part) if isinstance(part, Primitive) else known[part] for part in parts(definition.kind)]
+        known.append(_traits(definition, inner))
     return known
 
 
+def _primitive(primitive: Primitive) -> Traits:
+    return Traits(is_directed=False, has_bytes=False, has_handle=False, parts=0, refusal=refusal_of(primitive))
+
+
+def _traits(definition: TypeDef, inner: Sequence[Traits]) -> Traits:
+    """The traits of one type, from those of its parts."""
+    kind, has_class = definition.kind, isinstance(definition.kind, CLASSES)
+    is_bytes = kind == List(Primitive.U8)
+    is_directed = not has_class and (is_bytes or any(part.is_directed for part in inner))
+    count = sum(part.parts for part in inner) + (not isinstance(kind, Alias))
+    refusals = [part.refusal for part in inner if part.refusal is not None]
+    if count > MOST_PARTS and not has_class:
+        refusals.append(_TOO_LONG)
+    return Traits(
+        is_directed=is_directed,
+        has_bytes=is_bytes or any(part.has_bytes for part in inner),
+        has_handle=isinstance(kind, Resource | Own | Borrow) or any(part.has_handle for part in inner),
+        parts=0 if definition.name is not None and not is_directed else count,
+        refusal=refusal_of(kind) or max(refusals, key=lambda refusal: refusal.is_universal, default=None),
+    )
+
+
 def refusal_of(kind: Primitive | Kind) -> Refusal | None:
-    """Why a type of this kind is not supported, if it is for itself and not for what is in it."""
+    """Why a type of this kind is not supported, whatever its parts are."""
     match kind:
         case Primitive.ERROR_CONTEXT | Future() | Stream():
             return Refusal(f"{word(kind)} is not supported", NOT_ASYNC)

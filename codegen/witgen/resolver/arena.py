@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from witgen import model
+from witgen.kinds import parts
 from witgen.model import (
     Alias,
     Borrow,
     InterfaceId,
     InterfaceOwner,
-    Own,
     Owner,
     PackageId,
     Primitive,
@@ -23,7 +23,6 @@ from witgen.model import (
     TypeId,
     TypeRef,
 )
-from witgen.resolver.kinds import parts
 
 
 @dataclass(slots=True)
@@ -48,9 +47,7 @@ class Arena:
         self.types.append(definition)
         is_resource = isinstance(kind, Resource)
         self._resources.append(new if is_resource else self.resource(kind.target) if isinstance(kind, Alias) else None)
-        self._lends.append(
-            isinstance(kind, Borrow) or (not isinstance(kind, Own) and any(self.lends(part) for part in parts(kind)))
-        )
+        self._lends.append(isinstance(kind, Borrow) or any(map(self.lends, parts(kind))))
         return new
 
     def owner(self, alias: TypeId) -> Owner | None:

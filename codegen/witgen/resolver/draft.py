@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from witgen import model, syntax
 from witgen.diagnostics import Errors
+from witgen.kinds import references
 from witgen.model import Alias, Kind, Owner, Primitive, Resource, Stability, TypeId, TypeRef, WorldId
 from witgen.resolver.arena import Arena
 from witgen.resolver.gates import Gates
-from witgen.resolver.kinds import parts
 from witgen.resolver.plan import Plan
 from witgen.syntax import Name, Span
 
@@ -99,9 +99,9 @@ class Draft:
         return self.add_unknown(Listed(name.text, Alias(NOWHERE), None, None, None, None, name.span))
 
     def anonymous(self, kind: Kind, gate: Stability | None, span: Span) -> TypeId:
-        """The one unnamed type of this kind; it has `gate`, or the first gate among its parts."""
+        """The one unnamed type of this kind; it has `gate`, or the first gate among the types that it refers to."""
         if kind not in self._anonymous:
-            gate = gate or next((g for g in map(self.stability, parts(kind)) if g), None)
+            gate = gate or next((g for g in map(self.stability, references(kind)) if g), None)
             self._anonymous[kind] = self.add(Listed(None, kind, None, None, gate, None, span))
         return self._anonymous[kind]
 

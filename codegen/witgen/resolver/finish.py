@@ -13,9 +13,9 @@ from itertools import chain, repeat
 
 from witgen import model
 from witgen.diagnostics import WitError
+from witgen.kinds import rewritten
 from witgen.model import Own, Primitive, TypeId, TypeRef
 from witgen.resolver.draft import Draft, Listed
-from witgen.resolver.kinds import rewritten
 from witgen.syntax import Span
 
 

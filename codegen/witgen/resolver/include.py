@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from witgen import model, syntax
 from witgen.diagnostics import Errors, WitError, did_you_mean
+from witgen.kinds import references, rewritten
 from witgen.model import (
     Alias,
     FunctionItem,
@@ -28,7 +29,6 @@ from witgen.model import (
 )
 from witgen.resolver.arena import Arena
 from witgen.resolver.elaborate import Items
-from witgen.resolver.kinds import parts, rewritten
 from witgen.resolver.order import depth_first
 from witgen.syntax import Name, Span
 
@@ -162,7 +162,7 @@ def _type(copy: _Copy, old: Owner, new: Owner, type: TypeId) -> TypeId:
 
     def made_of(id: TypeId) -> list[TypeId]:
         kind = types[id].kind
-        inner = [part for part in parts(kind) if not isinstance(part, Primitive)]
+        inner = [part for part in references(kind) if not isinstance(part, Primitive)]
         return [part for part in inner if not isinstance(kind, Alias) or types[part].owner == old]
 
     def copied(reference: TypeRef) -> TypeRef:

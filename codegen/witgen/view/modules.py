@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from witgen import naming
-from witgen.abi import RUNTIME, Abi, Import, relative
+from witgen.abi import Abi, relative
 from witgen.layout import Layout, Module
 from witgen.members import name_functions
 from witgen.model import Function, FunctionSort, Primitive, Resource
@@ -40,7 +40,8 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
     host = _host(abi, "this world") if _has_host(world) else None
     guest = _world_guest(abi) if world.exported or layout.exports else None
     linker = _world_linker(abi, host) if world.imported or layout.imports else None
-    view = _module(abi, docs, runtime, host, guest, linker, [module.path[-1] for module in layout.imports])
+    below = [*(module.path[-1] for module in layout.imports), *(["exports"] if layout.exports else [])]
+    view = _module(abi, docs, runtime, host, guest, linker, below)
     if linker is None:
         return view
     buffers = tuple(f'"{module.link_name}"' for module in layout.imports if _has_bytes(abi, module))
@@ -87,8 +88,6 @@ def _module(
     types = tuple(type_views(abi))
     errors = tuple(error_views(abi))
     constants = tuple(constant_views(abi))
-    if host is not None or any(type_.template == "resource" for type_ in types):
-        abi.use(Import("abc", "abstractmethod"), Import("typing", "Protocol"))
     exported = [each.name for group in (types, errors, constants) for each in group]
     exported += [case.name for each in types for case in each.cases]
     exported += [name for name, has in (("Host", host), ("Guest", guest), ("add_to_linker", linker)) if has]
@@ -96,8 +95,8 @@ def _module(
     return ModuleView(
         file="/".join(path) + ".py" if path else "__init__.py",
         docs=docs,
-        imports=_imports(abi, runtime),
-        exported=(*exported, *below, *(["exports"] if not path and abi.layout.exports else [])),
+        imports=_imports(abi, runtime, below),
+        exported=(*exported, *below),
         types=types,
         errors=errors,
         host=host,
@@ -108,12 +107,14 @@ def _module(
     )
 
 
-def _imports(abi: Abi, runtime: str) -> tuple[str, ...]:
-    """The statements; ruff merges and sorts them."""
+def _imports(abi: Abi, runtime: str, below: Sequence[str]) -> tuple[str, ...]:
+    """Everything that the module may need; ruff removes what it does not use, and merges and sorts the rest."""
+    path = abi.module.path
     if runtime.startswith("."):
-        runtime = relative(abi.module.path, tuple(runtime[1:].split(".")))
-    modules = {RUNTIME: runtime}
-    return tuple(f"from {modules.get(each.module, each.module)} import {each.name}" for each in sorted(abi.imports))
+        runtime = relative(path, tuple(runtime[1:].split(".")))
+    fixed = [f"from {module} import {', '.join(names)}" for module, names in naming.STANDARD.items()]
+    fixed += [f"from {runtime} import {', '.join(naming.RUNTIME)}, values as wit"]
+    return (*fixed, *(f"from . import {name}" for name in below), *abi.imports)
 
 
 # --- what a host implements ---
@@ -134,7 +135,6 @@ def _free(functions: Sequence[Function]) -> list[Function]:
 
 
 def _interface_linker(abi: Abi, host: HostView | None) -> LinkerView:
-    abi.use(Import(RUNTIME, "Linker"))
     lines = tuple(_definitions(abi, "instance", "host"))
     instance = f'linker.instance("{abi.module.link_name}")'
     return LinkerView(
@@ -145,7 +145,6 @@ def _interface_linker(abi: Abi, host: HostView | None) -> LinkerView:
 
 
 def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
-    abi.use(Import(RUNTIME, "Linker"))
     local = naming.Scope(module.path[-1] for module in abi.layout.imports)
     linker, root, own_host = (local.claim(name) for name in ("linker", "root", "host"))
     parameters = [f"{linker}: Linker", *([f"{own_host}: Host"] if host else [])]
@@ -154,10 +153,9 @@ def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
         lines.insert(0, f"{root} = {linker}.root()")
     for module in abi.layout.imports:
         name = module.path[-1]
-        abi.use(Import(".", name))
         arguments = [linker]
         if _has_host(module):
-            arguments.append(local.claim(f"{name}_host"))
+            arguments.append(local.claim(naming.host(name)))
             parameters.append(f"{arguments[-1]}: {name}.Host")
         lines.append(f"{name}.add_to_linker({', '.join(arguments)})")
     return LinkerView(", ".join(parameters), "Define every import of the world.", tuple(lines))
@@ -195,12 +193,10 @@ def _guest_attributes(abi: Abi, functions: Sequence[FunctionView]) -> Iterator[M
     """The exported interfaces, beside the exported functions."""
     names = naming.Scope(["self", *(function.name for function in functions)])
     for module in abi.layout.exports:
-        abi.use(Import(".", "exports"))
         name = module.path[-1]
         yield MemberView(names.claim(name), f"exports.{name}.Guest(instance)", docstring(module.remark or module.docs))
 
 
 def _guest_init(abi: Abi, name: str) -> str:
-    abi.use(Import(RUNTIME, "GuestInterface"), Import(RUNTIME, "Instance"))
     calls = ", ".join(abi.module.names.calls[function.name] for function in abi.module.exported)
     return f"super().__init__(instance, {name}, [{calls}])"

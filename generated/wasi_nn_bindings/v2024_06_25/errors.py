@@ -21,7 +21,7 @@ __all__ = [
     "ERROR_CODE",
     "Error",
     "ErrorCode",
-    "ErrorsError",
+    "ErrorException",
     "Host",
     "add_to_linker",
 ]
@@ -69,7 +69,7 @@ class Error(Protocol):
         ...
 
 
-class ErrorsError(ResultError[Error]):
+class ErrorException(ResultError[Error]):
     """The error of a call: `value` is the `error`."""
 
 
