@@ -210,6 +210,6 @@ def test_what_differs_on_purpose_is_accepted_here_and_not_by_the_reference(text,
     assert witgen.resolve(path)["packages"][0]["name"] == "a:b"
     theirs = wasm_tools.resolve(str(PROGRAM), path, project)
     assert isinstance(theirs, wasm_tools.Refusal), (
-        "it accepts this now: take it out of docs/wit-differences.md and here"
+        "it accepts this now: remove it from docs/wit-differences.md and here"
     )
     assert theirs.differs_on_purpose(generated=False), theirs.message
