@@ -1,7 +1,7 @@
-"""What each WIT type is in Python: its annotation, and the codec that lifts and lowers it. The only place that knows.
+"""Each WIT type in Python: its annotation, and the codec that lifts and lowers it. No other module knows these.
 
-In: a type of the resolved model, and the module in which it is written. Out: pieces of Python. `Abi.imports` has what
-they use from other modules of the package.
+In: a type of the resolved model, and the module that it is written in. Out: pieces of Python. `Abi.imports` has the
+names that they use from other modules of the package.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _PRIMITIVES = {
 
 
 class Bytes(Enum):
-    """What a `list<u8>` is: lent for a call, taken from any buffer, or kept."""
+    """The Python type of a `list<u8>`: borrowed for a call, taken from any buffer, or kept."""
 
-    LENT = "memoryview"
+    BORROWED = "memoryview"
     GIVEN = "Bytes"
     KEPT = "bytes"
 
@@ -77,19 +77,19 @@ class Abi:
         return self._spell(definition.kind, content)
 
     def success(self, function: Function, content: Bytes) -> str:
-        """The annotation of what a function returns; of a result, that is its `ok`."""
+        """The annotation of the value that a function returns; of a result, that is its `ok`."""
         result = self.resolved.result(function)
         return self.annotation(result.ok if result else function.result, content)
 
     def alias(self, type_id: TypeId) -> str:
-        """What a type that has no class of its own stands for."""
+        """The annotation that the alias of a type without a class stands for."""
         return self._spell(self.resolved.types[type_id].kind, Bytes.KEPT)
 
     def has_name(self, type_id: TypeId) -> bool:
         """Whether a declared type has a name in Python.
 
-        An alias has none where a `list<u8>` is in it: what that is depends on the direction, so the name would be wrong
-        in one of them.
+        An alias that contains a `list<u8>` has none: its meaning depends on the direction, so that the name would be
+        wrong in one of them.
         """
         return isinstance(self.resolved.types[type_id].kind, CLASSES) or not self.traits[type_id].is_directed
 
@@ -120,10 +120,10 @@ class Abi:
             case Own(resource=resource) | Borrow(resource=resource):
                 return self._name(origin(self.resolved, resource), _types)
             case _:
-                raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` lets none pass
+                raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` refuses them
 
     def _container(self, made: str, taken: str, content: Bytes) -> str:
-        """What is given may be any such container, so that one of a more special type fits."""
+        """A value to give may be in any such container, so that one of a more special type fits."""
         if content is not Bytes.GIVEN:
             return made
         return taken
@@ -134,7 +134,7 @@ class Abi:
     # --- codecs ---
 
     def codec(self, reference: TypeRef | None, content: Bytes) -> str:
-        """The expression that makes a codec; the constant of a type that has one."""
+        """The expression for a codec; a type that has a constant is written as that."""
         if reference is None:
             return "None"
         if isinstance(reference, Primitive):
@@ -146,7 +146,7 @@ class Abi:
         return self._make(definition.kind, content)
 
     def constant(self, type_id: TypeId) -> str:
-        """What the constant of a type is."""
+        """The value of the constant that stands for a type."""
         kind = self.resolved.types[type_id].kind
         match kind:
             case Resource() if self.module.is_export:
@@ -219,7 +219,7 @@ class Abi:
         return self._name(origin(self.resolved, type_id), _types)
 
     def result_codec(self, function: Function, content: Bytes) -> str:
-        """The codec of what a function returns or raises."""
+        """The codec of the values that a function returns or raises."""
         result = self.resolved.result(function)
         if result is None:
             return self.codec(function.result, content)
@@ -229,14 +229,14 @@ class Abi:
     # --- errors ---
 
     def error(self, result: Result) -> str:
-        """The exception class that stands for `err`: one of its own where the error's type has a name."""
+        """The exception class that stands for `err`: one of its own if the type of the error has a name."""
         type_id = error_type(self.resolved, result)
         if type_id is not None and self.has_name(type_id):
             return self._name(type_id, _errors)
         return "ResultError"
 
-    def error_for_people(self, result: Result, content: Bytes) -> str:
-        """The same in documentation, with the type of its value where the class does not tell it."""
+    def error_in_docs(self, result: Result, content: Bytes) -> str:
+        """The same for documentation, with the type of its value if the class does not imply it."""
         error = self.error(result)
         return f"{error}[{self.annotation(result.err, content)}]" if error == "ResultError" else error
 
@@ -270,11 +270,11 @@ class Abi:
 
 def relative(path: tuple[str, ...], other: tuple[str, ...]) -> str:
     """The module at `other` as the one at `path` imports it; both are below one package."""
-    folder = path[:-1]
+    parent = path[:-1]
     common = 0
-    while common < len(folder) and folder[: common + 1] == other[: common + 1]:
+    while common < len(parent) and parent[: common + 1] == other[: common + 1]:
         common += 1
-    return "." * (len(folder) - common + 1) + ".".join(other[common:])
+    return "." * (len(parent) - common + 1) + ".".join(other[common:])
 
 
 def _types(names: Names) -> Mapping[TypeId, str]:

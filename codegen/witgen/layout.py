@@ -1,9 +1,9 @@
-"""The modules of a generated package, and what everything in them is called.
+"""The modules of a generated package, and the names of everything in them.
 
 In: the resolved model and a world. Out: a `Layout`: one `Module` for each interface that the world imports or exports
 and one for the world itself, each with its `Names`. Imported interfaces are modules of the package, exported ones of
-its subpackage `exports`; the world is the package's `__init__`. Where a world has an interface more than once, as an
-import, an export or under a label, its types without handles mean the same in all of them: the imported one has them.
+its subpackage `exports`; the world is the package's `__init__`. If a world has an interface more than once, as an
+import, an export or under a label, its types without handles are the same in all of them, and are in the imported one.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from witgen.traits import traits
 
 @dataclass(slots=True)
 class Names:
-    """What the types and functions of one module are called in it; `scope` takes what is still to be named.
+    """The names of the types and functions of one module; further names are claimed from `scope`.
 
-    `left_out` are the types without a name, since hosts in Python cannot have them. Functions are found by their full
-    WIT names, and named by `members`; `calls` are the constants that stand for exported ones.
+    The types in `left_out` have no name, as hosts in Python cannot have them. Functions have their full WIT names as
+    keys, and are named by `members`; `calls` are the constants that stand for exported ones.
     """
 
     scope: naming.Scope
@@ -59,9 +59,9 @@ class Module:
     """One file of the package.
 
     `path` leads to it from the package, whose own `__init__` has an empty one. `interface` is absent for the world.
-    `name` is the WIT's, `link_name` what components call the instance. `remark` is what the world says of the import
-    or export, beside the interface's own `docs`. `imported` functions are served by the host, `exported` ones called by
-    it.
+    `name` is the name in WIT, `link_name` that of the instance in components. `remark` is the documentation of the
+    import or export in the world, in addition to the interface's own `docs`. The host serves `imported` functions and
+    calls `exported` ones.
     """
 
     path: tuple[str, ...]
@@ -77,9 +77,9 @@ class Module:
 
 
 class Layout:
-    """The modules of one world. `imports` and `exports` are in the order of their names; `traits` are of all types.
+    """The modules of one world. `imports` and `exports` are in the order of their names.
 
-    `packages` are those of the world and of its interfaces.
+    `traits` are those of all types, `packages` those of the world and of its interfaces.
     """
 
     def __init__(self, resolved: Resolved, world_id: WorldId) -> None:
@@ -97,13 +97,13 @@ class Layout:
 
     @property
     def modules(self) -> tuple[Module, ...]:
-        """All of them, that of the world itself last."""
+        """All modules, that of the world itself last."""
         return (*self.imports, *self.exports, self.world)
 
     def owner(self, type_id: TypeId, seen_from: Module) -> Module:
-        """The module that has a named type, as `seen_from` means it.
+        """The module of a named type, for a reference from the module `seen_from`.
 
-        Exported interfaces refer to exported ones where the world exports these too, and to imported ones otherwise.
+        Exported interfaces refer to exported ones if the world exports these too, and to imported ones otherwise.
         """
         owner = self.resolved.types[type_id].owner
         if not isinstance(owner, InterfaceOwner):
@@ -180,7 +180,7 @@ class Layout:
         )
 
     def _names(self, scope: naming.Scope, owner: str, types: Iterable[TypeId]) -> Names:
-        """Types first, so that what is derived from them gets the underscores."""
+        """Types are named first, so that names that are derived from them get the underscores."""
         names = Names(scope)
         declared = {type_id: self._wit_name(type_id) for type_id in types if self._is_declared(type_id)}
         names.left_out.extend(type_id for type_id in declared if self.traits[type_id].refusal is not None)
@@ -203,7 +203,7 @@ class Layout:
         return self.resolved.types[type_id].name or ""
 
     def _is_declared(self, type_id: TypeId) -> bool:
-        """Whether the type is declared here; a name that `use` brought in is not."""
+        """Whether the type is declared here; a name from a `use` is not."""
         definition = self.resolved.types[type_id]
         if not isinstance(definition.kind, Alias) or isinstance(definition.kind.target, Primitive):
             return True
@@ -216,7 +216,7 @@ def resource_name(resolved: Resolved, function: Function) -> str:
 
 
 def origin(resolved: Resolved, type_id: TypeId) -> TypeId:
-    """The type where it was first defined: aliases of named types, and names brought in by `use`, lead there."""
+    """The first definition of a type, at the end of aliases of named types and of names from a `use`."""
     kind = resolved.types[type_id].kind
     while isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
         type_id, kind = kind.target, resolved.types[kind.target].kind
@@ -234,7 +234,7 @@ def error_type(resolved: Resolved, result: Result) -> TypeId | None:
 
 
 def _raised(resolved: Resolved) -> frozenset[TypeId]:
-    """Every type that some function has as its error."""
+    """Every type that is the error of a function."""
     functions = [function for interface in resolved.interfaces for function in interface.functions.values()]
     for world in resolved.worlds:
         items = (*world.imports.values(), *world.exports.values())

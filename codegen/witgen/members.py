@@ -1,4 +1,4 @@
-"""What the functions of a module are called in its classes.
+"""The names of a module's functions in its classes.
 
 In: an `Abi`, which spells annotations. Out: `Names.imported`, `exported` and `calls`, filled. Methods are named within
 their resource, all other functions together.
@@ -17,7 +17,7 @@ from witgen.model import Function, FunctionSort
 def name_functions(abi: Abi) -> None:
     """Name the functions of the module of `abi`."""
     names = abi.module.names
-    names.imported.update(_named(abi, abi.module.imported, Bytes.LENT, Bytes.GIVEN))
+    names.imported.update(_named(abi, abi.module.imported, Bytes.BORROWED, Bytes.GIVEN))
     names.exported.update(_named(abi, abi.module.exported, Bytes.GIVEN, Bytes.KEPT))
     for function in abi.module.exported:
         name = naming.call(_class(abi, function), names.exported[function.name])
@@ -25,7 +25,7 @@ def name_functions(abi: Abi) -> None:
 
 
 def _named(abi: Abi, functions: Iterable[Function], taken: Bytes, given: Bytes) -> dict[str, str]:
-    """The functions of one direction by their full WIT names; `taken` and `given` say what a `list<u8>` is in them."""
+    """The functions of one direction by their full WIT names; `taken` and `given` say how a `list<u8>` crosses."""
     classes: dict[str, list[Function]] = {}
     for function in functions:
         classes.setdefault(_class(abi, function), []).append(function)

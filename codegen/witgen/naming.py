@@ -1,6 +1,6 @@
 """Python names for WIT names. Nothing else makes names.
 
-| WIT | where | Python |
+| WIT | used as | Python |
 | --- | --- | --- |
 | `init-execution-context` | function, parameter, field, module | `init_execution_context` |
 | `graph-encoding` | type | `GraphEncoding` |
@@ -10,9 +10,9 @@
 | type `error-code` of any interface, if functions fail with it | its exception | `ErrorCodeException` |
 | interface `types` of package `wasi:io` | module | `types`, or `io_types` if another interface is called `types` too |
 
-One rule for names that are taken: a name that is a keyword or a builtin of Python, that the generated code needs for
-itself, or that something named before it has, gets an underscore at its end; another one until it is free. In a class,
-where a builtin's name is hidden from nothing but the annotations of that class, only the builtins in these are taken.
+One rule for taken names: a name that is a keyword or a builtin of Python, that the generated code needs for itself, or
+that was given out before, gets an underscore at its end, and more of them until it is free. In a class, a name hides a
+builtin only from the annotations of that class, so only the builtins in these are taken.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Scope:
         self._taken = {*_KEYWORDS, *taken, *builtins}
 
     def claim(self, name: str) -> str:
-        """`name`, with as many underscores at its end as it takes."""
+        """`name`, with as many underscores at its end as are needed to make it free."""
         while name in self._taken:
             name += "_"
         self._taken.add(name)
@@ -89,7 +89,7 @@ def module(taken: Iterable[str] = ()) -> Scope:
 
 
 def attributes(annotations: Iterable[str], taken: Iterable[str] = ()) -> Scope:
-    """What is in one class, which has these annotations."""
+    """The attributes of a class that has these annotations."""
     return Scope(taken, BUILTINS.intersection(re.findall(r"\w+", " ".join(annotations))))
 
 

@@ -41,7 +41,7 @@ def render(package: PackageView) -> dict[str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # what is printed is Python
+        autoescape=False,  # the output is Python
     )
     template = templates.get_template("module.jinja")
     header = _HEADER.format(source=package.source, leave=LEAVE_AS_IT_IS)

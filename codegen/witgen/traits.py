@@ -1,4 +1,4 @@
-"""What has to be known of a type with everything that is in it, and why hosts in Python cannot have it.
+"""Properties of a type that depend on everything inside it, such as why hosts in Python cannot have it.
 
 In: the resolved model. Out: the `Traits` of each type.
 """
@@ -31,7 +31,7 @@ from witgen.model import (
 
 NOT_ASYNC = "hosts in Python serve functions that are not async, without streams, futures and error contexts"
 
-#: How many parts a type may have that is spelled out; types can be written whose spelling would fill the memory.
+#: The most parts of a type that is spelled out; a few lines of WIT can have a spelling that would fill the memory.
 MOST_PARTS = 100
 #: A component holds flags in one word.
 MOST_FLAGS = 32
@@ -42,7 +42,7 @@ CLASSES = (Record, Variant, EnumKind, Flags, Resource)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a type or function is not supported: `what` is wrong, and a hint; `is_universal` if no component has such."""
+    """Why a type or function is not supported, and a hint; `is_universal` if no component can have it either."""
 
     what: str
     hint: str
@@ -54,11 +54,12 @@ _TOO_LONG = Refusal("a type in it is too long to spell out", "give the types ins
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What has to be known of a type with everything that is in it.
+    """Properties of a type that depend on everything inside it.
 
-    It is *directed* where a `list<u8>` without a class around it is in it: that is lent, given or kept. `has_bytes`
-    says whether there is one, class or not; `has_handle` the same of a resource or a handle. `parts` is how much has to
-    be spelled out. `refusal` says why it is not supported: rather what no component has than what Python has not.
+    It is *directed* if it contains a `list<u8>` without a class around it, since that is borrowed, given or kept.
+    `has_bytes` says whether it contains one at all; `has_handle` says the same of a resource or a handle. `parts` is
+    the number of types that have to be spelled out. `refusal` says why the type is not supported; if there are several
+    reasons, one that holds for every component comes first.
     """
 
     is_directed: bool
@@ -115,5 +116,5 @@ def refusal_of(kind: Primitive | Kind) -> Refusal | None:
 
 
 def word(kind: Primitive | Kind) -> str:
-    """What a kind of type is called, for a message."""
+    """The WIT word for a kind of type, for a message."""
     return kind.value if isinstance(kind, Primitive) else type(kind).__name__.lower()

@@ -92,7 +92,7 @@ def test_a_package_that_is_missing_is_asked_for_and_never_confused_with_the_one_
     assert caught.value.hint == hint
     with pytest.raises(WitError) as caught:
         resolve("wit/main.wit")
-    assert caught.value.hint == "put it into `deps/` beside the file and give the folder, or nest it in the file"
+    assert caught.value.hint == "put it into `deps/` beside the file and give the directory, or nest it in the file"
 
 
 def test_the_caret_stands_under_the_whole_token():

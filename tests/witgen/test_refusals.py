@@ -505,7 +505,7 @@ FILE_RULES = {
         ({"a.wit": "package a:b;", "deps/x.wasm": "^\0asm"}, "not supported"),
         ({"a.wit": "package a:b;", "deps/x.wat": "^(component)"}, "not supported"),
     ],
-    "a folder without WIT": [({"notes.txt": "", ".": "^"}, "no `.wit` file")],
+    "a directory without WIT": [({"notes.txt": "", ".": "^"}, "no `.wit` file")],
     "a dependency without WIT": [({"a.wit": "package a:b;", "deps/x/notes.txt": "", "deps/x": "^"}, "no `.wit` file")],
 }
 

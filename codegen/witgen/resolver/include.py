@@ -35,7 +35,7 @@ from witgen.syntax import Name, Span
 
 @dataclass(slots=True)
 class _Copy:
-    """What one `include` copied so far: new type ids by old ones."""
+    """The types that one `include` copied so far: new ids by old ones."""
 
     arena: Arena
     package: model.PackageId
@@ -45,7 +45,7 @@ class _Copy:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The imports or the exports so far, and where each of them comes from."""
+    """The imports or the exports so far, and the place of each of them."""
 
     items: Items
     places: dict[WorldKey, Span]
@@ -62,7 +62,7 @@ class Target:
 
 
 def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId) -> None:
-    """Extend the imports and exports of `into` by those of the world `source`. Raises `WitError` where they clash."""
+    """Extend the imports and exports of `into` by those of the world `source`. Raises `WitError` if they clash."""
     world, name = arena.worlds[source], written.path.name
     renames = _renames(written, world)
     copy = _Copy(arena, into.package)
@@ -82,7 +82,7 @@ def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId
 
 
 def _shared(name: Name, item: InterfaceItem, present: WorldItem | None, from_elsewhere: bool) -> InterfaceItem:
-    """An interface that is named by its path: what was there stays, with the gates of both made one."""
+    """An interface that is named by its path: the present item stays, with the gates of both combined."""
     if not isinstance(present, InterfaceItem):
         present = replace(item, stability=None)
     # Another package's version means nothing here, and without it nothing says since when the interface is there.
@@ -157,7 +157,7 @@ def _reference(copy: _Copy, old: Owner, new: Owner, reference: TypeRef) -> TypeR
 
 
 def _type(copy: _Copy, old: Owner, new: Owner, type: TypeId) -> TypeId:
-    """The copy of a type; what it is made of is copied first, but not what an alias takes from elsewhere."""
+    """The copy of a type; types that it refers to are copied first, except the target of an alias from elsewhere."""
     types = copy.arena.types
 
     def made_of(id: TypeId) -> list[TypeId]:

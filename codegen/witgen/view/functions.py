@@ -1,4 +1,4 @@
-"""Functions → methods that a host implements, methods that call a guest, and what stands for them at the boundary."""
+"""Functions → methods that a host implements, methods that call a guest, and their definitions at the boundary."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from witgen.view.shapes import ConstantView, FunctionView
 
 
 def host_function(abi: Abi, function: Function) -> FunctionView:
-    """What a host implements: what it is given is lent, what it returns is taken from any buffer."""
-    parameters = _parameters(abi, function, Bytes.LENT)
+    """A method for a host to implement: its arguments are borrowed, and its result can be any buffer."""
+    parameters = _parameters(abi, function, Bytes.BORROWED)
     returns = abi.success(function, Bytes.GIVEN)
     docs = _docs(abi, function, Bytes.GIVEN, "to answer with an error")
     return FunctionView(abi.module.names.imported[function.name], parameters, returns, docs)
 
 
 def exported_function(abi: Abi, function: Function) -> FunctionView:
-    """What a guest implements: it is given any buffer, and what it returns is kept."""
+    """A method that calls a guest: its arguments can be any buffer, and its result is kept."""
     names = abi.module.names
     parameters = _parameters(abi, function, Bytes.GIVEN)
     returns = abi.success(function, Bytes.KEPT)
@@ -32,7 +32,7 @@ def exported_function(abi: Abi, function: Function) -> FunctionView:
 
 def definition(abi: Abi, function: Function, instance: str, host: str) -> str:
     """The line of `add_to_linker` that defines a function."""
-    codecs = _codecs(abi, _written(function), Bytes.LENT)
+    codecs = _codecs(abi, _written(function), Bytes.BORROWED)
     result = abi.result_codec(function, Bytes.GIVEN)
     name = abi.module.names.imported[function.name]
     if function.sort is not FunctionSort.METHOD or function.resource is None:
@@ -64,7 +64,7 @@ def _codecs(abi: Abi, parameters: tuple[Parameter, ...], content: Bytes) -> str:
 
 def _docs(abi: Abi, function: Function, content: Bytes, when: str) -> str:
     result = abi.resolved.result(function)
-    raises = f"Raises `{abi.error_for_people(result, content)}` {when}." if result else ""
+    raises = f"Raises `{abi.error_in_docs(result, content)}` {when}." if result else ""
     return docstring(function.docs, f"The {_word(abi, function)}.", raises)
 
 
@@ -81,5 +81,5 @@ def _word(abi: Abi, function: Function) -> str:
 
 
 def _written(function: Function) -> tuple[Parameter, ...]:
-    """The parameters as they were written: without a method's `self`."""
+    """The parameters that were written, which do not include the `self` of a method."""
     return function.parameters[1:] if function.sort is FunctionSort.METHOD else function.parameters

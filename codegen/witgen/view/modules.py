@@ -1,4 +1,4 @@
-"""One file of the package, with everything in it: an interface, the world itself, or the list of what is exported."""
+"""One file of the package, with everything in it: an interface, the world itself, or the list of exports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def interface_module(layout: Layout, module: Module, runtime: str) -> ModuleView
 
 
 def world_module(layout: Layout, runtime: str) -> ModuleView:
-    """The package itself: what the world has, and all that is below it."""
+    """The package itself: the items of the world, and the modules below it."""
     abi = Abi(layout, layout.world)
     name_functions(abi)
     world = layout.world
@@ -49,13 +49,13 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
 
 
 def _left_out(abi: Abi) -> str:
-    """What the WIT has and this module has not."""
+    """A sentence about the types in WIT that this module lacks."""
     names = ", ".join(f"`{abi.resolved.types[type_id].name}`" for type_id in abi.module.names.left_out)
     return f"Left out, as no function uses it and hosts in Python cannot have it: {names}." if names else ""
 
 
 def _packages(layout: Layout) -> Iterator[str]:
-    """What the packages say of themselves."""
+    """The documentation of the packages."""
     for package in layout.packages:
         if package.docs and package.docs.strip():
             yield f"The package `{package.name}`:"
@@ -108,7 +108,7 @@ def _module(
 
 
 def _imports(abi: Abi, runtime: str, below: Sequence[str]) -> tuple[str, ...]:
-    """Everything that the module may need; ruff removes what it does not use, and merges and sorts the rest."""
+    """Everything that the module may need; ruff removes unused imports, and merges and sorts the rest."""
     path = abi.module.path
     if runtime.startswith("."):
         runtime = relative(path, tuple(runtime[1:].split(".")))
@@ -117,7 +117,7 @@ def _imports(abi: Abi, runtime: str, below: Sequence[str]) -> tuple[str, ...]:
     return (*fixed, *(f"from . import {name}" for name in below), *abi.imports)
 
 
-# --- what a host implements ---
+# --- for hosts to implement ---
 
 
 def _host(abi: Abi, of: str) -> HostView:
@@ -169,7 +169,7 @@ def _definitions(abi: Abi, instance: str, host: str) -> Iterator[str]:
         yield definition(abi, function, instance, host)
 
 
-# --- what a guest implements ---
+# --- implemented by guests ---
 
 
 _LINK_ERROR = "Raises `LinkError` where the guest lacks something of it."

@@ -176,7 +176,7 @@ def _nested(dice: Dice, hosts: list[Package], packages: list[Package]) -> dict[s
 
 
 def _files(dice: Dice, package: Package, path: str) -> dict[str, bytes]:
-    """The texts of a package; `path` is a file, or a folder that ends with `/`, or nothing for the root."""
+    """The texts of a package; `path` is a file, or a directory that ends with `/`, or nothing for the root."""
     with_header = dice.upto(len(package.files) - 1)
     texts = {}
     for number, file in enumerate(package.files):
