@@ -48,7 +48,7 @@ def _fault(attribute: Attribute) -> WitError | None:
     """The fault of a single attribute, if it has one."""
     name, field = attribute.name, attribute.field
     if name.text not in _KNOWN:
-        hint = did_you_mean(name.text, _KNOWN) or "there are since, unstable, deprecated and external-id"
+        hint = did_you_mean(name.text, _KNOWN) or "the attributes are since, unstable, deprecated and external-id"
         return WitError(f"`@{name.text}` is not an attribute", name.span, hint)
     sort, _ = _KNOWN[name.text]
     how = '"…"' if sort == "text" else f"{sort} = …"

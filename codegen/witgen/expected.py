@@ -84,7 +84,7 @@ def _hint(
     if found.type == "FUNC" and "IDENTIFIER" in accepted:
         return "a function is written `name: func(…);`"
     if found.type in ("USE", "PACKAGE") and accepted <= {"INTERFACE", "WORLD", "AT"}:
-        return f"attributes may not stand in front of this `{found}`"
+        return f"attributes are not allowed in front of this `{found}`"
     if found.type == "INTEGER" and "IDENTIFIER" in accepted:
         return "a name begins with a letter"
     return None
@@ -120,4 +120,4 @@ def _unclosed(tokens: Sequence[Token]) -> str | None:
             opened.append(token)
         elif token.type in _CLOSING and opened:
             opened.pop()
-    return f"the `{opened[-1]}` in line {opened[-1].line} is not closed" if opened else None
+    return f"the `{opened[-1]}` on line {opened[-1].line} is not closed" if opened else None

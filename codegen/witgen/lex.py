@@ -126,7 +126,7 @@ class WitLexer(Lexer):
         if "." not in text:
             return "INTEGER", text, match.end()
         if not self._is_version(text):
-            hint = "a version is three numbers without leading zeros and perhaps tags, like `1.2.3-rc.1`"
+            hint = "a version is three numbers without leading zeros, optionally followed by tags, like `1.2.3-rc.1`"
             source.errors.add(WitError(f"`{clipped(text)}` is not a version", source.span(*match.span()), hint))
         return "VERSION", text, match.end()
 
@@ -155,7 +155,7 @@ def decode(text: str | bytes, file: str) -> Source:
     source = _source(text, file)
     if bad := _FORBIDDEN.search(source.text):
         place = source.span(bad.start(), bad.end())
-        raise WitError(f"the character {_shown(bad.group())} may not stand in WIT text", place, "remove it")
+        raise WitError(f"the character {_shown(bad.group())} is not allowed in WIT text", place, "remove it")
     return source
 
 

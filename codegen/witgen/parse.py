@@ -102,7 +102,7 @@ class _ToSyntax(Transformer_NonRecursive[Token, syntax.File]):
         for item in items:
             if isinstance(item, syntax.NestedPackage):
                 hint = "move it to the top of the file"
-                self._errors.add(WitError("a package may not stand inside a nested package", item.name.span, hint))
+                self._errors.add(WitError("a nested package may not contain another package", item.name.span, hint))
         inside = cast(tuple[syntax.PackageItem, ...], items)
         return syntax.NestedPackage(name, inside, self._docs(meta), self._span(meta))
 

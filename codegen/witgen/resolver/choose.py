@@ -35,7 +35,7 @@ def choose_world(resolved: Resolved, name: str | None = None) -> WorldId:
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
-        raise WitError(f"more than one world is `{name}`", _place(resolved), f"name one of {_listed(found)}")
+        raise WitError(f"more than one world is called `{name}`", _place(resolved), f"name one of {_listed(found)}")
     elsewhere = [package.name.of(name) for package in resolved.packages if name in package.worlds]
     if elsewhere:
         hint = f"package `{main.name}` has none of that name; write {_listed(elsewhere, ' or ')}"

@@ -83,4 +83,4 @@ def _check(package: PackageName, name: Name, attributes: Attributes) -> None:
         raise WitError(f"`@since` needs a version of package `{package}`", name.span, hint)
     if precedence(attributes.since) > precedence(package.version):
         hint = f"the package is at {package.version}"
-        raise WitError(f"`{name.text}` is there only since version {attributes.since}", name.span, hint)
+        raise WitError(f"`{name.text}` is available only since version {attributes.since}", name.span, hint)

@@ -90,7 +90,7 @@ def _shared(name: Name, item: InterfaceItem, present: WorldItem | None, from_els
         return replace(present, stability=None)
     if present.stability and item.stability and present.stability != item.stability:
         hint = "give both the same attributes"
-        raise WitError(f"an interface that `{name.text}` includes is there with another gate", name.span, hint)
+        raise WitError(f"an interface that `{name.text}` includes is present with another gate", name.span, hint)
     return replace(present, stability=present.stability or item.stability)
 
 

@@ -227,6 +227,10 @@ def _names(written: syntax.Type | None) -> Iterator[Name]:
         case syntax.Result():
             yield from _names(written.ok)
             yield from _names(written.err)
+        case syntax.Primitive() | None:
+            pass
+        case _:
+            assert_never(written)
 
 
 # --- checks ---
