@@ -23,7 +23,7 @@ def exported_function(abi: Abi, function: Function) -> FunctionView:
     names = abi.module.names
     parameters = _parameters(abi, function, Bytes.GIVEN)
     returns = abi.success(function, Bytes.KEPT)
-    docs = _docs(abi, function, Bytes.KEPT, "where the guest answers with an error")
+    docs = _docs(abi, function, Bytes.KEPT, "if the guest answers with an error")
     arguments = ", ".join(["self", *naming.parameters(parameter.name for parameter in _written(function))])
     call = f"{names.calls[function.name]}({arguments})"
     statement = call if returns == "None" else f"return {call}"

@@ -71,7 +71,7 @@ def _has_bytes(abi: Abi, module: Module) -> bool:
 def exports_module(layout: Layout) -> ModuleView:
     """The list of exported interfaces."""
     names = tuple(module.path[-1] for module in layout.exports)
-    docs = f"What guests of the world `{layout.world.name}` export: one module for each interface."
+    docs = f"The interfaces that guests of the world `{layout.world.name}` export, one module for each."
     return ModuleView("exports/__init__.py", docs, (f"from . import {', '.join(names)}",), names)
 
 
@@ -121,7 +121,7 @@ def _imports(abi: Abi, runtime: str, below: Sequence[str]) -> tuple[str, ...]:
 
 
 def _host(abi: Abi, of: str) -> HostView:
-    docs = f"What a host implements: the functions of {of} that belong to no object."
+    docs = f"The functions of {of} for a host to implement, except methods."
     return HostView(docs, tuple(host_function(abi, function) for function in _free(abi.module.imported)))
 
 
@@ -172,7 +172,7 @@ def _definitions(abi: Abi, instance: str, host: str) -> Iterator[str]:
 # --- implemented by guests ---
 
 
-_LINK_ERROR = "Raises `LinkError` where the guest lacks something of it."
+_LINK_ERROR = "Raises `LinkError` if the guest lacks any part of it."
 
 
 def _interface_guest(abi: Abi) -> GuestView:
@@ -185,7 +185,7 @@ def _interface_guest(abi: Abi) -> GuestView:
 def _world_guest(abi: Abi) -> GuestView:
     module = abi.module
     functions = tuple(exported_function(abi, function) for function in module.exported)
-    docs = docstring(None, f"What one guest of the world `{module.name}` exports.", _LINK_ERROR)
+    docs = docstring(None, f"The exports of one guest of the world `{module.name}`.", _LINK_ERROR)
     return GuestView(docs, _guest_init(abi, "None"), functions, tuple(_guest_attributes(abi, functions)))
 
 

@@ -44,7 +44,7 @@ class Graph(Protocol):
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
@@ -79,7 +79,7 @@ class ExecutionTarget(Enum):
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def load(self, builder: list[memoryview], encoding: GraphEncoding, target: ExecutionTarget) -> Graph:

@@ -63,7 +63,7 @@ class Linker_(GuestResource):
 class Guest(GuestInterface):
     """The interface `golden:conventions/interface` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -108,7 +108,7 @@ class Guest(GuestInterface):
     def print(self, print_: str) -> str:
         """The function `print`.
 
-        Raises `TypeErrorException` where the guest answers with an error.
+        Raises `TypeErrorException` if the guest answers with an error.
         """
         return _PRINT(self, print_)
 
@@ -127,7 +127,7 @@ class Guest(GuestInterface):
     def return_(self, v: Enum_, w: Flags) -> Flags:
         """The function `return`.
 
-        Raises `InterfaceEnumError` where the guest answers with an error.
+        Raises `InterfaceEnumError` if the guest answers with an error.
         """
         return _RETURN_(self, v, w)
 
