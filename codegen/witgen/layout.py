@@ -131,12 +131,12 @@ class Layout:
 
     def _interface(self, key: WorldKey, item: InterfaceItem, name: str, is_export: bool) -> Module:
         interface = self.resolved.interfaces[item.interface]
-        is_labelled = isinstance(key, str)
-        link_name = key if isinstance(key, str) else self._package(item).of(interface.name or "")
+        label = key if isinstance(key, str) else None
+        link_name = label or self._package(item).of(interface.name or "")
         wit_name = interface.name or link_name
         functions = tuple(interface.functions.values())
         types: Iterable[TypeId] = interface.types.values()
-        if item.interface in self._imported and (is_export or is_labelled):
+        if item.interface in self._imported and (is_export or label):
             types = [type_id for type_id in types if self.traits[type_id].has_handle]
         return Module(
             path=("exports", name) if is_export else (name,),
