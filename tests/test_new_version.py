@@ -31,21 +31,21 @@ world guest {{
 """
 HOST = """
 import sys
-from wasi_nn_bindings.v2099_01_01.errors import ERROR, ErrorsError
+from wasi_nn_bindings.v2099_01_01.errors import ERROR, ErrorException
 from wasi_nn_bindings.v2099_01_01.graph import GRAPH
 from wasi_nn_torch import Engine
 from wasi_nn_torch.hosts import v2099_01_01
 from wasi_nn_torch.contract.ledger import Ledger
 from wit_host import Engine as Guests, GuestFunction, GuestInterface, values as wit
 
-LOAD = GuestFunction("load-by-name", {"name": wit.STRING}, wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorsError))
+LOAD = GuestFunction("load-by-name", {"name": wit.STRING}, wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorException))
 guests = Guests()
 with guests.store() as store:
     v2099_01_01.add_to_linker(store.linker, Engine(device="cpu").serve(Ledger()))
     guest = GuestInterface(store.instantiate(guests.compile(sys.argv[1])), None, [LOAD])
     try:
         LOAD(guest, "net")
-    except ErrorsError as error:
+    except ErrorException as error:
         print(error.value.code(), error.value.data())
 """
 

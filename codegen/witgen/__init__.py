@@ -1,7 +1,7 @@
 """Python host bindings from WIT: parse, resolve, generate.
 
-In process: `resolve` says what WIT text means, as JSON; `witgen.resolver.resolve` gives the same as typed objects, and
-`witgen.generate.generate` the files of a package of bindings. All raise `WitError` for whatever is wrong with the WIT.
+In process: `resolve` returns the meaning of WIT text as JSON; `witgen.resolver.resolve` returns the same as typed
+objects, and `witgen.generate.generate` the files of a package of bindings. All raise `WitError` for faults in the WIT.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["WitError", "resolve"]
 def resolve(path: str | PathLike[str], all_features: bool = False, features: Collection[str] = ()) -> dict[str, Any]:
     """Resolve a file, or a directory with its `deps/`, to the JSON that `witgen resolve --json` prints.
 
-    Items behind `@unstable` are left out unless their feature is in `features`, or `all_features` is set. Raises
-    `WitError`, whose `file`, `line`, `column` and `message` say what to mend.
+    Items with `@unstable` are left out unless their feature is in `features`, or `all_features` is set. Raises
+    `WitError`, whose `file`, `line`, `column` and `message` say what to fix.
     """
     from witgen.dump import dump
     from witgen.resolver import resolve as resolved

@@ -1,15 +1,15 @@
-"""What each WIT type is in Python: its annotation, and the codec that lifts and lowers it. The only place that knows.
+"""Each WIT type in Python: its annotation, and the codec that lifts and lowers it. No other module knows these.
 
-In: a type of the resolved model, and the module in which it is written. Out: pieces of Python; what they need to have
-imported is noted in `Abi.imports`.
+In: a type of the resolved model, and the module that it is written in. Out: pieces of Python. `Abi.imports` has the
+names that they use from other modules of the package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 
+from witgen import naming
 from witgen.layout import Layout, Module, Names, error_type, origin
 from witgen.model import (
     Alias,
@@ -17,6 +17,7 @@ from witgen.model import (
     EnumKind,
     FixedLengthList,
     Flags,
+    Function,
     Kind,
     List,
     Map,
@@ -44,23 +45,11 @@ _PRIMITIVES = {
 
 
 class Bytes(Enum):
-    """What a `list<u8>` is: lent for a call, taken from any buffer, or kept."""
+    """The Python type of a `list<u8>`: borrowed for a call, taken from any buffer, or kept."""
 
-    LENT = "memoryview"
+    BORROWED = "memoryview"
     GIVEN = "Bytes"
     KEPT = "bytes"
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class Import:
-    """`from module import name`; `module` is relative to the package, or that of the runtime."""
-
-    module: str
-    name: str
-
-
-RUNTIME = "wit_host"
-CODECS = Import(RUNTIME, "values as wit")
 
 
 class Abi:
@@ -71,8 +60,7 @@ class Abi:
         self.layout = layout
         self.traits = layout.traits
         self.module = module
-        self.imports: set[Import] = set()
-        self._local: dict[Import, str] = {}
+        self._imported: dict[tuple[str, str], str] = {}
 
     # --- annotations ---
 
@@ -88,20 +76,20 @@ class Abi:
             return self._name(found, _types)
         return self._spell(definition.kind, content)
 
-    def success(self, reference: TypeRef | None, content: Bytes) -> str:
-        """The annotation of what a function returns; of a result, that is its `ok`."""
-        kind = None if reference is None else self.resolved.kind(reference)
-        return self.annotation(kind.ok if isinstance(kind, Result) else reference, content)
+    def success(self, function: Function, content: Bytes) -> str:
+        """The annotation of the value that a function returns; of a result, that is its `ok`."""
+        result = self.resolved.result(function)
+        return self.annotation(result.ok if result else function.result, content)
 
     def alias(self, type_id: TypeId) -> str:
-        """What a type that has no class of its own stands for."""
+        """The annotation that the alias of a type without a class stands for."""
         return self._spell(self.resolved.types[type_id].kind, Bytes.KEPT)
 
     def has_name(self, type_id: TypeId) -> bool:
         """Whether a declared type has a name in Python.
 
-        An alias has none where a `list<u8>` is in it: what that is depends on the direction, so the name would be wrong
-        in one of them.
+        An alias that contains a `list<u8>` has none: its meaning depends on the direction, so that the name would be
+        wrong in one of them.
         """
         return isinstance(self.resolved.types[type_id].kind, CLASSES) or not self.traits[type_id].is_directed
 
@@ -116,8 +104,6 @@ class Abi:
             case Alias(target=target):
                 return self.annotation(target, content)
             case List(type=Primitive.U8):
-                if content is Bytes.GIVEN:
-                    self.use(Import(RUNTIME, "Bytes"))
                 return content.value
             case List(type=element) | FixedLengthList(type=element):
                 return self._joined(f"{self._container('list', 'Sequence', content)}[{{}}]", [element], content)
@@ -126,23 +112,20 @@ class Abi:
             case Tuple(types=types):
                 return self._joined("tuple[{}]", types, content)
             case Option(type=some) if isinstance(self.resolved.kind(some), Option):
-                self.use(Import(RUNTIME, "Some"))
                 return self._joined("Some[{}] | None", [some], content)
             case Option(type=some):
                 return self._joined("{} | None", [some], content)
             case Result(ok=ok, err=err):
-                self.use(Import(RUNTIME, "Err"), Import(RUNTIME, "Ok"))
                 return f"Ok[{self.annotation(ok, content)}] | Err[{self.annotation(err, content)}]"
             case Own(resource=resource) | Borrow(resource=resource):
                 return self._name(origin(self.resolved, resource), _types)
             case _:
-                raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` lets none pass
+                raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` refuses them
 
     def _container(self, made: str, taken: str, content: Bytes) -> str:
-        """What is given may be any such container, so that one of a more special type fits."""
+        """A value to give may be in any such container, so that one of a more special type fits."""
         if content is not Bytes.GIVEN:
             return made
-        self.use(Import("collections.abc", taken))
         return taken
 
     def _joined(self, form: str, parts: Iterable[TypeRef], content: Bytes) -> str:
@@ -151,7 +134,7 @@ class Abi:
     # --- codecs ---
 
     def codec(self, reference: TypeRef | None, content: Bytes) -> str:
-        """The expression that makes a codec; the constant of a type that has one."""
+        """The expression for a codec; a type that has a constant is written as that."""
         if reference is None:
             return "None"
         if isinstance(reference, Primitive):
@@ -163,17 +146,14 @@ class Abi:
         return self._make(definition.kind, content)
 
     def constant(self, type_id: TypeId) -> str:
-        """What the constant of a type is."""
+        """The value of the constant that stands for a type."""
         kind = self.resolved.types[type_id].kind
         match kind:
             case Resource() if self.module.is_export:
-                self.use(Import(RUNTIME, "GuestResourceType"))
                 return f'GuestResourceType("{self._wit_name(type_id)}", {self._name(type_id, _types)})'
             case Resource():
-                self.use(Import(RUNTIME, "Resource"))
                 return f'Resource[{self._name(type_id, _types)}]("{self._wit_name(type_id)}")'
             case Record() | Variant() | EnumKind() | Flags():
-                self.use(CODECS)
                 return self._class_codec(type_id, kind)
             case _:
                 return self._make(kind, Bytes.KEPT)
@@ -198,10 +178,9 @@ class Abi:
                 return f"wit.Flags({name}, [{labels}])"
 
     def _make(self, kind: Primitive | Kind, content: Bytes) -> str:
-        self.use(CODECS)
         match kind:
             case Primitive():
-                return f"wit.{kind.value.upper()}"
+                return f"wit.{naming.constant(kind.value)}"
             case Alias(target=target):
                 return self.codec(target, content)
             case List(type=Primitive.U8):
@@ -239,51 +218,48 @@ class Abi:
         """The class of a resource."""
         return self._name(origin(self.resolved, type_id), _types)
 
-    def result_codec(self, reference: TypeRef | None, content: Bytes) -> str:
-        """The codec of a function's result, where a `result` is returned or raised."""
-        kind = None if reference is None else self.resolved.kind(reference)
-        if not isinstance(kind, Result):
-            return self.codec(reference, content)
-        sides = ", ".join(self.codec(side, content) for side in (kind.ok, kind.err))
-        self.use(CODECS)
-        return f"wit.Result({sides}, {self.error(kind)})"
+    def result_codec(self, function: Function, content: Bytes) -> str:
+        """The codec of the values that a function returns or raises."""
+        result = self.resolved.result(function)
+        if result is None:
+            return self.codec(function.result, content)
+        sides = ", ".join(self.codec(side, content) for side in (result.ok, result.err))
+        return f"wit.Result({sides}, {self.error(result)})"
 
     # --- errors ---
 
     def error(self, result: Result) -> str:
-        """The exception class that stands for `err`: one of its own where the error's type has a name."""
+        """The exception class that stands for `err`: one of its own if the type of the error has a name."""
         type_id = error_type(self.resolved, result)
         if type_id is not None and self.has_name(type_id):
             return self._name(type_id, _errors)
-        self.use(Import(RUNTIME, "ResultError"))
         return "ResultError"
 
-    def error_for_people(self, result: Result, content: Bytes) -> str:
-        """The same as documentation has it, with what it carries; nothing has to be imported for that."""
-        imports = set(self.imports)
+    def error_in_docs(self, result: Result, content: Bytes) -> str:
+        """The same for documentation, with the type of its value if the class does not imply it."""
         error = self.error(result)
-        text = f"{error}[{self.annotation(result.err, content)}]" if error == "ResultError" else error
-        self.imports = imports
-        return text
+        return f"{error}[{self.annotation(result.err, content)}]" if error == "ResultError" else error
 
     # --- names ---
 
-    def use(self, *imports: Import) -> None:
-        """Note that these are needed."""
-        self.imports.update(imports)
+    @property
+    def imports(self) -> list[str]:
+        """The statements that import the names of other modules."""
+        return [
+            f"from {module} import {name}" + ("" if local == name else f" as {local}")
+            for (module, name), local in self._imported.items()
+        ]
 
     def _name(self, type_id: TypeId, names: Callable[[Names], Mapping[TypeId, str]]) -> str:
-        """What a type is called here; that of another module is imported, under another name where it is taken."""
+        """The name of a type here; one of another module is imported, under another name if it is taken."""
         owner = self._owner(type_id)
         name = names(owner.names)[type_id]
         if owner is self.module:
             return name
-        wanted = Import(relative(self.module.path, owner.path), name)
-        if wanted not in self._local:
-            self._local[wanted] = self.module.names.scope.claim(name)
-        local = self._local[wanted]
-        self.use(wanted if local == name else Import(wanted.module, f"{name} as {local}"))
-        return local
+        wanted = relative(self.module.path, owner.path), name
+        if wanted not in self._imported:
+            self._imported[wanted] = self.module.names.scope.claim(name)
+        return self._imported[wanted]
 
     def _owner(self, type_id: TypeId) -> Module:
         return self.layout.owner(type_id, self.module)
@@ -294,11 +270,11 @@ class Abi:
 
 def relative(path: tuple[str, ...], other: tuple[str, ...]) -> str:
     """The module at `other` as the one at `path` imports it; both are below one package."""
-    folder = path[:-1]
+    parent = path[:-1]
     common = 0
-    while common < len(folder) and folder[: common + 1] == other[: common + 1]:
+    while common < len(parent) and parent[: common + 1] == other[: common + 1]:
         common += 1
-    return "." * (len(folder) - common + 1) + ".".join(other[common:])
+    return "." * (len(parent) - common + 1) + ".".join(other[common:])
 
 
 def _types(names: Names) -> Mapping[TypeId, str]:

@@ -1,7 +1,7 @@
-"""Attributes: which there are, and which go together.
+"""Attributes: the known ones, and their valid combinations.
 
-In: the parts of the attributes in front of one item, as the grammar reads them. Out: `syntax.Attributes`; what is wrong
-with them goes to `Errors`, and the item then passes as one without attributes.
+In: the parts of the attributes in front of one item, as the grammar reads them. Out: `syntax.Attributes`; faults go to
+`Errors`, and the item is then treated as one without attributes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from witgen.syntax import Attributes, Name, Span
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """`@name(field = value)`, or `@name(value)` without a field; `sort` says what the value is."""
+    """`@name(field = value)`, or `@name(value)` without a field; `sort` is the sort of value."""
 
     name: Name
     field: Name | None
@@ -24,7 +24,7 @@ class Attribute:
     value_span: Span
 
 
-# What each is written with, and the field of `Attributes` that it sets.
+# The sort of value that each one has, and the field of `Attributes` that it sets.
 _KNOWN = {
     "since": ("version", "since"),
     "unstable": ("feature", "feature"),
@@ -45,10 +45,10 @@ def together(attributes: Sequence[Attribute], span: Span | None, errors: Errors)
 
 
 def _fault(attribute: Attribute) -> WitError | None:
-    """What is wrong with one attribute alone."""
+    """The fault of a single attribute, if it has one."""
     name, field = attribute.name, attribute.field
     if name.text not in _KNOWN:
-        hint = did_you_mean(name.text, _KNOWN) or "there are since, unstable, deprecated and external-id"
+        hint = did_you_mean(name.text, _KNOWN) or "the attributes are since, unstable, deprecated and external-id"
         return WitError(f"`@{name.text}` is not an attribute", name.span, hint)
     sort, _ = _KNOWN[name.text]
     how = '"…"' if sort == "text" else f"{sort} = …"

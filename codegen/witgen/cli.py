@@ -26,17 +26,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-#: What the extra `codegen` brings.
+#: The packages of the extra `codegen`.
 _PACKAGES = ("jinja2", "lark", "platformdirs", "ruff")
 
 Wit = Annotated[
     list[Path] | None,
-    typer.Argument(help="A WIT file, or a folder with one package; then more that it uses.", show_default=False),
+    typer.Argument(help="A WIT file, or a directory with one package; then others that it uses.", show_default=False),
 ]
-World = Annotated[str | None, typer.Option(help="The world to bind; needed where there is more than one.")]
-Out = Annotated[str | None, typer.Option(help="The folder of the generated package.", metavar="PATH")]
+World = Annotated[str | None, typer.Option(help="The world to bind; needed if there is more than one.")]
+Out = Annotated[str | None, typer.Option(help="The directory of the generated package.", metavar="PATH")]
 Package = Annotated[
-    str | None, typer.Option(help="Put the package into --out under this name; dots make folders.", metavar="NAME")
+    str | None, typer.Option(help="Put the package into --out under this name; dots make directories.", metavar="NAME")
 ]
 Standalone = Annotated[
     bool, typer.Option("--standalone", help="Copy the runtime into the package, so that it needs only wasmtime.")
@@ -78,8 +78,8 @@ def generate(
             changed = generator.write(target, files)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            _fail(f"{error.filename or target.folder} cannot be written: {reason}", status=2)
-        typer.echo(f"{target.folder.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
+            _fail(f"{error.filename or target.directory} cannot be written: {reason}", status=2)
+        typer.echo(f"{target.directory.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
 
 
 @app.command()
@@ -90,7 +90,7 @@ def check(
     package: Package = None,
     standalone: Standalone = False,
 ) -> None:
-    """Fail where the bindings on disk are not what `generate` would write; changes nothing."""
+    """Fail if the bindings on disk differ from what `generate` would write; changes nothing."""
     from witgen import generate as generator
 
     stale = []
@@ -100,21 +100,21 @@ def check(
             typer.echo(difference, nl=False)
             stale.append(target)
     for target in stale:
-        typer.echo(f"error: {target.folder.as_posix()} is stale; run `{target.command}`", err=True)
+        typer.echo(f"error: {target.directory.as_posix()} is stale; run `{target.command}`", err=True)
     if stale:
         raise typer.Exit(1)
 
 
 @app.command()
 def resolve(
-    path: Annotated[Path, typer.Argument(help="A WIT file, or a folder with one package and its deps/.")],
+    path: Annotated[Path, typer.Argument(help="A WIT file, or a directory with one package and its deps/.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything, as one JSON object.")] = False,
     features: Annotated[
         list[str] | None, typer.Option(help="Unstable features to turn on, separated by commas.", metavar="A,B")
     ] = None,
     all_features: Annotated[bool, typer.Option("--all-features", help="Turn all unstable features on.")] = False,
 ) -> None:
-    """Check a package and print what is in it: a line for each interface and world, or all of it with --json."""
+    """Check a package and print its contents: a line for each interface and world, or everything with --json."""
     from witgen.dump import dump_text
     from witgen.resolver import resolve as resolved
     from witgen.summary import summary
@@ -138,7 +138,7 @@ def _targets(
     if package is not None and (fault := package_fault(package)):
         _fail(f"--package: {fault}", status=2)
     if out == "":
-        _fail("--out is empty; give the folder of the package, such as `bindings`", status=2)
+        _fail("--out is empty; give the directory of the package, such as `bindings`", status=2)
     if wit and out is not None:
         target = Target(tuple(wit), Path(out), world, package, standalone)
         if target.fault:
@@ -191,17 +191,18 @@ def _target(entry: Mapping[str, Any]) -> Target:
 
 def _files(target: Target) -> dict[str, str]:
     from witgen.generate import MissingRuntime, generate
+    from witgen.render import NotFormatted
 
     with _diagnostics():
         try:
             return generate(target)
-        except MissingRuntime as error:
+        except (MissingRuntime, NotFormatted) as error:
             _fail(str(error), status=2)
 
 
 @contextmanager
 def _diagnostics() -> Iterator[None]:
-    """Show what is wrong with the WIT, and end with status 1."""
+    """Show the faults in the WIT, and end with status 1."""
     from witgen.diagnostics import WitError
     from witgen.show import wants_colour
 

@@ -1,14 +1,14 @@
 """The one error of this package.
 
-In: a span, a message, perhaps a hint. Out: `WitError`, whose text is
+In: a span, a message, and in most cases a hint. Out: `WitError`, whose text is
 
     wit/shapes.wit:5:20: error: type `colour` is not defined
       5 |     paint: func(c: colour);
         |                    ^^^^^^ did you mean `color`?
 
-`parse` and `resolver` raise nothing else for anything that is wrong with the text or the files they are given. Several
-faults that have nothing to do with each other are gathered in `Errors` and raised as one `WitError`: the first in the
-text, which carries the others.
+`parse` and `resolver` raise nothing else for faults in the text or the files that they are given. Several
+independent faults are gathered in `Errors` and raised as one `WitError`: the first in the text, which carries the
+others.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ LONGEST_NAME_TO_COMPARE, MOST_NAMES_TO_COMPARE = 60, 1000
 
 
 class WitError(Exception):
-    """Something in WIT text, or around it, that cannot be accepted.
+    """A fault in WIT text, or in the files that it is in.
 
     `message` is one lower-case sentence; `hint` says what to do; `source_line` is the text of line `line`, once known.
-    `others` are errors that were found as well, further on; if `is_cut`, there may be more of them.
+    `others` are further errors, which come later in the text; if `is_cut`, there may be more of them.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class WitError(Exception):
 
 
 class Errors:
-    """Gathers errors of which none is there because of another: one for each place, the first that was found there.
+    """Gathers independent errors: one for each place, the first that was found there.
 
     They are raised as soon as there are `most` of them.
     """
@@ -106,7 +106,7 @@ class Errors:
         self._found: dict[tuple[str, int, int], WitError] = {}
 
     def add(self, error: WitError) -> None:
-        """Keep an error and those that it carries; raises them all as soon as they are enough."""
+        """Keep an error and those that it carries; raises them all as soon as there are `most`."""
         for one in error._all():
             self._found.setdefault((one.file, one.line, one.column), one)
         if self._enough():
@@ -114,7 +114,7 @@ class Errors:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Keep the error that the body raises, and go on behind the body."""
+        """Keep the error that the body raises, and go on after the body."""
         try:
             yield
         except WitError as error:
@@ -128,7 +128,7 @@ class Errors:
             raise self.together()
 
     def together(self) -> WitError:
-        """What was found, which has to be something, as one error."""
+        """The errors as one; there has to be at least one."""
         first, *others = (
             WitError(error.message, error.span, error.hint, error.source_line)
             for _, error in sorted(self._found.items(), key=itemgetter(0))[: self._most]
@@ -144,7 +144,7 @@ class Errors:
 
 
 def whole_file(file: str) -> Span:
-    """The place to name where a file as a whole is at fault: its first character."""
+    """The place of an error that concerns a file as a whole: its first character."""
     return Span(file, 1, 1, 1, 1)
 
 
@@ -162,7 +162,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is nearest to `name`, if one is near.
 
-    Comparing takes time, so names of absurd length, and the ones behind the first thousand, are not looked at.
+    Comparing takes time, so names of absurd length, and all after the first thousand, are ignored.
     """
     if len(name) > LONGEST_NAME_TO_COMPARE:
         return None
@@ -172,7 +172,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _readable(message: str) -> str:
-    """The message with the names in it clipped, for they may be of any length."""
+    """The message with the names in it clipped, since they can have any length."""
     return re.sub("`[^`]+`", lambda name: f"`{clipped(name[0][1:-1], 100)}`", message)
 
 

@@ -1,12 +1,12 @@
 """Model → the resolve JSON, the form in which WIT tools exchange resolved packages.
 
 In: `model.Resolved`. Out: a dict of `worlds`, `interfaces`, `types` and `packages`, or its text. Ids are those of the
-model: places in these four lists. Docs, gates and external ids are left out where there are none; every other field is
-always there, except that a function without a result has no `result`.
+model: positions in these four lists. Docs, gates and external ids are left out if there are none; every other field is
+always present, except that a function without a result has no `result`.
 
-An interface that a world has by its path is printed under the key `interface-<id>`, which may be a plain name of the
-world as well. The text then has the key twice, as that of wasm-tools has; the dict has what most readers of such a text
-find: the last.
+An interface that a world names by its path is printed under the key `interface-<id>`, which may be a plain name in the
+world as well. The text then contains the key twice, like that of wasm-tools; the dict has the last of the two, as most
+readers of such a text do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def dump_text(resolved: Resolved) -> str:
 
 
 class _Unequal(str):
-    """A text that is equal to no other, so that a dict may have two that are printed alike."""
+    """A text that is not equal to any other, so that a dict can have two keys that are printed alike."""
 
     __slots__ = ()
 
@@ -195,7 +195,7 @@ def _optional(reference: TypeRef | None) -> str | int | None:
 
 
 def _notes(docs: str | None = None, stability: Stability | None = None, external_id: str | None = None) -> Object:
-    """The fields that are there only where something was written."""
+    """The fields that are present only if something was written."""
     notes: Object = {}
     if docs is not None:
         notes["docs"] = {"contents": docs}

@@ -1,7 +1,7 @@
 """The parser's refusals, in words.
 
-In: lark's `UnexpectedToken` and the source it is about. Out: a `WitError` that says what was found, what could have
-stood there, and what was probably meant.
+In: lark's `UnexpectedToken` and the source it is about. Out: a `WitError` that says what was found, what was
+expected, and what was probably meant.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NUMBERS = frozenset({"S8", "S16", "S32", "S64", "U8", "U16", "U32", "U64", "F32
 _COMPOUND = frozenset({"TUPLE", "LIST", "MAP", "OPTION", "RESULT", "FUTURE", "STREAM", "OWN", "BORROW"})
 _TYPES = _NUMBERS | _COMPOUND | {"BOOL", "CHAR", "STRING", "ERROR_CONTEXT", "IDENTIFIER"}
 
-# Groups of terminals that stand for one thing; what belongs to no group is named one by one.
+# Groups of terminals that stand for one thing; terminals outside these groups are named one by one.
 _GROUPS: tuple[tuple[str, frozenset[str]], ...] = (
     ("a type", _TYPES),
     ("an import, export, use, include or type definition", _TYPE_DEFINITIONS | {"IMPORT", "EXPORT", "USE", "INCLUDE"}),
@@ -41,7 +41,7 @@ _OPENING, _CLOSING = ("LBRACE", "LPAR", "LESSTHAN"), ("RBRACE", "RPAR", "MORETHA
 
 
 def unexpected(error: UnexpectedToken, source: Source, written: Mapping[str, str]) -> WitError:
-    """The diagnostic for a token that cannot stand where it is; `written` has the text of each keyword and mark."""
+    """The diagnostic for a token that is not allowed at its place; `written` has the text of each keyword and mark."""
     found: Token = error.token
     accepted = frozenset(error.accepts)
     if found.type == "$END":
@@ -69,7 +69,7 @@ def _alternatives(accepted: AbstractSet[str], written: Mapping[str, str]) -> str
 def _hint(
     found: Token, next_mark: str, accepted: AbstractSet[str], before: Sequence[Token], written: Mapping[str, str]
 ) -> str | None:
-    """What was probably meant; `next_mark` is the character behind the token."""
+    """What was probably meant; `next_mark` is the character after the token."""
     previous = before[-1] if before else found
     if hint := _keyword_hint(found, next_mark, accepted, previous, written):
         return hint
@@ -84,7 +84,7 @@ def _hint(
     if found.type == "FUNC" and "IDENTIFIER" in accepted:
         return "a function is written `name: func(…);`"
     if found.type in ("USE", "PACKAGE") and accepted <= {"INTERFACE", "WORLD", "AT"}:
-        return f"attributes may not stand in front of this `{found}`"
+        return f"attributes are not allowed in front of this `{found}`"
     if found.type == "INTEGER" and "IDENTIFIER" in accepted:
         return "a name begins with a letter"
     return None
@@ -113,11 +113,11 @@ def _stray_semicolon(accepted: AbstractSet[str], previous: Token) -> str | None:
 
 
 def _unclosed(tokens: Sequence[Token]) -> str | None:
-    """Which bracket is still open at the end."""
+    """The bracket that is still open at the end."""
     opened: list[Token] = []
     for token in tokens:
         if token.type in _OPENING:
             opened.append(token)
         elif token.type in _CLOSING and opened:
             opened.pop()
-    return f"the `{opened[-1]}` in line {opened[-1].line} is not closed" if opened else None
+    return f"the `{opened[-1]}` on line {opened[-1].line} is not closed" if opened else None

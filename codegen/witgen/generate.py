@@ -1,6 +1,6 @@
 """From WIT to a package of bindings on disk.
 
-In: a `Target`. Out: the files, which are then either written or compared with what is there: two sinks of one function.
+In: a `Target`. Out: the files, which are then either written, or compared with those on disk.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from witgen.resolver import choose_world, resolve
 from witgen.target import Target
 from witgen.view import view_world
 
-#: The runtime of generated code, and what its copy in a package is called.
+#: The runtime of generated code, and the name of its copy in a package.
 _RUNTIME = "wit_host"
 _COPY = "_wit_host"
 _COPY_HEADER = f"# Copied by witgen from {_RUNTIME}, do not edit.\n"
 
 
 class MissingRuntime(Exception):
-    """There is no runtime to copy."""
+    """The runtime is not installed, so it cannot be copied."""
 
 
 def generate(target: Target) -> dict[str, str]:
-    """The files of the package, by their paths in it; raises `WitError`, and `MissingRuntime` for `standalone`."""
+    """The files of the package, by their paths in it.
+
+    Raises `WitError`, `NotFormatted`, and for `standalone` `MissingRuntime`.
+    """
     resolved = resolve(*target.wit)
     copied = _copy_of_the_runtime() if target.standalone else {}
     try:
@@ -41,9 +44,9 @@ def generate(target: Target) -> dict[str, str]:
 def write(target: Target, files: Mapping[str, str]) -> list[str]:
     """Write the package, remove generated files that are no longer part of it, and say which files changed."""
     changed = [file for file, _ in _differences(target, files)]
-    target.folder.mkdir(parents=True, exist_ok=True)
+    target.directory.mkdir(parents=True, exist_ok=True)
     for file in changed:
-        path = target.folder / file
+        path = target.directory / file
         if file in files:
             path.parent.mkdir(exist_ok=True, parents=True)
             path.write_text(files[file], encoding="utf-8", newline="\n")
@@ -54,16 +57,17 @@ def write(target: Target, files: Mapping[str, str]) -> list[str]:
 
 
 def compare(target: Target, files: Mapping[str, str]) -> str:
-    """A unified diff from what is there to what would be written; empty where they are the same."""
+    """A unified diff from the files on disk to those that would be written; empty if they are the same."""
     return "".join(diff for _, diff in _differences(target, files))
 
 
 def _differences(target: Target, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Each file that would change, with its diff."""
-    found = {path.relative_to(target.folder).as_posix(): path for path in target.folder.rglob("*") if path.is_file()}
+    paths = (path for path in target.directory.rglob("*") if path.is_file())
+    found = {path.relative_to(target.directory).as_posix(): path for path in paths}
     present = {file for file, path in found.items() if file in files or _is_generated(file, path)}
     for file in sorted(present | set(files)):
-        path = target.folder / file
+        path = target.directory / file
         old = _text(path) if file in present else None
         new = files.get(file)
         if old != new:
@@ -78,12 +82,12 @@ def _differences(target: Target, files: Mapping[str, str]) -> Iterator[tuple[str
 
 
 def _text(path: Path) -> str:
-    """What is in a file; line ends of any kind are as good, for a version control or a formatter may choose them."""
+    """The text of a file. Line ends are normalized, since a version control system or a formatter may choose them."""
     return path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _is_generated(file: str, path: Path) -> bool:
-    """Whether the file is ours: it has our mark, or is part of a copy of the runtime."""
+    """Whether the file is generated: it has the mark, or is part of a copy of the runtime."""
     if path.suffix != ".py":
         return False
     if file.startswith(f"{_COPY}/"):
@@ -92,12 +96,12 @@ def _is_generated(file: str, path: Path) -> bool:
         return opened.readline().startswith(MARK)
 
 
-def _remove_empty(folder: Path) -> None:
-    """Remove a folder that nothing but Python's cache is left in."""
-    if all(path.name == "__pycache__" for path in folder.iterdir()):
-        for cache in folder.glob("__pycache__/*"):
+def _remove_empty(directory: Path) -> None:
+    """Remove a directory that contains nothing but Python's cache."""
+    if all(path.name == "__pycache__" for path in directory.iterdir()):
+        for cache in directory.glob("__pycache__/*"):
             cache.unlink()
-        for empty in (*folder.glob("__pycache__"), folder):
+        for empty in (*directory.glob("__pycache__"), directory):
             empty.rmdir()
 
 

@@ -1,15 +1,13 @@
-"""The modules of a generated package, and what everything in them is called.
+"""The modules of a generated package, and the names of everything in them.
 
 In: the resolved model and a world. Out: a `Layout`: one `Module` for each interface that the world imports or exports
 and one for the world itself, each with its `Names`. Imported interfaces are modules of the package, exported ones of
-its subpackage `exports`; the world is the package's `__init__`. Where a world has an interface more than once, as an
-import, an export or under a label, its types without handles mean the same in all of them: the imported one has them.
+its subpackage `exports`; the world is the package's `__init__`. If a world has an interface more than once, as an
+import, an export or under a label, its types without handles are the same in all of them, and are in the imported one.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +20,7 @@ from witgen.model import (
     InterfaceItem,
     InterfaceOwner,
     Own,
+    PackageName,
     Primitive,
     Resolved,
     Result,
@@ -38,10 +37,10 @@ from witgen.traits import traits
 
 @dataclass(slots=True)
 class Names:
-    """What the types and functions of one module are called in it; `scope` takes what is still to be named.
+    """The names of the types and functions of one module; further names are claimed from `scope`.
 
-    `left_out` are the types without a name, since hosts in Python cannot have them. Functions are found by their full
-    WIT names, and named by `members`; `calls` are the constants that stand for exported ones.
+    The types in `left_out` have no name, as hosts in Python cannot have them. Functions have their full WIT names as
+    keys, and are named by `members`; `calls` are the constants that stand for exported ones.
     """
 
     scope: naming.Scope
@@ -60,9 +59,9 @@ class Module:
     """One file of the package.
 
     `path` leads to it from the package, whose own `__init__` has an empty one. `interface` is absent for the world.
-    `name` is the WIT's, `link_name` what components call the instance. `remark` is what the world says of the import
-    or export, beside the interface's own `docs`. `imported` functions are served by the host, `exported` ones called by
-    it.
+    `name` is the name in WIT, `link_name` that of the instance in components. `remark` is the documentation of the
+    import or export in the world, in addition to the interface's own `docs`. The host serves `imported` functions and
+    calls `exported` ones.
     """
 
     path: tuple[str, ...]
@@ -78,9 +77,9 @@ class Module:
 
 
 class Layout:
-    """The modules of one world. `imports` and `exports` are in the order of their names; `traits` are of all types.
+    """The modules of one world. `imports` and `exports` are in the order of their names.
 
-    `packages` are those of the world and of its interfaces.
+    `traits` are those of all types, `packages` those of the world and of its interfaces.
     """
 
     def __init__(self, resolved: Resolved, world_id: WorldId) -> None:
@@ -98,13 +97,13 @@ class Layout:
 
     @property
     def modules(self) -> tuple[Module, ...]:
-        """All of them, that of the world itself last."""
+        """All modules, that of the world itself last."""
         return (*self.imports, *self.exports, self.world)
 
     def owner(self, type_id: TypeId, seen_from: Module) -> Module:
-        """The module that has a named type, as `seen_from` means it.
+        """The module of a named type, for a reference from the module `seen_from`.
 
-        Exported interfaces refer to exported ones where the world exports these too, and to imported ones otherwise.
+        Exported interfaces refer to exported ones if the world exports these too, and to imported ones otherwise.
         """
         owner = self.resolved.types[type_id].owner
         if not isinstance(owner, InterfaceOwner):
@@ -120,59 +119,48 @@ class Layout:
     def _interfaces(self, items: Mapping[WorldKey, WorldItem], is_export: bool) -> Iterable[Module]:
         found = [(key, item) for key, item in items.items() if isinstance(item, InterfaceItem)]
         scope = naming.Scope() if is_export else naming.package()
+        names = naming.modules(scope, [self._spellings(key, item) for key, item in found])
         modules = []
-        for (key, item), name in zip(found, self._module_names(found), strict=True):
-            interface = self.resolved.interfaces[item.interface]
-            path_name = self.resolved.packages[interface.package].name.of(interface.name or "")
-            link_name = key if isinstance(key, str) else path_name
-            functions = tuple(interface.functions.values())
-            wit_name = interface.name or link_name
-            imported, exported = ((), functions) if is_export else (functions, ())
-            types = interface.types
-            if item.interface in self._imported and (is_export or isinstance(key, str)):
-                types = {name: type_id for name, type_id in types.items() if self.traits[type_id].has_handle}
-            names = self._names(naming.module(), wit_name, types)
-            path = (*(["exports"] if is_export else []), scope.claim(naming.snake(name)))
-            module = Module(
-                path=path,
-                name=wit_name,
-                link_name=link_name,
-                docs=interface.docs,
-                remark=item.docs,
-                interface=item.interface,
-                is_export=is_export,
-                imported=imported,
-                exported=exported,
-                names=names,
-            )
+        for (key, item), name in zip(found, names, strict=True):
+            module = self._interface(key, item, name, is_export)
             modules.append(module)
-            # One that goes by its own name is what other interfaces mean by it; labels are for the world alone.
+            # Other interfaces mean the one that goes by its path; labels are for the world alone.
             if not isinstance(key, str):
                 self._found[item.interface, is_export] = module
         return sorted(modules, key=lambda module: module.path)
 
-    def _module_names(self, items: Iterable[tuple[WorldKey, InterfaceItem]]) -> list[str]:
-        """The first spelling of each that no other one has; what all share is told apart by underscores."""
-        spellings = [self._spellings(key, item) for key, item in items]
-        count = Counter(naming.snake(name) for names in spellings for name in set(names))
-        return [next((n for n in names if count[naming.snake(n)] == 1), names[-1]) for names in spellings]
+    def _interface(self, key: WorldKey, item: InterfaceItem, name: str, is_export: bool) -> Module:
+        interface = self.resolved.interfaces[item.interface]
+        label = key if isinstance(key, str) else None
+        link_name = label or self._package(item).of(interface.name or "")
+        wit_name = interface.name or link_name
+        functions = tuple(interface.functions.values())
+        types: Iterable[TypeId] = interface.types.values()
+        if item.interface in self._imported and (is_export or label):
+            types = [type_id for type_id in types if self.traits[type_id].has_handle]
+        return Module(
+            path=("exports", name) if is_export else (name,),
+            name=wit_name,
+            link_name=link_name,
+            docs=interface.docs,
+            remark=item.docs,
+            interface=item.interface,
+            is_export=is_export,
+            imported=() if is_export else functions,
+            exported=functions if is_export else (),
+            names=self._names(naming.module(), wit_name, types),
+        )
 
     def _spellings(self, key: WorldKey, item: InterfaceItem) -> list[str]:
-        """`types`, `io-types`, `wasi-io-types`, and the same with the version."""
-        interface = self.resolved.interfaces[item.interface]
         if isinstance(key, str):
             return [key]
-        name = str(interface.name)  # a path ends with one
-        package = self.resolved.packages[interface.package].name
-        last = f"{package.name}-{name}"
-        short = [name, last, f"{package.namespace}-{last}"]
-        if package.version is not None:
-            version = re.sub(r"[^0-9A-Za-z]+", "-", package.version).strip("-")
-            short += [f"{spelling}-v{version}" for spelling in short]
-        return short
+        return naming.spellings(self._package(item), str(self.resolved.interfaces[item.interface].name))
+
+    def _package(self, item: InterfaceItem) -> PackageName:
+        return self.resolved.packages[self.resolved.interfaces[item.interface].package].name
 
     def _world(self, world: World) -> Module:
-        types = {str(key): item.type for key, item in world.imports.items() if isinstance(item, TypeItem)}
+        types = [item.type for item in world.imports.values() if isinstance(item, TypeItem)]
         imported, exported = (
             tuple(item.function for item in items.values() if isinstance(item, FunctionItem))
             for items in (world.imports, world.exports)
@@ -191,28 +179,31 @@ class Layout:
             names=self._names(naming.module(below), world.name, types),
         )
 
-    def _names(self, scope: naming.Scope, owner: str, types: Mapping[str, TypeId]) -> Names:
-        """Types first, so that what is derived from them gets the underscores."""
+    def _names(self, scope: naming.Scope, owner: str, types: Iterable[TypeId]) -> Names:
+        """Types are named first, so that names that are derived from them get the underscores."""
         names = Names(scope)
-        declared = {name: type_id for name, type_id in types.items() if self._is_declared(type_id)}
-        names.left_out.extend(type_id for type_id in declared.values() if self.traits[type_id].refusal is not None)
-        declared = {name: type_id for name, type_id in declared.items() if self.traits[type_id].refusal is None}
-        for name, type_id in declared.items():
+        declared = {type_id: self._wit_name(type_id) for type_id in types if self._is_declared(type_id)}
+        names.left_out.extend(type_id for type_id in declared if self.traits[type_id].refusal is not None)
+        declared = {type_id: name for type_id, name in declared.items() if self.traits[type_id].refusal is None}
+        for type_id, name in declared.items():
             names.types[type_id] = scope.claim(naming.pascal(name))
-        for name, type_id in declared.items():
+        for type_id, name in declared.items():
             kind = self.resolved.types[type_id].kind
             if isinstance(kind, Variant):
                 for case in kind.cases:
-                    names.cases[type_id, case.name] = scope.claim(naming.pascal(f"{name}-{case.name}"))
-        for name, type_id in declared.items():
+                    names.cases[type_id, case.name] = scope.claim(naming.case(name, case.name))
+        for type_id, name in declared.items():
             if type_id in self._raised:
                 names.errors[type_id] = scope.claim(naming.error(owner, name))
-        for name, type_id in declared.items():
+        for type_id, name in declared.items():
             names.constants[type_id] = scope.claim(naming.constant(name))
         return names
 
+    def _wit_name(self, type_id: TypeId) -> str:
+        return self.resolved.types[type_id].name or ""
+
     def _is_declared(self, type_id: TypeId) -> bool:
-        """Whether the type is declared here; a name that `use` brought in is not."""
+        """Whether the type is declared here; a name from a `use` is not."""
         definition = self.resolved.types[type_id]
         if not isinstance(definition.kind, Alias) or isinstance(definition.kind.target, Primitive):
             return True
@@ -225,7 +216,7 @@ def resource_name(resolved: Resolved, function: Function) -> str:
 
 
 def origin(resolved: Resolved, type_id: TypeId) -> TypeId:
-    """The type where it was first defined: aliases of named types, and names brought in by `use`, lead there."""
+    """The first definition of a type, at the end of aliases of named types and of names from a `use`."""
     kind = resolved.types[type_id].kind
     while isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
         type_id, kind = kind.target, resolved.types[kind.target].kind
@@ -243,11 +234,10 @@ def error_type(resolved: Resolved, result: Result) -> TypeId | None:
 
 
 def _raised(resolved: Resolved) -> frozenset[TypeId]:
-    """Every type that some function has as its error."""
+    """Every type that is the error of a function."""
     functions = [function for interface in resolved.interfaces for function in interface.functions.values()]
     for world in resolved.worlds:
         items = (*world.imports.values(), *world.exports.values())
         functions += [item.function for item in items if isinstance(item, FunctionItem)]
-    kinds = (resolved.kind(function.result) for function in functions if function.result is not None)
-    errors = (error_type(resolved, kind) for kind in kinds if isinstance(kind, Result))
+    errors = (error_type(resolved, result) for function in functions if (result := resolved.result(function)))
     return frozenset(error for error in errors if error is not None)

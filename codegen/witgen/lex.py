@@ -1,8 +1,7 @@
-"""Text → tokens, for what a table of regular expressions cannot say.
+"""Text → tokens, for rules that a table of regular expressions cannot express.
 
-In: the text of one file, and the terminals of `grammar.lark` (the keywords, the punctuation, what an identifier is).
-Out: lark tokens for the parser, and beside them the comments that stand in front of each token, since any comment may
-turn out to be documentation.
+In: the text of one file, and the terminals of `grammar.lark` (keywords, punctuation, the form of an identifier). Out:
+lark tokens for the parser, and the comments in front of each token, since any comment may turn out to be documentation.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Source:
     errors: Errors = field(default_factory=Errors)
     tokens: list[Token] = field(default_factory=list)
     comments: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """Where the comments are (start, end) that stand in front of the token that starts at the key."""
+    """The comments (start, end) in front of the token that starts at the key."""
 
     def span(self, start: int, end: int) -> Span:
         """The place of `text[start:end]`."""
@@ -68,10 +67,10 @@ class WitLexer(Lexer):
         self._literal = literal
         self._identifier, self._version, self._text = shape["IDENTIFIER"], shape["VERSION"], shape["TEXT"]
 
-    def lex(self, source: Source) -> Iterator[Token]:  # type: ignore[override]  # lark passes what `parse` was given
-        """Yield the tokens of `source`; raises `WitError` at the first thing that is none.
+    def lex(self, source: Source) -> Iterator[Token]:  # type: ignore[override]  # lark passes on the argument of `parse`
+        """Yield the tokens of `source`; raises `WitError` at the first character that cannot begin one.
 
-        A bad name, version or string is noted in `source.errors` and passes as what it was meant to be.
+        A bad name, version or string is noted in `source.errors` and treated as a good one.
         """
         text, at, line, line_start, depth = source.text, 0, 1, 0, 0
         comments: list[tuple[int, int]] = []
@@ -113,7 +112,7 @@ class WitLexer(Lexer):
 
     def _word(self, source: Source, at: int, end: int) -> tuple[str, str, int]:
         while end < len(source.text) and (("a" + source.text[end]).isidentifier() or source.text[end] == "-"):
-            end += 1  # only after a letter that is not ASCII; the word is refused as a whole
+            end += 1  # only after a letter that is not ASCII; the whole word is refused
         word = source.text[at:end]
         if word in self._literal:
             return self._literal[word], word, end
@@ -127,7 +126,7 @@ class WitLexer(Lexer):
         if "." not in text:
             return "INTEGER", text, match.end()
         if not self._is_version(text):
-            hint = "a version is three numbers without leading zeros and perhaps tags, like `1.2.3-rc.1`"
+            hint = "a version is three numbers without leading zeros, optionally followed by tags, like `1.2.3-rc.1`"
             source.errors.add(WitError(f"`{clipped(text)}` is not a version", source.span(*match.span()), hint))
         return "VERSION", text, match.end()
 
@@ -156,7 +155,7 @@ def decode(text: str | bytes, file: str) -> Source:
     source = _source(text, file)
     if bad := _FORBIDDEN.search(source.text):
         place = source.span(bad.start(), bad.end())
-        raise WitError(f"the character {_shown(bad.group())} may not stand in WIT text", place, "remove it")
+        raise WitError(f"the character {_shown(bad.group())} is not allowed in WIT text", place, "remove it")
     return source
 
 
@@ -176,7 +175,7 @@ def _comment_end(source: Source, at: int) -> int:
 
 
 def _advice(name: str) -> str:
-    """What to do about a word that is no identifier: a better spelling where there is one."""
+    """What to do about a word that is not an identifier: a better spelling, if there is one."""
     better = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).replace("_", "-").strip("-").lower()
     better = re.sub("-+", "-", better)
     if better != name and re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*+", better):

@@ -1,4 +1,4 @@
-"""The resolved model: what WIT text means, with no names left to look up.
+"""The resolved model: the meaning of WIT text, with no names left to look up.
 
 In: nothing; these are plain frozen dataclasses. Out: `Resolved`, which `witgen.resolver` builds and everything after it
 reads. A *type id* is an index into `Resolved.types`, an *interface id* into `Resolved.interfaces`, and so on. A type
@@ -7,7 +7,7 @@ refers to lower type ids only, and packages, interfaces and worlds are listed de
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -19,7 +19,7 @@ WorldId = int
 PackageId = int
 
 WorldKey = str | InterfaceId
-"""What an import or export goes by: its plain name, or, if it is named by its path, the id of the interface."""
+"""The key of an import or export: its plain name, or the id of an interface that is named by its path."""
 
 
 class Primitive(Enum):
@@ -81,7 +81,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """`type a = b;`, or a name brought in by `use`; `target` is followed as it is, a resource stays a resource."""
+    """`type a = b;`, or a name from a `use`; `target` is followed as it is, a resource stays a resource."""
 
     target: TypeRef
 
@@ -128,7 +128,7 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Borrow:
-    """A handle lent for one call; `resource` is the id that was named, possibly an alias of the resource."""
+    """A handle for one call; `resource` is the id that was named, possibly an alias of the resource."""
 
     resource: TypeId
 
@@ -308,7 +308,7 @@ class FunctionItem:
 
 @dataclass(frozen=True, slots=True)
 class TypeItem:
-    """A type that a world declares or brings in by `use`; only among imports."""
+    """A type that a world declares or has from a `use`; only among imports."""
 
     type: TypeId
 
@@ -366,7 +366,7 @@ class Resolved:
     main: PackageId
 
     def kind(self, reference: TypeRef) -> Primitive | Kind:
-        """What `reference` is, aliases followed."""
+        """The kind of a type, aliases followed."""
         while not isinstance(reference, Primitive):
             kind = self.types[reference].kind
             if not isinstance(kind, Alias):
@@ -374,19 +374,7 @@ class Resolved:
             reference = kind.target
         return reference
 
-
-def parts(kind: Kind) -> Iterator[TypeRef]:
-    """The types that a type is made of; what is behind a handle is none of them."""
-    match kind:
-        case Alias(target=part) | Option(type=part) | List(type=part) | FixedLengthList(type=part):
-            yield part
-        case Map(key=key, value=value):
-            yield from (key, value)
-        case Tuple(types=types):
-            yield from types
-        case Record(fields=fields):
-            yield from (field.type for field in fields)
-        case Variant(cases=cases):
-            yield from (case.type for case in cases if case.type is not None)
-        case Result(ok=ok, err=err):
-            yield from (side for side in (ok, err) if side is not None)
+    def result(self, function: Function) -> Result | None:
+        """The `result` that a function returns, aliases followed, if it is one: `ok` is returned, `err` is raised."""
+        kind = None if function.result is None else self.kind(function.result)
+        return kind if isinstance(kind, Result) else None

@@ -1,23 +1,28 @@
 """Python names for WIT names. Nothing else makes names.
 
-| WIT | where | Python |
+| WIT | used as | Python |
 | --- | --- | --- |
 | `init-execution-context` | function, parameter, field, module | `init_execution_context` |
 | `graph-encoding` | type | `GraphEncoding` |
 | case `circle` of variant `shape` | its class | `ShapeCircle` |
 | `invalid-argument` | enum case, flag, constant | `INVALID_ARGUMENT` |
-| type `error` of interface `errors`, where functions fail with it | exception | `ErrorsError` |
+| type `failure` of interface `store`, if functions fail with it | its exception | `StoreFailureError` |
+| type `error-code` of any interface, if functions fail with it | its exception | `ErrorCodeException` |
+| interface `types` of package `wasi:io` | module | `types`, or `io_types` if another interface is called `types` too |
 
-One rule for names that are taken: a name that is a keyword or a builtin of Python, that the generated code needs for
-itself, or that something named before it has, gets an underscore at its end; another one until it is free. In a class,
-where a builtin's name is hidden from nothing but the annotations of that class, only the builtins in these are taken.
+One rule for taken names: a name that is a keyword or a builtin of Python, that the generated code needs for itself, or
+that was given out before, gets an underscore at its end, and more of them until it is free. In a class, a name hides a
+builtin only from the annotations of that class, so only the builtins in these are taken.
 """
 
 from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from witgen.model import FunctionSort, PackageName
 
 #: The builtins of every Python that generated code is for; a list, so that each of them generates the same.
 BUILTINS = frozenset(
@@ -41,14 +46,22 @@ BUILTINS = frozenset(
 )
 _KEYWORDS = frozenset(keyword.kwlist)
 
-#: What a generated module imports or defines under fixed names.
-_MODULE = """
-    BUFFERS Bytes Enum Err Flag Guest GuestFunction GuestInterface GuestResource GuestResourceType Host Instance Linker
-    Mapping Ok Protocol Resource ResultError Sequence Some TypeAlias abstractmethod add_to_linker
-    annotations auto dataclass exports wit
+#: The names that a generated module can import from the standard library.
+STANDARD = {
+    "abc": ["abstractmethod"],
+    "collections.abc": ["Mapping", "Sequence"],
+    "dataclasses": ["dataclass"],
+    "enum": ["Enum", "Flag", "auto"],
+    "typing": ["Protocol", "TypeAlias"],
+}
+#: The names that it can import from the runtime; the codecs in `values` are `wit` in generated code.
+RUNTIME = """
+    Bytes Err GuestFunction GuestInterface GuestResource GuestResourceType Instance Linker Ok Resource ResultError Some
     """.split()
-#: What the generated package has below it, whatever the WIT says.
-_PACKAGE = ["exports", "wit", "add_to_linker", "abstractmethod", "annotations", "auto", "dataclass"]
+
+#: The fixed names of a generated module: those that it can import, and those that it defines.
+_MODULE = [*(name for names in STANDARD.values() for name in names), *RUNTIME]
+_MODULE += ["BUFFERS", "Guest", "Host", "add_to_linker", "annotations", "exports", "wit"]
 
 
 class Scope:
@@ -58,7 +71,7 @@ class Scope:
         self._taken = {*_KEYWORDS, *taken, *builtins}
 
     def claim(self, name: str) -> str:
-        """`name`, with as many underscores at its end as it takes."""
+        """`name`, with as many underscores at its end as are needed to make it free."""
         while name in self._taken:
             name += "_"
         self._taken.add(name)
@@ -66,8 +79,8 @@ class Scope:
 
 
 def package() -> Scope:
-    """The modules of a package."""
-    return Scope(_PACKAGE)
+    """The modules of a package, whose names are in lower case."""
+    return Scope(name for name in _MODULE if name.islower())
 
 
 def module(taken: Iterable[str] = ()) -> Scope:
@@ -76,7 +89,7 @@ def module(taken: Iterable[str] = ()) -> Scope:
 
 
 def attributes(annotations: Iterable[str], taken: Iterable[str] = ()) -> Scope:
-    """What is in one class, which has these annotations."""
+    """The attributes of a class that has these annotations."""
     return Scope(taken, BUILTINS.intersection(re.findall(r"\w+", " ".join(annotations))))
 
 
@@ -86,7 +99,7 @@ def resource(annotations: Iterable[str]) -> Scope:
 
 
 def functions(annotations: Iterable[str]) -> Scope:
-    """The functions of an interface or world that are no methods."""
+    """The functions of an interface or world that are not methods."""
     return attributes(annotations, ["self", "abstractmethod"])
 
 
@@ -105,14 +118,61 @@ def constant(name: str) -> str:
     return snake(name).upper()
 
 
+def case(variant: str, name: str) -> str:
+    """The class of one case of a variant."""
+    return pascal(f"{variant}-{name}")
+
+
 def error(owner: str, name: str) -> str:
-    """The exception that carries the error type `name` of the interface `owner`."""
-    words = pascal(f"{owner}-{name}")
-    return words if words.endswith("Error") else f"{words}Error"
+    """The exception that carries the type `name` of the interface `owner`.
+
+    If the type calls itself an error, its class has the name that the exception would have.
+    """
+    if "error" in name.lower().split("-"):
+        return f"{pascal(name)}Exception"
+    return f"{pascal(f'{owner}-{name}')}Error"
+
+
+def function(resource: str, name: str, sort: FunctionSort) -> str:
+    """The method that stands for the function with this full WIT name; `resource` is empty if it belongs to none."""
+    match sort:
+        case FunctionSort.CONSTRUCTOR:
+            return snake(f"new-{resource}")
+        case FunctionSort.STATIC:
+            return snake(f"{resource}-{plain(name)}")
+        case FunctionSort.METHOD | FunctionSort.FREESTANDING:
+            return snake(plain(name))
+
+
+def call(resource: str, method: str) -> str:
+    """The constant for an exported function whose Python name is `method`."""
+    return constant(f"_{resource}_{method}" if resource else f"_{method}")
+
+
+def host(module: str) -> str:
+    """The parameter for the host that serves a module."""
+    return f"{module}_host"
+
+
+def spellings(package: PackageName, interface: str) -> list[str]:
+    """The possible names of an interface's module: `types`, `io-types`, `wasi-io-types`, and these with the version."""
+    last = f"{package.name}-{interface}"
+    names = [interface, last, f"{package.namespace}-{last}"]
+    if package.version is not None:
+        version = re.sub(r"[^0-9A-Za-z]+", "-", package.version).strip("-")
+        names += [f"{name}-v{version}" for name in names]
+    return names
+
+
+def modules(scope: Scope, spellings: Iterable[Sequence[str]]) -> list[str]:
+    """For each module the first of its spellings that no other module has, or else the last; all free in `scope`."""
+    wanted = [[snake(name) for name in names] for names in spellings]
+    count = Counter(name for names in wanted for name in set(names))
+    return [scope.claim(next((name for name in names if count[name] == 1), names[-1])) for names in wanted]
 
 
 def parameters(names: Iterable[str]) -> list[str]:
-    """The parameters of one method, behind `self`."""
+    """The parameters of one method, after `self`."""
     scope = Scope(["self"])
     return [scope.claim(snake(name)) for name in names]
 
@@ -130,5 +190,5 @@ def cases(names: Iterable[str]) -> list[str]:
 
 
 def plain(function: str) -> str:
-    """The name behind `[method]resource.`; a plain name as it is."""
+    """The name after `[method]resource.`; a plain name as it is."""
     return function.rsplit("]", 1)[-1].rsplit(".", 1)[-1]

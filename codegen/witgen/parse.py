@@ -1,7 +1,7 @@
 """Text → syntax tree.
 
 In: the text of one file. Out: `syntax.File`, or `WitError`. The grammar is in `grammar.lark`; the class below has one
-method for each of its rules, whose parameters are the rule's parts in order.
+method for each rule, whose parameters are the parts of the rule in order.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _parse(source: Source) -> syntax.File:
     try:
         tree = grammar.parse(source)
     except UnexpectedToken as error:
-        source.errors.check()  # what a bad word was meant to be is not known, so this may be no error of its own
+        source.errors.check()  # the meaning of a bad word is unknown, so this may be its consequence
         written = {terminal.name: terminal.pattern.value for terminal in grammar.terminals}
         raise unexpected(error, source, written) from None
     except WitError as error:
@@ -102,7 +102,7 @@ class _ToSyntax(Transformer_NonRecursive[Token, syntax.File]):
         for item in items:
             if isinstance(item, syntax.NestedPackage):
                 hint = "move it to the top of the file"
-                self._errors.add(WitError("a package may not stand inside a nested package", item.name.span, hint))
+                self._errors.add(WitError("a nested package may not contain another package", item.name.span, hint))
         inside = cast(tuple[syntax.PackageItem, ...], items)
         return syntax.NestedPackage(name, inside, self._docs(meta), self._span(meta))
 
@@ -156,7 +156,7 @@ class _ToSyntax(Transformer_NonRecursive[Token, syntax.File]):
         return syntax.Export(self._in_world(meta, attributes, item), self._span(meta))
 
     def _in_world(self, meta: Meta, attributes: Attributes, item: syntax.Extern) -> syntax.Extern:
-        """The item with the docs and attributes that stand in front of its `import` or `export`."""
+        """The item with the docs and attributes in front of its `import` or `export`."""
         return replace(item, docs=self._docs(meta), attributes=attributes)
 
     def extern_function(self, meta: Meta, name: Name, type: FunctionType) -> syntax.Function:

@@ -1,7 +1,8 @@
-"""What hosts in Python cannot do for a world: all of it, as one error.
+"""Everything in a world that hosts in Python do not support, as one error.
 
-In: a `Layout`. Out: nothing, or the `WitError`. A function is refused where it stands. A type that only hosts in Python
-cannot have is left out of the package: no function that is bound has it. One that no component can have is refused.
+In: a `Layout`. Out: nothing, or the `WitError`. A function is refused at its place. A type that only hosts in Python
+cannot have is left out of the package, since no function that is bound uses it. A type that no component can have is
+refused.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Iterable, Iterator
 
 from witgen.diagnostics import Errors, WitError
 from witgen.layout import Layout, Module
-from witgen.model import Function, Primitive, Result, TypeRef
+from witgen.model import Function, Primitive, TypeRef
 from witgen.traits import NOT_ASYNC, Refusal, refusal_of
 
-MOST = 1000  # refusals that are reported together, so many that it is all of them
+MOST = 1000  # refusals that are reported together, enough for all of them
 
 
 def check(layout: Layout) -> None:
@@ -44,9 +45,9 @@ def _refusal(layout: Layout, function: Function) -> Refusal | None:
 
 
 def _returned(layout: Layout, function: Function) -> list[TypeRef]:
-    """The types of what a function returns and raises."""
-    kind = None if function.result is None else layout.resolved.kind(function.result)
-    sides = (kind.ok, kind.err) if isinstance(kind, Result) else (function.result,)
+    """The types of the values that a function returns and raises."""
+    result = layout.resolved.result(function)
+    sides = (result.ok, result.err) if result else (function.result,)
     return [side for side in sides if side is not None]
 
 
@@ -58,7 +59,7 @@ def _types(layout: Layout, module: Module) -> Iterator[WitError]:
 
 
 def _similar(layout: Layout, modules: Iterable[Module], verb: str) -> Iterator[WitError]:
-    """Interfaces that a component cannot tell apart, as those of one package whose names differ only in case."""
+    """Interfaces that a component cannot tell apart, since their names differ only in case."""
     interfaces = layout.resolved.interfaces
     places = {module.link_name: interfaces[module.interface].span for module in modules if module.interface is not None}
     seen: dict[str, str] = {}

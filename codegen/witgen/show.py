@@ -1,7 +1,7 @@
 """How an error looks.
 
-In: where it is, what it says, and the line it is about. Out: text, with colours for a terminal if that is wanted; and
-whether it is wanted.
+In: its place, its message, and the line that it is about. Out: text, with colours for a terminal if they are wanted;
+and whether they are wanted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BOLD, _RED, _GREEN, _CYAN, _PLAIN = "\033[1m", "\033[1;31m", "\033[1;32m", "\03
 
 
 def shown(span: Span, message: str, hint: str | None, source_line: str | None, colour: bool) -> str:
-    """The error in two or three lines: what is wrong, and below it the source with a caret and the hint."""
+    """The error in two or three lines: the message, and below it the source with a caret and the hint."""
 
     def paint(style: str, text: str) -> str:
         return f"{style}{text}{_PLAIN}" if colour and text else text
@@ -35,7 +35,7 @@ def shown(span: Span, message: str, hint: str | None, source_line: str | None, c
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether to colour what goes to `stream`: on a terminal, unless `NO_COLOR` or `FORCE_COLOR` say otherwise."""
+    """Whether to colour output to `stream`: on a terminal, unless `NO_COLOR` or `FORCE_COLOR` say otherwise."""
     if environment.get("NO_COLOR"):
         return False
     if environment.get("FORCE_COLOR"):
@@ -58,5 +58,5 @@ def _window(line: str, span: Span) -> tuple[str, int, int]:
 
 
 def _printable(line: str) -> str:
-    """The line with one visible column for each character, so that a caret below finds its place."""
+    """The line with one visible column for each character, so that the caret below is at its place."""
     return "".join(character if character.isprintable() else " " if character == "\t" else "�" for character in line)

@@ -1,6 +1,6 @@
 """Model → a short text about it, for people.
 
-In: `model.Resolved`. Out: lines: each package, and below it its interfaces and worlds with what is in them.
+In: `model.Resolved`. Out: a line for each package, followed by a line for each of its interfaces and worlds.
 """
 
 from __future__ import annotations

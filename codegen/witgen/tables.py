@@ -1,9 +1,9 @@
-"""The parser, made from its grammar once and then kept.
+"""The parser, built from its grammar once and then cached.
 
-In: the text of the grammar, and a folder. Out: a lark parser. Building its tables takes longer than parsing most
-packages, so they are kept in the folder: in a file that is named after all that they depend on, with a checksum in
-front, written in one step. A file that is missing or damaged is written again; where that cannot be done, the tables
-are built each time.
+In: the text of the grammar, and a directory. Out: a lark parser. Building its tables takes longer than parsing most
+packages, so they are cached in the directory, in a file that is named after everything that they depend on, begins with
+a checksum and is written in one step. A file that is missing or damaged is written again; if that is not possible, the
+tables are built each time.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ _OPTIONS = {"start": "file", "parser": "lalr", "propagate_positions": True, "may
 _CHECKSUM_SIZE = sha256().digest_size
 
 
-def parser(grammar: str, folder: Path) -> Lark:
-    """The parser for a grammar; its tables come from `folder`, or go there."""
-    file = folder / f"{_key(grammar)}.tables"
+def parser(grammar: str, directory: Path) -> Lark:
+    """The parser for a grammar, with its tables cached in `directory`."""
+    file = directory / f"{_key(grammar)}.tables"
     kept = _read(file)
     if kept is None:
         kept = Lark(grammar, lexer=WitLexer, **_OPTIONS)
-        if file.is_absolute():  # it is not for users without a home
+        if file.is_absolute():  # not for users without a home directory
             with suppress(OSError):
                 _write(file, kept)
     return kept
 
 
 def _key(grammar: str) -> str:
-    """What the tables depend on, as a file name."""
+    """The name of the file: a digest of everything that the tables depend on."""
     depends_on = (grammar, _OPTIONS, lark.__version__, sys.version_info[:2])
     return sha256(repr(depends_on).encode()).hexdigest()[:32]
 
 
 def _read(file: Path) -> Lark | None:
-    """The parser that was kept in a file, unless there is none or it is damaged."""
+    """The parser that was cached in a file, unless the file is missing or damaged."""
     with suppress(OSError, pickle.UnpicklingError, AttributeError, ImportError, KeyError, TypeError):
         content = file.read_bytes()
         checksum, tables = content[:_CHECKSUM_SIZE], content[_CHECKSUM_SIZE:]
@@ -55,7 +55,7 @@ def _read(file: Path) -> Lark | None:
 
 
 def _write(file: Path, parser: Lark) -> None:
-    """Keep a parser. Whoever reads at the same time finds the whole file or none."""
+    """Cache a parser. Other processes that read at the same time find the whole file or none."""
     buffer = BytesIO()
     parser.save(buffer)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""One package to generate: where the WIT is, which world, and where the package goes.
+"""One package to generate: the WIT, the world, and the place of the package.
 
-In: what a user says. Out: `Target`, which knows its folder, the command that makes it, and whether Python can import
-it.
+In: the options of a user. Out: `Target`, which knows its directory, the command that generates it, and whether Python
+can import it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 class Target:
     """One package to generate.
 
-    `wit` are files or folders: the first has the package of the world, the others what that uses. `world` may be left
-    out where there is only one. The package goes into the folder `out`, or, if it is given a name, below it:
-    `package="acme.bindings"` is `out/acme/bindings`. With `standalone` a copy of the runtime comes along.
+    `wit` are files or directories: the first has the package of the world, the others have packages that it uses.
+    `world` may be left out if there is only one. The package goes into the directory `out`, or, if it is given a name,
+    below it: `package="acme.bindings"` is `out/acme/bindings`. With `standalone` it contains a copy of the runtime.
     """
 
     wit: tuple[Path, ...]
@@ -29,13 +29,13 @@ class Target:
     standalone: bool = False
 
     @property
-    def folder(self) -> Path:
-        """The folder of the package."""
+    def directory(self) -> Path:
+        """The directory of the package."""
         return self.out.joinpath(*self.package.split(".")) if self.package else self.out
 
     @property
     def command(self) -> str:
-        """What to type to generate it."""
+        """The command that generates it."""
         words = ["witgen generate", *(path.as_posix() for path in self.wit)]
         words += ["--world", self.world] if self.world else []
         words += ["--out", self.out.as_posix()]
@@ -44,17 +44,17 @@ class Target:
 
     @property
     def fault(self) -> str | None:
-        """Why Python could not import the package, and what to call it instead; nothing if it can."""
+        """Why Python could not import the package, and a better name; nothing if it can."""
         if self.package is not None:
             return package_fault(self.package)
         name = Path(os.path.abspath(self.out)).name  # a link keeps its own name, and `.` has one
         if _is_importable(name):
             return None
-        return f"the folder `{name or self.out}` cannot be imported as a package; call it `{_importable(name)}`"
+        return f"the directory `{name or self.out}` cannot be imported as a package; call it `{_importable(name)}`"
 
 
 def package_fault(package: str) -> str | None:
-    """Why a dotted name is not that of a package, and which one is; nothing if it is one itself."""
+    """Why a dotted name is not the name of a package, and a better one; nothing if it is."""
     parts = package.split(".")
     if all(map(_is_importable, parts)):
         return None

@@ -1,12 +1,14 @@
-"""What has to be known of a type with everything that is in it, and why hosts in Python cannot have it.
+"""Properties of a type that depend on everything inside it, such as why hosts in Python cannot have it.
 
 In: the resolved model. Out: the `Traits` of each type.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from witgen.kinds import parts
 from witgen.model import (
     Alias,
     Borrow,
@@ -23,13 +25,13 @@ from witgen.model import (
     Resource,
     Stream,
     Tuple,
+    TypeDef,
     Variant,
-    parts,
 )
 
 NOT_ASYNC = "hosts in Python serve functions that are not async, without streams, futures and error contexts"
 
-#: How many parts a type may have that is spelled out; types can be written whose spelling would fill the memory.
+#: The most parts of a type that is spelled out; a few lines of WIT can have a spelling that would fill the memory.
 MOST_PARTS = 100
 #: A component holds flags in one word.
 MOST_FLAGS = 32
@@ -40,20 +42,24 @@ CLASSES = (Record, Variant, EnumKind, Flags, Resource)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a type or function is not supported: `what` is wrong, and a hint; `is_universal` if no component has such."""
+    """Why a type or function is not supported, and a hint; `is_universal` if no component can have it either."""
 
     what: str
     hint: str
     is_universal: bool = False
 
 
+_TOO_LONG = Refusal("a type in it is too long to spell out", "give the types inside it names of their own")
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What has to be known of a type with everything that is in it.
+    """Properties of a type that depend on everything inside it.
 
-    It is *directed* where a `list<u8>` without a class around it is in it: that is lent, given or kept. `has_bytes`
-    says whether there is one, class or not; `has_handle` the same of a resource or a handle. `parts` is how much has to
-    be spelled out. `refusal` says why it is not supported: rather what no component has than what Python has not.
+    It is *directed* if it contains a `list<u8>` without a class around it, since that is borrowed, given or kept.
+    `has_bytes` says whether it contains one at all; `has_handle` says the same of a resource or a handle. `parts` is
+    the number of types that have to be spelled out. `refusal` says why the type is not supported; if there are several
+    reasons, one that holds for every component comes first.
     """
 
     is_directed: bool
@@ -67,27 +73,35 @@ def traits(resolved: Resolved) -> list[Traits]:
     """The traits of every type, by its id. Types refer to lower ids only, so one walk is enough."""
     known: list[Traits] = []
     for definition in resolved.types:
-        kind = definition.kind
-        inner = [known[part] for part in parts(kind) if not isinstance(part, Primitive)]
-        primitives = [part for part in parts(kind) if isinstance(part, Primitive)]
-        is_bytes = isinstance(kind, List) and primitives == [Primitive.U8]
-        is_directed = not isinstance(kind, CLASSES) and (is_bytes or any(part.is_directed for part in inner))
-        count = sum(part.parts for part in inner) + (not isinstance(kind, Alias))
-        refusals = [part.refusal for part in inner if part.refusal is not None]
-        refusals += [refusal for each in (kind, *primitives) if (refusal := refusal_of(each)) is not None]
-        if count > MOST_PARTS and not isinstance(kind, CLASSES):
-            hint = "give the types inside it names of their own"
-            refusals.append(Refusal("a type in it is too long to spell out", hint))
-        is_named = definition.name is not None and not is_directed
-        has_bytes = is_bytes or any(part.has_bytes for part in inner)
-        has_handle = isinstance(kind, Resource | Own | Borrow) or any(part.has_handle for part in inner)
-        refusal = max(refusals, key=lambda refusal: refusal.is_universal, default=None)
-        known.append(Traits(is_directed, has_bytes, has_handle, 0 if is_named else count, refusal))
+        inner = [_primitive(part) if isinstance(part, Primitive) else known[part] for part in parts(definition.kind)]
+        known.append(_traits(definition, inner))
     return known
 
 
+def _primitive(primitive: Primitive) -> Traits:
+    return Traits(is_directed=False, has_bytes=False, has_handle=False, parts=0, refusal=refusal_of(primitive))
+
+
+def _traits(definition: TypeDef, inner: Sequence[Traits]) -> Traits:
+    """The traits of one type, from those of its parts."""
+    kind, has_class = definition.kind, isinstance(definition.kind, CLASSES)
+    is_bytes = kind == List(Primitive.U8)
+    is_directed = not has_class and (is_bytes or any(part.is_directed for part in inner))
+    count = sum(part.parts for part in inner) + (not isinstance(kind, Alias))
+    refusals = [part.refusal for part in inner if part.refusal is not None]
+    if count > MOST_PARTS and not has_class:
+        refusals.append(_TOO_LONG)
+    return Traits(
+        is_directed=is_directed,
+        has_bytes=is_bytes or any(part.has_bytes for part in inner),
+        has_handle=isinstance(kind, Resource | Own | Borrow) or any(part.has_handle for part in inner),
+        parts=0 if definition.name is not None and not is_directed else count,
+        refusal=refusal_of(kind) or max(refusals, key=lambda refusal: refusal.is_universal, default=None),
+    )
+
+
 def refusal_of(kind: Primitive | Kind) -> Refusal | None:
-    """Why a type of this kind is not supported, if it is for itself and not for what is in it."""
+    """Why a type of this kind is not supported, whatever its parts are."""
     match kind:
         case Primitive.ERROR_CONTEXT | Future() | Stream():
             return Refusal(f"{word(kind)} is not supported", NOT_ASYNC)
@@ -102,5 +116,5 @@ def refusal_of(kind: Primitive | Kind) -> Refusal | None:
 
 
 def word(kind: Primitive | Kind) -> str:
-    """What a kind of type is called, for a message."""
+    """The WIT word for a kind of type, for a message."""
     return kind.value if isinstance(kind, Primitive) else type(kind).__name__.lower()

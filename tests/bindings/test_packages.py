@@ -50,7 +50,7 @@ class Ugly(Same):
 
     def print(self, print_):
         if not print_:
-            raise conventions.interface.InterfaceTypeError(9)
+            raise conventions.interface.TypeErrorException(9)
         return print_
 
     def async_def(self, v):
@@ -81,7 +81,7 @@ def test_functions_with_ugly_names_are_called(ugly):
     assert interface.lambda_(record) == record
     assert interface.pass_(conventions.interface.HostNone()) == conventions.interface.HostNone()
     assert interface.print("text") == "text"
-    with pytest.raises(conventions.interface.InterfaceTypeError) as caught:
+    with pytest.raises(conventions.interface.TypeErrorException) as caught:
         interface.print("")
     assert caught.value.value == 9
     with pytest.raises(conventions.interface.InterfaceEnumError):

@@ -10,8 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.witgen import reference
-from tests.witgen.writer import write_project
+from tests.witgen.helpers.writer import write_project
 from witgen import WitError
 from witgen.render import LEAVE_AS_IT_IS, render
 from witgen.resolver import resolve
@@ -26,7 +25,7 @@ def packages(tmp_path_factory):
     folder, wit = tmp_path_factory.mktemp("packages"), tmp_path_factory.mktemp("wit")
     for seed in SEEDS:
         project = write_project(Random(seed))
-        path = reference.put(project, wit / str(seed))
+        path = project.put(wit / str(seed))
         try:
             resolved = resolve(path, all_features=project.all_features, features=project.features)
         except WitError:

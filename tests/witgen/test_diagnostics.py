@@ -54,7 +54,7 @@ def test_a_message_is_one_lower_case_sentence_on_one_line(wit):
         ("interface i { f: func(own: u8); }", "`own` is a keyword; write `%own` to use it as a name"),
         ("interface i { f: func()\ng: func(); }", "line 2 has no `;` at its end"),
         ("interface i { enum e { a }; }", "nothing follows a `}`; remove the `;`"),
-        ("interface i { f: func(", "the `(` in line 2 is not closed"),
+        ("interface i { f: func(", "the `(` on line 2 is not closed"),
         ("interface i { func f(); }", "a function is written `name: func(…);`"),
         (
             "interface i { use x:y/z@1.0.0.{t}; } package x:y {}",
@@ -92,7 +92,7 @@ def test_a_package_that_is_missing_is_asked_for_and_never_confused_with_the_one_
     assert caught.value.hint == hint
     with pytest.raises(WitError) as caught:
         resolve("wit/main.wit")
-    assert caught.value.hint == "put it into `deps/` beside the file and give the folder, or nest it in the file"
+    assert caught.value.hint == "put it into `deps/` beside the file and give the directory, or nest it in the file"
 
 
 def test_the_caret_stands_under_the_whole_token():

@@ -19,17 +19,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 import witgen
-from tests.witgen import reference
-from tests.witgen.strategies import mutated_projects, projects
-from tests.witgen.writer import Project
+from tests.witgen.helpers import wasm_tools
+from tests.witgen.helpers.strategies import mutated_projects, projects
+from tests.witgen.helpers.writer import Project
 from witgen.dump import dump_text
 from witgen.resolver import resolve as resolve_model
 
-PROGRAM = reference.program()
+PROGRAM = wasm_tools.program()
 EXAMPLES = int(os.environ.get("WITGEN_EXAMPLES", "0"))
 FAST = Path("/dev/shm")
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=reference.MISSING)
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=wasm_tools.MISSING)
 compared = settings(
     max_examples=EXAMPLES or 250,
     derandomize=not EXAMPLES,
@@ -44,12 +44,12 @@ def compare(project: Project, generated: bool = True) -> None:
     """Fail where the two differ in a way that is not known."""
     assert PROGRAM is not None
     with TemporaryDirectory(dir=FAST if FAST.is_dir() else None) as folder:
-        path = reference.put(project, Path(folder))
-        theirs = reference.resolve(PROGRAM, path, project)
+        path = project.put(Path(folder))
+        theirs = wasm_tools.resolve(PROGRAM, path, project)
         ours = resolved(path, project)
     if isinstance(ours, witgen.WitError):
-        assert isinstance(theirs, reference.Refusal), f"only witgen refuses this:\n{ours}"
-    elif isinstance(theirs, reference.Refusal):
+        assert isinstance(theirs, wasm_tools.Refusal), f"only witgen refuses this:\n{ours}"
+    elif isinstance(theirs, wasm_tools.Refusal):
         assert theirs.differs_on_purpose(generated), f"only wasm-tools refuses this:\n{theirs.message}"
     else:
         assert_equal(ours, theirs)
@@ -125,8 +125,8 @@ def test_plain_names_that_look_like_the_keys_of_interfaces_are_printed_as_the_re
     world v {{ import interface-0: func(); export interface-0: interface {{}} export g: func(); }}
     world w {{ {items} }}"""
     project = Project("main.wit", {"main.wit": text.encode()})
-    path = reference.put(project, tmp_path)
-    theirs = reference.text(str(PROGRAM), path, project)
+    path = project.put(tmp_path)
+    theirs = wasm_tools.text(str(PROGRAM), path, project)
     assert isinstance(theirs, str), theirs.message
     assert in_pairs(dump_text(resolve_model(path))) == in_pairs(theirs)
     assert witgen.resolve(path) == json.loads(theirs)
@@ -206,8 +206,10 @@ def test_names_that_are_nearly_the_same_are_refused_where_the_reference_refuses_
 )
 def test_what_differs_on_purpose_is_accepted_here_and_not_by_the_reference(text, tmp_path):
     project = Project("main.wit", {"main.wit": f"package a:b; {text}".encode()})
-    path = reference.put(project, tmp_path)
+    path = project.put(tmp_path)
     assert witgen.resolve(path)["packages"][0]["name"] == "a:b"
-    theirs = reference.resolve(str(PROGRAM), path, project)
-    assert isinstance(theirs, reference.Refusal), "it accepts this now: take it out of docs/wit-differences.md and here"
+    theirs = wasm_tools.resolve(str(PROGRAM), path, project)
+    assert isinstance(theirs, wasm_tools.Refusal), (
+        "it accepts this now: remove it from docs/wit-differences.md and here"
+    )
     assert theirs.differs_on_purpose(generated=False), theirs.message

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import witgen
-from tests.witgen.reference import put
-from tests.witgen.strategies import projects
-from tests.witgen.writer import Project
+from tests.witgen.helpers.strategies import projects
+from tests.witgen.helpers.writer import Project
 from witgen.dump import dump
 from witgen.resolver import resolve_texts
 
@@ -275,7 +274,7 @@ def features(value):
 def test_what_is_dumped_is_consistent_in_itself(project: Project):
     with TemporaryDirectory() as folder:
         try:
-            whole = witgen.resolve(put(project, Path(folder)), project.all_features, project.features)
+            whole = witgen.resolve(project.put(Path(folder)), project.all_features, project.features)
         except witgen.WitError:
             assume(False)
     check_types(whole)

@@ -44,7 +44,7 @@ world host { import counting; }
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project of somebody's own: a folder with one WIT file."""
+    """A project of its own: a directory with one WIT file."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "count.wit").write_text(COUNTER)
     return tmp_path
@@ -67,7 +67,7 @@ def bindings_of(folder, text):
 # --- the committed bindings ---
 
 
-@pytest.mark.parametrize("target", configured(ROOT / "pyproject.toml"), ids=lambda target: target.folder.name)
+@pytest.mark.parametrize("target", configured(ROOT / "pyproject.toml"), ids=lambda target: target.directory.name)
 def test_the_committed_bindings_are_what_the_wit_says(target, monkeypatch):
     monkeypatch.chdir(ROOT)
     difference = compare(target, generate(target))
@@ -483,7 +483,7 @@ def test_they_leave_the_copy_of_the_runtime_as_it_is(project):
     [
         (
             ["--out", "my-bindings"],
-            "--out: the folder `my-bindings` cannot be imported as a package; call it `my_bindings`",
+            "--out: the directory `my-bindings` cannot be imported as a package; call it `my_bindings`",
         ),
         (["--out", "src/1st"], "call it `_1st`"),
         (["--out", "a/class/"], "call it `class_`"),
@@ -511,7 +511,7 @@ def test_a_package_that_python_cannot_import_is_refused_with_one_that_it_can(pro
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ('out = "my-bindings"', "pyproject.toml: the folder `my-bindings` cannot be imported"),
+        ('out = "my-bindings"', "pyproject.toml: the directory `my-bindings` cannot be imported"),
         ('out = "."\npackage = "my-bindings"', "write `my_bindings`"),
         ('out = ""', "needs `wit`, a path or a list of them, and `out`"),
         ('out = "x"\npackage = 3', "needs `wit`"),

@@ -70,7 +70,16 @@ def test_every_builtin_of_this_python_is_known():
 
 @pytest.mark.parametrize(
     ("interface", "type_", "exception"),
-    [("errors", "error", "ErrorsError"), ("types", "error-code", "TypesErrorCodeError"), ("a-b", "c", "ABCError")],
+    [
+        ("store", "failure", "StoreFailureError"),
+        ("a-b", "c", "ABCError"),
+        ("store", "terror", "StoreTerrorError"),
+        ("errors", "error", "ErrorException"),
+        ("types", "error-code", "ErrorCodeException"),
+        ("types", "parse-ERROR", "ParseERRORException"),
+    ],
 )
-def test_an_exception_is_named_after_its_interface_and_type(interface, type_, exception):
+def test_an_exception_is_named_after_its_interface_and_type_or_after_a_type_that_says_it_is_an_error(
+    interface, type_, exception
+):
     assert naming.error(interface, type_) == exception

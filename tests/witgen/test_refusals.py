@@ -13,13 +13,13 @@ from witgen.resolver import resolve, resolve_texts
 RULES = {
     # --- words ---
     "control characters": [
-        ("// ^\0", "U\\+0000 may not stand"),
+        ("// ^\0", "U\\+0000 is not allowed"),
         ("interface i {^\x0b}", "U\\+000B"),
         ("/* ^\x85 */", "U\\+0085"),
         ("// ^\x7f", "U\\+007F"),
     ],
     "characters that turn the text around": [("// ^\u202e", "U\\+202E"), ("// ^\u2066", "U\\+2066")],
-    "discouraged characters": [("// ^\u0149", "may not stand"), ("// ^\u17a3", "may not"), ("// ^\u17b5", "may not")],
+    "discouraged characters": [("// ^\u0149", "not allowed"), ("// ^\u17a3", "allowed"), ("// ^\u17b5", "allowed")],
     "a carriage return alone": [("interface i {^\r}", "unexpected character U\\+000D")],
     "characters that are no token": [
         ("interface i { ^# }", "unexpected character `#`"),
@@ -195,7 +195,7 @@ RULES = {
     ],
     "parameters that differ only in case": [
         ("interface i { f: func(a: u8, ^A: u8); }", "`A` and `a` differ only in case"),
-        ("interface i { resource r { m: func(^SELF: u8); } }", "parameter `SELF` is there twice"),
+        ("interface i { resource r { m: func(^SELF: u8); } }", "parameter `SELF` is declared twice"),
         ("interface i { resource r { constructor(a: u8, ^A: u8); } }", "differ only in case"),
         ("interface i { resource r { m: static func(a: u8, ^A: u8); } }", "differ only in case"),
         ("interface i { @unstable(feature = off) f: func(a: u8, ^A: u8); }", "differ only in case"),
@@ -215,8 +215,8 @@ RULES = {
         ("world w { include ^v with { r as M } } world v { resource r { m: func(); } }", "the same name to"),
     ],
     "two equal parameters": [
-        ("interface i { f: func(a: u8, ^a: u8); }", "parameter `a` is there twice"),
-        ("interface i { resource r { m: func(^self: u8); } }", "parameter `self` is there twice"),
+        ("interface i { f: func(a: u8, ^a: u8); }", "parameter `a` is declared twice"),
+        ("interface i { resource r { m: func(^self: u8); } }", "parameter `self` is declared twice"),
         ("interface i { resource r { constructor(a: u8, ^a: u8); } }", "parameter `a`"),
         ("world w { export f: func(a: u8, ^a: u8); }", "parameter `a`"),
     ],
@@ -383,7 +383,7 @@ RULES = {
         ("package c:d {} package ^c:d {}", "package `c:d` is defined twice"),
         ("package ^a:b@1.0.0 {}", "package `a:b@1.0.0` is defined twice"),
     ],
-    "a package inside a nested package": [("package c:d { package ^e:f {} }", "inside a nested package")],
+    "a package inside a nested package": [("package c:d { package ^e:f {} }", "may not contain another package")],
     "exports that reach an interface both ways": [
         (
             "interface a { type t = u8; } interface b { use a.{t}; } interface c { use b.{t}; }"
@@ -457,7 +457,7 @@ def assert_refused(error, place, gist):
     ("marked", "gist"),
     [pytest.param(*case, id=f"{rule}-{n}") for rule, cases in RULES.items() for n, case in enumerate(cases)],
 )
-def test_a_broken_rule_is_refused_at_the_place_to_mend(marked, gist):
+def test_a_broken_rule_is_refused_at_the_place_to_fix(marked, gist):
     text = f"package a:b@1.0.0;\n{marked}"
     with pytest.raises(WitError) as caught:
         resolve_texts({"test.wit": text.replace("^", "").encode("utf-8", "surrogateescape")})
@@ -505,7 +505,7 @@ FILE_RULES = {
         ({"a.wit": "package a:b;", "deps/x.wasm": "^\0asm"}, "not supported"),
         ({"a.wit": "package a:b;", "deps/x.wat": "^(component)"}, "not supported"),
     ],
-    "a folder without WIT": [({"notes.txt": "", ".": "^"}, "no `.wit` file")],
+    "a directory without WIT": [({"notes.txt": "", ".": "^"}, "no `.wit` file")],
     "a dependency without WIT": [({"a.wit": "package a:b;", "deps/x/notes.txt": "", "deps/x": "^"}, "no `.wit` file")],
 }
 
@@ -514,7 +514,7 @@ FILE_RULES = {
     ("files", "gist"),
     [pytest.param(*case, id=f"{rule}-{n}") for rule, cases in FILE_RULES.items() for n, case in enumerate(cases)],
 )
-def test_a_rule_about_files_is_enforced_at_the_place_to_mend(tmp_path, files, gist):
+def test_a_rule_about_files_is_enforced_at_the_place_to_fix(tmp_path, files, gist):
     for name, marked in files.items():
         if not (tmp_path / name).is_dir():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -462,7 +462,7 @@ def test_hidden_things_may_refer_to_hidden_things_of_other_packages():
 def test_what_is_kept_may_not_refer_to_what_is_hidden(text, place):
     error = refusal(f"package a:b;\n{text}")
     assert (error.line, error.column) == place
-    assert error.hint, "say how to mend it"
+    assert error.hint, "say how to fix it"
 
 
 def test_since_may_not_be_later_than_the_package():

@@ -1,4 +1,4 @@
-"""The parser's tables: kept in a folder, and built again whenever what is kept cannot be used."""
+"""The parser's tables: cached in a directory, and built again whenever the cache cannot be used."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -50,10 +50,10 @@ def test_damaged_tables_are_built_again(tmp_path, built, damage):
     assert [entry.name for entry in tmp_path.iterdir()] == [file.name], "a temporary file is left"
 
 
-@pytest.mark.parametrize("occupy", ["the folder", "the file"])
+@pytest.mark.parametrize("occupy", ["the directory", "the file"])
 def test_where_nothing_can_be_written_the_parser_works_all_the_same(tmp_path, built, occupy):
     folder = tmp_path / "folder"
-    if occupy == "the folder":
+    if occupy == "the directory":
         folder.write_text("a file")
     else:
         (folder / f"{tables._key(GRAMMAR)}.tables").mkdir(parents=True)

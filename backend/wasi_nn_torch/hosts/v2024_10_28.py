@@ -86,5 +86,5 @@ class _Error(ErrorResource, errors.Error):
         return errors.ErrorCode(self.kind.value)
 
 
-def _answer(error: NnError) -> errors.ErrorsError:
-    return errors.ErrorsError(_Error(error.code, error.text))
+def _answer(error: NnError) -> errors.ErrorException:
+    return errors.ErrorException(_Error(error.code, error.text))

@@ -1,4 +1,4 @@
-"""Syntax → model: look up every name, number everything, refuse what cannot be.
+"""Syntax → model: look up every name, number everything, refuse everything invalid.
 
 In: a path to a file or directory of WIT, or texts. Out: `model.Resolved`, or a located `WitError`. The way through, one
 module for each step:
@@ -6,13 +6,13 @@ module for each step:
     load        path → texts of the main package and of `deps/`
     packages    parsed files → packages, dependencies first
     build       one package after the other, by way of
-      gates       what is kept
-      scopes      what paths mean
+      gates       the items that are kept
+      scopes      the meaning of paths
       plan        order and ids of interfaces and worlds
       interfaces  worlds  types  functions → draft, listed in order
       finish      draft → final ids, with handles
       include     worlds in worlds
-      elaborate   what imports and exports imply
+      elaborate   imports and exports that others imply
     choose      the world that a user means
 """
 
@@ -41,7 +41,7 @@ def resolve(
     all_features: bool = False,
     features: Collection[str] = (),
 ) -> Resolved:
-    """Resolve a file, or a directory with its `deps/`; what is in `others` are more packages that it may use.
+    """Resolve a file, or a directory with its `deps/`; `others` have more packages that it may use.
 
     Unstable features are off unless named. Raises `WitError`.
     """

@@ -1,8 +1,8 @@
-"""Where the finished parts of the model gather while packages are resolved one after the other.
+"""The finished parts of the model, collected while packages are resolved one after the other.
 
-In: finished types, interfaces, worlds and packages, in the order of their ids. Out: `model.Resolved`. Tables beside
-them answer what would otherwise mean walking through the types: one refers to lower ids only, so one look at its parts
-is enough when it is added.
+In: finished types, interfaces, worlds and packages, in the order of their ids. Out: `model.Resolved`. Tables of their
+properties make walks through the types unnecessary: a type refers to lower ids only, so its properties follow from
+those of its parts when it is added.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from witgen import model
+from witgen.kinds import parts
 from witgen.model import (
     Alias,
     Borrow,
     InterfaceId,
     InterfaceOwner,
-    Own,
     Owner,
     PackageId,
     Primitive,
@@ -23,7 +23,6 @@ from witgen.model import (
     TypeId,
     TypeRef,
 )
-from witgen.resolver.kinds import parts
 
 
 @dataclass(slots=True)
@@ -37,9 +36,9 @@ class Arena:
     hidden: set[tuple[PackageId, str]] = field(default_factory=set)
     """The interfaces and worlds that a feature hides."""
     implied: int = 0
-    """How much worlds have without spelling it out: items that they include or imply, and types that they copy."""
+    """The number of items that worlds include or imply, and of types that they copy."""
     _resources: list[TypeId | None] = field(default_factory=list)
-    _lends: list[bool] = field(default_factory=list)
+    _borrows: list[bool] = field(default_factory=list)
     _used: dict[InterfaceId, tuple[InterfaceId, ...]] = field(default_factory=dict)
 
     def add(self, definition: model.TypeDef) -> TypeId:
@@ -48,13 +47,11 @@ class Arena:
         self.types.append(definition)
         is_resource = isinstance(kind, Resource)
         self._resources.append(new if is_resource else self.resource(kind.target) if isinstance(kind, Alias) else None)
-        self._lends.append(
-            isinstance(kind, Borrow) or (not isinstance(kind, Own) and any(self.lends(part) for part in parts(kind)))
-        )
+        self._borrows.append(isinstance(kind, Borrow) or any(map(self.borrows, parts(kind))))
         return new
 
     def owner(self, alias: TypeId) -> Owner | None:
-        """What the target of an alias belongs to; nothing for any other type."""
+        """The owner of an alias's target; nothing for any other type."""
         kind = self.types[alias].kind
         return self.types[kind.target].owner if isinstance(kind, Alias) and isinstance(kind.target, TypeId) else None
 
@@ -70,10 +67,10 @@ class Arena:
         """The resource that the reference is, perhaps by way of aliases."""
         return None if isinstance(reference, Primitive) else self._resources[reference]
 
-    def lends(self, reference: TypeRef) -> bool:
-        """Whether a borrowed handle is in the type, however deep."""
-        return not isinstance(reference, Primitive) and self._lends[reference]
+    def borrows(self, reference: TypeRef) -> bool:
+        """Whether the type contains a borrowed handle, however deep."""
+        return not isinstance(reference, Primitive) and self._borrows[reference]
 
     def result(self, main: PackageId) -> model.Resolved:
-        """Everything, with `main` as the package that was asked for."""
+        """Everything, with `main` as the main package."""
         return model.Resolved(tuple(self.packages), tuple(self.interfaces), tuple(self.worlds), tuple(self.types), main)

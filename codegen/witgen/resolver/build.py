@@ -26,7 +26,7 @@ from witgen.resolver.types import docs_text
 from witgen.resolver.worlds import ListedWorld, list_world
 from witgen.syntax import Name
 
-MOST_IMPLIED = 100_000  # in all worlds together; WIT that is meant for something stays far below
+MOST_IMPLIED = 100_000  # in all worlds together; real WIT stays far below
 
 
 def add_package(arena: Arena, source: PackageSource, known: Mapping[PackageName, PackageId], gates: Gates) -> PackageId:
@@ -74,7 +74,7 @@ def _list(draft: Draft) -> list[ListedWorld]:
 
 
 def _add_interface(finished: Finished, listed: ListedInterface, name: str | None) -> None:
-    """Append an interface; a hidden one is left out, but what is kept inside it was refused by then."""
+    """Append an interface, unless it is hidden; anything inside it that is kept was refused before."""
     if listed.id is None:
         return
     types = ((name, finished.known(type)) for name, type in listed.types.items())
@@ -115,7 +115,7 @@ def _item(finished: Finished, listed: ListedItem) -> WorldItem | None:
 
 
 def _world(draft: Draft, listed: ListedWorld, target: Target) -> model.World:
-    """The finished world: its own items, what it includes, and, if nothing is wrong, what they all imply."""
+    """The finished world: its own items, those that it includes, and, if nothing is wrong, those that they imply."""
     written, name, found = listed.written, listed.written.name, len(draft.errors)
     for item in written.items:
         if isinstance(item, syntax.Include):
@@ -136,7 +136,7 @@ def _world(draft: Draft, listed: ListedWorld, target: Target) -> model.World:
 
 
 def _limit(draft: Draft, world: Name) -> None:
-    """Stop where worlds become too large: a few lines can stand for millions of items."""
+    """Stop if worlds become too large: a few lines can stand for millions of items."""
     if draft.arena.implied > MOST_IMPLIED:
         message = f"up to `{world.text}`, worlds include and imply more than {MOST_IMPLIED} items"
         draft.errors.add(WitError(message, world.span, "include fewer worlds in others"))

@@ -1,6 +1,6 @@
 """Choosing a world.
 
-In: what was resolved, and the name a user gave, if any. Out: the id of the world.
+In: a resolved model, and the name that a user gave, if any. Out: the id of the world.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from witgen.syntax import Span
 def choose_world(resolved: Resolved, name: str | None = None) -> WorldId:
     """The world that `name` means: a world of the main package, or `namespace:package/world@version` of any package.
 
-    The version may be left out where only one fits. Without a name the main package has to have exactly one world.
+    The version may be left out if only one fits. Without a name the main package has to have exactly one world.
     Raises `WitError` if there is none, or more than one.
     """
     main = resolved.packages[resolved.main]
@@ -35,7 +35,7 @@ def choose_world(resolved: Resolved, name: str | None = None) -> WorldId:
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
-        raise WitError(f"more than one world is `{name}`", _place(resolved), f"name one of {_listed(found)}")
+        raise WitError(f"more than one world is called `{name}`", _place(resolved), f"name one of {_listed(found)}")
     elsewhere = [package.name.of(name) for package in resolved.packages if name in package.worlds]
     if elsewhere:
         hint = f"package `{main.name}` has none of that name; write {_listed(elsewhere, ' or ')}"

@@ -1,7 +1,7 @@
-"""Which names of one scope a component cannot tell apart.
+"""Names of one scope that a component cannot tell apart.
 
-In: names as they are written, those of methods in full (`[method]r.m`). Out: what has to differ between them, and the
-error where it does not.
+In: names as they are written, those of methods in full (`[method]r.m`). Out: the part that has to be distinct, and the
+error if it is not.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from witgen.syntax import Span
 
 
 def distinctive(name: str) -> str:
-    """The part of a name that no other one in its scope may have: case counts for nothing.
+    """The part of a name that no other name in its scope may have; case is ignored.
 
-    A method or static function `r.r` is as good as `r` itself; a constructor goes with its resource.
+    A method or static function `r.r` counts as `r` itself; a constructor may have the name of its resource.
     """
     lowered = name.lower()
     sort, _, rest = lowered.partition("]")

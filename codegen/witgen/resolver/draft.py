@@ -2,7 +2,7 @@
 
 In: kinds, in the order in which they are written. Out: a list of `Listed` types. A *draft id* continues the ids of the
 arena, so a reference below `base` is a finished type of an earlier package and one from `base` on is an entry of
-`types`. Entries that a feature hides are listed as well, for hidden things may refer to each other.
+`types`. Entries that a feature hides are listed as well, since hidden things may refer to each other.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from witgen import model, syntax
 from witgen.diagnostics import Errors
+from witgen.kinds import references
 from witgen.model import Alias, Kind, Owner, Primitive, Resource, Stability, TypeId, TypeRef, WorldId
 from witgen.resolver.arena import Arena
 from witgen.resolver.gates import Gates
-from witgen.resolver.kinds import parts
 from witgen.resolver.plan import Plan
 from witgen.syntax import Name, Span
 
@@ -27,8 +27,8 @@ NOWHERE: TypeId = -1
 class Listed:
     """One type with its draft kind.
 
-    A named type without an owner stands in an interface or world that is hidden. `places` says where each part was
-    written, where that is better known than for the type as a whole.
+    A named type without an owner is in an interface or world that is hidden. `places` are those of its parts, if they
+    are known more precisely than the type as a whole.
     """
 
     name: str | None
@@ -53,7 +53,7 @@ class ListedInterface:
 
 @dataclass(frozen=True, slots=True)
 class ListedItem:
-    """An import or export of a world, over draft ids, and where it was written."""
+    """An import or export of a world, over draft ids, and its place."""
 
     key: model.WorldKey
     item: model.WorldItem
@@ -95,13 +95,13 @@ class Draft:
         return new
 
     def stand_in(self, name: Name) -> TypeId:
-        """List what takes the place of a type that was refused, so that its users are not refused for it."""
+        """List a substitute for a type that was refused, so that its users are not refused because of it."""
         return self.add_unknown(Listed(name.text, Alias(NOWHERE), None, None, None, None, name.span))
 
     def anonymous(self, kind: Kind, gate: Stability | None, span: Span) -> TypeId:
-        """The one unnamed type of this kind; it has `gate`, or the first gate among its parts."""
+        """The one unnamed type of this kind; it has `gate`, or the first gate among the types that it refers to."""
         if kind not in self._anonymous:
-            gate = gate or next((g for g in map(self.stability, parts(kind)) if g), None)
+            gate = gate or next((g for g in map(self.stability, references(kind)) if g), None)
             self._anonymous[kind] = self.add(Listed(None, kind, None, None, gate, None, span))
         return self._anonymous[kind]
 
@@ -121,12 +121,12 @@ class Draft:
 
 @dataclass(slots=True)
 class TypeScope:
-    """The names inside one interface or world: types by name, and what the other names are."""
+    """The names inside one interface or world: types by name, and the sort of thing that every other name is."""
 
     owner: Owner | None
     types: dict[str, TypeId] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
     declared: dict[str, Name] = field(default_factory=dict)
-    """Every name, by what has to be its own."""
+    """Every name, by the part that has to be distinct."""
     doubtful: dict[str, Name] = field(default_factory=dict)
     """The names that were declared twice."""

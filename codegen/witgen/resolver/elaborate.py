@@ -1,7 +1,7 @@
-"""What a world's imports and exports imply.
+"""The imports and exports that those of a world imply.
 
-In: the imports and exports that were written or included, over finished ids. Out: the same, completed with every
-interface that they use and in their final order.
+In: the imports and exports that were written or included, over finished ids. Out: the same, in their final order and
+completed with every interface that they use.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Items = dict[WorldKey, WorldItem]
 
 
 def completed(arena: Arena, world: WorldId, name: Name, imports: Items, exports: Items) -> tuple[Items, Items]:
-    """The imports and exports of a world with all that they imply; `name` is where a fault is shown."""
+    """The imports and exports of a world with everything that they imply; `name` is the place of faults."""
     all_imports: Items = {}
     done: set[InterfaceId] = set()
     for key, item in _by_class(arena, world, imports).items():
@@ -81,7 +81,7 @@ def _by_class(arena: Arena, world: WorldId, imports: Items) -> Items:
 
 
 def _exports(arena: Arena, name: Name, imports: Items, exports: Items) -> Items:
-    """The exports, functions first, each interface behind those it uses; one that is used but not exported is imported.
+    """The exports, functions first, each interface after those it uses; one that is used but not exported is imported.
 
     A node of the walk is an interface and whether it is there as an export. Both at once cannot be.
     """

@@ -13,9 +13,9 @@ from itertools import chain, repeat
 
 from witgen import model
 from witgen.diagnostics import WitError
+from witgen.kinds import rewritten
 from witgen.model import Own, Primitive, TypeId, TypeRef
 from witgen.resolver.draft import Draft, Listed
-from witgen.resolver.kinds import rewritten
 from witgen.syntax import Span
 
 
@@ -40,7 +40,7 @@ class Finished:
         return self.draft.arena.add(model.TypeDef(None, model.Record(()), None, None, None, None, place))
 
     def name(self, reference: TypeRef, place: Span) -> TypeRef:
-        """The same type, as what an alias means."""
+        """The same type, as the target of an alias."""
         return reference if isinstance(reference, Primitive) else self.id(reference, place)
 
     def part(self, reference: TypeRef, place: Span) -> TypeRef:
@@ -91,7 +91,7 @@ def finish_function(finished: Finished, function: model.Function) -> model.Funct
     resource = None if function.resource is None else finished.id(function.resource, place)
     parameters = tuple(replace(p, type=finished.part(p.type, place)) for p in function.parameters)
     returned = None if function.result is None else finished.part(function.result, place)
-    if returned is not None and finished.draft.arena.lends(returned):
+    if returned is not None and finished.draft.arena.borrows(returned):
         hint = "a borrow ends with the call; return an owned handle"
         message = f"the result of `{function.name}` has a borrowed handle in it"
         finished.draft.errors.add(WitError(message, place, hint))

@@ -78,11 +78,11 @@ def _parameters(draft: Draft, scope: TypeScope, written: syntax.Function) -> tup
         before = seen.setdefault(distinctive(name.text), name)
         if written.sort == "method" and distinctive(name.text) == "self":
             hint = "every method has a parameter `self` already"
-            draft.errors.add(WitError(f"parameter `{name.text}` is there twice", name.span, hint))
+            draft.errors.add(WitError(f"parameter `{name.text}` is declared twice", name.span, hint))
         elif before.text != name.text:
             draft.errors.add(too_similar(name.text, before.text, name.span))
         elif before is not name:
-            draft.errors.add(WitError(f"parameter `{name.text}` is there twice", name.span, "rename one of them"))
+            draft.errors.add(WitError(f"parameter `{name.text}` is declared twice", name.span, "rename one of them"))
     return tuple(model.Parameter(p.name.text, reference(draft, scope, p.type)) for p in written.type.parameters)
 
 
@@ -114,7 +114,7 @@ def _distinct_members(errors: Errors, resource: syntax.Resource) -> None:
             errors.add(too_similar(name.text, before.text, name.span))
         elif before is not name:
             what = "a constructor" if member.sort == "constructor" else f"a function `{name.text}`"
-            hint = f"the first one is in line {before.span.line}"
+            hint = f"the first one is on line {before.span.line}"
             errors.add(WitError(f"resource `{resource.name.text}` has {what} twice", name.span, hint))
         elif member.sort != "constructor" and distinctive(full) == distinctive(resource.name.text):
             errors.add(too_similar(full, resource.name.text, name.span))

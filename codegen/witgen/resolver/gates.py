@@ -1,7 +1,7 @@
 """Gates: which items are kept.
 
 In: the attributes of an item, the features that are on, and the package's version. Out: the item's `Stability`, whether
-it is kept, and a `WitError` where `@since` cannot be right.
+it is kept, and a `WitError` if `@since` cannot be right.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Gates:
     features: frozenset[str] = frozenset()
 
     def keep(self, stability: Stability | None) -> bool:
-        """Whether an item with this gate is there at all. Only a feature that is off hides one."""
+        """Whether an item with this gate is kept. Only a feature that is off hides one."""
         feature = stability.feature if stability else None
         return feature is None or self.all_features or feature in self.features
 
@@ -38,7 +38,7 @@ def stability(attributes: Attributes) -> Stability | None:
 
 
 def check_since(package: PackageSource, gates: Gates, errors: Errors) -> None:
-    """Refuse `@since` of a version that the package has not reached; what is inside hidden items is not looked at."""
+    """Refuse `@since` of a version that the package has not reached, except inside hidden items."""
     for name, attributes in _attributes(package, gates):
         with errors.caught():
             _check(package.name, name, attributes)
@@ -83,4 +83,4 @@ def _check(package: PackageName, name: Name, attributes: Attributes) -> None:
         raise WitError(f"`@since` needs a version of package `{package}`", name.span, hint)
     if precedence(attributes.since) > precedence(package.version):
         hint = f"the package is at {package.version}"
-        raise WitError(f"`{name.text}` is there only since version {attributes.since}", name.span, hint)
+        raise WitError(f"`{name.text}` is available only since version {attributes.since}", name.span, hint)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from witgen import model, syntax
 from witgen.diagnostics import Errors, WitError, did_you_mean
+from witgen.kinds import references, rewritten
 from witgen.model import (
     Alias,
     FunctionItem,
@@ -28,14 +29,13 @@ from witgen.model import (
 )
 from witgen.resolver.arena import Arena
 from witgen.resolver.elaborate import Items
-from witgen.resolver.kinds import parts, rewritten
 from witgen.resolver.order import depth_first
 from witgen.syntax import Name, Span
 
 
 @dataclass(slots=True)
 class _Copy:
-    """What one `include` copied so far: new type ids by old ones."""
+    """The types that one `include` copied so far: new ids by old ones."""
 
     arena: Arena
     package: model.PackageId
@@ -45,7 +45,7 @@ class _Copy:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The imports or the exports so far, and where each of them comes from."""
+    """The imports or the exports so far, and the place of each of them."""
 
     items: Items
     places: dict[WorldKey, Span]
@@ -62,7 +62,7 @@ class Target:
 
 
 def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId) -> None:
-    """Extend the imports and exports of `into` by those of the world `source`. Raises `WitError` where they clash."""
+    """Extend the imports and exports of `into` by those of the world `source`. Raises `WitError` if they clash."""
     world, name = arena.worlds[source], written.path.name
     renames = _renames(written, world)
     copy = _Copy(arena, into.package)
@@ -82,7 +82,7 @@ def include(arena: Arena, into: Target, written: syntax.Include, source: WorldId
 
 
 def _shared(name: Name, item: InterfaceItem, present: WorldItem | None, from_elsewhere: bool) -> InterfaceItem:
-    """An interface that is named by its path: what was there stays, with the gates of both made one."""
+    """An interface that is named by its path: the present item stays, with the gates of both combined."""
     if not isinstance(present, InterfaceItem):
         present = replace(item, stability=None)
     # Another package's version means nothing here, and without it nothing says since when the interface is there.
@@ -90,7 +90,7 @@ def _shared(name: Name, item: InterfaceItem, present: WorldItem | None, from_els
         return replace(present, stability=None)
     if present.stability and item.stability and present.stability != item.stability:
         hint = "give both the same attributes"
-        raise WitError(f"an interface that `{name.text}` includes is there with another gate", name.span, hint)
+        raise WitError(f"an interface that `{name.text}` includes is present with another gate", name.span, hint)
     return replace(present, stability=present.stability or item.stability)
 
 
@@ -157,12 +157,12 @@ def _reference(copy: _Copy, old: Owner, new: Owner, reference: TypeRef) -> TypeR
 
 
 def _type(copy: _Copy, old: Owner, new: Owner, type: TypeId) -> TypeId:
-    """The copy of a type; what it is made of is copied first, but not what an alias takes from elsewhere."""
+    """The copy of a type; types that it refers to are copied first, except the target of an alias from elsewhere."""
     types = copy.arena.types
 
     def made_of(id: TypeId) -> list[TypeId]:
         kind = types[id].kind
-        inner = [part for part in parts(kind) if not isinstance(part, Primitive)]
+        inner = [part for part in references(kind) if not isinstance(part, Primitive)]
         return [part for part in inner if not isinstance(kind, Alias) or types[part].owner == old]
 
     def copied(reference: TypeRef) -> TypeRef:

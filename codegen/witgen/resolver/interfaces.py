@@ -48,7 +48,7 @@ def declare(errors: Errors, scope: TypeScope, name: Name, what: str) -> None:
     if before.text != name.text:
         errors.add(too_similar(name.text, before.text, name.span))
     elif before is not name:
-        hint = f"the first one is in line {before.span.line}"
+        hint = f"the first one is on line {before.span.line}"
         errors.add(WitError(f"`{name.text}` is defined twice", name.span, hint))
         scope.doubtful[name.text] = name
     if what != "a type":
@@ -56,7 +56,7 @@ def declare(errors: Errors, scope: TypeScope, name: Name, what: str) -> None:
 
 
 def declare_types(errors: Errors, scope: TypeScope, item: syntax.InterfaceItem | syntax.WorldItem) -> None:
-    """Take the names of the types that an item brings into a scope."""
+    """Take the names of the types that an item adds to a scope."""
     if isinstance(item, syntax.Use):
         for used in item.names:
             declare(errors, scope, used.local, "a type")
@@ -67,7 +67,7 @@ def declare_types(errors: Errors, scope: TypeScope, item: syntax.InterfaceItem |
 def list_types(
     draft: Draft, scope: TypeScope, items: Iterable[syntax.InterfaceItem | syntax.WorldItem], file: int
 ) -> None:
-    """List what a scope uses, then what it defines."""
+    """List the types that a scope uses, then those that it defines."""
     items = list(items)
     scope.types.update({text: draft.stand_in(name) for text, name in scope.doubtful.items()})
     for item in items:

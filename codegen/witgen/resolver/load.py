@@ -1,8 +1,8 @@
 """Path → texts.
 
 In: a file, or a directory with perhaps a `deps/` in it, and more of them. Out: the texts of the main package, which is
-that of the first, and of each dependency, in the order in which they are read. Nothing is parsed here; only the package
-headers say what is what.
+that of the first, and of each dependency, in the order in which they are read. Nothing is parsed here, so packages
+are not told apart yet.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BINARY = {".wasm", ".wat"}
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One file and what is in it."""
+    """One file and its content."""
 
     file: str
     content: str | bytes
@@ -30,7 +30,7 @@ class Text:
 class Sources:
     """The files of the main package, and of each dependency; no group is empty.
 
-    `advice` says where a package goes that is missing.
+    `advice` says where to put a missing package.
     """
 
     main: tuple[Text, ...]
@@ -39,7 +39,7 @@ class Sources:
 
 
 def load(path: str | PathLike[str], *others: str | PathLike[str]) -> Sources:
-    """Read files or directories; what `others` have are dependencies of the first. Raises `WitError`."""
+    """Read files or directories; packages in `others` are dependencies of the first. Raises `WitError`."""
     first, *more = (_load(Path(each)) for each in (path, *others))
     beside = (group for sources in more for group in (sources.main, *sources.dependencies))
     return Sources(first.main, (*first.dependencies, *beside), first.advice)
@@ -49,7 +49,7 @@ def _load(root: Path) -> Sources:
     try:
         if not root.is_dir():
             _refuse_binary(root)
-            advice = "put it into `deps/` beside the file and give the folder, or nest it in the file"
+            advice = "put it into `deps/` beside the file and give the directory, or nest it in the file"
             return Sources((_text(root),), advice=advice)
         advice = f"put it into `{(root / 'deps').as_posix()}/`"
         return Sources(_directory(root), tuple(_dependencies(root / "deps")), advice)
@@ -90,10 +90,10 @@ def _dependencies(directory: Path) -> list[tuple[Text, ...]]:
 
 
 def _text(path: Path) -> Text:
-    """The text of a file. Devices are refused, for they need have no end, and pipes, for they need have no writer."""
+    """The text of a file. Devices are refused as they may never end, and pipes as they may never have a writer."""
     if not path.is_file():
-        path.stat()  # raises what is wrong, if there is nothing at all
-        raise WitError("this is not a file", whole_file(str(path)), "give a file or a folder")
+        path.stat()  # raises the reason, if there is nothing at all
+        raise WitError("this is not a file", whole_file(str(path)), "give a file or a directory")
     with path.open("rb") as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:

@@ -50,7 +50,7 @@ def first_ready(references: Mapping[str, Collection[Name]]) -> list[str] | Cycle
 
 
 def _cycle(references: Mapping[str, Collection[Name]], taken: set[str]) -> Cycle:
-    """Follow references that were not taken: each such node has one, so the walk comes back to where it was."""
+    """Follow references that were not taken: each such node has one, so the walk returns to a node that it has seen."""
     left = [name for name in references if name not in taken]
     place = {name: index for index, name in enumerate(left)}
     step = {name: next(r for r in references[name] if r.text not in taken) for name in left}
@@ -69,10 +69,10 @@ def depth_first(
     done: set[Node] | None = None,
     on_cycle: Callable[[Node, Node], Exception] | None = None,
 ) -> Iterator[Node]:
-    """Each node that can be reached, once, behind all that it leads to.
+    """Each node that can be reached, once, after all nodes that it leads to.
 
-    Nodes in `done` count as visited, and visited nodes are added to it. Where a node leads back to one that led to it,
-    what `on_cycle` makes of the two is raised; without `on_cycle` the graph has to be free of cycles.
+    Nodes in `done` count as visited, and visited nodes are added to it. If a node leads back to one that led to it, the
+    exception that `on_cycle` returns for the two is raised; without `on_cycle` the graph has to be free of cycles.
     """
     done = set() if done is None else done
     for root in roots:

@@ -19,7 +19,7 @@ from witgen.syntax import Span
 
 @dataclass(frozen=True, slots=True)
 class PackageSource:
-    """What was written of one package: the items of each of its files."""
+    """The source of one package: the items of each of its files."""
 
     name: PackageName
     docs: str | None
@@ -33,7 +33,7 @@ def package_name(written: syntax.PackageName) -> PackageName:
 
 
 def packages_of(files: Sequence[syntax.File]) -> list[PackageSource]:
-    """The package that the files make together, and behind it those nested in them."""
+    """The package that the files make together, followed by those nested in them."""
     headers = [file.header for file in files if file.header]
     if not headers:
         raise WitError("no `package` line was found", files[0].span, "begin the file with `package namespace:name;`")
@@ -63,9 +63,9 @@ def packages_of(files: Sequence[syntax.File]) -> list[PackageSource]:
 
 
 def in_order(packages: Iterable[PackageSource], advice: str) -> list[PackageSource]:
-    """All packages, each behind those that it names; by name and version where that leaves a choice.
+    """All packages, each after those that it names; by name and version if that leaves a choice.
 
-    `advice` says where a package goes that is missing.
+    `advice` says where to put a missing package.
     """
     known: dict[PackageName, PackageSource] = {}
     errors = Errors()
@@ -132,7 +132,7 @@ def _cyclic(user: PackageName, used: PackageName, path: syntax.Path) -> WitError
 
 
 def _nearest(name: PackageName, known: Iterable[PackageName]) -> str:
-    """The beginning of a hint where a package that is known is called nearly the same."""
+    """The beginning of a hint, if the name of a known package is nearly the same."""
     siblings = {other.name: other for other in sorted(known, key=_sort_key) if other.namespace == name.namespace}
     if name.name in siblings:
         return f"there is `{siblings[name.name]}`, but the version has to be the same; "

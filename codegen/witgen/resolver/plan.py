@@ -1,4 +1,4 @@
-"""Which interfaces and worlds a package has, in which order, and with which ids.
+"""The interfaces and worlds of a package, their order and their ids.
 
 In: a package's scope. Out: `Plan`. Ids are given before anything inside is looked at, since worlds and types refer to
 interfaces; items that a feature hides are planned too, without an id, since their names still have to make sense.
@@ -22,7 +22,7 @@ from witgen.syntax import Attributes, Name, Path
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The interfaces, each behind those that it uses, and the worlds, each behind those that it includes.
+    """The interfaces, each after those that it uses, and the worlds, each after those that it includes.
 
     An id of `None` means hidden. The interfaces inside worlds are in `inline`, by world and position in it.
     """
@@ -35,14 +35,14 @@ class Plan:
 
 
 def plan(package: PackageId, scope: PackageScope, arena: Arena, gates: Gates, errors: Errors) -> Plan:
-    """Order and number the interfaces and worlds of a package, behind those that are in the arena.
+    """Order and number the interfaces and worlds of a package, after those that are in the arena.
 
     Raises `WitError` if there is no such order.
     """
     order = first_ready({name: _edges(scope, local, errors) for name, local in scope.declared.items()})
     if isinstance(order, Cycle):
         name = scope.declared[order.reference.text].item.name
-        hint = f"`{order.first}` refers to it in line {order.reference.span.line}"
+        hint = f"`{order.first}` refers to it on line {order.reference.span.line}"
         errors.add(WitError(f"interface or world `{name.text}` depends on itself", name.span, hint))
         raise errors.together()
     items = [scope.declared[name].item for name in order]

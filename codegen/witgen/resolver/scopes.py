@@ -1,7 +1,7 @@
-"""What a path means: the interfaces and worlds of a package, and the names that its files give to others.
+"""The meaning of paths: the interfaces and worlds of a package, and the names that its files give to others.
 
 In: a `PackageSource`, and the packages before it. Out: `PackageScope`, which finds the item or the foreign interface
-behind a path.
+that a path means.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """An interface or world of another package; `path` is where the package was written."""
+    """An interface or world of another package; `path` is the path that names the package."""
 
     package: PackageId
     name: Name
@@ -45,10 +45,10 @@ class PackageScope:
     uses: tuple[Mapping[str, syntax.TopUse], ...]
     packages: Mapping[PackageName, PackageId]
     _found: dict[tuple[str, int], Target] = field(default_factory=dict)
-    """What names at the top of files mean, once it is known."""
+    """The targets of names at the top of files that were looked up already."""
 
     def find(self, path: Path, file: int) -> Target:
-        """What a path means in a file. Raises `WitError` if it means nothing."""
+        """The target of a path in a file. Raises `WitError` if there is none."""
         seen: set[str] = set()
         target = self._followed(path, file, seen)
         self._found.update({(name, file): target for name in seen})

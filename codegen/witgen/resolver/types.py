@@ -1,7 +1,7 @@
 """Type expressions and type definitions → draft types.
 
-In: the syntax of types and the scope they stand in. Out: references, with whatever unnamed types they need listed
-before them, inner ones first.
+In: the syntax of types and the scope they stand in. Out: references, with the unnamed types that they need
+listed before them, inner ones first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OLD_NAMES = {"float32": "f32", "float64": "f64"}
 
 
 def define_types(draft: Draft, scope: TypeScope, items: Sequence[syntax.InterfaceItem | syntax.WorldItem]) -> None:
-    """List the definitions of a scope, each behind those that it mentions, and stand-ins for those with errors.
+    """List the definitions of a scope, each after those that it mentions, and stand-ins for those with errors.
 
     Names from a `use` take part in the order where they are written, although they are listed already.
     """
@@ -46,7 +46,7 @@ def define_types(draft: Draft, scope: TypeScope, items: Sequence[syntax.Interfac
 
 
 def reference(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stability | None = None) -> TypeRef:
-    """What a type expression refers to; unnamed types made for it get `gate`."""
+    """The type that an expression refers to; unnamed types made for it get `gate`."""
     match written:
         case syntax.Primitive():
             return Primitive(written.keyword)
@@ -111,7 +111,7 @@ def _definition_kind(draft: Draft, scope: TypeScope, definition: syntax.TypeDefi
 
 
 def _kind(draft: Draft, scope: TypeScope, written: syntax.Type, gate: Stability | None) -> Kind:
-    """The kind that an expression makes where it defines a type of its own."""
+    """The kind of an expression that defines a type of its own."""
     match written:
         case syntax.Primitive() | syntax.Named():
             return model.Alias(reference(draft, scope, written, gate))
@@ -198,7 +198,7 @@ def _hint(draft: Draft, scope: TypeScope, name: str) -> str | None:
 
 
 def _mentions(definition: syntax.TypeDefinition) -> Iterator[Name]:
-    """The names in a definition, from left to right. The members of a resource are no part of it."""
+    """The names in a definition, from left to right. The members of a resource are not part of it."""
     match definition:
         case syntax.TypeAlias():
             yield from _names(definition.type)
@@ -227,6 +227,10 @@ def _names(written: syntax.Type | None) -> Iterator[Name]:
         case syntax.Result():
             yield from _names(written.ok)
             yield from _names(written.err)
+        case syntax.Primitive() | None:
+            pass
+        case _:
+            assert_never(written)
 
 
 # --- checks ---

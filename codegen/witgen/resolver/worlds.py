@@ -1,7 +1,7 @@
 """Worlds → listed worlds.
 
-In: the syntax of a world. Out: `ListedWorld`: its imports and exports over draft ids, without what they imply, and its
-includes.
+In: the syntax of a world. Out: `ListedWorld`: its imports and exports over draft ids, without the items that they
+imply, and its includes.
 """
 
 from __future__ import annotations

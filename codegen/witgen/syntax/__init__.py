@@ -1,7 +1,7 @@
-"""The syntax tree: what was written, name for name, in source order.
+"""The syntax tree: the text, name for name, in source order.
 
 In: nothing; these are plain frozen dataclasses. Out: `File`, which `witgen.parse` builds and `witgen.resolver` reads.
-Names are still text here; whether they mean anything is for `witgen.resolver` to find out. `File` holds interfaces and
+Names are still text here; `witgen.resolver` finds out whether they mean anything. `File` holds interfaces and
 worlds (`files`), which hold functions and type definitions made of type expressions (`types`), and everything has a
 `Span` (`names`).
 """

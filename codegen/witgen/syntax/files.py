@@ -21,7 +21,7 @@ class UseName:
 
     @property
     def local(self) -> Name:
-        """The name it has where it is used."""
+        """The name that it has in this scope."""
         return self.alias or self.name
 
 

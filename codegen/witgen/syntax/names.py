@@ -1,4 +1,4 @@
-"""Where things stand, and the names, docs and attributes that all sorts of items share.
+"""Places, and the names, docs and attributes that all sorts of items share.
 
 In: nothing; these are plain frozen dataclasses. Out: the smallest parts of the syntax tree.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a file. Lines and columns count characters from 1; the end column is the one behind the last."""
+    """A stretch of a file. Lines and columns count characters from 1; the end column is the one after the last."""
 
     file: str
     line: int
@@ -21,7 +21,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """An identifier, without the `%` it may have been written with."""
+    """An identifier, without the `%` that may precede it."""
 
     text: str
     span: Span

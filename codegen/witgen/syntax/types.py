@@ -1,6 +1,6 @@
 """Type expressions, type definitions and functions as they are written.
 
-In: nothing; these are plain frozen dataclasses. Out: what interfaces and worlds hold.
+In: nothing; these are plain frozen dataclasses. Out: the contents of interfaces and worlds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What templates print: flat dataclasses of final strings, in final order.
+"""The input of the templates: flat dataclasses of final strings, in final order.
 
 In: the resolved model and a world. Out: a `PackageView`, which has a `ModuleView` for each file. All choosing, naming
 and ordering is done here:
@@ -6,7 +6,7 @@ and ordering is done here:
     shapes      the dataclasses
     docs        documentation → the text of docstrings
     types       types → classes, aliases and constants
-    functions   functions → methods to implement or to call, and what defines them
+    functions   functions → methods to implement or to call, and the lines that define them
     modules     one file, with everything in it
 """
 
@@ -22,9 +22,9 @@ __all__ = ["ModuleView", "PackageView", "TypeView", "view_world"]
 
 
 def view_world(resolved: Resolved, world_id: WorldId, runtime: str = "wit_host") -> PackageView:
-    """The package for a world; raises `WitError` at what Python hosts cannot do.
+    """The package for a world; raises `WitError` for anything that Python hosts do not support.
 
-    `runtime` is where generated code finds the runtime: the name of a package, or of one inside, beginning with a dot.
+    `runtime` is the package of the runtime; a name that begins with a dot is one inside the generated package.
     """
     layout = Layout(resolved, world_id)
     check(layout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def docstring(written: str | None, otherwise: str = "", *more: str) -> str:
-    """What the WIT says, or `otherwise`; then `more`, each as a paragraph of its own where it is not empty."""
+    """The documentation in WIT, or `otherwise`; then each of `more` that is not empty, as a paragraph of its own."""
     text = "\n\n".join(part.strip() for part in (written or otherwise, *more) if part.strip())
     text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f"{text} " if text.endswith('"') else text

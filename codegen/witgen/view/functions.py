@@ -1,29 +1,29 @@
-"""Functions → methods that a host implements, methods that call a guest, and what stands for them at the boundary."""
+"""Functions → methods that a host implements, methods that call a guest, and their definitions at the boundary."""
 
 from __future__ import annotations
 
 from witgen import naming
-from witgen.abi import RUNTIME, Abi, Bytes, Import
+from witgen.abi import Abi, Bytes
 from witgen.layout import resource_name
-from witgen.model import Function, FunctionSort, Parameter, Result
+from witgen.model import Function, FunctionSort, Parameter
 from witgen.view.docs import docstring
 from witgen.view.shapes import ConstantView, FunctionView
 
 
 def host_function(abi: Abi, function: Function) -> FunctionView:
-    """What a host implements: what it is given is lent, what it returns is taken from any buffer."""
-    parameters = _parameters(abi, function, Bytes.LENT)
-    returns = abi.success(function.result, Bytes.GIVEN)
+    """A method for a host to implement: its arguments are borrowed, and its result can be any buffer."""
+    parameters = _parameters(abi, function, Bytes.BORROWED)
+    returns = abi.success(function, Bytes.GIVEN)
     docs = _docs(abi, function, Bytes.GIVEN, "to answer with an error")
     return FunctionView(abi.module.names.imported[function.name], parameters, returns, docs)
 
 
 def exported_function(abi: Abi, function: Function) -> FunctionView:
-    """What a guest implements: it is given any buffer, and what it returns is kept."""
+    """A method that calls a guest: its arguments can be any buffer, and its result is kept."""
     names = abi.module.names
     parameters = _parameters(abi, function, Bytes.GIVEN)
-    returns = abi.success(function.result, Bytes.KEPT)
-    docs = _docs(abi, function, Bytes.KEPT, "where the guest answers with an error")
+    returns = abi.success(function, Bytes.KEPT)
+    docs = _docs(abi, function, Bytes.KEPT, "if the guest answers with an error")
     arguments = ", ".join(["self", *naming.parameters(parameter.name for parameter in _written(function))])
     call = f"{names.calls[function.name]}({arguments})"
     statement = call if returns == "None" else f"return {call}"
@@ -32,8 +32,8 @@ def exported_function(abi: Abi, function: Function) -> FunctionView:
 
 def definition(abi: Abi, function: Function, instance: str, host: str) -> str:
     """The line of `add_to_linker` that defines a function."""
-    codecs = _codecs(abi, _written(function), Bytes.LENT)
-    result = abi.result_codec(function.result, Bytes.GIVEN)
+    codecs = _codecs(abi, _written(function), Bytes.BORROWED)
+    result = abi.result_codec(function, Bytes.GIVEN)
     name = abi.module.names.imported[function.name]
     if function.sort is not FunctionSort.METHOD or function.resource is None:
         return f'{instance}.function("{function.name}", {host}.{name}, {codecs}, {result})'
@@ -43,10 +43,9 @@ def definition(abi: Abi, function: Function, instance: str, host: str) -> str:
 
 def call_constant(abi: Abi, function: Function) -> ConstantView:
     """The constant that stands for a function of the guest."""
-    abi.use(Import(RUNTIME, "GuestFunction"))
-    returns = abi.success(function.result, Bytes.KEPT)
+    returns = abi.success(function, Bytes.KEPT)
     codecs = _codecs(abi, function.parameters, Bytes.GIVEN)
-    result = abi.result_codec(function.result, Bytes.KEPT)
+    result = abi.result_codec(function, Bytes.KEPT)
     value = f'GuestFunction[{returns}]("{function.name}", {codecs}, {result})'
     return ConstantView(abi.module.names.calls[function.name], value)
 
@@ -64,10 +63,8 @@ def _codecs(abi: Abi, parameters: tuple[Parameter, ...], content: Bytes) -> str:
 
 
 def _docs(abi: Abi, function: Function, content: Bytes, when: str) -> str:
-    kind = None if function.result is None else abi.resolved.kind(function.result)
-    raises = ""
-    if isinstance(kind, Result):
-        raises = f"Raises `{abi.error_for_people(kind, content)}` {when}."
+    result = abi.resolved.result(function)
+    raises = f"Raises `{abi.error_in_docs(result, content)}` {when}." if result else ""
     return docstring(function.docs, f"The {_word(abi, function)}.", raises)
 
 
@@ -84,5 +81,5 @@ def _word(abi: Abi, function: Function) -> str:
 
 
 def _written(function: Function) -> tuple[Parameter, ...]:
-    """The parameters as they were written: without a method's `self`."""
+    """The parameters that were written, which do not include the `self` of a method."""
     return function.parameters[1:] if function.sort is FunctionSort.METHOD else function.parameters

@@ -1,4 +1,4 @@
-"""One file of the package, with everything in it: an interface, the world itself, or the list of what is exported."""
+"""One file of the package, with everything in it: an interface, the world itself, or the list of exports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from witgen import naming
-from witgen.abi import RUNTIME, Abi, Import, relative
+from witgen.abi import Abi, relative
 from witgen.layout import Layout, Module
 from witgen.members import name_functions
 from witgen.model import Function, FunctionSort, Primitive, Resource
@@ -31,7 +31,7 @@ def interface_module(layout: Layout, module: Module, runtime: str) -> ModuleView
 
 
 def world_module(layout: Layout, runtime: str) -> ModuleView:
-    """The package itself: what the world has, and all that is below it."""
+    """The package itself: the items of the world, and the modules below it."""
     abi = Abi(layout, layout.world)
     name_functions(abi)
     world = layout.world
@@ -40,7 +40,8 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
     host = _host(abi, "this world") if _has_host(world) else None
     guest = _world_guest(abi) if world.exported or layout.exports else None
     linker = _world_linker(abi, host) if world.imported or layout.imports else None
-    view = _module(abi, docs, runtime, host, guest, linker, [module.path[-1] for module in layout.imports])
+    below = [*(module.path[-1] for module in layout.imports), *(["exports"] if layout.exports else [])]
+    view = _module(abi, docs, runtime, host, guest, linker, below)
     if linker is None:
         return view
     buffers = tuple(f'"{module.link_name}"' for module in layout.imports if _has_bytes(abi, module))
@@ -48,13 +49,13 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
 
 
 def _left_out(abi: Abi) -> str:
-    """What the WIT has and this module has not."""
+    """A sentence about the types in WIT that this module lacks."""
     names = ", ".join(f"`{abi.resolved.types[type_id].name}`" for type_id in abi.module.names.left_out)
     return f"Left out, as no function uses it and hosts in Python cannot have it: {names}." if names else ""
 
 
 def _packages(layout: Layout) -> Iterator[str]:
-    """What the packages say of themselves."""
+    """The documentation of the packages."""
     for package in layout.packages:
         if package.docs and package.docs.strip():
             yield f"The package `{package.name}`:"
@@ -70,7 +71,7 @@ def _has_bytes(abi: Abi, module: Module) -> bool:
 def exports_module(layout: Layout) -> ModuleView:
     """The list of exported interfaces."""
     names = tuple(module.path[-1] for module in layout.exports)
-    docs = f"What guests of the world `{layout.world.name}` export: one module for each interface."
+    docs = f"The interfaces that guests of the world `{layout.world.name}` export, one module for each."
     return ModuleView("exports/__init__.py", docs, (f"from . import {', '.join(names)}",), names)
 
 
@@ -87,8 +88,6 @@ def _module(
     types = tuple(type_views(abi))
     errors = tuple(error_views(abi))
     constants = tuple(constant_views(abi))
-    if host is not None or any(type_.template == "resource" for type_ in types):
-        abi.use(Import("abc", "abstractmethod"), Import("typing", "Protocol"))
     exported = [each.name for group in (types, errors, constants) for each in group]
     exported += [case.name for each in types for case in each.cases]
     exported += [name for name, has in (("Host", host), ("Guest", guest), ("add_to_linker", linker)) if has]
@@ -96,8 +95,8 @@ def _module(
     return ModuleView(
         file="/".join(path) + ".py" if path else "__init__.py",
         docs=docs,
-        imports=_imports(abi, runtime),
-        exported=(*exported, *below, *(["exports"] if not path and abi.layout.exports else [])),
+        imports=_imports(abi, runtime, below),
+        exported=(*exported, *below),
         types=types,
         errors=errors,
         host=host,
@@ -108,19 +107,21 @@ def _module(
     )
 
 
-def _imports(abi: Abi, runtime: str) -> tuple[str, ...]:
-    """The statements; ruff merges and sorts them."""
+def _imports(abi: Abi, runtime: str, below: Sequence[str]) -> tuple[str, ...]:
+    """Everything that the module may need; ruff removes unused imports, and merges and sorts the rest."""
+    path = abi.module.path
     if runtime.startswith("."):
-        runtime = relative(abi.module.path, tuple(runtime[1:].split(".")))
-    modules = {RUNTIME: runtime}
-    return tuple(f"from {modules.get(each.module, each.module)} import {each.name}" for each in sorted(abi.imports))
+        runtime = relative(path, tuple(runtime[1:].split(".")))
+    fixed = [f"from {module} import {', '.join(names)}" for module, names in naming.STANDARD.items()]
+    fixed += [f"from {runtime} import {', '.join(naming.RUNTIME)}, values as wit"]
+    return (*fixed, *(f"from . import {name}" for name in below), *abi.imports)
 
 
-# --- what a host implements ---
+# --- for hosts to implement ---
 
 
 def _host(abi: Abi, of: str) -> HostView:
-    docs = f"What a host implements: the functions of {of} that belong to no object."
+    docs = f"The functions of {of} for a host to implement, except methods."
     return HostView(docs, tuple(host_function(abi, function) for function in _free(abi.module.imported)))
 
 
@@ -134,7 +135,6 @@ def _free(functions: Sequence[Function]) -> list[Function]:
 
 
 def _interface_linker(abi: Abi, host: HostView | None) -> LinkerView:
-    abi.use(Import(RUNTIME, "Linker"))
     lines = tuple(_definitions(abi, "instance", "host"))
     instance = f'linker.instance("{abi.module.link_name}")'
     return LinkerView(
@@ -145,7 +145,6 @@ def _interface_linker(abi: Abi, host: HostView | None) -> LinkerView:
 
 
 def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
-    abi.use(Import(RUNTIME, "Linker"))
     local = naming.Scope(module.path[-1] for module in abi.layout.imports)
     linker, root, own_host = (local.claim(name) for name in ("linker", "root", "host"))
     parameters = [f"{linker}: Linker", *([f"{own_host}: Host"] if host else [])]
@@ -154,10 +153,9 @@ def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
         lines.insert(0, f"{root} = {linker}.root()")
     for module in abi.layout.imports:
         name = module.path[-1]
-        abi.use(Import(".", name))
         arguments = [linker]
         if _has_host(module):
-            arguments.append(local.claim(f"{name}_host"))
+            arguments.append(local.claim(naming.host(name)))
             parameters.append(f"{arguments[-1]}: {name}.Host")
         lines.append(f"{name}.add_to_linker({', '.join(arguments)})")
     return LinkerView(", ".join(parameters), "Define every import of the world.", tuple(lines))
@@ -171,10 +169,10 @@ def _definitions(abi: Abi, instance: str, host: str) -> Iterator[str]:
         yield definition(abi, function, instance, host)
 
 
-# --- what a guest implements ---
+# --- implemented by guests ---
 
 
-_LINK_ERROR = "Raises `LinkError` where the guest lacks something of it."
+_LINK_ERROR = "Raises `LinkError` if the guest lacks any part of it."
 
 
 def _interface_guest(abi: Abi) -> GuestView:
@@ -187,7 +185,7 @@ def _interface_guest(abi: Abi) -> GuestView:
 def _world_guest(abi: Abi) -> GuestView:
     module = abi.module
     functions = tuple(exported_function(abi, function) for function in module.exported)
-    docs = docstring(None, f"What one guest of the world `{module.name}` exports.", _LINK_ERROR)
+    docs = docstring(None, f"The exports of one guest of the world `{module.name}`.", _LINK_ERROR)
     return GuestView(docs, _guest_init(abi, "None"), functions, tuple(_guest_attributes(abi, functions)))
 
 
@@ -195,12 +193,10 @@ def _guest_attributes(abi: Abi, functions: Sequence[FunctionView]) -> Iterator[M
     """The exported interfaces, beside the exported functions."""
     names = naming.Scope(["self", *(function.name for function in functions)])
     for module in abi.layout.exports:
-        abi.use(Import(".", "exports"))
         name = module.path[-1]
         yield MemberView(names.claim(name), f"exports.{name}.Guest(instance)", docstring(module.remark or module.docs))
 
 
 def _guest_init(abi: Abi, name: str) -> str:
-    abi.use(Import(RUNTIME, "GuestInterface"), Import(RUNTIME, "Instance"))
     calls = ", ".join(abi.module.names.calls[function.name] for function in abi.module.exported)
     return f"super().__init__(instance, {name}, [{calls}])"

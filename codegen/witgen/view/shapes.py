@@ -1,4 +1,4 @@
-"""The dataclasses of the view. Every string is final: Python source, without what only ruff lays out."""
+"""The dataclasses of the view. Every string is final Python source, up to formatting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CaseView:
 
 @dataclass(frozen=True, slots=True)
 class FunctionView:
-    """A method: `parameters` begins with `self`; `call` is the statement that calls the guest, where there is one."""
+    """A method: `parameters` begins with `self`; `call` is the statement that calls the guest, if it does."""
 
     name: str
     parameters: str
@@ -36,7 +36,7 @@ class FunctionView:
 
 @dataclass(frozen=True, slots=True)
 class TypeView:
-    """One type. `template` says what prints it; only what that template needs is there."""
+    """One type. `template` is the name of the template that prints it; fields that this does not need are empty."""
 
     template: str
     name: str
@@ -66,7 +66,7 @@ class ErrorView:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """The Protocol of what a host implements that belongs to no object."""
+    """The Protocol of the functions that a host implements outside of resources."""
 
     docs: str
     functions: tuple[FunctionView, ...]
@@ -74,7 +74,7 @@ class HostView:
 
 @dataclass(frozen=True, slots=True)
 class GuestView:
-    """The class of what a guest exports: `init` begins its `__init__`, which then sets the attributes."""
+    """The class for the exports of a guest: `init` begins its `__init__`, which then sets the attributes."""
 
     docs: str
     init: str

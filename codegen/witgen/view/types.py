@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from witgen import naming
-from witgen.abi import RUNTIME, Abi, Bytes, Import
+from witgen.abi import Abi, Bytes
 from witgen.layout import origin
 from witgen.model import Case, EnumKind, Field, Flags, Function, FunctionSort, Label, Record, TypeDef, TypeId, Variant
 from witgen.traits import CLASSES
@@ -23,7 +23,6 @@ def type_views(abi: Abi) -> Iterator[TypeView]:
         if isinstance(definition.kind, CLASSES):
             yield _class(abi, type_id, definition)
         elif abi.has_name(origin(abi.resolved, type_id)):
-            abi.use(Import("typing", "TypeAlias"))
             name, annotation = abi.module.names.types[type_id], abi.alias(type_id)
             yield TypeView("alias", name, docstring(definition.docs), annotation=annotation)
 
@@ -40,7 +39,6 @@ def error_views(abi: Abi) -> Iterator[ErrorView]:
     names = abi.module.names
     for type_id, definition in _declared(abi):
         if type_id in names.errors and abi.has_name(origin(abi.resolved, type_id)):
-            abi.use(Import(RUNTIME, "ResultError"))
             docs = f"The error of a call: `value` is the `{definition.name}`."
             yield ErrorView(names.errors[type_id], names.types[type_id], docs)
 
@@ -53,23 +51,18 @@ def _declared(abi: Abi) -> list[tuple[TypeId, TypeDef]]:
 def _class(abi: Abi, type_id: TypeId, definition: TypeDef) -> TypeView:
     match definition.kind:
         case Record(fields=fields):
-            abi.use(Import("dataclasses", "dataclass"))
             annotations = [abi.annotation(field.type, Bytes.KEPT) for field in fields]
             names = naming.members((field.name for field in fields), annotations)
             return _view("record", abi, type_id, members=_members(names, annotations, fields))
         case EnumKind(cases=labels):
-            abi.use(Import("enum", "Enum"))
             names = naming.cases(label.name for label in labels)
             return _view("enum", abi, type_id, members=_members(names, [f'"{label.name}"' for label in labels], labels))
         case Flags(flags=labels):
-            abi.use(Import("enum", "Flag"), Import("enum", "auto"))
             names = naming.cases(label.name for label in labels)
             return _view("flags", abi, type_id, members=_members(names, ["auto()"] * len(names), labels))
         case Variant(cases=cases):
-            abi.use(Import("dataclasses", "dataclass"), Import("typing", "TypeAlias"))
             return _view("variant", abi, type_id, cases=tuple(_case(abi, type_id, case) for case in cases))
         case _ if abi.module.is_export:
-            abi.use(Import(RUNTIME, "GuestResource"))
             return _view("guest_resource", abi, type_id, methods=_methods(abi, type_id, exported_function))
         case _:
             return _view("resource", abi, type_id, methods=_methods(abi, type_id, host_function))

@@ -16,7 +16,7 @@ from typing import Protocol
 from wit_host import Linker, Resource
 from wit_host import values as wit
 
-from .errors import ERROR, ErrorsError
+from .errors import ERROR, ErrorException
 from .inference import GRAPH_EXECUTION_CONTEXT, GraphExecutionContext
 
 __all__ = [
@@ -38,13 +38,13 @@ class Graph(Protocol):
     def init_execution_context(self) -> GraphExecutionContext:
         """Makes a context in which this graph can be computed.
 
-        Raises `ErrorsError` to answer with an error.
+        Raises `ErrorException` to answer with an error.
         """
         ...
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
@@ -79,13 +79,13 @@ class ExecutionTarget(Enum):
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def load(self, builder: list[memoryview], encoding: GraphEncoding, target: ExecutionTarget) -> Graph:
         """Loads a model from the bytes that the guest brings along.
 
-        Raises `ErrorsError` to answer with an error.
+        Raises `ErrorException` to answer with an error.
         """
         ...
 
@@ -93,7 +93,7 @@ class Host(Protocol):
     def load_by_name(self, name: str) -> Graph:
         """Gets a model that the host offers under a name.
 
-        Raises `ErrorsError` to answer with an error.
+        Raises `ErrorException` to answer with an error.
         """
         ...
 
@@ -112,14 +112,17 @@ def add_to_linker(linker: Linker, host: Host) -> None:
         "init-execution-context",
         Graph.init_execution_context,
         {},
-        wit.Result(wit.Own(GRAPH_EXECUTION_CONTEXT), wit.Own(ERROR), ErrorsError),
+        wit.Result(wit.Own(GRAPH_EXECUTION_CONTEXT), wit.Own(ERROR), ErrorException),
     )
     instance.function(
         "load",
         host.load,
         {"builder": wit.List(wit.BYTES), "encoding": GRAPH_ENCODING, "target": EXECUTION_TARGET},
-        wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorsError),
+        wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorException),
     )
     instance.function(
-        "load-by-name", host.load_by_name, {"name": wit.STRING}, wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorsError)
+        "load-by-name",
+        host.load_by_name,
+        {"name": wit.STRING},
+        wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorException),
     )

@@ -21,7 +21,7 @@ __all__ = [
     "ERROR_CODE",
     "Error",
     "ErrorCode",
-    "ErrorsError",
+    "ErrorException",
     "add_to_linker",
 ]
 
@@ -64,11 +64,11 @@ class Error(Protocol):
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
-class ErrorsError(ResultError[Error]):
+class ErrorException(ResultError[Error]):
     """The error of a call: `value` is the `error`."""
 
 

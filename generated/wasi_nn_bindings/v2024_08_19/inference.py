@@ -15,7 +15,7 @@ from typing import Protocol
 from wit_host import Linker, Resource
 from wit_host import values as wit
 
-from .errors import ERROR, ErrorsError
+from .errors import ERROR, ErrorException
 from .tensor import TENSOR, Tensor
 
 __all__ = [
@@ -32,7 +32,7 @@ class GraphExecutionContext(Protocol):
     def set_input(self, name: str, tensor: Tensor) -> None:
         """Sets the input `name`, which stays until it is set again. The tensor belongs to the host afterwards.
 
-        Raises `ErrorsError` to answer with an error.
+        Raises `ErrorException` to answer with an error.
         """
         ...
 
@@ -40,7 +40,7 @@ class GraphExecutionContext(Protocol):
     def compute(self) -> None:
         """Runs the graph once on the inputs that were set.
 
-        Raises `ErrorsError` to answer with an error.
+        Raises `ErrorException` to answer with an error.
         """
         ...
 
@@ -48,13 +48,13 @@ class GraphExecutionContext(Protocol):
     def get_output(self, name: str) -> Tensor:
         """Gets the output `name` of the last `compute`.
 
-        Raises `ErrorsError` to answer with an error.
+        Raises `ErrorException` to answer with an error.
         """
         ...
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
@@ -70,19 +70,19 @@ def add_to_linker(linker: Linker) -> None:
         "set-input",
         GraphExecutionContext.set_input,
         {"name": wit.STRING, "tensor": wit.Own(TENSOR)},
-        wit.Result(None, wit.Own(ERROR), ErrorsError),
+        wit.Result(None, wit.Own(ERROR), ErrorException),
     )
     instance.method(
         GRAPH_EXECUTION_CONTEXT,
         "compute",
         GraphExecutionContext.compute,
         {},
-        wit.Result(None, wit.Own(ERROR), ErrorsError),
+        wit.Result(None, wit.Own(ERROR), ErrorException),
     )
     instance.method(
         GRAPH_EXECUTION_CONTEXT,
         "get-output",
         GraphExecutionContext.get_output,
         {"name": wit.STRING},
-        wit.Result(wit.Own(TENSOR), wit.Own(ERROR), ErrorsError),
+        wit.Result(wit.Own(TENSOR), wit.Own(ERROR), ErrorException),
     )

@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 from wit_host import Linker, Resource
 from wit_host import values as wit
 
-from .errors import ERROR, ErrorsError
+from .errors import ERROR, ErrorException
 from .tensor import TENSOR, Tensor
 
 __all__ = [
@@ -38,13 +38,13 @@ class GraphExecutionContext(Protocol):
     def compute(self, inputs: list[NamedTensor]) -> Sequence[NamedTensor]:
         """Runs the graph once. The inputs belong to the host afterwards, whatever the outcome.
 
-        Raises `ErrorsError` to answer with an error.
+        Raises `ErrorException` to answer with an error.
         """
         ...
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
@@ -61,5 +61,5 @@ def add_to_linker(linker: Linker) -> None:
         "compute",
         GraphExecutionContext.compute,
         {"inputs": wit.List(NAMED_TENSOR)},
-        wit.Result(wit.List(NAMED_TENSOR), wit.Own(ERROR), ErrorsError),
+        wit.Result(wit.List(NAMED_TENSOR), wit.Own(ERROR), ErrorException),
     )

@@ -104,7 +104,7 @@ class Guest:
     @property
     def refusal(self) -> type[Exception]:
         """What an error of wasi-nn is raised as."""
-        return getattr(self.bindings.exports, f"errors{self.suffix}").ErrorsError
+        return getattr(self.bindings.exports, f"errors{self.suffix}").ErrorException
 
     def floats(self, *values: float, shape: list[int] | None = None) -> object:
         """The guest makes a tensor of FP32."""

@@ -28,9 +28,9 @@ __all__ = [
 
 
 class Guest(GuestInterface):
-    """What one guest of the world `pipes` exports.
+    """The exports of one guest of the world `pipes`.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

@@ -22,7 +22,7 @@ __all__ = [
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def split(self, v: memoryview, at: int) -> tuple[Bytes, Bytes]:

@@ -42,12 +42,12 @@ __all__ = [
     "Host_",
     "Int",
     "InterfaceEnumError",
-    "InterfaceTypeError",
     "Linker_",
     "Protocol_",
     "Record",
     "Resource_",
     "T",
+    "TypeErrorException",
     "TypeError_",
     "Value",
     "add_to_linker",
@@ -180,7 +180,7 @@ class Linker_(Protocol):
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
@@ -188,12 +188,12 @@ class InterfaceEnumError(ResultError[Enum_]):
     """The error of a call: `value` is the `enum`."""
 
 
-class InterfaceTypeError(ResultError[TypeError_]):
+class TypeErrorException(ResultError[TypeError_]):
     """The error of a call: `value` is the `type-error`."""
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def new_linker(self, self_: int, linker: str) -> Linker_:
@@ -219,7 +219,7 @@ class Host(Protocol):
     def print(self, print_: str) -> str:
         """The function `print`.
 
-        Raises `InterfaceTypeError` to answer with an error.
+        Raises `TypeErrorException` to answer with an error.
         """
         ...
 
@@ -297,7 +297,7 @@ def add_to_linker(linker: Linker, host: Host) -> None:
     instance.function("[static]linker.from", host.linker_from, {"none": wit.U8}, wit.Own(LINKER))
     instance.function("new-linker", host.new_linker_, {"v": wit.U8}, wit.U8)
     instance.function("linker-from", host.linker_from_, {"v": wit.U8}, wit.U8)
-    instance.function("print", host.print, {"print": wit.STRING}, wit.Result(wit.STRING, wit.U8, InterfaceTypeError))
+    instance.function("print", host.print, {"print": wit.STRING}, wit.Result(wit.STRING, wit.U8, TypeErrorException))
     instance.function("lambda", host.lambda_, {"v": RECORD}, RECORD)
     instance.function("pass", host.pass_, {"v": HOST}, HOST)
     instance.function("async-def", host.async_def, {"v": A_B}, A_B_C)

@@ -45,7 +45,7 @@ class Protocol_(Enum):
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def convert(self, v: Int_, w: URL, x: Protocol_) -> Int:

@@ -53,12 +53,12 @@ class Lamp(Protocol):
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this world that belong to no object."""
+    """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
     def note(self, text: str) -> None:
@@ -67,9 +67,9 @@ class Host(Protocol):
 
 
 class Guest(GuestInterface):
-    """What one guest of the world `library` exports.
+    """The exports of one guest of the world `library`.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

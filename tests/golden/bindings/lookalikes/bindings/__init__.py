@@ -35,7 +35,7 @@ __all__ = [
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this world that belong to no object."""
+    """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
     def interface_0(self, v: int) -> int:
@@ -44,9 +44,9 @@ class Host(Protocol):
 
 
 class Guest(GuestInterface):
-    """What one guest of the world `look` exports.
+    """The exports of one guest of the world `look`.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def f(self, v: Size) -> Size:

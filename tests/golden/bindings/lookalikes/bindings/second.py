@@ -35,12 +35,12 @@ class Interface0(Protocol):
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def new_interface_0(self, v: Size) -> Interface0:

@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this world that belong to no object."""
+    """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
     def input(self, v: str) -> str:
@@ -46,9 +46,9 @@ class Host(Protocol):
 
 
 class Guest(GuestInterface):
-    """What one guest of the world `work` exports.
+    """The exports of one guest of the world `work`.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this world that belong to no object."""
+    """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
     def dropped(self, number: int) -> None:
@@ -42,9 +42,9 @@ class Host(Protocol):
 
 
 class Guest(GuestInterface):
-    """What one guest of the world `resources` exports.
+    """The exports of one guest of the world `resources`.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

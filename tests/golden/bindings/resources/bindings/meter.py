@@ -27,7 +27,7 @@ Alias: TypeAlias = Blob
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def measure(self, v: Blob) -> int:

@@ -195,7 +195,7 @@ class EchoColourError(ResultError[Colour]):
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def bools(self, v: bool) -> bool:

@@ -27,7 +27,7 @@ Table: TypeAlias = dict[str, list[int]]
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def tables(self, v: Table) -> Table:

@@ -30,9 +30,9 @@ __all__ = [
 
 
 class Guest(GuestInterface):
-    """What one guest of the world `versions` exports.
+    """The exports of one guest of the world `versions`.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

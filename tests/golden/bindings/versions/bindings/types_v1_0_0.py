@@ -33,7 +33,7 @@ class Item:
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def swap(self, v: Item) -> Item:

@@ -60,12 +60,12 @@ class Pen(Protocol):
 
     @abstractmethod
     def drop(self) -> None:
-        """Let go of what this resource holds. Called once: by the guest, or at the end of its run."""
+        """Release the resource. Called once: when the guest drops it, or at the end of its run."""
         ...
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this world that belong to no object."""
+    """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
     def frame_it(self, v: Frame) -> Frame:
@@ -97,9 +97,9 @@ class Host(Protocol):
 
 
 class Guest(GuestInterface):
-    """What one guest of the world `everything` exports.
+    """The exports of one guest of the world `everything`.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -111,7 +111,7 @@ class Guest(GuestInterface):
     def frame_it(self, v: Frame) -> Frame:
         """Called by the host.
 
-        Raises `ResultError[str]` where the guest answers with an error.
+        Raises `ResultError[str]` if the guest answers with an error.
         """
         return _FRAME_IT(self, v)
 

@@ -34,7 +34,7 @@ class Level(Enum):
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def write(self, v: Level, text: str) -> bool:

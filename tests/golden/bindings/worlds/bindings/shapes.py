@@ -60,7 +60,7 @@ class ShapesFailureError(ResultError[Failure]):
 
 
 class Host(Protocol):
-    """What a host implements: the functions of this interface that belong to no object."""
+    """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
     def area(self, v: Size) -> int:

@@ -38,7 +38,7 @@ class Sink(GuestResource):
 class Guest(GuestInterface):
     """The interface `golden:buffers/buffers@2.1.0` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

@@ -20,7 +20,7 @@ __all__ = [
 class Guest(GuestInterface):
     """The interface `golden:buffers/lists@2.1.0` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -33,7 +33,7 @@ class Guest(GuestInterface):
     def check(self, v: Bytes) -> bytes:
         """The function `check`.
 
-        Raises `ResultError[str]` where the guest answers with an error.
+        Raises `ResultError[str]` if the guest answers with an error.
         """
         return _CHECK(self, v)
 

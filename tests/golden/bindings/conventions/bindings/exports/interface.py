@@ -30,10 +30,10 @@ from ..interface import (
     Host_,
     Int,
     InterfaceEnumError,
-    InterfaceTypeError,
     Protocol_,
     Record,
     T,
+    TypeErrorException,
     Value,
 )
 
@@ -63,7 +63,7 @@ class Linker_(GuestResource):
 class Guest(GuestInterface):
     """The interface `golden:conventions/interface` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -108,7 +108,7 @@ class Guest(GuestInterface):
     def print(self, print_: str) -> str:
         """The function `print`.
 
-        Raises `InterfaceTypeError` where the guest answers with an error.
+        Raises `TypeErrorException` if the guest answers with an error.
         """
         return _PRINT(self, print_)
 
@@ -127,7 +127,7 @@ class Guest(GuestInterface):
     def return_(self, v: Enum_, w: Flags) -> Flags:
         """The function `return`.
 
-        Raises `InterfaceEnumError` where the guest answers with an error.
+        Raises `InterfaceEnumError` if the guest answers with an error.
         """
         return _RETURN_(self, v, w)
 
@@ -161,7 +161,7 @@ _LINKER_RESOURCE = GuestFunction[Linker_](
 _LINKER_FROM = GuestFunction[Linker_]("[static]linker.from", {"none": wit.U8}, wit.GuestOwn(LINKER))
 _NEW_LINKER_ = GuestFunction[int]("new-linker", {"v": wit.U8}, wit.U8)
 _LINKER_FROM_ = GuestFunction[int]("linker-from", {"v": wit.U8}, wit.U8)
-_PRINT = GuestFunction[str]("print", {"print": wit.STRING}, wit.Result(wit.STRING, wit.U8, InterfaceTypeError))
+_PRINT = GuestFunction[str]("print", {"print": wit.STRING}, wit.Result(wit.STRING, wit.U8, TypeErrorException))
 _LAMBDA_ = GuestFunction[Record]("lambda", {"v": RECORD}, RECORD)
 _PASS_ = GuestFunction[Host_]("pass", {"v": HOST}, HOST)
 _ASYNC_DEF = GuestFunction[ABC]("async-def", {"v": A_B}, A_B_C)

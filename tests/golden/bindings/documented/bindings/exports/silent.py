@@ -19,7 +19,7 @@ __all__ = [
 class Guest(GuestInterface):
     """The interface `golden:documented/silent@1.0.0` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

@@ -20,7 +20,7 @@ __all__ = [
 class Guest(GuestInterface):
     """The interface `interface-1` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

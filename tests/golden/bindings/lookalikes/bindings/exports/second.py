@@ -32,7 +32,7 @@ class Interface0(GuestResource):
 class Guest(GuestInterface):
     """The interface `golden:lookalikes/second` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

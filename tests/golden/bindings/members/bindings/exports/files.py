@@ -70,7 +70,7 @@ class File(GuestResource):
 class Guest(GuestInterface):
     """The interface `golden:members/files` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -111,7 +111,7 @@ class Guest(GuestInterface):
     def open(self, name: str) -> File:
         """The function `open`.
 
-        Raises `ResultError[str]` where the guest answers with an error.
+        Raises `ResultError[str]` if the guest answers with an error.
         """
         return _OPEN(self, name)
 

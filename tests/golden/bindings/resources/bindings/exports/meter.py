@@ -27,7 +27,7 @@ Alias: TypeAlias = Blob
 class Guest(GuestInterface):
     """The interface `golden:resources/meter@1.0.0` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

@@ -67,7 +67,7 @@ class Blob(GuestResource):
     def slice(self, start: int, end: int) -> Blob:
         """A part of it, as a blob of its own.
 
-        Raises `StoreFailureError` where the guest answers with an error.
+        Raises `StoreFailureError` if the guest answers with an error.
         """
         return _BLOB_SLICE(self, start, end)
 
@@ -116,7 +116,7 @@ class StoreFailureError(ResultError[Failure]):
 class Guest(GuestInterface):
     """The interface `golden:resources/store@1.0.0` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -167,7 +167,7 @@ class Guest(GuestInterface):
     def find(self, name: str) -> Blob:
         """The function `find`.
 
-        Raises `StoreFailureError` where the guest answers with an error.
+        Raises `StoreFailureError` if the guest answers with an error.
         """
         return _FIND(self, name)
 

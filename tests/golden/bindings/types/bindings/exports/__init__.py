@@ -2,7 +2,7 @@
 # ruff: noqa
 # fmt: off
 # isort: skip_file
-"""What guests of the world `types` export: one module for each interface."""
+"""The interfaces that guests of the world `types` export, one module for each."""
 
 from __future__ import annotations
 

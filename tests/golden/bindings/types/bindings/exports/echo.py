@@ -46,7 +46,7 @@ __all__ = [
 class Guest(GuestInterface):
     """The interface `golden:types/echo@1.0.0` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -243,28 +243,28 @@ class Guest(GuestInterface):
     def results(self, v: Ok[int] | Err[Colour]) -> int:
         """A result is returned, or raised.
 
-        Raises `EchoColourError` where the guest answers with an error.
+        Raises `EchoColourError` if the guest answers with an error.
         """
         return _RESULTS(self, v)
 
     def text_results(self, v: Ok[Bytes] | Err[str]) -> bytes:
         """The function `text-results`.
 
-        Raises `ResultError[str]` where the guest answers with an error.
+        Raises `ResultError[str]` if the guest answers with an error.
         """
         return _TEXT_RESULTS(self, v)
 
     def empty_results(self, v: Ok[None] | Err[None]) -> None:
         """The function `empty-results`.
 
-        Raises `ResultError[None]` where the guest answers with an error.
+        Raises `ResultError[None]` if the guest answers with an error.
         """
         _EMPTY_RESULTS(self, v)
 
     def half_results(self, v: Ok[None] | Err[Point]) -> None:
         """The function `half-results`.
 
-        Raises `EchoPointError` where the guest answers with an error.
+        Raises `EchoPointError` if the guest answers with an error.
         """
         _HALF_RESULTS(self, v)
 

@@ -33,7 +33,7 @@ class Level(Enum):
 class Guest(GuestInterface):
     """The interface `log` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:

@@ -22,7 +22,7 @@ __all__ = [
 class Guest(GuestInterface):
     """The interface `spare` of one guest.
 
-    Raises `LinkError` where the guest lacks something of it.
+    Raises `LinkError` if the guest lacks any part of it.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -31,7 +31,7 @@ class Guest(GuestInterface):
     def area(self, v: Size) -> int:
         """The function `area`.
 
-        Raises `ShapesFailureError` where the guest answers with an error.
+        Raises `ShapesFailureError` if the guest answers with an error.
         """
         return _AREA(self, v)
 

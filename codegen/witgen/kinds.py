@@ -1,13 +1,13 @@
-"""The references inside a kind of type.
+"""The types inside a kind of type. Nothing else takes kinds apart to find them.
 
-In: a `model.Kind`. Out: the types it is made of, in source order, or the same kind with other references.
+In: a `model.Kind`. Out: the types that it refers to, the parts among them, or the same kind with other references.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from witgen.model import (
     Alias,
@@ -31,21 +31,24 @@ from witgen.model import (
     Variant,
 )
 
+_Reference = TypeVar("_Reference", bound=TypeRef)
 
-def parts(kind: Kind) -> tuple[TypeRef, ...]:
-    """The references in a kind, those of aliases and handles included."""
+
+def references(kind: Kind) -> tuple[TypeRef, ...]:
+    """Every type that a kind refers to, from left to right, the resource of a handle included."""
     found: list[TypeRef] = []
 
-    def note(reference: TypeRef) -> TypeRef:
+    def note(reference: _Reference) -> _Reference:
         found.append(reference)
         return reference
 
-    def note_name(name: TypeId) -> TypeId:
-        found.append(name)
-        return name
-
-    rewritten(kind, note, note_name, note)
+    rewritten(kind, note, note, note)
     return tuple(found)
+
+
+def parts(kind: Kind) -> tuple[TypeRef, ...]:
+    """The types that a value consists of, or that an alias means; a handle only refers to its resource."""
+    return () if isinstance(kind, Own | Borrow) else references(kind)
 
 
 def rewritten(
@@ -56,7 +59,8 @@ def rewritten(
 ) -> Kind:
     """The kind with its references replaced, from left to right.
 
-    `part` is for values inside others, `name` for the resource that a handle names, `target` for what an alias means.
+    `part` is for values inside others, `name` for the resource that a handle names, `target` for the type that an alias
+    means.
     """
 
     def optional(reference: TypeRef | None) -> TypeRef | None:
@@ -67,10 +71,8 @@ def rewritten(
             return kind
         case Alias():
             return Alias(target(kind.target))
-        case Own():
-            return Own(name(kind.resource))
-        case Borrow():
-            return Borrow(name(kind.resource))
+        case Own() | Borrow():
+            return replace(kind, resource=name(kind.resource))
         case Record():
             return Record(tuple(replace(field, type=part(field.type)) for field in kind.fields))
         case Variant():

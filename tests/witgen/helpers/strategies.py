@@ -11,8 +11,8 @@ from random import Random
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from tests.witgen.mutate import mutated
-from tests.witgen.writer import Project, write_project
+from tests.witgen.helpers.mutations import mutated
+from tests.witgen.helpers.writer import Project, write_project
 
 _SEEDS = st.integers(0, 2**64 - 1)
 

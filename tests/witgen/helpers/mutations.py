@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from tests.witgen.writer import Project
+from tests.witgen.helpers.writer import Project
 
 _TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|[0-9]+\.[0-9]+\.[0-9]+[-+.\w]*|%?\w[\w-]*|->|\s+|.', re.DOTALL

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.witgen.writer.dice import Dice, Gate, identifier, listed
-from tests.witgen.writer.types import Named, definition, expression
+from tests.witgen.helpers.writer.dice import Dice, Gate, identifier, listed
+from tests.witgen.helpers.writer.types import Named, definition, expression
 
 
 @dataclass(slots=True)

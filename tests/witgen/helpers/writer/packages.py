@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
-from tests.witgen.writer.dice import FEATURES, VERSIONS, Dice, Gate, identifier
-from tests.witgen.writer.interfaces import Body, Interface, Place, joined, write_interface
-from tests.witgen.writer.layout import layout
-from tests.witgen.writer.worlds import Includable, World, write_world
+from tests.witgen.helpers.writer.dice import FEATURES, VERSIONS, Dice, Gate, identifier
+from tests.witgen.helpers.writer.interfaces import Body, Interface, Place, joined, write_interface
+from tests.witgen.helpers.writer.layout import layout
+from tests.witgen.helpers.writer.worlds import Includable, World, write_world
 
 _NOT_WIT = {"README.md": "no WIT", "deps/notes.txt": "no WIT", "sub/z.wit": "not read"}
 
@@ -25,6 +26,14 @@ class Project:
     files: Mapping[str, bytes]
     features: frozenset[str] = frozenset()
     all_features: bool = False
+
+    def put(self, directory: Path) -> Path:
+        """Write the files, and return the path to resolve."""
+        for name, content in self.files.items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return directory / self.root
 
 
 @dataclass(slots=True)
@@ -167,7 +176,7 @@ def _nested(dice: Dice, hosts: list[Package], packages: list[Package]) -> dict[s
 
 
 def _files(dice: Dice, package: Package, path: str) -> dict[str, bytes]:
-    """The texts of a package; `path` is a file, or a folder that ends with `/`, or nothing for the root."""
+    """The texts of a package; `path` is a file, or a directory that ends with `/`, or nothing for the root."""
     with_header = dice.upto(len(package.files) - 1)
     texts = {}
     for number, file in enumerate(package.files):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tests.witgen.writer.dice import Dice
+from tests.witgen.helpers.writer.dice import Dice
 
 _COMMENTS = (
     "// one",

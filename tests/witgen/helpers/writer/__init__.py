@@ -13,6 +13,6 @@ The pieces are strings of tokens with one space between two of them; only `layou
 ten or so is refused for what this writer does not keep track of, such as exports that need an interface both ways.
 """
 
-from tests.witgen.writer.packages import Project, write_project
+from tests.witgen.helpers.writer.packages import Project, write_project
 
 __all__ = ["Project", "write_project"]

@@ -8,8 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.witgen.writer.dice import Dice, Gate, identifier, listed
-from tests.witgen.writer.interfaces import Body, Interface, Place, function, joined, write_interface, write_types
+from tests.witgen.helpers.writer.dice import Dice, Gate, identifier, listed
+from tests.witgen.helpers.writer.interfaces import (
+    Body,
+    Interface,
+    Place,
+    function,
+    joined,
+    write_interface,
+    write_types,
+)
 
 
 @dataclass(slots=True)

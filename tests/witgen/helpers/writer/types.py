@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.witgen.writer.dice import Dice, Gate, identifier, listed
+from tests.witgen.helpers.writer.dice import Dice, Gate, identifier, listed
 
 PRIMITIVES = tuple("bool u8 u16 u32 u64 s8 s16 s32 s64 f32 f64 char string error-context".split())
 KEYS = tuple(name for name in PRIMITIVES if name not in ("f32", "f64", "error-context"))

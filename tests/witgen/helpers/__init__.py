@@ -1,0 +1,1 @@
+"""Random WIT, and the program that tests compare witgen with."""
