@@ -5,14 +5,17 @@ from __future__ import annotations
 from wasi_nn_bindings import v2024_06_25 as bindings
 from wasi_nn_bindings.v2024_06_25 import errors, graph, inference, tensor
 from wasi_nn_torch.contract.backend import Context
-from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.errors import ErrorCode
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
+from wasi_nn_torch.hosts.answering import answering
 from wasi_nn_torch.hosts.resources import ErrorResource, GraphResource, TensorResource, content, new_content
 from wasi_nn_torch.hosts.stepwise import StepwiseContext
 from wasi_nn_torch.serving.serving import Serving
 from wit_host import GuestTrap, Linker
 
 BUFFERS = bindings.BUFFERS
+
+_answering = answering(lambda error: errors.ErrorException(_Error(error.code, error.text)))
 
 _LONGEST_TEXT = 1 << 16
 
@@ -40,30 +43,24 @@ class _Host(errors.Host, graph.Host, tensor.Host):
     def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
         return _Tensor(new_content(self._serving, dimensions, ElementType[ty.name], data))
 
+    @_answering
     def load(
         self, builder: list[memoryview], encoding: graph.GraphEncoding, target: graph.ExecutionTarget
     ) -> graph.Graph:
-        try:
-            loaded = self._serving.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
-        except NnError as error:
-            raise _answer(error) from None
+        loaded = self._serving.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
         return _Graph(loaded, self._serving)
 
+    @_answering
     def load_by_name(self, name: str) -> graph.Graph:
-        try:
-            return _Graph(self._serving.load_by_name(name), self._serving)
-        except NnError as error:
-            raise _answer(error) from None
+        return _Graph(self._serving.load_by_name(name), self._serving)
 
 
 class _Graph(GraphResource, graph.Graph):
     """`graph.graph`."""
 
+    @_answering
     def init_execution_context(self) -> inference.GraphExecutionContext:
-        try:
-            return _Context(self.new_context())
-        except NnError as error:
-            raise _answer(error) from None
+        return _Context(self.new_context())
 
 
 class _Context(inference.GraphExecutionContext):
@@ -72,23 +69,17 @@ class _Context(inference.GraphExecutionContext):
     def __init__(self, context: Context) -> None:
         self._context = StepwiseContext(context)
 
+    @_answering
     def set_input(self, name: str, tensor: tensor.Tensor) -> None:
-        try:
-            self._context.set_input(name, content(tensor))
-        except NnError as error:
-            raise _answer(error) from None
+        self._context.set_input(name, content(tensor))
 
+    @_answering
     def compute(self) -> None:
-        try:
-            self._context.compute()
-        except NnError as error:
-            raise _answer(error) from None
+        self._context.compute()
 
+    @_answering
     def get_output(self, name: str) -> tensor.Tensor:
-        try:
-            return _Tensor(self._context.output(name))
-        except NnError as error:
-            raise _answer(error) from None
+        return _Tensor(self._context.output(name))
 
     def drop(self) -> None:
         self._context.drop()
@@ -106,7 +97,3 @@ class _Error(ErrorResource, errors.Error):
 
     def code(self) -> errors.ErrorCode:
         return errors.ErrorCode(self.kind.value)
-
-
-def _answer(error: NnError) -> errors.ErrorException:
-    return errors.ErrorException(_Error(error.code, error.text))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from wasi_nn_bindings import v2024_10_28 as bindings
 from wasi_nn_bindings.v2024_10_28 import errors, graph, inference, tensor
 from wasi_nn_torch.contract.backend import Context
-from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
+from wasi_nn_torch.hosts.answering import answering
 from wasi_nn_torch.hosts.resources import ErrorResource, GraphResource, TensorResource, content, held, new_content
 from wasi_nn_torch.serving.serving import Serving
 from wit_host import Linker
 
 BUFFERS = bindings.BUFFERS
+
+_answering = answering(lambda error: errors.ErrorException(_Error(error.code, error.text)))
 
 
 def add_to_linker(linker: Linker, serving: Serving) -> None:
@@ -29,30 +31,24 @@ class _Host(graph.Host, tensor.Host):
     def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
         return _Tensor(new_content(self._serving, dimensions, ElementType[ty.name], data))
 
+    @_answering
     def load(
         self, builder: list[memoryview], encoding: graph.GraphEncoding, target: graph.ExecutionTarget
     ) -> graph.Graph:
-        try:
-            loaded = self._serving.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
-        except NnError as error:
-            raise _answer(error) from None
+        loaded = self._serving.load(builder, Encoding(encoding.value), ExecutionTarget(target.value))
         return _Graph(loaded, self._serving)
 
+    @_answering
     def load_by_name(self, name: str) -> graph.Graph:
-        try:
-            return _Graph(self._serving.load_by_name(name), self._serving)
-        except NnError as error:
-            raise _answer(error) from None
+        return _Graph(self._serving.load_by_name(name), self._serving)
 
 
 class _Graph(GraphResource, graph.Graph):
     """`graph.graph`."""
 
+    @_answering
     def init_execution_context(self) -> inference.GraphExecutionContext:
-        try:
-            return _Context(self.new_context())
-        except NnError as error:
-            raise _answer(error) from None
+        return _Context(self.new_context())
 
 
 class _Context(inference.GraphExecutionContext):
@@ -61,11 +57,9 @@ class _Context(inference.GraphExecutionContext):
     def __init__(self, context: Context) -> None:
         self._context: Context | None = context
 
+    @_answering
     def compute(self, inputs: list[tuple[str, tensor.Tensor]]) -> list[tuple[str, tensor.Tensor]]:
-        try:
-            outputs = held(self._context).compute([(name, content(item)) for name, item in inputs])
-        except NnError as error:
-            raise _answer(error) from None
+        outputs = held(self._context).compute([(name, content(item)) for name, item in inputs])
         return [(name, _Tensor(output)) for name, output in outputs]
 
     def drop(self) -> None:
@@ -84,7 +78,3 @@ class _Error(ErrorResource, errors.Error):
 
     def code(self) -> errors.ErrorCode:
         return errors.ErrorCode(self.kind.value)
-
-
-def _answer(error: NnError) -> errors.ErrorException:
-    return errors.ErrorException(_Error(error.code, error.text))
