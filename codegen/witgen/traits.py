@@ -58,8 +58,8 @@ class Traits:
 
     It is *directed* if it contains a `list<u8>` without a class around it, since that is borrowed, given or kept.
     `has_bytes` says whether it contains one at all; `has_handle` says the same of a resource or a handle. `parts` is
-    the number of types that have to be spelled out. `refusal` says why the type is not supported; if there are several
-    reasons, one that holds for every component comes first.
+    the number of types that have to be spelled out. `refusal` says why the type is not supported: for a reason of its
+    own, or for one inside it, preferably one that holds for every component.
     """
 
     is_directed: bool

@@ -22,7 +22,7 @@ SEEDS = range(10_000, 10_300)
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     """The packages of all worlds of random WIT that hosts in Python can serve; about one in eight."""
-    folder, wit = tmp_path_factory.mktemp("packages"), tmp_path_factory.mktemp("wit")
+    directory, wit = tmp_path_factory.mktemp("packages"), tmp_path_factory.mktemp("wit")
     for seed in SEEDS:
         project = write_project(Random(seed))
         path = project.put(wit / str(seed))
@@ -31,11 +31,11 @@ def packages(tmp_path_factory):
         except WitError:
             continue
         for number in range(len(resolved.worlds)):
-            write(folder / f"world_{seed}_{number}", resolved, number)
-    return folder
+            write(directory / f"world_{seed}_{number}", resolved, number)
+    return directory
 
 
-def write(folder: Path, resolved, number):
+def write(directory: Path, resolved, number):
     try:
         files = render(view_world(resolved, number))
     except WitError as error:
@@ -43,8 +43,8 @@ def write(folder: Path, resolved, number):
             return
         raise
     for file, text in files.items():
-        (folder / file).parent.mkdir(exist_ok=True, parents=True)
-        (folder / file).write_text(text.replace(LEAVE_AS_IT_IS, ""))
+        (directory / file).parent.mkdir(exist_ok=True, parents=True)
+        (directory / file).write_text(text.replace(LEAVE_AS_IT_IS, ""))
 
 
 def names(packages):

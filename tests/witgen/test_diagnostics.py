@@ -112,7 +112,7 @@ def test_a_very_long_line_is_shown_around_its_place():
     assert shown[carets.index("^") : carets.rindex("^") + 1] == "HERE"
 
 
-def test_a_column_counts_characters_behind_a_comment():
+def test_a_column_counts_characters_after_a_comment():
     assert refusal("package a:b; /* é */ interface i { f: func(a: t); }").column == 47
 
 
@@ -186,10 +186,10 @@ def test_independent_errors_are_reported_together(text):
         "\nworld w { include v with { h as i } }",
         "package a:b;\ninterface a { type t = u8; } interface b { use a.{t}; } interface c { use b.{t}; }\n"
         "world ^v { export a; export c; }\nworld w { include v; }",
-        # behind a word that may have been meant as a keyword
+        # after a word that may have been meant as a keyword
         "package a:b;\ninterface i { ^Record r { a: u8 } }",
         "package a:b;\n^Interface i { f: func(); }",
-        # a package behind the one that is wrong
+        # a package after the one that is wrong
         "package a:b;\ninterface i { use c:d/j.{t}; f: func(a: x); }\npackage c:d { interface j { type t = ^y; } }",
     ],
 )

@@ -43,8 +43,8 @@ compared = settings(
 def compare(project: Project, generated: bool = True) -> None:
     """Fail where the two differ in a way that is not known."""
     assert PROGRAM is not None
-    with TemporaryDirectory(dir=FAST if FAST.is_dir() else None) as folder:
-        path = project.put(Path(folder))
+    with TemporaryDirectory(dir=FAST if FAST.is_dir() else None) as directory:
+        path = project.put(Path(directory))
         theirs = wasm_tools.resolve(PROGRAM, path, project)
         ours = resolved(path, project)
     if isinstance(ours, witgen.WitError):
@@ -91,8 +91,8 @@ def test_a_spoiled_text_is_refused_where_the_reference_refuses_it(project):
 
 @pytest.mark.parametrize("version", ["2024-06-25", "2024-08-19", "2024-10-28"])
 def test_wasi_nn_resolves_to_what_the_reference_makes_of_it(version):
-    folder = Path(__file__).parents[2] / "wit" / version
-    files = {path.name: path.read_bytes() for path in folder.glob("*.wit")}
+    directory = Path(__file__).parents[2] / "wit" / version
+    files = {path.name: path.read_bytes() for path in directory.glob("*.wit")}
     compare(Project(".", files))
 
 

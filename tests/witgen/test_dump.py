@@ -272,9 +272,9 @@ def features(value):
 @settings(max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(projects())
 def test_what_is_dumped_is_consistent_in_itself(project: Project):
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as directory:
         try:
-            whole = witgen.resolve(project.put(Path(folder)), project.all_features, project.features)
+            whole = witgen.resolve(project.put(Path(directory)), project.all_features, project.features)
         except witgen.WitError:
             assume(False)
     check_types(whole)

@@ -58,10 +58,10 @@ def witgen(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def bindings_of(folder, text):
-    path = folder / "given.wit"
+def bindings_of(directory, text):
+    path = directory / "given.wit"
     path.write_text(text)
-    return generate(Target((path,), folder / "out"))
+    return generate(Target((path,), directory / "out"))
 
 
 # --- the committed bindings ---
@@ -169,10 +169,10 @@ def test_a_bare_function_that_cannot_be_bound_is_refused(project, item):
         bindings_of(project, f"package a:b; world w {{ {item} }}")
 
 
-def refusals(folder, text):
+def refusals(directory, text):
     """What is refused, by line."""
     with pytest.raises(WitError) as caught:
-        bindings_of(folder, text)
+        bindings_of(directory, text)
     return {error.line: error.message for error in (caught.value, *caught.value.others)}
 
 
@@ -525,14 +525,14 @@ def test_a_listed_package_that_python_cannot_import_is_refused(project, entry, m
 
 
 @pytest.mark.parametrize("package", [[], ["--package", "acme"]])
-def test_a_file_in_the_place_of_the_folder_is_told_in_one_line(project, package):
+def test_a_file_in_the_place_of_the_directory_is_told_in_one_line(project, package):
     (project / "bindings").write_text("")
     result = witgen("generate", "count.wit", "--out", "bindings", *package)
     assert result.returncode == 2
     assert re.fullmatch(r"error: bindings\S* cannot be written: (file exists|not a directory)\n", result.stderr)
 
 
-def test_the_folder_around_a_named_package_may_be_called_anything(project):
+def test_the_directory_around_a_named_package_may_be_called_anything(project):
     assert witgen("generate", "count.wit", "--out", "my-sources", "--package", "json.counting").returncode == 0
     assert (project / "my-sources" / "json" / "counting" / "counting.py").exists()
 

@@ -70,7 +70,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_skipped():
     assert file.items[0].name.span == syntax.Span("test.wit", 2, 11, 2, 12)
 
 
-def test_the_dot_behind_a_version_belongs_to_the_use():
+def test_the_dot_after_a_version_belongs_to_the_use():
     use = inside("use a:b/c@1.0.0-a.{t};")[0]
     assert use.path.package.version == "1.0.0-a"
     assert [name.name.text for name in use.names] == ["t"]
@@ -117,12 +117,12 @@ def test_every_comment_between_a_token_and_an_item_documents_the_item():
     assert interface.docs.text == "one\ntwo\nthree"
 
 
-def test_comments_behind_attributes_are_dropped():
+def test_comments_after_attributes_are_dropped():
     (interface,) = items("/// kept\n@unstable(feature = f)\n/// dropped\ninterface i {}")
     assert interface.docs.text == "kept"
 
 
-def test_a_comment_behind_a_field_documents_the_next_one():
+def test_a_comment_after_a_field_documents_the_next_one():
     (record,) = inside("record r { a: u32, // of b\n b: u32 // of none\n }")
     assert [field.docs and field.docs.text for field in record.fields] == [None, "of b"]
 

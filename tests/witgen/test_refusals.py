@@ -9,7 +9,7 @@ import pytest
 from witgen.diagnostics import WitError
 from witgen.resolver import resolve, resolve_texts
 
-# Each text stands behind `package a:b@1.0.0;` and a line end.
+# Each text stands after `package a:b@1.0.0;` and a line end.
 RULES = {
     # --- words ---
     "control characters": [
@@ -83,7 +83,7 @@ RULES = {
         ("interface i { record r { a: ^, } }", "expected a type"),
         ("interface i { f: func() -> ^; }", "expected a type"),
     ],
-    "a comma behind the type of a list, option, result or map": [
+    "a comma after the type of a list, option, result or map": [
         ("interface i { type t = list<u8,^>; }", "expected a number"),
         ("interface i { type t = option<u8^,>; }", "expected `>`"),
         ("interface i { type t = result<u8,^>; }", "expected a type"),

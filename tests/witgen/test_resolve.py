@@ -310,7 +310,7 @@ def test_a_labelled_import_shares_the_interface():
     assert {item.interface for item in items.values()} == {0}
 
 
-def test_interfaces_inside_worlds_come_behind_the_named_ones():
+def test_interfaces_inside_worlds_come_after_the_named_ones():
     model = in_package("world w { import x: interface { f: func(); } }\ninterface i {}")
     assert [interface.name for interface in model.interfaces] == ["i", None]
     assert model.worlds[0].imports["x"].interface == 1

@@ -179,7 +179,7 @@ def test_worlds_that_imply_millions_of_items_are_refused_before_they_are_made(mo
     assert error.others == ()
 
 
-# --- folders ---
+# --- directories ---
 
 
 def test_links_that_lead_to_themselves_are_no_endless_way(tmp_path):
@@ -198,14 +198,14 @@ def test_links_that_lead_to_themselves_are_no_endless_way(tmp_path):
         resolve(tmp_path)
 
 
-def test_a_link_to_a_file_or_folder_is_that_file_or_folder(tmp_path):
+def test_a_link_to_a_file_or_directory_is_that_file_or_directory(tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "x/x.wit").write_text("package c:d;")
     (tmp_path / "main/deps").mkdir(parents=True)
     (tmp_path / "a.wit").write_text("package a:b;")
     (tmp_path / "main/a.wit").symlink_to(tmp_path / "a.wit")
     (tmp_path / "main/deps/x").symlink_to(tmp_path / "x")
-    (tmp_path / "main/folder.wit").mkdir()
+    (tmp_path / "main/directory.wit").mkdir()
     assert [str(package.name) for package in resolve(tmp_path / "main").packages] == ["a:b", "c:d"]
 
 

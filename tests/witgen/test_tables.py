@@ -52,15 +52,15 @@ def test_damaged_tables_are_built_again(tmp_path, built, damage):
 
 @pytest.mark.parametrize("occupy", ["the directory", "the file"])
 def test_where_nothing_can_be_written_the_parser_works_all_the_same(tmp_path, built, occupy):
-    folder = tmp_path / "folder"
+    directory = tmp_path / "directory"
     if occupy == "the directory":
-        folder.write_text("a file")
+        directory.write_text("a file")
     else:
-        (folder / f"{tables._key(GRAMMAR)}.tables").mkdir(parents=True)
-    assert parser(GRAMMAR, folder).terminals
-    assert parser(GRAMMAR, folder).terminals
+        (directory / f"{tables._key(GRAMMAR)}.tables").mkdir(parents=True)
+    assert parser(GRAMMAR, directory).terminals
+    assert parser(GRAMMAR, directory).terminals
     assert len(built) == 2
-    assert folder.is_file() or len(list(folder.iterdir())) == 1, "a temporary file is left"
+    assert directory.is_file() or len(list(directory.iterdir())) == 1, "a temporary file is left"
 
 
 def test_nothing_is_written_where_there_is_no_home(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ _OLD_NAMES = {"float32": "f32", "float64": "f64"}
 def define_types(draft: Draft, scope: TypeScope, items: Sequence[syntax.InterfaceItem | syntax.WorldItem]) -> None:
     """List the definitions of a scope, each after those that it mentions, and stand-ins for those with errors.
 
-    Names from a `use` take part in the order where they are written, although they are listed already.
+    Names from a `use` have their place in the order as well, although they are listed already.
     """
     definitions = [item for item in items if isinstance(item, syntax.TypeDefinition)]
     by_name = {d.name.text: d for d in definitions if d.name.text not in scope.types}

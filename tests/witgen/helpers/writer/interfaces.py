@@ -100,7 +100,7 @@ def _write_use(dice: Dice, place: Place, body: Body) -> None:
         body.taken.add(local.lower())
         renamed = f" as {identifier(dice, local)}" if local != type.name or dice.chance(5) else ""
         names.append(identifier(dice, type.name) + renamed)
-        body.types.append(Named(local, type.resource, type.lends, gate.off))
+        body.types.append(Named(local, type.resource, type.borrows, gate.off))
     if names and not gate.off:
         body.uses.append(interface)
     body.items.append(joined(gate.text, f"use {place.path(interface)} . {{", listed(dice, names), "} ;"))

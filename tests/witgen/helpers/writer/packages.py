@@ -150,7 +150,7 @@ def _merged(files: list[File]) -> File:
 def _deps(dice: Dice, main: Package, packages: list[Package]) -> dict[str, bytes]:
     """The files of the other packages: a directory, a file, or nested in one of those."""
     hosts, nested = [main], []
-    folders = []
+    paths = []
     for number, package in enumerate(packages):
         if dice.chance(30):
             nested.append(package)
@@ -158,11 +158,11 @@ def _deps(dice: Dice, main: Package, packages: list[Package]) -> dict[str, bytes
         hosts.append(package)
         if dice.chance(40):
             package.files = [_merged(package.files)]
-            folders.append((package, f"deps/{dice.pick('zxcvb')}{number}.wit"))
+            paths.append((package, f"deps/{dice.pick('zxcvb')}{number}.wit"))
         else:
-            folders.append((package, f"deps/{dice.pick('zxcvb')}{number}/"))
+            paths.append((package, f"deps/{dice.pick('zxcvb')}{number}/"))
     files = _nested(dice, hosts, nested)
-    for package, path in folders:
+    for package, path in paths:
         files |= _files(dice, package, path)
     return files
 

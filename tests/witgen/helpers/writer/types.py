@@ -16,36 +16,36 @@ KEYS = tuple(name for name in PRIMITIVES if name not in ("f32", "f64", "error-co
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A type with a name; `lends` says that a borrowed handle is in it, `off` that a feature hides it."""
+    """A type with a name; `borrows` says that a borrowed handle is in it, `off` that a feature hides it."""
 
     name: str
     resource: bool = False
-    lends: bool = False
+    borrows: bool = False
     off: bool = False
 
 
-def expression(dice: Dice, types: Sequence[Named], lend: bool, depth: int = 3) -> tuple[str, bool]:
-    """A type expression over `types`, and whether it lends, which it does only if `lend` is set."""
-    types = [type for type in types if lend or not type.lends]
+def expression(dice: Dice, types: Sequence[Named], borrow: bool, depth: int = 3) -> tuple[str, bool]:
+    """A type expression over `types`, and whether it borrows, which it does only if `borrow` is set."""
+    types = [type for type in types if borrow or not type.borrows]
     if depth == 0 or dice.chance(45):
         return _simple(dice, types)
     resources = [type for type in types if type.resource]
     if resources and dice.chance(30):
-        return _handle(dice, resources, lend)
-    parts = [expression(dice, types, lend, depth - 1) for _ in range(3)]
+        return _handle(dice, resources, borrow)
+    parts = [expression(dice, types, borrow, depth - 1) for _ in range(3)]
     form, count = _compound(dice, [text for text, _ in parts])
-    return form, any(lends for _, lends in parts[:count])
+    return form, any(borrows for _, borrows in parts[:count])
 
 
 def _simple(dice: Dice, types: Sequence[Named]) -> tuple[str, bool]:
     if not types or dice.chance(40):
         return dice.pick(PRIMITIVES), False
     type = dice.pick(types)
-    return identifier(dice, type.name), type.lends
+    return identifier(dice, type.name), type.borrows
 
 
-def _handle(dice: Dice, resources: Sequence[Named], lend: bool) -> tuple[str, bool]:
-    borrowed = lend and dice.chance(60)
+def _handle(dice: Dice, resources: Sequence[Named], borrow: bool) -> tuple[str, bool]:
+    borrowed = borrow and dice.chance(60)
     name = identifier(dice, dice.pick(resources).name)
     return f"{'borrow' if borrowed else 'own'} < {name} >", borrowed
 
@@ -85,15 +85,15 @@ def definition(dice: Dice, name: str, gate: Gate, types: Sequence[Named]) -> tup
     if sort in ("flags", "enum"):
         labels = [identifier(dice, label) for label in _labels(dice)]
         return _tokens(gate.text, sort, written, "{", listed(dice, labels), "}"), Named(name, off=gate.off)
-    parts, lends = [], False
+    parts, borrows = [], False
     for label in _labels(dice):
         if sort == "variant" and dice.chance(30):
             parts.append(identifier(dice, label))
             continue
-        text, lent = expression(dice, types, True, depth)
-        lends = lends or lent
+        text, borrowed = expression(dice, types, True, depth)
+        borrows = borrows or borrowed
         parts.append(f"{identifier(dice, label)} {f': {text}' if sort == 'record' else f'( {text} )'}")
-    return _tokens(gate.text, sort, written, "{", listed(dice, parts), "}"), Named(name, lends=lends, off=gate.off)
+    return _tokens(gate.text, sort, written, "{", listed(dice, parts), "}"), Named(name, borrows=borrows, off=gate.off)
 
 
 def _alias(dice: Dice, name: str, gate: Gate, types: Sequence[Named], depth: int) -> tuple[str, Named]:
@@ -101,11 +101,11 @@ def _alias(dice: Dice, name: str, gate: Gate, types: Sequence[Named], depth: int
     if types and dice.chance(40):
         target = dice.pick(types)
         text = f"type {written} = {identifier(dice, target.name)} ;"
-        return _tokens(gate.text, text), Named(name, target.resource, target.lends, gate.off)
-    text, lends = expression(dice, types, True, depth)
+        return _tokens(gate.text, text), Named(name, target.resource, target.borrows, gate.off)
+    text, borrows = expression(dice, types, True, depth)
     named = next((type for type in types if text.removeprefix("%") == type.name), None)
     resource = named is not None and named.resource
-    return _tokens(gate.text, f"type {written} = {text} ;"), Named(name, resource, lends, gate.off)
+    return _tokens(gate.text, f"type {written} = {text} ;"), Named(name, resource, borrows, gate.off)
 
 
 def _labels(dice: Dice) -> list[str]:
