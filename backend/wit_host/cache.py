@@ -93,7 +93,7 @@ class CompileCache:
         """What `engine` compiles `wasm` to, from the folder if it is there, else to be found there next time.
 
         `fingerprint` is different for every configuration of an engine. `name` is what `names` says of it. Raises
-        `wasmtime.WasmtimeError` where `wasm` is no component, or no core module, that is valid; `kind` says which it
+        `wasmtime.WasmtimeError` if `wasm` is no component, or no core module, that is valid; `kind` says which it
         should be.
         """
         if not self._is_usable():
@@ -114,7 +114,7 @@ class CompileCache:
         return compiled in self._supplied
 
     def trouble(self) -> str:
-        """Why the folder, which may be missing, is not used; empty where it is."""
+        """Why the folder, which may be missing, is not used; empty if it is."""
         if not self._version:
             return "the version of Wasmtime is not known"
         try:
@@ -126,7 +126,7 @@ class CompileCache:
             return ""
 
     def entries(self) -> list[CacheEntry]:
-        """What is kept, the least recently used first; nothing where the folder cannot be read."""
+        """What is kept, the least recently used first; None if the folder cannot be read."""
         latest = time.time() + _SKEW
         # A time to come is from a clock that has been put right, and says nothing of when the entry was used.
         return sorted(self._entries(), key=lambda entry: (entry.used <= latest, entry.used))
@@ -272,7 +272,7 @@ def _shown(message: object) -> str:
 
 
 def _wasmtime_version() -> str:
-    """The version that is installed; empty where nothing says so, as in some bundles."""
+    """The version that is installed; empty if nothing says so, as in some bundles."""
     with suppress(metadata.PackageNotFoundError):
         return metadata.version("wasmtime")
     return ""
@@ -287,7 +287,7 @@ def _key(version: str, fingerprint: str, wasm: bytes) -> str:
 
 
 def _open(engine: wasmtime.Engine, entry: CacheEntry, kind: type[Compiled]) -> Compiled:
-    """Map an entry; raises OSError or WasmtimeError where it is not what was written, or not for this engine."""
+    """Map an entry; raises OSError or WasmtimeError if it is not what was written, or not for this engine."""
     with entry.path.open("rb") as file:
         # SHA-256, because most processors compute it as fast as any sum that is weaker: 35 MB in 25 ms.
         if hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS] != entry.checksum:
@@ -309,7 +309,7 @@ def _write(path: Path, content: bytes | bytearray) -> None:
 
 
 def _foreign(status: os.stat_result) -> str:
-    """Why somebody else may have written what has this status; empty where nobody can have."""
+    """Why somebody else may have written what has this status; empty if nobody can have."""
     if os.name != "posix":
         return ""  # the user's folders are guarded by access control lists there
     if status.st_uid != os.geteuid():

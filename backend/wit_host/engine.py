@@ -70,7 +70,7 @@ class Engine:
 
         Any number of stores may run it. `name` is what messages call it, by default the file's name. `buffers` are the
         interfaces whose `list<u8>` shall cross at the speed of memory: the constant `BUFFERS` of bindings. Raises
-        OSError where the file cannot be read, GuestError where it is no component that is valid.
+        OSError if the file cannot be read, GuestError if it is no component that is valid.
         """
         wasm, file = _read(guest)
         try:

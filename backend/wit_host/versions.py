@@ -13,7 +13,7 @@ _VERSION = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(\+.*)?")
 
 
 def track(name: str) -> tuple[str, int, int] | None:
-    """What names of compatible versions have in common; nothing where a name is compatible with no other."""
+    """What names of compatible versions have in common; None if a name is compatible with no other."""
     package, _, version = name.partition("@")
     match = _VERSION.fullmatch(version)
     if match is None:

@@ -70,7 +70,7 @@ def test_bytes_that_are_parameters_themselves_become_strings(before, after, enco
     assert result.functions.keys() == {NAME}
 
 
-INSIDE = "there are bytes inside of other types"
+INSIDE = "there are bytes inside other types"
 BESIDES = "there are strings besides the bytes"
 KEPT = [
     ("f: func(v: list<list<u8>>);", INSIDE),
@@ -163,7 +163,7 @@ def test_the_encoding_of_a_lower_changes_whatever_it_was(options):
         ({"options": "async"}, "lowered as an asynchronous one"),
         ({"before": '(import "m" (core module))'}, "core modules from elsewhere"),
         ({"after": "(core module (memory i64 1))"}, "unfamiliar kind"),
-        ({"types": '(export "i" (instance))'}, "something else than functions and types"),
+        ({"types": '(export "i" (instance))'}, "something other than functions and types"),
         ({"between": "(component (alias outer $root $libc (core module)))"}, "core definitions outside"),
     ],
 )

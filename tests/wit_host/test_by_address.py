@@ -278,7 +278,7 @@ def test_names_for_tools_are_left_out_where_they_would_be_wrong() -> None:
         ),
         (
             {"after": '(func (param "a" u32) (param "b" u32) (param "c" u32) (canon lift (core func $lower)))'},
-            "something else than core modules",
+            "something other than core modules",
         ),
         ({"between": "(component (alias outer $root $libc (core module)))"}, "core definitions outside"),
         (
@@ -301,8 +301,8 @@ def test_names_for_tools_are_left_out_where_they_would_be_wrong() -> None:
             },
             "used before it is lowered",
         ),
-        ({"types": '(export "i" (instance))'}, "something else than functions and types"),
-        ({"types": "(type (instance))"}, "something else than functions and types of values"),
+        ({"types": '(export "i" (instance))'}, "something other than functions and types"),
+        ({"types": "(type (instance))"}, "something other than functions and types of values"),
         ({"types": "(core type (func))"}, "something unfamiliar"),
         (
             {
@@ -725,7 +725,7 @@ def test_more_core_modules_than_the_engine_takes_are_not_put_in() -> None:
     assert is_valid(wasm)
     result = pass_by_address(wasm, ["a:b/api"])
     assert result.wasm is wasm
-    assert "no more can be put in" in result.reasons["a:b/api"]
+    assert "no more can be added" in result.reasons["a:b/api"]
 
 
 def test_core_modules_that_cannot_be_read_stay_as_they_are() -> None:

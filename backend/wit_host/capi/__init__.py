@@ -1,16 +1,18 @@
-"""The only package that touches wasmtime's C API, which is not documented for Python.
+"""The only package that uses wasmtime's C API, which is not documented for Python.
 
-In: wasmtime's Python objects and plain values. Out: the handful of calls that the rest of this package is written with.
+In: wasmtime's Python objects and plain values. Out: the few calls that the rest of this package needs.
 
 Who owns what:
 
-- A callable handed to the engine (`add_function`, `add_resource`, `on_epoch`) is kept alive by the engine and let go
-  by it when the last linker or store that knows it is gone. Nothing else has to outlive anything.
+- The engine keeps a callable that is given to it (`add_function`, `add_resource`, `on_epoch`) alive, and releases it
+  with the last linker or store that uses it. No other object has to live longer than another.
 - The arguments of a host function belong to the engine. Strings and lists in them are read, never freed.
-- What is stored in a result of a host function belongs to the engine from that moment on, whether or not the call then
-  succeeds. So a value is made whole before its `kind` says what it is, and a list is attached before its elements are
+- A value that is stored in a result of a host function belongs to the engine from that moment on, whether or not the
+  call then succeeds. So a value is complete before its `kind` is set, and a list is attached before its elements are
   filled in.
-- The arguments and the result of a call of a guest belong to their `OwnedValues`.
+- The arguments and the result of a call of a guest belong to their `OwnedValues`, a handle of a resource to its
+  `ResourceHandle`, and a type to its `ValueType`. Each is an `Owner`, which closes once.
+- Objects of wasmtime's package own their pointers; `dispose` frees them safely.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""What the engine calls: host functions, destructors of resources, the clock of a store.
+"""Callbacks of the engine: host functions, destructors of resources, the clock of a store.
 
-A callable that is handed to the engine is kept alive by it, and let go of when the last linker or store that knows it
-is gone.
+The engine keeps a callable that is given to it alive, and releases it with the last linker or store that uses it.
 
-If an exception escaped a callback, ctypes would print it and return whatever lies on the stack, which the engine takes
-for the address of an error. So nothing escapes: the body of each callback is one `try`, its handler calls `failed`,
-which only moves what is there, and `unbroken` lets nothing be raised before the `try`.
+If an exception escaped a callback, ctypes would print it and return whatever is on the stack, which the engine would
+take for the address of an error. So no exception escapes: the body of each callback is one `try`; its handler calls
+`failed`, which only moves existing objects; and `unbroken` prevents exceptions before the `try`.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Callback(Protocol):
-    """What can raise: `kept` is where the exception waits for the caller of the guest, `where` names the place."""
+    """A callback that can raise: `kept` holds the exception for the caller of the guest, `where` says where it was."""
 
     kept: Kept
     where: str
 
 
 class EndingCallback(Callback, Protocol):
-    """What ends the guest when it raises."""
+    """A callback that ends the guest when it raises."""
 
     ending: Ending
 
@@ -54,12 +53,12 @@ class DropCallback(EndingCallback, Protocol):
     """A resource type's destructor, as the engine calls it."""
 
     def drop(self, representation: int) -> None:
-        """The guest dropped its handle."""
+        """Drop the object, as the guest dropped its handle."""
         ...
 
 
 class EpochCallback(EndingCallback, Protocol):
-    """What is asked each time that a store reaches its epoch deadline."""
+    """The callback for each time that a store reaches its epoch deadline."""
 
     def tick(self) -> None:
         """Raise to stop the guest."""
@@ -67,11 +66,12 @@ class EpochCallback(EndingCallback, Protocol):
 
 
 def unbroken(callback: F) -> F:
-    """`callback`, in which nothing is raised before its first statement.
+    """Change `callback` so that no exception can be raised before its first statement, and return it.
 
-    CPython runs the handlers of signals, and raises what other threads have set (`PyThreadState_SetAsyncExc`), between
-    the calls of a function and once where it begins. That first time is before any `try`. The instruction `RESUME`
-    does not look when its argument says that a coroutine goes on, so it is made to say so.
+    CPython runs the handlers of signals, and raises the exceptions that other threads have set
+    (`PyThreadState_SetAsyncExc`), between the calls of a function and once at its start. That first time is before any
+    `try`. The instruction `RESUME` skips this check if its argument says that a coroutine continues, so the argument is
+    changed to say so.
     """
     code = callback.__code__
     [begin] = [step.offset for step in dis.get_instructions(code) if step.opname == "RESUME"]
@@ -81,7 +81,7 @@ def unbroken(callback: F) -> F:
     return callback
 
 
-#: The argument of `RESUME`: 0 where a function begins, 1 after `yield`, 2 after `yield from`, 3 after `await`.
+#: The argument of `RESUME`: 0 at the start of a function, 1 after `yield`, 2 after `yield from`, 3 after `await`.
 _AFTER_AWAIT = 3
 
 
@@ -89,7 +89,7 @@ _AFTER_AWAIT = 3
 def keep_exception(callback: Callback, exception: BaseException) -> None:
     """Keep `exception` for the caller of the guest.
 
-    It cannot raise, whatever `exception` is: it calls nothing, and looks at nothing of it.
+    It cannot raise, whatever `exception` is: it makes no calls, and reads no attribute of the exception.
     """
     kept = callback.kept
     kept.exception = exception
@@ -106,7 +106,7 @@ def failed(callback: EndingCallback, exception: BaseException) -> ErrorAddress:
     return error
 
 
-# The engine's `void *data` is a Python object throughout: ctypes turns it into one before the callback sees it.
+# The engine's `void *data` is always a Python object: ctypes converts it before the callback sees it.
 _Function = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
     ctypes.py_object,
@@ -170,7 +170,7 @@ def _on_epoch(
     return None
 
 
-#: What the engine has references to, by address. Nothing is called to take one back, so nothing is raised meanwhile.
+#: The objects that the engine refers to, by address. Removing one calls no function, so no exception can be raised.
 _kept: dict[int, object] = {}
 
 
@@ -180,7 +180,7 @@ def _on_release(address: int) -> None:
 
 
 def keep(item: object) -> int:
-    """Give the engine its only reference to `item`, which `_on_release` takes back."""
+    """Give the engine its only reference to `item`, which `_on_release` removes; return the address of `item`."""
     if id(item) in _kept:
         raise ValueError(f"the engine has a reference to this {type(item).__name__} already")
     _kept[id(item)] = item
@@ -188,12 +188,12 @@ def keep(item: object) -> int:
 
 
 def is_kept(item: object) -> bool:
-    """Whether the engine still has its reference to `item`."""
+    """Return whether the engine still has its reference to `item`."""
     return id(item) in _kept
 
 
 def pointer(callback: object, function: Callable[..., object], parameter: int) -> object:
-    """`callback` as the pointer type that wasmtime's package declares for this parameter of `function`."""
+    """Return `callback` as the pointer type that wasmtime's package declares for this parameter of `function`."""
     wanted = function.argtypes[parameter]  # type: ignore[attr-defined]  # it is a ctypes function
     return ctypes.cast(callback, wanted)  # type: ignore[arg-type]  # both are pointers to functions
 
@@ -202,7 +202,7 @@ _ADD_FUNCTION = ffi.dll.wasmtime_component_linker_instance_add_func
 _ADD_RESOURCE = ffi.dll.wasmtime_component_linker_instance_add_resource
 _SET_EPOCH_CALLBACK = ffi.dll.wasmtime_store_epoch_deadline_callback
 
-# Named, so that they live as long as this module.
+# Global names, so that they live as long as this module.
 _CALL = _Function(_on_call)
 _DROP = _Destructor(_on_drop)
 _EPOCH = _Epoch(_on_epoch)
@@ -217,7 +217,7 @@ _EPOCH_RELEASE = pointer(RELEASE, _SET_EPOCH_CALLBACK, 3)
 
 
 def add_function(instance: LinkerInstance, name: str, function: FunctionCallback) -> None:
-    """Define `name` in `instance`; raises `wasmtime.WasmtimeError` where the name is taken."""
+    """Define `name` in `instance`; raises `wasmtime.WasmtimeError` if the name is taken."""
     encoded = name.encode()
     buffer = ctypes.create_string_buffer(encoded)
     check(_ADD_FUNCTION(instance.ptr(), buffer, len(encoded), _CALL_POINTER, keep(function), _FUNCTION_RELEASE))
@@ -235,6 +235,6 @@ def add_resource(instance: LinkerInstance, name: str, type_id: int, resource: Dr
 
 
 def on_epoch(store: wasmtime.Store, callback: EpochCallback) -> None:
-    """Have `callback` asked at every tick of the engine's epoch while a guest runs in `store`."""
+    """Have `callback` called at every tick of the engine's epoch while a guest runs in `store`."""
     _SET_EPOCH_CALLBACK(store.ptr(), _EPOCH_POINTER, keep(callback), _EPOCH_RELEASE)
     store.set_epoch_deadline(1)

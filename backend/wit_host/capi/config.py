@@ -1,4 +1,4 @@
-"""Settings of an engine that wasmtime's package has no name for."""
+"""Settings of an engine that wasmtime's package does not offer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from wasmtime import _ffi as ffi
 
 
 def allow_many_borrows(config: wasmtime.Config) -> None:
-    """Let a guest lend a host function more than one resource at once.
+    """Let a guest pass more than one borrowed resource to a host function.
 
-    With its support for concurrent calls, which is on by default, this engine traps there.
+    The engine traps on such a call while its support for concurrent calls is on, which is the default.
     """
     ffi.wasmtime_config_concurrency_support_set(config.ptr(), False)

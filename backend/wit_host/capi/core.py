@@ -1,6 +1,6 @@
-"""Core modules: host functions whose values nobody converts, and the memory of the guest that called one.
+"""Core modules: host functions with raw values, and the memory of the guest that called one.
 
-What is passed and returned are `i32`: each is read and written as it lies in the engine's array of raw values.
+Arguments and results are `i32`, which are read and written directly in the engine's array of raw values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .errors import ErrorAddress, check
 if TYPE_CHECKING:
     RawValues = ctypes._Pointer[ctypes.c_uint32]
 
-#: As many `i32` lie between the beginnings of two raw values.
+#: The distance between two raw values, counted in `i32`.
 RAW_STRIDE = ctypes.sizeof(ffi.wasmtime_val_raw_t) // 4
 
 _MEMORY = b"memory"
@@ -31,7 +31,7 @@ class CoreCallback(EndingCallback, Protocol):
         ...
 
 
-# The engine's `void *data` is a Python object: ctypes turns it into one before the callback sees it.
+# The engine's `void *data` is a Python object: ctypes converts it before the callback sees it.
 _Function = ctypes.CFUNCTYPE(
     ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint32), ctypes.c_size_t
 )
@@ -50,12 +50,12 @@ def _on_call(function: CoreCallback, caller: int, values: RawValues, _count: int
 
 _DEFINE = ffi.dll.wasmtime_linker_define_func_unchecked
 
-# Named, so that they live as long as this module.
+# Global names, so that they live as long as this module.
 _CALL = _Function(_on_call)
 _CALL_POINTER = pointer(_CALL, _DEFINE, 6)
 _FUNCTION_RELEASE = pointer(RELEASE, _DEFINE, 8)
 
-# Declared anew, because a caller comes to us as an address, and the package's own take several times as long to call.
+# Declared again, because a caller comes as an address, and the package's own take several times as long to call.
 _CONTEXT = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_caller_context", ffi.dll))
 _EXPORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)(
     ("wasmtime_caller_export_get", ffi.dll)
@@ -67,9 +67,9 @@ _DATA_SIZE = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)
 def add_core_function(
     linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, function: CoreCallback
 ) -> None:
-    """Define `module` `name` in `linker`; raises `wasmtime.WasmtimeError` where the name is taken.
+    """Define `module` `name` in `linker`; raises `wasmtime.WasmtimeError` if the name is taken.
 
-    `kind` has parameters and at most one result of the type `i32` only: nothing else is converted.
+    `kind` may have parameters and at most one result, all of the type `i32`.
     """
     texts = module.encode(), name.encode()
     buffers = [ctypes.create_string_buffer(text) for text in texts]
@@ -100,18 +100,18 @@ class ExportedMemory:
 
     @property
     def base(self) -> int:
-        """Its address now; nothing where the memory is empty."""
+        """The current address; 0 if the memory is empty."""
         return _DATA(self._context, self._pointer) or 0
 
     @property
     def size(self) -> int:
-        """The bytes that it has now."""
+        """The current size in bytes."""
         size: int = _DATA_SIZE(self._context, self._pointer)
         return size
 
 
 def exported_memory(caller: int) -> ExportedMemory | None:
-    """The memory of the guest that calls; nothing where it exports none by that name, or one that it shares."""
+    """Return the memory of the calling guest; None if it exports none as `memory`, or only a shared one."""
     item = ffi.wasmtime_extern_t()
     if not _EXPORT(caller, _MEMORY, len(_MEMORY), ctypes.addressof(item)):
         return None

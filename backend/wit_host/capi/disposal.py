@@ -1,7 +1,7 @@
-"""Freeing what wasmtime's objects own, once.
+"""Freeing objects of wasmtime's package exactly once.
 
-Their own `close` frees first and forgets afterwards: an exception that another thread sends in between has it freed
-again. Here an object forgets first, and nothing can come in between.
+Their own `close` frees the pointer first and forgets it afterwards: if an exception from another thread arrives in
+between, the pointer is freed twice. Here an object forgets its pointer first, and no exception can arrive in between.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wasmtime.component import LinkerInstance, ResourceType
 
 M = TypeVar("M", bound=Managed[Any])
 
-#: What frees the pointer of each kind of object: functions of C, so that Python does not look up before they run.
+#: The C function that frees the pointer of each kind of object: Python runs no signal handler before a C function.
 _DELETE: dict[type[Managed[Any]], Callable[[object], None]] = {
     component.Linker: ffi.dll.wasmtime_component_linker_delete,
     LinkerInstance: ffi.dll.wasmtime_component_linker_instance_delete,
@@ -28,7 +28,7 @@ _DELETE: dict[type[Managed[Any]], Callable[[object], None]] = {
 
 
 class Disposing(Generic[M]):
-    """A block that an object of wasmtime's package is used in, and freed after."""
+    """A `with` block that uses an object of wasmtime's package and frees it at the end."""
 
     def __init__(self, item: M) -> None:
         self._item = item

@@ -1,4 +1,4 @@
-"""Errors of the engine: raised where a call returns one, and made beforehand where a callback has to return one."""
+"""Errors of the engine: raised if a call returns one, and made in advance for callbacks that have to return one."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import TypeAlias
 import wasmtime
 from wasmtime import _ffi as ffi
 
-#: The address of a `wasmtime_error_t`, or nothing. Its owner is whoever is given it.
+#: The address of a `wasmtime_error_t`, or None. Whoever receives it owns it.
 ErrorAddress: TypeAlias = int | None
 
 _TEXT = "the host raised an exception"
 
 
 def check(error: object) -> None:
-    """Raise what a call returned, if it returned an error."""
+    """Raise the error that a call returned, if it returned one."""
     if error:
         pointer = ctypes.cast(error, ctypes.POINTER(ffi.wasmtime_error_t))  # type: ignore[arg-type]  # or an address
         raise wasmtime.WasmtimeError._from_ptr(pointer)
 
 
 def discard(error: int) -> None:
-    """Free what a call returned, if nothing is to be done about it."""
+    """Free an error that a call returned."""
     _DELETE_ERROR(error)
 
 
 def new_error(text: str) -> ErrorAddress:
-    """A new error; returned from a callback, it traps the guest."""
+    """Return a new error; a callback that returns it traps the guest."""
     return ctypes.cast(ffi.wasmtime_error_new(text.encode()), ctypes.c_void_p).value
 
 
 class Kept:
-    """What a callback raised, and where, until it can be raised to the caller of the guest."""
+    """The exception of a callback, and where it was raised, until the caller of the guest can receive it."""
 
     __slots__ = ("exception", "where")
 
@@ -42,7 +42,7 @@ class Kept:
         self.where = ""
 
     def take(self) -> BaseException | None:
-        """The exception, with a note of where it was raised if it takes one; a second call gets nothing."""
+        """Return the exception, with a note of where it was raised; a second call returns None."""
         exception, self.exception = self.exception, None
         if exception is not None:
             with suppress(Exception):  # an exception may refuse notes, in whatever way it likes
@@ -51,10 +51,10 @@ class Kept:
 
 
 class Ending:
-    """How a callback ends a guest: it keeps the exception, and returns an error that was made before.
+    """How a callback ends a guest: it keeps the exception, and returns an error that was made in advance.
 
-    For a callback must not fail in making one. A guest whose callback returned an error is unwound, so it needs only
-    one; `arm` makes the next.
+    A callback must not fail while it makes an error. A guest whose callback returned an error is unwound, so one error
+    is enough; `arm` makes the next. `callbacks.failed` moves `error` to the engine by hand, as it may make no calls.
     """
 
     __slots__ = ("_delete", "_make", "error", "kept")
@@ -66,12 +66,12 @@ class Ending:
         self.arm()
 
     def arm(self) -> None:
-        """Make the error, unless there is one."""
+        """Make the error, unless it exists."""
         if self.error is None:
             self.error = self._make(_TEXT)
 
     def raise_kept(self) -> None:
-        """Raise what was kept where it could not end the guest: while its memory grew, or it wrote its output."""
+        """Raise an exception that was kept while it could not end the guest: as memory grew, or output was written."""
         self.arm()
         exception = self.kept.take()
         if exception is not None:
@@ -88,7 +88,7 @@ class Ending:
 
 
 def _new_trap(text: str) -> ErrorAddress:
-    """A new trap, which callbacks of core modules return."""
+    """Return a new trap, for callbacks of core modules."""
     encoded = text.encode()
     return ctypes.cast(ffi.wasmtime_trap_new(encoded, len(encoded)), ctypes.c_void_p).value
 

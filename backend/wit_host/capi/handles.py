@@ -15,8 +15,8 @@ from .values import PAYLOAD_OFFSET, Kind, Value
 if TYPE_CHECKING:
     Resource: TypeAlias = "ctypes._Pointer[ffi.wasmtime_component_resource_any_t]"
 
-# Declared anew, because a context comes to us as an address, and the package's own take several times as long to call.
-# Those that run nothing of a guest do not give up Python's lock meanwhile.
+# Declared again, because a context comes as an address, and the package's own take several times as long to call.
+# Those that run no code of a guest keep Python's lock meanwhile.
 _Convert = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _ANY_TO_HOST = _Convert(("wasmtime_component_resource_any_to_host", ffi.dll))
 _HOST_TO_ANY = _Convert(("wasmtime_component_resource_host_to_any", ffi.dll))
@@ -36,7 +36,7 @@ _OWNED = ctypes.c_bool(True)
 
 
 def read_resource(context: int, value: Value) -> int:
-    """The representation behind a handle of one of our resource types, owned or borrowed; the handle is used up."""
+    """Consume a handle of a resource of the host, owned or borrowed, and return its representation."""
     host = ctypes.c_void_p()
     error = _ANY_TO_HOST(context, *_POINTER.unpack_from(value, PAYLOAD_OFFSET), ctypes.addressof(host))
     if error:
@@ -47,7 +47,7 @@ def read_resource(context: int, value: Value) -> int:
 
 
 def forget_resource(context: int, value: Value) -> None:
-    """Use up a handle of one of our resource types, as `read_resource` does, if the engine still lets go of it."""
+    """Consume a handle of a resource of the host, as `read_resource` does, if the engine still allows it."""
     host = ctypes.c_void_p()
     error = _ANY_TO_HOST(context, value.of.resource, ctypes.byref(host))
     if error:
@@ -75,7 +75,7 @@ class ResourceHandle(Owner["Resource"]):
         super().__init__(ffi.wasmtime_component_resource_any_clone(value.of.resource))
 
     def store(self, value: Value) -> None:
-        """Store the resource, owned or borrowed as its parameter says; this handle stays."""
+        """Store the resource in `value`, as an owned or a borrowed one; this handle stays open."""
         value.of.resource = ffi.wasmtime_component_resource_any_clone(self.item)
         value.kind = Kind.RESOURCE
 

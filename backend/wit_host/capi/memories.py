@@ -1,6 +1,6 @@
 """Linear memories that the host makes: the engine asks for each one, and lets it grow.
 
-Nothing escapes these callbacks either: see `callbacks`.
+No exception escapes these callbacks: see `callbacks`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Memory(EndingCallback, Protocol):
-    """One linear memory; the engine lets go of it with its store."""
+    """One linear memory; the engine releases it with its store."""
 
     @property
     def base(self) -> int:
@@ -29,38 +29,38 @@ class Memory(EndingCallback, Protocol):
 
     @property
     def size(self) -> int:
-        """The bytes that the guest has now."""
+        """The current size in bytes."""
         ...
 
     @property
     def limit(self) -> int:
-        """The most bytes that it can have."""
+        """The largest possible size in bytes."""
         ...
 
     def grow(self, size: int) -> bool:
-        """Make it `size` bytes large; whether that could be done."""
+        """Grow to `size` bytes; return whether that was possible."""
         ...
 
 
 class Thread(Protocol):
-    """What differs between threads."""
+    """The state of one thread."""
 
     @property
     def guest(self) -> EndingCallback:
-        """The guest that this thread is starting; an attribute, as nothing may be called to get it."""
+        """The guest that this thread is starting; an attribute, as no call may be made to get it."""
         ...
 
 
 class MemoryCreator(Protocol):
-    """What makes the memories of an engine."""
+    """Makes the memories of an engine."""
 
     @property
     def thread(self) -> Thread:
-        """What differs between threads; an attribute as well."""
+        """The state of the current thread; an attribute, as no call may be made to get it."""
         ...
 
     def create(self, minimum: int, reserved: int, guard: int) -> Memory:
-        """A memory of `minimum` bytes that can grow to `reserved`, followed by `guard` that nothing can touch."""
+        """Make a memory of `minimum` bytes that can grow to `reserved`, followed by `guard` inaccessible bytes."""
         ...
 
 
@@ -111,14 +111,14 @@ def _on_grow(memory: Memory, size: int) -> ErrorAddress:
     return None
 
 
-# Named, so that they live as long as this module.
+# Global names, so that they live as long as this module.
 _NEW = _New(_on_new)
 _GET = _Get(_on_get)
 _GROW = _Grow(_on_grow)
 
 
 def _field(callback: object, struct: type[ctypes.Structure], name: str) -> Any:  # noqa: ANN401  # as ctypes has it
-    """`callback` as the type of pointer that wasmtime's package declares for a field."""
+    """Return `callback` as the pointer type that wasmtime's package declares for a field."""
     return ctypes.cast(callback, dict(struct._fields_)[name])  # type: ignore[arg-type, type-var]  # all are pointers
 
 
@@ -128,7 +128,7 @@ _FINALIZER = _field(RELEASE, ffi.wasmtime_linear_memory_t, "finalizer")
 
 
 def create_memories(config: wasmtime.Config, creator: MemoryCreator) -> None:
-    """Have `creator` asked for each memory of the guests of an engine, which keeps it."""
+    """Have `creator` make each memory of the guests of an engine, which keeps `creator` alive."""
     # Copying on write maps images of memory, which only works for memories that the engine has mapped itself.
     ffi.wasmtime_config_memory_init_cow_set(config.ptr(), False)
     struct = ffi.wasmtime_memory_creator_t()

@@ -1,4 +1,4 @@
-"""The standard streams of a guest: what it reads are bytes, and what it writes is handed to Python."""
+"""The standard streams of a guest: it reads bytes, and its output is given to Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .callbacks import RELEASE, Callback, keep, keep_exception, pointer, unbroke
 
 
 class OutputCallback(Callback, Protocol):
-    """Where an output goes. The engine may call it, and let go of it, on a thread of its own."""
+    """The receiver of an output. The engine may call it, and release it, on a thread of its own."""
 
     def write(self, data: bytes, /) -> object:
         """Take all of `data`."""
@@ -46,12 +46,12 @@ def set_stdin(wasi: wasmtime.WasiConfig, content: bytes) -> None:
 
 
 def set_stdout(wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:
-    """Let `output` have what the guest writes to its standard output."""
+    """Send the standard output of the guest to `output`."""
     _set(ffi.dll.wasi_config_set_stdout_custom, wasi, output)
 
 
 def set_stderr(wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:
-    """Let `output` have what the guest writes to its standard error."""
+    """Send the standard error of the guest to `output`."""
     _set(ffi.dll.wasi_config_set_stderr_custom, wasi, output)
 
 

@@ -1,4 +1,4 @@
-"""Types of a component, read one level at a time, and each of them once."""
+"""Types of a component, read one level at a time, each at most once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .ownership import Owner
 
 
 class ValueType(Owner[ffi.wasmtime_component_valtype_t]):
-    """A value type of a component; its parts are read when they are asked for, one level at a time."""
+    """A value type of a component; its parts are read on demand, one level at a time."""
 
     def __init__(self) -> None:
         super().__init__(ffi.wasmtime_component_valtype_t())
@@ -32,7 +32,7 @@ class ValueType(Owner[ffi.wasmtime_component_valtype_t]):
 
     @cached_property
     def parts(self) -> Sequence[tuple[str, ValueType | None]]:
-        """What it is made of, each part with its name where it has one, and its type where it has one."""
+        """The parts of the type, each with its name, or an empty one, and its type, if it has one."""
         read = _PARTS.get(self.kind)
         return () if read is None else read(self.item.of)
 
@@ -42,11 +42,11 @@ class ValueType(Owner[ffi.wasmtime_component_valtype_t]):
         return ResourceType._from_ptr(ffi.wasmtime_component_resource_type_clone(self.item.of.own))
 
     def pointer(self) -> object:
-        """Where the C API puts a type."""
+        """Return the place for the C API to store a type in."""
         return ctypes.byref(self.item)
 
 
-#: By the number of the kind; `map` has no name in wasmtime's package.
+#: The kinds by their numbers; `map` has no name in wasmtime's package.
 _TYPE_KINDS = (
     "bool", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64", "f32", "f64", "char", "string", "list", "record",
     "tuple", "variant", "enum", "option", "result", "flags", "own", "borrow", "future", "stream", "error-context",
@@ -59,12 +59,12 @@ _Parts: TypeAlias = list[tuple[str, ValueType | None]]
 
 def _one(read: Callable[[object, object], object], name: str, pointer: object) -> _Parts:
     part = ValueType()
-    # What reads the sides of a result says whether there is one; the others return nothing.
+    # The functions for the sides of a result return whether there is one; the others return None.
     return [(name, None if read(pointer, part.pointer()) is False else part)]
 
 
 def _each(count: int, read: Callable[[int, object, object, ValueType], bool]) -> _Parts:
-    """Parts with names; `read` says whether the part has a type."""
+    """Read parts with names; `read` returns whether the part has a type."""
     parts: _Parts = []
     for index in range(count):
         name, size, part = ctypes.POINTER(ctypes.c_char)(), ctypes.c_size_t(), ValueType()
@@ -125,7 +125,7 @@ _PARTS: dict[str, Callable[[_Union], _Parts]] = {
 
 
 class FunctionType:
-    """The type of a function of a component; what it takes and returns is read when it is asked for."""
+    """The type of a function of a component; its parameters and its result are read on demand."""
 
     def __init__(self, raw: FuncType) -> None:
         self._raw = raw
@@ -138,7 +138,7 @@ class FunctionType:
 
     @cached_property
     def parameters(self) -> Sequence[tuple[str, ValueType | None]]:
-        """The name and the type of each parameter; every one has a type."""
+        """The name and the type of each parameter."""
         function = self._raw.ptr()
         read = ffi.wasmtime_component_func_type_param_nth
         return _each(
@@ -148,7 +148,7 @@ class FunctionType:
 
     @cached_property
     def result(self) -> ValueType | None:
-        """The type of what it returns, or nothing."""
+        """The type of the result, if there is one."""
         [(_, result)] = _one(ffi.wasmtime_component_func_type_result, "", self._raw.ptr())
         return result
 
@@ -162,12 +162,12 @@ class InstanceType:
 
     @cached_property
     def exports(self) -> Mapping[str, Extern]:
-        """What is in it, by name."""
+        """The exports of the instance, by name."""
         return externs(self._raw.exports(self._engine), self._engine)
 
 
 class Extern:
-    """What a component imports or exports by one name."""
+    """One import or export of a component."""
 
     def __init__(self, raw: ComponentExtern, engine: wasmtime.Engine) -> None:
         self._raw = raw
@@ -175,12 +175,12 @@ class Extern:
 
     @cached_property
     def implements(self) -> str | None:
-        """The interface that its name is a label for, if it is one."""
+        """The interface that the name is a label for, if it is a label."""
         return self._raw.implements
 
     @cached_property
     def type(self) -> FunctionType | InstanceType | ResourceType | None:
-        """What it is: a function, an instance or a resource; nothing where it is anything else."""
+        """The type: a function, an instance or a resource; None for anything else."""
         item = ffi.wasmtime_component_item_t()
         ffi.wasmtime_component_extern_type(self._raw.ptr(), ctypes.byref(item))
         kind = int(item.kind)
@@ -195,5 +195,5 @@ class Extern:
 
 
 def externs(found: Mapping[str, ComponentExtern], engine: wasmtime.Engine) -> Mapping[str, Extern]:
-    """What wasmtime's package found in the type of a component or an instance."""
+    """Wrap the imports or exports that wasmtime's package found in a type."""
     return {name: Extern(each, engine) for name, each in found.items()}

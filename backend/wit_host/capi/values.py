@@ -1,4 +1,4 @@
-"""Component-model values: reading those of the engine, and making those that it will own."""
+"""Values of the component model: reading the engine's, and making values that the engine will own."""
 
 from __future__ import annotations
 
@@ -54,14 +54,15 @@ class Kind:
     MAP: int = 22  # it has no name in wasmtime's package
 
 
-# Read and written as they lie in memory, since each attribute of a ctypes object is an object of its own.
-_VECTOR = struct.Struct("NP")  # of a list, a tuple, a string or a name: a size and an address
+# Read and written directly in memory, since each attribute of a ctypes object is an object of its own.
+#: The size and the address of a list, a tuple, a string or a name.
+_VECTOR = struct.Struct("NP")
 _POINTER = struct.Struct("P")
 _RESULT = struct.Struct("?P")
 _PAIR = struct.Struct(f"{PAYLOAD_OFFSET}xI{VALUE_SIZE - 4}xI")
 
-# Declared anew, because the package's own functions take several times as long to call. These only allocate, so they
-# do not give up Python's lock meanwhile.
+# Declared again, because the package's own functions take several times as long to call. These only allocate and free,
+# so they keep Python's lock meanwhile.
 _NewSeveral = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 _NEW_LIST = _NewSeveral(("wasmtime_component_vallist_new_uninit", ffi.dll))
 _NEW_TUPLE = _NewSeveral(("wasmtime_component_valtuple_new_uninit", ffi.dll))
@@ -73,7 +74,7 @@ _TEXT = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
     ("PyUnicode_FromStringAndSize", ctypes.pythonapi)
 )
 
-#: What new values are copied from, which leaves it as it is: `false`.
+#: The value that new values are copies of: `false`.
 _BLANK = Value()
 _BLANK.kind = Kind.BOOL
 _BLANK_ADDRESS = ctypes.addressof(_BLANK)
@@ -83,12 +84,12 @@ _TWO_VALUES_AT = (Value * 2).from_address
 
 
 def view_numbers(value: Value, code: str) -> memoryview[Any]:
-    """The numbers in a list of them; `code` is their format. Valid as long as the engine keeps the list."""
+    """View the numbers in a list; `code` is their format. The view is valid as long as the engine keeps the list."""
     return _numbers(_view_items(value), code)
 
 
 def fill_numbers(value: Value, kind: int, numbers: Numbers, code: str) -> None:
-    """Make all items of a list numbers of one kind; `numbers` are as many, in the format `code`."""
+    """Fill a list with numbers of one kind; `numbers` has as many, in the format `code`."""
     memory = _view_items(value)
     _numbers(memory, code)[:] = numbers
     memory[Value.kind.offset :: VALUE_SIZE] = bytes([kind]) * (memory.nbytes // VALUE_SIZE)
@@ -105,21 +106,21 @@ def _numbers(memory: memoryview, code: str) -> memoryview[Any]:
 
 
 def read_pair(value: Value) -> tuple[int, int]:
-    """The numbers in a `tuple<u32, u32>`."""
+    """Return the numbers in a `tuple<u32, u32>`."""
     _, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
     first, second = _PAIR.unpack_from(_TWO_VALUES_AT(address))
     return first, second
 
 
 def read_text(value: Value) -> str:
-    """The content of a string, or the name of an enum's or a variant's case."""
+    """Return the content of a string, or the name of an enum's or a variant's case."""
     size, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
     text: str = _TEXT(address, size)
     return text
 
 
 def read_name(name: Name) -> str:
-    """The text of a name that is no value itself."""
+    """Return the text of a name that is not a value itself."""
     size, address = _VECTOR.unpack_from(name)
     text: str = _TEXT(address, size)
     return text
@@ -132,24 +133,24 @@ def write_text(value: Value, kind: int, content: bytes) -> None:
 
 
 def write_name(name: Name, content: bytes) -> None:
-    """Store `content` in a name that is no value itself; the engine will own it."""
+    """Store `content` in a name that is not a value itself; the engine will own it."""
     _NEW_NAME(ctypes.addressof(name), len(content), content)
 
 
 def write_option(value: Value, payload: Value | None) -> None:
-    """Make `value` an option with what `new_value` returned, or with nothing."""
+    """Make `value` an option with a payload from `new_value`, or without one."""
     _POINTER.pack_into(value, PAYLOAD_OFFSET, _address(payload))
     value.kind = Kind.OPTION
 
 
 def write_result(value: Value, is_ok: bool, payload: Value | None) -> None:
-    """Make `value` a result, one side or the other, with what `new_value` returned, or with nothing."""
+    """Make `value` a result, one side or the other, with a payload from `new_value`, or without one."""
     _RESULT.pack_into(value, PAYLOAD_OFFSET, is_ok, _address(payload))
     value.kind = Kind.RESULT
 
 
 def write_variant(value: Value, name: bytes, payload: Value | None) -> None:
-    """Make `value` the case `name` of a variant, with what `new_value` returned, or with nothing."""
+    """Make `value` the case `name` of a variant, with a payload from `new_value`, or without one."""
     _NEW_NAME(ctypes.addressof(value) + PAYLOAD_OFFSET, len(name), name)
     _POINTER.pack_into(value, PAYLOAD_OFFSET + _VECTOR.size, _address(payload))
     value.kind = Kind.VARIANT
@@ -160,7 +161,7 @@ def _address(payload: Value | None) -> int:
 
 
 def new_list(value: Value, size: int) -> Values:
-    """Make `value` a list that the engine will own, and return what is in it, `false` until it is filled in."""
+    """Make `value` a list that the engine will own, and return its elements, `false` until they are filled in."""
     _NEW_LIST(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
     value.kind = Kind.LIST
     data: Values = value.of.list.data
@@ -168,7 +169,7 @@ def new_list(value: Value, size: int) -> Values:
 
 
 def new_tuple(value: Value, size: int) -> Values:
-    """Make `value` a tuple that the engine will own, and return what is in it, `false` until it is filled in."""
+    """Make `value` a tuple that the engine will own, and return its elements, `false` until they are filled in."""
     _NEW_TUPLE(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
     value.kind = Kind.TUPLE
     data: Values = value.of.tuple.data
@@ -191,7 +192,7 @@ def new_flags(names: ffi.wasmtime_component_valflags_t, size: int) -> None:
 
 
 def new_value() -> Value:
-    """One value on the heap that the engine will own; it is `false` until it is filled in."""
+    """Return a new value on the heap that the engine will own; it is `false` until it is filled in."""
     return _VALUE_AT(_NEW_VALUE(_BLANK_ADDRESS))
 
 

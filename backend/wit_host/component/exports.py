@@ -49,7 +49,7 @@ class Instance:
         return self.runner.state
 
     def bind(self, interface: str | None, functions: Sequence[GuestFunction[object]]) -> None:
-        """Find functions in an exported interface, or in the world; raises `LinkError` where they do not fit."""
+        """Find functions in an exported interface, or in the world; raises `LinkError` if they do not fit."""
         store = self.runner.store
         exports, index = self._exports, None
         name = self.runner.name
@@ -85,7 +85,7 @@ class Instance:
 class GuestInterface:
     """An interface that a guest exports, or what its world exports; bindings derive from it.
 
-    Binding raises `LinkError` where the guest lacks a function or has it with another type.
+    Binding raises `LinkError` if the guest lacks a function or has it with another type.
     """
 
     # Names with an underscore only, so that no function of a WIT interface has the same.
@@ -109,7 +109,7 @@ class GuestFunction(Generic[R_co]):
     def __call__(self, owner: GuestInterface | GuestResource, *arguments: object) -> R_co:
         """Call the function of the guest that `owner` belongs to.
 
-        Raises TypeError or ValueError where an argument does not fit, the bindings' exception where the guest answers
+        Raises TypeError or ValueError if an argument does not fit, the bindings' exception where the guest answers
         with an error, and what `Runner.run` raises.
         """
         instance = owner._instance

@@ -31,7 +31,7 @@ _Items = Mapping[str, capi.Extern]
 def link(
     engine: wasmtime.Engine, host: Linker, state: HostState, guest: Component, name: str
 ) -> tuple[component.Linker, ComponentIdentities]:
-    """A linker for `guest`, and what its imported resources are; raises `LinkError` where they do not fit."""
+    """A linker for `guest`, and what its imported resources are; raises `LinkError` if they do not fit."""
     identities = ComponentIdentities()
     _require_wasi(host, guest, name)
     scopes = _scopes(host, guest)

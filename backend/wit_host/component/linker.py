@@ -90,7 +90,7 @@ class Linker:
         self.has_wasi = True
 
     def instance(self, name: str) -> InstanceLinker:
-        """Define the instance `name`; raises ValueError where there is one of that name already."""
+        """Define the instance `name`; raises ValueError if there is one of that name already."""
         if name in self.instances:
             raise ValueError(f"{name} is defined twice")
         instance = self.instances[name] = InstanceLinker(name)

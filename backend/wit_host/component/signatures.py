@@ -26,7 +26,7 @@ def check_signature(
     crossing: Crossing = Crossing.LIST,
     is_bridged: bool = False,
 ) -> None:
-    """Raise `LinkError`, which begins with `text`, where the guest's function has another type.
+    """Raise `LinkError`, which begins with `text`, if the guest's function has another type.
 
     `crossing` says how the bytes in its parameters were prepared to cross; as strings they need one more parameter.
     `is_bridged` says that its result was prepared to cross by address, which then has become a last parameter.

@@ -49,8 +49,8 @@ class Store(GuestStore):
     def instantiate(self, guest: Component, name: str = "") -> Instance:
         """Start `guest`, which messages call `name`, so that what it exports can be called.
 
-        Raises `LinkError` where what it imports does not fit what `linker` was given, what `Runner.run` raises where it
-        does not start, and RuntimeError where this store has a guest already.
+        Raises `LinkError` if what it imports does not fit what `linker` was given, what `Runner.run` raises where it
+        does not start, and RuntimeError if this store has a guest already.
         """
         linker, identities = self._link(guest, name)
         return self._runner.run(lambda: self._start(linker, identities, guest), "did not start")
@@ -59,7 +59,7 @@ class Store(GuestStore):
         """Instantiate `guest` and call its `wasi:cli/run`; the exit status.
 
         Raises `LinkError`, `GuestTrap`, `GuestTimeout`, or whatever an implementation or a signal handler raised
-        meanwhile, and RuntimeError where this store has a guest already.
+        meanwhile, and RuntimeError if this store has a guest already.
         """
         linker, identities = self._link(guest, name)
         try:

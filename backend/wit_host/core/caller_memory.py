@@ -32,7 +32,7 @@ class CallerMemory:
     def view(self, address: int, length: int, what: str) -> memoryview:
         """The guest's bytes, to be written; `what` they are is what messages say. They go back when the call ends.
 
-        Raises NoMemory, and `Misfit` where they are not all in the guest's memory.
+        Raises NoMemory, and `Misfit` if they are not all in the guest's memory.
         """
         memory = self._memory or self._find()
         place = memory.base, memory.size

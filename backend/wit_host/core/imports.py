@@ -25,7 +25,7 @@ _WASI = "wasi_snapshot_preview1"
 def link(
     store: wasmtime.Store, host: CoreLinker, state: HostState, memory: CallerMemory, guest: CoreModule, name: str
 ) -> wasmtime.Linker:
-    """A linker for `guest`, which messages call `name`; raises `LinkError` where an import is not there or differs."""
+    """A linker for `guest`, which messages call `name`; raises `LinkError` if an import is not there or differs."""
     linker = wasmtime.Linker(store.engine)
     linker.allow_shadowing = True  # a guest may import one function several times
     if host.has_wasi:

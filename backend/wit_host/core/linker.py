@@ -39,7 +39,7 @@ class CoreLinker:
     def function(self, module: str, name: str, parameters: Sequence[str], implementation: Callable[..., int]) -> None:
         """Define the function `name` of `module`; `implementation` takes as many numbers as there are `parameters`.
 
-        Raises ValueError where it is defined already.
+        Raises ValueError if it is defined already.
         """
         definition = CoreDefinition(module, name, tuple(parameters), implementation)
         if self.functions.setdefault((module, name), definition) is not definition:

@@ -57,8 +57,8 @@ class CoreStore(GuestStore):
     def instantiate(self, guest: CoreModule, name: str = "") -> CoreInstance:
         """Start `guest`, which messages call `name`, so that what it exports can be called: a reactor, or a library.
 
-        Its `_initialize` is called, if there is one. Raises `LinkError` where what it imports does not fit what
-        `linker` was given, what `Runner.run` raises where it does not start, and RuntimeError where this store has a
+        Its `_initialize` is called, if there is one. Raises `LinkError` if what it imports does not fit what
+        `linker` was given, what `Runner.run` raises where it does not start, and RuntimeError if this store has a
         guest already.
         """
         linker = self._link(guest, name)
@@ -67,8 +67,8 @@ class CoreStore(GuestStore):
     def run_command(self, guest: CoreModule, name: str = "") -> int:
         """Run `guest` to its end and return its exit status: call its `_start`, or the `_initialize` of a reactor.
 
-        Raises `LinkError`, also where it has neither, `GuestTrap`, `GuestTimeout`, or whatever an implementation or a
-        signal handler raised meanwhile, and RuntimeError where this store has a guest already.
+        Raises `LinkError`, also if it has neither, `GuestTrap`, `GuestTimeout`, or whatever an implementation or a
+        signal handler raised meanwhile, and RuntimeError if this store has a guest already.
         """
         linker = self._link(guest, name)
         exports = {export.name for export in guest.compiled.exports}
@@ -120,17 +120,17 @@ class CoreInstance:
 
     @property
     def store(self) -> wasmtime.Store:
-        """The engine's store, which what is in `exports` is used with; raises ValueError where it is closed."""
+        """The engine's store, which what is in `exports` is used with; raises ValueError if it is closed."""
         return self._runner.store
 
     def call(self, name: str, *arguments: float) -> object:
-        """What the export `name` returns; raises LinkError where there is no such function, else as `Runner.run`."""
+        """What the export `name` returns; raises LinkError if there is no such function, else as `Runner.run`."""
         if not isinstance(self.exports.get(name), wasmtime.Func):
             raise LinkError(f"{self._runner.name} exports no function {name}")
         return self._runner.run(lambda: self.enter(name, *arguments), f"did not return from {name}")
 
     def enter(self, name: str, *arguments: float) -> object:
-        """The call itself, inside `Runner.run`; nothing where there is no such function."""
+        """The call itself, inside `Runner.run`; None if there is no such function."""
         function = self.exports.get(name)
         if not isinstance(function, wasmtime.Func):
             return None

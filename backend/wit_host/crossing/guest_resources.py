@@ -42,7 +42,7 @@ class GuestResource:
     def drop(self) -> None:
         """Have the guest release what this resource holds; the second time is fine, and so is a guest that ended.
 
-        Raises what a call of the guest raises, where its destructor does not return.
+        Raises what a call of the guest raises, if its destructor does not return.
         """
         if self._handle is None:
             return

@@ -35,7 +35,7 @@ if os.name == "posix":
 
 
 def unsupported() -> str:
-    """Why memories cannot be reserved here; empty where they can."""
+    """Why memories cannot be reserved here; empty if they can."""
     if os.name != "posix" or sys.maxsize <= 1 << 32:
         return f"memories cannot be reserved on {sys.platform} with {sys.maxsize.bit_length() + 1} bits"
     try:
@@ -71,20 +71,20 @@ class LinearMemory:
         return True
 
     def view(self, address: int, length: int) -> memoryview:
-        """The bytes at `address`, which the caller releases; raises `Misfit` where they are not all in the memory."""
+        """The bytes at `address`, which the caller releases; raises `Misfit` if they are not all in the memory."""
         if address + length > self.size:
             raise self._outside(address, length)
         return memoryview(self._content)[address : address + length]
 
     def read_u32(self, address: int) -> int:
-        """The number at `address`; raises `Misfit` where it is not all in the memory."""
+        """The number at `address`; raises `Misfit` if it is not all in the memory."""
         if address + _U32.size > self.size:
             raise self._outside(address, _U32.size)
         number: int = _U32.unpack_from(self._content, address)[0]
         return number
 
     def write_u32(self, address: int, number: int) -> None:
-        """Store a number at `address`; raises `Misfit` where it is not all in the memory."""
+        """Store a number at `address`; raises `Misfit` if it is not all in the memory."""
         if address + _U32.size > self.size:
             raise self._outside(address, _U32.size)
         _U32.pack_into(self._content, address, number)
@@ -122,7 +122,7 @@ class GuestMemory:
 
     @property
     def only(self) -> LinearMemory:
-        """The memory that addresses are in; raises `Misfit` where there is none, or more than one."""
+        """The memory that addresses are in; raises `Misfit` if there is none, or more than one."""
         if len(self.parts) != 1:
             raise Misfit(GuestTrap, f"the guest has {len(self.parts)} memories, and one is needed")
         return self.parts[0]

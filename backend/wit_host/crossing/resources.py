@@ -68,7 +68,7 @@ class ResourceTable:
         return representation
 
     def borrow(self, representation: int) -> Droppable:
-        """The object behind a handle, which the guest keeps; raises KeyError where it is none."""
+        """The object behind a handle, which the guest keeps; raises KeyError if it is none."""
         return self._objects[representation]
 
     def take(self, representation: int) -> Droppable:

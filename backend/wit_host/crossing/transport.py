@@ -69,7 +69,7 @@ def lift(memory: GuestMemory, value: Value) -> memoryview:
 
 
 def _characters(text: str) -> bytes:
-    """A byte for each character of a text; raises `Misfit` where one is no byte."""
+    """A byte for each character of a text; raises `Misfit` if one is no byte."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError as error:
@@ -77,7 +77,7 @@ def _characters(text: str) -> bytes:
 
 
 def lower(value: Value, content: object) -> None:
-    """Pass `content`, which should be `Bytes`, to the guest as a list; raises `Misfit` where it is not."""
+    """Pass `content`, which should be `Bytes`, to the guest as a list; raises `Misfit` if it is not."""
     source = as_source(content)
     size = source.nbytes
     capi.new_list(value, size)
@@ -115,7 +115,7 @@ _STUB = re.compile(r"!indirect-(?P<name>\S+)")
 
 
 def as_source(content: object) -> memoryview | ByteSource:
-    """`content` as contiguous bytes, or as what makes them; raises `Misfit` where it is neither."""
+    """`content` as contiguous bytes, or as what makes them; raises `Misfit` if it is neither."""
     if _is_source(content):
         return content
     try:

@@ -1,12 +1,12 @@
-"""The type of an imported instance, rewritten so that bytes cross as pointers.
+"""The type of an imported instance, rewritten so that bytes cross as addresses.
 
-In: an instance type. Out: its bytes with each `list<u8>` in a parameter as a pair of `u32`, address and length, which
-has the same core values and the same layout; and with functions that return `list<u8>` as functions that take the place
-of the result as one more `u32`, which is what the guest passes anyway.
+In: an instance type. Out: its binary form with each `list<u8>` in a parameter as a pair of `u32`, address and length,
+which has the same core values and the same layout. Functions that return `list<u8>` take the place of the result as one
+more `u32`, which the guest passes anyway.
 
-Nothing that another part of the component may refer to changes: `list<u8>` itself and what is built of it stay where
-they are, and parameters refer to new definitions next to them. Only records and variants, which functions can use under
-their names alone, change in their place, if nothing else uses them.
+No type that another part of the component may refer to changes: `list<u8>` and types that contain it stay where they
+are, and parameters refer to new definitions next to them. Only records and variants, which functions can use under
+their names alone, change in place, if nothing else uses them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _NO_RESULT = b"\x01\x00"
 
 @dataclass(frozen=True, slots=True)
 class Retyped:
-    """The definition of the rewritten type, and the functions that lost their result.
+    """The definition of the rewritten type, and the functions that have no result any more.
 
-    Of each of these: the core value types of its parameters, the place of the result included.
+    For each of these: the core value types of its parameters, the place of the result included.
     """
 
     definition: bytes
@@ -40,7 +40,7 @@ class Retyped:
 
 
 def retyped(data: bytes, found: InstanceType, kept: Collection[bytes]) -> Retyped | None:
-    """Rewrite an instance type; nothing where bytes do not cross. Raises `Obstacle`.
+    """Rewrite an instance type; None if bytes do not cross. Raises `Obstacle`.
 
     `kept` are the names of types that other parts of the component refer to.
     """
@@ -55,10 +55,10 @@ def retyped(data: bytes, found: InstanceType, kept: Collection[bytes]) -> Retype
 
 
 def _bridge(found: InstanceType, index: int) -> bytes | None:
-    """The core values that a function takes once it has no result; nothing where it keeps its result.
+    """Return the core values that a function takes without its result; None if it keeps its result.
 
-    It is called twice, so it must not take anything from the guest; and the place of the result must fit beside the
-    parameters, since together they would go through memory otherwise.
+    A function without its result is called twice, so it must not take anything from the guest; and the place of the
+    result must fit beside the parameters, since together they would go through memory otherwise.
     """
     function = found.function(index)
     taken = [of_part(part, found.shapes) for part in parameters(function)]
@@ -69,11 +69,11 @@ def _bridge(found: InstanceType, index: int) -> bytes | None:
     return flat + I32 if flat is not None and len(flat) < MOST_FLAT else None
 
 
-# --- which types are wanted in which form ---
+# --- the form that each type is needed in ---
 
 
 def _wanted(found: InstanceType, bridges: Collection[int], kept: Collection[bytes]) -> bytearray:
-    """For each type whether parameters need it rewritten. Raises `Obstacle` where one cannot be in both forms."""
+    """Return for each type whether parameters need it rewritten. Raises `Obstacle` if one would need both forms."""
     wanted, stays = bytearray(len(found.types)), bytearray(len(found.types))
     names = {index: name for name, index in found.exports.items()}
     for name in kept:
@@ -127,9 +127,9 @@ def _shown(name: bytes) -> str:
 
 
 class _Rewriting:
-    """The new declarations, while they are written; `plain` and `passed` are what becomes of each type index.
+    """The new declarations, while they are written; `plain` and `passed` are the new indices for each type index.
 
-    `passed` is the form for parameters, which differs where bytes are in it.
+    `passed` is the form for parameters, which differs if bytes are in the type.
     """
 
     def __init__(self, data: bytes, found: InstanceType, bridges: Collection[int], wanted: bytearray) -> None:
@@ -144,7 +144,7 @@ class _Rewriting:
         self._passed: list[int] = []
 
     def definition(self) -> bytes:
-        """The whole definition."""
+        """Return the whole definition."""
         for declaration, index in self._found.steps:
             if index is None:
                 self._function(declaration)
@@ -181,7 +181,7 @@ class _Rewriting:
         self._passed.append(passed)
 
     def _bytes(self) -> int:
-        """The index of the pair that stands for bytes."""
+        """Return the index of the pair that stands for bytes."""
         if self._pair is None:
             self._pair = self._add(_PAIR)
         return self._pair
@@ -192,14 +192,14 @@ class _Rewriting:
         return self._types - 1
 
     def _pointing(self, declaration: Declaration, target: Part, indices: Sequence[int]) -> bytes:
-        """A declaration with its one index changed."""
+        """Return a declaration with its one index changed."""
         data = self._data
         return (
             data[declaration.start : target.start] + encoded(indices[target.value]) + data[target.end : declaration.end]
         )
 
     def _defined(self, content: Type, indices: Sequence[int]) -> bytes:
-        """A definition with all its indices changed."""
+        """Return a definition with all its indices changed."""
         code = encoded if content.kind in (OWN, BORROW) else encoded_type
         result, at = [_TYPE_DECLARATION], content.start
         for part in content.type_parts():

@@ -1,13 +1,13 @@
-"""Components rewritten so that `list<u8>` crosses as a string, where addresses mean nothing to the host.
+"""Components rewritten so that `list<u8>` crosses as a string, for hosts that cannot use addresses.
 
-In: a component, and the interfaces that a host serves. Out: the component with functions of these retyped, so that the
-engine hands the host a string and boxes no bytes. With the encoding `latin1+utf16` a string is the same two core values
-as a `list<u8>`, and each of its bytes is one character. It differs in two things, which a bridge before each function
-makes up for: its address must be even, and its length be less than 2^31, since the highest bit would mean UTF-16.
+In: a component, and the interfaces that a host serves. Out: the component with other types for functions of these, so
+that the engine passes a string to the host and boxes no bytes. With the encoding `latin1+utf16` a string is the same
+two core values as a `list<u8>`, and each of its bytes is one character. It differs in two ways, which a bridge for each
+function compensates: its address must be even, and its length less than 2^31, since the highest bit would mean UTF-16.
 
-A bridge sees the core values of parameters and not what they point to. So only functions change that take `list<u8>`
-itself, and no bytes inside of other types; nor do those change that have other strings, since the encoding is that of
-all of them. The reason is given for each that stays.
+A bridge sees the core values of parameters but not the memory that they point to. So a function changes only if its
+bytes are parameters of the type `list<u8>`, not inside other types, and if it has no other strings, since one encoding
+applies to all strings of a function. Each function that stays as it is has a reason.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ from .shapes import I32, MOST_FLAT, STRING, Shape, flattened, of_part
 from .types import FUNCTION, Type
 from .uses import Lower
 
-_LATIN1: Final = b"\x02"  # the option `string-encoding=latin1+utf16`
+#: The option `string-encoding=latin1+utf16`.
+_LATIN1: Final = b"\x02"
 _U32: Final = b"\x79"
 
 
 def pass_as_strings(wasm: bytes, interfaces: Collection[str]) -> Rewritten:
-    """Retype functions of the imports that `interfaces` serve, which are full names with versions.
+    """Change the types of functions of the imports that `interfaces` serve, which are full names with versions.
 
-    Of those of its functions that `Rewritten.functions` names, each parameter `list<u8>` is a `string`: one character
-    for each byte. They have one more parameter, a `u32`: the bit `1 << n` says that the first character of the n-th of
-    these strings is none of its bytes, and `1 << (n + TOO_LONG_BITS)` that there were too many bytes to cross, so that
-    the string says nothing. Results are as they were.
+    In each function that `Rewritten.functions` names, each parameter `list<u8>` is a `string`: one character for each
+    byte. The function has one more parameter, a `u32`: the bit `1 << n` says that the first character of the n-th of
+    these strings is not one of its bytes, and `1 << (n + TOO_LONG_BITS)` that there were too many bytes to cross, so
+    that the string has no meaning. Results do not change.
     """
     return rewrite_imports(wasm, interfaces, _change, _check)
 
 
 def _check(served: Served) -> None:
-    """Raise `Obstacle` where the address and the length of a list may be no numbers of 32 bits."""
+    """Raise `Obstacle` if the address and the length of a list may have more than 32 bits."""
     if any(each.origin != Origin.MODULE for _, each in served.found.indexed(Space.CORE_MODULE)):
         raise Obstacle("the component gets core modules from elsewhere")
     check_addresses(served.wasm, served.parts)
@@ -80,7 +81,7 @@ def _change(served: Served, each: Import) -> Change | None:
 
 
 def _check_unchanged(declared: InstanceType, reasons: Mapping[bytes, str]) -> None:
-    """Raise `Obstacle` where there are bytes all the same."""
+    """Raise `Obstacle` if bytes cross nevertheless."""
     if reasons:
         raise Obstacle("; ".join(dict.fromkeys(reasons.values())))
     results = [result(declared.function(index)) for index in declared.functions.values()]
@@ -89,7 +90,7 @@ def _check_unchanged(declared: InstanceType, reasons: Mapping[bytes, str]) -> No
 
 
 def _code(declared: InstanceType, function: Type) -> StringCode | None:
-    """The bridge that a function needs; nothing where it takes no bytes. Raises `Obstacle` where it has to stay."""
+    """Return the bridge that a function needs; None if it takes no bytes. Raises `Obstacle` if it cannot change."""
     taken = [of_part(part, declared.shapes) for part in parameters(function)]
     returned = _returned(declared, function)
     if not any(each.holds_bytes or each.unfamiliar for each in taken):
@@ -97,7 +98,7 @@ def _code(declared: InstanceType, function: Type) -> StringCode | None:
     if any(each.unfamiliar for each in (*taken, *returned)):
         raise Obstacle("there is an unfamiliar type")
     if any(each.holds_bytes and not each.is_bytes for each in taken):
-        raise Obstacle("there are bytes inside of other types")
+        raise Obstacle("there are bytes inside other types")
     if any(each.holds_text for each in (*taken, *returned)):
         raise Obstacle("there are strings besides the bytes")
     flat = flattened(taken)
@@ -109,7 +110,7 @@ def _code(declared: InstanceType, function: Type) -> StringCode | None:
         addresses += [at] if each.is_bytes else []
         at += len(each.flat or b"")
     core = flattened(returned)
-    fits = core is not None and len(core) <= 1  # else the result is stored where the guest says
+    fits = core is not None and len(core) <= 1  # otherwise the result is stored at a place that the guest passes
     return StringCode(flat, tuple(addresses), core if core and fits else b"", b"" if fits else I32)
 
 
@@ -119,7 +120,7 @@ def _returned(declared: InstanceType, function: Type) -> list[Shape]:
 
 
 def _retyped(wasm: bytes, declared: InstanceType, function: Type) -> Edit:
-    """The type of a function with strings and one more parameter; what else it refers to has the same indices."""
+    """Return the type of a function with strings and one more parameter; the indices in it stay valid."""
     labels, parts = list(function.labels), parameters(function)
     values = [
         bytes([STRING]) if of_part(part, declared.shapes).is_bytes else wasm[part.start : part.end] for part in parts

@@ -1,6 +1,6 @@
 """Numbers, names and vectors of the WebAssembly binary format.
 
-In: bytes. Out: what stands there, or `InvalidComponent`. Positions are offsets into the whole input.
+In: bytes. Out: the values in them, or `InvalidComponent`. Positions are offsets into the whole input.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from ..errors import GuestError
 
 
 class InvalidComponent(GuestError):
-    """A component cannot be read or prepared; `offset` is where in its bytes."""
+    """A component cannot be read or rewritten; `offset` is the place in its bytes."""
 
     def __init__(self, text: str, offset: int) -> None:
         super().__init__(f"{text} (at offset {offset:#x})")
@@ -27,7 +27,7 @@ class Reader:
         self.end = end
 
     def byte(self) -> int:
-        """The next byte."""
+        """Read the next byte."""
         at = self.at
         if at >= self.end:
             raise InvalidComponent("the bytes end too early", at)
@@ -35,7 +35,7 @@ class Reader:
         return self.data[at]
 
     def peek(self) -> int:
-        """The next byte, which stays the next."""
+        """Return the next byte without reading it."""
         value = self.byte()
         self.at -= 1
         return value
@@ -46,11 +46,11 @@ class Reader:
             raise InvalidComponent(f"{value:#04x} is needed for {what}", self.at - 1)
 
     def u32(self) -> int:
-        """An unsigned LEB128 number."""
+        """Read an unsigned LEB128 number of 32 bits."""
         return self.unsigned(32)
 
     def unsigned(self, bits: int) -> int:
-        """An unsigned LEB128 number of so many bits."""
+        """Read an unsigned LEB128 number of at most `bits` bits."""
         first = self.byte()
         if first < 0x80:
             return first
@@ -66,7 +66,7 @@ class Reader:
         return value
 
     def s33(self) -> int:
-        """A signed LEB128 number: an index, or a code below zero."""
+        """Read a signed LEB128 number: an index, or a code below zero."""
         start, value, shift, part = self.at, 0, 0, 0x80
         while part & 0x80:
             if shift >= 33:
@@ -80,14 +80,14 @@ class Reader:
         return value
 
     def count(self) -> int:
-        """The number of items of a vector; each takes a byte at least, so a larger one is wrong."""
+        """Read the number of items of a vector; each takes at least one byte, so a larger number is invalid."""
         start, count = self.at, self.u32()
         if count > self.end - self.at:
             raise InvalidComponent(f"{count} items do not fit", start)
         return count
 
     def name(self) -> bytes:
-        """A length and so many bytes; whether they are text is for the engine to say."""
+        """Read a length and as many bytes; the engine checks whether they are text."""
         start, length = self.at, self.u32()
         if length > self.end - self.at:
             raise InvalidComponent(f"a name of {length} bytes does not fit", start)
@@ -101,7 +101,7 @@ class Reader:
 
 
 def encoded(value: int) -> bytes:
-    """`value` as an unsigned LEB128 number, as short as can be."""
+    """Encode `value` as the shortest unsigned LEB128 number."""
     result = bytearray()
     while value > 0x7F:
         result.append(value & 0x7F | 0x80)
@@ -111,7 +111,7 @@ def encoded(value: int) -> bytes:
 
 
 def encoded_type(index: int) -> bytes:
-    """A type index in the place of a value type, where codes below zero are types too: a signed LEB128 number."""
+    """Encode a type index in the place of a value type, as a signed LEB128 number: negative numbers are other types."""
     result = bytearray()
     while index > 0x3F:
         result.append(index & 0x7F | 0x80)

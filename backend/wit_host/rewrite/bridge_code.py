@@ -1,4 +1,4 @@
-"""What bridges do: for functions that lost their result of bytes, and for those whose bytes became strings.
+"""The code of bridges: for functions without their result of bytes, and for functions whose bytes became strings.
 
 In: the core values that such a function takes. Out: instructions.
 """
@@ -20,14 +20,14 @@ _NO_LOCALS, _ONE_I32 = b"\x00", b"\x01\x01" + I32
 
 #: The first length that cannot cross as a string: with one byte more its highest bit would mean another encoding.
 TOO_LONG = (1 << 31) - 1
-#: In the last argument of a string bridge, the bits of what crosses with a byte before it are the lowest, and those of
-#: what was too long to cross start here.
+#: The position, in the last argument of a string bridge, of the bits for strings that were too long to cross. The bits
+#: for strings with an additional first byte are the lowest.
 TOO_LONG_BITS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ResultCode:
-    """For a function that takes the place of its result as its last parameter, and is called twice.
+    """The code for a function that takes the place of its result as its last parameter, and is called twice.
 
     With `f` the function, `p` its parameters and `ret` the place of the result:
 
@@ -40,16 +40,16 @@ class ResultCode:
 
     @property
     def front(self) -> Signature:
-        """The place of a result is what the guest passes anyway."""
+        """The guest passes the place of a result anyway."""
         return Signature(self.parameters)
 
     @property
     def back(self) -> Signature:
-        """The same."""
+        """The same as `front`."""
         return self.front
 
     def body(self, lower: int, realloc: int) -> bytes:
-        """Locals and instructions."""
+        """Return locals and instructions."""
         call = b"".join(_GET + encoded(number) for number in range(len(self.parameters))) + _CALL + encoded(lower)
         ret = _GET + encoded(len(self.parameters) - 1)
         room = _number(0) * 2 + _number(1) + ret + _LOAD_LENGTH + _CALL + encoded(realloc)
@@ -58,15 +58,15 @@ class ResultCode:
 
 @dataclass(frozen=True, slots=True)
 class StringCode:
-    """For a function whose bytes became strings, which have to start at an even address and be shorter than 2 GiB.
+    """The code for a function whose bytes became strings, which must have an even address and less than 2 GiB.
 
-    `addresses` are the places of the addresses of bytes among the parameters, each before its length. The function
-    behind it takes one more number, `bits`. For each of the bytes:
+    `addresses` are the positions of the addresses of bytes among the parameters, each followed by its length. The
+    function that is called takes one more number, `bits`. For each string:
 
         if length >= TOO_LONG:  address, length, bits = 0, 0, bits | their bit of those that are too long
         if address is odd:      address, length, bits = address - 1, length + 1, bits | their bit
 
-    `result` is the core value that is returned, or the address that a larger result is stored at, which comes last.
+    `result` is the core value that is returned. `place`, the last, is the address that a larger result is stored at.
     """
 
     parameters: bytes
@@ -76,16 +76,16 @@ class StringCode:
 
     @property
     def front(self) -> Signature:
-        """As if the bytes were bytes."""
+        """The original signature."""
         return Signature(self.parameters + self.place, self.result)
 
     @property
     def back(self) -> Signature:
-        """With the bits, which are a parameter, so they come before the place of the result."""
+        """The signature with the bits, which are a parameter, so they come before the place of the result."""
         return Signature(self.parameters + I32 + self.place, self.result)
 
     def body(self, lower: int, realloc: int) -> bytes:
-        """Locals and instructions."""
+        """Return locals and instructions."""
         bits = len(self.parameters) + len(self.place)
         changes = b"".join(_even(address, bits, number) for number, address in enumerate(self.addresses))
         passed = [*range(len(self.parameters)), bits, *([len(self.parameters)] if self.place else [])]
@@ -94,7 +94,7 @@ class StringCode:
 
 
 def _even(address: int, bits: int, number: int) -> bytes:
-    """Make the bytes at `address`, a local, a string that can cross, and say so in `bits`, another one."""
+    """Make the bytes at the local `address` a string that can cross, and record it in the local `bits`."""
     length = address + 1
     is_long = _GET + encoded(length) + _number(TOO_LONG) + _GE_U
     empty = b"".join(_number(0) + _SET + encoded(each) for each in (address, length))

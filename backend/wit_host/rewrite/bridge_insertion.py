@@ -1,8 +1,8 @@
-"""Putting bridges into a component.
+"""Bridges inserted into a component.
 
-In: the lowers that need one. Out: edits. Bridges are put in before the first section that refers to one of the lowers,
-each group as one core module with its instance. What referred to a lower then refers to its bridge, and the indices of
-all core modules, core instances and core functions behind it grow.
+In: the lowered functions that need one. Out: edits. Bridges are inserted before the first section that refers to one of
+these functions, each group as one core module with its instance. All references to a lowered function then refer to its
+bridge, and the indices of all later core modules, core instances and core functions grow.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from .index_spaces import Indices
 from .obstacles import Obstacle
 from .sections import Edit, Section
 
-MOST = 900  # core modules and components at every depth, and instances of both; the engine's limits are a bit higher
+#: The most core modules and components at every depth, and instances of both; the engine's limits are a bit higher.
+MOST = 900
 
-_INSTANCES = 2  # of core modules, for each group: a bundle and the bridges
+#: The instances of core modules for each group: a bundle and the bridges.
+_INSTANCES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A lower that needs a bridge: its index, what the bridge does, and what of the lower's options it needs for it."""
+    """A lowered function that needs a bridge: its index, the bridge's code, and the options that the code needs."""
 
     index: int
     code: Code
@@ -34,7 +36,7 @@ class Lowered:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Bridges that are put in before the section `place`."""
+    """Bridges that are inserted before the section `place`."""
 
     place: int
     lowers: Sequence[Lowered]
@@ -43,7 +45,7 @@ class _Group:
 def insertion(
     parts: Sequence[Section], found: Indices, lowers: Sequence[Lowered]
 ) -> tuple[dict[int, list[Edit]], list[Edit]]:
-    """The edits of sections, by their index, and those between sections. Raises `Obstacle` and `InvalidComponent`."""
+    """Return edits of sections, by their index, and edits between them. Raises `Obstacle` and `InvalidComponent`."""
     groups = _groups(found, lowers)
     if not groups:
         return {}, []
@@ -54,7 +56,7 @@ def insertion(
     bridges: dict[int, int] = {}
     between: list[Edit] = []
     for number, group in enumerate(groups):
-        # Lowers whose bridges need one have the same memory, under whichever index: there is only one.
+        # All functions whose bridges need a memory have the same one, under any index: there is only one.
         site = Site(group.lowers[0].memory, modules.places[number], instances.places[number])
         stood = [
             Bridge(functions.of(each.index), None if each.realloc is None else functions.of(each.realloc), each.code)
@@ -73,7 +75,7 @@ def insertion(
 
 
 def _groups(found: Indices, lowers: Sequence[Lowered]) -> list[_Group]:
-    """The lowers that something refers to, in order; each group is as large as it can be."""
+    """Return the lowered functions that are used, in order; each group is as large as possible."""
     sections = found.sections(Space.CORE_FUNC)
     groups: list[_Group] = []
     waiting: list[Lowered] = []
@@ -97,11 +99,11 @@ def _check_limits(parts: Sequence[Section], found: Indices, groups: int) -> None
     modules = sum(part.id in (CORE_MODULE, COMPONENT) for part in parts)
     instances = len(found.space(Space.CORE_INSTANCE)) + len(found.space(Space.INSTANCE))
     if max(modules + groups, instances + _INSTANCES * groups) > MOST:
-        raise Obstacle("the component has so many core modules or instances that no more can be put in")
+        raise Obstacle("the component has so many core modules or instances that no more can be added")
 
 
 class _Numbers:
-    """The new indices of a space into which each group puts so many definitions; `places` are their first indices."""
+    """The new indices of a space after each group added its `amounts`; `places` are the first indices of the groups."""
 
     def __init__(self, found: Indices, space: Space, groups: Sequence[_Group], amounts: Sequence[int]) -> None:
         self.places: list[int] = []
@@ -117,7 +119,7 @@ class _Numbers:
             added += amounts[len(self.places) - 1]
 
     def of(self, index: int) -> int:
-        """The new index for an old one."""
+        """Return the new index for an old one."""
         if index >= len(self._new):
             raise InvalidComponent(f"there is no core definition {index}", 0)
         return self._new[index]

@@ -1,10 +1,10 @@
 """Core WebAssembly between a guest and the functions that it imports.
 
-A *bridge* stands before a function whose type was changed, and has the guest's own view of it. All bridges of one place
-are one core module, which is given the functions behind them, and the memory and the allocators of the guest as far as
-they need these.
+The guest calls a *bridge* instead of a function whose type was changed; the bridge has the original type, and calls the
+function. All bridges that are inserted at one place form one core module, which imports the functions that they call,
+and the memory and the allocators of the guest if they need these.
 
-In: the lowers to stand before, and what each bridge does. Out: sections that put the bridges behind them.
+In: the lowered functions, and the code of each bridge. Out: sections with the bridges.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _ANY_SIZE = b"\x00\x00"
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The core value types that a core function takes and returns."""
+    """The core value types of the parameters and the results of a core function."""
 
     parameters: bytes
     results: bytes = b""
 
     def encoded(self) -> bytes:
-        """It as a type."""
+        """Encode it as a type."""
         return b"\x60" + b"".join(encoded(len(each)) + each for each in (self.parameters, self.results))
 
 
@@ -39,26 +39,26 @@ _REALLOC = Signature(I32 * 4, I32)
 
 
 class Code(Protocol):
-    """What a bridge does."""
+    """The code of a bridge."""
 
     @property
     def front(self) -> Signature:
-        """What the guest calls."""
+        """The type of the function that the guest calls."""
         ...
 
     @property
     def back(self) -> Signature:
-        """What the bridge calls."""
+        """The type of the function that the bridge calls."""
         ...
 
     def body(self, lower: int, realloc: int) -> bytes:
-        """Locals and instructions, with the functions of the module that it may call."""
+        """Return locals and instructions; `lower` and `realloc` are the functions that they may call."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """Where one bridge stands: the core function behind it, and the guest's allocator, if it needs one."""
+    """One bridge: the core function that it calls, and the guest's allocator, if it needs one."""
 
     lower: int
     realloc: int | None
@@ -67,7 +67,7 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where bridges are put in: the memory that they use, if any, and how many modules and instances are before."""
+    """A place for bridges: the memory that they use, if any, and how many modules and instances come before it."""
 
     memory: int | None
     modules: int
@@ -75,7 +75,7 @@ class Site:
 
 
 def bridge_sections(bridges: Sequence[Bridge], site: Site) -> bytes:
-    """A core module with the bridges, its instance, and aliases of its functions, which are in the order of bridges."""
+    """Return a core module with the bridges, its instance, and aliases of its functions in the order of `bridges`."""
     indices = dict.fromkeys(each.realloc for each in bridges if each.realloc is not None)
     reallocs = {index: number for number, index in enumerate(indices)}
     bundle = [] if site.memory is None else [_bundled(b"m", _MEMORY, site.memory)]

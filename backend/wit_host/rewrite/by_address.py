@@ -1,10 +1,11 @@
 """Components rewritten so that `list<u8>` crosses as an address and a length.
 
-In: a component, and the interfaces that a host serves. Out: the component with the imports of these retyped, so that
-the engine hands numbers to the host and boxes no bytes. The guest's core modules stay as they are: a `list<u8>` in a
-parameter is the same two core values as two `u32`, and a function that returns one takes the place for it as a number.
+In: a component, and the interfaces that a host serves. Out: the component with other types for its imports of these,
+so that the engine passes numbers to the host and boxes no bytes. The guest's core modules stay as they are: a
+`list<u8>` in a parameter is the same two core values as two `u32`, and a function that returns one takes the place for
+it as a number.
 
-What is unfamiliar stays as it is, and the reason is given.
+Anything unfamiliar stays as it is, with a reason.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from .uses import Lower
 
 
 def pass_by_address(wasm: bytes, interfaces: Collection[str]) -> Rewritten:
-    """Retype the imports that `interfaces` serve, which are full names with versions.
+    """Change the types of the imports that `interfaces` serve, which are full names with versions.
 
-    Of a retyped import, each `list<u8>` in a parameter is `tuple<u32, u32>`: address and length. Those of its functions
-    that `Rewritten.functions` names return `list<u8>`, which is bridged: they have no result and one more parameter,
-    `ret`, and are called twice for each call of the guest. First the host stores the length at `ret + 4`, then it
-    copies the bytes to the address that it finds at `ret`. Other results are as they were.
+    In a changed import, each `list<u8>` in a parameter is `tuple<u32, u32>`: address and length. Its functions that
+    `Rewritten.functions` names return `list<u8>` and get a bridge: they have no result and one more parameter, `ret`,
+    and are called twice for each call of the guest. First the host stores the length at `ret + 4`, then it copies the
+    bytes to the address at `ret`. Other results do not change.
     """
     return rewrite_imports(wasm, interfaces, _change, _check_memory)
 
@@ -50,7 +51,7 @@ def _lowered(lower: Lower, new: Retyped) -> Lowered:
 
 
 def _check_memory(served: Served) -> None:
-    """Raise `Obstacle` where an address could be one in several memories."""
+    """Raise `Obstacle` if an address could be in one of several memories."""
     found = served.found
     section = memory_module(served.wasm, served.parts)
     modules = found.sections(Space.CORE_MODULE)

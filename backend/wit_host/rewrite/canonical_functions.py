@@ -1,7 +1,7 @@
-"""Canonical functions: those that lift and lower, and those that the component model comes with.
+"""Canonical functions: lifts and lowers, and the functions that the component model provides.
 
-In: a reader in front of one. Out: the definition. What each kind consists of is in the table; it follows
-`design/mvp/Binary.md` of the component model. Threads and garbage-collected values are not known.
+In: a reader at the start of one. Out: the definition. The table has the contents of each kind; it follows
+`design/mvp/Binary.md` of the component model. Threads and garbage-collected values are unfamiliar.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Content = Callable[[Reader, list[Reference]], None]
 
 
 def canonical_function(reader: Reader) -> Definition:
-    """One canonical function. Raises `InvalidComponent`."""
+    """Read one canonical function. Raises `InvalidComponent`."""
     start, kind = reader.at, reader.byte()
     references: list[Reference] = []
     if kind == 0:

@@ -20,11 +20,12 @@ _MEMORY_SECTION: Final = 5
 _HAS_MAXIMUM: Final = 1
 _SHARED: Final = 2
 
-MOST = 100_000  # sections of all core modules; a large guest has hundreds
+#: The most sections of all core modules; a large guest has hundreds.
+MOST = 100_000
 
 
 def memory_module(data: bytes, parts: Sequence[Section]) -> int | None:
-    """The index of the section that is the core module with the only memory; nothing where there is no memory.
+    """Return the index of the section that is the core module with the only memory; None if there is no memory.
 
     Raises `Obstacle` and `InvalidComponent`.
     """
@@ -41,7 +42,7 @@ def memory_module(data: bytes, parts: Sequence[Section]) -> int | None:
 
 
 def check_addresses(data: bytes, parts: Sequence[Section]) -> None:
-    """Raise `Obstacle` where an address in some memory may take more than 32 bits; and `InvalidComponent`."""
+    """Raise `Obstacle` if an address in any memory may have more than 32 bits. Raises `InvalidComponent`."""
     for _, memories in _memory_sections(data, parts):
         for _ in range(memories.count()):
             flags = memories.byte()
@@ -53,7 +54,7 @@ def check_addresses(data: bytes, parts: Sequence[Section]) -> None:
 
 
 def _memory_sections(data: bytes, parts: Sequence[Section]) -> Iterator[tuple[int, Reader]]:
-    """The memory sections of all core modules, each with the index of the section that is the module."""
+    """Yield the memory sections of all core modules, each with the index of the section that is the module."""
     left = MOST
     for index, part in enumerate(parts):
         if part.id != CORE_MODULE:
@@ -79,7 +80,7 @@ def _core_module(data: bytes, part: Section) -> Reader:
 
 
 def _memories(reader: Reader) -> int:
-    """How many memories a section defines; all but one plain memory is an `Obstacle`."""
+    """Return how many memories a section defines. Raises `Obstacle` for anything but one plain memory."""
     count = reader.count()
     if count > 1:
         raise Obstacle("the component has more than one memory")

@@ -1,6 +1,7 @@
-"""Types of core modules, as they occur inside types of components.
+"""Types of core modules inside types of components.
 
-In: a reader in front of one. Out: the reader behind it; nothing of it is kept. Garbage-collected types are not known.
+In: a reader at the start of one. Out: the reader at its end; the content is skipped. Garbage-collected types are
+unfamiliar.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _HAS_MAXIMUM, _HAS_PAGE_SIZE = 1, 8
 
 
 def skip_core_type(reader: Reader) -> None:
-    """Read a function type or a module type. Raises `InvalidComponent`."""
+    """Skip a function type or a module type. Raises `InvalidComponent`."""
     if reader.peek() == _MODULE:
         reader.byte()
         for _ in range(reader.count()):
@@ -69,7 +70,7 @@ def _description(reader: Reader) -> None:
 
 
 def _value(reader: Reader) -> None:
-    """One byte, or a reference to a heap type."""
+    """Skip one byte, or a reference to a heap type."""
     if reader.byte() in (_NULLABLE, _NOT_NULLABLE):
         reader.s33()
 

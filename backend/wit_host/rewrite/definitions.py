@@ -1,7 +1,7 @@
-"""What the sections of a component define, and what each definition refers to.
+"""The definitions in the sections of a component, and the references of each.
 
 In: a section. Out: its definitions in order, each with the index space that it adds to and the indices that it refers
-to, with their places in the bytes. Everything that a component says outside of core modules is one of these.
+to, with their places in the bytes. All of a component outside core modules consists of these.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Space(Enum):
 
 
 class Origin(Enum):
-    """How a definition comes about; what is told apart is what the rewriting asks for."""
+    """The origin of a definition, in as much detail as rewriting needs."""
 
     IMPORT = auto()
     EXPORT = auto()
@@ -52,7 +52,7 @@ class Origin(Enum):
 
 
 class Role(Enum):
-    """What one definition wants of another."""
+    """The role of the definition that another one refers to."""
 
     TYPE = auto()
     SOURCE = auto()
@@ -66,7 +66,7 @@ class Role(Enum):
     OTHER = auto()
 
 
-@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
+@dataclass(slots=True)  # not frozen, as creating a frozen one takes three times as long: there are thousands
 class Reference:
     """An index in the bytes from `start` to `end`."""
 
@@ -79,14 +79,14 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a canonical function: how many there are, and the one that says how strings are encoded."""
+    """The options of a canonical function: their number, and the one for the encoding of strings."""
 
     count: Part
     encoding: Part | None
     asynchronous: bool
 
 
-@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
+@dataclass(slots=True)  # not frozen, as creating a frozen one takes three times as long: there are thousands
 class Definition:
     """One item of a section; it takes the next index of `space`.
 
@@ -133,7 +133,7 @@ SORTS: Final[Mapping[int, Space]] = {
 
 
 def items(data: bytes, start: int, end: int, read: Callable[[Reader], Definition]) -> Iterator[Definition]:
-    """The definitions in the body of a section that is a vector of what `read` reads."""
+    """Yield the definitions in the body of a section that is a vector; `read` reads one item."""
     reader = Reader(data, start, end)
     for _ in range(reader.count()):
         yield read(reader)
@@ -141,7 +141,7 @@ def items(data: bytes, start: int, end: int, read: Callable[[Reader], Definition
 
 
 def type_definitions(data: bytes, start: int, end: int) -> Iterator[Definition]:
-    """The definitions of a type section."""
+    """Yield the definitions of a type section."""
     for each in types(data, start, end):
         references = [
             reference(Space.TYPE, alias.outer[1], Role.OTHER)
@@ -154,7 +154,7 @@ def type_definitions(data: bytes, start: int, end: int) -> Iterator[Definition]:
 
 
 def core_instance(reader: Reader) -> Definition:
-    """A core module with its arguments, or a bundle of core definitions."""
+    """Read a core module with its arguments, or a bundle of core definitions."""
     start, form = reader.at, reader.byte()
     references: list[Reference] = []
     if form == 0:
@@ -173,7 +173,7 @@ def core_instance(reader: Reader) -> Definition:
 
 
 def instance(reader: Reader) -> Definition:
-    """A component with its arguments, or a bundle of definitions."""
+    """Read a component with its arguments, or a bundle of definitions."""
     start, form = reader.at, reader.byte()
     references: list[Reference] = []
     if form == 0:
@@ -191,7 +191,7 @@ def instance(reader: Reader) -> Definition:
 
 
 def aliased(reader: Reader) -> Definition:
-    """Another name for an export, or for what a component further out has; `references` has no target of the latter."""
+    """Read an alias of an export, or of a definition of an outer component, which is not among the references."""
     space, start = _sort(reader), reader.at
     match reader.byte():
         case 0:
@@ -207,19 +207,19 @@ def aliased(reader: Reader) -> Definition:
 
 
 def _outer(space: Space, count: int, target: Part) -> Definition:
-    """An alias of what is `count` components further out; none further is this component itself."""
+    """Return an alias of a definition `count` components further out; 0 is this component."""
     references = () if count else (reference(space, target, Role.OTHER),)
     return Definition(Origin.ALIAS_OUTER, space, references)
 
 
 def imported(reader: Reader) -> Definition:
-    """An import and its type."""
+    """Read an import and its type."""
     found = extern(reader)
     return Definition(Origin.IMPORT, _space(found), _types_of(found), name=found.name)
 
 
 def exported(reader: Reader) -> Definition:
-    """An export of something, with a type for it or without."""
+    """Read an export, with a type or without."""
     name, space, target = extern_name(reader), _sort(reader), index(reader)
     references = [reference(space, target, Role.ITEM)]
     match reader.byte():
@@ -233,7 +233,7 @@ def exported(reader: Reader) -> Definition:
 
 
 def reference(space: Space, part: Part, role: Role) -> Reference:
-    """The index that is `part`."""
+    """Return `part` as a reference."""
     return Reference(space, part.value, part.start, part.end, role)
 
 
@@ -248,7 +248,7 @@ def _space(found: Extern) -> Space:
 
 
 def _sort(reader: Reader) -> Space:
-    """The sort of a definition, which may be of core definitions."""
+    """Read the sort of a definition, core definitions included."""
     start, sort = reader.at, reader.byte()
     if sort == 0:
         return _core_sort(reader)

@@ -1,8 +1,8 @@
-"""What is rewritten before a component is compiled.
+"""Components rewritten so that lists of fixed length are tuples.
 
-In: the bytes of a component. Out: bytes that this version of Wasmtime takes. Wasmtime's C API cannot switch on lists of
+In: the bytes of a component. Out: bytes that this version of Wasmtime accepts. Wasmtime's C API cannot enable lists of
 fixed length, but `list<T, N>` and the tuple of N times T have the same size, alignment and core values in the canonical
-ABI. So each becomes such a tuple, and the guest's core code does not notice.
+ABI. So each list becomes such a tuple, and the guest's core code stays the same.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from .binary import InvalidComponent, encoded
 from .sections import TYPE, Edit, Section, edited, is_component, sections
 from .types import FIXED_LENGTH_LIST, TUPLE, Type, types, walk
 
-LONGEST = 10_000  # the engine's limit for the elements of one tuple
-MOST = 1 << 20  # elements of all such tuples; a few bytes of a guest must not ask for gigabytes of a host
-TYPE_BYTES = 1 << 20  # that are read; a large guest has some ten thousand
+#: The engine's limit for the elements of one tuple.
+LONGEST = 10_000
+#: The most elements of all such tuples; a few bytes of a guest must not make the host allocate gigabytes.
+MOST = 1 << 20
+#: The most bytes of types that are read; a large guest has about ten thousand.
+TYPE_BYTES = 1 << 20
 
 _log = logging.getLogger(__name__)
 
 
 def replace_fixed_length_lists(wasm: bytes) -> bytes:
-    """`wasm` with each `list<T, N>` retyped, or `wasm` itself where there is none.
+    """Return `wasm` with a tuple for each `list<T, N>`, or `wasm` itself if there is none.
 
-    What cannot be read stays as it is, for the engine to say what is wrong with it; the log says why. Raises
+    A component that cannot be read stays as it is, so that the engine reports the error; the log has the reason. Raises
     `InvalidComponent` for a list that is longer than the engine's tuples can be, or for too many of them.
     """
     if not is_component(wasm):
@@ -43,7 +46,7 @@ def replace_fixed_length_lists(wasm: bytes) -> bytes:
 
 
 def _fixed_length_lists(wasm: bytes, parts: Sequence[Section]) -> dict[int, list[Type]]:
-    """The lists of fixed length by the index of the section that defines them; none of no length, which is no type."""
+    """Return the lists of fixed length by the index of the section that defines them, without invalid empty ones."""
     found: dict[int, list[Type]] = {}
     left = TYPE_BYTES
     for index, part in enumerate(parts):

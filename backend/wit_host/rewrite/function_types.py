@@ -9,17 +9,17 @@ from .types import Type
 
 
 def parameters(function: Type) -> Sequence[Part]:
-    """The types of the parameters of a function type."""
+    """Return the types of the parameters of a function type."""
     return function.parts[: len(function.labels)]
 
 
 def result(function: Type) -> Part | None:
-    """The type of the result of a function type, if it has one."""
+    """Return the type of the result of a function type, if it has one."""
     return function.parts[-1] if len(function.parts) > len(function.labels) else None
 
 
 def unused(labels: Sequence[bytes], wanted: bytes) -> bytes:
-    """A name for one more parameter, such as `wanted`; names that differ in case alone are the same."""
+    """Return an unused name for one more parameter, similar to `wanted`; names are compared without case."""
     taken, name, number = {label.lower() for label in labels}, wanted, 0
     while name in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""The index spaces of a component: what each index means, and where it is referred to.
+"""The index spaces of a component: the definition for each index, and its uses.
 
 In: the bytes of a component and its sections. Out: its own definitions in order, by section and by index space, and the
 uses of each.
@@ -38,7 +38,8 @@ from .definitions import (
 )
 from .sections import Section
 
-MOST_BYTES = 1 << 20  # outside of core modules that are read; a large guest has some twenty thousand
+#: The most bytes outside core modules that are read; a large guest has about twenty thousand.
+MOST_BYTES = 1 << 20
 
 _ITEMS: Final[Mapping[int, Callable[[Reader], Definition]]] = {
     CORE_INSTANCE: core_instance,
@@ -52,9 +53,9 @@ _MODULE = Definition(Origin.MODULE, Space.CORE_MODULE)
 _COMPONENT = Definition(Origin.OTHER, Space.COMPONENT)
 
 
-@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
+@dataclass(slots=True)  # not frozen, as creating a frozen one takes three times as long: there are thousands
 class Use:
-    """One reference to a definition: `by` another one, which has this `index` and is in this `section`."""
+    """One reference to a definition, `by` another definition with this `index` in this `section`."""
 
     section: int
     by: Definition
@@ -64,31 +65,31 @@ class Use:
 
 @dataclass(slots=True)
 class Indices:
-    """All definitions of a component in order, each with its section; and each space as indices of these."""
+    """All definitions of a component in order, each with its section; and each space as positions in this list."""
 
     all: list[tuple[int, Definition]] = field(default_factory=list)
     spaces: dict[Space, list[int]] = field(default_factory=dict)
     uses: dict[tuple[Space, int], list[Use]] = field(default_factory=dict)
 
     def space(self, space: Space) -> Sequence[int]:
-        """The numbers in `all` of the definitions of a space, by their index."""
+        """Return the positions in `all` of the definitions of a space, by their index."""
         return self.spaces.get(space, ())
 
     def definition(self, space: Space, index: int) -> Definition | None:
-        """What an index means; nothing where there is no such definition."""
+        """Return the definition with an index, if there is one."""
         of_space = self.space(space)
         return self.all[of_space[index]][1] if index < len(of_space) else None
 
     def sections(self, space: Space) -> list[int]:
-        """The sections of the definitions of a space, by their index."""
+        """Return the sections of the definitions of a space, by their index."""
         return [self.all[number][0] for number in self.space(space)]
 
     def uses_of(self, space: Space, index: int) -> Sequence[Use]:
-        """Where an index is referred to."""
+        """Return the uses of an index."""
         return self.uses.get((space, index), ())
 
     def indexed(self, space: Space) -> Iterator[tuple[int, Definition]]:
-        """The definitions of a space, each with its index."""
+        """Iterate over the definitions of a space, each with its index."""
         return ((index, self.all[number][1]) for index, number in enumerate(self.space(space)))
 
 
@@ -110,7 +111,7 @@ def indices(data: bytes, parts: Sequence[Section]) -> Indices:
 
 
 def check_sizes(parts: Iterable[Section]) -> None:
-    """Raise `InvalidComponent` where there is more to read than any guest has."""
+    """Raise `InvalidComponent` if there are more bytes to read than any real guest has."""
     left = MOST_BYTES
     for part in parts:
         if part.id not in (CUSTOM, CORE_MODULE, COMPONENT):

@@ -1,4 +1,4 @@
-"""What the type of an instance declares, with the shapes of its types.
+"""The declarations of an instance type, with the shapes of its types.
 
 In: the definition of an instance type and the shapes of the types around it. Out: its own index space of types, and its
 functions.
@@ -27,7 +27,8 @@ from .types import (
     Type,
 )
 
-MOST = 10_000  # declarations; the engine's limit is higher, and a large interface has hundreds
+#: The most declarations; the engine's limit is higher, and a large interface has hundreds.
+MOST = 10_000
 
 _FUNC_SORT, _TYPE_SORT = 1, 3
 _RESOURCE = Shape(None)
@@ -36,9 +37,9 @@ _UNFAMILIAR = (ASYNC_FUNCTION, ASYNC_RESOURCE, COMPONENT, INSTANCE, RESOURCE)
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """One index of the space of types.
+    """One type index.
 
-    `definition` is there where the type is defined here, `names` is the index that it is another name of. `nominal`
+    `definition` is set if the type is defined here, `names` is the index that it is another name of. `nominal`
     says that the type can only be used under a name, as records and variants are.
     """
 
@@ -54,7 +55,7 @@ class InstanceType:
     """The content of an instance type, in the order of the bytes.
 
     `shapes` are those of the `types`. `steps` are the declarations, each with the type index that it takes, if any.
-    `unfamiliar` is why it cannot be rewritten; `read` says that nothing was left out.
+    `unfamiliar` is the reason why it cannot be rewritten; `read` says that all declarations were read.
     """
 
     types: list[Local] = field(default_factory=list)
@@ -66,24 +67,24 @@ class InstanceType:
     read: bool = True
 
     def passes_bytes(self) -> bool:
-        """Whether there is a `list<u8>` among the types, or may be."""
+        """Return whether there is, or may be, a `list<u8>` among the types."""
         return not self.read or any(each.holds_bytes for each in self.shapes)
 
     def function(self, index: int) -> Type:
-        """The function type at `index`. Raises `Obstacle` where it is none of this instance type."""
+        """Return the function type at `index`. Raises `Obstacle` if this instance type does not define it."""
         definition = self.types[index].definition if index < len(self.types) else None
         if definition is None or definition.kind != FUNCTION:
             raise Obstacle("a function has an unfamiliar type")
         return definition
 
     def exported(self, name: bytes) -> Shape:
-        """The shape of the type that is exported under a name."""
+        """Return the shape of the type that is exported under a name."""
         index = self.exports.get(name)
         return UNFAMILIAR if index is None else self.types[index].shape
 
 
 def instance_type(definition: Type, around: Sequence[Shape]) -> InstanceType:
-    """Read an instance type; `around` are the types of the component that it is in. Raises `InvalidComponent`."""
+    """Read an instance type; `around` are the types of the enclosing component. Raises `InvalidComponent`."""
     found, total = InstanceType(), 0
     if len(definition.declarations) > MOST:
         found.unfamiliar, found.read = f"it declares more than {MOST} types and functions", False
@@ -116,7 +117,7 @@ def _local(each: Declaration, found: InstanceType, around: Sequence[Shape]) -> L
 
 def _defined(content: Type, found: InstanceType) -> Local:
     if content.kind in _UNFAMILIAR:
-        found.unfamiliar = "it defines something else than functions and types of values"
+        found.unfamiliar = "it defines something other than functions and types of values"
         return Local(UNFAMILIAR)
     for part in content.type_parts():
         _check(part, found)
@@ -131,7 +132,7 @@ def _exported(export: Extern, found: InstanceType) -> Local | None:
         found.functions[export.name] = export.type.value
         return None
     if export.sort != _TYPE_SORT:
-        found.unfamiliar = "it exports something else than functions and types"
+        found.unfamiliar = "it exports something other than functions and types"
         return None
     found.exports[export.name] = len(found.types)
     if export.type is None:

@@ -1,7 +1,7 @@
-"""Why something cannot be rewritten although it may be right: in one short clause for people."""
+"""The reason why a valid component, or a part of it, is not rewritten."""
 
 from __future__ import annotations
 
 
 class Obstacle(Exception):
-    """What is asked for cannot be done; the text says why. None leaves this package."""
+    """A part cannot be rewritten; the text says why, in one short clause. No obstacle leaves this package."""

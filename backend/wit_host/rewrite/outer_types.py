@@ -1,4 +1,4 @@
-"""The types of a component that the components inside it refer to.
+"""The types of a component that the components inside it use.
 
 In: the sections at every depth. Out: indices of types of the outermost component.
 """
@@ -18,7 +18,7 @@ _CORE_SORT, _TYPE_SORT = 0, 3
 
 
 def outer_types(data: bytes, parts: Sequence[Section]) -> Iterator[int]:
-    """The type indices of the outermost component that the components inside refer to. Raises `Obstacle`."""
+    """Yield the type indices of the outermost component that the components inside use. Raises `Obstacle`."""
     depths = dict[int | None, int]([(None, 0)])
     for index, part in enumerate(parts):
         depth = depths[part.parent]
@@ -35,7 +35,7 @@ def outer_types(data: bytes, parts: Sequence[Section]) -> Iterator[int]:
 
 
 def _aliases(data: bytes, part: Section) -> Iterator[tuple[int, Alias]]:
-    """The aliases of a section, each with how many types it is inside of."""
+    """Yield the aliases of a section, each with the number of types around it."""
     if part.id == ALIAS:
         reader = Reader(data, part.body, part.end)
         for _ in range(reader.count()):

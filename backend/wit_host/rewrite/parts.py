@@ -1,6 +1,6 @@
-"""What types and definitions are made of: indices, names of types, aliases, and what imports and exports are.
+"""The parts of types and definitions: indices, references to types, aliases, and descriptions of imports and exports.
 
-In: a reader in front of one. Out: what stands there, with its place, so that it can be replaced.
+In: a reader at the start of one. Out: the part, with its place, so that it can be replaced.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from .binary import InvalidComponent, Reader
 ERROR_CONTEXT: Final = 0x64
 
 PRIMITIVES = frozenset({*range(0x73, 0x80), ERROR_CONTEXT})
-_CORE: Final = 0  # the first byte of the sorts of core definitions; another follows
+#: The first byte of the sorts of core definitions; another follows.
+_CORE: Final = 0
 
 
-@dataclass(slots=True)  # not frozen, which takes three times as long to make: there are thousands
+@dataclass(slots=True)  # not frozen, as creating a frozen one takes three times as long: there are thousands
 class Part:
-    """Something inside a type: a type that is named, or a number.
+    """Something inside a type: a reference to a type, or a number.
 
     `value` is the number: the byte of a primitive type as it is written, or an index.
     """
@@ -31,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Extern:
-    """What an import or export is: its name, its sort, and the type that is given for it, if any."""
+    """An import or export: its name, its sort, and its type, if there is one."""
 
     name: bytes
     sort: int
@@ -40,7 +41,7 @@ class Extern:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """Another name for what is elsewhere.
+    """Another name for something that is defined elsewhere.
 
     `outer` is what an outer alias refers to: how many components and types further out, and its index there.
     """
@@ -50,7 +51,7 @@ class Alias:
 
 
 def value_type(reader: Reader) -> Part:
-    """A primitive type or the index of a type, and where it stands."""
+    """Read a primitive type or the index of a type."""
     start, first = reader.at, reader.peek()
     if first in PRIMITIVES:
         reader.at += 1
@@ -62,13 +63,13 @@ def value_type(reader: Reader) -> Part:
 
 
 def index(reader: Reader) -> Part:
-    """An index and where it stands."""
+    """Read an index."""
     start, value = reader.at, reader.u32()
     return Part(start, reader.at, value)
 
 
 def flag(reader: Reader) -> bool:
-    """A byte that says yes or no."""
+    """Read a byte that is 0 or 1."""
     value = reader.byte()
     if value > 1:
         raise InvalidComponent("0x00 or 0x01 is needed", reader.at - 1)
@@ -76,7 +77,7 @@ def flag(reader: Reader) -> bool:
 
 
 def alias(reader: Reader) -> Alias:
-    """An alias, as it stands inside types and in sections of its own."""
+    """Read an alias, which may be inside a type or in a section of aliases."""
     sort = reader.byte()
     if sort == _CORE:
         reader.byte()
@@ -92,12 +93,12 @@ def alias(reader: Reader) -> Alias:
 
 
 def extern(reader: Reader) -> Extern:
-    """A name and what it stands for, as imports have them at every depth, and exports inside types."""
+    """Read an import, at any depth, or an export inside a type."""
     return described(reader, extern_name(reader))
 
 
 def described(reader: Reader, name: bytes) -> Extern:
-    """What stands behind the name."""
+    """Read the description after the name."""
     start, sort = reader.at, reader.byte()
     match sort:
         case 0:
@@ -114,7 +115,7 @@ def described(reader: Reader, name: bytes) -> Extern:
 
 
 def extern_name(reader: Reader) -> bytes:
-    """A name; in the newest form options follow, each a byte that says which and a text."""
+    """Read a name; in the newest form, options follow: each is a byte and a text."""
     start, form = reader.at, reader.byte()
     if form > 2:
         raise InvalidComponent(f"{form:#04x} is an unfamiliar form of name", start)

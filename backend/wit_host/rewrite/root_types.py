@@ -1,4 +1,4 @@
-"""The types of a component: the shape of each, and what its instance types declare.
+"""The types of a component: the shape of each, and the declarations of its instance types.
 
 In: the index spaces of a component. Out: both, by type index. An instance type can refer to types of other instances
 that are imported before it, so all are read in their order.
@@ -14,7 +14,7 @@ from .types import INSTANCE
 
 
 class RootTypes:
-    """`shapes` are by type index; `instances` by the type index of the instance types."""
+    """The types of the outermost component: `shapes` and `instances`, which are instance types, by type index."""
 
     def __init__(self, found: Indices) -> None:
         self._found = found
@@ -35,14 +35,14 @@ class RootTypes:
         return UNFAMILIAR
 
     def _of_instance(self, index: int, name: bytes) -> Shape:
-        """The shape of a type that an instance exports."""
+        """Return the shape of a type that an instance exports."""
         type_index = imported_type(self._found.definition(Space.INSTANCE, index))
         known = None if type_index is None else self.instances.get(type_index)
         return UNFAMILIAR if known is None else known.exported(name)
 
 
 def imported_type(each: Definition | None) -> int | None:
-    """The type index of an import."""
+    """Return the type index of an import."""
     if each is None or each.origin != Origin.IMPORT:
         return None
     return next((use.index for use in each.references if use.role == Role.TYPE), None)

@@ -1,7 +1,7 @@
-"""A component as sections, and back.
+"""The sections of a component, and edits within them.
 
 In: the bytes of a component. Out: its sections and those of the components inside, in the order of the bytes; and from
-changes within sections the bytes of the changed component. Core modules are stepped over and copied once.
+edits within sections the bytes of the edited component. Core modules are skipped, and copied once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ PREAMBLE = b"\0asm\x0d\0\x01\0"
 COMPONENT = 4
 TYPE = 7
 
-MOST = 100_000  # sections; a large guest has hundreds, and each costs more here than the two bytes it may have
+#: The most sections; a large guest has hundreds, and each costs more here than the two bytes that it may have.
+MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,17 @@ class Edit:
 
     @property
     def growth(self) -> int:
-        """By how many bytes the whole grows."""
+        """The number of bytes that the component grows by."""
         return len(self.new) - (self.end - self.start)
 
 
 def is_component(data: bytes) -> bool:
-    """Whether these are the bytes of a component, rather than of a core module or text."""
+    """Return whether these are the bytes of a component, not of a core module or text."""
     return data.startswith(PREAMBLE)
 
 
 def sections(data: bytes) -> list[Section]:
-    """All sections at every depth, each before what is in it. Raises `InvalidComponent`."""
+    """Return all sections at every depth, each before those inside it. Raises `InvalidComponent`."""
     found: list[Section] = []
     rests: list[tuple[int, int, int | None]] = [(_after_preamble(data, 0, len(data)), len(data), None)]
     while rests:
@@ -73,14 +74,14 @@ def sections(data: bytes) -> list[Section]:
 def edited(
     data: bytes, all_sections: Sequence[Section], edits: Mapping[int, Sequence[Edit]], between: Sequence[Edit] = ()
 ) -> bytes:
-    """The component after `edits`, which are given by the index of the section that they are directly in.
+    """Return the component after `edits`, which are given by the index of the section that directly contains them.
 
-    Edits of a section are in the order of the bytes and do not overlap. The lengths of all sections around are adapted.
-    Those `between` put in or take out whole sections at the top.
+    Edits of a section are in the order of the bytes and do not overlap. The lengths of all enclosing sections are
+    adapted. The edits in `between` insert or remove whole sections at the top.
     """
     everything = [*between, *(edit for of_section in edits.values() for edit in of_section)]
     growths = [0] * len(all_sections)
-    for index in reversed(range(len(all_sections))):  # what is inside comes first
+    for index in reversed(range(len(all_sections))):  # inner sections come first
         section = all_sections[index]
         growths[index] += sum(edit.growth for edit in edits.get(index, ()))
         if growths[index]:

@@ -1,7 +1,7 @@
-"""The imports of a component that a host serves, as they are prepared one by one.
+"""The imports of a component that a host serves, rewritten one by one.
 
-In: a component, and the interfaces that a host serves. Out: what is known of each import that bytes may cross through;
-and from the changes of all of them the changed component, with the reason for each that stayed as it was.
+In: a component, the interfaces that a host serves, and a function that decides on the change of one import. Out: the
+component with all changes, and the reason for each import that stayed as it was.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _NO_FUNCTIONS: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A component that is ready to compile: `wasm` is the very object that was given where nothing changed.
+    """A component that is ready to compile; without changes, `wasm` is the same object as before.
 
-    `functions` has a key for each import that was retyped: the names of its functions of which more changed than the
-    types of parameters. `reasons` says of an import why it stayed as it was; where only some of its functions did, of
-    these, as `import#function`.
+    `functions` has each import with a new type, and the names of those of its functions in which more changed than the
+    types of parameters. `reasons` says why an import stayed as it was; if only some of its functions did, it has these,
+    as `import#function`.
     """
 
     wasm: bytes
@@ -43,7 +43,7 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An instance that bytes may cross through: the index of its type, what that declares, and what is made of it."""
+    """An imported instance whose functions may pass bytes: the index of its type, its declarations, and its uses."""
 
     type: int
     declared: InstanceType
@@ -52,7 +52,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of one import.
+    """The change of one import.
 
     `edits` are of the section that its type is in. `functions` and `reasons` are by the names of its functions;
     `lowers` are those that need bridges, `options` changes of lowers, each with the lower's index.
@@ -74,16 +74,16 @@ class Served:
     found: Indices
 
 
-#: What becomes of an import, if anything; raises `Obstacle`.
+#: Returns the change of an import, or None; raises `Obstacle`.
 Changing = Callable[[Served, Import], Change | None]
-#: Raises `Obstacle` where no import may change.
+#: Raises `Obstacle` if no import may change.
 Check = Callable[[Served], None]
 
 
 def rewrite_imports(wasm: bytes, interfaces: Collection[str], changing: Changing, check: Check) -> Rewritten:
     """Change the imports that `interfaces` serve, which are full names with versions.
 
-    Imports whose functions pass no bytes stay as they are, and so does what is no component.
+    Imports whose functions pass no bytes stay as they are, and so does anything that is not a component.
     """
     if not is_component(wasm) or not interfaces:
         return Rewritten(wasm)
@@ -105,7 +105,7 @@ _Imports = Mapping[str, tuple[int, Definition]]
 
 
 def _imports(found: Indices, interfaces: Collection[str]) -> _Imports:
-    """Instances, and functions of the world itself, by name; each with its index."""
+    """Return the instances, and functions of the world itself, by name; each with its index."""
     return {
         name: (index, each)
         for space in (Space.INSTANCE, Space.FUNC)
@@ -115,7 +115,7 @@ def _imports(found: Indices, interfaces: Collection[str]) -> _Imports:
 
 
 def _rewritten(served: Served, imports: _Imports, changing: Changing, check: Check) -> Rewritten:
-    """The component with these imports changed. Raises `Obstacle` for what concerns all, and `InvalidComponent`."""
+    """Change these imports. Raises `Obstacle` if none of them may change, and `InvalidComponent`."""
     types, outer = RootTypes(served.found), frozenset(outer_types(served.wasm, served.parts))
     changes: dict[int, Change] = {}
     functions: dict[str, frozenset[str]] = {}
@@ -140,7 +140,7 @@ def _rewritten(served: Served, imports: _Imports, changing: Changing, check: Che
 def _import(
     found: Indices, types: RootTypes, outer: Collection[int], index: int, definition: Definition
 ) -> Import | None:
-    """What is known of an import; nothing where no bytes cross. Raises `Obstacle`."""
+    """Examine an import; None if it passes no bytes. Raises `Obstacle`."""
     if definition.space == Space.FUNC:
         raise Obstacle("functions that the component imports directly are left as they are")
     type_ = imported_type(definition)
@@ -168,7 +168,7 @@ def _edited(served: Served, changes: Mapping[int, Change]) -> bytes:
 
 
 def _names(wasm: bytes, parts: Sequence[Section]) -> list[Edit]:
-    """The removal of the names that tools print, which go by indices."""
+    """Remove the names that tools print, as they belong to the old indices."""
     return [
         Edit(part.start, part.end, b"")
         for part in parts

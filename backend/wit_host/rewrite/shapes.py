@@ -1,4 +1,4 @@
-"""What the canonical ABI makes of value types: which core values they become, and what they hold.
+"""The shapes of value types: their core values in the canonical ABI, and the kinds of values inside them.
 
 In: a type definition and the shapes of the types before it. Out: its shape. Types only refer to types before them, so
 the shapes of a whole index space take one step each, however deep the types are.
@@ -28,8 +28,10 @@ from .types import (
 )
 
 I32, I64, F32, F64 = b"\x7f", b"\x7e", b"\x7d", b"\x7c"
-MOST_FLAT = 16  # core values of the parameters of a function; more go through memory
-LARGEST = 100_000  # parts of a type, each counted wherever it is used; the engine's limit is higher
+#: The most core values for the parameters of a function; more go through memory.
+MOST_FLAT = 16
+#: The most parts of a type, each counted at every use; the engine's limit is higher.
+LARGEST = 100_000
 
 U8 = 0x7D
 STRING = 0x73
@@ -39,12 +41,12 @@ _JOINED_NARROW = {I32[0], F32[0]}
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What there is to know of a type.
+    """The properties of a type.
 
-    `flat` is its core value types, or nothing where there are more than `MOST_FLAT`. `is_bytes` says that it is
+    `flat` has its core value types, or is None if there are more than `MOST_FLAT`. `is_bytes` says that it is
     `list<u8>`, `holds_bytes` that there is one somewhere in it, itself included; `holds_text` that there is a `string`;
-    `moves` that passing it takes something away from the guest; `unfamiliar` that it holds what cannot be rewritten or
-    is not known.
+    `moves` that passing it takes something away from the guest; `unfamiliar` that it contains a type that is unknown or
+    cannot be rewritten.
     """
 
     flat: bytes | None
@@ -61,7 +63,7 @@ BYTES = Shape(I32 + I32, 2, is_bytes=True, holds_bytes=True)
 
 
 def of_part(part: Part, known: Sequence[Shape]) -> Shape:
-    """The shape of a type that is named. Raises `InvalidComponent` where it is not defined before."""
+    """Return the shape of the type that `part` refers to. Raises `InvalidComponent` if it is not defined before."""
     if part.primitive:
         return _primitive(part.value)
     if part.value >= len(known):
@@ -70,7 +72,7 @@ def of_part(part: Part, known: Sequence[Shape]) -> Shape:
 
 
 def flattened(shapes: Iterable[Shape]) -> bytes | None:
-    """The core value types of several types in a row."""
+    """Return the core value types of several types in a row; None if there are too many."""
     result = b""
     for each in shapes:
         if each.flat is None or len(result) + len(each.flat) > MOST_FLAT:
@@ -80,7 +82,7 @@ def flattened(shapes: Iterable[Shape]) -> bytes | None:
 
 
 def shape(definition: Type, known: Sequence[Shape]) -> Shape:
-    """The shape of a value type; other types are unfamiliar. Raises `InvalidComponent`."""
+    """Return the shape of a value type; other types are unfamiliar. Raises `InvalidComponent`."""
     kind = definition.kind
     if kind in PRIMITIVES:
         return _primitive(kind)
@@ -97,7 +99,7 @@ def shape(definition: Type, known: Sequence[Shape]) -> Shape:
         element, length = of_part(definition.parts[0], known), definition.parts[1].value
         return _around([element], _repeated(element.flat, length), 1 + element.size * length)
     if kind not in (RECORD, VARIANT, LIST, TUPLE, OPTION, RESULT, MAP):
-        return UNFAMILIAR  # streams and futures too: what is in them crosses at another time
+        return UNFAMILIAR  # streams and futures too: their values cross at another time
     parts = [of_part(part, known) for part in definition.parts]
     size = 1 + sum(each.size for each in parts)
     if kind in (RECORD, TUPLE):
@@ -128,7 +130,7 @@ def _repeated(flat: bytes | None, count: int) -> bytes | None:
 
 
 def _joined(cases: Sequence[Shape]) -> bytes | None:
-    """The core values of a variant: the number of the case, and places that fit what is in any of them."""
+    """Return the core values of a variant: the number of the case, and values that fit the content of any case."""
     result = bytearray()
     for each in cases:
         if each.flat is None:

@@ -1,8 +1,8 @@
 """Type sections.
 
 In: the body of a type section. Out: its type definitions as trees, with the place of each part in the bytes, so that
-any part can be replaced. What each kind of type consists of is in the tables; they follow `design/mvp/Binary.md` of the
-component model, and wasm-tools where that is ahead.
+any part can be replaced. The tables have the contents of each kind of type; they follow `design/mvp/Binary.md` of the
+component model, and wasm-tools for newer kinds.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ ALIAS_DECLARATION: Final = 2
 IMPORT_DECLARATION: Final = 3
 EXPORT_DECLARATION: Final = 4
 
-MAX_DEPTH = 50  # of types inside types; what tools write is two or three deep
+#: The largest depth of types inside types; tools write types that are two or three deep.
+MAX_DEPTH = 50
 
 
 @dataclass(frozen=True, slots=True)
 class CoreType:
-    """A type of core modules, nothing of which is kept."""
+    """A type of core modules, whose content is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One definition: the byte that says its kind, and in order what it consists of."""
+    """One definition: the byte for its kind, and its contents in order."""
 
     kind: int
     start: int
@@ -72,7 +73,7 @@ class Type:
     declarations: tuple[Declaration, ...] = ()
 
     def type_parts(self) -> tuple[Part, ...]:
-        """The parts that are indices of types; the length of a list and the destructor of a resource are none."""
+        """Return the parts that are indices of types, unlike the length of a list and the destructor of a resource."""
         if self.kind in (RESOURCE, ASYNC_RESOURCE):
             return ()
         parts = self.parts[:1] if self.kind == FIXED_LENGTH_LIST else self.parts
@@ -80,7 +81,7 @@ class Type:
 
 
 def types(data: bytes, start: int, end: int) -> list[Type]:
-    """The definitions in the body of a type section. Raises `InvalidComponent`."""
+    """Return the definitions in the body of a type section. Raises `InvalidComponent`."""
     reader = Reader(data, start, end)
     found = [_type(reader, 0) for _ in range(reader.count())]
     reader.finish()
@@ -88,7 +89,7 @@ def types(data: bytes, start: int, end: int) -> list[Type]:
 
 
 def walk(definition: Type) -> Iterator[Type]:
-    """A definition and those inside it, in the order of the bytes."""
+    """Yield a definition and those inside it, in the order of the bytes."""
     rest = [definition]
     while rest:
         current = rest.pop()
@@ -97,7 +98,7 @@ def walk(definition: Type) -> Iterator[Type]:
 
 
 def outer_aliases(definition: Type) -> Iterator[tuple[int, Alias]]:
-    """The outer aliases in a definition; each with how many types it is inside of, so as many lead out of them all."""
+    """Yield the outer aliases in a definition, each with the number of types around it, the definition included."""
     rest = [(definition, 1)]
     while rest:
         current, level = rest.pop()
@@ -124,12 +125,12 @@ def _type(reader: Reader, depth: int) -> Type:
     return Type(kind, start, reader.at, tuple(found.parts), tuple(found.labels))
 
 
-# --- what types consist of ---
+# --- the contents of types ---
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a type consists of, while it is read."""
+    """The contents of a type, while it is read."""
 
     parts: list[Part]
     labels: list[bytes]
@@ -172,7 +173,7 @@ def _many(*contents: _Content) -> _Content:
 
 
 def _result(reader: Reader, found: _Found) -> None:
-    """One result, or none; lists of named results are gone from the format, but for the empty one."""
+    """Read one result, or none; of the former lists of named results, the format only has the empty one."""
     if flag(reader):
         reader.expect(0, "a function without result")
     else:
@@ -203,7 +204,7 @@ _CONTENTS: Mapping[int, tuple[_Content, ...]] = {
 }
 
 
-# --- what types of instances and components declare ---
+# --- the declarations in types of instances and components ---
 
 
 def _declaration(reader: Reader, owner: int, depth: int) -> Declaration:

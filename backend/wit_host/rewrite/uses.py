@@ -1,7 +1,7 @@
-"""Whether the uses of an imported instance allow to change its type.
+"""The uses of an imported instance, which decide whether its type may change.
 
-In: the index spaces of a component and an import. Out: what else refers to its types, and the lowers of its functions.
-Its functions may be lowered for core modules and nothing else; then nothing but core values depends on their types.
+In: the index spaces of a component and an import. Out: the names of types that other parts use, and the lowered forms
+of its functions. The functions may only be lowered for core modules; then only core values depend on their types.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .obstacles import Obstacle
 
 @dataclass(frozen=True, slots=True)
 class Lower:
-    """A function of an instance as a core function with this index, with the options that it was lowered with."""
+    """A function of an instance, lowered to the core function `index` with `options`."""
 
     function: bytes
     index: int
@@ -27,14 +27,14 @@ class Lower:
 
 @dataclass(slots=True)
 class Uses:
-    """`kept` are the names of types that other parts of the component refer to."""
+    """The uses of one instance; `kept` are the names of its types that other parts of the component refer to."""
 
     kept: set[bytes] = field(default_factory=set)
     lowers: list[Lower] = field(default_factory=list)
 
 
 def uses_of_instance(found: Indices, index: int) -> Uses:
-    """What is made of the instance with this index. Raises `Obstacle`."""
+    """Return the uses of the instance with this index. Raises `Obstacle`."""
     uses = Uses()
     for use in found.uses_of(Space.INSTANCE, index):
         if use.by.origin != Origin.ALIAS_EXPORT or use.by.space not in (Space.TYPE, Space.FUNC):
@@ -47,7 +47,7 @@ def uses_of_instance(found: Indices, index: int) -> Uses:
 
 
 def check_type(found: Indices, index: int, outer: Collection[int]) -> None:
-    """Raise `Obstacle` where more than one import has the type, or a component inside refers to it (`outer`)."""
+    """Raise `Obstacle` if more than one import has the type, or a component inside refers to it (`outer`)."""
     if index in outer or len(found.uses_of(Space.TYPE, index)) != 1:
         raise Obstacle("the component uses its type for something else too")
 
@@ -60,6 +60,6 @@ def _lower(found: Indices, function: bytes, use: Use) -> Lower:
     if options.asynchronous:
         raise Obstacle(f"its function `{name}` is lowered as an asynchronous one")
     if any(each.by.origin != Origin.BUNDLE for each in found.uses_of(Space.CORE_FUNC, use.index)):
-        raise Obstacle(f"its function `{name}` is used by something else than core modules, once it is lowered")
+        raise Obstacle(f"its function `{name}` is used by something other than core modules after it is lowered")
     roles = {each.role: each.index for each in use.by.references}
     return Lower(function, use.index, options, roles.get(Role.MEMORY), roles.get(Role.REALLOC))

@@ -89,7 +89,7 @@ class GuestStore(ABC):
     def _begin(self, name: str, engine: wasmtime.Engine) -> None:
         """A guest of `engine` that messages call `name` is to be linked.
 
-        Raises RuntimeError where this store has one already, ValueError for a guest of another engine.
+        Raises RuntimeError if this store has one already, ValueError for a guest of another engine.
         """
         if self._is_used:
             raise RuntimeError("a store has one guest; make another store for another guest")

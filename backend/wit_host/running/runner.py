@@ -41,7 +41,7 @@ class Runner:
 
     @property
     def store(self) -> wasmtime.Store:
-        """The engine's store; raises ValueError where it is closed."""
+        """The engine's store; raises ValueError if it is closed."""
         if self._store is None:
             raise ValueError("the store of this guest is closed")
         return self._store
@@ -52,7 +52,7 @@ class Runner:
         return self._store is None or bool(self._reason)
 
     def check(self) -> None:
-        """Raise what `run` would raise at once: GuestError where the guest is over, ValueError, RuntimeError."""
+        """Raise what `run` would raise at once: GuestError if the guest is over, ValueError, RuntimeError."""
         self._check_alive()
         stack.require_stack()
         if self._inside.locked():
@@ -62,7 +62,7 @@ class Runner:
         """What `action` returns, which enters the guest; `what` says what it did not do in time.
 
         Raises what an implementation or a signal handler raised meanwhile, `GuestTrap`, `GuestTimeout`,
-        `GuestCancelled`, or GuestError where the guest exits; RuntimeError where the stack of this thread is too small.
+        `GuestCancelled`, or GuestError if the guest exits; RuntimeError if the stack of this thread is too small.
         Whatever else `action` raises comes out as well, and leaves the guest as it is.
         """
         self._check_alive()

@@ -47,11 +47,11 @@ class Codec(Protocol):
         ...
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Store `item` where the engine will take it from; raises `Misfit` where it is no value of this type."""
+        """Store `item` where the engine will take it from; raises `Misfit` if it is no value of this type."""
         ...
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Raise `Misfit` where a guest's type is another one: what it passes could not be lifted."""
+        """Raise `Misfit` if a guest's type is another one: what it passes could not be lifted."""
         ...
 
 
@@ -73,13 +73,13 @@ def other_type(ours: str, theirs: str) -> Misfit:
 
 
 def check_kind(kind: str, theirs: ValueType) -> None:
-    """Raise `Misfit` where the guest's type is not of this kind; `kind` is WIT's word."""
+    """Raise `Misfit` if the guest's type is not of this kind; `kind` is WIT's word."""
     if theirs.kind != kind:
         raise other_type(kind, theirs.kind)
 
 
 def check_names(what: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
-    """Raise `Misfit` where the guest's fields, cases or flags are others, or in another order."""
+    """Raise `Misfit` if the guest's fields, cases or flags are others, or in another order."""
     if list(ours) != list(theirs):
         raise other_type(f"the {what} {_quote(ours)}", _quote(theirs))
 
