@@ -104,7 +104,7 @@ def test_a_live_module_and_an_object_of_pytorch(script, compute):
         engine.register("module", Masked(), dtypes={"mask": torch.bool})
         engine.register("file", script(Masked()), dtypes={"mask": "bool", "x": "FP32"})
         for name in ("module", "file"):
-            assert compute(engine._registry.graph(name)._loaded.graph, x=X, mask=MASK) == [[0, 2, 0, 4]]
+            assert compute(engine._registry.graph(name).graph, x=X, mask=MASK) == [[0, 2, 0, 4]]
 
 
 @pytest.mark.parametrize(

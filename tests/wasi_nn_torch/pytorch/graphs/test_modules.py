@@ -84,7 +84,7 @@ def graph(registry):
 
     def offer(module: nn.Module):
         registry.register("net", module)
-        return registry.graph("net")._loaded.graph
+        return registry.graph("net").graph
 
     return offer
 
@@ -129,7 +129,7 @@ def test_twenty_contexts_hold_the_weights_once(graph, device):
 def test_on_its_own_device_the_weights_are_the_operators(registry):
     module = Net()
     registry.register("net", module, device="cpu")
-    model = registry.graph("net")._loaded.graph.instance()
+    model = registry.graph("net").graph.instance()
     assert model.linear.weight.data_ptr() == module.linear.weight.data_ptr()
 
 

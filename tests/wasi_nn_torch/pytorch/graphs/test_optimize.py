@@ -266,7 +266,7 @@ def test_an_unknown_way_to_optimize_is_refused(device):
 def test_what_is_asked_for_holds_on_every_device(device):
     with Engine("cpu") as engine:
         engine.register("net", scripted(Image()), optimize="freeze")
-        graph = engine._registry.graph("net", str(device))._loaded.graph
+        graph = engine._registry.graph("net", str(device)).graph
     assert graph.device == device
     assert "aten::batch_norm" not in kinds(graph)
 
