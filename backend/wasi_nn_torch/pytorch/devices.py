@@ -1,5 +1,7 @@
 """Which torch device an execution target of wasi-nn means on this host."""
 
+from __future__ import annotations
+
 from functools import cache
 
 import torch

@@ -1,5 +1,7 @@
 """What there is of PyTorch on this machine: its build, its devices, its threads, its compiler."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import sys

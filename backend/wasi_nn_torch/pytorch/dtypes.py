@@ -1,5 +1,7 @@
 """The tensor types of wasi-nn as PyTorch knows them, and the way to them from dtypes that wasi-nn cannot name."""
 
+from __future__ import annotations
+
 import torch
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote

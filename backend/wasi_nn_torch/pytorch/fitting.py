@@ -1,5 +1,7 @@
 """From what a guest gives to the dtype that a model wants: what does not fit is refused, and never changed silently."""
 
+from __future__ import annotations
+
 import math
 
 import torch

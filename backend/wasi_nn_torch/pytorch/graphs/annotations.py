@@ -222,7 +222,7 @@ def _of_dtype(found: Argument | None, notes: Sequence[object]) -> Argument | Non
 def _only(kind: type) -> Sequence[object]:
     """Return the name of the dtype of a class that describes arrays, if it has one and no other."""
     names = getattr(kind, "dtypes", ())
-    return names if isinstance(names, (list, tuple)) and len(names) == 1 else ()
+    return names if isinstance(names, list | tuple) and len(names) == 1 else ()
 
 
 def _tuple(parts: Mapping[str, object]) -> tuple[object, ...]:

@@ -20,6 +20,8 @@ with little memory, or stays on one device; that the random state of the process
 of, which goes to Python's `warnings`, is worth reading. Limits on time and memory are for others to set.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from wasi_nn_torch.pytorch.graphs.untrusted.archive import Archive

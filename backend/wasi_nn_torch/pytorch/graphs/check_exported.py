@@ -17,6 +17,8 @@ Sample inputs, positions in source files and other notes are left out. What is n
 TorchScript does not promise either; besides, numbers that are no tensors have no bounds in Python.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import re

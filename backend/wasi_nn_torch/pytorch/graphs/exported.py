@@ -1,5 +1,7 @@
 """Loading exported programs (torch.export): from a file of the operator, or from bytes."""
 
+from __future__ import annotations
+
 import io
 import linecache
 import logging
@@ -213,7 +215,7 @@ def _examples(exported: ExportedProgram) -> dict[str, Example]:
         value = None if isinstance(spec, ConstantArgument) else values.get(spec.name)
         if isinstance(value, torch.Tensor):
             examples[path] = tuple(_example(size, exported) for size in value.shape)
-        elif isinstance(value, (torch.SymInt, int)):
+        elif isinstance(value, torch.SymInt | int):
             examples[path] = (_example(value, exported),)
     return examples
 

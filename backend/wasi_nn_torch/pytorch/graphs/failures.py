@@ -1,5 +1,7 @@
 """From what PyTorch raises to what a guest reads: the gist in one line, without paths; and no memory kept alive."""
 
+from __future__ import annotations
+
 import re
 import traceback
 
@@ -37,7 +39,7 @@ def gist(error: BaseException) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory ran out; inside TorchScript that is a plain RuntimeError."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 

@@ -1,5 +1,7 @@
 """What a model remembers between computations: each context has its own, while the weights are shared."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterable
 

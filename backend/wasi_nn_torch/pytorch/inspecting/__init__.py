@@ -1,5 +1,7 @@
 """Telling what a model is, without running anything of one that nobody vouches for."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from wasi_nn_torch.contract.description import Contents, ModelDescription

@@ -1,5 +1,7 @@
 """What an AOTInductor package is."""
 
+from __future__ import annotations
+
 from wasi_nn_torch.contract.description import Contents
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import aoti

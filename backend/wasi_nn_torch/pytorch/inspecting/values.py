@@ -1,5 +1,7 @@
 """How inputs, outputs and weights of PyTorch are described, whatever the format."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import torch

@@ -4,6 +4,8 @@ ZIP says some things twice (names, sizes, where the directory is), and readers d
 one layout that PyTorch writes passes: entries, directory, both end records, and nothing between, before or after them.
 """
 
+from __future__ import annotations
+
 import re
 import struct
 import zlib

@@ -5,6 +5,8 @@ lexer could take for something else (comments, other quotes, continued lines, ch
 before: PyTorch prints none of it.
 """
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterator, Mapping
@@ -63,7 +65,7 @@ def collect(trees: Mapping[str, ast.Module]) -> Program:
     for path, tree in trees.items():
         prefix = prefix_of(path)
         for node in tree.body:
-            if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef):
                 raise refused(path, node)
             name = f"{prefix}.{node.name}"
             if name in names or name.startswith(_CUSTOM_CLASSES):
@@ -95,7 +97,7 @@ def dotted(node: ast.expr) -> str | None:
 
 def refused(path: str, node: ast.AST, what: str = "") -> NnError:
     """Return the error for a node, with its line; without `what` it says that such a node does not stand there."""
-    where = f"{path}:{node.lineno}" if isinstance(node, (ast.stmt, ast.expr)) else path
+    where = f"{path}:{node.lineno}" if isinstance(node, ast.stmt | ast.expr) else path
     return refusal(where, what or f"PyTorch writes no {type(node).__name__} there")
 
 

@@ -4,6 +4,8 @@ PyTorch does that when it loads and computes a model, and a function that calls 
 one twice, and so on, makes a few lines grow beyond all bounds. Nothing interrupts it.
 """
 
+from __future__ import annotations
+
 import ast
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property

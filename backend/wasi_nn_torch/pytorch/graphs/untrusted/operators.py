@@ -4,6 +4,8 @@ The operators come from PyTorch itself, so that a new release needs no new table
 is of a harmless kind. The tables below hold the exceptions, each group with its reason.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache

@@ -5,6 +5,8 @@ exhaust the native stack when they are freed. So this one knows only the instruc
 nothing: what a pickle makes is in its result, where `state` looks at it.
 """
 
+from __future__ import annotations
+
 import pickletools
 import re
 from collections.abc import Callable, Collection, Mapping

@@ -1,5 +1,7 @@
 """How every part of the check says no."""
 
+from __future__ import annotations
+
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 
 _ADVICE = "the operator may register the model by name, or allow guests' models unchecked"

@@ -6,6 +6,8 @@ which branch is taken, nor what type a value has, but for one thing: a method of
 called only on what can be nothing but an object of a class that has it.
 """
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterable, Mapping

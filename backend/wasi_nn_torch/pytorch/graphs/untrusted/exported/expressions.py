@@ -4,6 +4,8 @@ Sizes go through `sympy.sympify`, guards through `exec`. What passes is arithmet
 anew from its syntax tree, so that PyTorch sees what was checked.
 """
 
+from __future__ import annotations
+
 import ast
 import math
 import re

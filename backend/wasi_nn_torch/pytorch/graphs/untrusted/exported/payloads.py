@@ -1,5 +1,7 @@
 """The tensors of an exported program: raw bytes in files, and a table that says which tensor is which part of them."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from typing import Any

@@ -6,6 +6,8 @@ an operator is one of those that do nothing but compute. Where models were on a 
 CPU: the loader moves them.
 """
 
+from __future__ import annotations
+
 import json
 import keyword
 from collections.abc import Callable

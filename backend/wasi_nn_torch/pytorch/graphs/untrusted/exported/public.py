@@ -5,6 +5,8 @@ read beyond a tensor if a program calls it with other sizes. So a call of one be
 computes the same. Memory that nobody cleared becomes zeros. A view by raw offsets passes only if it changes nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +131,7 @@ def with_public_names(graph: dict[str, Any]) -> dict[str, Any]:
     return {**graph, "nodes": [_located(used, node, index) for index, node in enumerate(graph["nodes"])]}
 
 
-def _located(used: "_Names", node: dict[str, Any], index: int) -> dict[str, Any]:
+def _located(used: _Names, node: dict[str, Any], index: int) -> dict[str, Any]:
     try:
         return _replaced(used, node)
     except Misfit as misfit:
@@ -137,7 +139,7 @@ def _located(used: "_Names", node: dict[str, Any], index: int) -> dict[str, Any]
         raise
 
 
-def _replaced(used: "_Names", node: dict[str, Any]) -> dict[str, Any]:
+def _replaced(used: _Names, node: dict[str, Any]) -> dict[str, Any]:
     operator = node["target"].removeprefix(_ATEN)
     if operator not in REPLACED:
         return node
