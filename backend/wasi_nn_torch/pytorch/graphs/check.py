@@ -34,8 +34,8 @@ from wasi_nn_torch.pytorch.graphs.untrusted.state import check_constants, check_
 _MODEL, _CONSTANTS = "data.pkl", "constants.pkl"
 _CODE, _POSITIONS = ".py", ".debug_pkl"
 
-# Real models have some 100 kB of code and three times as much in pickles. A syntax tree takes hundreds of times the
-# memory of its text, and a pickle some microseconds for each of its bytes.
+#: Real models have some 100 kB of code and three times as much in pickles. A syntax tree takes hundreds of times the
+#: memory of its text, and a pickle some microseconds for each of its bytes.
 _LARGEST_FILE = 1 << 20
 _MOST_CODE = 2 << 20
 _MOST_PICKLES = 8 << 20

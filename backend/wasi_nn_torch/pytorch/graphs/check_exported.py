@@ -51,7 +51,7 @@ _NOTES = {
     "data/sample_inputs/model.pt": b"",
 }
 
-# Large models have some MB; what is parsed takes ten times the memory of its text.
+#: Large models have some MB; what is parsed takes ten times the memory of its text.
 _LARGEST_JSON = 16 << 20
 
 

@@ -11,11 +11,11 @@ from wasi_nn_torch.contract.errors import ErrorCode, NnError
 
 _LONGEST_GIST = 300
 
-# TorchScript reports its own traceback, then the error, as Python would print it.
+#: TorchScript reports its own traceback, then the error, as Python would print it.
 _TORCHSCRIPT = "in the TorchScript interpreter"
 _RAISED = re.compile(r"^(?:builtins\.)?(?P<type>[\w.]*(?:Error|Exception)): (?P<message>.*)$", re.MULTILINE)
 
-# Two separators at least, so that "and/or" is none.
+#: Two separators at least, so that "and/or" is none.
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\w.+\-@~]*(?:[\\/]+[\w.+\-@]+){2,}")
 
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)

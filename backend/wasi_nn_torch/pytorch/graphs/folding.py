@@ -27,8 +27,8 @@ _FOLDABLE = frozenset({_ATEN.conv1d.default, _ATEN.conv1d.padding, _ATEN.conv2d.
 #: Where a convolution has its weights and its bias.
 _WEIGHTS, _BIAS = 1, 2
 
+#: What the code of a program takes, one for each of its placeholders; None for an input.
 Tensors = list[torch.Tensor | None]
-"""What the code of a program takes, one for each of its placeholders; None for an input."""
 
 
 def fold(code: GraphModule, tensors: Tensors, steps: Steps, writes: bool) -> bool:

@@ -27,7 +27,7 @@ _MOST_FILES = 1000
 _DIRECTORY_END = b"PK\x05\x06"
 _LONGEST_DIRECTORY_END = 22 + 0xFFFF
 
-# The class of what a pickle makes first, as `torch.save(model)` writes it now, and wrote it before.
+#: The class of what a pickle makes first, as `torch.save(model)` writes it now, and wrote it before.
 _OBJECT = re.compile(rb"\x80[\x02-\x05](?:\(X\x06\0\0\0module(?:q.|r....))?c([\w.]+)\n([\w.]+)\n", re.DOTALL)
 _CONTAINERS = frozenset({"OrderedDict", "defaultdict", "dict", "list", "set"})
 _LIGHTNING = b"pytorch-lightning_version"

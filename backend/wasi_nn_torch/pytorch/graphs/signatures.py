@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+#: As many bytes of a file are looked at.
 HEAD = 1 << 20
-"""As many bytes of a file are looked at."""
 
+#: The advice where nothing better is known.
 SAVE = (
     "save the whole model as TorchScript, with torch.jit.save(torch.jit.script(model), path), "
     "or export it, with torch.export.save(torch.export.export(model, inputs), path)"
 )
-"""The advice where nothing better is known."""
 
 _CONVERT = "this host computes PyTorch models; take the PyTorch model that it was made from, and " + SAVE
 _WEIGHTS = (
@@ -26,9 +26,9 @@ _UNPACK = "unpack it and name the model in it"
 _LFS_SIZE = re.compile(rb"^size (\d{1,20})$", re.MULTILINE)
 _FROM_THE_WEB = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<\?xml\b")
-# ir_version, then the name of the producer, its version, the domain, … or the graph.
+#: ir_version, then the name of the producer, its version, the domain, … or the graph.
 _ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42]")
-# The version of the schema, then a message, which begins with a message.
+#: The version of the schema, then a message, which begins with a message.
 _SAVED_MODEL = re.compile(rb"\x08\x01\x12[\x80-\xff]*[\x00-\x7f]\x0a")
 
 

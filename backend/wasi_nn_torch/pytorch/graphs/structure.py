@@ -16,8 +16,8 @@ from typing import Any, TypeGuard
 
 from torch.utils import _pytree as pytree
 
+#: The keys, fields and positions that lead to a leaf.
 Path = tuple[str, ...]
-"""The keys, fields and positions that lead to a leaf."""
 
 _PLAIN = frozenset({"builtins.tuple", "builtins.list", "collections.deque"})
 _NAMEDTUPLE = "collections.namedtuple"

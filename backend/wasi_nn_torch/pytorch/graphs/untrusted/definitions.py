@@ -18,7 +18,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
 _STRING = rb"""(?>"(?>[ !#-\[\]-~]++|\\(?:[0-3][0-7]{2}|[abfnrtv\\'"]))*+"(?!"))"""
 _TEXT = re.compile(rb"(?>[ ()+,\-.0-9:=>A-Z\[\]_a-z{}\n]++|" + _STRING + rb")*+")
 
-# PyTorch's lexer recurses for each of several blank lines, its compiler for each level of the syntax tree.
+#: PyTorch's lexer recurses for each of several blank lines, its compiler for each level of the syntax tree.
 _BLANK_LINES = re.compile(rb"(?:\n *){16}\n")
 _DEEPEST = 80
 
@@ -30,15 +30,15 @@ class Program:
     """What the code of an archive defines, spelled as the code spells it: from `__torch__` on."""
 
     functions: set[str] = field(default_factory=set)
+    #: By name: the attributes that the state of an object holds, with their types.
     classes: dict[str, dict[str, ast.expr]] = field(default_factory=dict)
-    """By name: the attributes that the state of an object holds, with their types."""
     named_tuples: set[str] = field(default_factory=set)
+    #: By name: the members with their values.
     enums: dict[str, dict[str, object]] = field(default_factory=dict)
-    """By name: the members with their values."""
+    #: The names of the methods of each class that is not a NamedTuple, of which PyTorch reads no methods.
     methods_of: dict[str, frozenset[str]] = field(default_factory=dict)
-    """The names of the methods of each class that is not a NamedTuple, of which PyTorch reads no methods."""
+    #: The names of all methods, and of all attributes: whose they are is for PyTorch's compiler to check.
     methods: set[str] = field(default_factory=set)
-    """The names of all methods, and of all attributes: whose they are is for PyTorch's compiler to check."""
     attributes: set[str] = field(default_factory=set)
 
 

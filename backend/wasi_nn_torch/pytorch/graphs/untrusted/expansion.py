@@ -14,7 +14,7 @@ from wasi_nn_torch.contract.errors import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted, prefix_of, refused
 from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
 
-# Some seconds of PyTorch's time. A scripted EfficientNet has 16,000, a large transformer ten times as many.
+#: Some seconds of PyTorch's time. A scripted EfficientNet has 16,000, a large transformer ten times as many.
 _MOST_NODES = 1_000_000
 
 

@@ -19,8 +19,8 @@ _ATEN = "torch.ops.aten."
 _AS_STRIDED = "as_strided.default"
 _POSITIONAL, _KEYWORD = 1, 2
 
+#: The arguments of a call by name, each an object with one field, which names its kind.
 Arguments = dict[str, dict[str, Any]]
-"""The arguments of a call by name, each an object with one field, which names its kind."""
 
 _NONE: dict[str, Any] = {"as_none": True}
 _Rewriting = Callable[[Arguments], tuple[str, Arguments]]
@@ -51,8 +51,8 @@ def _flag(arguments: Arguments, name: str) -> bool:
     raise Misfit(f"`{name}` is not a constant")
 
 
+#: How transforms are scaled, by PyTorch's numbers: not at all, by the root of the size, by the size.
 _FORWARD, _INVERSE = ("backward", "ortho", "forward"), ("forward", "ortho", "backward")
-"""How transforms are scaled, by PyTorch's numbers: not at all, by the root of the size, by the size."""
 
 
 def _kept(arguments: Arguments) -> Arguments:
@@ -121,8 +121,8 @@ _PUBLIC: dict[str, _Rewriting] = {
     "empty_permuted.default": _cleared,
 }
 
+#: The operators, with the overload, of which a call passes as another one.
 REPLACED = frozenset({*_PUBLIC, _AS_STRIDED})
-"""The operators, with the overload, of which a call passes as another one."""
 
 
 def with_public_names(graph: dict[str, Any]) -> dict[str, Any]:

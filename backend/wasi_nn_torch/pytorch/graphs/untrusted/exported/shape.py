@@ -10,8 +10,8 @@ from typing import Any
 
 from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 
+#: Returns a value like the given one, made of what passed; raises Misfit.
 Shape = Callable[[object], object]
-"""Returns a value like the given one, made of what passed; raises Misfit."""
 
 _LONGEST = 200
 
