@@ -1,4 +1,6 @@
-"""Which torch device an execution target of wasi-nn means on this host."""
+"""The torch devices of this host, and the execution targets of wasi-nn that they stand for."""
+
+from __future__ import annotations
 
 from functools import cache
 
@@ -12,15 +14,15 @@ CPU = torch.device("cpu")
 
 @cache
 def place_of(device: torch.device) -> str:
-    """Return the name under which a ledger counts what lives on `device`: "cpu", "cuda:0"."""
+    """The name under which a ledger counts the memory on `device`: "cpu", "cuda:0"."""
     return str(device)
 
 
 class Devices:
-    """The device that the operator chose, and what a guest's target means beside it.
+    """The device that the operator chose, and the device for each target of a guest.
 
-    `device` is a name such as "cpu" or "cuda:1", a `torch.device`, or None for whatever accelerator PyTorch reports,
-    else the CPU. Raises ValueError, in words for the operator, if there is no such device.
+    `device` is a name such as "cpu" or "cuda:1", a `torch.device`, or None for the accelerator that PyTorch reports,
+    or the CPU if it reports none. Raises ValueError, with a text for the operator, if there is no such device.
     """
 
     def __init__(self, device: str | torch.device | None = None) -> None:
@@ -29,13 +31,13 @@ class Devices:
 
     @property
     def default(self) -> torch.device:
-        """Where named graphs run unless the operator says otherwise. An accelerator has its index."""
+        """The device that named graphs run on unless the operator chooses another one; an accelerator has its index."""
         return self._default
 
     def for_target(self, target: ExecutionTarget) -> torch.device:
-        """Return the device for a guest's `execution-target` (`graph.load` of wasi-nn).
+        """The device for a guest's `execution-target` (`graph.load` of wasi-nn).
 
-        `gpu` is the chosen accelerator, of whatever make. Raises NnError `unsupported-operation` if there is none, and
+        `gpu` is the chosen accelerator, whoever makes it. Raises NnError `unsupported-operation` if there is none, and
         for `tpu`.
         """
         if target is ExecutionTarget.CPU:
@@ -45,7 +47,7 @@ class Devices:
         if self._default.type != "cpu":
             return self._default
         if self._asked:
-            raise _unsupported(f"the operator of this host chose the CPU, so that there is no GPU; {self._offer()}")
+            raise _unsupported(f"the operator of this host chose the CPU, so there is no GPU; {self._offer()}")
         raise _unsupported(f"this host has no GPU or other accelerator; {self._offer()}")
 
     def _offer(self) -> str:
@@ -53,9 +55,10 @@ class Devices:
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """Return the device of that name, with its index if it is an accelerator.
+    """The device with that name, with its index if it is an accelerator.
 
-    Raises ValueError, in words for the operator, if PyTorch does not know the name or this machine has no such device.
+    Raises ValueError, with a text for the operator, if PyTorch does not know the name or this machine has no such
+    device.
     """
     try:
         wanted = torch.device(device)
@@ -68,14 +71,14 @@ def find_device(device: str | torch.device) -> torch.device:
         raise ValueError(f"this machine has no device `{device}`; {_choices()}")
     if wanted.index is None:
         return found
-    # An index that is too large for PyTorch is wrapped around when parsed, so that only the text tells the truth.
+    # Parsing wraps around an index that is too large for PyTorch, so only the text shows the index that was meant.
     if str(wanted) != str(device) or not 0 <= wanted.index < torch.accelerator.device_count():
         raise ValueError(f"this machine has no device `{device}`; {_choices()}")
     return wanted
 
 
 def _accelerator() -> torch.device | None:
-    """Return the accelerator that PyTorch would use now, with its index."""
+    """The accelerator that PyTorch would use now, with its index."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if accelerator is None:
         return None

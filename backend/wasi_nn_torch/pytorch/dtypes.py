@@ -1,10 +1,13 @@
-"""The tensor types of wasi-nn as PyTorch knows them, and the way to them from dtypes that wasi-nn cannot name."""
+"""The dtypes for the tensor types of wasi-nn, and the conversion from dtypes that wasi-nn cannot name."""
+
+from __future__ import annotations
 
 import torch
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 
+#: PyTorch's dtype for each `tensor-type` of wasi-nn.
 DTYPES = {
     ElementType.FP16: torch.float16,
     ElementType.FP32: torch.float32,
@@ -14,12 +17,11 @@ DTYPES = {
     ElementType.I32: torch.int32,
     ElementType.I64: torch.int64,
 }
-"""PyTorch's dtype for each `tensor-type` of wasi-nn."""
 
+#: The `tensor-type` for each dtype that wasi-nn can name.
 ELEMENT_TYPES = {dtype: element_type for element_type, dtype in DTYPES.items()}
-"""The `tensor-type` for each dtype that wasi-nn can name."""
 
-# Each value of the dtype on the left is a value of the type on the right.
+#: A wider tensor type for each dtype, which represents all of its values.
 _WIDENED = {
     torch.bool: ElementType.U8,
     torch.int8: ElementType.I32,
@@ -30,16 +32,16 @@ _WIDENED = {
     torch.float8_e4m3fnuz: ElementType.FP16,
     torch.float8_e5m2: ElementType.FP16,
     torch.float8_e5m2fnuz: ElementType.FP16,
-    # Only an exponent, from 2**-127 to 2**127: half precision does not reach that far.
+    # Only an exponent, from 2**-127 to 2**127, which is beyond the range of half precision.
     torch.float8_e8m0fnu: ElementType.FP32,
 }
 
 
 def widen(tensor: torch.Tensor, name: str) -> torch.Tensor:
-    """Return an output in a dtype that wasi-nn can name: itself, or a copy that loses nothing.
+    """An output in a dtype that wasi-nn can name: the same tensor, or a lossless copy.
 
-    Raises NnError `unsupported-operation` that names the output and its dtype where there is no such dtype, and for
-    tensors that are more than an array of elements (sparse, nested).
+    Raises NnError `unsupported-operation`, which names the output and its dtype, if there is no such dtype, and for
+    tensors that are not dense (sparse, nested).
     """
     if tensor.layout is not torch.strided or tensor.is_nested:
         kind = "nested" if tensor.is_nested else spell(tensor.layout)
@@ -52,12 +54,12 @@ def widen(tensor: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def spell(constant: torch.dtype | torch.layout) -> str:
-    """Return the name of a dtype or layout as people say it: `complex64`, not `torch.complex64`."""
+    """The short name of a dtype or layout: `complex64`, not `torch.complex64`."""
     return str(constant).removeprefix("torch.").removeprefix("_")
 
 
 def find_dtype(name: str) -> torch.dtype | None:
-    """Return the dtype that PyTorch or wasi-nn calls so, as "bool" or "FP32", or None."""
+    """The dtype with a name from PyTorch or wasi-nn, such as "bool" or "FP32"; None if there is none."""
     if name in ElementType.__members__:
         return DTYPES[ElementType[name]]
     found = getattr(torch, name, None)

@@ -1,4 +1,6 @@
-"""From what a guest gives to the dtype that a model wants: what does not fit is refused, and never changed silently."""
+"""The check that a guest's tensor fits the dtype that a model expects: a value that does not fit is refused."""
+
+from __future__ import annotations
 
 import math
 
@@ -7,32 +9,32 @@ import torch
 from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
 
+#: The integer dtypes that a guest's integers can be converted to.
 INTEGERS = frozenset(
     {torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64, torch.uint64}
 )
-"""The dtypes of whole numbers that a guest's numbers can be converted to."""
 
 _INFINITE = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e5m2})
 _FINITE = frozenset({torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu})
+#: The floating-point dtypes that a guest's floats can be converted to.
 FLOATS = _INFINITE | _FINITE
-"""The dtypes of numbers with a fraction that a guest's numbers can be converted to."""
 
 _PARTS = {torch.complex32: torch.float16, torch.complex64: torch.float32, torch.complex128: torch.float64}
 
+#: Every dtype that a guest's tensor can be converted to.
 OFFERED = INTEGERS | FLOATS | _PARTS.keys() | {torch.bool}
-"""Every dtype that a guest's tensor can be converted to."""
 
 _WHOLE = "U8, I32 or I64"
 _FRACTIONS = "FP16, BF16, FP32 or FP64"
 
 
 def require_values(tensor: torch.Tensor, wanted: torch.dtype, name: str) -> None:
-    """Raise NnError `invalid-argument` unless `tensor.to(wanted)` is what a guest means by its tensor `name`.
+    """Raise NnError `invalid-argument` unless `tensor.to(wanted)` keeps the meaning of a guest's tensor `name`.
 
-    The tensor has a dtype that wasi-nn can name. A whole number becomes any whole number or boolean, of which 0 is
-    false and all else true, and a float any float. What is beyond the range of `wanted` is refused, as is an infinity
-    where it has none; what is between two floats is rounded. Elements are looked at only if `wanted` has a smaller
-    range.
+    The tensor has a dtype that wasi-nn can name. An integer can become any integer or a boolean (0 is false, all else
+    is true), and a float can become any float. A value outside the range of `wanted` is refused, and so is an infinity
+    if `wanted` has none; a value between two floats is rounded. The elements are read only if the range of `wanted` is
+    smaller.
     """
     is_whole = tensor.dtype in INTEGERS
     if wanted is torch.bool or wanted in INTEGERS:
@@ -72,12 +74,12 @@ def _require_floats(tensor: torch.Tensor, wanted: torch.dtype, name: str) -> Non
 
 def _range(wanted: torch.dtype) -> tuple[float, float]:
     numbers = torch.finfo(wanted)
-    # It has no sign and no zero, though PyTorch says that it does.
+    # This dtype has no sign and no zero, although PyTorch reports both.
     return (numbers.smallest_normal if wanted is torch.float8_e8m0fnu else numbers.min), numbers.max
 
 
 def _extremes(tensor: torch.Tensor) -> tuple[float, ...]:
-    """Return the least and the greatest element; not numbers, if one of them is none."""
+    """The least and the greatest element; NaN if any element is NaN."""
     least, most = tensor.aminmax()
     return least.item(), most.item()
 

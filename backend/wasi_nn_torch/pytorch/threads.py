@@ -1,4 +1,4 @@
-"""How many threads one computation uses on the CPU: a setting of PyTorch, which the whole process shares."""
+"""The number of CPU threads that one computation uses: a setting of PyTorch that the whole process shares."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-#: Who asked for how many threads, and is still there. Kept for the process, as what it is about is.
+#: The owners that asked for a number of threads and still exist. Process-wide, because the setting is.
 _asked: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
 
 
 def use_threads(count: int, owner: object) -> None:
-    """Let each computation use `count` threads, from now on and in the whole process.
+    """Make each computation use `count` threads, from now on and in the whole process.
 
-    `owner` is who wants it: another one that wanted another number, and is still there, gets a warning in the log.
-    Raises ValueError for less than one thread.
+    `owner` is the object that asks for it. If another owner still exists that asked for another number, a warning is
+    logged. Raises ValueError if `count` is less than 1.
     """
     if count < 1:
-        raise ValueError(f"a computation needs 1 thread or more; {count} were asked for")
+        raise ValueError(f"a computation needs at least 1 thread, but {count} were requested")
     for others in sorted(set(_asked.values()) - {count}):
         logger.warning(
-            "computations use %d threads from now on, also those of an engine that asked for %d: PyTorch has one "
-            "number for the whole process; give all engines the same",
+            "computations now use %d threads, including those of an engine that asked for %d: PyTorch has one setting "
+            "for the whole process; use the same number for all engines",
             count,
             others,
         )

@@ -385,7 +385,7 @@ def state_dict():
     [
         (b"\x08\x08\x12\x07pytorch", ["is an ONNX model", "save the whole model as TorchScript"]),
         (b"", ["is an empty file; copy or download it again"]),
-        (state_dict(), ["is a state dict", "let it load_state_dict this", "Engine.register(name, module)"]),
+        (state_dict(), ["is a state dict", "load this into it with load_state_dict", "Engine.register(name, module)"]),
     ],
     ids=["something else", "nothing", "state dict"],
 )

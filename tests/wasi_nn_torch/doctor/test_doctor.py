@@ -140,7 +140,7 @@ def test_a_compiler_that_is_not_there_is_missing(doctor, tmp_path):
     result = doctor(PATH=str(tmp_path / "bin"), CXX="")
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    at = next(number for number, line in enumerate(lines) if line.startswith("missing C++ compiler: there is none"))
+    at = next(number for number, line in enumerate(lines) if line.startswith("missing C++ compiler: not found"))
     assert lines[at + 1].startswith("        → ")
 
 

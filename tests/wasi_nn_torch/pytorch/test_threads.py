@@ -49,7 +49,7 @@ def test_without_a_wish_pytorchs_own_number_stays():
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_less_than_one_thread_is_refused(threads):
-    with pytest.raises(ValueError, match=f"needs 1 thread or more; {threads} were asked for"):
+    with pytest.raises(ValueError, match=f"needs at least 1 thread, but {threads} were requested"):
         Engine(threads=threads)
 
 
@@ -58,7 +58,7 @@ def test_engines_that_disagree_are_warned_of(caplog):
         assert first.device == second.device
         [record] = [record for record in caplog.records if record.name.startswith("wasi_nn_torch")]
     assert record.levelname == "WARNING"
-    assert "use 3 threads from now on, also those of an engine that asked for 2" in record.message
+    assert "now use 3 threads, including those of an engine that asked for 2" in record.message
 
 
 def test_engines_that_agree_and_those_that_are_gone_are_not(caplog):

@@ -209,7 +209,7 @@ def test_running_out_of_memory_is_too_large_and_frees_everything(
             *[zeros("a", 0), ["compute", "add", {"x": "a"}, "d"], ["describe", "d"]] * (graph == "add"),
         )
     text = (
-        f"out of memory on {accelerator} while computing `x` FP32 [{given}]: {asked} bytes more was asked for; "
+        f"out of memory on {accelerator} while computing `x` FP32 [{given}]: {asked} bytes more was requested; "
         "drop tensors or use smaller ones"
     )
     assert play.answers[:2] == [{"code": "TOO_LARGE", "text": text}] * 2

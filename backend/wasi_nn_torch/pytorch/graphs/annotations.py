@@ -1,8 +1,9 @@
-"""What a guest can give for a parameter of a module, by its annotation and default.
+"""The inputs that a guest can give for a parameter of a module, derived from its annotation and default.
 
-Annotations are for people and type checkers, and say less than they seem to: what can be a tensor is one. A dtype is
-taken from them only where nobody writes it for another: `torch.LongTensor` and its like with whole numbers or booleans,
-and `Annotated[Tensor, torch.bool]`; `torch.FloatTensor` is written for masks of whole numbers too.
+Annotations are written for people and type checkers, and are less precise than they look: a parameter that can be a
+tensor is treated as one. A dtype is taken from an annotation only if it is reliable: `torch.LongTensor` and the other
+integer and boolean types, and `Annotated[Tensor, torch.bool]`; but people write `torch.FloatTensor` for integer masks
+too.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ class _Names(type):
 
 
 class _Unknown(metaclass=_Names):
-    """What a name means that only type checkers can look up; its attributes and items are no better known."""
+    """Stands for a name that only type checkers can look up, and for its attributes and items."""
 
 
 class _Scope(Mapping[str, object]):
-    """The names that an annotation may use: those of its module, and what modules import for type checkers only."""
+    """The names that an annotation may use: those of its module, and those that modules import for type checkers."""
 
     def __init__(self, own: Mapping[str, object]) -> None:
         self._own = own
@@ -71,7 +72,7 @@ class _Scope(Mapping[str, object]):
 
 
 def argument_of(parameter: inspect.Parameter, namespace: Mapping[str, object]) -> Argument | None:
-    """Return what makes a parameter, or None if a guest cannot give it; names are looked up in `namespace` first."""
+    """The argument for a parameter, or None if a guest cannot give it; names are looked up in `namespace` first."""
     has_default = parameter.default is not inspect.Parameter.empty
     read = _Reader(namespace)
     meaning = read.resolved(parameter.annotation)
@@ -86,7 +87,7 @@ def argument_of(parameter: inspect.Parameter, namespace: Mapping[str, object]) -
 
 
 def _named(found: Argument, name: str, *, has_default: bool) -> Argument:
-    """Return an argument under its name; read from an annotation, it is optional where None will do."""
+    """An argument read from an annotation, under its name; it is optional if it accepts None or has a default."""
     takes_none = found.optional
     return replace(found, name=name, optional=takes_none or has_default, none_if_absent=takes_none and not has_default)
 
@@ -103,7 +104,7 @@ class _Reader:
         self._depth = depth
 
     def __call__(self, annotation: object) -> Argument | None:
-        """Return what makes a value of this type, `optional` if None is one; None if a guest cannot give any."""
+        """The argument for values of this type, `optional` if it accepts None; None if a guest cannot give any."""
         annotation = self.resolved(annotation)
         origin, inner = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
         if _says_nothing(annotation):
@@ -121,7 +122,7 @@ class _Reader:
         return self._of_class(origin, inner)
 
     def resolved(self, annotation: object) -> object:
-        """Return what an annotation stands for: a text, a name for another type, a class that describes arrays."""
+        """The type that an annotation stands for: strings, new types and type aliases are looked up."""
         while True:
             if isinstance(annotation, typing.ForwardRef):
                 annotation = annotation.__forward_arg__
@@ -136,12 +137,12 @@ class _Reader:
 
     def _evaluated(self, text: str) -> object:
         try:
-            return eval(text, {}, _Scope(self._namespace))  # it is the operator's own code
-        except Exception:  # noqa: BLE001  # an annotation may be any text: then it says nothing
+            return eval(text, {}, _Scope(self._namespace))  # the operator's own code
+        except Exception:  # noqa: BLE001  # an annotation may be any text, which then means nothing
             return _Unknown
 
     def _any_of(self, choices: Sequence[object]) -> Argument | None:
-        """Return one of several types: a tensor, if one of them is that."""
+        """The argument for a union of types: a tensor if one of them is a tensor, otherwise the first usable one."""
         read = [self(choice) for choice in choices if choice is not types.NoneType and choice is not None]
         found = [each for each in read if each is not None]
         tensors = [each for each in found if isinstance(each, Parameter) and each.kind is Kind.TENSOR]
@@ -173,7 +174,7 @@ class _Reader:
         return self._of_fields(kind)
 
     def _of_fields(self, kind: type) -> Argument | None:
-        """Return what makes a NamedTuple, a dataclass or a TypedDict of its fields."""
+        """The argument that makes a NamedTuple, a dataclass or a TypedDict from its fields."""
         names = getattr(sys.modules.get(kind.__module__), "__dict__", {})
         read = _Reader(names, self._depth + 1)
         if self._depth > _DEEPEST:
@@ -196,7 +197,7 @@ class _Reader:
         make: Callable[[Mapping[str, object]], object],
         defaults: Collection[str] = (),
     ) -> Argument | None:
-        """Return what makes a value of its parts; what a guest cannot give may be left out if it has a default."""
+        """The argument that makes a value from its parts; parts that no guest can give need a default."""
         parts: list[Argument] = []
         for name, kind in kinds.items():
             part, has_default = self(kind), name in defaults
@@ -212,7 +213,7 @@ def _bound(variable: typing.TypeVar) -> object:
 
 
 def _of_dtype(found: Argument | None, notes: Sequence[object]) -> Argument | None:
-    """Return a tensor with the dtype that stands in its annotation, if one does."""
+    """A tensor with the dtype in its annotation, if there is exactly one; any other argument as it is."""
     dtypes = [note for note in notes if isinstance(note, torch.dtype) and note in OFFERED]
     if isinstance(found, Parameter) and found.kind is Kind.TENSOR and len(dtypes) == 1:
         return replace(found, dtype=dtypes[0])
@@ -220,9 +221,9 @@ def _of_dtype(found: Argument | None, notes: Sequence[object]) -> Argument | Non
 
 
 def _only(kind: type) -> Sequence[object]:
-    """Return the name of the dtype of a class that describes arrays, if it has one and no other."""
+    """The name of the dtype of a class that describes arrays, if it has exactly one."""
     names = getattr(kind, "dtypes", ())
-    return names if isinstance(names, (list, tuple)) and len(names) == 1 else ()
+    return names if isinstance(names, list | tuple) and len(names) == 1 else ()
 
 
 def _tuple(parts: Mapping[str, object]) -> tuple[object, ...]:

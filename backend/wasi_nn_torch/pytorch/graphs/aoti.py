@@ -26,20 +26,20 @@ _BROKEN = "an AOTInductor package that cannot be loaded ({gist}); compile it on 
 
 
 def load_as_it_is(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
-    """Load a package, which cannot be made faster any more; raises as `load` does, and where that was asked for."""
+    """Load a package, which cannot be optimized further; raises ModelError if freezing is required, else as `load`."""
     if steps.freeze and steps.required:
         raise ModelError(
-            f"{name} is an AOTInductor package, which is compiled already; leave out the option to freeze it"
+            f"{name} is an AOTInductor package, which is already compiled; leave out the option to freeze it"
         )
     return load(source, device, name)
 
 
 def load(source: Source, device: torch.device, name: str) -> Graph:
-    """Load a package on `device`, which must be the kind of device that it was compiled for.
+    """Load a package on `device`, which must be of the type that the package was compiled for.
 
-    A package keeps its state beside its weights, so that each context loads it anew. Its parameters have the names of
-    keyword arguments; others have their position, "0". Raises ModelError if the package is broken or for another
-    device; ModelTooLarge if memory does not suffice; OSError if it cannot be read.
+    A package keeps its state next to its weights, so each context loads its own copy. Inputs are named after keyword
+    arguments, or by position ("0"). Raises ModelError if the package is broken or was compiled for another type of
+    device; ModelTooLarge if there is not enough memory; OSError if the package cannot be read.
     """
     package = source.read_bytes() if isinstance(source, Path) else bytes(source)
 
@@ -49,26 +49,26 @@ def load(source: Source, device: torch.device, name: str) -> Graph:
 
     first = instance()
     if first.kind != device.type:
-        raise ModelError(f"{name} was compiled for {first.kind}; it cannot run on {device}, so compile it for that")
-    size = len(package)  # most of it are the weights, which each context has of its own
+        raise ModelError(f"{name} was compiled for {first.kind} and cannot run on {device}; compile it for {device}")
+    size = len(package)  # mostly weights, of which each context has its own copy
     return Graph(instance, device, first.signature, size, state_nbytes=size)
 
 
 def open_package(package: bytes, device: torch.device, runners: int = 1) -> AOTICompiledModel:
-    """Load native code on `device`, which so many `runners` may compute at a time, on the same weights."""
-    from torch._inductor.package.package import load_package  # imports a compiler, which few need
+    """Load native code on `device`; up to `runners` threads may compute at a time, with the same weights."""
+    from torch._inductor.package.package import load_package  # imports a compiler, which is rarely needed
 
-    # Native code takes the shapes of its inputs on trust, unless this is set before it is first called.
+    # Native code does not check the shapes of its inputs unless this is set before the first call.
     os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.pt2")
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "model.pt2")
         path.write_bytes(package)
         index = -1 if device.index is None else device.index
         return load_package(str(path), num_runners=runners, device_index=index)
 
 
 class _Package:
-    """A package that is loaded, with the state of one context."""
+    """A loaded package with the state of one context."""
 
     def __init__(self, package: bytes, device: torch.device) -> None:
         self._model = open_package(package, device)
@@ -78,12 +78,12 @@ class _Package:
 
     @property
     def kind(self) -> str:
-        """The type of the device that it was compiled for."""
+        """The type of device that the package was compiled for."""
         return str(self._model.get_metadata()["AOTI_DEVICE_KEY"])
 
     @property
     def signature(self) -> Signature:
-        """What it takes; the dtypes and shapes are in the native code only."""
+        """The inputs of the package; only its native code knows their dtypes and shapes."""
         return Signature(tuple(Parameter(name, Kind.TENSOR) for name in self._inputs))
 
     def __call__(self, **inputs: object) -> object:

@@ -1,24 +1,27 @@
-"""Whether a model that a guest brought along may be loaded: a look at the archive, before anything of it is loaded.
+"""The check of a guest-supplied TorchScript archive, before any part of it is loaded.
 
-The threat. A guest is WebAssembly that nobody trusts, and a TorchScript archive is a program: `torch.jit.load` compiles
-its code and runs each `__setstate__`; the code can call `torch.save` (writes any file of the host), `torch.from_file`
-(reads any), every custom operator that some library registered, and print. Besides, PyTorch's loader trusts archives:
-pickles in bad order and objects of another class than declared corrupt the host's memory, and deep nesting ends it.
+Threat. A guest is untrusted WebAssembly, and a TorchScript archive is a program: `torch.jit.load` compiles its code and
+runs each `__setstate__`; the code can call `torch.save` (which writes any file of the host), `torch.from_file` (which
+reads any file) and every custom operator that a library has registered, and it can print. Moreover, PyTorch's loader
+trusts archives: malformed pickles, and objects of another class than declared, corrupt the host's memory, and deep
+nesting crashes the process.
 
-The principle. What is known to be harmless passes, and nothing else. In this order:
+Principle. Only what is known to be harmless passes. The steps are:
 
 - `untrusted.archive`: the ZIP is laid out exactly as PyTorch lays it out, so that PyTorch reads what is checked here.
-- `untrusted.definitions`, `untrusted.source`: the code is in the dialect that PyTorch prints and calls only functions
-  and methods of its own and operators from the next module. None of it runs while the model is loaded.
-- `untrusted.operators`: an operator takes tensors and numbers, and a string, which may be a path, in a listed few only.
-- `untrusted.pickled`, `untrusted.state`: the pickles make only tensors within the archive, plain values and objects of
-  the archive's classes, each of the type that the code declares for it.
+- `untrusted.definitions`, `untrusted.source`: the code is in the dialect that PyTorch prints, and calls only its own
+  functions and methods, and operators that the next module allows. None of it runs while the model is loaded.
+- `untrusted.operators`: operators take tensors and numbers; only a listed few take strings, which could be paths.
+- `untrusted.pickled`, `untrusted.state`: the pickles create only tensors within the archive, plain values and objects
+  of the archive's classes, each of the type that the code declares for it.
 
-What it does not promise. It is no boundary: PyTorch's kernels and compiler have faults of their own, and some kernels
-that ordinary models need do not look at all of their arguments. Nor does it promise that the model ends, or is content
-with little memory, or stays on one device; that the random state of the process is left alone; that what a model warns
-of, which goes to Python's `warnings`, is worth reading. Limits on time and memory are for others to set.
+Limits. The check is not a security boundary: PyTorch's kernels and compiler have bugs of their own, and some kernels
+that ordinary models need do not validate all of their arguments. The check does not guarantee that the model
+terminates, uses little memory, stays on one device, leaves the random state of the process alone, or issues meaningful
+warnings through Python's `warnings`. Limits on time and memory are set elsewhere.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 
@@ -32,18 +35,18 @@ from wasi_nn_torch.pytorch.graphs.untrusted.state import check_constants, check_
 _MODEL, _CONSTANTS = "data.pkl", "constants.pkl"
 _CODE, _POSITIONS = ".py", ".debug_pkl"
 
-# Real models have some 100 kB of code and three times as much in pickles. A syntax tree takes hundreds of times the
-# memory of its text, and a pickle some microseconds for each of its bytes.
+#: The limits on files, in bytes. Real models have about 100 kB of code and three times as much in pickles. A syntax
+#: tree takes hundreds of times the memory of its text, and a pickle takes some microseconds per byte.
 _LARGEST_FILE = 1 << 20
 _MOST_CODE = 2 << 20
 _MOST_PICKLES = 8 << 20
 
 
 def check_torchscript(data: bytes | bytearray | memoryview) -> None:
-    """Return if a TorchScript archive may be loaded although a guest brought it; see above for what that means.
+    """Check that a guest-supplied TorchScript archive may be loaded; the module's docstring says what that means.
 
     Raises NnError `security` with a text that says what was found, where in the archive, and what to do. An archive
-    that is broken, or differs from what `torch.jit.save` writes, cannot be judged and is refused too. Raises
+    that is broken, or differs from what `torch.jit.save` writes, cannot be checked and is refused too. Raises
     `too-large` if it has 4 GiB or more.
     """
     archive = Archive(memoryview(data).cast("B"))
@@ -60,7 +63,7 @@ def check_torchscript(data: bytes | bytearray | memoryview) -> None:
 
 
 def _require_size(archive: Archive, paths: Iterable[str], largest: int, most: int) -> None:
-    """Require that files are there, and that neither one of them nor all together are too large to be checked."""
+    """Require that files exist, and that neither any of them nor their total is too large to check."""
     total = 0
     for path in paths:
         size = archive.size(path)
@@ -68,7 +71,7 @@ def _require_size(archive: Archive, paths: Iterable[str], largest: int, most: in
             raise refusal(path, "it is missing")
         total += size
         if size > largest or total > most:
-            raise refusal(path, f"it is too large to be checked ({size} bytes, {total} with those before it)")
+            raise refusal(path, f"it is too large to check ({size} bytes, {total} with the files before it)")
 
 
 def _unpickle(archive: Archive, path: str, program: Program) -> object:

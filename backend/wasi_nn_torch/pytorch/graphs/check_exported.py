@@ -1,21 +1,23 @@
-"""Whether an exported program that a guest brought along may be loaded, and what of it.
+"""The check of a guest-supplied exported program, which rebuilds the archive from the parts that pass.
 
-The threat. `torch.export.load` unpickles the sample inputs and may unpickle weights and constants; it evaluates
-expressions of sizes and runs guards; it prints the names in the program into Python code and runs that; it imports
-whatever module the description of a container names; and it looks up what a node calls anywhere in PyTorch.
+Threat. `torch.export.load` unpickles the sample inputs and may unpickle weights and constants; it evaluates size
+expressions and runs guards; it prints the names in the program into Python code and runs that; it imports any module
+that the description of a container names; and it looks up the function that a node calls anywhere in PyTorch.
 
-The principle. What is known to be harmless passes, and nothing else; and what is loaded is built anew from what passed,
-so that PyTorch's readers cannot see something else in the archive than what was checked. In this order:
+Principle. Only what is known to be harmless passes. The archive is rebuilt from the parts that pass, so that PyTorch's
+readers cannot find anything in it that was not checked. The steps are:
 
 - `untrusted.archive`: the ZIP is laid out exactly as PyTorch lays it out.
-- `untrusted.exported.program`: the program is of known fields; its operators are those that TorchScript may call.
-- `untrusted.exported.public`: internals of PyTorch, which decomposed programs call, are called by their public names.
+- `untrusted.exported.program`: the program has only known fields and the operators that TorchScript may call.
+- `untrusted.exported.public`: internals of PyTorch that decomposed programs call are replaced by public operators.
 - `untrusted.exported.expressions`: sizes and guards are arithmetic.
-- `untrusted.exported.payloads`: tensors are raw bytes, within their files.
+- `untrusted.exported.payloads`: tensors are raw bytes that lie within their files.
 
-Sample inputs, positions in source files and other notes are left out. What is not promised is what the check of
-TorchScript does not promise either; besides, numbers that are no tensors have no bounds in Python.
+Sample inputs, positions in source files and other notes are dropped. The limits are those of the check of TorchScript;
+in addition, numbers that are not tensors are unbounded in Python.
 """
+
+from __future__ import annotations
 
 import io
 import json
@@ -40,7 +42,7 @@ _FILES = re.compile(
 _PICKLES = re.compile(r"data/(?:weights|constants)/(?:(?:custom|opaque)_obj_[0-9]+|model\.pt)", re.ASCII)
 
 _PROGRAM = "models/model.json"
-_TABLES = {folder: f"data/{folder}/model_{folder}_config.json" for folder in ("weights", "constants")}
+_TABLES = {directory: f"data/{directory}/model_{directory}_config.json" for directory in ("weights", "constants")}
 _NOTES = {
     "archive_format": b"pt2",
     "archive_version": b"0",
@@ -49,29 +51,29 @@ _NOTES = {
     "data/sample_inputs/model.pt": b"",
 }
 
-# Large models have some MB; what is parsed takes ten times the memory of its text.
+#: The most JSON that is parsed, in bytes: large models have a few MB, which take ten times the memory once parsed.
 _LARGEST_JSON = 16 << 20
 
 
 def check_exported(data: bytes | bytearray | memoryview) -> bytes:
-    """Return the archive of an exported program that may be loaded although a guest brought it; see above.
+    """A rebuilt archive of a guest-supplied exported program, which may be loaded.
 
     Raises NnError `security` with a text that says what was found, where in the archive, and what to do. An archive
-    that is broken, or differs from what `torch.export.save` writes, cannot be judged and is refused too. Raises
+    that is broken, or differs from what `torch.export.save` writes, cannot be checked and is refused too. Raises
     `too-large` if it has 4 GiB or more.
     """
     archive = Archive(memoryview(data).cast("B"), _FILES)
     for path in archive:
         if _PICKLES.fullmatch(path):
-            raise refusal(path, "it is a pickle, which can run any code")
+            raise refusal(path, "it is a pickle, which can run arbitrary code")
     if archive.size("byteorder") not in (None, 6):  # "little"
-        raise refusal("byteorder", "the tensors are not in the order of this machine")
+        raise refusal("byteorder", "the tensors are not in the byte order of this machine")
     files = dict(_NOTES)
     files[_PROGRAM] = _dump(_checked(archive, _PROGRAM, program))
-    for folder, path in _TABLES.items():
-        table = _checked(archive, path, tensors_within(archive, folder))
+    for directory, path in _TABLES.items():
+        table = _checked(archive, path, tensors_within(archive, directory))
         files[path] = _dump(table)
-        files.update(_contents(archive, paths_in(table, folder)))
+        files.update(_contents(archive, paths_in(table, directory)))
     return _written(files)
 
 
@@ -80,7 +82,7 @@ def _checked(archive: Archive, path: str, shape: Shape) -> object:
     if size is None:
         raise refusal(path, "it is missing")
     if size > _LARGEST_JSON:
-        raise refusal(path, f"it is too large to be checked ({size} bytes)")
+        raise refusal(path, f"it is too large to check ({size} bytes)")
     try:
         return shape(parse(archive.read(path)))
     except Misfit as misfit:
@@ -93,12 +95,12 @@ def _checked(archive: Archive, path: str, shape: Shape) -> object:
 
 
 def _contents(archive: Archive, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield files with their content, as long as they are not more than the archive: PyTorch packs no tensors."""
+    """The contents of files, which together may not exceed the archive's size: PyTorch does not compress tensors."""
     room = archive.packed_size
     for path in paths:
         room -= archive.size(path) or 0
         if room < 0:
-            raise refusal(path, "it is larger unpacked than the archive")
+            raise refusal(path, "its unpacked size exceeds that of the archive")
         yield path, archive.read(path)
 
 

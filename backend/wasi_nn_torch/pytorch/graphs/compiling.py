@@ -1,4 +1,4 @@
-"""Compiling an exported program to native code, with AOTInductor: for the operator, who asks for it."""
+"""Compiling an exported program to native code with AOTInductor, at the operator's request."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from wasi_nn_torch.pytorch.graphs.program import Program
 logger = logging.getLogger(__name__)
 
 _UNCOMPILED = (
-    "an exported program that cannot be compiled ({gist}); compiling needs a C++ compiler, which the variable CXX "
-    "names, and a device that AOTInductor knows; or leave out the option to compile it"
+    "an exported program that cannot be compiled ({gist}); check that there is a C++ compiler, which CXX can name, and "
+    "that AOTInductor supports the device; or leave out the option to compile it"
 )
 _BROKEN = "a compiled program that cannot be loaded ({gist}); leave out the option to compile it"
 
 
 def compiled(exported: ExportedProgram, device: torch.device, name: str) -> bytes:
-    """Return the package of native code for a program on `device`, which still has its sample inputs.
+    """The native code of a program for `device`, as a package; the program must still have its sample inputs.
 
-    This takes from seconds to minutes. Raises ModelError, which says what is missing, where it cannot be done.
+    Compiling takes seconds to minutes. Raises ModelError, which says what is missing, if it fails.
     """
     started = time.perf_counter()
     logger.info("compiling %s for %s", name, device)
     exported.example_inputs = pytree.tree_map_only(
         torch.Tensor, lambda given: given.to(device), exported.example_inputs
     )
-    with loading(device, name, _UNCOMPILED), tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        path = Path(folder, "model.pt2")
+    with loading(device, name, _UNCOMPILED), tempfile.TemporaryDirectory() as directory, torch.no_grad():
+        path = Path(directory, "model.pt2")
         torch._inductor.aoti_compile_and_package(exported, package_path=str(path))
         package = path.read_bytes()
     logger.info("compiling %s took %.1f s", name, time.perf_counter() - started)
@@ -49,10 +49,10 @@ def compiled(exported: ExportedProgram, device: torch.device, name: str) -> byte
 def instances_of(
     program: Program, package: bytes, device: torch.device, name: str
 ) -> Callable[[], Callable[..., object]]:
-    """Return what makes the compiled program of one context: one for all where it keeps no state.
+    """A function that makes the compiled program for a context; a program without state is shared by all contexts.
 
-    Native code keeps its state beside its weights, so that with a state each context has weights of its own. Raises
-    ModelError, which the callee's result does too.
+    Native code keeps its state next to its weights, so contexts of a program with state have their own weights. Raises
+    ModelError, and so does the function.
     """
     shell = replace(
         program,
@@ -74,17 +74,17 @@ def instances_of(
 
 
 class _Native:
-    """Native code that is loaded: from the inputs of the program in their order to its outputs."""
+    """Loaded native code: takes the inputs of the program in their order, and returns its outputs."""
 
     def __init__(self, package: bytes, device: torch.device, runners: int) -> None:
         self._loader = open_package(package, device, runners).loader
 
     def __call__(self, *inputs: object) -> Sequence[object]:
-        """Compute once; what is no tensor was fixed when the program was exported."""
+        """Compute once; inputs that are not tensors were fixed when the program was exported."""
         outputs: Sequence[object] = self._loader.boxed_run([each for each in inputs if isinstance(each, torch.Tensor)])
         return outputs
 
 
 def _runners() -> int:
-    """How many contexts may compute side by side; they share the weights."""
+    """The number of contexts that may compute at the same time; they share the weights."""
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What is known of a model's inputs from elsewhere than its signature: the operator, and the inputs of a trace."""
+"""The dtypes of a model's inputs that do not come from its signature, but from the operator or a trace."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ from wasi_nn_torch.pytorch.graphs.signature import Signature
 
 
 def dtypes_of(named: Iterable[tuple[str, str]], name: str) -> dict[str, torch.dtype]:
-    """Return dtypes by the name of an input; raises ModelError for a dtype that no guest's tensor can have."""
+    """Dtypes by the names of inputs; raises ModelError for a dtype that a guest's tensor cannot be converted to."""
     dtypes: dict[str, torch.dtype] = {}
     for at, text in named:
         dtype = find_dtype(text)
         if dtype is None or dtype not in OFFERED:
             known = ", ".join(sorted(map(spell, OFFERED)))
-            raise ModelError(f"{name}: the input {quote(at)} cannot be of the dtype {quote(text)}; there are {known}")
+            raise ModelError(
+                f"{name}: the input {quote(at)} cannot have the dtype {quote(text)}; choose one of {known}"
+            )
         dtypes[at] = dtype
     return dtypes
 
 
 def declared(signature: Signature, dtypes: Mapping[str, torch.dtype], name: str) -> Signature:
-    """Return a signature with the dtypes that the operator says its inputs have.
+    """A signature with the dtypes that the operator declares for its inputs.
 
-    Raises ModelError for an input that is not there or takes a number, or that the program was exported for another
-    dtype of.
+    Raises ModelError for an input that does not exist or takes a number, and for one that the program was exported
+    with another dtype for.
     """
     known = {each.name: each for each in signature.inputs}
     for at, dtype in dtypes.items():
         found = known.get(at) or signature.find(at)
         if found is None:
-            raise ModelError(f"{name} has no input {quote(at)} of which a dtype is given; it has {quote_all(known)}")
+            raise ModelError(f"{name} has no input {quote(at)}, for which a dtype is given; it has {quote_all(known)}")
         if found.kind is not Kind.TENSOR:
-            raise ModelError(f"{name} takes the input {quote(at)} as {found.kind.value}, whatever its dtype")
+            raise ModelError(f"{name} takes the input {quote(at)} as {found.kind.value}; leave out its dtype")
         if found.shape is not None and found.dtype not in (None, dtype):
-            raise ModelError(f"{name} was exported for another dtype of {quote(at)} than {spell(dtype)}; leave it out")
+            raise ModelError(
+                f"{name} was exported with another dtype for {quote(at)} than {spell(dtype)}; leave it out"
+            )
     return with_dtypes(signature, dtypes)
 
 
 def with_dtypes(signature: Signature, dtypes: Mapping[str, torch.dtype]) -> Signature:
-    """Return a signature with dtypes by the names of its inputs."""
+    """A signature whose inputs have the given dtypes, by name."""
     if not dtypes:
         return signature
     return replace(signature, parameters=tuple(_with(each, dtypes, ()) for each in signature.parameters))
@@ -64,7 +68,7 @@ def _with(argument: Argument, dtypes: Mapping[str, torch.dtype], path: Path) -> 
 
 
 def _known(many: Many, dtypes: Mapping[str, torch.dtype], above: str) -> dict[str | int, Parameter]:
-    """Return the parts that are named one by one."""
+    """The parts that are named individually."""
     named = {name.removeprefix(above): dtype for name, dtype in dtypes.items() if name.startswith(above)}
     keys = {key_of(many, rest.split("."))[0]: dtype for rest, dtype in named.items() if rest != EACH}
     item = many.item

@@ -1,4 +1,6 @@
-"""Loading exported programs (torch.export): from a file of the operator, or from bytes."""
+"""Loading exported programs (torch.export), from a file or from bytes."""
+
+from __future__ import annotations
 
 import io
 import linecache
@@ -49,11 +51,11 @@ _KINDS_OF_CONSTANTS = {bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT}
 
 
 def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph:
-    """Load a program on `device`, after the steps that make it faster.
+    """Load a program on `device`, and take the steps that make it faster.
 
-    `name` is what a text calls the source. Raises ModelError if it is broken, needs operators that are not there, or
-    takes arguments that no guest can give, or cannot be compiled; ModelTooLarge if memory does not suffice; OSError if
-    it cannot be read.
+    Error texts call the source `name`. Raises ModelError if it is broken, needs operators that are missing, takes
+    arguments that no guest can give, or cannot be compiled; ModelTooLarge if there is not enough memory; OSError if it
+    cannot be read.
     """
     package: bytes | None = None
     with reading(source, device, name) as exported:
@@ -82,7 +84,7 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
 
 @contextmanager
 def reading(source: Source, device: torch.device, name: str) -> Iterator[ExportedProgram]:
-    """Yield the program of a file or of bytes, as it was saved; what is raised inside is raised as `load` raises it."""
+    """Read a program from a file or from bytes, as it was saved; exceptions inside are turned into those of `load`."""
     opened = source.open("rb") if isinstance(source, FilePath) else nullcontext(io.BytesIO(source))
     with loading(device, name, _BROKEN), _forgetting_sources(), opened as file:
         classes = classes_in(file)
@@ -97,23 +99,23 @@ def _moved(exported: ExportedProgram, device: torch.device) -> ExportedProgram:
     exported = move_to_device_pass(exported, device)
     for part in exported.graph_module.modules():
         if isinstance(part, torch.fx.GraphModule):
-            part.recompile()  # the pass changes the device of what the graph makes, and not the code made of the graph
+            part.recompile()  # the pass changes devices in the graph, but not in the code generated from it
     return exported
 
 
 def _silence(exported: ExportedProgram, name: str) -> None:
-    """Take out what would print to standard output, which belongs to the guest."""
+    """Remove the operators that print to standard output, which belongs to the guest."""
     parts = [part for part in exported.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
     saying = [(part, node) for part in parts for node in part.graph.nodes if node.target in _SAYING and not node.users]
     for part, node in saying:
         part.graph.erase_node(node)
         part.recompile()
     if saying:
-        logger.info("%s prints in its code (%d times), which is left out", name, len(saying))
+        logger.info("removed %d print statements from %s", len(saying), name)
 
 
 def _devices(exported: ExportedProgram) -> set[torch.device]:
-    """Return every device that the program names."""
+    """Every device that the program names."""
     parts = [part for part in exported.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
     nodes = [node for part in parts for node in part.graph.nodes]
     named = [value for node in nodes for value in (*node.args, *node.kwargs.values())]
@@ -125,7 +127,7 @@ def _devices(exported: ExportedProgram) -> set[torch.device]:
 
 @contextmanager
 def _forgetting_sources() -> Iterator[None]:
-    """Let go of the text of the code that PyTorch prints, which it would keep for good, for each program loaded."""
+    """Release the source of the code that PyTorch generates for each program, which it would keep indefinitely."""
     sources = _loader.eval_cache
     before = set(sources)
     try:
@@ -137,13 +139,13 @@ def _forgetting_sources() -> Iterator[None]:
 
 
 def _forget_samples(exported: ExportedProgram) -> None:
-    """Put zeros in place of the inputs that the program was exported with; what has none gets no guards."""
+    """Replace the inputs that the program was exported with by zeros; without any, PyTorch makes no guards."""
     spec = exported.call_spec.in_spec
     exported.example_inputs = pytree.tree_unflatten([0] * spec.num_leaves, spec)
 
 
 def _program(exported: ExportedProgram, name: str, steps: Steps) -> tuple[Program, bool]:
-    """Return the program, and whether its weights are laid out."""
+    """The program, and whether its weights are laid out with channels last."""
     specs = exported.graph_signature.input_specs
     tensors = [_tensor(spec, exported, name) for spec in specs]
     writes = _may_remember(exported)
@@ -165,18 +167,18 @@ def _program(exported: ExportedProgram, name: str, steps: Steps) -> tuple[Progra
 
 
 def _tensor(spec: InputSpec, exported: ExportedProgram, name: str) -> torch.Tensor | None:
-    """Return the tensor that the code takes at one place, or None where it takes an input."""
+    """The tensor that the code takes as one argument, or None if the argument is an input."""
     if spec.kind is InputKind.USER_INPUT:
         return None
     at = str(spec.target)
     tensor = exported.state_dict[at] if at in exported.state_dict else exported.constants[at]
     if not isinstance(tensor, torch.Tensor):
-        raise ModelError(f"{name} needs {quote(at)}, which is no tensor; {_ADVICE}")
+        raise ModelError(f"{name} needs {quote(at)}, which is not a tensor; {_ADVICE}")
     return tensor.detach()
 
 
 def _take_tensors(exported: ExportedProgram) -> None:
-    """Leave only the shapes of all tensors in the program, whose cycles would keep their memory."""
+    """Replace all tensors in the program by their shapes, since its reference cycles would keep their memory."""
     for tensors in (exported.state_dict, exported.constants):
         for at, tensor in tensors.items():
             if isinstance(tensor, torch.nn.Parameter):
@@ -186,7 +188,7 @@ def _take_tensors(exported: ExportedProgram) -> None:
 
 
 def _may_remember(exported: ExportedProgram) -> bool:
-    """Whether anything is written in place, be it to an activation: to copy too often is safe."""
+    """Whether anything is written in place, even to an activation: an unnecessary copy is safe."""
     if exported.graph_signature.buffers_to_mutate:
         return True
     graphs = (module.graph for module in exported.graph_module.modules() if isinstance(module, torch.fx.GraphModule))
@@ -194,18 +196,18 @@ def _may_remember(exported: ExportedProgram) -> bool:
 
 
 def inputs_of(exported: ExportedProgram, name: str) -> Iterator[Input]:
-    """Yield the inputs, each with the name of its parameter; parts of one by path, "images.0"; raises ModelError."""
+    """The inputs, named after their parameters; the parts of a parameter by path, "images.0". Raises ModelError."""
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes if node.op == "placeholder"}
     specs = [spec.arg for spec in exported.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
     paths = _paths(exported)
     if len(specs) != len(paths):
-        raise ModelError(f"{name} has inputs that do not fit its signature; {_ADVICE}")
+        raise ModelError(f"{name} has inputs that do not match its signature; {_ADVICE}")
     for path, spec in zip(paths, specs, strict=True):
         yield _input(path, spec, values, name)
 
 
 def _examples(exported: ExportedProgram) -> dict[str, Example]:
-    """Return the sizes of the tensors that the program was exported with, and the numbers that may vary."""
+    """The sizes of the tensors that the program was exported with, and the numbers that may vary."""
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes if node.op == "placeholder"}
     specs = [spec.arg for spec in exported.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
     examples: dict[str, Example] = {}
@@ -213,13 +215,13 @@ def _examples(exported: ExportedProgram) -> dict[str, Example]:
         value = None if isinstance(spec, ConstantArgument) else values.get(spec.name)
         if isinstance(value, torch.Tensor):
             examples[path] = tuple(_example(size, exported) for size in value.shape)
-        elif isinstance(value, (torch.SymInt, int)):
+        elif isinstance(value, torch.SymInt | int):
             examples[path] = (_example(value, exported),)
     return examples
 
 
 def _example(size: int | torch.SymInt, exported: ExportedProgram) -> int:
-    """Return what a size was, or the least that it may be."""
+    """The size that the program was exported with, or the smallest allowed one if that is unknown."""
     if not isinstance(size, torch.SymInt):
         return int(size)
     if size.node.hint is not None:
@@ -229,13 +231,13 @@ def _example(size: int | torch.SymInt, exported: ExportedProgram) -> int:
 
 
 def signature_of(inputs: Sequence[Input]) -> Signature:
-    """Return what a guest can give of the inputs of a program."""
+    """The inputs of a program that a guest can give, and those that keep their values."""
     kept = [LeftOut(each.parameter.name, type(each.value).__name__) for each in inputs if not each.is_offered]
     return Signature(tuple(each.parameter for each in inputs if each.is_offered), tuple(kept))
 
 
 def _paths(exported: ExportedProgram) -> list[str]:
-    """Return the names of all inputs in their order."""
+    """The names of all inputs in their order."""
     signature = exported.module_call_graph[0].signature
     names = list(signature.forward_arg_names or ()) if signature is not None else []
     spec = pytree.treespec_dumps(exported.call_spec.in_spec)
@@ -243,13 +245,13 @@ def _paths(exported: ExportedProgram) -> list[str]:
 
 
 def output_paths(exported: ExportedProgram) -> list[Path]:
-    """Return the path of each output in their order."""
+    """The path of each output, in order."""
     spec = exported.call_spec.out_spec
     return [] if spec is None else paths_of(pytree.treespec_dumps(spec), _fields(exported))
 
 
 def _fields(exported: ExportedProgram) -> Mapping[str, Sequence[str]]:
-    """Return the fields of the NamedTuples that the program takes and returns, by the names of their classes."""
+    """The fields of the NamedTuples that the program takes and returns, by the names of their classes."""
     fields: Mapping[str, Sequence[str]] = exported.graph_module.meta.get("treespec_namedtuple_fields", {})
     return fields
 
@@ -258,7 +260,7 @@ def _input(path: str, spec: object, values: dict[str, object], name: str) -> Inp
     if isinstance(spec, TensorArgument):
         value = values[spec.name]
         if not isinstance(value, torch.Tensor):
-            raise ModelError(f"{name} does not say what its input {quote(path)} is; {_ADVICE}")
+            raise ModelError(f"{name} does not describe its input {quote(path)}; {_ADVICE}")
         shape = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
         return Input(Parameter(path, Kind.TENSOR, dtype=value.dtype, shape=shape))
     for argument, kind in _KINDS:

@@ -1,6 +1,6 @@
-"""Making an exported program faster: normalizations go into convolutions, whose weights are laid out for the device.
+"""Making an exported program faster: normalizations are folded into convolutions, and weights laid out for the device.
 
-Nothing of the program is computed for it: the new weights are plain arithmetic on the old ones.
+No part of the program is run for this: the new weights are plain arithmetic on the old ones.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 _ATEN = torch.ops.aten
 _NORMALIZATION = _ATEN.batch_norm.default
 _FOLDABLE = frozenset({_ATEN.conv1d.default, _ATEN.conv1d.padding, _ATEN.conv2d.default, _ATEN.conv2d.padding})
-#: Where a convolution has its weights and its bias.
+#: The positions of the weights and the bias among the arguments of a convolution.
 _WEIGHTS, _BIAS = 1, 2
 
+#: The arguments of a program's code, one for each of its placeholders; None for an input.
 Tensors = list[torch.Tensor | None]
-"""What the code of a program takes, one for each of its placeholders; None for an input."""
 
 
 def fold(code: GraphModule, tensors: Tensors, steps: Steps, writes: bool) -> bool:
     """Change the code of a program, and the tensors that it takes, so that it computes faster.
 
-    Returns whether the weights of its convolutions are laid out in another order.
-    `writes` is whether it may write to a tensor in place.
+    `writes` is whether it may write to a tensor in place. Returns whether the weights of its convolutions are laid out
+    with channels last.
     """
     own = {id(tensor) for tensor in unshared(tensor for tensor in tensors if tensor is not None)}
     placeholders = code.graph.find_nodes(op="placeholder")
@@ -47,7 +47,7 @@ def fold(code: GraphModule, tensors: Tensors, steps: Steps, writes: bool) -> boo
     if is_laid_out:
         for node in code.graph.nodes:
             if node.target is _ATEN.view.default:
-                node.target = _ATEN.reshape.default  # a view wherever it can be
+                node.target = _ATEN.reshape.default  # still a view if possible
             elif _kind(node) in CONVOLUTIONS:
                 _lay_out(node.args[_WEIGHTS], given, tensors)
     code.recompile()
@@ -55,9 +55,9 @@ def fold(code: GraphModule, tensors: Tensors, steps: Steps, writes: bool) -> boo
 
 
 def _fold_into_convolution(node: Node, given: dict[Node, int], tensors: Tensors) -> None:
-    """Let the convolution before a normalization do its work, if it does nothing else and shares nothing.
+    """Fold a normalization into the convolution before it, unless something else uses its result or its tensors.
 
-    The new weights take the place of the old ones, and the new bias that of the mean.
+    The new weights replace the old ones, and the new bias replaces the mean.
     """
     convolution, scale, shift, mean, variance, trains, _, epsilon, *_ = node.args
     if trains or not isinstance(convolution, Node) or convolution.target not in _FOLDABLE or len(convolution.users) > 1:
@@ -81,21 +81,21 @@ def _fold_into_convolution(node: Node, given: dict[Node, int], tensors: Tensors)
     node.graph.erase_node(node)
     for part, place in zip(parts, places, strict=True):
         if isinstance(part, Node) and place is not None and not part.users:
-            tensors[place] = torch.empty(0)  # nothing takes it any more
+            tensors[place] = torch.empty(0)  # no longer used
     for place, tensor in zip((places[0], places[2]), folded, strict=True):
         if place is not None:
             tensors[place] = tensor.detach()
 
 
 def _fit(weights: torch.Tensor, vectors: Sequence[torch.Tensor | None]) -> bool:
-    """Whether each output of a convolution has one element of each vector; else the product could be of any size."""
+    """Whether each vector has one element per output of a convolution; otherwise the product could be of any size."""
     return is_compact(weights) and all(
         vector is None or (vector.shape == weights.shape[:1] and is_compact(vector)) for vector in vectors
     )
 
 
 def _allows_any_layout(code: GraphModule, writes: bool) -> bool:
-    """Whether a program computes the same whatever the order in memory, once its views may copy."""
+    """Whether a program computes the same for every memory layout once its views may copy."""
     nodes = [node for node in code.graph.nodes if node.op == "call_function"]
     if len(list(code.children())) > 0 or (writes and any(node.target is _ATEN.view.default for node in nodes)):
         return False
@@ -111,7 +111,7 @@ def _lay_out(weights: object, given: dict[Node, int], tensors: Tensors) -> None:
 
 
 def _kind(node: Node) -> str:
-    """The name of the operator that a node calls, such as "aten::relu"; what Python does with numbers is "prim::"."""
+    """The name of the operator that a node calls, such as "aten::relu"; "prim::python" for Python's own operators."""
     if isinstance(node.target, torch._ops.OpOverload):
         return str(node.target._schema.name)
     return "prim::python" if getattr(node.target, "__module__", "") == "_operator" else str(node.target)

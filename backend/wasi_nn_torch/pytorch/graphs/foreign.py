@@ -1,6 +1,6 @@
-"""What something is that is offered as a model and cannot be loaded: a file of another kind, a pickle, a folder.
+"""The identification of files that are offered as models but cannot be loaded: other formats, pickles, directories.
 
-It is told by content, from bounded reads; nothing is unpickled.
+They are identified by content, with bounded reads; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wasi_nn_torch.contract.errors import quote, quote_all
-from wasi_nn_torch.pytorch.graphs.signatures import HEAD, SAVE, Finding, identify_head
+from wasi_nn_torch.pytorch.graphs.signatures import CONVERT, HEAD, SAVE, Finding, identify_head
 from wasi_nn_torch.pytorch.graphs.sniff import BROKEN, ZIP, Bounded
 
 _UNKNOWN = Finding("not a PyTorch model", SAVE)
@@ -27,7 +27,7 @@ _MOST_FILES = 1000
 _DIRECTORY_END = b"PK\x05\x06"
 _LONGEST_DIRECTORY_END = 22 + 0xFFFF
 
-# The class of what a pickle makes first, as `torch.save(model)` writes it now, and wrote it before.
+#: The class of the first object in a pickle, as `torch.save(model)` writes it now, and as it did in older versions.
 _OBJECT = re.compile(rb"\x80[\x02-\x05](?:\(X\x06\0\0\0module(?:q.|r....))?c([\w.]+)\n([\w.]+)\n", re.DOTALL)
 _CONTAINERS = frozenset({"OrderedDict", "defaultdict", "dict", "list", "set"})
 _LIGHTNING = b"pytorch-lightning_version"
@@ -36,11 +36,11 @@ _Names = frozenset[str]
 
 
 def identify(source: Path | bytes | bytearray | memoryview) -> Finding:
-    """Return what is known of something that is none of the formats that can be loaded. Raises OSError for a file."""
+    """The finding about a source that has none of the formats that can be loaded. Raises OSError for a file."""
     if not isinstance(source, Path):
         return _identify(io.BytesIO(source))
     if source.is_dir():
-        return _of_folder(source)
+        return _of_directory(source)
     with source.open("rb") as file:
         return _identify(file)
 
@@ -62,19 +62,19 @@ def _identify(file: BinaryIO) -> Finding:
 def _of_pickle(head: bytes) -> Finding:
     if _LIGHTNING in head:
         return Finding(
-            "a checkpoint of Lightning: weights without the code of a model",
-            f"load it with the load_from_checkpoint of its class, {_OFFER}",
+            "a Lightning checkpoint: weights without the code of a model",
+            f"load it with its class's load_from_checkpoint, {_OFFER}",
         )
     found = [(match[1].decode(), match[2].decode()) for match in _OBJECT.finditer(head)]
     objects = [f"{module}.{name}" for module, name in found if name not in _CONTAINERS]
     if objects:
         return Finding(
-            f"a pickled object of the class {quote(objects[0])}, as torch.save(model) writes it, without its code",
+            f"a pickled object of the class {quote(objects[0])} without its code, as torch.save(model) writes it",
             f"load it in your program, {_OFFER}",
         )
     return Finding(
         "a state dict or another pickle: weights without the code of a model",
-        f"build the module, let it load_state_dict this, {_OFFER}",
+        f"build the module, load this into it with load_state_dict, {_OFFER}",
     )
 
 
@@ -83,7 +83,7 @@ def _of_pickle(head: bytes) -> Finding:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of archive or folder, told by the names in it, without the root that all of them have."""
+    """A kind of archive or directory, recognized by the names in it, without the root that all of them share."""
 
     matches: Callable[[_Names], bool]
     what: str
@@ -99,18 +99,17 @@ def _ends(*suffixes: str) -> Callable[[_Names], bool]:
     return lambda names: all(any(name.endswith(suffix) for name in names) for suffix in suffixes)
 
 
-_CONVERT = f"this host computes PyTorch models; take the PyTorch model that it was made from, and {SAVE}"
 _ARCHIVES = (
     _Kind(
         lambda names: not names.isdisjoint({".data/extern_modules", ".data/python_version"}),
-        "an archive of torch.package, which has Python code",
+        "a torch.package archive, which contains Python code",
         f"load it with torch.package.PackageImporter(path).load_pickle(…), {_OFFER}",
     ),
     _Kind(_has("bytecode.pkl"), "a model for PyTorch's mobile interpreter", SAVE),
-    _Kind(_has("config.json", "metadata.json"), "a model of Keras", _CONVERT),
+    _Kind(_has("config.json", "metadata.json"), "a Keras model", CONVERT),
     _Kind(
         lambda names: bool(names) and all(name.endswith(".npy") for name in names),
-        "arrays of NumPy (.npz)",
+        "NumPy arrays (.npz)",
         f"they may be weights, without the code of a model; {SAVE}",
     ),
 )
@@ -139,36 +138,36 @@ def _of_names(archive: zipfile.ZipFile) -> Finding | None:
 def _of_pickle_within(archive: zipfile.ZipFile) -> Finding:
     names = archive.namelist()
     if any("code/" in name for name in names):
-        return Finding("an archive of PyTorch with other bytes before it, or with parts missing", _AGAIN)
+        return Finding("a PyTorch archive with other bytes before it, or with missing parts", _AGAIN)
     with archive.open(next(name for name in names if name.endswith("data.pkl"))) as entry:
         return _of_pickle(entry.read(HEAD))
 
 
 def _broken_archive(file: BinaryIO, size: int) -> Finding:
-    """The directory of an archive is at its end, so that it is what is missing of a truncated one."""
+    """The finding about an archive without a readable directory, which is at its end and so missing if truncated."""
     file.seek(max(0, size - _LONGEST_DIRECTORY_END))
     if _DIRECTORY_END in file.read(_LONGEST_DIRECTORY_END):
         return Finding("a damaged archive", _AGAIN)
-    return Finding(f"a truncated archive: after {size} bytes its end is missing", _AGAIN)
+    return Finding(f"a truncated archive: it ends after {size} bytes, without its directory", _AGAIN)
 
 
-# --- folders ---
+# --- directories ---
 
-_FOLDERS = (
-    _Kind(_has("saved_model.pb"), "a folder with a SavedModel of TensorFlow", _CONVERT),
+_DIRECTORIES = (
+    _Kind(_has("saved_model.pb"), "a directory with a TensorFlow SavedModel", CONVERT),
     _Kind(
         lambda names: "config.json" in names and any(name.endswith((".safetensors", ".bin")) for name in names),
-        "a folder with a checkpoint of Hugging Face: weights without the code of a model",
-        f"load it with from_pretrained(folder), {_OFFER}",
+        "a directory with a Hugging Face checkpoint: weights without the code of a model",
+        f"load it with from_pretrained(directory), {_OFFER}",
     ),
-    _Kind(_ends(".xml", ".bin"), "a folder with a model of OpenVINO", _CONVERT),
-    _Kind(_has("data.pkl", "version"), "a folder with the files of an archive of PyTorch", "name the archive itself"),
+    _Kind(_ends(".xml", ".bin"), "a directory with an OpenVINO model", CONVERT),
+    _Kind(_has("data.pkl", "version"), "a directory with the files of a PyTorch archive", "name the archive itself"),
 )
 
 
-def _of_folder(folder: Path) -> Finding:
-    names = sorted(entry.name for entry in itertools.islice(folder.iterdir(), _MOST_FILES))
-    for kind in _FOLDERS:
+def _of_directory(directory: Path) -> Finding:
+    names = sorted(entry.name for entry in itertools.islice(directory.iterdir(), _MOST_FILES))
+    for kind in _DIRECTORIES:
         if kind.matches(frozenset(names)):
             return Finding(kind.what, kind.advice)
     models = [name for name in names if name.endswith((".pt", ".pt2", ".pth"))]

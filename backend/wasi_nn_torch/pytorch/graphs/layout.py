@@ -17,8 +17,8 @@ CONVOLUTIONS = frozenset({"aten::conv2d", "aten::_convolution", "aten::convoluti
 #: Where the other order was measured to win; for FP64 PyTorch has kernels that are twice as slow.
 _DTYPES = (torch.float32, torch.bfloat16)
 
-# The first fail or answer differently where the order in memory is another; the last one loses time by it.
-# A dropout stays in the code of a model that does not train, and does nothing then.
+#: The first fail or answer differently where the order in memory is another; the last one loses time by it.
+#: A dropout stays in the code of a model that does not train, and does nothing then.
 _DEPENDENT = frozenset(
     f"aten::{name}"
     for name in (

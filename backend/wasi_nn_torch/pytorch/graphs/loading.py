@@ -20,10 +20,10 @@ from wasi_nn_torch.pytorch.graphs.missing import what_is_missing
 logger = logging.getLogger(__name__)
 
 Bytes = bytes | bytearray | memoryview
+#: Where a model comes from: a file, or its bytes.
 Source = Path | Bytes
-"""Where a model comes from: a file, or its bytes."""
 
-# Filters of warnings belong to the whole process, and PyTorch reads one exported program at a time.
+#: Filters of warnings belong to the whole process, and PyTorch reads one exported program at a time.
 _one_at_a_time = threading.RLock()
 
 

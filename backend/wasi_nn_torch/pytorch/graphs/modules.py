@@ -1,5 +1,7 @@
 """Offering a live `torch.nn.Module` of the operator."""
 
+from __future__ import annotations
+
 import copy
 import inspect
 import io

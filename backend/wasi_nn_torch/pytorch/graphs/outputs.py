@@ -1,5 +1,7 @@
 """What a model takes or returns, flattened: every part under the name that the structure gives it."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
@@ -41,7 +43,7 @@ def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from leaves(item, (*path, str(key)))
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, list | tuple):
         fields = getattr(value, "_fields", range(len(value)))
         for field, item in zip(fields, value, strict=True):
             yield from leaves(item, (*path, str(field)))
@@ -55,7 +57,7 @@ def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
 
 def _parts(value: object) -> Sequence[tuple[str, object]] | None:
     """Return the parts of any other container, each with its key; None for what is no container."""
-    if isinstance(value, (int, float, str, bytes, AbstractSet)):  # a set has no order
+    if isinstance(value, int | float | str | bytes | AbstractSet):  # a set has no order
         return None
     node = pytree.SUPPORTED_NODES.get(type(value))
     if node is not None:

@@ -25,8 +25,8 @@ class Kind(Enum):
     BOOLEAN = "boolean"
 
 
+#: Where a part is: the name of the argument, then keys and positions. Joined by dots, it is the name of an input.
 Path = tuple[str | int, ...]
-"""Where a part is: the name of the argument, then keys and positions. Joined by dots, it is the name of an input."""
 
 
 @dataclass(frozen=True)

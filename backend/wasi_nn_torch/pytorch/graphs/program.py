@@ -4,6 +4,8 @@ The program's own module is not used for this. It is part of reference cycles, s
 stay until a garbage collection; and to give each context its own state it would have to be copied.
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -38,8 +38,8 @@ _META = "meta"
 #: How a graph is printed that may have something to change.
 _SUBJECT = re.compile(r" : Device = (?!prim::device\()|prim::Print\(|aten::(?:warn|_print|cuda)\b|prim::CallMethod\[")
 
+#: Where a value is used: by a node, as which of its inputs.
 _Use = tuple[torch._C.Node, int]
-"""Where a value is used: by a node, as which of its inputs."""
 
 
 def prepare(module: torch.jit.ScriptModule, method: str, device: torch.device, name: str) -> None:

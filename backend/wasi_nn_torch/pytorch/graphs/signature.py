@@ -1,5 +1,7 @@
 """Which of a model's parameters each of a guest's inputs is."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """What a model remembers between computations: each context has its own, while the weights are shared."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterable
 
@@ -7,16 +9,16 @@ import torch
 
 from wasi_nn_torch.pytorch.sharing import size_of
 
+#: A model that is ready to be called with its parameters as keyword arguments.
 Model = Callable[..., object]
-"""A model that is ready to be called with its parameters as keyword arguments."""
 
+#: The method that a module computes unless another one is chosen.
 FORWARD = "forward"
-"""The method that a module computes unless another one is chosen."""
 
-# Whatever may write where the graph cannot see it: an attribute, or code that is not inlined.
+#: Whatever may write where the graph cannot see it: an attribute, or code that is not inlined.
 UNSEEN = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::CallFunction", "prim::fork"})
 
-# Where these have running statistics among their inputs, and what says whether to update them: no schema tells.
+#: Where these have running statistics among their inputs, and what says whether to update them: no schema tells.
 STATISTICS, _TRAINING = (3, 4), 5
 _NORMS = frozenset(
     """aten::batch_norm aten::instance_norm aten::native_batch_norm aten::cudnn_batch_norm aten::miopen_batch_norm

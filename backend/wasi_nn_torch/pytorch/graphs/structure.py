@@ -16,8 +16,8 @@ from typing import Any, TypeGuard
 
 from torch.utils import _pytree as pytree
 
+#: The keys, fields and positions that lead to a leaf.
 Path = tuple[str, ...]
-"""The keys, fields and positions that lead to a leaf."""
 
 _PLAIN = frozenset({"builtins.tuple", "builtins.list", "collections.deque"})
 _NAMEDTUPLE = "collections.namedtuple"
@@ -98,7 +98,7 @@ def keys_of(context: object, count: int) -> list[str]:
 
 
 def _named(keys: object, count: int) -> list[str]:
-    named = [_key(key) for key in keys] if isinstance(keys, (list, tuple)) else []
+    named = [_key(key) for key in keys] if isinstance(keys, list | tuple) else []
     return named if len(named) == len(set(named)) == count else [str(position) for position in range(count)]
 
 

@@ -1,5 +1,7 @@
 """Loading TorchScript: from a file of the operator, or from bytes."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -20,6 +20,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Environment, Tensor, 
 
 _FILE = "traced_inputs.pkl"
 _LARGEST = 1 << 20
+#: The dtypes as an archive spells them.
 _DTYPES = {
     "Bool": torch.bool,
     "Byte": torch.uint8,
@@ -37,7 +38,6 @@ _DTYPES = {
     "ComplexFloat": torch.complex64,
     "ComplexDouble": torch.complex128,
 }
-"""The dtypes as an archive spells them."""
 
 
 @dataclass(frozen=True)

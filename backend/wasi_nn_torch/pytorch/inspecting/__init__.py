@@ -1,4 +1,6 @@
-"""Telling what a model is, without running anything of one that nobody vouches for."""
+"""The description of a model; no code of an untrusted model is run for it."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -18,12 +20,12 @@ _READERS = {
 
 
 def describe(path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
-    """Tell what a file is; a text calls it `name`. `method` is the one to tell of, where it has several.
+    """The description of the model in a file, which error texts call `name`; `method` selects one of its methods.
 
-    Loading a model runs code of it unless it passes the check for guests' models. So one that does not pass is loaded
-    only where `trust` says so, and of one that passes what was checked is loaded, whatever the file is by then. What
-    is larger than any guest is not read into memory. Raises ModelError, which says what to do, for what is no model, or
-    one that cannot be used; OSError if it cannot be read.
+    Loading a model runs its code unless the model passes the check of guest-supplied models. So a model that does not
+    pass is loaded only if `trust` is true; of one that passes, the checked bytes are loaded, even if the file changes
+    in the meantime. A file that is too large for any guest is not read into memory. Raises ModelError, which says what
+    to do, if the file is not a model or the model cannot be used; OSError if the file cannot be read.
     """
     found = sniff(path)
     if found not in (ModelFormat.TORCHSCRIPT, *_READERS):
@@ -51,7 +53,7 @@ def _contents(source: Source, found: ModelFormat, name: str, method: str | None)
 
 
 def _admit(data: bytes, found: ModelFormat) -> bytes:
-    """The part of a model that a guest might load; raises NnError `security` or `too-large`."""
+    """The bytes that would be loaded if a guest supplied this model; raises NnError `security` or `too-large`."""
     if found is ModelFormat.AOTI_PACKAGE:
         raise native_code()
     return admit(data, found)

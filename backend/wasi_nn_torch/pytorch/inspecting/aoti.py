@@ -1,4 +1,6 @@
-"""What an AOTInductor package is."""
+"""The description of an AOTInductor package."""
+
+from __future__ import annotations
 
 from wasi_nn_torch.contract.description import Contents
 from wasi_nn_torch.pytorch.devices import CPU
@@ -8,6 +10,6 @@ from wasi_nn_torch.pytorch.inspecting.values import describe_parameter
 
 
 def contents(source: Source, name: str) -> Contents:
-    """Load a package and tell what it takes; the rest is in its native code only. Raises ModelError."""
+    """The inputs of a package, which is loaded; only its native code knows the rest. Raises ModelError."""
     graph = aoti.load(source, CPU, name)
     return Contents(tuple(describe_parameter(parameter) for parameter in graph.signature.inputs))

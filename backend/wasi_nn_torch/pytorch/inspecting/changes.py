@@ -1,4 +1,4 @@
-"""Which attributes of a TorchScript module a computation may change, told from its graph."""
+"""The attributes of a TorchScript module that a computation may change, derived from its graph."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from wasi_nn_torch.pytorch.graphs.state import STATISTICS, updates_statistics
 from wasi_nn_torch.pytorch.inspecting.script_graph import IF, LOOP, SET, Path, find, nodes_of, path_of
 
-# What may change attributes where the graph cannot see it.
+#: Operations that may change attributes without showing it in the graph.
 _UNSEEN = frozenset({"prim::CallMethod", "prim::CallFunction", "prim::fork"})
-# What hands on or holds the memory of what goes in.
+#: Operations whose result shares or contains the memory of their inputs.
 _PASSING = frozenset(
     """prim::unchecked_cast prim::unchecked_unwrap_optional aten::__getitem__ prim::TupleUnpack prim::ListUnpack
     prim::TupleIndex prim::TupleSlice prim::TupleConstruct prim::ListConstruct prim::DictConstruct""".split()
@@ -21,19 +21,19 @@ _FRESH = frozenset({"prim::Constant"})
 
 
 def changed_attributes(module: torch.jit.ScriptModule, graph: torch._C.Graph) -> tuple[str, ...] | None:
-    """Return the paths of the attributes that are set or written to, or None where that cannot be told.
+    """The paths of the attributes that are set or written to; None if that cannot be determined.
 
-    `graph` is the inlined one. What a fixed attribute such as `training` keeps from being computed is left out.
+    `graph` is the inlined graph. Branches that a fixed attribute such as `training` rules out are ignored.
     """
     try:
         changed = set(_Analysis(module, graph).changes(graph.nodes()))
-    except _Untold:
+    except _Undetermined:
         return None
     return tuple(sorted(".".join(path) for path in changed))
 
 
-class _Untold(Exception):
-    """The graph does not say whose memory is written to."""
+class _Undetermined(Exception):
+    """The graph does not show whose memory is written to."""
 
 
 class _Analysis:
@@ -44,10 +44,10 @@ class _Analysis:
         self._carried = {name: values for node in nodes_of(graph.nodes()) for name, values in _carried(node)}
 
     def changes(self, nodes: Iterable[torch._C.Node]) -> Iterator[Path]:
-        """Yield what nodes and those in their blocks change; raises _Untold."""
+        """The attributes that nodes, and the nodes in their blocks, change; raises _Undetermined."""
         for node in nodes:
             if node.kind() in _UNSEEN:
-                raise _Untold
+                raise _Undetermined
             yield from _targets(node)
             for value in _written(node):
                 yield from self._origins(value)
@@ -55,13 +55,13 @@ class _Analysis:
                 yield from self.changes(block.nodes())
 
     def _taken(self, node: torch._C.Node) -> list[torch._C.Block]:
-        """Return the blocks of a node that may be computed."""
+        """The blocks of a node that may be computed."""
         blocks = list(node.blocks())
         condition = self._constant(node.input()) if node.kind() == IF else None
         return blocks if condition is None else [blocks[0 if condition else 1]]
 
     def _constant(self, value: torch._C.Value) -> bool | None:
-        """Return what a condition always is, or None."""
+        """The value that a condition always has, or None."""
         node = value.node()
         path = path_of(value)
         if path and path not in self._set:
@@ -79,7 +79,7 @@ class _Analysis:
         return found if isinstance(found, bool) else None
 
     def _origins(self, value: torch._C.Value) -> Iterator[Path]:
-        """Yield the attributes whose memory a value may be; raises _Untold."""
+        """The attributes whose memory a value may share; raises _Undetermined."""
         seen: set[str] = set()
         pending = [value]
         while pending:
@@ -92,7 +92,7 @@ class _Analysis:
                 pending += self._sources(each)
 
     def _sources(self, value: torch._C.Value) -> Iterable[torch._C.Value]:
-        """Return the values whose memory another one may be; raises _Untold."""
+        """The values whose memory a value may share; raises _Undetermined."""
         node, name = value.node(), value.debugName()
         if name in self._carried:
             return self._carried[name]
@@ -104,11 +104,11 @@ class _Analysis:
             return _aliased(node)
         if name in self._inputs or node.kind() in _FRESH:
             return ()
-        raise _Untold
+        raise _Undetermined
 
 
 def _carried(node: torch._C.Node) -> Iterator[tuple[str, list[torch._C.Value]]]:
-    """Yield the names of what a loop takes from one turn to the next, or gives at its end, and what each may be."""
+    """The names of the values that a loop carries between iterations or returns, each with its possible sources."""
     if node.kind() != LOOP:
         return
     [block] = node.blocks()
@@ -120,7 +120,7 @@ def _carried(node: torch._C.Node) -> Iterator[tuple[str, list[torch._C.Value]]]:
 
 
 def _targets(node: torch._C.Node) -> Iterator[Path]:
-    """Yield the path of what a node sets, unless that is an object of the computation itself; raises _Untold."""
+    """The path of the attribute that a node sets, unless the computation made the object; raises _Undetermined."""
     if node.kind() != SET:
         return
     owner = node.inputsAt(0)
@@ -128,11 +128,11 @@ def _targets(node: torch._C.Node) -> Iterator[Path]:
     if path is not None:
         yield (*path, node.s("name"))
     elif owner.node().kind() != "prim::CreateObject":
-        raise _Untold
+        raise _Undetermined
 
 
 def _written(node: torch._C.Node) -> Iterator[torch._C.Value]:
-    """Yield the arguments that an operator writes to."""
+    """The arguments that an operator writes to."""
     if "!" in node.schema():
         writes = [argument.alias_info is not None and argument.alias_info.is_write for argument in _arguments(node)]
         yield from (value for value, is_written in zip(node.inputs(), writes, strict=False) if is_written)
@@ -141,7 +141,7 @@ def _written(node: torch._C.Node) -> Iterator[torch._C.Value]:
 
 
 def _aliased(node: torch._C.Node) -> Iterator[torch._C.Value]:
-    """Yield the arguments whose memory the result of an operator may be."""
+    """The arguments whose memory the result of an operator may share."""
     for value, argument in zip(node.inputs(), _arguments(node), strict=False):
         if argument.alias_info is not None:
             yield value

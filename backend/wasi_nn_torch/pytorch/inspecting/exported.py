@@ -20,9 +20,9 @@ from wasi_nn_torch.pytorch.graphs.writing import may_write
 from wasi_nn_torch.pytorch.inspecting.values import describe_left_out, describe_parameter, describe_weights, spell_dtype
 
 _SINGLE = "output"
-#: What the operators write to that say so in an argument only.
+#: The arguments that operators write to if a flag among their arguments says so.
 _RUNNING = frozenset({"running_mean", "running_var"})
-#: How a number is given to a guest.
+#: The tensor that a guest gets for each type of number.
 _NUMBERS = (
     (torch.SymBool, Kind.BOOLEAN, torch.uint8),
     (bool, Kind.BOOLEAN, torch.uint8),
@@ -34,7 +34,7 @@ _NUMBERS = (
 
 
 def contents(source: Source, name: str) -> Contents:
-    """Load a program and tell what it takes, returns and holds; raises ModelError."""
+    """The inputs, outputs and weights of a program, which is loaded; raises ModelError."""
     with reading(source, CPU, name) as exported:
         tensors = [*exported.state_dict.values(), *exported.constants.values()]
         signature = signature_of(list(inputs_of(exported, name)))
@@ -50,7 +50,7 @@ def contents(source: Source, name: str) -> Contents:
 
 
 def _outputs(exported: ExportedProgram) -> Iterator[ValueDescription]:
-    """Yield what a guest gets, under the names that it gets it by."""
+    """The outputs under the names that a guest uses."""
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes}
     specs = exported.graph_signature.output_specs
     wanted = [spec.arg for spec in specs if spec.kind in (OutputKind.USER_OUTPUT, OutputKind.LOSS_OUTPUT)]
@@ -71,7 +71,7 @@ def _output(name: str, value: object) -> ValueDescription:
 
 
 def _sizes(exported: ExportedProgram) -> dict[str, tuple[int | None, int | None]]:
-    """Return the bounds of the sizes that may vary."""
+    """The bounds of the sizes that may vary."""
     ranges = exported.range_constraints.items()
     return {str(symbol): (_bound(bounds.lower), _bound(bounds.upper)) for symbol, bounds in ranges}
 
@@ -84,10 +84,10 @@ def _bound(value: object) -> int | None:
 
 
 def _state(exported: ExportedProgram) -> tuple[str, ...] | None:
-    """Return the names of the buffers and constants that are written to, or None where that cannot be told."""
+    """The names of the buffers and constants that are written to; None if that cannot be determined."""
     parts = [part for part in exported.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
     if any(may_write(node) for part in parts[1:] for node in part.graph.nodes if node.op == "call_function"):
-        return None  # a branch or a loop, whose arguments are those of others
+        return None  # a branch or a loop writes to values that other nodes pass to it
     specs = [spec for spec in exported.graph_signature.input_specs if is_changed(spec.kind)]
     names = {spec.arg.name: str(spec.target) for spec in specs if not isinstance(spec.arg, ConstantArgument)}
     written = [origin for node in exported.graph.nodes for each in _written(node) for origin in _origins(each)]
@@ -96,7 +96,7 @@ def _state(exported: ExportedProgram) -> tuple[str, ...] | None:
 
 
 def _written(node: torch.fx.Node) -> Iterator[object]:
-    """Yield the arguments that a node writes to."""
+    """The arguments that a node writes to."""
     if node.op != "call_function" or not may_write(node):
         return
     arguments = list(_arguments(node))
@@ -105,7 +105,7 @@ def _written(node: torch.fx.Node) -> Iterator[object]:
 
 
 def _origins(value: object) -> Iterator[str]:
-    """Yield the names of the placeholders whose memory a value is."""
+    """The names of the placeholders whose memory a value shares."""
     if not isinstance(value, torch.fx.Node):
         return
     if value.op == "placeholder":
@@ -119,7 +119,7 @@ def _origins(value: object) -> Iterator[str]:
 
 
 def _arguments(node: torch.fx.Node) -> Iterator[tuple[torch._C.Argument, object]]:
-    """Yield the arguments that an operator is given, each with its value; nothing for other functions."""
+    """The arguments of a call of an operator, each with its value; empty for other functions."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return
     for position, argument in enumerate(node.target._schema.arguments):

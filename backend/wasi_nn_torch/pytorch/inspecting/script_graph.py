@@ -1,4 +1,4 @@
-"""Finding one's way in the graph of a TorchScript module."""
+"""Navigation in the graph of a TorchScript module."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SET = "prim::SetAttr"
 IF = "prim::If"
 LOOP = "prim::Loop"
 
+#: The path to an attribute, starting at the module: the names of the submodules, then the attribute's own.
 Path = tuple[str, ...]
-"""Where an attribute is, from the module on: the names of submodules, then its own."""
 
 
 def nodes_of(nodes: Iterable[torch._C.Node]) -> Iterator[torch._C.Node]:
-    """Yield nodes and all within their blocks."""
+    """The nodes, and all nodes within their blocks."""
     for node in nodes:
         yield node
         for block in node.blocks():
@@ -24,7 +24,7 @@ def nodes_of(nodes: Iterable[torch._C.Node]) -> Iterator[torch._C.Node]:
 
 
 def path_of(value: torch._C.Value) -> Path | None:
-    """Return the path of the attribute that a value is read from; () is the module itself, None what is none."""
+    """The path of the attribute that a value is read from; () for the module itself, None for other values."""
     node = value.node()
     if node.kind() == GET:
         owner = path_of(node.input())
@@ -33,7 +33,7 @@ def path_of(value: torch._C.Value) -> Path | None:
 
 
 def find(module: torch.jit.ScriptModule, path: Path) -> object:
-    """Return the attribute at a path, or None."""
+    """The attribute at a path, or None."""
     found: object = module
     for name in path:
         found = getattr(found, name, None)

@@ -1,6 +1,6 @@
-"""What a TorchScript archive is; it keeps the types of what its code takes and returns, but no dtypes and shapes.
+"""The description of a TorchScript archive, which keeps the types of inputs and outputs, but no dtypes or shapes.
 
-A trace has the tensors beside it that it was made with.
+The archive of a trace also records the inputs that the module was traced with.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from wasi_nn_torch.pytorch.inspecting.values import (
 )
 
 _SINGLE = "output"
-#: Stands for each of the keys or positions that only a computation tells.
+#: Stands for the keys or positions that are known only after a computation.
 _EACH = "*"
-#: How a number is given to a guest.
+#: The tensor that a guest gets for each type of number.
 _NUMBERS = {
     "IntType": (Kind.INTEGER, torch.int64),
     "FloatType": (Kind.FLOAT, torch.float64),
@@ -38,7 +38,7 @@ _NUMBERS = {
 
 
 def contents(source: Source, name: str, method: str = FORWARD) -> Contents:
-    """Load a module and tell what a method of it takes and returns, and what it holds; raises ModelError."""
+    """The inputs and outputs of a method, and the weights of its module, which is loaded; raises ModelError."""
     module = read(source, CPU, name, method)
     schema = module._c._get_method(method).schema
     signature = with_traced(signature_of(schema, name), source, method)
@@ -58,7 +58,7 @@ def contents(source: Source, name: str, method: str = FORWARD) -> Contents:
 
 
 def _others(module: torch.jit.ScriptModule, graph: torch._C.Graph) -> Iterator[torch.Tensor]:
-    """Yield the tensors that are used, and are no parameters or buffers: attributes, and constants in the code."""
+    """The tensors in use that are not parameters or buffers: attributes, and constants in the code."""
     for node in nodes_of(graph.nodes()):
         if node.kind() == "prim::Constant" and node.output().type().kind() == "TensorType":
             value: object = node.output().toIValue()
@@ -72,9 +72,9 @@ def _others(module: torch.jit.ScriptModule, graph: torch._C.Graph) -> Iterator[t
 def _outputs(
     kind: torch._C.JitType, value: torch._C.Value | None, path: tuple[str, ...] = (), optional: bool = False
 ) -> Iterator[ValueDescription]:
-    """Yield what a guest gets of a type, under the names that it gets it by.
+    """The outputs of a type, under the names that a guest uses.
 
-    `value` is it in the graph: where it is put together there, that tells keys and positions.
+    `value` is the output in the graph: if a container is built there, the graph shows its keys and positions.
     """
     if isinstance(kind, torch._C.OptionalType):
         yield from _outputs(kind.getElementType(), value, path, optional=True)
@@ -105,5 +105,5 @@ def _output(kind: torch._C.JitType, name: str, optional: bool) -> ValueDescripti
 
 
 def _put_together(value: torch._C.Value | None, how: str) -> list[torch._C.Value | None]:
-    """Return what a container is made of in the graph; nothing where that is not in sight."""
+    """The values that a container is built from in the graph; empty if the graph does not show that."""
     return list(value.node().inputs()) if value is not None and value.node().kind() == how else []

@@ -1,4 +1,6 @@
-"""How inputs, outputs and weights of PyTorch are described, whatever the format."""
+"""The descriptions of inputs, outputs and weights that all formats share."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 
@@ -12,7 +14,7 @@ from wasi_nn_torch.pytorch.graphs.traced import Example
 
 
 def describe_parameter(parameter: Parameter, example: Example | None = None) -> ValueDescription:
-    """Describe one input; `example` is what the model was made with."""
+    """The description of one input; `example` is the tensor that the model was traced with."""
     return ValueDescription(
         name=parameter.name,
         kind=parameter.kind.value,
@@ -25,12 +27,12 @@ def describe_parameter(parameter: Parameter, example: Example | None = None) -> 
 
 
 def describe_left_out(signature: Signature) -> tuple[ValueDescription, ...]:
-    """Describe what no guest can give."""
+    """The descriptions of the parameters that no guest can give."""
     return tuple(ValueDescription(each.name, each.kind, optional=True) for each in signature.left_out)
 
 
 def describe_weights(tensors: Iterable[torch.Tensor]) -> tuple[WeightsDescription, ...]:
-    """Add up what tensors take for each dtype, the most first; what several of them share is counted once."""
+    """The memory of tensors for each dtype, the largest first; memory that several tensors share counts once."""
     storages: dict[int, tuple[torch.dtype, int]] = {}
     for tensor in tensors:
         storage = tensor.untyped_storage()
@@ -44,5 +46,5 @@ def describe_weights(tensors: Iterable[torch.Tensor]) -> tuple[WeightsDescriptio
 
 
 def spell_dtype(dtype: torch.dtype) -> str:
-    """Return what wasi-nn calls a dtype, or what PyTorch does where wasi-nn has no name for it."""
+    """The name of a dtype in wasi-nn, or its name in PyTorch if wasi-nn has none."""
     return ELEMENT_TYPES[dtype].spelling if dtype in ELEMENT_TYPES else spell(dtype)

@@ -110,15 +110,15 @@ def test_a_live_module_and_an_object_of_pytorch(script, compute):
 @pytest.mark.parametrize(
     ("make", "dtypes", "text"),
     [
-        (Masked, {"msk": "bool"}, "the model `net` has no input `msk` of which a dtype is given; it has `x`, `mask`"),
+        (Masked, {"msk": "bool"}, "the model `net` has no input `msk`, for which a dtype is given; it has `x`, `mask`"),
         (
             Masked,
             {"mask": "bol"},
-            "the model `net`: the input `mask` cannot be of the dtype `bol`; there are bfl",
+            "the model `net`: the input `mask` cannot have the dtype `bol`; choose one of bfl",
         ),
-        (Masked, {"mask": "qint8"}, "cannot be of the dtype `qint8`; there are"),
-        (Masked, {"mask": "nn"}, "cannot be of the dtype `nn`; there are"),
-        (Numbered, {"n": "int8"}, "the model `net` takes the input `n` as integer, whatever its dtype"),
+        (Masked, {"mask": "qint8"}, "cannot have the dtype `qint8`; choose one of"),
+        (Masked, {"mask": "nn"}, "cannot have the dtype `nn`; choose one of"),
+        (Numbered, {"n": "int8"}, "the model `net` takes the input `n` as integer; leave out its dtype"),
         (Nested, {"masks": "bool"}, "has no input `masks`"),
         (Nested, {"masks.2": "bool"}, "it has `x`, `masks.0`, `masks.1`, `named.*`"),
     ],
@@ -133,7 +133,7 @@ def test_what_is_declared_wrong_is_refused_in_one_line(make, dtypes, text, scrip
 def test_an_exported_program_knows_better():
     data = exported(Masked(), X, MASK.bool())
     with_dtypes(data, CPU, mask="bool")
-    with pytest.raises(ModelError, match="the model `net` was exported for another dtype of `mask` than int8"):
+    with pytest.raises(ModelError, match="the model `net` was exported with another dtype for `mask` than int8"):
         with_dtypes(data, CPU, mask="int8")
 
 

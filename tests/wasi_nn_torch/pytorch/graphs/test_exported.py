@@ -259,6 +259,6 @@ def test_too_little_device_memory_is_too_large(monkeypatch):
 
     data = exported(torch.nn.ReLU(), IMAGES)
     monkeypatch.setattr(torch.export, "load", exhausted)
-    with pytest.raises(NnError, match=r"20\.00 MiB more was asked for") as caught:
+    with pytest.raises(NnError, match=r"20\.00 MiB more was requested") as caught:
         load_from_guest(data, CPU)
     assert caught.value.code is ErrorCode.TOO_LARGE

@@ -50,7 +50,7 @@ OUTCOMES = {
     "state dict": (ErrorCode.INVALID_ENCODING, "weights without the code of a model; build the module"),
     "old state dict": (ErrorCode.INVALID_ENCODING, "Engine.register(name, module)"),
     "whole module": (ErrorCode.INVALID_ENCODING, "Engine.register(name, module)"),
-    "ONNX": (ErrorCode.INVALID_ENCODING, "is an ONNX model; this host computes PyTorch models"),
+    "ONNX": (ErrorCode.INVALID_ENCODING, "is an ONNX model; this host runs PyTorch models"),
     "nothing": (ErrorCode.INVALID_ENCODING, "is an empty file; copy or download it again"),
 }
 NAMES = {

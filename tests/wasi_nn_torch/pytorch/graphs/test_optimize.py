@@ -478,7 +478,7 @@ class Locked(nn.Module):
         pytest.param(
             lambda: written({"archive_format": b"pt2", "data/aotinductor/model/model.so": b"\x7fELF"}),
             "freeze",
-            "is an AOTInductor package, which is compiled already",
+            "is an AOTInductor package, which is already compiled",
             id="package",
         ),
         pytest.param(

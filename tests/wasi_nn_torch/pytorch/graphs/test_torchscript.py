@@ -150,6 +150,6 @@ def test_too_little_device_memory_is_too_large(monkeypatch, script):
     error = refusal(script(torch.nn.ReLU()))
     assert error.code is ErrorCode.TOO_LARGE
     assert error.text == (
-        "out of memory on cpu while loading the model: 20.00 MiB more was asked for; "
+        "out of memory on cpu while loading the model: 20.00 MiB more was requested; "
         "use a smaller model or another device"
     )

@@ -4,6 +4,8 @@ ZIP says some things twice (names, sizes, where the directory is), and readers d
 one layout that PyTorch writes passes: entries, directory, both end records, and nothing between, before or after them.
 """
 
+from __future__ import annotations
+
 import re
 import struct
 import zlib
@@ -28,7 +30,7 @@ _IN_ZIP64 = (
 )
 _MANY = 0xFFFF  # and so is the number of entries
 
-# Whatever else `torch.jit.load` looks for, such as the older `model.json`, would follow other rules than those here.
+#: Whatever else `torch.jit.load` looks for, such as the older `model.json`, would follow other rules than those here.
 _TORCHSCRIPT = re.compile(
     r"""(?: code/__torch__(?:/[A-Za-z_][A-Za-z0-9_]*)*\.py(?:\.debug_pkl)?
         |   (?:data|constants|traced_inputs)(?:\.pkl|/[0-9]+)

@@ -5,6 +5,8 @@ lexer could take for something else (comments, other quotes, continued lines, ch
 before: PyTorch prints none of it.
 """
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +18,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
 _STRING = rb"""(?>"(?>[ !#-\[\]-~]++|\\(?:[0-3][0-7]{2}|[abfnrtv\\'"]))*+"(?!"))"""
 _TEXT = re.compile(rb"(?>[ ()+,\-.0-9:=>A-Z\[\]_a-z{}\n]++|" + _STRING + rb")*+")
 
-# PyTorch's lexer recurses for each of several blank lines, its compiler for each level of the syntax tree.
+#: PyTorch's lexer recurses for each of several blank lines, its compiler for each level of the syntax tree.
 _BLANK_LINES = re.compile(rb"(?:\n *){16}\n")
 _DEEPEST = 80
 
@@ -28,15 +30,15 @@ class Program:
     """What the code of an archive defines, spelled as the code spells it: from `__torch__` on."""
 
     functions: set[str] = field(default_factory=set)
+    #: By name: the attributes that the state of an object holds, with their types.
     classes: dict[str, dict[str, ast.expr]] = field(default_factory=dict)
-    """By name: the attributes that the state of an object holds, with their types."""
     named_tuples: set[str] = field(default_factory=set)
+    #: By name: the members with their values.
     enums: dict[str, dict[str, object]] = field(default_factory=dict)
-    """By name: the members with their values."""
+    #: The names of the methods of each class that is not a NamedTuple, of which PyTorch reads no methods.
     methods_of: dict[str, frozenset[str]] = field(default_factory=dict)
-    """The names of the methods of each class that is not a NamedTuple, of which PyTorch reads no methods."""
+    #: The names of all methods, and of all attributes: whose they are is for PyTorch's compiler to check.
     methods: set[str] = field(default_factory=set)
-    """The names of all methods, and of all attributes: whose they are is for PyTorch's compiler to check."""
     attributes: set[str] = field(default_factory=set)
 
 
@@ -63,7 +65,7 @@ def collect(trees: Mapping[str, ast.Module]) -> Program:
     for path, tree in trees.items():
         prefix = prefix_of(path)
         for node in tree.body:
-            if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef):
                 raise refused(path, node)
             name = f"{prefix}.{node.name}"
             if name in names or name.startswith(_CUSTOM_CLASSES):
@@ -95,7 +97,7 @@ def dotted(node: ast.expr) -> str | None:
 
 def refused(path: str, node: ast.AST, what: str = "") -> NnError:
     """Return the error for a node, with its line; without `what` it says that such a node does not stand there."""
-    where = f"{path}:{node.lineno}" if isinstance(node, (ast.stmt, ast.expr)) else path
+    where = f"{path}:{node.lineno}" if isinstance(node, ast.stmt | ast.expr) else path
     return refusal(where, what or f"PyTorch writes no {type(node).__name__} there")
 
 

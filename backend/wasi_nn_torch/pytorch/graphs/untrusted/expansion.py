@@ -4,6 +4,8 @@ PyTorch does that when it loads and computes a model, and a function that calls 
 one twice, and so on, makes a few lines grow beyond all bounds. Nothing interrupts it.
 """
 
+from __future__ import annotations
+
 import ast
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
@@ -12,7 +14,7 @@ from wasi_nn_torch.contract.errors import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted, prefix_of, refused
 from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
 
-# Some seconds of PyTorch's time. A scripted EfficientNet has 16,000, a large transformer ten times as many.
+#: Some seconds of PyTorch's time. A scripted EfficientNet has 16,000, a large transformer ten times as many.
 _MOST_NODES = 1_000_000
 
 

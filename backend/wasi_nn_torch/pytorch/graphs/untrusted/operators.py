@@ -4,6 +4,8 @@ The operators come from PyTorch itself, so that a new release needs no new table
 is of a harmless kind. The tables below hold the exceptions, each group with its reason.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -16,14 +18,14 @@ def _words(*groups: str) -> frozenset[str]:
     return frozenset(word for group in groups for word in group.split())
 
 
-# What an operator may take. Not here: strings (which may be paths), storages, streams, futures, remote references and
-# custom classes.
+#: What an operator may take. Not here: strings (which may be paths), storages, streams, futures, remote references and
+#: custom classes.
 _HARMLESS_KINDS = _words(
     """AnyEnumType AnyType BoolType ComplexType DeviceObjType DictType FloatType GeneratorType IntType ListType
     NumberType OptionalType TensorType TupleType VarType"""
 )
 
-# The string names a mode or a reduction, and PyTorch knows all valid ones.
+#: The string names a mode or a reduction, and PyTorch knows all valid ones.
 _STRING_IS_A_MODE = _words(
     """__interpolate __upsample _convolution_mode conv1d conv2d conv3d div div_ divide divide_ einsum fft_fft fft_fft2
     fft_fftn fft_hfft fft_hfft2 fft_hfftn fft_ifft fft_ifft2 fft_ifftn fft_ihfft fft_ihfft2 fft_ihfftn fft_irfft
@@ -32,8 +34,8 @@ _STRING_IS_A_MODE = _words(
     pad pad_sequence quantile scatter scatter_ scatter_reduce scatter_reduce_ searchsorted stft"""
 )
 
-# The string is a value: an element, a key or a text in memory. `device` only names a device. `warn` is all over
-# `torch.nn.functional`: its text reaches the host's log through Python's `warnings`.
+#: The string is a value: an element, a key or a text in memory. `device` only names a device. `warn` is all over
+#: `torch.nn.functional`: its text reaches the host's log through Python's `warnings`.
 _STRING_IS_A_VALUE = _words(
     """Delete Float Int __contains__ __getitem__ _set_item add any capitalize center clear copy count device dict
     endswith eq expandtabs find format ge get get_autocast_dtype gt index isalnum isalpha isdecimal isdigit isidentifier
@@ -42,8 +44,8 @@ _STRING_IS_A_VALUE = _words(
     sorted split splitlines startswith strip swapcase title update upper values warn zfill"""
 )
 
-# PyTorch calls these from inside, after it has looked at their arguments; so only those are here that look themselves,
-# or that ordinary models of TorchScript cannot do without.
+#: PyTorch calls these from inside, after it has looked at their arguments; so only those are here that look themselves,
+#: or that ordinary models of TorchScript cannot do without.
 _INTERNAL = _words(
     """__and__ __contains__ __derive_index __getitem__ __iand__ __interpolate __ior__ __is__ __isnot__ __ixor__
     __lshift__ __not__ __or__ __range_length __rshift__ __upsample __upsample_bilinear __upsample_nearest __xor__
@@ -55,7 +57,7 @@ _INTERNAL = _words(
     _upsample_nearest_exact3d _weight_norm"""
 )
 
-# What exporting writes beside what a model calls: checks, names for ordinary operators, and what these are made of.
+#: What exporting writes beside what a model calls: checks, names for ordinary operators, and what these are made of.
 _EXPORTED_ONLY = _words(
     """_assert_scalar _assert_tensor_metadata _conj _conj_physical _embedding_bag _embedding_bag_forward_only _int_mm
     _is_all_true _is_any_true _linalg_det _linalg_eigh _linalg_slogdet _linalg_solve_ex _linalg_svd
@@ -63,7 +65,7 @@ _EXPORTED_ONLY = _words(
     _unsafe_index_put _unsafe_masked_index _unsafe_view"""
 )
 
-# Memory that nobody cleared holds what another guest left there. Ordinary models use it in training only.
+#: Memory that nobody cleared holds what another guest left there. Ordinary models use it in training only.
 UNCLEARED = _words(
     """empty empty_like empty_permuted empty_quantized empty_strided new_empty new_empty_strided resize resize_
     resize_as resize_as_ resize_as_sparse resize_as_sparse_"""
@@ -99,8 +101,8 @@ _PATTERNS = {
     re.compile(r"sparse_.*"): "which is for sparse tensors, whose indices are not looked at",
 }
 
-# Of PyTorch's other namespaces only `prim`, and of it what reads a property, converts a number or raises an error. Not
-# here: `Print` (the host's standard output), `id` (addresses), `rpc_*`, and what only the optimiser writes.
+#: Of PyTorch's other namespaces only `prim`, and of it what reads a property, converts a number or raises an error. Not
+#: here: `Print` (the host's standard output), `id` (addresses), `rpc_*`, and what only the optimiser writes.
 PRIM_OPERATORS = _words(
     """NumToTensor RaiseException StringIndex TupleIndex TupleUnpack abs data device dtype index is_cpu is_cuda is_meta
     is_mkldnn is_mps is_mtia is_nested is_quantized is_sparse is_sparse_csr is_xpu itemsize layout max min name nbytes

@@ -5,6 +5,8 @@ exhaust the native stack when they are freed. So this one knows only the instruc
 nothing: what a pickle makes is in its result, where `state` looks at it.
 """
 
+from __future__ import annotations
+
 import pickletools
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -25,8 +27,8 @@ _STORAGES = {f"torch {name}Storage": size for name, size in _ELEMENT_SIZES.items
 _LISTS = frozenset(f"torch.jit._pickle build_{name}list" for name in ("bool", "double", "int", "tensor"))
 _DEVICE = re.compile(r"[a-z]+(?::[0-9]+)?")
 
-# Of a tensor's sizes, strides and offset, which are places in a file and not an operator's arguments: PyTorch adds and
-# multiplies these without a look at the 64th bit.
+#: Of a tensor's sizes, strides and offset, which are places in a file and not an operator's arguments: PyTorch adds and
+#: multiplies these without a look at the 64th bit.
 _LARGEST_SIZE = 1 << 62
 
 
@@ -81,12 +83,12 @@ class Environment:
     """What a pickle may refer to."""
 
     classes: Collection[str]
+    #: The members of each enum, with their values.
     enums: Mapping[str, Mapping[str, object]]
-    """The members of each enum, with their values."""
+    #: The size of a file with the elements of a tensor, by the name that the pickle gives it; None if there is none.
     size_of: Callable[[str], int | None]
-    """The size of a file with the elements of a tensor, by the name that the pickle gives it; None if there is none."""
+    #: Raises for a type that may not be used.
     check_type: Callable[[str], None]
-    """Raises for a type that may not be used."""
 
 
 def unpickle(data: bytes, path: str, environment: Environment) -> object:

@@ -5,6 +5,8 @@ name. So a call of a method is a call of the archive's own code if what it is ca
 that has it: `self`, an attribute that is declared so, a variable that holds nothing else.
 """
 
+from __future__ import annotations
+
 import ast
 from collections.abc import Iterator
 

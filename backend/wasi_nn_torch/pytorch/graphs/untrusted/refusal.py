@@ -1,13 +1,15 @@
 """How every part of the check says no."""
 
+from __future__ import annotations
+
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 
 _ADVICE = "the operator may register the model by name, or allow guests' models unchecked"
 _BY_NAME = "the operator may register it by name"
 _LONGEST_PLACE = 150
 
+#: So many bytes are more than a guest's memory can hold, and more than the older records of a ZIP can say.
 TOO_LARGE_FOR_GUESTS = 1 << 32
-"""So many bytes are more than a guest's memory can hold, and more than the older records of a ZIP can say."""
 
 
 def refusal(where: str, what: str) -> NnError:

@@ -6,6 +6,8 @@ which branch is taken, nor what type a value has, but for one thing: a method of
 called only on what can be nothing but an object of a class that has it.
 """
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterable, Mapping
@@ -32,7 +34,7 @@ _LISTS_OF_NAMES = ("__annotations__", "__buffers__", "__forward_hooks__", "__for
 _CONVERSIONS = frozenset({"bool", "float", "int", "range", "sorted", "str"})
 _NUMBERS = frozenset({"inf", "infj", "nan", "nanj"})
 
-# What leads to operators; a variable of such a name that is not always bound would hide that from this check.
+#: What leads to operators; a variable of such a name that is not always bound would hide that from this check.
 _NAMESPACES = frozenset({"CONSTANTS", "__torch__", "awaitable", "fork", "ops", "torch"})
 
 _LOCAL_FUNCTION = re.compile(r"_[0-9]+")

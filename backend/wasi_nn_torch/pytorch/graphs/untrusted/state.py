@@ -4,6 +4,8 @@ PyTorch does not compare the two when it loads a model, and the code that it com
 object of another class would be read and written beyond its end.
 """
 
+from __future__ import annotations
+
 import ast
 from collections.abc import Iterable
 from itertools import repeat
@@ -36,7 +38,7 @@ def check_model(model: object, path: str, program: Program) -> None:
 
 def check_constants(constants: object, path: str) -> None:
     """Check the constants that the code refers to by number: tensors and texts. Raises NnError `security`."""
-    if not isinstance(constants, tuple) or not all(isinstance(item, (Tensor, str)) for item in constants):
+    if not isinstance(constants, tuple) or not all(isinstance(item, Tensor | str) for item in constants):
         raise refusal(path, "a constant is no tensor and no text")
 
 

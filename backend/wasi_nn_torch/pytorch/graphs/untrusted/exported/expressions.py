@@ -4,6 +4,8 @@ Sizes go through `sympy.sympify`, guards through `exec`. What passes is arithmet
 anew from its syntax tree, so that PyTorch sees what was checked.
 """
 
+from __future__ import annotations
+
 import ast
 import math
 import re
@@ -19,7 +21,7 @@ _UNBACKED = re.compile(r"z?uf?[0-9]{1,4}", re.ASCII)
 _FLOAT = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{0,40})?(?:e[+-]?[0-9]{1,3})?", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]*", re.ASCII)
 
-# As sympy and PyTorch print them; each computes a number or a truth value of its arguments.
+#: As sympy and PyTorch print them; each computes a number or a truth value of its arguments.
 _FUNCTIONS = frozenset(
     """Add And CeilDiv CeilToInt CleanDiv Equality Eq FloatTrueDiv FloorDiv FloorToInt GreaterThan Ge Gt Identity
     IntTrueDiv Integer Le LessThan Lt Max Min Mod ModularIndexing Mul Ne Not Or Piecewise PythonMod Rational RoundToInt

@@ -1,5 +1,7 @@
 """The tensors of an exported program: raw bytes in files, and a table that says which tensor is which part of them."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +20,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
     union,
 )
 
+#: By the number that the schema of PyTorch gives to a dtype.
 _ITEM_SIZES = {
     **dict.fromkeys((1, 2, 12, 29, 30, 31, 32, 33), 1),
     **dict.fromkeys((3, 6, 13, 28), 2),
@@ -25,9 +28,8 @@ _ITEM_SIZES = {
     **dict.fromkeys((5, 8, 10, 35), 8),
     11: 16,
 }
-"""By the number that the schema of PyTorch gives to a dtype."""
 
-# No operator's argument, but a place in a file: PyTorch adds and multiplies these without a look at the 64th bit.
+#: No operator's argument, but a place in a file: PyTorch adds and multiplies these without a look at the 64th bit.
 _size = union(as_int=integer(0, 1 << 62))
 _payload = record(
     path_name=text(r"(?:weight|tensor)_[0-9]{1,9}"),

@@ -6,6 +6,8 @@ an operator is one of those that do nothing but compute. Where models were on a 
 CPU: the loader moves them.
 """
 
+from __future__ import annotations
+
 import json
 import keyword
 from collections.abc import Callable
@@ -46,13 +48,13 @@ _LONGEST_STRUCTURE = 1 << 16  # PyTorch keeps some of these for good
 _TORCH = "torch.ops.aten."
 _STRIDED = 7
 
-# What exporting makes of `torch.no_grad()`: it calls a part of the program, and does nothing else.
+#: What exporting makes of `torch.no_grad()`: it calls a part of the program, and does nothing else.
 _WITHOUT_GRADIENTS = "torch.ops.higher_order.wrap_with_set_grad_enabled"
 
-# The same of `torch.autocast`: it calls a part of the program in another precision, or, if disabled, does nothing else.
+#: The same for `torch.autocast`: it calls a part of the program in another precision, or only calls it if disabled.
 _AUTOCAST = "torch.ops.higher_order.wrap_with_autocast"
 
-# Names that the code which PyTorch prints uses itself.
+#: Names that the code which PyTorch prints uses itself.
 _TAKEN = frozenset(
     {"L", "NoneType", "device", "fx_pytree", "inf", "math", "nan", "operator", "pytree", "self", "torch"}
 )
@@ -60,7 +62,7 @@ _TAKEN = frozenset(
 _POWER = "_operator.pow"
 _LARGEST_POWER = 8
 
-# Not here: shifts, as Python's numbers grow without bound.
+#: Not here: shifts, as Python's numbers grow without bound.
 _ON_NUMBERS = frozenset(
     """_operator.add _operator.and_ _operator.eq _operator.floordiv _operator.ge _operator.gt _operator.le _operator.lt
     _operator.mod _operator.mul _operator.ne _operator.neg _operator.or_ _operator.pos _operator.sub _operator.truediv
@@ -332,6 +334,7 @@ def _symbol(value: object) -> object:
     return value if expressions.is_symbol(value) else anything_else(value)
 
 
+#: A whole program. Unless all is harmless, raises Misfit.
 program = record(
     graph_module=record(
         graph=_graph,
@@ -347,4 +350,3 @@ program = record(
     torch_version=text(r"[\w.+<= -]{0,100}"),
     guards_code=absent_as([], listing(expressions.guard, 1000)),
 )
-"""A whole program. Unless all is harmless, raises Misfit."""

@@ -5,6 +5,8 @@ read beyond a tensor if a program calls it with other sizes. So a call of one be
 computes the same. Memory that nobody cleared becomes zeros. A view by raw offsets passes only if it changes nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +19,8 @@ _ATEN = "torch.ops.aten."
 _AS_STRIDED = "as_strided.default"
 _POSITIONAL, _KEYWORD = 1, 2
 
+#: The arguments of a call by name, each an object with one field, which names its kind.
 Arguments = dict[str, dict[str, Any]]
-"""The arguments of a call by name, each an object with one field, which names its kind."""
 
 _NONE: dict[str, Any] = {"as_none": True}
 _Rewriting = Callable[[Arguments], tuple[str, Arguments]]
@@ -49,8 +51,8 @@ def _flag(arguments: Arguments, name: str) -> bool:
     raise Misfit(f"`{name}` is not a constant")
 
 
+#: How transforms are scaled, by PyTorch's numbers: not at all, by the root of the size, by the size.
 _FORWARD, _INVERSE = ("backward", "ortho", "forward"), ("forward", "ortho", "backward")
-"""How transforms are scaled, by PyTorch's numbers: not at all, by the root of the size, by the size."""
 
 
 def _kept(arguments: Arguments) -> Arguments:
@@ -119,8 +121,8 @@ _PUBLIC: dict[str, _Rewriting] = {
     "empty_permuted.default": _cleared,
 }
 
+#: The operators, with the overload, of which a call passes as another one.
 REPLACED = frozenset({*_PUBLIC, _AS_STRIDED})
-"""The operators, with the overload, of which a call passes as another one."""
 
 
 def with_public_names(graph: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def with_public_names(graph: dict[str, Any]) -> dict[str, Any]:
     return {**graph, "nodes": [_located(used, node, index) for index, node in enumerate(graph["nodes"])]}
 
 
-def _located(used: "_Names", node: dict[str, Any], index: int) -> dict[str, Any]:
+def _located(used: _Names, node: dict[str, Any], index: int) -> dict[str, Any]:
     try:
         return _replaced(used, node)
     except Misfit as misfit:
@@ -137,7 +139,7 @@ def _located(used: "_Names", node: dict[str, Any], index: int) -> dict[str, Any]
         raise
 
 
-def _replaced(used: "_Names", node: dict[str, Any]) -> dict[str, Any]:
+def _replaced(used: _Names, node: dict[str, Any]) -> dict[str, Any]:
     operator = node["target"].removeprefix(_ATEN)
     if operator not in REPLACED:
         return node

@@ -1,5 +1,7 @@
 """Which JSON values pass, said by their shape; what passes is built anew, with nothing that was not asked for."""
 
+from __future__ import annotations
+
 import json
 import re
 import sys
@@ -8,8 +10,8 @@ from typing import Any
 
 from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 
+#: Returns a value like the given one, made of what passed; raises Misfit.
 Shape = Callable[[object], object]
-"""Returns a value like the given one, made of what passed; raises Misfit."""
 
 _LONGEST = 200
 
@@ -70,8 +72,8 @@ def number(value: object) -> object:
     """Pass every finite number, and those that JSON cannot write as PyTorch spells them."""
     if value in ("Infinity", "-Infinity", "NaN"):
         return value
-    fits = isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
-    return float(value) if fits and isinstance(value, (int, float)) else anything_else(value)
+    fits = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    return float(value) if fits and isinstance(value, int | float) else anything_else(value)
 
 
 def text(pattern: str) -> Shape:
@@ -158,7 +160,7 @@ def union(**cases: Shape) -> Shape:
 
 def spell(value: object) -> str:
     """Return a value in backticks, on one line and never long."""
-    said = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else type(value).__name__
+    said = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return f"`{said[:_LONGEST]}…`" if len(said) > _LONGEST else f"`{said}`"
 
 
