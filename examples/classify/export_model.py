@@ -14,7 +14,7 @@ SIDE = 224  # pixels; the network sees squares
 
 
 class Classifier(nn.Module):
-    """Takes a photograph of any size, returns a probability for each class; runs on the device that holds the weights."""
+    """Takes a photograph of any size, returns a probability for each class; all on the device of the weights."""
 
     mean: Tensor
     deviation: Tensor

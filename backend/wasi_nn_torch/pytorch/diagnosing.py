@@ -1,4 +1,4 @@
-"""What there is of PyTorch on this machine: its build, its devices, its threads, its compiler."""
+"""PyTorch on this machine: its build, its devices, its threads, its compiler."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from wasi_nn_torch.contract.errors import one_line
 from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.contract.sizes import spell_size
 
@@ -17,7 +18,7 @@ _CHOOSE = "choose a build at https://pytorch.org/get-started/locally, such as"
 
 
 def diagnose() -> Iterable[Finding]:
-    """Yield what was found, the most important first."""
+    """Yield the findings, the most important first."""
     yield Finding("PyTorch", f"{torch.__version__}, built for {_build()}")
     yield from _devices()
     yield _threads()
@@ -46,7 +47,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _host_memory() -> str:
-    """The memory of the machine, for a text; nothing where the system does not tell."""
+    """The memory of the machine, for a text; empty if the system does not report it."""
     names = getattr(os, "sysconf_names", {})
     if "SC_AVPHYS_PAGES" not in names:
         return ""
@@ -64,28 +65,28 @@ def _device(device: torch.device) -> Finding:
         free, total = torch.accelerator.get_memory_info(device)
         return Finding(name, f"{_title(device)}{_free(free, total)}")
     except Exception as error:  # noqa: BLE001  # drivers raise anything
-        gist = next(iter(str(error).splitlines()), type(error).__name__)
-        remedy = "look at the driver, for instance with nvidia-smi; use another device with --device"
-        return Finding(name, f"{_title(device)}does not answer: {gist}", Health.MISSING, remedy)
+        reason = one_line(error) or type(error).__name__
+        remedy = "check the driver, for example with nvidia-smi; choose another device with --device"
+        return Finding(name, f"{_title(device)}does not respond: {reason}", Health.MISSING, remedy)
 
 
 def _title(device: torch.device) -> str:
-    """What the maker calls a device, for a text; nothing where PyTorch does not tell."""
+    """The product name of a device, for a text; empty if PyTorch does not report it."""
     ask = getattr(torch.get_device_module(device), "get_device_name", None)
     return "" if ask is None else f"{ask(device)}, "
 
 
 def _no_accelerator() -> Finding:
-    """Why there is no accelerator; on a machine without one that is as it should be."""
+    """The reason why there is no accelerator; a problem only if the machine has one."""
     name = "accelerator"
     if torch.version.cuda or torch.version.hip or torch.version.xpu:
-        text = f"PyTorch is built for {_build()}, and reports no device; graphs run on the CPU"
+        text = f"PyTorch is built for {_build()} but reports no device; graphs run on the CPU"
         if _has_nvidia() and torch.version.cuda:
-            return Finding(name, text, Health.MISSING, "install a driver that is new enough; nvidia-smi shows it")
+            return Finding(name, text, Health.MISSING, "install a newer driver; nvidia-smi shows the installed version")
         return Finding(name, text)
     if _has_nvidia():
         command = f"{sys.executable} -m pip install --force-reinstall torch"
-        text = "this machine has an NVIDIA driver, and this PyTorch is built without CUDA; graphs run on the CPU"
+        text = "this machine has an NVIDIA driver, but PyTorch is built without CUDA; graphs run on the CPU"
         return Finding(name, text, Health.MISSING, f"{_CHOOSE} {command}")
     return Finding(name, "none; graphs run on the CPU")
 
@@ -103,12 +104,12 @@ def _threads() -> Finding:
     threads = torch.get_num_threads()
     text = f"{threads} for each inference; {text}"
     if threads > _cores():
-        return Finding("threads", f"{text}, more than there are cores", Health.MISSING, "export OMP_NUM_THREADS=1")
+        return Finding("threads", f"{text}, more threads than cores", Health.MISSING, "export OMP_NUM_THREADS=1")
     return Finding("threads", text)
 
 
 def _cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -118,21 +119,21 @@ def _cores() -> int:
 
 
 def _compiler() -> Iterator[Finding]:
-    """What torch.compile needs; the tests' simulated accelerator needs the first two as well."""
+    """The requirements of torch.compile."""
     name = "C++ compiler"
     found = next(filter(None, map(shutil.which, _compilers())), None)
     if found is None:
-        text = "there is none, which torch.compile needs, and the tests' simulated accelerator"
-        yield Finding(name, text, Health.MISSING, _INSTALL_COMPILER.get(sys.platform, "install g++ or clang++"))
+        remedy = _INSTALL_COMPILER.get(sys.platform, "install g++ or clang++")
+        yield Finding(name, "not found (needed by torch.compile)", Health.MISSING, remedy)
     else:
-        yield Finding(name, f"{found}, for torch.compile and the tests' simulated accelerator")
+        yield Finding(name, f"{found} (used by torch.compile)")
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.exists():
-        text = f"{header} is not there, which torch.compile needs, and the tests' simulated accelerator"
-        yield Finding("Python's headers", text, Health.MISSING, "apt-get install python3-dev, or your system's package")
+        remedy = "apt-get install python3-dev, or the package of your system"
+        yield Finding("Python's headers", f"{header} not found (needed by torch.compile)", Health.MISSING, remedy)
     if torch.version.cuda and find_spec("triton") is None:
         command = f"{sys.executable} -m pip install triton"
-        yield Finding("Triton", "it is not there, which torch.compile needs for CUDA", Health.MISSING, command)
+        yield Finding("Triton", "not found (needed by torch.compile for CUDA)", Health.MISSING, command)
 
 
 def _compilers() -> list[str]:
@@ -141,7 +142,7 @@ def _compilers() -> list[str]:
 
 
 _INSTALL_COMPILER = {
-    "linux": "apt-get install g++, or your system's package",
+    "linux": "apt-get install g++, or the package of your system",
     "darwin": "xcode-select --install",
     "win32": "winget install Microsoft.VisualStudio.2022.BuildTools",
 }
