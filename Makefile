@@ -54,12 +54,12 @@ PHOTOS      := $(DEMO)/photos/chelsea.ppm $(DEMO)/photos/coffee.ppm
 GUEST_FILES := $(wildcard $(CLASSIFY)/guest/*.py $(CLASSIFY)/guest/wit/*.wit $(CLASSIFY)/guest/wit/deps/*.wit \
                  $(WASI_NN_WIT)/*.wit)
 
-demo: $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS)
-	@$(BIN)/wasi-nn-torch run --graph classifier=$(DEMO)/model.pt \
+demo: $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS)
+	@$(BIN)/wasi-nn-torch run --graph classifier=$(DEMO)/model.pt2 \
 	    --dir $(DEMO)/photos::photos --dir $(DEMO)/labels::labels \
 	    $(DEMO)/guest.wasm photos/chelsea.ppm photos/coffee.ppm
 
-$(DEMO)/model.pt: $(CLASSIFY)/export_model.py $(CLASSIFY)/whole_file.py $(VENV)/demo
+$(DEMO)/model.pt2: $(CLASSIFY)/export_model.py $(CLASSIFY)/whole_file.py $(VENV)/demo
 	@echo "exporting the model"
 	@$(BIN)/python $< $@
 
@@ -90,8 +90,8 @@ build/classify_witx/guest.wasm: $(wildcard $(WITX)/guest/*) $(C)/ready
 	@ZIG_GLOBAL_CACHE_DIR=$(abspath $(C)/cache) ZIG_LOCAL_CACHE_DIR=$(abspath $(C)/cache) $(C)/bin/python -m ziglang cc \
 	    -target wasm32-wasi -std=c17 -Os -s -Wall -Wextra -Wpedantic -Werror -o $@ $(filter %.c,$^)
 
-classify-witx: build/classify_witx/guest.wasm $(DEMO)/model.pt $(DEMO)/labels/imagenet.txt $(PHOTOS)
-	@$(BIN)/wasi-nn-torch run --graph classifier=$(DEMO)/model.pt \
+classify-witx: build/classify_witx/guest.wasm $(DEMO)/model.pt2 $(DEMO)/labels/imagenet.txt $(PHOTOS)
+	@$(BIN)/wasi-nn-torch run --graph classifier=$(DEMO)/model.pt2 \
 	    --dir $(DEMO)/photos::photos --dir $(DEMO)/labels::labels \
 	    $< photos/chelsea.ppm photos/coffee.ppm
 
@@ -150,7 +150,7 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 # Each file's tests stay in one process.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
+test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
       build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
@@ -172,7 +172,7 @@ check: $(VENV)/dev
 bindings: $(VENV)/dev
 	$(BIN)/witgen generate
 
-bench: $(VENV)/dev $(DEMO)/guest.wasm $(DEMO)/model.pt $(SPEECH)/fetched
+bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched
 	@$(BIN)/python -m pytest --quiet --benchmark-quiet benchmarks/bench_*.py
 	@$(BIN)/python -m benchmarks.bench_witgen
 

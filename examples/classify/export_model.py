@@ -1,4 +1,4 @@
-"""Write an ImageNet classifier as TorchScript: `python export_model.py MODEL.pt`."""
+"""Export an ImageNet classifier with `torch.export`: `python export_model.py MODEL.pt2`."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ SIDE = 224  # pixels; the network sees squares
 
 
 class Classifier(nn.Module):
-    """From a photograph of any size to a probability for each class; all of it on the device that holds the weights."""
+    """Takes a photograph of any size, returns a probability for each class; all on the device of the weights."""
 
     mean: Tensor
     deviation: Tensor
@@ -27,9 +27,9 @@ class Classifier(nn.Module):
         self.register_buffer("deviation", 255 * torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Takes `uint8 [height, width, 3]`, gives `probabilities`: `float32 [1000]`."""
+        """Takes `uint8 [height, width, 3]`, returns `probabilities`: `float32 [1000]`."""
         pixels = image.permute(2, 0, 1).unsqueeze(0).float()
-        # The whole picture is squeezed into the square: what matters may stand at its edge.
+        # The whole picture is squeezed into the square, not cropped: the subject may be near the edge.
         pixels = functional.interpolate(pixels, size=(self.side, self.side), mode="bilinear", antialias=True)
         logits = self.network((pixels - self.mean) / self.deviation)
         return {"probabilities": logits.softmax(dim=1).squeeze(0)}
@@ -42,21 +42,21 @@ def efficientnet_lite0() -> nn.Module:
     return network.eval()
 
 
-def script(classifier: Classifier) -> torch.jit.ScriptModule:
-    """The classifier as TorchScript. Its network is traced: not scriptable, it takes the same steps every time."""
-    example = torch.rand(1, 3, SIDE, SIDE)
-    return torch.jit.script(Classifier(torch.jit.trace(classifier.network, example)).eval())
+def export(classifier: Classifier, photo: Tensor) -> torch.export.ExportedProgram:
+    """The classifier as a program for photographs of any size up to 8192 x 8192."""
+    sides = {0: torch.export.Dim("height", min=1, max=8192), 1: torch.export.Dim("width", min=1, max=8192)}
+    return torch.export.export(classifier, (photo,), dynamic_shapes=[sides])
 
 
 def main() -> None:
-    """Writes the model, unless what was made of it answers differently."""
+    """Write the program, after a check that it gives the same probabilities as the module."""
     classifier = Classifier(efficientnet_lite0()).eval()
-    photo = torch.randint(256, (300, 451, 3), dtype=torch.uint8)
+    program = export(classifier, torch.zeros(300, 451, 3, dtype=torch.uint8))
+    photo = torch.randint(256, (400, 600, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        exported = script(classifier)
-        torch.testing.assert_close(exported(photo), classifier(photo))
+        torch.testing.assert_close(program.module()(photo), classifier(photo))
     with whole_file(Path(sys.argv[1])) as draft:
-        exported.save(draft)
+        torch.export.save(program, draft)
 
 
 if __name__ == "__main__":

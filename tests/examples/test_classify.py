@@ -16,13 +16,13 @@ FOLDER = "build/classify"
 @pytest.fixture(scope="module")
 def demo():
     """What `make demo` prints for both photographs."""
-    for file in ("model.pt", "guest.wasm", "labels/imagenet.txt", "photos/chelsea.ppm", "photos/coffee.ppm"):
+    for file in ("model.pt2", "guest.wasm", "labels/imagenet.txt", "photos/chelsea.ppm", "photos/coffee.ppm"):
         built(f"{FOLDER}/{file}")
     return classify("photos/chelsea.ppm", "photos/coffee.ppm")
 
 
 def classify(*pictures):
-    command = [sys.executable, "-m", "wasi_nn_torch", "run", "--stats", "--graph", f"classifier={FOLDER}/model.pt"]
+    command = [sys.executable, "-m", "wasi_nn_torch", "run", "--stats", "--graph", f"classifier={FOLDER}/model.pt2"]
     command += ["--dir", f"{FOLDER}/photos::photos", "--dir", f"{FOLDER}/labels::labels"]
     command += [f"{FOLDER}/guest.wasm", *pictures]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)

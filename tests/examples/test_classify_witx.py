@@ -16,7 +16,7 @@ PHOTOS = ("photos/chelsea.ppm", "photos/coffee.ppm")
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_built():
-    for file in (f"{FOLDER}/model.pt", f"{FOLDER}/guest.wasm", f"{FOLDER}/labels/imagenet.txt", GUEST):
+    for file in (f"{FOLDER}/model.pt2", f"{FOLDER}/guest.wasm", f"{FOLDER}/labels/imagenet.txt", GUEST):
         built(file)
 
 
@@ -26,7 +26,7 @@ def classify(*arguments, guest=GUEST, options=()):
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
 
 
-MODEL = ("--graph", f"classifier={FOLDER}/model.pt")
+MODEL = ("--graph", f"classifier={FOLDER}/model.pt2")
 
 
 def test_the_core_module_says_what_the_component_says():

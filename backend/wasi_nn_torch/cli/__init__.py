@@ -1,4 +1,4 @@
-"""The command line; each command is in a module of its own."""
+"""The command line: one module for each command."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wasi_nn_torch.cli import cache, doctor, inspect, run, wit
 from wasi_nn_torch.cli.other_hosts import RunCommand
 
 app = typer.Typer(
-    help="Run WebAssembly guests that use wasi-nn, on PyTorch.",
+    help="Run WebAssembly guests that use wasi-nn with PyTorch.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(cache.app, name="cache")
 app.command(cls=RunCommand, context_settings={"allow_interspersed_args": False}, epilog=run.EXAMPLES)(run.run)
-app.command(epilog="Example: wasi-nn-torch inspect model.pt")(inspect.inspect)
+app.command(epilog="Example: wasi-nn-torch inspect model.pt2")(inspect.inspect)
 app.command(epilog="Example: wasi-nn-torch doctor")(doctor.doctor)
 app.command(epilog="Example: wasi-nn-torch wit --out wit")(wit.wit)
 
@@ -34,7 +34,7 @@ def _commands(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Run WebAssembly guests that use wasi-nn, on PyTorch."""
+    """Run WebAssembly guests that use wasi-nn with PyTorch."""
 
 
 def main() -> None:

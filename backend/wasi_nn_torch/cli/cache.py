@@ -1,4 +1,4 @@
-"""The command line: `wasi-nn-torch cache info` and `cache clear`."""
+"""The commands `wasi-nn-torch cache info` and `cache clear`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from wasi_nn_torch.contract.sizes import spell_size
 if TYPE_CHECKING:
     from wit_host import CacheEntry, CompileCache
 
-app = typer.Typer(help="Look at the compiled guests that are kept, or remove them.", no_args_is_help=True)
+app = typer.Typer(help="List or remove cached compiled guests.", no_args_is_help=True)
 
 
 @app.command(epilog="Example: wasi-nn-torch cache info --json")
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Show where compiled guests are kept, how large they are, and when each was last used."""
+    """Show the cache directory, and the size and last use of each compiled guest in it."""
     cache = _cache()
     if as_json:
         print(json.dumps(_facts(cache), indent=2))
@@ -31,26 +31,26 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
 @app.command(epilog="Example: wasi-nn-torch cache clear guest.wasm")
 def clear(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Only those of this name or key.", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="Remove only guests with this name or key.", show_default=False)
     ] = None,
 ) -> None:
-    """Remove compiled guests that are kept, by default all of them, and nothing else."""
+    """Remove compiled guests from the cache, by default all of them."""
     cache = _cache()
     keys = None if name is None else _called(cache, name)
     removed = cache.clear(keys)
     print(f"removed {_count(removed)}, {_size(removed)}, from {cache.folder}")
     left = [entry for entry in cache.entries() if keys is None or entry.key in keys]
     if left:
-        fail(f"{_count(left)} could not be removed from {cache.folder}; another process may be using them")
+        fail(f"{_count(left)} could not be removed from {cache.folder}; they may be in use by another process")
 
 
 def _cache() -> CompileCache:
-    """The user's cache, whose folder can be used; it may be missing."""
+    """The user's cache; its directory is safe to use, or does not exist yet."""
     from wasi_nn_torch.sessions.cache import VARIABLE, user_cache
 
     cache = user_cache()
     if cache is None:
-        fail(f"compiled guests are not kept, because there is no home; name a folder in {VARIABLE}")
+        fail(f"compiled guests are not cached, because there is no home directory; set {VARIABLE} to a directory")
     trouble = cache.trouble()
     if trouble:
         fail(f"{cache.folder} is not used for compiled guests, because {trouble}")
@@ -58,16 +58,16 @@ def _cache() -> CompileCache:
 
 
 def _called(cache: CompileCache, name: str) -> set[str]:
-    """The keys of the entries that have this name, or begin with it as `info` shows them."""
+    """The keys of the entries with this name, this key, or this key as `info` shows it."""
     names = cache.names()
     keys = {entry.key for entry in cache.entries() if name in (names.get(entry.key), entry.key, str(entry))}
     if not keys:
-        fail(f"no compiled guest is called {name!r}; `wasi-nn-torch cache info` lists those that are kept")
+        fail(f"no compiled guest has the name or key `{name}`; list them with `wasi-nn-torch cache info`")
     return keys
 
 
 def _facts(cache: CompileCache) -> dict[str, object]:
-    """What programs read; sizes are in bytes, moments are those of UTC."""
+    """The JSON object of `--json`; sizes are in bytes, times in UTC."""
     names = cache.names()
     entries = [
         {"name": names.get(entry.key), "key": entry.key, "bytes": entry.size, "last_used": _instant(entry.used)}
@@ -103,7 +103,7 @@ def _size(entries: Iterable[CacheEntry]) -> str:
 
 
 def _moment(seconds: float) -> str:
-    """A moment in the local time of this machine, to the minute."""
+    """A time of day on this machine, to the minute."""
     try:
         return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
     except (OverflowError, OSError, ValueError):  # the time of a file can be any number
@@ -111,7 +111,7 @@ def _moment(seconds: float) -> str:
 
 
 def _instant(seconds: float) -> str | None:
-    """A moment as programs read it: ISO 8601, to the second."""
+    """A time in ISO 8601, to the second."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     except (OverflowError, OSError, ValueError):

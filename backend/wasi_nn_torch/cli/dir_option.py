@@ -1,4 +1,4 @@
-"""The command line's `--dir HOST[::GUEST][:ro|:rw]`: the only place that knows how it is spelled."""
+"""The syntax of `--dir HOST[::GUEST][:ro|:rw]`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from wasi_nn_torch.sessions.directories import Directory
 
-#: How `--help` shows it.
+#: The metavar in `--help`.
 METAVAR = "HOST[::GUEST][:ro|:rw]"
 
 _MODES = {"ro": False, "rw": True}
 
 
 def parse_directory(text: str) -> tuple[str, Directory]:
-    """The host's path and what the guest sees; raises ValueError.
+    """Return the path on the host and the directory as the guest sees it; raises ValueError.
 
-    Without a name for the guest it is the host's, and without `:rw` read-only. A name for the guest that has a colon in
-    it needs one of `:ro` and `:rw` after it.
+    The guest's path defaults to the host's, and access to read-only. If the guest's path contains a colon, it must be
+    followed by `:ro` or `:rw`.
     """
     host, separator, rest = text.partition("::")
     if not separator:
@@ -26,23 +26,23 @@ def parse_directory(text: str) -> tuple[str, Directory]:
     if not host or not guest or guest.endswith(":"):
         raise ValueError(f"`{text}` is not {METAVAR}")
     if mode is None and ":" in guest:
-        raise ValueError(f"`{text}` ends with neither :ro nor :rw, which a guest's name with a colon in it needs")
+        raise ValueError(f"`{text}` must end with :ro or :rw, because the guest's path contains a colon")
     return host, Directory(guest, mode or False)
 
 
 def parse_directories(texts: list[str]) -> dict[str, Directory]:
-    """Several directories; raises ValueError if one is given twice."""
+    """Several directories; raises ValueError for duplicates."""
     directories: dict[str, Directory] = {}
     for text in texts:
         host, directory = parse_directory(text)
         if host in directories:
-            raise ValueError(f"the directory `{host}` is given twice; give it once")
+            raise ValueError(f"directory `{host}` is given more than once")
         directories[host] = directory
     return directories
 
 
 def _with_one_name(text: str) -> tuple[str, Directory]:
-    """`HOST[:ro|:rw]`, where a path of the host may have colons in it if there is such a directory."""
+    """`HOST[:ro|:rw]`; a path that contains colons is accepted only if it exists."""
     host, mode = _split(text)
     if not host or (":" in os.path.splitdrive(host)[1] and not Path(host).exists()):
         raise ValueError(f"`{text}` is not {METAVAR}{_hint(text)}")
@@ -50,7 +50,7 @@ def _with_one_name(text: str) -> tuple[str, Directory]:
 
 
 def _hint(text: str) -> str:
-    """How to spell what WasmEdge takes as `GUEST:HOST[:readonly]`, if this may be meant."""
+    """The counterpart of WasmEdge's `GUEST:HOST[:readonly]`, if the text looks like that."""
     guest, _, rest = text.partition(":")
     host = rest.removesuffix(":readonly")
     if not guest or not host:
@@ -60,6 +60,6 @@ def _hint(text: str) -> str:
 
 
 def _split(text: str) -> tuple[str, bool | None]:
-    """A path, and whether what follows it says `rw` or `ro`; None if nothing does."""
+    """Split off the mode: the path, and whether the mode is `rw`, or None without a mode."""
     path, separator, mode = text.rpartition(":")
     return (path, _MODES[mode]) if separator and mode in _MODES else (text, None)

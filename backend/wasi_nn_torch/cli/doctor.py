@@ -1,4 +1,4 @@
-"""The command line: `wasi-nn-torch doctor`."""
+"""The command `wasi-nn-torch doctor`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what guests need and can use on this machine, and how to mend what is missing.
+    """Check this machine for everything that guests need, and show how to fix problems.
 
-    The exit status is 0 if guests can run, else 1.
+    The exit status is 0 if guests can run, otherwise 1.
     """
     from wasi_nn_torch.contract.findings import Health
     from wasi_nn_torch.doctor.checks import examine
@@ -43,7 +43,7 @@ def _plain(finding: Finding) -> dict[str, str | None]:
 
 
 def _print(findings: Iterable[Finding]) -> None:
-    """A table on a terminal, else a line for each finding, and one for each remedy."""
+    """Print a table on a terminal; elsewhere a line for each finding, and one for each remedy."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,19 +1,44 @@
-"""How the command line ends: its exit statuses, and the one line that says why."""
+"""How a command ends: the exit statuses, and the one line on standard error that gives the reason."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
 
-#: The command line cannot be carried out as it was given.
+from wasi_nn_torch.contract.text import one_line
+
+#: The command line is wrong, or something that it names is.
 USAGE = 2
-#: The guest could not be run to its end.
+#: The guest did not run to completion.
 HOST_FAILURE = 70
 
+#: The most characters of a message.
+_LONGEST = 4000
 
-def fail(message: str, status: int = USAGE) -> NoReturn:
-    """End with one line on standard error."""
-    print(f"error: {message}", file=sys.stderr)
+
+def fail(message: object, status: int = USAGE) -> NoReturn:
+    """Print one line on standard error and exit; the message may contain anything, such as names from a file."""
+    print(f"error: {one_line(message, _LONGEST)}", file=sys.stderr)
     raise typer.Exit(status)
+
+
+@contextmanager
+def fails_on(*errors: type[Exception]) -> Iterator[None]:
+    """Exit with `USAGE` and the text of the exception if the block raises one of these."""
+    try:
+        yield
+    except errors as error:
+        fail(error)
+
+
+@contextmanager
+def bad_value(option: str | None = None) -> Iterator[None]:
+    """Report a ValueError of the block as a wrong value of `option`, or of the option that is being parsed."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None

@@ -1,4 +1,4 @@
-"""The command line: `wasi-nn-torch inspect`."""
+"""The command `wasi-nn-torch inspect`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wasi_nn_torch.cli.exits import fail
+from wasi_nn_torch.cli.exits import fail, fails_on
 from wasi_nn_torch.contract.errors import ModelError, quote, quote_all, why_unreadable
 from wasi_nn_torch.contract.sizes import spell_size
 
@@ -19,29 +19,35 @@ if TYPE_CHECKING:
     from wasi_nn_torch.cli.rows import Row
     from wasi_nn_torch.contract.description import Contents, ModelDescription, ValueDescription
 
-_NOT_LOADED = "no, as that would run code that nobody checked; if you know where the model is from, give --trust"
+_NOT_LOADED = "no, because that would run unchecked code; if you trust its source, use --trust"
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model's file.", show_default=False)],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The file of a model.", show_default=False)],
     trust: Annotated[
-        bool, typer.Option("--trust", help="Load a model that may do harm: its code runs with all your rights.")
+        bool,
+        typer.Option("--trust", help="Load a model that fails the check; its code runs with all your permissions."),
     ] = False,
     method: Annotated[
         str | None,
-        typer.Option(metavar="METHOD", help="Which method of the model, if not `forward`.", show_default=False),
+        typer.Option(
+            metavar="METHOD", help="The method of the model to describe, if not `forward`.", show_default=False
+        ),
     ] = None,
     imports: Annotated[
         list[str] | None,
         typer.Option(
-            "--import", metavar="MODULE", help="Import a Python module whose operators it needs.", show_default=False
+            "--import",
+            metavar="MODULE",
+            help="Import a Python module that registers operators for the model.",
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what a model takes, returns and holds, and whether a guest may supply it with `--guest-models checked`.
+    """Show the inputs, outputs and weights of a model, and whether a guest may supply it with `--guest-models checked`.
 
-    A model is loaded only if it passes the check for guests' models, unless --trust is given.
+    A model is loaded only if it passes the check for guest-supplied models, unless --trust is given.
     """
     encoding, nbytes, description = _describe(model, trust, method, imports or [])
     if as_json:
@@ -56,15 +62,15 @@ def inspect(
 def _describe(
     model: Path, trust: bool, method: str | None, imports: Sequence[str]
 ) -> tuple[str, int, ModelDescription]:
-    """The encoding, the size of the file, and what the backend says of it."""
-    # PyTorch takes a second to import: only now, when the command line is known to be right.
+    """The encoding, the size of the file, and the backend's description of the model."""
+    # PyTorch takes a second to import, so the command line is checked first.
     from wasi_nn_torch.contract.backend import BackendOptions, DescribesModels
     from wasi_nn_torch.contract.vocabulary import Encoding
     from wasi_nn_torch.serving.backends import Backends
     from wasi_nn_torch.serving.imports import import_modules
 
     name = f"the model file `{model}`"
-    with _errors(name):
+    with fails_on(ModelError, ValueError), _unreadable(name):
         import_modules(imports)
         backends = Backends(BackendOptions("cpu"))
         found = backends.recognize(model)
@@ -78,20 +84,14 @@ def _describe(
 
 
 @contextmanager
-def _errors(name: str) -> Iterator[None]:
-    """End with one clear line where the file is no model or cannot be read."""
+def _unreadable(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"{name} {why_unreadable(error, 'the file in it that holds the model')}"
-    except (ModelError, ValueError) as error:
-        message = str(error)
-    else:
-        return
-    _fail(message)
+        raise ModelError(f"{name} {why_unreadable(error, 'the file in it that holds the model')}") from None
 
 
-# --- what people read ---
+# --- the table ---
 
 
 def _rows(model: Path, nbytes: int, description: ModelDescription) -> Iterator[Row]:
@@ -108,10 +108,10 @@ def _rows(model: Path, nbytes: int, description: ModelDescription) -> Iterator[R
 
 def _contents(contents: Contents) -> Iterator[Row]:
     if len(contents.methods or ()) > 1:
-        yield "methods", f"{quote_all(contents.methods or ())}; --method chooses the one that is shown"
+        yield "methods", f"{quote_all(contents.methods or ())}; choose one with --method"
     yield from _values("input", contents.inputs, ", given as it comes")
     for value in contents.left_out:
-        yield "left at its default", f"{quote(value.name)} {value.kind}, which no guest can give"
+        yield "left at its default", f"{quote(value.name)} {value.kind}, which a guest cannot pass"
     yield from _values("output", contents.outputs)
     for size, (least, most) in (contents.sizes or {}).items():
         yield "size", f"{quote(size)} {_range(least, most)}"
@@ -128,7 +128,7 @@ def _values(name: str, values: tuple[ValueDescription, ...] | None, untyped: str
 
 
 def _value(value: ValueDescription, untyped: str) -> str:
-    """One input or output; `untyped` is said of a tensor whose dtype is not known."""
+    """One input or output; `untyped` is added for a tensor of unknown dtype."""
     text = f"{quote(value.name)} {value.kind}"
     if value.dtype is not None or value.kind == "tensor":
         text += untyped if value.dtype is None else f" {value.dtype}"
@@ -145,7 +145,7 @@ def _shape(sizes: tuple[int | str, ...]) -> str:
 
 def _range(least: int | None, most: int | None) -> str:
     if least is None and most is None:
-        return "may be any"
+        return "is not bounded"
     return f"is at least {least or 0}" + ("" if most is None else f" and at most {most}")
 
 
@@ -160,9 +160,3 @@ def _state(names: tuple[str, ...] | None) -> str:
     if names is None:
         return "not known; each context may have its own"
     return f"each context has its own {quote_all(names)}" if names else "none; contexts share everything"
-
-
-def _fail(message: str) -> NoReturn:
-    from wasi_nn_torch.cli.rows import printable
-
-    fail(printable(message))

@@ -1,6 +1,6 @@
-"""Options of Wasmtime's and WasmEdge's command lines, for people who come from there: what to write here.
+"""Options of the command lines of Wasmtime and WasmEdge, and their counterparts here.
 
-`docs/coming-from.md` is the long form.
+`docs/coming-from.md` has the complete tables.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import typer
 from wasi_nn_torch.cli.stats_option import CommandWithStats
 
 _WASI = (
-    "wasi-nn is always there; for `nn-graph` write --graph NAME=PATH, for `inherit-env` --env NAME for each variable"
+    "wasi-nn is always available; for `nn-graph` use --graph NAME=PATH, for `inherit-env` use --env NAME per variable"
 )
-_WASM = "for `max-memory-size` write --max-memory SIZE, for `timeout` --timeout TIME; there is no fuel"
-_COMPILED = "guests are always compiled; with --no-cache what they are compiled to is not kept"
-_NETWORK = "guests get no network"
-_FUNCTION = "only commands run here, from their beginning; in Python, witgen makes bindings to call other exports"
+_WASM = "for `max-memory-size` use --max-memory SIZE, for `timeout` use --timeout TIME; fuel is not supported"
+_COMPILED = "guests are always compiled; --no-cache disables the cache of compiled guests"
+_NETWORK = "guests have no network access"
+_FUNCTION = "only commands can be run; to call other exports from Python, generate bindings with witgen"
 
-#: What to write for an option, or why there is nothing to write.
+#: The counterpart of each option, or the reason why there is none.
 COUNTERPARTS: Mapping[str, str] = {
     # Wasmtime
     "-S": _WASI,
@@ -30,30 +30,30 @@ COUNTERPARTS: Mapping[str, str] = {
     "-C": _COMPILED,
     "--codegen": _COMPILED,
     "--allow-precompiled": _COMPILED,
-    "--mapdir": "write --dir HOST::GUEST, the host's path first",
-    "--wasm-timeout": "write --timeout TIME",
+    "--mapdir": "use --dir HOST::GUEST, with the host's path first",
+    "--wasm-timeout": "use --timeout TIME",
     "--invoke": _FUNCTION,
-    "--preload": "a guest is one file; for a model write --graph NAME=PATH",
+    "--preload": "a guest is a single file; for a model use --graph NAME=PATH",
     "--tcplisten": _NETWORK,
     # WasmEdge
-    "--nn-preload": "for NAME:PyTorch:CPU:PATH write --graph NAME=PATH,device=cpu",
-    "--time-limit": "write --timeout TIME, with a unit: 500ms",
-    "--memory-page-limit": "write --max-memory SIZE; a page is 64KiB",
-    "--gas-limit": "there is no gas; write --timeout TIME",
+    "--nn-preload": "for NAME:PyTorch:CPU:PATH use --graph NAME=PATH,device=cpu",
+    "--time-limit": "use --timeout TIME, with a unit: 500ms",
+    "--memory-page-limit": "use --max-memory SIZE; a page is 64KiB",
+    "--gas-limit": "gas is not supported; use --timeout TIME",
     "--reactor": _FUNCTION,
-    "--enable-all-statistics": "write --stats",
-    "--enable-time-measuring": "write --stats",
+    "--enable-all-statistics": "use --stats",
+    "--enable-time-measuring": "use --stats",
     "--force-interpreter": _COMPILED,
     "--enable-jit": _COMPILED,
-    "--forbidden-plugin": "there are no plugins; backends are Python packages",
+    "--forbidden-plugin": "plugins are not supported; backends are Python packages",
 }
 
 
 class RunCommand(CommandWithStats):
-    """The command `run`, which knows the options of others, and that what follows the guest is the guest's."""
+    """The command `run`: it explains options of other hosts, and passes arguments after GUEST to the guest."""
 
     def make_context(self, *arguments: object, **options: object) -> typer.Context:
-        """Parse the command line; an option of another host is answered by what to write here."""
+        """Parse the command line; for an option of another host, report its counterpart."""
         try:
             return super().make_context(*arguments, **options)  # type: ignore[arg-type, return-value]
         except Exception as error:
@@ -63,5 +63,5 @@ class RunCommand(CommandWithStats):
         raise typer.BadParameter(COUNTERPARTS[option], param_hint=option)
 
     def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:  # type: ignore[override]
-        """What a shell offers; after the guest no option of ours."""
+        """Complete options, but only before GUEST."""
         return [] if ctx.params.get("guest") else super().shell_complete(ctx, incomplete)

@@ -1,4 +1,4 @@
-"""Names and what is said of them: a table on a terminal, a line for each elsewhere."""
+"""Pairs of a name and a text, printed as a table on a terminal and as lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wasi_nn_torch.contract.errors import printable
+
 Row = tuple[str, str]
-"""A name, and what is said of it."""
-
-
-def printable(text: str) -> str:
-    """A text of which every character can be shown: what comes from a file may hold commands for a terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+"""A name and a text."""
 
 
 def print_rows(rows: Iterable[Row]) -> None:
-    """Print on standard output; a name that is the same as the one before is not repeated in the table."""
+    """Print on standard output, with texts made printable; the table does not repeat a name."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         for name, text in rows:

@@ -1,23 +1,21 @@
-"""The command line: `wasi-nn-torch run`.
+"""The command `wasi-nn-torch run`.
 
-Standard output belongs to the guest; everything that the host says goes to standard error. The exit status is the
-guest's own; 2 where the command line cannot be carried out as it was given; 70 where the guest could not be run to its
-end.
+Standard output belongs to the guest; all messages of the host go to standard error. The exit status is the guest's own,
+2 if the command line is wrong, or 70 if the guest did not run to completion.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wasi_nn_torch.cli.dir_option import METAVAR as DIR_METAVAR
-from wasi_nn_torch.cli.exits import HOST_FAILURE, USAGE, fail
+from wasi_nn_torch.cli.exits import HOST_FAILURE, fail, fails_on
 from wasi_nn_torch.cli.graph_option import METAVAR, OfferedModel, parse_graph
 from wasi_nn_torch.cli.option_values import directories, duration, size, variable
 from wasi_nn_torch.cli.stats_option import StatsFormat, print_last_refusal, print_session_stats
@@ -31,12 +29,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Below which heading `--help` lists an option.
+#: The headings of `--help`.
 MODELS, GUEST, LIMITS, OUTPUT = "Models", "Guest", "Limits", "Output"
 
 EXAMPLES = """Examples:
 
-wasi-nn-torch run --graph classifier=model.pt --dir photos guest.wasm photos/cat.ppm
+wasi-nn-torch run --graph classifier=model.pt2 --dir photos guest.wasm photos/cat.ppm
 
 wasi-nn-torch run --timeout 30s --max-memory 256MiB --dir out:rw guest.wasm
 """
@@ -44,21 +42,24 @@ wasi-nn-torch run --timeout 30s --max-memory 256MiB --dir out:rw guest.wasm
 
 def run(
     guest: Annotated[
-        Path, typer.Argument(metavar="GUEST", help="The guest: a component or a core module.", show_default=False)
+        Path,
+        typer.Argument(metavar="GUEST", help="The guest: a WebAssembly component or core module.", show_default=False),
     ],
     args: Annotated[
         list[str] | None,
-        typer.Argument(help="Everything after the guest is the guest's.", show_default=False),
+        typer.Argument(help="Arguments after GUEST are passed to the guest.", show_default=False),
     ] = None,
     graph: Annotated[
         list[str] | None,
-        typer.Option(metavar=METAVAR, help="Offer a model under a name.", show_default=False, rich_help_panel=MODELS),
+        typer.Option(
+            metavar=METAVAR, help="Register a model under a name.", show_default=False, rich_help_panel=MODELS
+        ),
     ] = None,
     device: Annotated[
         str | None,
         typer.Option(
             metavar="DEVICE",
-            help="Where graphs run: cpu, cuda:0, …; by default the accelerator, if there is one.",
+            help="The device that graphs run on: cpu, cuda:0, …; by default the accelerator, if there is one.",
             rich_help_panel=MODELS,
         ),
     ] = None,
@@ -67,7 +68,7 @@ def run(
         typer.Option(
             "--dir",
             metavar=DIR_METAVAR,
-            help="Let the guest read a folder, or write it too.",
+            help="Give the guest access to a directory, read-only unless :rw.",
             show_default=False,
             rich_help_panel=GUEST,
         ),
@@ -76,13 +77,13 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME[=VALUE]",
-            help="Set a variable for the guest, or pass on ours.",
+            help="Set an environment variable for the guest, or pass on the host's.",
             show_default=False,
             rich_help_panel=GUEST,
         ),
     ] = None,
     guest_models: Annotated[
-        GuestModels, typer.Option(help="Which models the guest may supply.", rich_help_panel=MODELS)
+        GuestModels, typer.Option(help="The models that the guest may supply.", rich_help_panel=MODELS)
     ] = GuestModels.NONE,
     timeout: Annotated[
         float | None,
@@ -95,7 +96,7 @@ def run(
         typer.Option(
             metavar="SIZE",
             parser=size,
-            help="Most memory for its tensors on devices: 512MiB, 2GB.",
+            help="Limit for the guest's tensors on devices: 512MiB, 2GB.",
             rich_help_panel=LIMITS,
         ),
     ] = None,
@@ -104,18 +105,18 @@ def run(
         typer.Option(
             metavar="SIZE",
             parser=size,
-            help="Most memory for its tensors that no graph has used yet.",
+            help="Limit for the guest's tensors that no graph has used yet.",
             rich_help_panel=LIMITS,
         ),
     ] = None,
     max_tensors: Annotated[
         int | None,
-        typer.Option(metavar="N", help="How many tensors it may have at a time.", min=0, rich_help_panel=LIMITS),
+        typer.Option(metavar="N", help="Limit for the number of the guest's tensors.", min=0, rich_help_panel=LIMITS),
     ] = None,
     max_resources: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="How many tensors, graphs, … it may hold at a time.", min=0, rich_help_panel=LIMITS
+            metavar="N", help="Limit for the number of the guest's tensors, graphs, …", min=0, rich_help_panel=LIMITS
         ),
     ] = None,
     max_memory: Annotated[
@@ -123,7 +124,7 @@ def run(
         typer.Option(
             metavar="SIZE",
             parser=size,
-            help="Most memory for the guest itself, in each of its memories.",
+            help="Limit for each linear memory of the guest.",
             rich_help_panel=LIMITS,
         ),
     ] = None,
@@ -132,7 +133,7 @@ def run(
         typer.Option(
             metavar="SIZE",
             parser=size,
-            help="Most memory for the weights of all graphs on one device.",
+            help="Limit for the weights of all graphs on one device.",
             rich_help_panel=MODELS,
         ),
     ] = None,
@@ -140,7 +141,7 @@ def run(
         int | None,
         typer.Option(
             metavar="N",
-            help="Threads for one computation on the CPU; PyTorch's own choice by default.",
+            help="The number of threads for one computation on the CPU; chosen by PyTorch by default.",
             min=1,
             rich_help_panel=MODELS,
         ),
@@ -149,7 +150,7 @@ def run(
         StatsFormat | None,
         typer.Option(
             metavar="[=table|json]",
-            help="Print what was done and held, on standard error.",
+            help="Print calls, transfers, memory and times on standard error.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
@@ -159,13 +160,13 @@ def run(
         typer.Option(
             "--import",
             metavar="MODULE",
-            help="Import a Python module whose operators models need.",
+            help="Import a Python module that registers operators for models.",
             show_default=False,
             rich_help_panel=MODELS,
         ),
     ] = None,
     cache: Annotated[
-        bool, typer.Option(help="Keep compiled guests in the user's cache folder.", rich_help_panel=GUEST)
+        bool, typer.Option(help="Keep compiled guests in the user's cache directory.", rich_help_panel=GUEST)
     ] = True,
     verbose: Annotated[
         int,
@@ -173,7 +174,7 @@ def run(
             "--verbose",
             "-v",
             count=True,
-            help="Log more; twice for everything.",
+            help="Log more; -vv logs everything.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),
@@ -185,12 +186,14 @@ def run(
     variables = dict(variable(text) for text in env or [])
     models = [parse_graph(text) for text in graph or []]
 
-    # PyTorch takes a second to import: only now, when the command line is known to be right.
+    # PyTorch takes a second to import, so the command line is checked first.
+    from wasi_nn_torch.contract.errors import ModelError
     from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.sessions.guests import InvalidGuest
     from wasi_nn_torch.sessions.limits import Limits
 
     with ExitStack() as stack:
-        with _usage_errors():
+        with fails_on(InvalidGuest, ModelError, NotADirectoryError, ValueError):
             engine = stack.enter_context(
                 Engine(
                     device,
@@ -202,7 +205,7 @@ def run(
                 )
             )
             compiled = _compile(engine, guest)
-            engine.prepare(compiled)  # before the guest's time starts
+            engine.prepare(compiled)  # before the timeout starts
             for model in models:
                 _register(engine, model)
             limits = Limits(
@@ -229,7 +232,7 @@ def _run(session: Session, guest: Guest, timeout: float | None, stats: StatsForm
     except GuestError as error:
         if error.backtrace:
             logger.info("%s", error.backtrace)
-        fail(str(error), HOST_FAILURE)
+        fail(error, HOST_FAILURE)
     except Exception as error:
         logger.exception("this is a fault of the host, not of the guest")
         fail(f"the host failed while it ran {guest.name}: {type(error).__name__}", HOST_FAILURE)
@@ -247,7 +250,7 @@ def _compile(engine: Engine, path: Path) -> Guest:
 
 
 def _register(engine: Engine, model: OfferedModel) -> None:
-    """Offer a model; who asked for it to be compiled sees that this is what takes so long."""
+    """Register a model; if it is to be compiled, which takes long, announce that."""
     with ExitStack() as stack:
         if model.options.optimize is Optimize.COMPILE:
             stack.enter_context(announced(f"compiling the model {Path(model.path).name} …"))
@@ -261,21 +264,6 @@ def _register(engine: Engine, model: OfferedModel) -> None:
             warm_up=options.warm_up,
             dtypes=dict(options.dtypes),
         )
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """End with one clear line where what the command line names is not there or not what it should be."""
-    from wasi_nn_torch.contract.errors import ModelError
-    from wasi_nn_torch.sessions.guests import InvalidGuest
-
-    try:
-        yield
-    except (InvalidGuest, ModelError, NotADirectoryError, ValueError) as error:
-        message = str(error)
-    else:
-        return
-    fail(message, USAGE)
 
 
 def _log(verbose: int) -> None:

@@ -1,4 +1,4 @@
-"""What the command line says at the end: `--stats`, `--stats=json`, and the last error of a guest that failed."""
+"""The output at the end of a run: `--stats`, `--stats=json`, and the last wasi-nn error of a guest that failed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class StatsFormat(Enum):
-    """How the figures of a session are printed: for people, or as one object in JSON on one line."""
+    """A table, or one JSON object on one line."""
 
     TABLE = "table"
     JSON = "json"
 
 
 class CommandWithStats(TyperCommand):
-    """A command in which `--stats` alone means `--stats=table`."""
+    """A command whose option `--stats` without a value means `--stats=table`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # typer brings its own copy of click
-        """Spell the value out, as the parser would take the guest for it."""
+        """Add the default value of `--stats`; otherwise the parser would take the next argument for it."""
         return super().parse_args(ctx, self._spelled_out(args))
 
     def _spelled_out(self, args: Sequence[str]) -> list[str]:
@@ -56,7 +56,7 @@ def print_session_stats(stats: SessionStats, wanted: StatsFormat) -> None:
 
 
 def print_last_refusal(session: Session, name: str, status: int) -> None:
-    """Say on standard error why a guest may have failed, if it was given an error and did not succeed."""
+    """If the guest failed after it received an error, print that error as the likely reason."""
     refusal = session.last_refusal
     if status and refusal is not None:
         print(refusal.after(f"{name} exited with status {status}"), file=sys.stderr)

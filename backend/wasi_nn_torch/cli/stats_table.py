@@ -1,4 +1,4 @@
-"""The figures of a session as a table for people, on standard error."""
+"""The statistics of a session as a table on standard error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = tuple[str, str, str]
 
 
 def print_stats(stats: SessionStats) -> None:
-    """Print one table with a section each for calls, errors, transfers, memory and times."""
+    """Print a table with sections for calls, errors, transfers, memory and times."""
     table = Table("what", "count", "amount", box=SIMPLE_HEAD, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"

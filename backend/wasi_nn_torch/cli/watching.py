@@ -1,4 +1,4 @@
-"""What happens while the command line waits: it says what takes so long, and ends at Ctrl-C or when time is up."""
+"""Long waits of the command line: progress messages, Ctrl-C, and timeouts that WASI calls would delay."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import ExitStack, contextmanager
 
 from wasi_nn_torch.cli.exits import HOST_FAILURE
 
-#: Seconds of compiling after which a person wants to know what takes so long.
+#: Seconds before a task is announced.
 _PATIENCE = 0.5
-#: Seconds that a guest that sits in a call of WASI gets beyond its timeout.
+#: Seconds beyond its timeout that a guest may spend in a WASI call.
 _GRACE = 1.0
 
 
 @contextmanager
 def announced(task: str) -> Iterator[None]:
-    """Say what is being done if it takes long, as it does for a large guest that has not been compiled before."""
+    """Announce a task that takes long, such as compiling a large guest for the first time."""
     shown = ExitStack()  # what is on the terminal
 
     def announce() -> None:
@@ -45,7 +45,7 @@ def announced(task: str) -> Iterator[None]:
 
 @contextmanager
 def killed_by_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C end the process at once, as it ends any program, even while the guest waits in a call of WASI."""
+    """Let Ctrl-C end the process at once, even while the guest waits in a WASI call."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -58,13 +58,17 @@ def killed_by_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def overdue(name: str, timeout: float | None) -> Iterator[None]:
-    """End the process where a guest waits in a call of WASI, which nothing interrupts, long after its time is over."""
+    """End the process if a guest is in a WASI call, which cannot be interrupted, long after its timeout."""
     if timeout is None:
         yield
         return
 
     def end() -> None:
-        print(f"error: {name} did not end within {timeout:g} s, and waits for its host", file=sys.stderr, flush=True)
+        print(
+            f"error: {name} did not end within {timeout:g} s, and is waiting in a WASI call",
+            file=sys.stderr,
+            flush=True,
+        )
         os._exit(HOST_FAILURE)
 
     timer = threading.Timer(timeout + _GRACE, end)

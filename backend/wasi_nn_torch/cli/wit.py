@@ -1,4 +1,4 @@
-"""The command line: `wasi-nn-torch wit`, which gives guests the declarations of wasi-nn that this host serves."""
+"""The command `wasi-nn-torch wit`, which writes the WIT files to build guests with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from wasi_nn_torch.cli.exits import fail
 
 _HERE = Path(__file__).parent
-#: Where the declarations are: in the package that a wheel installs, else in the checkout.
+#: The WIT files: in the installed package, or in the checkout.
 _PLACES = (_HERE.parent / "wit", _HERE.parents[2] / "wit")
 _VERSION = re.compile(r"^package wasi:nn@(?P<version>[^;\s]+);", re.MULTILINE)
 
@@ -27,21 +27,22 @@ class Declarations:
 
     @property
     def date(self) -> str:
-        """What the versions differ in, which is enough to name one."""
+        """The date in the version, which is enough to identify it."""
         return self.file.parent.name
 
 
 def wit(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write them there, ready to build a guest.", show_default=False),
+        typer.Option(metavar="DIRECTORY", help="Write the files to this directory.", show_default=False),
     ] = None,
     version: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Only this one, such as 2024-10-28.", show_default=False)
+        str | None,
+        typer.Option(metavar="VERSION", help="Only this version of wasi-nn, such as 2024-10-28.", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are different.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
 ) -> None:
-    """Show where the WIT files of wasi-nn are, or write them into a folder that a guest can be built with."""
+    """Print the paths of the WIT files of wasi-nn, or write a directory to build guests with."""
     chosen = _chosen(version)
     if out is None:
         for each in chosen:
@@ -50,7 +51,7 @@ def wit(
     try:
         _write(out, _files(chosen), force)
     except OSError as error:
-        reason = f"{out} cannot be written to ({error.strerror}); name another folder"
+        reason = f"{out} cannot be written to ({error.strerror}); choose another directory"
     else:
         print(_NEXT.format(out=out, version=chosen[-1].version))
         return
@@ -58,32 +59,32 @@ def wit(
 
 
 _NEXT = """
-{out}/world.wit declares the world `guest`. To build it in Python, with componentize-py and an `app.py`:
+{out}/world.wit declares the world `guest`. Build it in Python, with componentize-py and an `app.py`:
 
     componentize-py --wit-path {out} --world guest bindings .
     componentize-py --wit-path {out} --world guest componentize app --output guest.wasm
 
-In Rust, with wit-bindgen: `generate!({{ path: "{out}", world: "wasi:nn/ml@{version}" }})`. To run it:
+In Rust, with wit-bindgen: `generate!({{ path: "{out}", world: "wasi:nn/ml@{version}" }})`. Then run it:
 
-    wasi-nn-torch run --graph NAME=model.pt guest.wasm"""
+    wasi-nn-torch run --graph NAME=model.pt2 guest.wasm"""
 
 
 def _chosen(version: str | None) -> list[Declarations]:
-    """The versions that there are, the oldest first, or the one that is asked for."""
+    """All versions, the oldest first, or the given one."""
     every = declarations()
     found = [each for each in every if version in (None, each.date, each.version)]
     if not found:
-        fail(f"there is no version `{version}`; choose {' or '.join(each.date for each in every)}")
+        fail(f"unknown version `{version}`; expected {' or '.join(each.date for each in every)}")
     return found
 
 
 def declarations() -> list[Declarations]:
-    """Every version that comes with this package, the oldest first."""
-    folder = next((place for place in _PLACES if place.is_dir()), None)
-    if folder is None:
-        fail("the WIT files are not installed; install wasi-nn-torch again with pip")
+    """Every version that is served, the oldest first."""
+    directory = next((place for place in _PLACES if place.is_dir()), None)
+    if directory is None:
+        fail("the WIT files are missing; reinstall wasi-nn-torch with pip")
     found = []
-    for file in sorted(folder.glob("*/nn.wit")):
+    for file in sorted(directory.glob("*/nn.wit")):
         match = _VERSION.search(file.read_text("utf-8"))
         if match is not None:
             found.append(Declarations(file, match["version"]))
@@ -91,7 +92,7 @@ def declarations() -> list[Declarations]:
 
 
 def _files(chosen: list[Declarations]) -> Mapping[str, str]:
-    """What a folder has in it that guests are built with, by path; the world uses the newest version."""
+    """The files to build guests with, by path; the world uses the newest of the versions."""
     world = (_HERE / "starter" / "world.wit").read_text("utf-8").replace("VERSION", chosen[-1].version)
     cli = (_HERE / "starter" / "cli.wit").read_text("utf-8")
     versions = {f"deps/wasi-nn-{each.date}/nn.wit": each.file.read_text("utf-8") for each in chosen}
@@ -99,14 +100,14 @@ def _files(chosen: list[Declarations]) -> Mapping[str, str]:
 
 
 def _write(out: Path, files: Mapping[str, str], force: bool) -> None:
-    """Write all files, or none if one is there that is different; a world that somebody changed stays in any case."""
+    """Write all files, or none if one of them exists and differs; an existing `world.wit` is always kept."""
     new = {path: text for path, text in files.items() if not _is_there(out / path, text)}
     if "world.wit" in new and (out / "world.wit").exists():
-        print(f"kept    {out / 'world.wit'}, which is yours")
+        print(f"kept    {out / 'world.wit'}, which has been changed")
         del new["world.wit"]
     different = [str(out / path) for path in new if (out / path).exists()]
     if different and not force:
-        fail(f"{' and '.join(different)} would be overwritten, and differs; give --force, or another folder")
+        fail(f"different files exist: {', '.join(different)}; use --force, or another directory")
     for path, text in new.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_text(text, "utf-8")

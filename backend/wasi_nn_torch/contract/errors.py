@@ -52,10 +52,10 @@ def quote(name: str) -> str:
     return f"`{printable(name, _LONGEST_NAME)}`"
 
 
-def printable(text: str, longest: int) -> str:
-    """Return a text as one line of at most `longest` characters, and "…" if there are more; all can be shown."""
+def printable(text: str, longest: int | None = None) -> str:
+    """Return a text with every unprintable character replaced, cut after `longest` characters and "…" added."""
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:longest])
-    return f"{shown}…" if len(text) > longest else shown
+    return shown if len(shown) == len(text) else f"{shown}…"
 
 
 def quote_all(names: Iterable[str]) -> str:

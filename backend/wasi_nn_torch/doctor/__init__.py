@@ -1,1 +1,1 @@
-"""Whether guests can run on this machine, and what is missing."""
+"""Checks of a machine: whether guests can run, and what is missing."""

@@ -1,4 +1,4 @@
-;; What `wasi-nn-torch doctor` runs: a guest that makes a tensor, reads it back, and traps where it is another.
+;; The guest of `wasi-nn-torch doctor`: it makes a tensor, reads it back, and traps if the data differs.
 (component
   (import "wasi:nn/tensor@0.2.0-rc-2024-10-28" (instance $nn
     (export "tensor" (type $tensor (sub resource)))

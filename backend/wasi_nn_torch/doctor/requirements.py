@@ -1,4 +1,4 @@
-"""The packages that the distribution asks for, and whether they are there in the right version."""
+"""The packages that the distribution requires, and whether suitable versions are installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXTRA = re.compile(r"""extra == ["'](?P<name>[^"']+)["']""")
 
 @dataclass(frozen=True)
 class Requirement:
-    """One package: `text` is what pip takes; `extra` is what asks for it, or nothing."""
+    """One package: `text` is an argument of pip; `extra` is the extra that requires it, or None."""
 
     text: str
     extra: str | None = None
@@ -31,7 +31,7 @@ class Requirement:
 
     @property
     def installed(self) -> str | None:
-        """The version that is there."""
+        """The installed version."""
         try:
             return metadata.version(self.name)
         except metadata.PackageNotFoundError:
@@ -39,7 +39,7 @@ class Requirement:
 
     @property
     def is_met(self) -> bool:
-        """Whether the package is there, in a version that was asked for as far as this can be told."""
+        """Whether the package is installed, in a required version if the requirement is of a known form."""
         installed, match = self.installed, _REQUIREMENT.match(self.text)
         if installed is None or match is None or match["how"] is None:
             return installed is not None
@@ -52,16 +52,16 @@ class Requirement:
         return pip_install(f"'{self.text}'")
 
     def examine(self, health: Health) -> Finding:
-        """What there is of it; `health` is how bad it is where it is not met."""
+        """The finding for this package; `health` applies if the requirement is not met."""
         installed = self.installed
         if self.is_met:
             return Finding(self.name, str(installed))
         found = "not installed" if installed is None else f"{installed} is installed"
-        return Finding(self.name, f"{found}, and {self.text} is needed", health, self.remedy)
+        return Finding(self.name, f"{found}, but {self.text} is required", health, self.remedy)
 
 
 def requirements() -> Iterator[Requirement]:
-    """Yield what the distribution asks for, with what its extras ask for; raises PackageNotFoundError."""
+    """Yield the requirements of the distribution and of its extras; raises PackageNotFoundError."""
     for line in metadata.requires(DISTRIBUTION) or ():
         text, _, condition = line.partition(";")
         extra = _EXTRA.search(condition)
@@ -74,6 +74,6 @@ def pip_install(what: str) -> str:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """The numbers that a version begins with."""
+    """The numbers at the beginning of a version."""
     match = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
     return () if match is None else tuple(map(int, match[0].split(".")))

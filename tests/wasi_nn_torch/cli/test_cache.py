@@ -1,4 +1,4 @@
-"""The cache of compiled guests, as a user meets it: where it is, what it holds, and how it is emptied."""
+"""The cache of compiled guests from the command line: its place, its contents, and clearing it."""
 
 from __future__ import annotations
 
@@ -22,26 +22,32 @@ GUEST = '(component (import "acme:rockets/launch@1.0.0" (instance (export "f" (f
 
 
 @pytest.fixture
-def folder(tmp_path):
+def directory(tmp_path):
     return tmp_path / "cache"
 
 
 @pytest.fixture
-def cli(folder):
+def cli(directory):
     """Run `wasi-nn-torch` in a process of its own, with a cache of its own."""
 
     def run(*arguments, **variables):
         command = [sys.executable, "-m", "wasi_nn_torch", *map(str, arguments)]
-        environment = {**os.environ, "WASI_NN_TORCH_CACHE": str(folder), "COLUMNS": "100", "NO_COLOR": "1", **variables}
+        environment = {
+            **os.environ,
+            "WASI_NN_TORCH_CACHE": str(directory),
+            "COLUMNS": "100",
+            "NO_COLOR": "1",
+            **variables,
+        }
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
 
     return run
 
 
 @pytest.fixture
-def kept(folder, monkeypatch):
+def kept(directory, monkeypatch):
     """Keep a guest for each text that is given."""
-    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(directory))
 
     def keep(*texts):
         with Engine("cpu") as engine:
@@ -53,7 +59,7 @@ def kept(folder, monkeypatch):
 
 
 def rows(result):
-    """The lines of what was printed, each with single spaces."""
+    """The printed lines, each with single spaces."""
     assert (result.returncode, result.stderr) == (0, "")
     return [" ".join(line.split()) for line in result.stdout.splitlines() if line.strip(" ─━╶╴")]
 
@@ -70,12 +76,12 @@ def test_a_guest_is_compiled_by_the_first_run_and_found_by_the_second(cli, tmp_p
     assert " compiling the guest " not in second.stderr
 
 
-def test_without_the_cache_nothing_is_kept(cli, folder, tmp_path):
+def test_without_the_cache_nothing_is_kept(cli, directory, tmp_path):
     (tmp_path / "guest.wat").write_text(GUEST)
     assert cli("run", "--no-cache", tmp_path / "guest.wat").returncode == 70
-    assert not folder.exists()
+    assert not directory.exists()
     assert cli("run", tmp_path / "guest.wat").returncode == 70
-    assert len(list(folder.glob("*.cwasm"))) == 1
+    assert len(list(directory.glob("*.cwasm"))) == 1
 
 
 def test_with_v_it_is_said_what_the_cache_did(cli, tmp_path):
@@ -87,18 +93,18 @@ def test_with_v_it_is_said_what_the_cache_did(cli, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX has modes of files")
-def test_a_folder_that_others_can_write_to_is_told_and_the_guest_runs(cli, folder, tmp_path):
-    folder.mkdir()
-    folder.chmod(0o777)
+def test_a_directory_that_others_can_write_to_is_reported_and_the_guest_runs(cli, directory, tmp_path):
+    directory.mkdir()
+    directory.chmod(0o777)
     (tmp_path / "guest.wat").write_text(GUEST)
     result = cli("run", tmp_path / "guest.wat")
-    assert result.stderr.splitlines()[0].startswith(f"WARNING wit_host.cache: {folder} is not used")
+    assert result.stderr.splitlines()[0].startswith(f"WARNING wit_host.cache: {directory} is not used")
     assert "imports acme:rockets/launch@1.0.0" in result.stderr
-    assert list(folder.iterdir()) == []
+    assert list(directory.iterdir()) == []
 
 
-def test_a_guest_knows_whether_it_was_found(folder, monkeypatch):
-    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+def test_a_guest_knows_whether_it_was_found(directory, monkeypatch):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(directory))
     found = []
     for cache in (True, True, False):
         with Engine("cpu", cache=cache) as engine:
@@ -108,11 +114,11 @@ def test_a_guest_knows_whether_it_was_found(folder, monkeypatch):
     assert found == [False, True, False]
 
 
-# --- where it is ---
+# --- its place ---
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the user's cache folder is found by other rules there")
-def test_guests_are_kept_in_the_users_cache_folder(tmp_path, monkeypatch):
+@pytest.mark.skipif(sys.platform != "linux", reason="the user's cache directory is found by other rules there")
+def test_guests_are_kept_in_the_users_cache_directory(tmp_path, monkeypatch):
     monkeypatch.delenv("WASI_NN_TORCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert user_cache().folder == tmp_path / "wasi-nn-torch" / "compiled"
@@ -136,13 +142,13 @@ def test_tests_leave_the_users_own_alone(tmp_path_factory):
 # --- info ---
 
 
-def test_info_of_a_cache_that_is_not_there_yet(cli, folder):
+def test_info_of_a_cache_that_is_not_there_yet(cli, directory):
     assert rows(cli("cache", "info")) == [
-        str(folder),
+        str(directory),
         "compiled guest size last used key",
         "0 entries 0 B at most 2.1 GB",
     ]
-    assert not folder.exists(), "looking makes nothing"
+    assert not directory.exists(), "looking makes nothing"
 
 
 @pytest.fixture
@@ -158,8 +164,8 @@ def run_each(cli, tmp_path):
     return run
 
 
-def test_info_lists_guests_with_size_and_last_use_the_latest_first(cli, folder, run_each, monkeypatch):
-    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+def test_info_lists_guests_with_size_and_last_use_the_latest_first(cli, directory, run_each, monkeypatch):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(directory))
     older, newer = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
     os.utime(older.path, (1_000_000_000, 1_000_000_000))
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_000_000_000))
@@ -171,12 +177,12 @@ def test_info_lists_guests_with_size_and_last_use_the_latest_first(cli, folder, 
     assert result[4].startswith("2 entries ")
 
 
-def test_info_as_json_has_names_keys_bytes_and_moments(cli, folder, run_each, monkeypatch):
-    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+def test_info_as_json_has_names_keys_bytes_and_moments(cli, directory, run_each, monkeypatch):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(directory))
     [entry] = run_each(**{"rockets.wat": GUEST})
     os.utime(entry.path, (1_000_000_000, 1_000_000_000))
     assert json.loads(cli("cache", "info", "--json").stdout) == {
-        "folder": str(folder),
+        "folder": str(directory),
         "most_bytes": 2 << 30,
         "entries": [
             {"name": "rockets.wat", "key": entry.key, "bytes": entry.size, "last_used": "2001-09-09T01:46:40+00:00"}
@@ -194,9 +200,9 @@ def test_info_as_json_has_names_keys_bytes_and_moments(cli, folder, run_each, mo
         (b"\x1b[31mred\nx", "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}x"),
     ],
 )
-def test_a_name_that_is_missing_or_damaged_does_no_harm(cli, kept, folder, written, shown):
+def test_a_name_that_is_missing_or_damaged_does_no_harm(cli, kept, directory, written, shown):
     [entry] = kept(GUEST)
-    name = folder / f"{entry.key}.cwasm-name"
+    name = directory / f"{entry.key}.cwasm-name"
     name.unlink()
     if written is not None:
         name.write_bytes(written)
@@ -204,7 +210,7 @@ def test_a_name_that_is_missing_or_damaged_does_no_harm(cli, kept, folder, writt
     assert rows(cli("cache", "clear"))[0].startswith("removed 1 entry, ")
 
 
-def test_a_name_is_short_and_printable(cli, kept, folder, tmp_path):
+def test_a_name_is_short_and_printable(cli, kept, directory, tmp_path):
     name = "a\nb" + "x" * 200 + ".wat"
     (tmp_path / name).write_text("(component)")
     cli("run", tmp_path / name)
@@ -214,30 +220,32 @@ def test_a_name_is_short_and_printable(cli, kept, folder, tmp_path):
 
 @pytest.mark.parametrize("command", ["info", "clear"])
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX has modes of files")
-def test_a_folder_that_is_not_used_is_told(cli, kept, folder, command):
+def test_a_directory_that_is_not_used_is_reported(cli, kept, directory, command):
     kept(GUEST)
-    folder.chmod(0o777)
+    directory.chmod(0o777)
     result = cli("cache", command)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == (f"error: {folder} is not used for compiled guests, because other users can write to it\n")
-    assert len(list(folder.glob("*.cwasm"))) == 1
+    assert result.stderr == (
+        f"error: {directory} is not used for compiled guests, because other users can write to it\n"
+    )
+    assert len(list(directory.glob("*.cwasm"))) == 1
 
 
 # --- clear ---
 
 
-def test_clear_removes_entries_only_and_says_how_many(cli, kept, folder):
+def test_clear_removes_entries_only_and_says_how_many(cli, kept, directory):
     kept(GUEST, "(component)")
-    (folder / "notes.txt").write_text("mine")
+    (directory / "notes.txt").write_text("mine")
     [said] = rows(cli("cache", "clear"))
-    assert re.fullmatch(rf"removed 2 entries, [0-9.]+ kB, from {re.escape(str(folder))}", said)
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0 B, from {folder}"]
+    assert re.fullmatch(rf"removed 2 entries, [0-9.]+ kB, from {re.escape(str(directory))}", said)
+    assert [path.name for path in directory.iterdir()] == ["notes.txt"]
+    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0 B, from {directory}"]
 
 
 @pytest.mark.parametrize("by", ["its name", "its key", "the key that info shows"])
-def test_clear_removes_one_guest(cli, folder, run_each, monkeypatch, by):
-    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(folder))
+def test_clear_removes_one_guest(cli, directory, run_each, monkeypatch, by):
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(directory))
     entry, other = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
     name = {"its name": "rockets.wat", "its key": entry.key, "the key that info shows": str(entry)}[by]
     assert rows(cli("cache", "clear", name))[0].startswith("removed 1 entry, ")
@@ -248,13 +256,13 @@ def test_clear_of_a_guest_that_is_not_kept(cli, kept):
     kept(GUEST)
     result = cli("cache", "clear", "rockets.wat")
     assert result.returncode == 2
-    assert result.stderr.startswith("error: no compiled guest is called 'rockets.wat'; ")
+    assert result.stderr.startswith("error: no compiled guest has the name or key `rockets.wat`; ")
     assert len(user_cache().entries()) == 1
 
 
-def test_clear_where_there_is_nothing_makes_nothing(cli, folder):
-    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0 B, from {folder}"]
-    assert not folder.exists()
+def test_clear_where_there_is_nothing_makes_nothing(cli, directory):
+    assert rows(cli("cache", "clear")) == [f"removed 0 entries, 0 B, from {directory}"]
+    assert not directory.exists()
 
 
 # --- the program itself ---

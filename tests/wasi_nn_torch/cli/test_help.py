@@ -1,4 +1,4 @@
-"""How the command line helps: in groups, with examples, in the shell, and with what people know from other hosts."""
+"""The help of the command line: groups, examples, completion in the shell, and options of other hosts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.cpu
 
 
 def said(*arguments):
-    """What the command line prints, with single spaces, without frames."""
+    """The status and the output of the command line, with single spaces and without frames."""
     result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, [*arguments])
     return result.exit_code, " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
 
 
 def completed(line):
-    """What bash offers for the last word of a line."""
+    """The completions of bash for the last word of a line."""
     environment = {
         **os.environ,
         "_WASI_NN_TORCH_COMPLETE": "complete_bash",
@@ -95,18 +95,18 @@ def test_the_shell_completes_commands_options_and_choices(line, offered):
     assert completed(line) == offered
 
 
-def test_what_is_not_completed_is_a_file():
+def test_other_words_are_completed_to_files():
     environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     command = [sys.executable, "-m", "wasi_nn_torch", "--show-completion", "bash"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=True)
     assert "complete -o default" in result.stdout
 
 
-# --- people who come from other hosts ---
+# --- options of other hosts ---
 
 
 @pytest.mark.parametrize("option", COUNTERPARTS)
-def test_an_option_of_another_host_is_answered_by_what_to_write(option):
+def test_an_option_of_another_host_is_answered_with_its_counterpart(option):
     status, text = said("run", option, "value", "guest.wasm")
     assert status == 2
     assert f"Invalid value for {option}: {COUNTERPARTS[option]}" in text
@@ -115,10 +115,10 @@ def test_an_option_of_another_host_is_answered_by_what_to_write(option):
 @pytest.mark.parametrize("attached", ["-Snn", "-Wmax-memory-size=1", "--nn-preload=a:PyTorch:CPU:b.pt"])
 def test_a_value_may_be_attached_to_it(attached):
     _, text = said("run", attached, "guest.wasm")
-    assert "write --" in text
+    assert "use --" in text
 
 
-def test_what_is_named_is_an_option():
+def test_every_counterpart_is_an_option_of_ours():
     known = said("run", "--help")[1]
     named = {option for text in COUNTERPARTS.values() for option in re.findall("--[a-z-]+", text)}
     assert named
@@ -130,6 +130,6 @@ def test_the_guests_own_options_are_left_to_the_guest():
     assert (status, text) == (2, "error: the guest guest.wasm does not exist; check the path")
 
 
-def test_the_guide_for_people_who_come_from_other_hosts_has_each_of_them():
+def test_the_guide_lists_every_option():
     guide = (ROOT / "docs" / "coming-from.md").read_text()
     assert [option for option in COUNTERPARTS if f"`{option}" not in guide] == []

@@ -1,4 +1,4 @@
-"""`wasi-nn-torch inspect`: what it says of each format, and what it never runs."""
+"""`wasi-nn-torch inspect`: its report on each format, and the code that it never runs."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def inspect(tmp_path):
 
 @pytest.fixture
 def rows(inspect):
-    """Inspect, and return what is said under each name."""
+    """Inspect, and return the texts under each name."""
 
     def of(content, *options):
         result = inspect(content, *options)
@@ -100,7 +100,7 @@ def test_a_traced_module_tells_the_shapes_that_it_was_made_with(facts):
     assert (value["dtype"], value["example_dtype"]) == (None, "FP32")
 
 
-def test_arguments_that_are_no_tensors_or_may_be_left_out(rows):
+def test_arguments_that_are_not_tensors_or_are_optional(rows):
     class Scaled(nn.Module):
         def forward(
             self, x: Tensor, by: float, times: int = 1, negate: bool = False, y: Tensor | None = None
@@ -131,12 +131,12 @@ def test_a_part_of_a_name_that_only_a_computation_tells_is_an_asterisk(rows):
     assert rows(scripted(Pieces()))["output"] == ["`0.*` tensor", "`1` integer I64 [1]"]
 
 
-def test_state_is_what_a_computation_changes(facts):
+def test_the_state_is_everything_that_a_computation_changes(facts):
     assert facts(scripted(Everything()))["contents"]["state"] == ["count", "state"]
 
 
 class Slips(nn.Module):
-    """Changes its state by way of views, containers, branches and loops; what it reads only is no state."""
+    """Changes its state by way of views, containers, branches and loops; tensors that it only reads are not state."""
 
     history: list[Tensor]
 
@@ -160,7 +160,7 @@ class Slips(nn.Module):
         return torch.relu_(self.inner(x + self.read))
 
 
-def test_state_is_found_behind_views_branches_and_loops(facts):
+def test_state_is_found_through_views_branches_and_loops(facts):
     assert facts(scripted(Slips()))["contents"]["state"] == ["chosen", "history", "looped", "rows"]
 
 
@@ -286,7 +286,7 @@ class WritesToAView(nn.Module):
         return y.add_(self.rows[1])
 
 
-def test_state_of_an_exported_program_is_found_behind_views(facts):
+def test_state_of_an_exported_program_is_found_through_views(facts):
     assert facts(exported(WritesToAView(), torch.ones(2)))["contents"]["state"] == ["rows"]
 
 
@@ -306,7 +306,7 @@ def test_state_that_cannot_be_told_is_not_said_to_be_none(rows):
     assert said["state"] == ["not known; each context may have its own"]
 
 
-# --- what is not loaded ---
+# --- models that are not loaded ---
 
 
 def test_a_model_that_does_not_pass_the_check_is_not_loaded(rows, tmp_path):
@@ -315,9 +315,7 @@ def test_a_model_that_does_not_pass_the_check_is_not_loaded(rows, tmp_path):
     assert said["format"] == ["TorchScript"]
     [refusal] = said["a guest may supply it"]
     assert refusal.startswith("no: the model is refused: code/__torch__/")
-    assert said["loaded"] == [
-        "no, as that would run code that nobody checked; if you know where the model is from, give --trust"
-    ]
+    assert said["loaded"] == ["no, because that would run unchecked code; if you trust its source, use --trust"]
     assert "input" not in said
     assert not prey.exists()
 
@@ -371,7 +369,7 @@ def test_names_from_a_file_do_not_command_the_terminal(inspect):
     assert "\x1b" not in result.stdout
 
 
-# --- what is no model ---
+# --- files that are not models ---
 
 
 def state_dict():
@@ -390,7 +388,7 @@ def state_dict():
     ids=["something else", "nothing", "state dict"],
 )
 @pytest.mark.parametrize("options", [[], ["--json"], ["--trust"]], ids=["plain", "json", "trust"])
-def test_what_is_no_model_ends_with_one_line_that_says_what_to_do(inspect, content, texts, options):
+def test_a_file_that_is_not_a_model_ends_with_one_line_that_says_what_to_do(inspect, content, texts, options):
     result = inspect(content, *options)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("error: the model file `")
@@ -414,7 +412,7 @@ def test_a_broken_model_that_is_trusted_is_told(inspect):
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         content = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
     broken = written({name: b"broken" if name == "data.pkl" else data for name, data in content.items()})
-    assert inspect(broken).exit_code == 0, "it is not loaded, and so nobody knows"
+    assert inspect(broken).exit_code == 0, "it is not loaded, so the damage is not found"
     result = inspect(broken, "--trust")
     assert result.exit_code == 2
     assert "is a broken TorchScript archive" in result.stderr
@@ -426,7 +424,7 @@ def test_a_file_that_is_not_there(tmp_path):
     assert result.stderr.endswith("none.pt` does not exist; check the path\n")
 
 
-def test_a_folder(tmp_path):
+def test_a_directory(tmp_path):
     result = CliRunner().invoke(app, ["inspect", str(tmp_path)])
     assert result.exit_code == 2
     assert "is a directory; name the file in it that holds the model" in result.stderr

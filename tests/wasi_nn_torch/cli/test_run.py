@@ -104,7 +104,7 @@ def test_compiling_a_large_guest_is_announced_on_standard_error(probe_file):
     assert result.stdout == "hello\n"
 
 
-def test_everything_behind_the_guest_goes_to_the_guest_untouched(probe_file):
+def test_everything_after_the_guest_goes_to_the_guest_unchanged(probe_file):
     arguments = ["surroundings", "--help", "-v", "--", "--graph", "x=y", "", "a b"]
     result = cli("run", "--env", "ONLY=this", probe_file, *arguments, stdin=subprocess.DEVNULL)
     assert result.stdout.startswith(
@@ -118,7 +118,7 @@ def test_variables_can_be_passed_on(probe_file, monkeypatch):
     assert '{"PASSED_ON": "value"}, "typed"]' in result.stdout
 
 
-def test_folders_are_lent_under_a_name_of_their_own(probe_file, tmp_path):
+def test_directories_can_have_another_name_for_the_guest(probe_file, tmp_path):
     (tmp_path / "a").write_text("content")
     result = cli("run", "--dir", f"{tmp_path}::data:rw", probe_file, "copy", "data/a", "data/b")
     assert result.returncode == 0
@@ -126,7 +126,7 @@ def test_folders_are_lent_under_a_name_of_their_own(probe_file, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["", ":ro"])
-def test_folders_are_lent_for_reading_only(probe_file, tmp_path, suffix):
+def test_directories_are_read_only_by_default(probe_file, tmp_path, suffix):
     (tmp_path / "a").write_text("content")
     result = quiet(cli("run", "--dir", f"{tmp_path}::data{suffix}", probe_file, "change", "delete", "data/a"))
     assert json.loads(result.stdout) == {"delete": "Operation not permitted"}
@@ -163,30 +163,30 @@ def test_stats_are_printed_for_a_guest_that_traps_too(probe_file):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX closes a stream before a program starts")
-def test_a_closed_standard_output_is_no_fault_of_the_host(probe_file):
+def test_a_closed_standard_output_is_not_a_fault_of_the_host(probe_file):
     command = [sys.executable, "-m", "wasi_nn_torch", "run", str(probe_file), "leave_with", "1"]
     result = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, timeout=120)
     assert result.returncode == 1
     assert b"the host failed" not in result.stderr
 
 
-# --- a command line that cannot be carried out ---
+# --- wrong command lines ---
 
 
 def test_a_guest_that_does_not_exist(tmp_path):
     assert_one_line(here("run", tmp_path / "nothing.wasm"), 2, "nothing.wasm does not exist; check the path")
 
 
-def test_a_guest_that_is_a_folder(tmp_path):
+def test_a_guest_that_is_a_directory(tmp_path):
     assert_one_line(here("run", tmp_path), 2, "is a directory")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a file that nobody, not even root, can read")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a file that not even root can read")
 def test_a_guest_that_cannot_be_read():
     assert_one_line(here("run", "/proc/self/mem"), 2, "/proc/self/mem cannot be read (Input/output error)")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a file that nobody, not even root, can read")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a file that not even root can read")
 def test_a_model_that_cannot_be_read(wat):
     result = here("run", "--graph", "net=/proc/self/mem", wat("(component)"))
     assert_one_line(result, 2, "/proc/self/mem` cannot be read (Input/output error)")
@@ -228,7 +228,7 @@ def test_a_device_that_is_not_there(wat, device):
     assert_one_line(here("run", "--device", device, wat("(component)")), 2, f"`{device}`", "choose cpu")
 
 
-def test_a_folder_that_does_not_exist(wat, tmp_path):
+def test_a_directory_that_does_not_exist(wat, tmp_path):
     assert_one_line(here("run", "--dir", tmp_path / "nowhere", wat("(component)")), 2, "nowhere for the guest")
 
 
@@ -256,7 +256,7 @@ def test_a_folder_that_does_not_exist(wat, tmp_path):
     ],
     ids=" ".join,
 )
-def test_an_option_that_is_not_right(wat, option):
+def test_a_wrong_value_of_an_option(wat, option):
     result = cli("run", *option, wat("(component)"))
     assert result.returncode == 2
     assert option[0] in result.stderr
@@ -268,7 +268,7 @@ def test_a_model_that_cannot_be_optimized_so(wat, model):
     assert_one_line(result, 2, "add.pt` is TorchScript, which cannot be compiled; export the module instead")
 
 
-# --- a guest that does not come to its end ---
+# --- a guest that does not run to completion ---
 
 
 def test_a_component_that_imports_what_is_not_there(wat):
@@ -295,7 +295,7 @@ def test_a_guest_that_loops_past_its_timeout(probe_file):
 def test_a_guest_that_waits_past_its_timeout(probe_file):
     started = time.monotonic()
     result = quiet(cli("run", "--timeout", "0.5", probe_file, "sleep", "60"))
-    assert_one_line(result, 70, "did not end within 0.5 s, and waits for its host")
+    assert_one_line(result, 70, "did not end within 0.5 s, and is waiting in a WASI call")
     assert time.monotonic() - started < 50, "it was not waited for"
 
 

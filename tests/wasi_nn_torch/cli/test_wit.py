@@ -1,4 +1,4 @@
-"""`wasi-nn-torch wit`: the declarations that guests are built with."""
+"""`wasi-nn-torch wit`: the WIT files to build guests with."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def wit(*arguments):
     return CliRunner().invoke(app, ["wit", *map(str, arguments)])
 
 
-def files(folder):
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+def files(directory):
+    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
 
 
 def test_it_says_where_each_version_is():
@@ -32,7 +32,7 @@ def test_it_says_where_each_version_is():
     assert all(Path(match[2]).read_text().startswith("/// wasi-nn") for match in found)
 
 
-def test_it_writes_a_folder_with_every_version(tmp_path):
+def test_it_writes_a_directory_with_every_version(tmp_path):
     result = wit("--out", tmp_path / "wit")
     assert result.exit_code == 0
     assert files(tmp_path / "wit").keys() == {
@@ -55,7 +55,7 @@ def test_it_writes_one_version_and_a_world_that_uses_it(tmp_path, version):
 
 
 @pytest.mark.parametrize("version", [[], *(["--version", version] for version in VERSIONS)], ids=" ".join)
-def test_what_it_writes_is_what_a_guest_is_built_with(tmp_path, version):
+def test_a_guest_can_be_built_with_the_written_files(tmp_path, version):
     assert wit("--out", tmp_path / "wit", *version).exit_code == 0
     componentize = Path(sysconfig.get_path("scripts"), "componentize-py")
     command = [componentize, "--wit-path", tmp_path / "wit", "--world", "guest", "bindings", tmp_path / "bindings"]
@@ -78,28 +78,28 @@ def test_a_file_that_differs_is_overwritten_only_if_asked_for_and_nothing_is_wri
     mine.write_text("mine")
     result = wit("--out", tmp_path)
     assert result.exit_code == 2
-    assert result.stderr == f"error: {mine} would be overwritten, and differs; give --force, or another folder\n"
+    assert result.stderr == f"error: different files exist: {mine}; use --force, or another directory\n"
     assert files(tmp_path) == {"deps/wasi-nn-2024-10-28/nn.wit": "mine"}
     assert wit("--out", tmp_path, "--force").exit_code == 0
     assert mine.read_text() != "mine"
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["without force", "with force"])
-def test_a_world_that_somebody_wrote_stays(tmp_path, force):
+def test_an_existing_world_is_kept(tmp_path, force):
     (tmp_path / "world.wit").write_text("mine")
     result = wit("--out", tmp_path, *force)
     assert result.exit_code == 0
-    assert f"kept    {tmp_path / 'world.wit'}, which is yours" in result.stdout
+    assert f"kept    {tmp_path / 'world.wit'}, which has been changed" in result.stdout
     assert files(tmp_path)["world.wit"] == "mine"
 
 
 def test_a_version_that_does_not_exist():
     result = wit("--version", "2099-01-01")
     assert result.exit_code == 2
-    assert result.stderr == f"error: there is no version `2099-01-01`; choose {' or '.join(VERSIONS)}\n"
+    assert result.stderr == f"error: unknown version `2099-01-01`; expected {' or '.join(VERSIONS)}\n"
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     result = wit("--out", tmp_path / "file" / "wit")
     assert result.exit_code == 2

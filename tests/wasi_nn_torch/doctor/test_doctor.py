@@ -1,4 +1,4 @@
-"""`wasi-nn-torch doctor`: what it finds on this machine, and on ones where something is wrong."""
+"""`wasi-nn-torch doctor`: its findings on this machine, and on machines with something missing or broken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ cpu = pytest.mark.cpu  # processes of their own see no simulated accelerator
 
 @pytest.fixture
 def doctor(tmp_path):
-    """Run it in a process of its own, with a cache of its own, and with what `modules` has before all else."""
+    """Run it in a process of its own, with a cache of its own; modules in `modules` come first."""
 
     def run(*options, **variables):
         environment = {
@@ -37,7 +37,7 @@ def doctor(tmp_path):
 
 @pytest.fixture
 def findings(doctor):
-    """Run it, and return its status, and what it found by name."""
+    """Run it, and return its status and its findings by name."""
 
     def of(**variables):
         result = doctor("--json", **variables)
@@ -51,7 +51,7 @@ def findings(doctor):
 
 @pytest.fixture
 def module(tmp_path):
-    """Put a file where Python looks first."""
+    """Put a file into the directory that Python searches first."""
 
     def write(path, content):
         file = tmp_path / "modules" / path
@@ -61,7 +61,7 @@ def module(tmp_path):
     return write
 
 
-# --- a machine where all is well ---
+# --- a machine without problems ---
 
 
 @cpu
@@ -84,7 +84,7 @@ def test_it_names_what_guests_need_and_runs_one(findings):
 
 
 @cpu
-def test_people_get_a_line_for_each(doctor, tmp_path):
+def test_it_prints_a_line_for_each_finding(doctor, tmp_path):
     result = doctor()
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
@@ -105,13 +105,13 @@ def test_every_device_is_named_with_its_memory(accelerator):
 
 
 @cpu
-def test_where_there_is_no_accelerator_that_is_said():
+def test_a_machine_without_an_accelerator_is_reported_as_such():
     [finding] = [finding for finding in diagnose() if finding.name == "accelerator"]
     assert "graphs run on the CPU" in finding.text
     assert finding.health is not Health.BROKEN
 
 
-# --- what guests can do without ---
+# --- missing: guests can run without it ---
 
 
 @cpu
@@ -120,8 +120,8 @@ def test_a_cache_that_cannot_be_made_is_missing(findings, tmp_path):
     status, found = findings(WASI_NN_TORCH_CACHE=str(tmp_path / "file" / "cache"))
     assert status == 0
     assert found["compiled guests"]["health"] == "missing"
-    assert found["compiled guests"]["text"].endswith(f"because {tmp_path / 'file'} is no folder")
-    assert found["compiled guests"]["remedy"] == "export WASI_NN_TORCH_CACHE=/a/folder/of/yours"
+    assert found["compiled guests"]["text"].endswith(f"because {tmp_path / 'file'} is not a directory")
+    assert found["compiled guests"]["remedy"] == "export WASI_NN_TORCH_CACHE=/path/to/a/directory"
 
 
 @cpu
@@ -146,33 +146,33 @@ def test_a_compiler_that_is_not_there_is_missing(doctor, tmp_path):
 
 @cpu
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits address space like that")
-def test_too_little_address_space_is_told_with_the_command_that_mends_it(tmp_path):
-    """As much as PyTorch needs, but not as much as a guest's memory does."""
+def test_too_little_address_space_is_told_with_the_command_that_fixes_it(tmp_path):
+    """Enough for PyTorch, but not for the memory of a guest."""
     command = [sys.executable, "-m", "wasi_nn_torch", "doctor"]
     environment = {**os.environ, "WASI_NN_TORCH_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     limited = ["sh", "-c", 'ulimit -v 4000000; exec "$@"', "sh", *command]
     result = subprocess.run(limited, capture_output=True, text=True, env=environment, timeout=120, check=False)
     lines = result.stdout.splitlines()
     assert result.returncode == 1
-    [at] = [number for number, line in enumerate(lines) if line.startswith("broken  a guest: it does not run: ")]
+    [at] = [number for number, line in enumerate(lines) if line.startswith("broken  a guest: does not run: ")]
     assert "emory" in lines[at]
     assert lines[at + 1] == "        → ulimit -v unlimited"
 
 
 @cpu
-def test_what_generates_bindings_can_be_installed(findings, module):
+def test_the_extra_for_generating_bindings_is_suggested_if_it_is_missing(findings, module):
     module("ruff-0.1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ruff\nVersion: 0.1.0\n")
     status, found = findings()
     assert status == 0
-    assert found["witgen"]["text"] == "it cannot generate bindings without ruff>=0.9"
+    assert found["witgen"]["text"] == "cannot generate bindings without ruff>=0.9"
     assert found["witgen"]["remedy"] == f"{sys.executable} -m pip install 'wasi-nn-torch[codegen]'"
 
 
-# --- what guests cannot do without ---
+# --- broken: guests cannot run without it ---
 
 
 @cpu
-def test_a_pytorch_that_cannot_be_imported_is_told_with_the_command_that_mends_it(findings, module):
+def test_a_pytorch_that_cannot_be_imported_is_told_with_the_command_that_fixes_it(findings, module):
     module("torch/__init__.py", "raise ImportError('libtorch_cpu.so: cannot open shared object file')")
     status, found = findings()
     assert status == 1
@@ -185,14 +185,14 @@ def test_a_pytorch_that_cannot_be_imported_is_told_with_the_command_that_mends_i
 
 
 @cpu
-def test_a_wasmtime_of_another_version_is_told_with_the_command_that_mends_it(findings, module):
+def test_a_wasmtime_of_another_version_is_told_with_the_command_that_fixes_it(findings, module):
     module("wasmtime-49.0.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: wasmtime\nVersion: 49.0.0\n")
     status, found = findings()
     assert status == 1
     assert found["wasmtime"] == {
         "name": "wasmtime",
         "health": "broken",
-        "text": "49.0.0 is installed, and wasmtime==50.0.* is needed",
+        "text": "49.0.0 is installed, but wasmtime==50.0.* is required",
         "remedy": f"{sys.executable} -m pip install 'wasmtime==50.0.*'",
     }
 
@@ -208,13 +208,16 @@ def test_a_wasmtime_that_cannot_be_imported_is_told(findings, module):
 
 
 @cpu
-def test_a_backend_of_somebody_else_that_fails_is_told(findings, module):
+def test_a_third_party_backend_that_fails_is_told(findings, module):
     module("broken_backend.py", "def make(options):\n    raise RuntimeError('no licence\\nfor this machine')\n")
     module("acme-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
     module("acme-1.0.dist-info/entry_points.txt", "[wasi_nn_torch.backends]\nonnx = broken_backend:make\n")
     status, found = findings()
     assert status == 1
-    assert found["backend for onnx"]["text"] == "broken_backend:make cannot be used: RuntimeError: no licence"
+    assert (
+        found["backend for onnx"]["text"]
+        == "broken_backend:make cannot be used: RuntimeError: no licence for this machine"
+    )
     assert found["backend for onnx"]["remedy"] == f"{sys.executable} -m pip install --force-reinstall 'acme'"
     assert found["backend for pytorch"]["health"] == "ok"
 
@@ -254,11 +257,11 @@ def test_versions_are_compared_as_numbers(installed, text, is_met, monkeypatch):
     assert Requirement(text).is_met == is_met
 
 
-def test_what_is_not_there_is_said_as_such():
+def test_a_requirement_that_is_not_installed_is_reported_as_such():
     finding = Requirement("surely-not-installed-anywhere>=1").examine(Health.MISSING)
     assert finding == Finding(
         "surely-not-installed-anywhere",
-        "not installed, and surely-not-installed-anywhere>=1 is needed",
+        "not installed, but surely-not-installed-anywhere>=1 is required",
         Health.MISSING,
         f"{sys.executable} -m pip install 'surely-not-installed-anywhere>=1'",
     )
