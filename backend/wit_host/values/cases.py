@@ -16,7 +16,7 @@ from .codec import Codec, Comparison, check_kind, check_names, check_optional
 
 
 class Option:
-    """`option<T>`, where `T` is no option itself."""
+    """`option<T>`, where `T` is not an option itself."""
 
     def __init__(self, some: Codec) -> None:
         self.some = some
@@ -57,14 +57,14 @@ class NestedOption(Option):
 
 
 def _option(value: Value, item: object) -> Value | None:
-    """Make `value` an option, and return what `item` is to be stored in, if there is one."""
+    """Make `value` an option, and return the place for `item`, if there is one."""
     payload = None if item is None else capi.new_value()
     capi.write_option(value, payload)
     return payload
 
 
 class Enum:
-    """`enum`, as the Python class whose values are the WIT's names."""
+    """`enum`, as the Python class whose values are the names in WIT."""
 
     def __init__(self, cases: type[enum.Enum]) -> None:
         self.cases = cases
@@ -88,7 +88,7 @@ class Enum:
 
 
 class Flags:
-    """`flags`, as the `enum.Flag` whose members are in the order of `names`, which are the WIT's."""
+    """`flags`, as the `enum.Flag` whose members are in the order of `names`, which are those of the WIT."""
 
     def __init__(self, cls: type[enum.Flag], names: Sequence[str]) -> None:
         self.cls = cls
@@ -157,7 +157,7 @@ class Variant:
 
 
 class _Sides:
-    """`result<T, E>`: what its two codecs have in common."""
+    """`result<T, E>`: the common part of its two codecs."""
 
     def __init__(self, ok: Codec | None, err: Codec | None) -> None:
         self.ok = ok
@@ -191,7 +191,7 @@ class NestedResult(_Sides):
     """`result<T, E>` inside another type."""
 
     def lift(self, state: HostState, value: Value) -> Ok[object] | Err[object]:
-        """`Ok` or `Err`, with `None` where that side has no type."""
+        """`Ok` or `Err`, with `None` if that side has no type."""
         is_ok, content = self._lift(state, value)
         return Ok(content) if is_ok else Err(content)
 
@@ -213,7 +213,7 @@ class Result(_Sides):
         self.error = error
 
     def lift(self, state: HostState, value: Value) -> tuple[bool, object]:
-        """Whether a guest answered `ok`, and with what."""
+        """Whether a guest answered `ok`, and its answer."""
         return self._lift(state, value)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:

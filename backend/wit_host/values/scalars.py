@@ -20,7 +20,7 @@ class Bool:
         return bool(value.of.boolean)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes `True` or `False`, nothing else."""
+        """Takes `True` or `False` only."""
         if not isinstance(item, bool):
             raise wrong_type("bool", item)
         value.of.boolean = item
@@ -31,14 +31,14 @@ class Bool:
         check_kind("bool", theirs)
 
 
-#: How numbers lie in memory, as `struct`, `array` and `memoryview` call it.
+#: The formats of numbers in memory, as in `struct`, `array` and `memoryview`.
 _CODES = {
     "u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q", "f32": "f", "f64": "d"
 }  # fmt: skip
 
 
 class Integer:
-    """`u8` … `s64`; `name` is both the WIT's name and the field of the engine's union, `code` its format in memory."""
+    """`u8` … `s64`; `name` is the name in WIT and of the field in the engine's union, `code` the format in memory."""
 
     def __init__(self, name: str, kind: int) -> None:
         bits = int(name[1:])
@@ -53,12 +53,12 @@ class Integer:
         return cast(int, getattr(value.of, self.name))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes an `int` in range; a `bool` is none."""
+        """Takes an `int` in range, but not a `bool`."""
         setattr(value.of, self.name, self.number(item))
         value.kind = self.kind
 
     def number(self, item: object) -> int:
-        """`item`, where it is a number that fits; else raises `Misfit`."""
+        """Return `item` if it is a number that fits; otherwise raises `Misfit`."""
         if not isinstance(item, int) or isinstance(item, bool):
             raise wrong_type("int", item)
         if not self.lowest <= item <= self.highest:
@@ -93,7 +93,7 @@ class Float:
         value.kind = self.kind
 
     def number(self, item: object) -> float:
-        """`item` as a `float`, where it is a number that fits; else raises `Misfit`."""
+        """Return `item` as a `float` if it is a number that fits; otherwise raises `Misfit`."""
         if not isinstance(item, float | int) or isinstance(item, bool):
             raise wrong_type("float", item)
         try:
@@ -117,7 +117,7 @@ class Char:
         return chr(value.of.character)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `str` of one character that is no surrogate."""
+        """Takes a `str` of one character that is not a surrogate."""
         if not isinstance(item, str):
             raise wrong_type("str", item)
         if len(item) != 1 or 0xD800 <= ord(item) < 0xE000:
@@ -148,14 +148,14 @@ class String:
         capi.write_text(value, Kind.STRING, content)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `string`, but not one that `list<u8>` was made."""
+        """Fits `string`, but not one that was a `list<u8>`."""
         check_kind("string", theirs)
-        if comparison.crossing is Crossing.STRING:  # functions with other strings are never prepared so
+        if comparison.crossing is Crossing.STRING:  # functions with other strings are never rewritten this way
             raise other_type("string", "list")
 
 
 def _digits(number: int) -> str:
-    """The number, or its size where Python would refuse to print it, or nobody would read it."""
+    """Return the number in digits, or its size if it is so long that Python may refuse to print it."""
     return str(number) if number.bit_length() <= 256 else f"an integer of {number.bit_length()} bits"
 
 

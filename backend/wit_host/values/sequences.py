@@ -1,4 +1,4 @@
-"""Lists, tuples, maps and records: values made of several others."""
+"""Lists, tuples, maps and records: values that consist of others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .scalars import U8, Float, Integer
 
 
 class ByteList:
-    """`list<u8>`, as a buffer that is valid during the call; by address or as a string where it was prepared to."""
+    """`list<u8>`, as a buffer that is valid during the call; by address or as a string if it was rewritten to."""
 
     def lift(self, state: HostState, value: Value) -> memoryview | bytes:
         """A read-only buffer, valid during the call."""
@@ -31,7 +31,7 @@ class ByteList:
         transport.lower(value, item)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `list<u8>`, or what that was made in the parameters of a prepared function."""
+        """Fits `list<u8>`, or its form in the parameters of a rewritten function."""
         if comparison.crossing is Crossing.LIST:
             _check_element(U8, theirs, comparison)
         elif comparison.crossing is Crossing.STRING:
@@ -54,7 +54,7 @@ class List:
 
     def __init__(self, element: Codec) -> None:
         self.element = element
-        #: Numbers cross all at once.
+        #: The codec of elements that are numbers, which cross all at once.
         self._number = element if isinstance(element, Integer | Float) else None
 
     def lift(self, state: HostState, value: Value) -> list[object]:
@@ -67,7 +67,7 @@ class List:
         return [lift(state, data[index]) for index in range(values.size)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `list`, or any other sequence but text and bytes."""
+        """Takes a `list`, or any other sequence except text and bytes."""
         items = _items(item)
         if self._number is not None:
             _lower_numbers(self._number, value, items)
@@ -80,7 +80,7 @@ class List:
 
 
 class FixedLengthList:
-    """`list<T, N>`, which is prepared before compilation to cross as a tuple: both have the same canonical ABI."""
+    """`list<T, N>`, which is rewritten before compilation to cross as a tuple: both have the same canonical ABI."""
 
     def __init__(self, element: Codec, size: int) -> None:
         self.element = element
@@ -92,7 +92,7 @@ class FixedLengthList:
         return [lift(state, data[index]) for index in range(self.size)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `list`, or any other sequence but text and bytes, of that length."""
+        """Takes a `list`, or any other sequence except text and bytes, of that length."""
         items = _items(item)
         if len(items) != self.size:
             raise wrong_value(f"a list of {self.size} is needed, not one of {len(items)}")
@@ -146,7 +146,7 @@ class Map:
         self.value = value
 
     def lift(self, state: HostState, value: Value) -> dict[object, object]:
-        """A `dict`; of several values for one key the last one stays."""
+        """A `dict`; the last one of several values for one key."""
         entries = value.of.map
         data, lift_key, lift_value = entries.data, self.key.lift, self.value.lift
         return {lift_key(state, data[index].key): lift_value(state, data[index].value) for index in range(entries.size)}
@@ -217,7 +217,7 @@ class Record:
 
 
 def _items(item: object) -> Sequence[object]:
-    """A copy, since what is lowered may run code of the host, which may change a list."""
+    """Copy a sequence, since lowering may run code of the host that changes it."""
     if isinstance(item, list | tuple):
         return tuple(item)
     if isinstance(item, Sequence) and not isinstance(item, str | bytes | bytearray | memoryview):
