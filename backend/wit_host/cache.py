@@ -293,7 +293,7 @@ def _open(engine: wasmtime.Engine, entry: CacheEntry, kind: type[Compiled]) -> C
     with entry.path.open("rb") as file:
         # SHA-256, because most processors compute it as fast as any weaker checksum: 35 MB in 25 ms.
         if hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS] != entry.checksum:
-            raise OSError("its content is not what was written")
+            raise OSError("its content has changed")
     return kind.deserialize_file(engine, str(entry.path))
 
 

@@ -30,6 +30,7 @@ _SETTINGS: Mapping[str, bool] = {
     "wasm_component_model_map": True,
     "wasm_component_model_implements": True,
 }
+#: The functions that change the configuration.
 _CHANGES = (capi.allow_many_borrows,)
 
 #: The ways in which bytes may cross, apart from lists, the faster one first.

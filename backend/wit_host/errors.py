@@ -38,7 +38,7 @@ class GuestError(Exception):
 
 
 class GuestTrap(GuestError):
-    """The guest trapped: it did what WebAssembly or the component model forbids, or called `unreachable`."""
+    """The guest trapped: it broke a rule of WebAssembly or the component model, or executed `unreachable`."""
 
 
 class GuestTimeout(GuestError):

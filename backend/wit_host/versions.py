@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+#: A version that may be compatible with others.
 _VERSION = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(\+.*)?")
 
 

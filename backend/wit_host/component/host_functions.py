@@ -187,7 +187,7 @@ class BridgedFunction(HostFunction):
 
 def _comparable(lifted: list[object]) -> list[object]:
     """Return the arguments that can be compared later: numbers, texts, resources, but no views of memory."""
-    return [item for item in lifted if isinstance(item, (int, float, str)) or hasattr(item, "drop")]
+    return [item for item in lifted if isinstance(item, int | float | str) or hasattr(item, "drop")]
 
 
 def _size_of(source: memoryview | ByteSource) -> int:

@@ -97,7 +97,7 @@ class Linker:
         return instance
 
     def root(self) -> InstanceLinker:
-        """The functions and resources that belong to the world itself."""
+        """Return the linker of the functions and resources that belong to the world itself."""
         return self._root
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The runtime for core modules: numbers and bytes in the guest's memory cross.
+"""The runtime for core modules, whose calls pass numbers, and addresses of bytes in the guest's memory.
 
 A host defines functions in the `linker` of a `CoreStore`, which `Engine.core_store` makes. The functions read and write
 the memory of the guest that calls them through the store's `memory`, and keep objects for it in `resources`.

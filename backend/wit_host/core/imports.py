@@ -19,6 +19,7 @@ from .compiled import CoreModule
 from .host_functions import CoreFunction
 from .linker import CoreDefinition, CoreLinker
 
+#: The module of WASI preview 1.
 _WASI = "wasi_snapshot_preview1"
 
 

@@ -161,6 +161,7 @@ class GuestMemory:
         self.parts.clear()
 
 
+#: The memory of an unknown guest.
 _UNKNOWN = GuestMemory()
 
 

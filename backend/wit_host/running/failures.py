@@ -26,6 +26,7 @@ def _explain_size(text: str) -> str | None:
     return None
 
 
+#: The engine's texts for a memory that is too large, and for a missing import.
 _MEMORY = re.compile(r"memory minimum size of (?P<pages>\d+) pages exceeds memory limits")
 _MISSING = re.compile(r"component imports (?P<sort>[a-z ]+) `(?P<name>[^`]+)`")
 

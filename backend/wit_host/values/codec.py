@@ -61,6 +61,7 @@ class _NoType(ValueType):
     kind = "none"
 
 
+#: The missing type.
 _NO_TYPE = _NoType()
 
 #: The most characters of a guest's names that a message quotes.

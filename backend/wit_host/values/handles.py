@@ -20,19 +20,19 @@ class Own:
         self.resource = resource
 
     def lift(self, state: HostState, value: Value) -> object:
-        """The object, which is taken out of the table once everything is lifted."""
+        """Return the object, which is taken out of the table once everything is lifted."""
         representation = capi.read_resource(state.context, value)
         state.taken.append(representation)
         return state.table.borrow(representation)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes the object that implements the resource; the guest owns it afterwards."""
+        """Take the object that implements the resource; the guest owns it afterwards."""
         _give(state, value, self.resource, item)
         if state.outgoing is not None:
             state.outgoing.given.append(value)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `own` of this resource."""
+        """Accept `own` of this resource."""
         _check_host("own", self.resource, theirs, comparison)
 
 
@@ -43,18 +43,18 @@ class Borrow:
         self.resource = resource
 
     def lift(self, state: HostState, value: Value) -> object:
-        """The object, still in the table."""
+        """Return the object, still in the table."""
         return state.table.borrow(capi.read_resource(state.context, value))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes the object that implements the resource, and lends it to the guest for the call."""
+        """Take the object that implements the resource, and lend it to the guest for the call."""
         if state.outgoing is None:
             raise Misfit(TypeError, f"a borrow of resource {self.resource.name} cannot be returned")
         representation = _give(state, value, self.resource, item)
         state.outgoing.lent.append((value, representation))
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `borrow` of this resource."""
+        """Accept `borrow` of this resource."""
         _check_host("borrow", self.resource, theirs, comparison)
 
 
@@ -65,13 +65,13 @@ class GuestOwn:
         self.resource = resource
 
     def lift(self, state: HostState, value: Value) -> GuestResource:
-        """An object of the bindings' class, which owns the resource."""
+        """Return an object of the bindings' class, which owns the resource."""
         if state.outgoing is None:
             raise RuntimeError(f"resource {self.resource.name} of a guest came from outside a call of that guest")
         return self.resource.cls(state.outgoing.instance, capi.ResourceHandle(value))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes such an object, which cannot be used once the guest has it."""
+        """Take such an object, which cannot be used once the guest has it."""
         if state.outgoing is None:
             raise Misfit(TypeError, f"resource {self.resource.name} of a guest can only be passed to that guest")
         resource, handle = _held(state, self.resource, item)
@@ -81,7 +81,7 @@ class GuestOwn:
         state.outgoing.moved.append((resource, resource._give_up()))
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `own` of the resource that the guest exports."""
+        """Accept `own` of the resource that the guest exports."""
         _check_guest("own", self.resource, theirs, comparison)
 
 
@@ -96,7 +96,7 @@ class GuestBorrow:
         raise RuntimeError(f"a borrow of resource {self.resource.name} came from the guest that implements it")
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes an object of the bindings' class, which stays as it is."""
+        """Take an object of the bindings' class, which stays as it is."""
         if state.outgoing is None:
             raise Misfit(TypeError, f"resource {self.resource.name} of a guest can only be passed to that guest")
         resource, handle = _held(state, self.resource, item)
@@ -104,7 +104,7 @@ class GuestBorrow:
         state.outgoing.borrowed.append(resource)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `borrow` of the resource that the guest exports."""
+        """Accept `borrow` of the resource that the guest exports."""
         _check_guest("borrow", self.resource, theirs, comparison)
 
 
