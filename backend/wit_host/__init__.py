@@ -1,4 +1,4 @@
-"""The runtime of generated bindings: it carries values between a guest and Python. It knows nothing of torch.
+"""The runtime of generated bindings: it carries values between a guest and Python. It does not depend on torch.
 
 Bindings are made of `Linker`, `Resource`, the `Guest…` classes, `Ok`, `Err`, `Some`, `ResultError` and the codecs in
 `wit_host.values`; a host that runs guests uses `Engine`, the `Store` that it makes, and the exceptions.
@@ -8,8 +8,8 @@ others are private. From top to bottom, each imports only those below it:
 
     engine                      compiles guests, and makes stores
     component, core             the runtimes for components and for core modules
-    values, running             codecs of WIT types; how any guest is run
-    crossing                    memory and resources, which both sides share
+    values, running             codecs of WIT types; running any guest
+    crossing                    the memory and the resources that guests and the host share
     rewrite, cache, capi        component binaries; compiled guests on disk; Wasmtime's C API
     errors, misfits, printing, results, versions, views
 """

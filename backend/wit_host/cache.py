@@ -1,16 +1,16 @@
-"""Compiled components and core modules, kept in a folder so that the next start need not compile them again.
+"""Compiled components and core modules, kept in a directory so that the next start need not compile them again.
 
-In: the bytes of a guest, and the engine that compiles them. Out: what they are compiled to.
+In: the bytes of a guest, and the engine that compiles them. Out: the compiled guest.
 
-An entry is one file, `<key>-<checksum>.cwasm`. The key stands for what was compiled, by what and how; the checksum is
-that of the file's content, so that neither can ever be paired with a stranger. The content is native code, which
-Wasmtime maps into memory and hardly checks. So an entry is used only where nobody else can write to the folder or the
-file, and only with the content that was written: whatever else is found there is compiled again.
+An entry is one file, `<key>-<checksum>.cwasm`. The key stands for the bytes, the compiler and its settings; the
+checksum is that of the content of the file, so that a key is never paired with other content. The content is native
+code, which Wasmtime maps into memory and hardly checks. So an entry is only used if no other user can write to the
+directory or the file, and if its content is unchanged: otherwise the guest is compiled again.
 
-Beside an entry lies `<key>.cwasm-name`, which says what the guest was called, for people only.
+Next to an entry is `<key>.cwasm-name` with the name of the guest, for people only.
 
-Any number of threads and processes may use one folder. A file gets its name when all of it is written, and may be
-removed at any time: who maps it keeps what is mapped. Nothing that goes wrong with a file keeps a guest from running.
+Any number of threads and processes may use one directory. A file gets its name when it is complete, and may be removed
+at any time: processes that have mapped it keep their mapping. A guest runs even if its file cannot be read or written.
 """
 
 from __future__ import annotations
@@ -42,20 +42,23 @@ logger = logging.getLogger(__name__)
 
 Compiled = TypeVar("Compiled", component.Component, wasmtime.Module)
 
-#: Part of every key: another number makes all entries those of another time.
+#: Part of every key: a change of this number invalidates all entries.
 _FORMAT = 1
 #: The length of a checksum.
 _DIGITS = 32
+#: The names of entries.
 _ENTRY = re.compile(rf"(?P<key>[0-9a-f]{{64}})-(?P<checksum>[0-9a-f]{{{_DIGITS}}})\.cwasm")
-#: How files end that are being written.
+#: The suffix of files that are being written.
 _UNFINISHED = ".cwasm-new"
-#: How files end that say what a guest was called, and how many characters of that they have at most.
+#: The suffix of files with the name of a guest.
 _NAME = ".cwasm-name"
+#: The most characters of such a name.
 _LONGEST_NAME = 64
-#: Files that were begun longer ago than this were left by a process that was killed, in seconds.
+#: A process that was killed left the unfinished files that are older than this, in seconds.
 _ABANDONED = 3600.0
-#: By this much the clocks of machines that share a folder may differ, in seconds.
+#: The largest difference between the clocks of machines that share a directory, in seconds.
 _SKEW = 3600.0
+#: The errors of a full disk.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -74,10 +77,10 @@ class CacheEntry:
 
 
 class CompileCache:
-    """Keeps compiled components in `folder`, together at most `largest` bytes; the least recently used go first.
+    """Keeps compiled components in the directory `folder`, at most `largest` bytes; the least recently used go first.
 
-    The folder is made, for this user alone, by the first `compile`. One that belongs to another user, or
-    that other users can write to, is not used.
+    The first `compile` creates the directory, for this user alone. A directory that belongs to another user, or that
+    other users can write to, is not used.
     """
 
     def __init__(self, folder: str | os.PathLike[str], largest: int = 2 << 30) -> None:
@@ -90,11 +93,10 @@ class CompileCache:
     def compile(
         self, engine: wasmtime.Engine, fingerprint: str, wasm: bytes, kind: type[Compiled], name: str = ""
     ) -> Compiled:
-        """What `engine` compiles `wasm` to, from the folder if it is there, else to be found there next time.
+        """Load the compiled form of `wasm` from the directory, or compile it with `engine` and keep it there.
 
-        `fingerprint` is different for every configuration of an engine. `name` is what `names` says of it. Raises
-        `wasmtime.WasmtimeError` if `wasm` is no component, or no core module, that is valid; `kind` says which it
-        should be.
+        `fingerprint` is different for every configuration of an engine. `name` is the name for `names`. Raises
+        `wasmtime.WasmtimeError` if `wasm` is not a valid guest of this `kind`.
         """
         if not self._is_usable():
             return kind(engine, wasm)
@@ -110,11 +112,11 @@ class CompileCache:
         return compiled
 
     def supplied(self, compiled: component.Component | wasmtime.Module) -> bool:
-        """Whether this was found in the folder, rather than compiled."""
+        """Return whether this was loaded from the directory, not compiled."""
         return compiled in self._supplied
 
     def trouble(self) -> str:
-        """Why the folder, which may be missing, is not used; empty if it is."""
+        """Return why the directory, which may be missing, cannot be used; empty if it can."""
         if not self._version:
             return "the version of Wasmtime is not known"
         try:
@@ -126,25 +128,25 @@ class CompileCache:
             return ""
 
     def entries(self) -> list[CacheEntry]:
-        """What is kept, the least recently used first; None if the folder cannot be read."""
+        """Return the entries, the least recently used first; none if the directory cannot be read."""
         latest = time.time() + _SKEW
-        # A time to come is from a clock that has been put right, and says nothing of when the entry was used.
+        # A time in the future is from a clock that was wrong, so the time of the last use is unknown.
         return sorted(self._entries(), key=lambda entry: (entry.used <= latest, entry.used))
 
     def names(self) -> dict[str, str]:
-        """What guests were called when they were compiled, by the key of their entries, as far as it is known.
+        """Return the known names of guests, by the key of their entries.
 
-        A name is a line of at most 64 characters, all of which can be shown.
+        A name is a line of at most 64 printable characters.
         """
         found = {}
         for file, status in self._files("", _NAME):
-            if not _foreign(status) and status.st_size <= 4 * _LONGEST_NAME:  # as many bytes have so many characters
+            if not _foreign(status) and status.st_size <= 4 * _LONGEST_NAME:  # the most bytes of so many characters
                 with suppress(OSError, UnicodeDecodeError):
                     found[file.removesuffix(_NAME)] = printable((self.folder / file).read_text("utf-8"), _LONGEST_NAME)
         return {key: name for key, name in found.items() if name}
 
     def clear(self, keys: Collection[str] | None = None) -> list[CacheEntry]:
-        """Remove the entries with these keys, by default all, and what killed processes left of some.
+        """Remove the entries with these keys, by default all, and the unfinished files of killed processes.
 
         Returns the entries that were removed.
         """
@@ -154,13 +156,13 @@ class CompileCache:
         chosen = [entry for entry in self.entries() if keys is None or entry.key in keys]
         removed = [entry for entry in chosen if self._remove(entry)]
         left = {entry.key for entry in self.entries()}
-        for file, _ in self._files("", _NAME):  # of entries that are gone
+        for file, _ in self._files("", _NAME):  # of entries that were removed
             if file.removesuffix(_NAME) not in left:
                 with suppress(OSError):
                     (self.folder / file).unlink()
         return removed
 
-    # --- the folder ---
+    # --- the directory ---
 
     def _is_usable(self) -> bool:
         try:
@@ -168,7 +170,7 @@ class CompileCache:
         except OSError as error:
             logger.info("compiled components are not kept: %s", _shown(error))
             return False
-        trouble = self.trouble()  # it may be a folder that somebody else made just before
+        trouble = self.trouble()  # another user may have created it just before
         if trouble:
             self._warn(f"{self.folder} is not used for compiled components, because {trouble}")
         return not trouble
@@ -179,7 +181,7 @@ class CompileCache:
             logger.warning("%s", _shown(text))
 
     def _entries(self, key: str = "") -> Iterator[CacheEntry]:
-        """The entries of one key, or all; only regular files of this user are entries."""
+        """Yield the entries of one key, or all; only regular files of this user are entries."""
         for name, status in self._files(key, ".cwasm"):
             match = _ENTRY.fullmatch(name)
             if match and not _foreign(status):
@@ -203,7 +205,7 @@ class CompileCache:
             try:
                 kept = _open(engine, entry, kind)
             except (OSError, wasmtime.WasmtimeError) as error:
-                if entry.path.exists():  # or another process has just removed it
+                if entry.path.exists():  # unless another process has just removed it
                     logger.info("entry %s is compiled again: %s", entry, " ".join(str(error).split()))
                     self._remove(entry)
                 continue
@@ -237,7 +239,7 @@ class CompileCache:
         self._make_room(path)
 
     def _make_room(self, newest: Path) -> None:
-        """Remove entries until the rest is small enough, the newest in any case among it."""
+        """Remove entries until the rest is small enough; the newest one always stays."""
         self._remove_abandoned()
         entries = self.entries()
         total = sum(entry.size for entry in entries)
@@ -246,11 +248,11 @@ class CompileCache:
                 return
             if entry.path != newest and self._remove(entry):
                 logger.info("evicted %s: %d bytes, last used %.0f s ago", entry, entry.size, time.time() - entry.used)
-            if not entry.path.exists():  # it may be another process that removed it
+            if not entry.path.exists():  # another process may have removed it
                 total -= entry.size
 
     def _remove(self, entry: CacheEntry) -> bool:
-        """Whether this call removed it; Windows lets nobody remove a file that a process has mapped."""
+        """Return whether this call removed it; on Windows a file that a process has mapped cannot be removed."""
         try:
             entry.path.unlink()
         except OSError:
@@ -267,19 +269,19 @@ class CompileCache:
 
 
 def _shown(message: object) -> str:
-    """A text that can be written anywhere, whatever a path in it is made of."""
+    """Return a text that can be encoded, whatever bytes a path in it has."""
     return str(message).encode(errors="backslashreplace").decode()
 
 
 def _wasmtime_version() -> str:
-    """The version that is installed; empty if nothing says so, as in some bundles."""
+    """Return the installed version; empty if it is unknown, as in some bundles."""
     with suppress(metadata.PackageNotFoundError):
         return metadata.version("wasmtime")
     return ""
 
 
 def _key(version: str, fingerprint: str, wasm: bytes) -> str:
-    """Everything that decides what `wasm` is compiled to, as a name."""
+    """Return a name that stands for everything that the compiled form of `wasm` depends on."""
     made_by = (_FORMAT, version, platform.machine(), sys.platform, fingerprint)
     digest = hashlib.sha256(hashlib.sha256(repr(made_by).encode()).digest())
     digest.update(wasm)
@@ -287,16 +289,16 @@ def _key(version: str, fingerprint: str, wasm: bytes) -> str:
 
 
 def _open(engine: wasmtime.Engine, entry: CacheEntry, kind: type[Compiled]) -> Compiled:
-    """Map an entry; raises OSError or WasmtimeError if it is not what was written, or not for this engine."""
+    """Map an entry; raises OSError or WasmtimeError if its content has changed, or is for another engine."""
     with entry.path.open("rb") as file:
-        # SHA-256, because most processors compute it as fast as any sum that is weaker: 35 MB in 25 ms.
+        # SHA-256, because most processors compute it as fast as any weaker checksum: 35 MB in 25 ms.
         if hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS] != entry.checksum:
-            raise OSError("its content is not what was written")
+            raise OSError("its content has changed")
     return kind.deserialize_file(engine, str(entry.path))
 
 
 def _write(path: Path, content: bytes | bytearray) -> None:
-    """Write a file that only this user can read; whoever looks for it finds the whole of it or nothing."""
+    """Write a file that only this user can read; a reader finds the whole of it or no file."""
     handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix="", suffix=_UNFINISHED)
     try:
         with open(handle, "wb") as file:
@@ -309,9 +311,9 @@ def _write(path: Path, content: bytes | bytearray) -> None:
 
 
 def _foreign(status: os.stat_result) -> str:
-    """Why somebody else may have written what has this status; empty if nobody can have."""
+    """Return why another user may have written the file with this status; empty if none can have."""
     if os.name != "posix":
-        return ""  # the user's folders are guarded by access control lists there
+        return ""  # access control lists protect the user's directories there
     if status.st_uid != os.geteuid():
         return "it belongs to another user"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -1,6 +1,6 @@
-"""What all stores share: the compiler, and the clock.
+"""The engine, which all stores share: it compiles guests, and has the clock for running them.
 
-In: components. Out: what they are compiled to, and stores to run them in.
+In: components and core modules. Out: their compiled forms, and stores to run them in.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from .rewrite import InvalidComponent, Rewritten, pass_as_strings, pass_by_addre
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
 
-#: Everything that tells the engine from Wasmtime's default: attributes of its configuration, and what else is done to
-#: it. Code that is compiled with other settings is other code, so the cache's keys are made from both.
+#: All differences from Wasmtime's default configuration: its attributes, and functions that change it. Other settings
+#: lead to other code, so the keys of the cache depend on both.
 _SETTINGS: Mapping[str, bool] = {
     "epoch_interruption": True,
     "wasm_component_model_map": True,
     "wasm_component_model_implements": True,
 }
+#: The functions that change the configuration.
 _CHANGES = (capi.allow_many_borrows,)
 
-#: The ways besides lists in which bytes may cross, the better one first.
+#: The ways in which bytes may cross, apart from lists, the faster one first.
 TRANSPORTS = ("pointer", "latin-1")
 
 
 class Engine:
-    """Compiles guests, and makes the stores that they run in, which may be in threads side by side.
+    """Compiles guests, and makes the stores that they run in. The stores may be used in several threads in parallel.
 
-    `cache` is where compiled guests are kept, by default nowhere. `config` is for settings of your own, to which those
-    are added that a host needs; with it bytes do not cross by address, and nothing is kept in a cache, because what is
-    in a configuration cannot be seen. `transports` are the ways in which bytes may cross where a guest allows it, of
-    `pointer` and `latin-1`; all else crosses as lists. Raises ValueError for another way.
+    `cache` keeps compiled guests; by default they are not kept. `config` is for custom settings, to which the engine
+    adds those that it needs; with it bytes do not cross by address, and the cache is not used, because the settings in
+    a configuration cannot be read. `transports` are the ways in which bytes may cross if a guest allows it, of
+    `pointer` and `latin-1`; all other bytes cross as lists. Raises ValueError for an unknown way.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Engine:
     ) -> None:
         for each in transports:
             if each not in TRANSPORTS:
-                raise ValueError(f"{each!r} is no transport; there are {' and '.join(TRANSPORTS)}")
+                raise ValueError(f"{each!r} is not a transport; use {' or '.join(TRANSPORTS)}")
         self._no_addresses = _why_no_addresses(config, transports)
         self._no_strings = "" if "latin-1" in transports else "the engine uses no strings"
         self._cache = cache if config is None else None
@@ -68,9 +69,9 @@ class Engine:
     ) -> Component:
         """Compile a component, given by its path or bytes, in the binary or the text format.
 
-        Any number of stores may run it. `name` is what messages call it, by default the file's name. `buffers` are the
-        interfaces whose `list<u8>` shall cross at the speed of memory: the constant `BUFFERS` of bindings. Raises
-        OSError if the file cannot be read, GuestError if it is no component that is valid.
+        Any number of stores may run it. `name` is its name in messages, by default that of the file. `buffers` are the
+        interfaces whose `list<u8>` shall cross without boxing each byte: the constant `BUFFERS` of bindings. Raises
+        OSError if the file cannot be read, GuestError if it is not a valid component.
         """
         wasm, file = _read(guest)
         try:
@@ -91,7 +92,7 @@ class Engine:
         )
 
     def compile_module(self, guest: str | os.PathLike[str] | bytes, name: str | None = None) -> CoreModule:
-        """Compile a core module, as `compile` does a component."""
+        """Compile a core module, as `compile` compiles a component."""
         wasm, file = _read(guest)
         try:
             compiled = self._compile(_binary(wasm), wasmtime.Module, name or file)
@@ -110,17 +111,17 @@ class Engine:
         return pass_by_address(wasm, buffers)
 
     def _with_strings(self, pointers: Rewritten) -> Rewritten:
-        """What was not prepared to cross by address, prepared to cross as strings."""
+        """Rewrite the imports whose bytes do not cross by address, so that they cross as strings."""
         if self._no_strings:
             return Rewritten(pointers.wasm, reasons=dict.fromkeys(pointers.reasons, self._no_strings))
         return pass_as_strings(pointers.wasm, pointers.reasons)
 
     def _reason(self, pointers: Rewritten, name: str) -> str:
-        """Why the bytes of an import do not cross by address."""
+        """Return why the bytes of an import do not cross by address."""
         return self._no_addresses or pointers.reasons.get(name, "")
 
     def is_from_cache(self, guest: Component | CoreModule) -> bool:
-        """Whether what `compile` returned was in the cache, rather than compiled."""
+        """Return whether `compile` loaded this guest from the cache."""
         return self._cache is not None and self._cache.supplied(guest.compiled)
 
     def store(
@@ -131,10 +132,10 @@ class Engine:
         timeout: float | None = None,
         resources: int | None = None,
     ) -> Store:
-        """A store for one guest; use it in a `with` block.
+        """Make a store for one guest; use it in a `with` block.
 
-        `wasi` is what the guest sees of the host's system, by default nothing. `memory` is the most bytes that each of
-        its linear memories may have, `timeout` the most seconds of wall-clock time that each call of it may take,
+        `wasi` is the guest's access to the host's system, by default none. `memory` is the most bytes that each of its
+        linear memories may have, `timeout` the most seconds of wall-clock time that each call of it may take,
         `resources` the most resources of the host that it may hold at a time.
         """
         return Store(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
@@ -147,12 +148,12 @@ class Engine:
         timeout: float | None = None,
         resources: int | None = None,
     ) -> CoreStore:
-        """A store for one core module; otherwise like `store`."""
+        """Make a store for one core module, with the same arguments as `store`."""
         return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
 
 
 def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
-    """What is in a guest's file, and what messages call it."""
+    """Return the content of a guest's file, and its name for messages."""
     if isinstance(guest, bytes):
         return guest, "the guest"
     return Path(guest).read_bytes(), Path(guest).name
@@ -163,7 +164,7 @@ def _binary(wasm: bytes) -> bytes:
 
 
 def _configure(config: wasmtime.Config, *, reserve: bool) -> str:
-    """Add what a host needs; a fingerprint, which is another one for each other set of additions."""
+    """Add the settings that a host needs; return a fingerprint, which differs between sets of additions."""
     changes = (*_CHANGES, _reserve_memories) if reserve else _CHANGES
     for name, value in _SETTINGS.items():
         setattr(config, name, value)

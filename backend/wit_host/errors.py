@@ -1,16 +1,16 @@
-"""What a host meets when a call between guest and host does not come to its end.
+"""The exceptions of calls between guest and host that do not run to completion.
 
     Exception
-    ├── GuestError               a guest could not be run to its end; the text is one line
+    ├── GuestError               a guest could not run to completion; the text is one line
     │   ├── GuestTrap            it trapped
-    │   ├── GuestTimeout         it ran longer than it was allowed to
+    │   ├── GuestTimeout         it ran longer than allowed
     │   ├── GuestCancelled       the host stopped it
     │   ├── GuestExit            it ended its own program in the middle of a call
-    │   └── LinkError            what it imports or exports is not there on the other side, or of another type
+    │   └── LinkError            an import or export is missing on the other side, or has another type
     └── ResultError[E]           raised by an implementation to answer `err(E)`; generated bindings derive from it
 
-An exception that escapes an implementation is none of these: the guest traps, and the exception itself comes out at
-the caller of the guest, with its traceback.
+An exception that escapes an implementation is not wrapped: the guest traps, and the caller of the guest gets the
+exception itself, with its traceback.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LONGEST = 2000
 
 
 class GuestError(Exception):
-    """A guest could not be run to its end; `backtrace` is the guest's own, where there is one.
+    """A guest could not run to completion; `backtrace` is that of the guest, if there is one.
 
-    Both may hold names that the guest chose, of any length and with anything in them: the text is kept to one line of
-    at most 2,000 characters, and what cannot be printed is replaced in both.
+    Both may contain names that the guest chose, of any length and with any characters: the text is one line of at most
+    2,000 characters, and in both, characters that cannot be printed are replaced.
     """
 
     def __init__(self, text: str, backtrace: str = "") -> None:
@@ -38,11 +38,11 @@ class GuestError(Exception):
 
 
 class GuestTrap(GuestError):
-    """The guest trapped: it did what WebAssembly or the component model forbids, or called `unreachable`."""
+    """The guest trapped: it broke a rule of WebAssembly or the component model, or executed `unreachable`."""
 
 
 class GuestTimeout(GuestError):
-    """The guest ran longer than it was allowed to."""
+    """The guest ran longer than allowed."""
 
 
 class GuestCancelled(GuestError):
@@ -58,7 +58,7 @@ class GuestExit(GuestError):
 
 
 class LinkError(GuestError):
-    """What a guest imports or exports is not there on the other side, or has another type."""
+    """An import or export of a guest is missing on the other side, or has another type."""
 
 
 class ResultError(Exception, Generic[E]):

@@ -1,7 +1,7 @@
-"""What does not fit: a value for a WIT type, or a guest's type for the host's.
+"""Misfits: a value that does not fit its WIT type, or a guest's type that does not fit the host's.
 
-Raised where it is noticed, deep inside a value or a type; whoever stands outside adds a step to the path, and the call
-at the top makes an exception for people of it. No misfit leaves this package.
+A misfit is raised deep inside a value or a type; each level further out adds a step to the path, and the call at the
+top converts it into an exception for people. No misfit leaves this package.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 
 
 class Misfit(Exception):
-    """`kind` is the exception that people get; `path` leads to the place, innermost step first."""
+    """Something does not fit; `kind` is the exception for people, `path` leads to the place, innermost step first."""
 
     def __init__(self, kind: type[Exception], text: str) -> None:
         super().__init__(text)
@@ -19,26 +19,26 @@ class Misfit(Exception):
         self.path: list[str] = []
 
     def inside(self, step: str) -> Misfit:
-        """The same misfit, one step further out."""
+        """Add a step to the path, and return the same misfit."""
         self.path.append(step)
         return self
 
     def located(self, root: str) -> str:
-        """The path from `root`, and what is wrong there."""
+        """Return the path from `root`, and the problem there."""
         return f"{root}{''.join(reversed(self.path))}: {self.text}"
 
     def error(self, function: str, root: str) -> Exception:
-        """The exception that says so of a value in a call of `function`."""
+        """Return the exception for a value in a call of `function`."""
         return self.kind(f"{function}: {self.located(root)}")
 
 
 def wrong_type(wanted: str, item: object) -> Misfit:
-    """`item` is of another Python type than the one that is `wanted`."""
+    """Return the misfit for an `item` of another Python type than `wanted`."""
     return Misfit(TypeError, f"{wanted} is needed, not {type(item).__name__}")
 
 
 def wrong_class(wanted: type, item: object) -> Misfit:
-    """`item` is no object of the class that is `wanted`; where both have one name, the modules tell them apart."""
+    """Return the misfit for an `item` of another class than `wanted`; equal names are given with their modules."""
     given = type(item)
     if wanted.__name__ != given.__name__:
         return wrong_type(wanted.__name__, item)
@@ -50,7 +50,7 @@ def _full_name(cls: type) -> str:
 
 
 def unexpected(function: str, answer: object) -> TypeError:
-    """`function` returned what it should not have: something instead of nothing, or a coroutine, which never ran."""
+    """Return the error for a `function` that returned something instead of None, or a coroutine, which never ran."""
     if isinstance(answer, Coroutine):
         answer.close()
         return TypeError(f"{function} is a coroutine function; guests call functions that return their result at once")
@@ -58,5 +58,5 @@ def unexpected(function: str, answer: object) -> TypeError:
 
 
 def wrong_value(text: str) -> Misfit:
-    """A value has the right Python type and does not fit all the same."""
+    """Return the misfit for a value that has the right Python type but does not fit."""
     return Misfit(ValueError, text)

@@ -1,4 +1,4 @@
-"""Values that Python has no word of its own for: the sides of a nested `result`, and what a nested `option` holds."""
+"""Values without a counterpart in Python: the sides of a nested `result`, and the content of a nested `option`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Ok(Generic[T]):
-    """The `ok` side of a `result` inside another type; `value` is None where that side has no type."""
+    """The `ok` side of a `result` inside another type; `value` is None if that side has no type."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class Err(Generic[T]):
-    """The `err` side of a `result` inside another type; `value` is None where that side has no type."""
+    """The `err` side of a `result` inside another type; `value` is None if that side has no type."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class Some(Generic[T]):
-    """What is there, where an `option` holds another `option`."""
+    """The content of an `option` of another `option`."""
 
     value: T

@@ -1,7 +1,7 @@
-"""Which of several versions of an interface serves a name: the rule by which Wasmtime links.
+"""The choice between versions of an interface, as Wasmtime links.
 
-A name that is there exactly is taken. Else `1.x.y` serves every `1.*`, `0.2.x` every `0.2.*`, whichever of the two is
-the newer one, and the newest of several serves. `0.0.x`, prereleases and names without a version serve only themselves.
+An exact match is preferred. Otherwise `1.x.y` serves every `1.*`, and `0.2.x` every `0.2.*`, whether older or newer;
+the newest of several serves. `0.0.x`, prereleases and names without a version only serve themselves.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+#: A version that may be compatible with others.
 _VERSION = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(\+.*)?")
 
 
 def track(name: str) -> tuple[str, int, int] | None:
-    """What names of compatible versions have in common; None if a name is compatible with no other."""
+    """Return the common part of names with compatible versions; None if no other name is compatible."""
     package, _, version = name.partition("@")
     match = _VERSION.fullmatch(version)
     if match is None:
@@ -25,7 +26,7 @@ def track(name: str) -> tuple[str, int, int] | None:
 
 
 def find(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that serves `name`, or nothing."""
+    """Return the one of `names` that serves `name`, or None."""
     known = list(names)
     if name in known:
         return name

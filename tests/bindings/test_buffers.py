@@ -104,7 +104,7 @@ def test_both_interfaces_are_prepared_with_the_functions_whose_result_can_be():
 def test_functions_whose_bytes_cannot_be_strings_keep_lists():
     _, compiled = compile_with("latin-1")
     assert compiled.as_strings == {NAME: {"[constructor]sink", "sum", "echo"}, LISTS: {"split"}}
-    inside, besides = "there are bytes inside of other types", "there are strings besides the bytes"
+    inside, besides = "there are bytes inside other types", "there are strings besides the bytes"
     assert compiled.as_lists == {
         f"{NAME}#[method]sink.write": inside,
         f"{NAME}#join": inside,

@@ -315,7 +315,7 @@ def test_characters_that_are_no_bytes_are_never_taken_for_bytes():
     values = OwnedValues(1)
     write_name(values[0].of.string, "a\u0100".encode())
     values[0].kind = Kind.STRING
-    with pytest.raises(Misfit, match="a character that is no byte, at 1"):
+    with pytest.raises(Misfit, match="a character that is not a byte, at 1"):
         transport.lift(GuestMemory(), values[0])
     values.close()
 
@@ -355,7 +355,7 @@ def test_each_of_two_memories_is_read(config):
 
 
 def test_a_transport_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match=r"'latin1' is no transport; there are pointer and latin-1"):
+    with pytest.raises(ValueError, match=r"'latin1' is not a transport; use pointer or latin-1"):
         Engine(transports=["latin1"])
 
 

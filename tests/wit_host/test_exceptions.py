@@ -294,8 +294,8 @@ def test_a_drop_returns_nothing(drop, body, host):
     ("implementation", "message"),
     [
         (coroutine, "host#f is a coroutine function"),
-        (lambda *_: None, "host#f returned a NoneType; it is to return a number"),
-        (lambda *_: "1", "host#f returned a str; it is to return a number"),
+        (lambda *_: None, "host#f returned a NoneType; it must return a number"),
+        (lambda *_: "1", "host#f returned a str; it must return a number"),
     ],
 )
 def test_a_function_of_a_core_module_returns_a_number(implementation, message):

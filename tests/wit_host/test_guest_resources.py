@@ -140,7 +140,7 @@ def test_a_resource_stays_with_the_caller_when_another_argument_does_not_fit(gue
 
 def test_a_resource_cannot_be_lent_and_given_in_one_call(guest):
     counter = NEW(guest, 7)
-    with pytest.raises(ValueError, match=f"^{NAME}#both: b: this Counter is lent in the same call$"):
+    with pytest.raises(ValueError, match=f"^{NAME}#both: b: this Counter is borrowed in the same call$"):
         BOTH(guest, counter, counter)
     assert counter.value() == 7
 

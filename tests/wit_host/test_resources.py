@@ -51,7 +51,7 @@ def test_sweeping_goes_on_after_a_drop_that_fails():
     table, thing = ResourceTable(), Thing()
     table.give(thing)
     table.give(Stubborn())
-    with pytest.raises(ExceptionGroup, match="left behind") as caught:
+    with pytest.raises(ExceptionGroup, match="dropping the remaining resources of a guest failed") as caught:
         table.sweep()
     assert [str(error) for error in caught.value.exceptions] == ["cannot let go"]
     assert thing.drops == 1

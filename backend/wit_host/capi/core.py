@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: The distance between two raw values, counted in `i32`.
 RAW_STRIDE = ctypes.sizeof(ffi.wasmtime_val_raw_t) // 4
 
+#: The name under which a guest exports its memory.
 _MEMORY = b"memory"
 
 

@@ -12,6 +12,7 @@ from wasmtime import _ffi as ffi
 #: The address of a `wasmtime_error_t`, or None. Whoever receives it owns it.
 ErrorAddress: TypeAlias = int | None
 
+#: The text of an error that ends a guest; the exception of the host replaces it.
 _TEXT = "the host raised an exception"
 
 

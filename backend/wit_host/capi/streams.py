@@ -33,6 +33,7 @@ def _on_write(output: OutputCallback, address: int, size: int) -> int:
     return size
 
 
+#: The result of a failed write.
 _REFUSED = -errno.EIO
 _WRITE = _Write(_on_write)
 

@@ -101,6 +101,7 @@ def _names(count: Callable[[object], int], read: Callable[..., bool], pointer: o
     return _each(count(pointer), lambda index, name, size, _: read(pointer, index, name, size) and False)
 
 
+#: The functions that read the parts of a type, by its kind.
 _PARTS: dict[str, Callable[[_Union], _Parts]] = {
     "list": lambda of: _one(ffi.wasmtime_component_list_type_element, "", of.list),
     "record": _fields,

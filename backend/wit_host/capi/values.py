@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Value = ffi.wasmtime_component_val_t
 ValueList = ffi.wasmtime_component_vallist_t
 Name = ffi.wasm_name_t
+#: The size of a value, and the offset of its union, in bytes.
 VALUE_SIZE = ctypes.sizeof(Value)
 PAYLOAD_OFFSET = Value.of.offset
 
@@ -57,6 +58,7 @@ class Kind:
 # Read and written directly in memory, since each attribute of a ctypes object is an object of its own.
 #: The size and the address of a list, a tuple, a string or a name.
 _VECTOR = struct.Struct("NP")
+#: The layouts of an option, of a result, and of two adjacent values that are `u32`.
 _POINTER = struct.Struct("P")
 _RESULT = struct.Struct("?P")
 _PAIR = struct.Struct(f"{PAYLOAD_OFFSET}xI{VALUE_SIZE - 4}xI")

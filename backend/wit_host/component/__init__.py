@@ -1,4 +1,4 @@
-"""The runtime for components: what crosses are values of WIT types.
+"""The runtime for components, whose calls pass values of WIT types.
 
     linker                  the functions and resources that a host offers
     compiled                a compiled component, and how its bytes cross

@@ -1,4 +1,4 @@
-"""A compiled guest: what the engine made of it, and how its bytes cross."""
+"""A compiled component, and the ways in which its bytes cross."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Component:
     """A compiled component, made by `Engine.compile`. It belongs to that engine; any number of its stores may run it.
 
     `by_address` has the imported interfaces whose `list<u8>` cross as addresses in the guest's memory, each with the
-    functions whose result does too. `as_strings` has those of which some functions are given bytes as strings, each
-    with these functions, and `no_addresses` the reasons why these do not cross by address. `as_lists` has what
-    crosses as lists and why: interfaces, and functions of those in `as_strings` as `interface#function`.
+    functions whose result does too. `as_strings` has interfaces with the functions that receive bytes as strings, and
+    `no_addresses` the reasons why these do not cross by address. `as_lists` has the reasons for bytes that cross as
+    lists, by interface, or by `interface#function` for functions of interfaces in `as_strings`.
     """
 
     name: str
@@ -32,17 +32,17 @@ class Component:
 
     @cached_property
     def imports(self) -> Mapping[str, capi.Extern]:
-        """What it imports, by name. It is read once, since every store compares it with its host."""
+        """The imports, by name; read once, since every store compares them with its host."""
         return capi.externs(self.compiled.type.imports(self.engine), self.engine)
 
     @cached_property
     def exports(self) -> Mapping[str, capi.Extern]:
-        """What it exports, by name."""
+        """The exports, by name."""
         return capi.externs(self.compiled.type.exports(self.engine), self.engine)
 
     @property
     def transport(self) -> str:
-        """How bytes cross, for people: `pointer`, else `latin-1` or `list` with the reason; or which crosses how."""
+        """The ways in which bytes cross, for people: `pointer`, or `latin-1` or `list` with the reason."""
         return ", ".join(self._transports()) or "list"
 
     def _transports(self) -> Iterator[str]:
@@ -56,7 +56,7 @@ class Component:
 
 
 def _of(names: Iterable[str], others: Mapping[str, object]) -> str:
-    """Which it is about, where it is not about all."""
+    """Return the names that a way applies to, unless it applies to all."""
     return f" for {', '.join(names)}" if others else ""
 
 

@@ -1,7 +1,7 @@
-"""Calling what a guest exports.
+"""Calls of functions that a guest exports.
 
-In: an instance, the functions that bindings name, and Python arguments. Out: what the guest returned, or an exception.
-Which function of the guest it is and whether its type is the same is found out once, when an interface is bound.
+In: an instance, the functions that bindings name, and Python arguments. Out: the result of the guest, or an exception.
+Binding an interface finds the guest's functions and compares their types, once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Instance:
 
     @property
     def state(self) -> HostState:
-        """What the host functions of the store share."""
+        """The state that the host functions of the store share."""
         return self.runner.state
 
     def bind(self, interface: str | None, functions: Sequence[GuestFunction[object]]) -> None:
@@ -83,19 +83,19 @@ class Instance:
 
 
 class GuestInterface:
-    """An interface that a guest exports, or what its world exports; bindings derive from it.
+    """An interface that a guest exports, or the exports of its world; bindings derive from it.
 
-    Binding raises `LinkError` if the guest lacks a function or has it with another type.
+    Binding raises `LinkError` if the guest has no such function, or one of another type.
     """
 
-    # Names with an underscore only, so that no function of a WIT interface has the same.
+    # Only names with an underscore, so that no function of a WIT interface has the same.
     def __init__(self, instance: Instance, name: str | None, functions: Sequence[GuestFunction[object]]) -> None:
         instance.bind(name, functions)
         self._instance = instance
 
 
 class GuestFunction(Generic[R_co]):
-    """A function that guests export: its WIT name, and the codecs of what it takes and returns.
+    """A function that guests export: its WIT name, and the codecs of its parameters and its result.
 
     It is a constant of the bindings. A method takes the resource that it is called on as its first parameter.
     """
@@ -109,8 +109,8 @@ class GuestFunction(Generic[R_co]):
     def __call__(self, owner: GuestInterface | GuestResource, *arguments: object) -> R_co:
         """Call the function of the guest that `owner` belongs to.
 
-        Raises TypeError or ValueError if an argument does not fit, the bindings' exception where the guest answers
-        with an error, and what `Runner.run` raises.
+        Raises TypeError or ValueError if an argument does not fit, the bindings' exception if the guest returns an
+        error, and the exceptions of `Runner.run`.
         """
         instance = owner._instance
         bound = instance.functions.get(cast("GuestFunction[object]", self))
@@ -126,7 +126,7 @@ class GuestFunction(Generic[R_co]):
 
 
 class BoundFunction:
-    """One function of one guest: all that can be known before it is called."""
+    """One function of one guest, with all that is known before it is called."""
 
     def __init__(
         self, label: str, function: component.Func, parameters: Mapping[str, Codec], result: Codec | Result | None
@@ -139,7 +139,7 @@ class BoundFunction:
         self.lift = _lifting(result)
 
     def call(self, instance: Instance, items: Sequence[object]) -> tuple[bool, object]:
-        """Lower, call, lift, and free; whether the guest answered `ok`, and with what."""
+        """Lower, call, lift, and free; return whether the guest answered `ok`, and its answer."""
         state = instance.state
         outgoing = Outgoing(instance)
         with capi.OwnedValues(len(self.lowers)) as arguments, capi.OwnedValues(self.result is not None) as results:
@@ -171,7 +171,7 @@ class BoundFunction:
             state.outgoing = None
 
     def _lift(self, state: HostState, outgoing: Outgoing, results: capi.OwnedValues) -> tuple[bool, object]:
-        """Objects that come back to the host leave the table once everything is lifted."""
+        """Lift the result; objects that return to the host leave the table once everything is lifted."""
         if self.lift is None:
             return True, None
         state.outgoing = outgoing
@@ -185,7 +185,7 @@ class BoundFunction:
 
 
 def _lifting(result: Codec | Result | None) -> Callable[[HostState, capi.Value], tuple[bool, object]] | None:
-    """How to lift what a function returns, with whether it is `ok`."""
+    """Return the function that lifts a result, and says whether it is `ok`."""
     if result is None or isinstance(result, Result):
         return None if result is None else result.lift
     lift = result.lift

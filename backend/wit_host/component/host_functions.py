@@ -1,7 +1,7 @@
 """Host functions and resource types, as the engine calls them.
 
-In: values of the engine. Out: a call of an implementation, and its answer as a value. Everything that can be known
-before a call is worked out when the function is defined.
+In: values of the engine. Out: a call of an implementation, and its answer as a value. Everything that does not depend
+on the call is computed when the function is defined.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .linker import FunctionDefinition
 
 
 class HostFunction:
-    """One host function: all that can be known before it is called."""
+    """One host function, with all that is known before it is called."""
 
     def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
         self.state = state
@@ -34,7 +34,7 @@ class HostFunction:
         self.result = definition.result
 
     def call(self, arguments: capi.Values, results: capi.Values) -> None:
-        """Lift the arguments, call the implementation, lower what it returns or raises."""
+        """Lift the arguments, call the implementation, lower its result or its error."""
         state = self.state
         state.calls[self.name] += 1
         try:
@@ -93,11 +93,11 @@ class HostFunction:
             raise self._kept()
 
     def _kept(self) -> BufferError:
-        return BufferError(f"{self.name} kept a view of the guest's memory beyond the call; copy what is to be kept")
+        return BufferError(f"{self.name} kept a view of the guest's memory beyond the call; copy the bytes instead")
 
 
 class StringFunction(HostFunction):
-    """One whose bytes cross as strings, each of which may begin with a byte too many: the last argument says which."""
+    """A function whose bytes cross as strings; the last argument says which of them have an additional first byte."""
 
     def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
         super().__init__(state, definition)
@@ -123,10 +123,10 @@ class StringFunction(HostFunction):
 
 
 class BridgedFunction(HostFunction):
-    """One whose result is `list<u8>`, which the guest's bridge asks for twice: how long it is, and for the bytes.
+    """A function with the result `list<u8>`, which the guest's bridge calls twice: for the length, and for the bytes.
 
-    The last argument is the address of the result, which is an address and a length itself. Between the two calls the
-    bridge asks the guest's allocator for that much memory.
+    The last argument is the address of the result, which consists of an address and a length. Between the two calls the
+    bridge requests memory of this length from the guest's allocator.
     """
 
     def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
@@ -136,7 +136,7 @@ class BridgedFunction(HostFunction):
         self._source: memoryview | ByteSource = memoryview(b"")
 
     def call(self, arguments: capi.Values, results: capi.Values) -> None:
-        """The first call calls the implementation and stores the length, the second one stores the bytes."""
+        """Call the implementation and store the length the first time, store the bytes the second time."""
         place: int = arguments[len(self.lifts)].of.u32
         try:
             if self._answer_to != place:
@@ -146,7 +146,7 @@ class BridgedFunction(HostFunction):
             else:
                 self._answer_to = None
                 try:
-                    self._require_same(self._lift(arguments))  # which uses up the handles
+                    self._require_same(self._lift(arguments))  # which consumes the handles
                 finally:
                     self.state.end_call()
                 source, self._source = self._source, memoryview(b"")
@@ -162,13 +162,13 @@ class BridgedFunction(HostFunction):
         self._source = transport.as_source(answer)
 
     def _require_same(self, lifted: list[object]) -> None:
-        """The guest's allocator, which runs between the two calls, may call whatever it likes, with the same place."""
+        """Check the second call: the allocator, which runs in between, may call other functions with the same place."""
         asked, self._asked = self._asked, []
         if _comparable(lifted) != asked:
             raise Misfit(GuestTrap, "the guest called it for something else before it had taken the answer")
 
     def _take_back(self) -> None:
-        """Copy what is answered where it was made from what was lent."""
+        """Copy the answer if it is a view of borrowed memory."""
         if not self.state.end_call() and isinstance(self._source, memoryview):
             self._source = memoryview(bytes(self._source))
         if self.state.memory.is_viewed:
@@ -186,8 +186,8 @@ class BridgedFunction(HostFunction):
 
 
 def _comparable(lifted: list[object]) -> list[object]:
-    """Those arguments of a call that can be compared later: numbers, texts, resources. Views of memory end with it."""
-    return [item for item in lifted if isinstance(item, (int, float, str)) or hasattr(item, "drop")]
+    """Return the arguments that can be compared later: numbers, texts, resources, but no views of memory."""
+    return [item for item in lifted if isinstance(item, int | float | str) or hasattr(item, "drop")]
 
 
 def _size_of(source: memoryview | ByteSource) -> int:
@@ -197,7 +197,7 @@ def _size_of(source: memoryview | ByteSource) -> int:
 
 
 def _wrong_error(name: str, result: Codec | Result | None, error: ResultError[object]) -> TypeError:
-    """`error` was raised by an implementation that cannot answer with it."""
+    """Return the exception for an `error` that the implementation cannot answer with."""
     kind = type(error).__name__
     if not isinstance(result, Result):
         return TypeError(f"{name} raised {kind}, but its type has no error to answer with")
@@ -205,7 +205,7 @@ def _wrong_error(name: str, result: Codec | Result | None, error: ResultError[ob
 
 
 class ResourceDefinition:
-    """One resource type: what happens when a guest drops a handle."""
+    """One resource type, whose handles a guest drops."""
 
     def __init__(self, state: HostState, name: str) -> None:
         self.state = state
@@ -215,7 +215,7 @@ class ResourceDefinition:
         self.where = f"in the drop of a {name}"
 
     def drop(self, representation: int) -> None:
-        """Take the object out of the table and let it go."""
+        """Take the object out of the table and drop it."""
         answer: object = self.state.table.take(representation).drop()  # type: ignore[func-returns-value]  # it might
         if answer is not None:
             raise unexpected(f"the drop of a {self.name}", answer)

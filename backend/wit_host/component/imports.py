@@ -1,7 +1,7 @@
-"""Giving a guest what it imports, and nothing that was not compared with what it says of it.
+"""The imports of a component, which it gets after their types were compared.
 
-In: the definitions of a host and a component. Out: an engine's linker that holds what the component imports, under the
-names by which it imports it. The engine itself accepts host functions of any type, and would read one value as another.
+In: the definitions of a host and a component. Out: an engine's linker with all imports of the component, under the
+names that the component uses. The engine itself accepts host functions of any type, and would confuse values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Items = Mapping[str, capi.Extern]
 def link(
     engine: wasmtime.Engine, host: Linker, state: HostState, guest: Component, name: str
 ) -> tuple[component.Linker, ComponentIdentities]:
-    """A linker for `guest`, and what its imported resources are; raises `LinkError` if they do not fit."""
+    """Make a linker for `guest`, and find its imported resources; raises `LinkError` if the imports do not fit."""
     identities = ComponentIdentities()
     _require_wasi(host, guest, name)
     scopes = _scopes(host, guest)
@@ -51,7 +51,7 @@ def link(
 
 
 def _require_wasi(host: Linker, guest: Component, name: str) -> None:
-    """The engine would only say that it does not know some resource of WASI."""
+    """Raise `LinkError` if WASI is missing; the engine's report would only name one of its resources."""
     for imported in guest.imports:
         if _WASI.match(imported) and not host.has_wasi and versions.find(imported, host.instances) is None:
             raise LinkError(
@@ -64,15 +64,15 @@ _WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/")
 
 
 def missing_hint(name: str, host: Linker) -> str:
-    """What to add to a message where nothing is known by `name`: what it may have been meant to be."""
+    """Return a hint for a message about the unknown `name`: a similar name."""
     near = get_close_matches(name, set(host.instances) - {name}, n=1, cutoff=0.8)
     return f"; it provides {near[0]}" if near else ""
 
 
 class _Scope:
-    """What a guest imports from one of our instances, or from the world itself; `imported` is its name for it.
+    """The imports of a guest from one instance of the host, or from the world; `imported` is the guest's name for it.
 
-    How its bytes cross was found out when `guest` was compiled.
+    The ways in which its bytes cross were chosen when `guest` was compiled.
     """
 
     def __init__(self, imported: str | None, items: _Items, ours: InstanceLinker, guest: Component) -> None:
@@ -146,7 +146,7 @@ class _Scope:
 
 
 def _scopes(host: Linker, guest: Component) -> list[_Scope]:
-    """What the guest imports of ours. The rest may be WASI's; where it is not, the engine finds it missing."""
+    """Return the imports that the host defines. The others may be of WASI; if not, the engine reports them."""
     scopes: list[_Scope] = []
     bare: dict[str, capi.Extern] = {}
     root = host.root()
@@ -160,9 +160,9 @@ def _scopes(host: Linker, guest: Component) -> list[_Scope]:
 
 
 def _implemented(extern: capi.Extern, host: Linker) -> str | None:
-    """What serves an import under a label of the guest's own: the interface that it is a label for.
+    """Return the instance for an import under a label of the guest: the one of the interface that it is a label for.
 
-    The engine would look there too, so it must not be left to the engine.
+    The engine would find that instance too, without a comparison of types.
     """
     interface = extern.implements
     return None if interface is None else versions.find(interface, host.instances)

@@ -1,7 +1,7 @@
-"""What a host offers to guests: instances, functions and resources, collected before a guest is there.
+"""The instances, functions and resources that a host offers to a guest, defined before the guest is linked.
 
-In: the implementations, by generated bindings. Out: definitions, of which `imports.link` gives each guest the ones that
-it imports, once their types were compared.
+In: implementations, from generated bindings. Out: definitions, of which `imports.link` gives a guest its imports, after
+their types were compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ R = TypeVar("R", bound=Droppable)
 
 @dataclass(frozen=True)
 class FunctionDefinition:
-    """A function of the host's: what is called, and the codecs of what it takes and returns."""
+    """A function of the host: its implementation, and the codecs of its parameters and its result."""
 
     name: str
     implementation: Callable[..., object]
@@ -58,7 +58,7 @@ class InstanceLinker:
         parameters: Mapping[str, Codec],
         result: Codec | Result | None,
     ) -> None:
-        """Define the method `name`; `method` is the Protocol's, and what is called is the object's of the same name."""
+        """Define the method `name`, which calls the object's method of the same name as `method`, the Protocol's."""
         attribute = method.__name__
 
         def call(target: object, *arguments: object) -> object:
@@ -67,7 +67,7 @@ class InstanceLinker:
         self.function(f"[method]{resource.name}.{name}", call, {"self": Borrow(resource), **parameters}, result)
 
     def label(self, name: str) -> str:
-        """What messages call the function or resource `name`."""
+        """Return the name of the function or resource `name` in messages."""
         return name if self.name is None else f"{self.name}#{name}"
 
     def _check_free(self, name: str) -> None:
@@ -76,11 +76,11 @@ class InstanceLinker:
 
 
 class Linker:
-    """What the guest of one store may import."""
+    """The definitions that the guest of one store may import."""
 
     def __init__(self) -> None:
         self.has_wasi = False
-        #: Called with the name of each function that answers `err`, and the value; what it raises traps the guest.
+        #: Called with the name of each function that answers `err`, and the value; an exception of it traps the guest.
         self.on_error: Callable[[str, object], None] | None = None
         self.instances: dict[str, InstanceLinker] = {}
         self._root = InstanceLinker(None)
@@ -90,18 +90,18 @@ class Linker:
         self.has_wasi = True
 
     def instance(self, name: str) -> InstanceLinker:
-        """Define the instance `name`; raises ValueError if there is one of that name already."""
+        """Define the instance `name`; raises ValueError if it exists already."""
         if name in self.instances:
             raise ValueError(f"{name} is defined twice")
         instance = self.instances[name] = InstanceLinker(name)
         return instance
 
     def root(self) -> InstanceLinker:
-        """The functions and resources that belong to the world itself."""
+        """Return the linker of the functions and resources that belong to the world itself."""
         return self._root
 
     def close(self) -> None:
-        """Let go of every definition; the second time is fine."""
+        """Release every definition; closing it again does nothing."""
         self.instances.clear()
         self._root = InstanceLinker(None)
         self.on_error = None

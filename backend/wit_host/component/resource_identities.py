@@ -1,7 +1,7 @@
-"""Which resource type of one component is which of the bindings'.
+"""The correspondence between the resource types of one component and those of the bindings.
 
-A component names its resource types by its own means; two of the same shape are still two. Imported ones are known by
-where they are imported from. Exported ones are known by their first use in a signature: all others must agree with it.
+A component has its own names for resource types, and types of the same form differ. An imported type is identified by
+the import. An exported type is identified by its first use in a signature: all other uses must agree with it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class ComponentIdentities:
         self._guest: dict[GuestResourceType[GuestResource], ResourceType] = {}
 
     def add_host(self, resource: Resource[object], theirs: ResourceType) -> None:
-        """The component imports `resource`, and calls it `theirs`; it may do so under several compatible versions."""
+        """Record that the component imports `resource` as `theirs`; it may import several compatible versions."""
         self._host.append((resource, theirs))
 
     def is_host(self, resource: Resource[object], theirs: ResourceType) -> bool:
-        """Whether `theirs` is `resource`, as the component imports it."""
+        """Return whether `theirs` is `resource`, as the component imports it."""
         return any(known is resource and same == theirs for known, same in self._host)
 
     def is_imported(self, theirs: ResourceType) -> bool:
-        """Whether `theirs` is any resource of the host's."""
+        """Return whether `theirs` is any resource of the host."""
         return any(same == theirs for _, same in self._host)
 
     def is_guest(self, resource: GuestResourceType[GuestResource], theirs: ResourceType) -> bool:
-        """Whether `theirs` is `resource`, as the component exports it."""
+        """Return whether `theirs` is `resource`, as the component exports it."""
         known = self._guest.get(resource)
         if known is not None:
             return known == theirs

@@ -1,7 +1,7 @@
-"""Comparing a function's type with the codecs of the bindings.
+"""The comparison of a function's type with the codecs of the bindings.
 
-The walk follows the types of the bindings, which are finite and small: however much a component makes of its own, no
-more of it is looked at than there is of ours.
+The comparison follows the types of the bindings, which are finite and small: no more of a component's types is read
+than the bindings have.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ def check_signature(
 ) -> None:
     """Raise `LinkError`, which begins with `text`, if the guest's function has another type.
 
-    `crossing` says how the bytes in its parameters were prepared to cross; as strings they need one more parameter.
-    `is_bridged` says that its result was prepared to cross by address, which then has become a last parameter.
+    `crossing` is the way in which the bytes in its parameters cross; for strings there is one more parameter.
+    `is_bridged` says that its result was rewritten to cross by address, as a last parameter.
     """
     if theirs.is_async:
         raise LinkError(f"{text}: this host has a plain function, the guest has an async one")
     types = list(theirs.parameters)
     if is_bridged and theirs.result is not None:
-        raise LinkError(f"{text}: it was prepared and has a result all the same")
+        raise LinkError(f"{text}: it was rewritten, but has a result")
     if is_bridged or crossing is Crossing.STRING:
         if not types:
-            raise LinkError(f"{text}: it was prepared and has no parameter for it")
+            raise LinkError(f"{text}: it was rewritten, but has no parameter for it")
         _check(U32, types.pop()[1], Comparison(identities), f"{text}: last parameter")
     if len(types) != len(parameters):
         raise LinkError(f"{text}: this host has {_count(len(parameters))}, the guest has {_count(len(types))}")

@@ -1,4 +1,4 @@
-"""One guest at work: its store, what it may import, and how it is started.
+"""The store of one component: its memory and its imports, and the start of the guest.
 
 In: a compiled component. Out: an instance to call, or the status of a command. A store runs on one thread at a time;
 stores of one engine run in parallel.
@@ -25,11 +25,12 @@ from .resource_identities import ComponentIdentities
 
 #: The interface that a command component exports; its version differs between guests.
 RUN = re.compile(r"wasi:cli/run@0\.2\.\d+$")
+#: The function of that interface.
 _RUN = GuestFunction[object]("run", {}, Result(None, None, ResultError))
 
 
 class Store(GuestStore):
-    """The memory, the tables and the resources of one component; `GuestStore` says what the arguments are."""
+    """The memory, the tables and the resources of one component; for the arguments, see `GuestStore`."""
 
     def __init__(
         self,
@@ -47,19 +48,19 @@ class Store(GuestStore):
         self.linker.close()
 
     def instantiate(self, guest: Component, name: str = "") -> Instance:
-        """Start `guest`, which messages call `name`, so that what it exports can be called.
+        """Start `guest`, whose name in messages is `name`, so that its exports can be called.
 
-        Raises `LinkError` if what it imports does not fit what `linker` was given, what `Runner.run` raises where it
-        does not start, and RuntimeError if this store has a guest already.
+        Raises `LinkError` if its imports do not fit the definitions in `linker`, the exceptions of `Runner.run` if it
+        does not start, and RuntimeError if this store already has a guest.
         """
         linker, identities = self._link(guest, name)
         return self._runner.run(lambda: self._start(linker, identities, guest), "did not start")
 
     def run_command(self, guest: Component, name: str = "") -> int:
-        """Instantiate `guest` and call its `wasi:cli/run`; the exit status.
+        """Instantiate `guest`, call its `wasi:cli/run`, and return the exit status.
 
-        Raises `LinkError`, `GuestTrap`, `GuestTimeout`, or whatever an implementation or a signal handler raised
-        meanwhile, and RuntimeError if this store has a guest already.
+        Raises `LinkError`, `GuestTrap`, `GuestTimeout`, or the exception of an implementation or a signal handler, and
+        RuntimeError if this store already has a guest.
         """
         linker, identities = self._link(guest, name)
         try:

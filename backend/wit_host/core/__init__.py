@@ -1,7 +1,7 @@
-"""The runtime for core modules: what crosses are numbers, and bytes in the guest's memory.
+"""The runtime for core modules, whose calls pass numbers, and addresses of bytes in the guest's memory.
 
-A host defines functions in the `linker` of a `CoreStore`, which `Engine.core_store` makes, and reads and writes the
-memory of the guest that calls them through the store's `memory`.
+A host defines functions in the `linker` of a `CoreStore`, which `Engine.core_store` makes. The functions read and write
+the memory of the guest that calls them through the store's `memory`, and keep objects for it in `resources`.
 """
 
 from __future__ import annotations

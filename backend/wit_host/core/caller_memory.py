@@ -1,7 +1,7 @@
-"""What host functions reach of the memory of a core module: pieces of it, for as long as a call lasts.
+"""The memory of a core module for host functions: views of parts of it, valid during a call.
 
-In: an address and a length that a guest passed. Out: a view of these bytes, once they are known to be there. A memory
-may grow, and then be elsewhere, whenever the guest runs; so it is looked up again for each piece.
+In: an address and a length that a guest passed. Out: a view of these bytes, after a check of the bounds. The memory may
+grow and move whenever the guest runs; so it is located again for each view.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ..misfits import Misfit
 
 
 class NoMemory(Exception):
-    """The guest exports no memory as `memory`, or one that it shares with other threads."""
+    """The guest exports no memory as `memory`, or only one that it shares with other threads."""
 
 
 class CallerMemory:
-    """The memory of one guest, in the call of a host function; `caller` is set before each one."""
+    """The memory of one guest during the call of a host function; `caller` is set before each call."""
 
     def __init__(self) -> None:
         self.caller = 0
@@ -30,9 +30,9 @@ class CallerMemory:
         self._unviewed = sys.getrefcount(self._content)
 
     def view(self, address: int, length: int, what: str) -> memoryview:
-        """The guest's bytes, to be written; `what` they are is what messages say. They go back when the call ends.
+        """View the guest's bytes, writable until the call ends; `what` is their name in messages.
 
-        Raises NoMemory, and `Misfit` if they are not all in the guest's memory.
+        Raises NoMemory, and `Misfit` if not all of them are in the guest's memory.
         """
         memory = self._memory or self._find()
         place = memory.base, memory.size
@@ -41,37 +41,37 @@ class CallerMemory:
         if address + length > place[1]:
             text = f"{length} bytes at address {address} are not all in the guest's memory of {place[1]} bytes"
             raise Misfit(GuestTrap, text).inside(what)
-        # Each of them of its own, so that whoever keeps a part of it shows as another owner of the content.
+        # Each view has its own reference to the content, so that a part of it that is kept can be detected.
         view = memoryview(self._content).cast("B")[address : address + length]
         self._lent.append(view)
         return view
 
     def read(self, address: int, length: int, what: str) -> memoryview:
-        """The guest's bytes, read-only; otherwise like `view`."""
+        """View the guest's bytes, read-only; otherwise like `view`."""
         view = self.view(address, length, what).toreadonly()
         self._lent.append(view)
         return view
 
     def take_back(self) -> bool:
-        """Make everything that was lent unusable; whether nobody keeps a view that was made from it."""
+        """Release all borrowed views; return whether no view that was made from them is left."""
         if not self._lent:
             return True
         is_free = True
         while self._lent:
             try:
                 self._lent.pop().release()
-            except BufferError:  # something else was made from it
+            except BufferError:  # another view was made from it
                 is_free = False
         return is_free and sys.getrefcount(self._content) <= self._unviewed
 
     def close(self) -> None:
-        """Forget the memory, which goes with its store."""
+        """Forget the memory, which ends with its store."""
         self.take_back()
         self._memory = None
         self._open(0, 0)
 
     def _find(self) -> capi.ExportedMemory:
-        """The one instance of a store calls each time, so its memory stays the same."""
+        """Find the memory once, as all calls come from the one instance of the store."""
         memory = self._memory = capi.exported_memory(self.caller)
         if memory is None:
             raise NoMemory("the guest exports no `memory` of its own")

@@ -11,7 +11,7 @@ import wasmtime
 class CoreModule:
     """A compiled core module, made by `Engine.compile_module`. It belongs to that engine; any of its stores may run it.
 
-    `transport` is how bytes cross, as in `Component`.
+    `transport` is the way in which bytes cross, as in `Component`.
     """
 
     name: str

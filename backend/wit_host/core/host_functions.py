@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def _not_a_number(name: str, answer: object) -> TypeError:
     if isinstance(answer, Coroutine):
         return unexpected(name, answer)
-    return TypeError(f"{name} returned a {type(answer).__name__}; it is to return a number")
+    return TypeError(f"{name} returned a {type(answer).__name__}; it must return a number")
 
 
 class CoreFunction:
-    """One host function: all that can be known before it is called."""
+    """One host function, with all that is known before it is called."""
 
     def __init__(self, state: HostState, memory: CallerMemory, definition: CoreDefinition) -> None:
         self._state = state
@@ -33,11 +33,11 @@ class CoreFunction:
         self.where = f"in the host function {self._name}"
         self._implementation = definition.implementation
         count = len(definition.parameters)
-        # Of nothing, ctypes would make one step.
+        # Without an end, ctypes would return one element.
         self._arguments = slice(0, count * capi.RAW_STRIDE, capi.RAW_STRIDE) if count else slice(0, 0)
 
     def call(self, caller: int, values: RawValues) -> None:
-        """Call the implementation; what it raises comes out when the views that it was lent are unusable."""
+        """Call the implementation; its exception is raised after the views that it borrowed were released."""
         memory = self._memory
         memory.caller = caller
         self._state.calls[self._name] += 1
@@ -50,9 +50,7 @@ class CoreFunction:
             memory.take_back()
             raise
         if not memory.take_back():
-            raise BufferError(
-                f"{self._name} kept a view of the guest's memory beyond the call; copy what is to be kept"
-            )
+            raise BufferError(f"{self._name} kept a view of the guest's memory beyond the call; copy the bytes instead")
         if not isinstance(answer, int):
             raise _not_a_number(self._name, answer)
         values[0] = answer

@@ -1,6 +1,6 @@
-"""Giving a core module what it imports, once each type was compared.
+"""The imports of a core module, which it gets after their types were compared.
 
-In: the definitions of a host and a module. Out: an engine's linker that holds what the module imports.
+In: the definitions of a host and a module. Out: an engine's linker with all imports of the module.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from .compiled import CoreModule
 from .host_functions import CoreFunction
 from .linker import CoreDefinition, CoreLinker
 
+#: The module of WASI preview 1.
 _WASI = "wasi_snapshot_preview1"
 
 
 def link(
     store: wasmtime.Store, host: CoreLinker, state: HostState, memory: CallerMemory, guest: CoreModule, name: str
 ) -> wasmtime.Linker:
-    """A linker for `guest`, which messages call `name`; raises `LinkError` if an import is not there or differs."""
+    """Make a linker for `guest`, named `name` in messages; raises `LinkError` if an import is missing or differs."""
     linker = wasmtime.Linker(store.engine)
     linker.allow_shadowing = True  # a guest may import one function several times
     if host.has_wasi:
@@ -77,6 +78,6 @@ def _is_defined(linker: wasmtime.Linker, store: wasmtime.Store, module: str, nam
 
 
 def _hint(label: str, host: CoreLinker) -> str:
-    """What the import may have been meant to be."""
+    """Return a hint for a message about an unknown import: a similar name."""
     near = get_close_matches(label, [each.label for each in host.functions.values()], n=1, cutoff=0.8)
     return f"; it provides {near[0]}" if near else ""

@@ -1,7 +1,7 @@
-"""What a host offers to core modules: functions, collected before a guest is there.
+"""The functions that a host offers to a core module, defined before the guest is linked.
 
-Each one takes and returns `i32`, as an ABI that is written in WITX does with all its types: numbers, handles, and
-addresses in the guest's memory.
+Each function takes and returns `i32`, as in an ABI that is written in WITX: numbers, handles, and addresses in the
+guest's memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CoreDefinition:
-    """A function of the host's: what is called with numbers from 0 to 2**32 - 1, and returns one."""
+    """A function of the host; `implementation` takes numbers from 0 to 2**32 - 1, and returns one."""
 
     module: str
     name: str
@@ -21,12 +21,12 @@ class CoreDefinition:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return f"{self.module}#{self.name}"
 
 
 class CoreLinker:
-    """What the core module of one store may import."""
+    """The definitions that the core module of one store may import."""
 
     def __init__(self) -> None:
         self.has_wasi = False
@@ -46,5 +46,5 @@ class CoreLinker:
             raise ValueError(f"{definition.label} is defined twice")
 
     def close(self) -> None:
-        """Let go of every definition; the second time is fine."""
+        """Release every definition; closing it again does nothing."""
         self.functions.clear()

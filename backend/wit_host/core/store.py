@@ -1,4 +1,4 @@
-"""One core module at work: its store, what it may import, and how it is started.
+"""The store of one core module: its memory and its imports, and the start of the guest.
 
 In: a compiled module. Out: an instance to call, or the status of a command. A store runs on one thread at a time;
 stores of one engine run in parallel.
@@ -20,18 +20,18 @@ from .compiled import CoreModule
 from .imports import link
 from .linker import CoreLinker
 
-#: What a command exports, and what a reactor may export: it is called once, before everything else.
+#: The export of a command, and the export that a reactor may have, which is called once, before all others.
 COMMAND, REACTOR = "_start", "_initialize"
 
-#: What the engine says where what is not ours, such as a function of WASI, has another type than the guest says.
+#: The engine's report if an import that the host does not define, such as a function of WASI, has another type.
 _MISFIT = re.compile(r"incompatible import type for `([^`]*)`(.*)", re.DOTALL)
 
 
 class CoreStore(GuestStore):
-    """The memory of one core module, and what it holds; `GuestStore` says what the arguments are.
+    """The memory and the resources of one core module; for the arguments, see `GuestStore`.
 
-    `memory` is for the functions in `linker`, and `resources` for what they give the guest by its number: it is dropped
-    when the run ends, however it ends, and when the store is closed.
+    `memory` is for the functions in `linker`. `resources` is for the objects that they give to the guest by number;
+    they are dropped when the run ends, with success or not, and when the store is closed.
     """
 
     ends_by_trap = True
@@ -55,20 +55,20 @@ class CoreStore(GuestStore):
         self.memory.close()
 
     def instantiate(self, guest: CoreModule, name: str = "") -> CoreInstance:
-        """Start `guest`, which messages call `name`, so that what it exports can be called: a reactor, or a library.
+        """Start `guest`, a reactor or a library named `name` in messages, so that its exports can be called.
 
-        Its `_initialize` is called, if there is one. Raises `LinkError` if what it imports does not fit what
-        `linker` was given, what `Runner.run` raises where it does not start, and RuntimeError if this store has a
-        guest already.
+        Calls its `_initialize`, if there is one. Raises `LinkError` if its imports do not fit the definitions in
+        `linker`, the exceptions of `Runner.run` if it does not start, and RuntimeError if this store already has a
+        guest.
         """
         linker = self._link(guest, name)
         return self._runner.run(lambda: self._start(linker, guest), "did not start")
 
     def run_command(self, guest: CoreModule, name: str = "") -> int:
-        """Run `guest` to its end and return its exit status: call its `_start`, or the `_initialize` of a reactor.
+        """Call the `_start` of `guest`, or the `_initialize` of a reactor, and return the exit status.
 
-        Raises `LinkError`, also if it has neither, `GuestTrap`, `GuestTimeout`, or whatever an implementation or a
-        signal handler raised meanwhile, and RuntimeError if this store has a guest already.
+        Raises `LinkError`, also if it has neither, `GuestTrap`, `GuestTimeout`, or the exception of an implementation
+        or a signal handler, and RuntimeError if this store already has a guest.
         """
         linker = self._link(guest, name)
         exports = {export.name for export in guest.compiled.exports}
@@ -120,17 +120,17 @@ class CoreInstance:
 
     @property
     def store(self) -> wasmtime.Store:
-        """The engine's store, which what is in `exports` is used with; raises ValueError if it is closed."""
+        """The engine's store, for using the objects in `exports`; raises ValueError if it is closed."""
         return self._runner.store
 
     def call(self, name: str, *arguments: float) -> object:
-        """What the export `name` returns; raises LinkError if there is no such function, else as `Runner.run`."""
+        """Call the export `name`; raises LinkError if there is no such function, and the exceptions of `Runner.run`."""
         if not isinstance(self.exports.get(name), wasmtime.Func):
             raise LinkError(f"{self._runner.name} exports no function {name}")
         return self._runner.run(lambda: self.enter(name, *arguments), f"did not return from {name}")
 
     def enter(self, name: str, *arguments: float) -> object:
-        """The call itself, inside `Runner.run`; None if there is no such function."""
+        """Call the export `name` inside `Runner.run`; return None if there is no such function."""
         function = self.exports.get(name)
         if not isinstance(function, wasmtime.Func):
             return None

@@ -1,4 +1,4 @@
-"""Resources that a guest implements, as objects of the host's.
+"""Resources that a guest implements, as objects in Python.
 
 In: a handle that a call of the guest returned. Out: an object of the bindings' class, which owns the resource until it
 is dropped or passed back to the guest.
@@ -20,11 +20,11 @@ G_co = TypeVar("G_co", bound="GuestResource", covariant=True)
 class GuestResource:
     """One resource of a guest; bindings derive from it.
 
-    Whoever has it drops it, at best with a `with` block; what is left is released when the store closes. Using it after
-    it was dropped or passed to the guest raises ValueError.
+    Its owner drops it, preferably with a `with` block; the store drops the rest when it closes. Using it after it was
+    dropped or passed to the guest raises ValueError.
     """
 
-    # Names with an underscore only, so that no method of a WIT resource has the same.
+    # Only names with an underscore, so that no method of a WIT resource has the same.
     __slots__ = ("__weakref__", "_handle", "_instance")
 
     def __init__(self, instance: Instance, handle: capi.ResourceHandle) -> None:
@@ -40,9 +40,9 @@ class GuestResource:
         self.drop()
 
     def drop(self) -> None:
-        """Have the guest release what this resource holds; the second time is fine, and so is a guest that ended.
+        """Have the guest drop the resource; dropping it again, or after the guest has ended, does nothing.
 
-        Raises what a call of the guest raises, if its destructor does not return.
+        Raises the same as a call of the guest if its destructor does not return.
         """
         if self._handle is None:
             return
@@ -55,21 +55,21 @@ class GuestResource:
         runner.run(lambda: handle.drop(runner.state.context), f"did not drop a {type(self).__name__}")
 
     def _give_up(self) -> capi.ResourceHandle:
-        """The handle, which belongs to someone else from now on."""
+        """Give the handle to a new owner."""
         handle, self._handle = self._handle, None
         if handle is None:
             raise ValueError(f"this {type(self).__name__} was dropped or passed to the guest")
         return handle
 
     def _take_back(self, handle: capi.ResourceHandle) -> None:
-        """Own `handle` again, which the guest did not get after all."""
+        """Own `handle` again, which the guest did not get."""
         self._handle = handle
 
 
 class GuestResourceType(Generic[G_co]):
-    """A resource type that guests implement, and the class of its objects; `name` is the WIT's.
+    """A resource type that guests implement, and the class of its objects; `name` is that of the WIT.
 
-    It is a constant of the bindings: which type of a guest it is, is found out for each guest.
+    It is a constant of the bindings; the corresponding type is found for each guest.
     """
 
     __slots__ = ("cls", "name")

@@ -1,7 +1,7 @@
-"""The memories of guests, where the host can address them.
+"""The memories of guests, reserved by the host so that it can address them.
 
-In: what the engine asks for. Out: memories that the host reserved, and views of what is in them. A memory never moves:
-all the address space that it may need is reserved at once, and opened as it grows.
+In: the requests of the engine. Out: memories that the host reserved, and views of their bytes. A memory never moves:
+all the address space that it may need is reserved at once, and made accessible as it grows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from .. import capi
 from ..errors import GuestTrap
 from ..misfits import Misfit
 
-_CLOSED, _OPEN = 0, 3  # PROT_NONE; PROT_READ | PROT_WRITE
-#: Not every Python has a name for it; where there is none, address space is counted as memory.
+#: `PROT_NONE`, and `PROT_READ | PROT_WRITE`
+_CLOSED, _OPEN = 0, 3
+#: `MAP_NORESERVE`, for which some versions of Python have no name; without it, address space is counted as memory.
 _NO_RESERVE = {"linux": 0x4000, "darwin": 0x40}.get(sys.platform, 0)
-#: As much as the engine asks for: all that 32-bit addresses and the offsets in instructions reach.
+#: The size that the engine usually requests: the range of 32-bit addresses and the offsets in instructions.
 _USUAL = (4 << 30) + (32 << 20)
-#: How a guest ends that is not known.
-_NOBODYS = capi.Ending(capi.Kept())
-#: A number in a guest's memory.
+#: The ending for an unknown guest.
+_UNKNOWN_ENDING = capi.Ending(capi.Kept())
+#: The layout of a number in a guest's memory.
 _U32 = struct.Struct("<I")
 
 
@@ -35,7 +36,7 @@ if os.name == "posix":
 
 
 def unsupported() -> str:
-    """Why memories cannot be reserved here; empty if they can."""
+    """Return why memories cannot be reserved on this system; empty if they can."""
     if os.name != "posix" or sys.maxsize <= 1 << 32:
         return f"memories cannot be reserved on {sys.platform} with {sys.maxsize.bit_length() + 1} bits"
     try:
@@ -46,11 +47,11 @@ def unsupported() -> str:
 
 
 class LinearMemory:
-    """One linear memory of a guest: address space that is given back when nobody refers to it, views included."""
+    """One linear memory of a guest: address space that is released with its last reference, views included."""
 
     where = "while a memory of the guest grew"
 
-    def __init__(self, minimum: int, reserved: int, guard: int, ending: capi.Ending = _NOBODYS) -> None:
+    def __init__(self, minimum: int, reserved: int, guard: int, ending: capi.Ending = _UNKNOWN_ENDING) -> None:
         self.ending = ending
         self.kept = ending.kept
         self.limit = max(minimum, reserved)
@@ -64,34 +65,34 @@ class LinearMemory:
         self._unviewed = sys.getrefcount(self._content)
 
     def grow(self, size: int) -> bool:
-        """Open the memory up to `size` bytes; whether it can be so large."""
+        """Make `size` bytes accessible; return whether that was possible."""
         if size > self.limit or not self._protect(size, _OPEN):
             return False
         self.size = size
         return True
 
     def view(self, address: int, length: int) -> memoryview:
-        """The bytes at `address`, which the caller releases; raises `Misfit` if they are not all in the memory."""
+        """View the bytes at `address`; the caller releases the view. Raises `Misfit` if not all are in the memory."""
         if address + length > self.size:
             raise self._outside(address, length)
         return memoryview(self._content)[address : address + length]
 
     def read_u32(self, address: int) -> int:
-        """The number at `address`; raises `Misfit` if it is not all in the memory."""
+        """Return the number at `address`; raises `Misfit` if it is not entirely in the memory."""
         if address + _U32.size > self.size:
             raise self._outside(address, _U32.size)
         number: int = _U32.unpack_from(self._content, address)[0]
         return number
 
     def write_u32(self, address: int, number: int) -> None:
-        """Store a number at `address`; raises `Misfit` if it is not all in the memory."""
+        """Store a number at `address`; raises `Misfit` if it is not entirely in the memory."""
         if address + _U32.size > self.size:
             raise self._outside(address, _U32.size)
         _U32.pack_into(self._content, address, number)
 
     @property
     def is_viewed(self) -> bool:
-        """Whether somebody holds a view of it that was not released."""
+        """Whether there are views of it that were not released."""
         return sys.getrefcount(self._content) > self._unviewed
 
     def _outside(self, address: int, length: int) -> Misfit:
@@ -99,81 +100,82 @@ class LinearMemory:
         return Misfit(GuestTrap, text)
 
     def _protect(self, size: int, access: int) -> bool:
-        """Change the access to the first `size` bytes; whether the system could."""
+        """Change the access to the first `size` bytes; return whether that was possible."""
         size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         return not size or not _mprotect(self.base, size, access)
 
 
 class GuestMemory:
-    """What the host reaches of the memory of one guest, and what it has lent to an implementation for one call."""
+    """The memory of one guest as the host sees it, and the views that an implementation borrows for one call."""
 
     where = "while a memory of the guest was made"
 
-    def __init__(self, ending: capi.Ending = _NOBODYS) -> None:
+    def __init__(self, ending: capi.Ending = _UNKNOWN_ENDING) -> None:
         self.ending = ending
         self.kept = ending.kept
         self.parts: list[LinearMemory] = []
-        #: What `take_back` has to take back.
+        #: The views that `take_back` has to release.
         self.lent: list[memoryview] = []
 
     def starting(self) -> Starting:
-        """A block, in which the memories that the engine asks for on this thread are this guest's."""
+        """Return a `with` block in which the memories that the engine requests on this thread belong to this guest."""
         return Starting(self)
 
     @property
     def only(self) -> LinearMemory:
-        """The memory that addresses are in; raises `Misfit` if there is none, or more than one."""
+        """The only memory, which addresses refer to; raises `Misfit` if there is none, or more than one."""
         if len(self.parts) != 1:
             raise Misfit(GuestTrap, f"the guest has {len(self.parts)} memories, and one is needed")
         return self.parts[0]
 
     def lend(self, view: memoryview) -> memoryview:
-        """`view`, read-only, until `take_back`; whoever has `view` itself lets go of it."""
+        """Return a read-only view that is valid until `take_back`; the caller does not keep `view` itself."""
         lent = view.toreadonly()
         self.lent.append(lent)
         return lent
 
     def take_back(self) -> bool:
-        """Make everything that was lent unusable; whether nobody keeps a view that was made from it."""
+        """Release all borrowed views; return whether no view that was made from them is left."""
         if not self.lent:
             return True
         is_free = True
         for view in self.lent:
             try:
                 view.release()
-            except BufferError:  # something else was made from it
+            except BufferError:  # another view was made from it
                 is_free = False
         self.lent.clear()
         return is_free and not self.is_viewed
 
     @property
     def is_viewed(self) -> bool:
-        """Whether somebody holds a view of the guest's memory that was not released."""
-        for part in self.parts:  # noqa: SIM110  # a generator takes longer than all the rest
+        """Whether there are views of the guest's memory that were not released."""
+        for part in self.parts:  # noqa: SIM110  # a generator would take longer than the loop
             if part.is_viewed:
                 return True
         return False
 
     def close(self) -> None:
-        """Forget the memories, which go with their store."""
+        """Forget the memories, which end with their store."""
         self.take_back()
         self.parts.clear()
 
 
-_NOBODY = GuestMemory()
+#: The memory of an unknown guest.
+_UNKNOWN = GuestMemory()
 
 
 class _Thread(threading.local):
-    """Whose memories are made on a thread: those of the guest that it is starting."""
+    """The guest that a thread is starting, which owns the memories that are made on it."""
 
-    guest = _NOBODY
+    guest = _UNKNOWN
 
 
 _thread = _Thread()
 
 
 class Starting:
-    """The block in which one guest is started. Any exception may pass it, even one in which nothing can be set."""
+    """The block in which one guest is started. Any exception may pass it, even one without settable attributes."""
 
     def __init__(self, guest: GuestMemory) -> None:
         self._guest = guest
@@ -194,16 +196,16 @@ class Reservations:
     thread = _thread
 
     def create(self, minimum: int, reserved: int, guard: int) -> LinearMemory:
-        """A new memory; it belongs to the guest that this thread is starting. Raises GuestTrap if there is no room."""
+        """Make a memory for the guest that this thread is starting. Raises GuestTrap if there is no room."""
         guest = self.thread.guest
         try:
             memory = LinearMemory(minimum, reserved, guard, guest.ending)
         except (OSError, OverflowError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno is None:  # raised by somebody else, as TimeoutError is
+            if isinstance(error, OSError) and error.errno is None:  # raised by other code, as TimeoutError is
                 raise
             reason = str(error)
         else:
-            if guest is not _NOBODY:
+            if guest is not _UNKNOWN:
                 guest.parts.append(memory)
             return memory
         raise GuestTrap(f"a memory of {minimum} bytes could not be made: {reason}")

@@ -1,4 +1,4 @@
-"""What one call of a guest hands over to it, and takes back when the call is over."""
+"""The resources that one call passes to a guest, some of which return when the call is over."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Outgoing:
-    """What one call of a guest hands over, so that it can be settled however the call goes.
+    """The resources that one call passes to a guest, so that it can be settled whether or not the call succeeds.
 
-    In `given` and `lent` are the values with the handles of the host's objects, in `moved` the guest's own resources
-    that it gets back, in `borrowed` those that it is shown. `is_over` says that the guest has what it was given.
+    `given` and `lent` are the values with owned and borrowed handles of the host's objects. `moved` are the guest's own
+    resources that return to it, `borrowed` those that it only borrows. `is_over` says that the guest has received them.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -28,10 +28,10 @@ class Outgoing:
         self.is_over = False
 
     def settle(self, state: HostState) -> None:
-        """Take back what was lent, and all of it where the guest was never called; nothing is dropped."""
+        """Take back the lent objects, or all resources if the guest was never called; none is dropped."""
         for value, representation in self.lent:
             state.table.take(representation)
-            # After a trap the handle is lent for ever, and goes with the store.
+            # After a trap the handle stays lent, and ends with the store.
             capi.forget_resource(state.context, value)
         if self.is_over:
             for _, handle in self.moved:

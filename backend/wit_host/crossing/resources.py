@@ -1,4 +1,4 @@
-"""Resources that the host gave to a guest, by the number that the engine keeps in the guest's handle.
+"""Resources that the host gave to a guest, by the numbers in the guest's handles.
 
 In: any object with a `drop()`. Out: its *representation*, and back. One table belongs to one store.
 """
@@ -14,10 +14,10 @@ from ..misfits import unexpected
 
 @runtime_checkable
 class Droppable(Protocol):
-    """What every implementation of a resource has."""
+    """An implementation of a resource."""
 
     def drop(self) -> None:
-        """Let go of what this resource holds; called exactly once."""
+        """Release what this resource holds; called exactly once."""
         ...
 
 
@@ -25,9 +25,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Resource(Generic[T_co]):
-    """A resource type that the host implements by objects of type `T`; `name` is the WIT's.
+    """A resource type that the host implements by objects of type `T`; `name` is that of the WIT.
 
-    It is a constant of the bindings: each linker gives it a number of its own.
+    It is a constant of the bindings; each store gives it a number of its own.
     """
 
     __slots__ = ("name",)
@@ -40,9 +40,9 @@ class Resource(Generic[T_co]):
 
 
 class ResourceTable:
-    """The objects behind the handles that one guest holds, at most `limit` of them.
+    """The objects that one guest holds handles of, at most `limit` of them.
 
-    A representation is never given out twice.
+    A representation is never used twice.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -54,7 +54,7 @@ class ResourceTable:
         return len(self._objects)
 
     def give(self, item: Droppable) -> int:
-        """Put `item` in; the guest owns it from now on. Raises GuestTrap, and drops `item`, beyond the limit."""
+        """Add `item`, which the guest owns from now on. Beyond the limit, raises GuestTrap and drops `item`."""
         if self._limit is not None and len(self._objects) >= self._limit:
             item.drop()
             raise GuestTrap(
@@ -68,17 +68,17 @@ class ResourceTable:
         return representation
 
     def borrow(self, representation: int) -> Droppable:
-        """The object behind a handle, which the guest keeps; raises KeyError if it is none."""
+        """Return the object for a handle that the guest keeps; raises KeyError if there is none."""
         return self._objects[representation]
 
     def take(self, representation: int) -> Droppable:
-        """Take the object out; whoever takes it has to drop it."""
+        """Remove the object and return it; the caller has to drop it."""
         return self._objects.pop(representation)
 
     def sweep(self) -> int:
-        """Drop everything that is left, newest first, and say how much that was.
+        """Drop all remaining objects, the newest first, and return their number.
 
-        Raises a group of what the drops raised, after all of them were tried.
+        Raises a group of the exceptions that the drops raised, after all of them were tried.
         """
         failures: list[BaseException] = []
         count = len(self._objects)
@@ -88,8 +88,8 @@ class ResourceTable:
                 answer: object = item.drop()  # type: ignore[func-returns-value]  # it might
                 if answer is not None:
                     raise unexpected(f"the drop of a {type(item).__name__}", answer)
-            except BaseException as failure:  # noqa: BLE001  # all of them come out together below
+            except BaseException as failure:  # noqa: BLE001  # raised as a group below
                 failures.append(failure)
         if failures:
-            raise BaseExceptionGroup("dropping what a guest left behind failed", failures)
+            raise BaseExceptionGroup("dropping the remaining resources of a guest failed", failures)
         return count

@@ -1,6 +1,6 @@
-"""What the host functions of one store share: its resources, its memory, and how an exception ends it.
+"""The state that the host functions of one store share: its resources, its memory, and the way to end its guest.
 
-It knows nothing of the store itself, so nothing that the engine keeps alive keeps the store alive.
+It does not refer to the store itself, so the callbacks that the engine keeps alive do not keep the store alive.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class HostState:
-    """Used by one thread at a time, like the store that it belongs to, whose guest may hold so many `resources`.
+    """The state of one store, used by one thread at a time; the guest may hold at most `resources`.
 
-    `ending` is how an exception ends the guest, `call_ending` how it does so from a call of the host: `by_trap` in a
-    core module.
+    `ending` is the way in which an exception ends the guest, `call_ending` the way from a host function, which is
+    `by_trap` in a core module.
     """
 
     def __init__(self, context: int, resources: int | None = None, *, by_trap: bool = False) -> None:
@@ -34,30 +34,30 @@ class HostState:
         self.table = ResourceTable(resources)
         self.type_ids: dict[Resource[object], int] = {}
         self.calls: Counter[str] = Counter()
-        #: Is told the name of a function and the value of the error that it answers with.
+        #: Called with the name of a function and the value of the error that it returns.
         self.on_error: Callable[[str, object], None] | None = None
-        #: What is being lifted was passed by `own`, by its representations.
+        #: The representations of resources that are being lifted and were passed by `own`.
         self.taken: list[int] = []
-        #: What a call of a guest hands over: while its arguments are lowered and its result is lifted, else nothing.
+        #: The resources of the current call of a guest, while its arguments are lowered or its result is lifted.
         self.outgoing: Outgoing | None = None
 
     def type_id(self, resource: Resource[object]) -> int:
-        """The number by which the engine knows a resource type of ours in this store."""
+        """Return the engine's number of a resource type of the host in this store."""
         return self.type_ids.setdefault(resource, len(self.type_ids) + 1)
 
     def take_over(self) -> None:
-        """Take what was passed by `own` out of the table, now that all is lifted and nothing can be lost on the way."""
+        """Remove resources that were passed by `own` from the table, now that all arguments are lifted."""
         for representation in self.taken:
             self.table.take(representation)
         self.taken.clear()
 
     def end_call(self) -> bool:
-        """Forget what was lifted, and make what was lent unusable; whether nobody keeps a view of it."""
+        """Forget the lifted resources and release borrowed views; return whether no view of them is left."""
         self.taken.clear()
         return self.memory.take_back()
 
     def close(self) -> None:
-        """Free what was made for the guest's end; the second time is fine."""
+        """Release the memory and the endings; closing it again does nothing."""
         self.memory.close()
         self.ending.close()
         self.call_ending.close()

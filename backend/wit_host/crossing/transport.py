@@ -1,11 +1,10 @@
-"""How a `list<u8>` crosses between guest and host.
+"""The ways in which a `list<u8>` crosses between guest and host.
 
-In: the engine's value for a list of bytes. Out: a buffer, and back. Implementations see bytes whichever transport is in
-use:
+In: the engine's value for a list of bytes. Out: a buffer, and back. An implementation sees bytes with each transport:
 
-- *pointer*: in components that were prepared for it, the host is given an address and a length in the guest's memory,
-  which it knows. Nothing is copied that an implementation does not copy.
-- *latin-1*, for parameters of functions that were prepared for it: the engine makes a string of the bytes, which this
+- *pointer*, in components that were rewritten for it: the host gets an address and a length in the guest's memory. Only
+  the implementation copies bytes.
+- *latin-1*, for parameters of functions that were rewritten for it: the engine makes a string of the bytes, which this
   module encodes again. A guest can pass at most 128 MiB in one call. Results cross as lists.
 - *list*, for every component on every platform: the engine boxes each byte in a value of 32 bytes, which this module
   reads or writes by one strided copy. A guest can pass at most about 2.67 MiB in one call.
@@ -25,7 +24,7 @@ from .memory import GuestMemory
 
 
 class Crossing(Enum):
-    """What a `list<u8>` in a parameter is in the type that the engine sees."""
+    """The type of a `list<u8>` in a parameter, as the engine sees it."""
 
     LIST = auto()
     ADDRESS = auto()
@@ -38,7 +37,7 @@ class ByteSource(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """How many bytes there are."""
+        """The number of bytes."""
         ...
 
     def write_into(self, destination: memoryview, /) -> None:
@@ -46,18 +45,19 @@ class ByteSource(Protocol):
         ...
 
 
-#: What an implementation may return for a `list<u8>`.
+#: The types that an implementation may return for a `list<u8>`.
 Bytes: TypeAlias = bytes | bytearray | memoryview | ByteSource
 
-#: What the engine says when a guest passes more than it takes in one call: 128 MiB in all, of which each element of a
-#: list counts as 48 bytes.
+#: The text of the engine's trap if a guest passes too much in one call.
 _EXHAUSTED = "fuel allocated for hostcalls has been exhausted"
+#: The most bytes of strings that a guest can pass in one call.
 LARGEST_STRING = 128 << 20
+#: The most elements of lists that a guest can pass in one call: each counts as 48 bytes.
 LARGEST_LIST = LARGEST_STRING // 48
 
 
 def lift(memory: GuestMemory, value: Value) -> memoryview:
-    """The bytes that a guest passed: read-only, valid until `memory.take_back`.
+    """Return the bytes that a guest passed: read-only, valid until `memory.take_back`.
 
     Raises `Misfit` for an address and length that are not in the guest's memory.
     """
@@ -69,15 +69,15 @@ def lift(memory: GuestMemory, value: Value) -> memoryview:
 
 
 def _characters(text: str) -> bytes:
-    """A byte for each character of a text; raises `Misfit` if one is no byte."""
+    """Encode each character of a text as a byte; raises `Misfit` if one is not a byte."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError as error:
-        raise Misfit(GuestTrap, f"the guest passed a character that is no byte, at {error.start}") from None
+        raise Misfit(GuestTrap, f"the guest passed a character that is not a byte, at {error.start}") from None
 
 
 def lower(value: Value, content: object) -> None:
-    """Pass `content`, which should be `Bytes`, to the guest as a list; raises `Misfit` if it is not."""
+    """Pass `content` to the guest as a list; raises `Misfit` if it is not `Bytes`."""
     source = as_source(content)
     size = source.nbytes
     capi.new_list(value, size)
@@ -86,7 +86,7 @@ def lower(value: Value, content: object) -> None:
 
 
 def write_bytes(source: memoryview | ByteSource, destination: memoryview) -> None:
-    """Copy all of `source` to `destination`, which is as long."""
+    """Copy all of `source` to `destination`, which has the same length."""
     if isinstance(source, memoryview):
         destination[:] = source
     else:
@@ -94,10 +94,10 @@ def write_bytes(source: memoryview | ByteSource, destination: memoryview) -> Non
 
 
 def explain_trap(text: str) -> str | None:
-    """What to tell a person if the text of a trap says that too much was passed in one call; else nothing.
+    """Explain a trap whose `text` says that too much was passed in one call; None for another trap.
 
-    The engine refuses before it looks at each argument. Which function it was is told by the guest's own stub, if its
-    toolchain gave that a name.
+    The engine refuses the call before it looks at each argument. The name of the function is that of the guest's own
+    stub, if its toolchain named it.
     """
     if _EXHAUSTED not in text:
         return None
@@ -115,11 +115,11 @@ _STUB = re.compile(r"!indirect-(?P<name>\S+)")
 
 
 def as_source(content: object) -> memoryview | ByteSource:
-    """`content` as contiguous bytes, or as what makes them; raises `Misfit` if it is neither."""
+    """Return `content` as contiguous bytes or as a `ByteSource`; raises `Misfit` if it is neither."""
     if _is_source(content):
         return content
     try:
-        view = memoryview(content)  # type: ignore[arg-type]  # that is the question
+        view = memoryview(content)  # type: ignore[arg-type]  # the call checks it
     except TypeError:
         wanted = "bytes, bytearray, memoryview or a ByteSource"
         raise Misfit(TypeError, f"a list<u8> takes {wanted}, not {type(content).__name__}") from None
@@ -129,7 +129,7 @@ def as_source(content: object) -> memoryview | ByteSource:
 
 
 def _is_source(content: object) -> TypeGuard[ByteSource]:
-    """Not by `isinstance`, which takes longer for a Protocol than all the rest of a small call."""
+    """Return whether `content` is a source; `isinstance` of a Protocol takes longer than the rest of a small call."""
     return callable(getattr(content, "write_into", None)) and hasattr(content, "nbytes")
 
 

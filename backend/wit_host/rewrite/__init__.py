@@ -38,7 +38,7 @@ The three steps, each a component → a component:
     as_strings          bytes as strings
 
 Reading takes time in proportion to the bytes read, and only the heads of the sections of core modules are read. A
-component that cannot be read is an `InvalidComponent`, which says where.
+component that cannot be read is an `InvalidComponent`, which has the place in the bytes.
 """
 
 from __future__ import annotations

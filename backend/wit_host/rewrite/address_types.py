@@ -22,6 +22,7 @@ from .parts import Extern, Part
 from .shapes import I32, MOST_FLAT, flattened, of_part
 from .types import BORROW, FUNCTION, INSTANCE, OWN, TUPLE, Declaration, Type
 
+#: Encoded parts of types: `u32`, the pair for bytes, the start of a type declaration, and the absence of a result.
 _U32 = b"\x79"
 _PAIR = b"\x01" + bytes([TUPLE]) + b"\x02" + _U32 + _U32
 _TYPE_DECLARATION = b"\x01"

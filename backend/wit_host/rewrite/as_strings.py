@@ -31,6 +31,7 @@ from .uses import Lower
 
 #: The option `string-encoding=latin1+utf16`.
 _LATIN1: Final = b"\x02"
+#: The type `u32`, encoded.
 _U32: Final = b"\x79"
 
 

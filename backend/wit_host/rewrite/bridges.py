@@ -17,9 +17,11 @@ from .binary import encoded
 from .definitions import ALIAS, CORE_INSTANCE, CORE_MODULE
 from .shapes import I32
 
+#: The start of a core module.
 _PREAMBLE = b"\0asm\x01\0\0\0"
 _TYPES, _IMPORTS, _FUNCTIONS, _EXPORTS, _CODE = 1, 2, 3, 7, 10
 _FUNC, _MEMORY = b"\x00", b"\x02"
+#: The limits of an imported memory of any size.
 _ANY_SIZE = b"\x00\x00"
 
 
@@ -35,6 +37,7 @@ class Signature:
         return b"\x60" + b"".join(encoded(len(each)) + each for each in (self.parameters, self.results))
 
 
+#: The signature of the guest's allocator.
 _REALLOC = Signature(I32 * 4, I32)
 
 

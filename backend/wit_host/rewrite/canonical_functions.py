@@ -12,6 +12,7 @@ from .binary import InvalidComponent, Reader
 from .definitions import Definition, Options, Origin, Reference, Role, Space, reference
 from .parts import Part, index, value_type
 
+#: The options for the encoding of strings, and the other options.
 _ENCODINGS = (0, 1, 2)
 _MEMORY, _REALLOC, _POST_RETURN, _ASYNC, _CALLBACK = 3, 4, 5, 6, 7
 
@@ -94,6 +95,7 @@ def _result(reader: Reader, references: list[Reference]) -> None:
         raise InvalidComponent("0x00 or 0x01 is needed", reader.at - 1)
 
 
+#: The contents of each kind of canonical function, apart from lifts and lowers.
 _CONTENTS: Mapping[int, tuple[_Content, ...]] = {
     0x02: (_type,),  # resource.new
     0x03: (_type,),  # resource.drop

@@ -15,7 +15,9 @@ from .definitions import CORE_MODULE
 from .obstacles import Obstacle
 from .sections import Section
 
+#: The start of a core module.
 _CORE_PREAMBLE: Final = b"\0asm\x01\0\0\0"
+#: The section of memories, and flags of a memory.
 _MEMORY_SECTION: Final = 5
 _HAS_MAXIMUM: Final = 1
 _SHARED: Final = 2

@@ -101,6 +101,7 @@ class Definition:
     options: Options | None = None
 
 
+#: The kinds of sections.
 CUSTOM: Final = 0
 CORE_MODULE: Final = 1
 CORE_INSTANCE: Final = 2
@@ -113,6 +114,7 @@ CANON: Final = 8
 IMPORT: Final = 10
 EXPORT: Final = 11
 
+#: The index spaces by the codes of sorts, of core definitions and of others.
 CORE_SORTS: Final[Mapping[int, Space]] = {
     0x00: Space.CORE_FUNC,
     0x01: Space.CORE_TABLE,

@@ -41,6 +41,7 @@ from .sections import Section
 #: The most bytes outside core modules that are read; a large guest has about twenty thousand.
 MOST_BYTES = 1 << 20
 
+#: The functions that read one definition, by the kind of the section.
 _ITEMS: Final[Mapping[int, Callable[[Reader], Definition]]] = {
     CORE_INSTANCE: core_instance,
     INSTANCE: instance,
@@ -49,6 +50,7 @@ _ITEMS: Final[Mapping[int, Callable[[Reader], Definition]]] = {
     IMPORT: imported,
     EXPORT: exported,
 }
+#: The definitions of a core module, and of a component inside.
 _MODULE = Definition(Origin.MODULE, Space.CORE_MODULE)
 _COMPONENT = Definition(Origin.OTHER, Space.COMPONENT)
 

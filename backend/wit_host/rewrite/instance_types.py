@@ -31,7 +31,9 @@ from .types import (
 MOST = 10_000
 
 _FUNC_SORT, _TYPE_SORT = 1, 3
+#: The shape of a resource type, which is never passed itself.
 _RESOURCE = Shape(None)
+#: The kinds of types that cannot be rewritten.
 _UNFAMILIAR = (ASYNC_FUNCTION, ASYNC_RESOURCE, COMPONENT, INSTANCE, RESOURCE)
 
 

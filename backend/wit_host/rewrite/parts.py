@@ -12,6 +12,7 @@ from .binary import InvalidComponent, Reader
 
 ERROR_CONTEXT: Final = 0x64
 
+#: The codes of primitive types.
 PRIMITIVES = frozenset({*range(0x73, 0x80), ERROR_CONTEXT})
 #: The first byte of the sorts of core definitions; another follows.
 _CORE: Final = 0
@@ -43,7 +44,7 @@ class Extern:
 class Alias:
     """Another name for something that is defined elsewhere.
 
-    `outer` is what an outer alias refers to: how many components and types further out, and its index there.
+    `outer` is the target of an outer alias: the number of components and types to go out, and an index there.
     """
 
     sort: int

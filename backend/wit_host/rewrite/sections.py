@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from .binary import InvalidComponent, Reader, encoded
 
+#: The start of a component.
 PREAMBLE = b"\0asm\x0d\0\x01\0"
 
+#: The kinds of sections that are needed here.
 COMPONENT = 4
 TYPE = 7
 

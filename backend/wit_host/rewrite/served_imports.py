@@ -22,6 +22,7 @@ from .root_types import RootTypes, imported_type
 from .sections import Edit, Section, edited, is_component, sections
 from .uses import Uses, check_type, uses_of_instance
 
+#: The custom section with the names that tools print.
 _NAMES = b"component-name"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_FUNCTIONS: Mapping[str, frozenset[str]] = MappingProxyType({})

@@ -33,9 +33,12 @@ MOST_FLAT = 16
 #: The most parts of a type, each counted at every use; the engine's limit is higher.
 LARGEST = 100_000
 
+#: The codes of the primitive types `u8` and `string`.
 U8 = 0x7D
 STRING = 0x73
+#: The core values of primitive types, apart from those that are an `i32`.
 _PRIMITIVES = {STRING: I32 + I32, 0x75: F64, 0x76: F32, 0x77: I64, 0x78: I64}
+#: The core values that share an `i32` in a variant; others share an `i64`.
 _JOINED_NARROW = {I32[0], F32[0]}
 
 
@@ -58,6 +61,7 @@ class Shape:
     unfamiliar: bool = False
 
 
+#: The shapes of unfamiliar types, and of `list<u8>`.
 UNFAMILIAR = Shape(None, unfamiliar=True)
 BYTES = Shape(I32 + I32, 2, is_bytes=True, holds_bytes=True)
 

@@ -15,6 +15,7 @@ from .binary import InvalidComponent, Reader
 from .core_types import skip_core_type
 from .parts import PRIMITIVES, Alias, Extern, Part, alias, extern, flag, index, value_type
 
+#: The kinds of types.
 RECORD: Final = 0x72
 VARIANT: Final = 0x71
 LIST: Final = 0x70
@@ -36,6 +37,7 @@ INSTANCE: Final = 0x42
 RESOURCE: Final = 0x3F
 ASYNC_RESOURCE: Final = 0x3E
 
+#: The kinds of declarations.
 CORE_TYPE_DECLARATION: Final = 0
 TYPE_DECLARATION: Final = 1
 ALIAS_DECLARATION: Final = 2
@@ -182,6 +184,7 @@ def _result(reader: Reader, found: _Found) -> None:
 
 _SIGNATURE: tuple[_Content, ...] = (_many(_label, _value), _result)
 
+#: The contents of each kind of type.
 _CONTENTS: Mapping[int, tuple[_Content, ...]] = {
     RECORD: (_many(_label, _value),),
     VARIANT: (_many(_label, _optional(_value), _exactly(0)),),

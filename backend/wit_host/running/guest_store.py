@@ -1,4 +1,4 @@
-"""What the stores of components and of core modules have in common: one guest, its limits, and its end."""
+"""The common part of the stores of components and of core modules: one guest, its limits, and its end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .wasi import WasiConfig, wait_for
 
 
 class GuestStore(ABC):
-    """The store of one guest, and what it holds.
+    """The store of one guest, and of its resources.
 
     `engine` must have been configured with `epoch_interruption`; `memory` is the most bytes that each linear memory may
     have, `timeout` the most seconds of wall-clock time that each call of the guest may take, `resources` the most that
-    the guest may hold at a time. Closing a store drops every resource that the guest left behind; so does the end of a
-    run, and a trap.
+    the guest may hold at a time. Closing a store drops every remaining resource of the guest; so does the end of a run,
+    and a trap.
     """
 
     def __init__(
@@ -57,17 +57,18 @@ class GuestStore(ABC):
         self.close()
 
     def cancel(self) -> None:
-        """Stop the guest; for any thread, and for handlers of signals. Whoever runs it gets `GuestCancelled`.
+        """Stop the guest, from any thread or handler of signals. The caller of the guest gets `GuestCancelled`.
 
-        What WebAssembly computes ends within a moment, a host function first returns, and a call of WASI that waits
-        cannot be interrupted. Before a guest is run, it will not be; after it has ended, nothing happens.
+        WebAssembly code stops within a moment, but a host function returns first, and a call of WASI that waits cannot
+        be interrupted. A guest that was not started yet never starts; one that has ended is not affected.
         """
         self._runner.cancel()
 
     def close(self) -> None:
-        """Drop what the guest left behind and free its memory; the second time is fine.
+        """Drop the remaining resources of the guest and free its memory; closing it again does nothing.
 
-        Returns when the last of its output was taken. Raises what taking it raised since the guest ended.
+        Returns when the last of its output has been received. Raises the exception that the receiver of an output
+        raised after the guest ended.
         """
         try:
             self._runner.close()
@@ -79,17 +80,17 @@ class GuestStore(ABC):
         if exception is not None:
             raise exception
 
-    #: Whether what a host function raises is a trap to the engine, rather than an error.
+    #: Whether an exception of a host function is a trap to the engine, not an error.
     ends_by_trap = False
 
     @abstractmethod
     def _forget(self) -> None:
-        """Let go of what was defined for the guest, and of its memory."""
+        """Release the definitions for the guest, and its memory."""
 
     def _begin(self, name: str, engine: wasmtime.Engine) -> None:
-        """A guest of `engine` that messages call `name` is to be linked.
+        """Prepare to link a guest of `engine`, whose name in messages is `name`.
 
-        Raises RuntimeError if this store has one already, ValueError for a guest of another engine.
+        Raises RuntimeError if this store already has a guest, ValueError for a guest of another engine.
         """
         if self._is_used:
             raise RuntimeError("a store has one guest; make another store for another guest")

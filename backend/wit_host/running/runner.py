@@ -1,7 +1,7 @@
-"""The one way into a guest: one call at a time, within its time, with a reason where it does not return.
+"""The only way into a guest: one call at a time, within its time, with a reason if it does not return.
 
-In: something that makes the engine run the guest. Out: what that returned, or an exception. Once a guest did not
-return, nothing of it can be trusted: it is over, what it held is dropped, and it is never entered again.
+In: a function that makes the engine run the guest. Out: its result, or an exception. A guest that did not return once
+cannot be trusted: it is over, its resources are dropped, and it is never entered again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Runner:
-    """Runs the guest of one store. It knows the engine's store, and nothing that knows it."""
+    """Runs the guest of one store; of the objects that refer to the guest, it knows only the engine's store."""
 
     def __init__(self, store: wasmtime.Store, state: HostState, ticker: Ticker, timeout: float | None) -> None:
         self.state = state
@@ -52,18 +52,18 @@ class Runner:
         return self._store is None or bool(self._reason)
 
     def check(self) -> None:
-        """Raise what `run` would raise at once: GuestError if the guest is over, ValueError, RuntimeError."""
+        """Raise the error that `run` would raise at once: GuestError if the guest is over, ValueError, RuntimeError."""
         self._check_alive()
         stack.require_stack()
         if self._inside.locked():
             raise _nested()
 
     def run(self, action: Callable[[], T], what: str) -> T:
-        """What `action` returns, which enters the guest; `what` says what it did not do in time.
+        """Call `action`, which enters the guest, and return its result; `what` says in messages what timed out.
 
-        Raises what an implementation or a signal handler raised meanwhile, `GuestTrap`, `GuestTimeout`,
-        `GuestCancelled`, or GuestError if the guest exits; RuntimeError if the stack of this thread is too small.
-        Whatever else `action` raises comes out as well, and leaves the guest as it is.
+        Raises the exception of an implementation or a signal handler, `GuestTrap`, `GuestTimeout`, `GuestCancelled`, or
+        GuestError if the guest exits; RuntimeError if the stack of this thread is too small. Any other exception of
+        `action` is raised too, and does not end the guest.
         """
         self._check_alive()
         stack.require_stack()
@@ -78,11 +78,11 @@ class Runner:
                     answer = action()
                 except wasmtime.ExitTrap as error:
                     failure: BaseException | None = self._kept() or GuestExit(self.name, error.code)
-                except (wasmtime.WasmtimeError, wasmtime.Trap) as error:  # the latter by core modules
+                except (wasmtime.WasmtimeError, wasmtime.Trap) as error:  # `Trap` is raised by core modules
                     failure = self._kept() or trap(self.name, str(error))
                 except BaseException:
                     kept = self._kept()
-                    if kept is not None:  # the guest was stopped, and then something else came between
+                    if kept is not None:  # the guest was stopped, and then another exception arrived
                         self._end(kept)
                     raise
                 else:
@@ -99,16 +99,16 @@ class Runner:
             del failure  # its traceback leads here: without this, a cycle would keep it alive
 
     def cancel(self) -> None:
-        """Stop the guest at its next tick, or as soon as it is entered; for any thread, and for handlers of signals."""
+        """Stop the guest at its next tick, or as soon as it is entered, from any thread or handler of signals."""
         self._deadline.is_cancelled = True
 
     def finish(self) -> None:
-        """The guest did all that it was started for: drop what it holds."""
-        self._reason = self._reason or "it ran to its end"
+        """Drop the resources of the guest, which has done its work."""
+        self._reason = self._reason or "it ran to completion"
         self.state.table.sweep()
 
     def close(self) -> None:
-        """Drop what the guest holds, and free its memory; the second time is fine."""
+        """Drop the resources of the guest, and free its memory; closing it again does nothing."""
         if not self._inside.acquire(blocking=False):
             raise RuntimeError("a store cannot be closed while its guest runs; call `cancel` first, and let it return")
         try:
@@ -129,7 +129,7 @@ class Runner:
             raise GuestCancelled(f"{self.name} was cancelled before it was called")
 
     def _kept(self) -> BaseException | None:
-        """What a callback raised, which comes first whatever the engine says."""
+        """Return the exception of a callback, which has priority over the engine's report."""
         return self.state.kept.take()
 
     def _end(self, failure: BaseException) -> None:
@@ -138,12 +138,12 @@ class Runner:
         try:
             self.state.table.sweep()
         except BaseExceptionGroup as drops:
-            with suppress(Exception):  # an exception may refuse this as well
+            with suppress(Exception):  # an exception may refuse to be changed
                 failure.__context__ = drops
 
 
 class Deadline:
-    """Asked at every tick whether the guest may go on."""
+    """Decides at every tick whether the guest may continue."""
 
     where = "while the guest ran"
 
@@ -155,7 +155,7 @@ class Deadline:
         self._end = float("inf")
 
     def start(self, message: str, timeout: float | None) -> None:
-        """Let the guest run for `timeout` seconds from now, or without an end."""
+        """Let the guest run for `timeout` seconds from now, or without a limit."""
         if timeout is not None:
             self._message = f"{message} within {timeout:g} s"
             self._end = time.monotonic() + timeout
@@ -168,12 +168,12 @@ class Deadline:
             raise GuestTimeout(self._message)
 
 
-#: As many calls of Python functions must be possible yet when a guest is entered, so that its callbacks can begin.
+#: The number of calls of Python functions that must be possible when a guest is entered, so that its callbacks can run.
 _DEPTH = 20
 
 
 def _require_depth(calls: int) -> None:
-    """Raise RecursionError if so many calls, each of them through C, are not possible here."""
+    """Raise RecursionError if so many nested calls, each through C, are not possible here."""
     if calls:
         next(map(_require_depth, (calls - 1,)))
 
@@ -183,12 +183,12 @@ def _nested() -> RuntimeError:
 
 
 def _reason(failure: BaseException) -> str:
-    """What `failure` says, if it is ours, or what it is, for those who call later."""
+    """Return the reason for later callers: the text of `failure` if it is a GuestError, or its class."""
     kind = type(failure)
     if issubclass(kind, GuestError):
         return f"it trapped before ({failure})" if issubclass(kind, GuestTrap) else str(failure)
     return f"it was stopped before by {_NAME(kind)}"
 
 
-#: The name of a class, whatever its metaclass has under `__name__`.
+#: Returns the name of a class, even if its metaclass redefines `__name__`.
 _NAME: Callable[[type], str] = type.__dict__["__name__"].__get__

@@ -1,7 +1,7 @@
-"""How much stack a guest needs of its thread, and how much there is.
+"""The stack that a guest needs, and the stack that its thread has.
 
-A guest that recurses without end is to meet a trap. The engine counts `GUEST` bytes for it from where it is entered,
-and does not look whether the thread has them: on a smaller stack the process would end.
+A guest that recurses without end must trap. The engine allows it `GUEST` bytes from the point of entry, and does not
+check whether the thread has them: on a smaller stack the process would crash.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ctypes
 import sys
 import threading
 
-#: What the engine lets a guest use, and what the host functions that it calls need below that.
+#: The bytes that the engine allows a guest, and those that the host functions that it calls need in addition.
 GUEST, HOST = 512 << 10, 256 << 10
 
 
@@ -37,17 +37,17 @@ def require_stack() -> None:
 
 
 def enter() -> None:
-    """One more guest is entered on this thread."""
+    """Count one more guest on this thread."""
     _thread.guests += 1
 
 
 def leave() -> None:
-    """It is left."""
+    """Count one guest less on this thread."""
     _thread.guests -= 1
 
 
 def _size() -> int:
-    """The bytes of this thread's stack; as many as anybody needs if the system does not say."""
+    """Return the size of this thread's stack in bytes; a very large number if the system does not report it."""
     if sys.platform == "linux":
         return _of_linux()
     if sys.platform == "darwin":
@@ -57,7 +57,7 @@ def _size() -> int:
 
 def _of_linux() -> int:
     library = ctypes.CDLL(None)
-    attributes = ctypes.create_string_buffer(256)  # more than a `pthread_attr_t` takes on any machine
+    attributes = ctypes.create_string_buffer(256)  # larger than a `pthread_attr_t` on any machine
     address, size = ctypes.c_void_p(), ctypes.c_size_t()
     library.pthread_self.restype = ctypes.c_void_p
     if library.pthread_getattr_np(ctypes.c_void_p(library.pthread_self()), attributes):

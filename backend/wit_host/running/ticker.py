@@ -1,7 +1,7 @@
-"""The clock that makes running guests look up: an engine's epoch, advanced while at least one guest runs.
+"""The clock of an engine: its epoch, advanced while at least one guest runs.
 
-At each tick a guest comes back to Python for a moment. That is when a deadline is noticed and when Python runs the
-handlers of signals, so that Ctrl-C ends a guest that loops.
+At each tick a guest returns to Python for a moment. Then its deadline is checked, and Python runs the handlers of
+signals, so that Ctrl-C ends a guest that loops.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ INTERVAL = 0.05
 
 
 class Ticker:
-    """Advances the epoch of one engine in `with` blocks; shared by the stores of that engine, and used by any thread.
+    """Advances the epoch of one engine in `with` blocks; all stores of that engine share it, in any threads.
 
-    It goes on in the child of a process that forks.
+    It continues in the child of a process that forks.
     """
 
     def __init__(self, engine: wasmtime.Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
-        #: How many blocks each thread is in.
+        #: The number of blocks that each thread is in.
         self._running: Counter[int] = Counter()
         self._is_ticking = False
         _tickers.add(self)
@@ -53,16 +53,17 @@ class Ticker:
 
     def _start(self) -> None:
         if not self._is_ticking:
-            # Not by `threading`, which waits for the thread to begin, under locks that an exception would leave locked.
+            # Not by `threading`, which waits for the start of the thread, with locks that an exception would leave
+            # locked.
             _thread.start_new_thread(self._tick, (threading.get_ident(),))
-            self._is_ticking = True  # after it, as to start a thread may fail; two of them do no harm
+            self._is_ticking = True  # afterwards, as starting a thread may fail; two of them do no harm
 
     @unbroken
     def _tick(self, starter: int) -> None:
-        """Tick until no guest ran at the end of an interval, so that many short calls do not start many threads.
+        """Tick until no guest runs at the end of an interval, so that many short calls do not start many threads.
 
-        In Python 3.11, a thread that has not begun to run still has the identity of the thread that started it, and is
-        the first to be found when an exception is set on that identity. So it is passed on, and the clock goes on.
+        In Python 3.11, a new thread has the identity of the thread that started it until it runs, and gets exceptions
+        that are set on that identity. So it passes them on, and the clock continues.
         """
         while True:
             try:
@@ -70,7 +71,7 @@ class Ticker:
                     time.sleep(INTERVAL)
                     self._engine.increment_epoch()
                 return
-            except BaseException as exception:  # noqa: BLE001  # whatever it is, it was for another thread
+            except BaseException as exception:  # noqa: BLE001  # any exception was meant for another thread
                 kind = ctypes.py_object(type(exception))
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(starter), kind)
 
@@ -80,7 +81,7 @@ class Ticker:
             return self._is_ticking
 
     def go_on_in_child(self) -> None:
-        """Of the threads of the parent, the child has only the one that forked."""
+        """Continue in the child of a fork, which has only the thread that forked."""
         thread = threading.get_ident()
         self._lock = threading.Lock()  # another thread may have held the old one
         self._running = Counter({thread: self._running[thread]} if self._running[thread] else {})

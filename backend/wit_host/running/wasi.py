@@ -1,7 +1,7 @@
-"""The standard streams of a guest: what it writes is given to a function, whose exceptions come out of the run.
+"""The standard streams of a guest: its output is given to a function, whose exceptions are raised by the run.
 
-The engine writes and lets go of an output on a thread of its own, if the guest keeps the stream open. It must not do so
-while the interpreter ends, because a thread that waits for an interpreter that is gone aborts the process.
+The engine writes to an output and releases it on a thread of its own, if the guest keeps the stream open. It must not
+do so while the interpreter ends, because a thread that waits for an interpreter that has ended aborts the process.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import wasmtime
 from .. import capi
 
 Write = Callable[[bytes], object]
-"""Takes each piece of an output."""
+"""Receives each piece of an output."""
 
-#: How long, in seconds, a store that is closed and an interpreter that ends wait for the engine.
+#: The time, in seconds, that a closing store and an ending interpreter wait for the engine.
 _PATIENCE = 2.0
+#: The time between two checks, in seconds.
 _INTERVAL = 0.0005
 
 
@@ -29,12 +30,12 @@ class Output:
     def __init__(self, write: Write, name: str) -> None:
         self.write = write
         self.kept = capi.Kept()
-        self.where = f"by what takes the {name} of the guest"
+        self.where = f"by the receiver of the {name} of the guest"
         _open.add(self)
 
 
 class WasiConfig(wasmtime.WasiConfig):
-    """Wasmtime's, whose functions for outputs may raise: the exception ends the guest, and comes out as itself."""
+    """Wasmtime's configuration, with functions for outputs that may raise; the exception ends the guest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class WasiConfig(wasmtime.WasiConfig):
 
 
 def wait_for(outputs: Iterable[Output]) -> None:
-    """Return when the engine has let go of all these outputs, or after two seconds."""
+    """Return when the engine has released all these outputs, or after two seconds."""
     end = time.monotonic() + _PATIENCE
     for output in outputs:
         while capi.is_kept(output) and time.monotonic() < end:

@@ -13,7 +13,7 @@ In: a WIT type, written as an expression (`List(U32)`, `Tuple(STRING, Own(TENSOR
 | `list<T>`, `list<T, N>`, `tuple<…>` | `list`, `list`, `tuple` |
 | `map<K, V>` | `dict` |
 | `record` | a dataclass |
-| `option<T>` | the value or `None`; `Some(value)` or `None` where the value is an option itself |
+| `option<T>` | the value or `None`; `Some(value)` or `None` if the value is an option itself |
 | `enum` | `enum.Enum` whose values are the WIT's names |
 | `flags` | `enum.Flag` |
 | `variant` | one dataclass for each case |
@@ -21,6 +21,8 @@ In: a WIT type, written as an expression (`List(U32)`, `Tuple(STRING, Own(TENSOR
 | `result<T, E>` as a function's result | `T` returned, or `ResultError[E]` raised |
 | `result<T, E>` elsewhere | `Ok(value)` or `Err(value)` |
 """
+
+from __future__ import annotations
 
 from .cases import Enum, Flags, NestedOption, NestedResult, Option, Result, Variant
 from .codec import Codec, Comparison, Identities

@@ -16,24 +16,24 @@ from .codec import Codec, Comparison, check_kind, check_names, check_optional
 
 
 class Option:
-    """`option<T>`, where `T` is no option itself."""
+    """`option<T>`, where `T` is not an option itself."""
 
     def __init__(self, some: Codec) -> None:
         self.some = some
 
     def lift(self, state: HostState, value: Value) -> object:
-        """The value, or `None`."""
+        """Return the value, or `None`."""
         pointer = value.of.option
         return self.some.lift(state, pointer.contents) if pointer else None
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes the value, or `None`."""
+        """Take the value, or `None`."""
         payload = _option(value, item)
         if payload is not None:
             self.some.lower(state, payload, item)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits an option whose content fits."""
+        """Accept an option whose content fits."""
         check_kind("option", theirs)
         [(_, some)] = theirs.parts
         check_optional(self.some, some, comparison)
@@ -43,12 +43,12 @@ class NestedOption(Option):
     """`option<option<T>>`: its content may be `None` too, so it comes as `Some(content)`."""
 
     def lift(self, state: HostState, value: Value) -> object:
-        """`Some` with the content, or `None`."""
+        """Return `Some` with the content, or `None`."""
         pointer = value.of.option
         return Some(self.some.lift(state, pointer.contents)) if pointer else None
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes `Some` with the content, or `None`."""
+        """Take `Some` with the content, or `None`."""
         if item is not None and not isinstance(item, Some):
             raise wrong_type("Some or None", item)
         payload = _option(value, item)
@@ -57,14 +57,14 @@ class NestedOption(Option):
 
 
 def _option(value: Value, item: object) -> Value | None:
-    """Make `value` an option, and return what `item` is to be stored in, if there is one."""
+    """Make `value` an option, and return the place for `item`, if there is one."""
     payload = None if item is None else capi.new_value()
     capi.write_option(value, payload)
     return payload
 
 
 class Enum:
-    """`enum`, as the Python class whose values are the WIT's names."""
+    """`enum`, as the Python class whose values are the names in WIT."""
 
     def __init__(self, cases: type[enum.Enum]) -> None:
         self.cases = cases
@@ -72,23 +72,23 @@ class Enum:
         self._cases = {case.value: case for case in cases}
 
     def lift(self, state: HostState, value: Value) -> enum.Enum:
-        """A member of the class."""
+        """Return a member of the class."""
         return self._cases[capi.read_text(value)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a member of the class."""
+        """Take a member of the class."""
         if not isinstance(item, self.cases):
             raise wrong_class(self.cases, item)
         capi.write_text(value, Kind.ENUM, self._names[item])
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits an enum of the same names in the same order."""
+        """Accept an enum of the same names in the same order."""
         check_kind("enum", theirs)
         check_names("cases", list(self._cases), [name for name, _ in theirs.parts])
 
 
 class Flags:
-    """`flags`, as the `enum.Flag` whose members are in the order of `names`, which are the WIT's."""
+    """`flags`, as the `enum.Flag` whose members are in the order of `names`, which are those of the WIT."""
 
     def __init__(self, cls: type[enum.Flag], names: Sequence[str]) -> None:
         self.cls = cls
@@ -97,7 +97,7 @@ class Flags:
         self._bits = [(name.encode(), bit) for name, bit in self._by_name.items()]
 
     def lift(self, state: HostState, value: Value) -> enum.Flag:
-        """A combination of members of the class."""
+        """Return a combination of members of the class."""
         flags = value.of.flags
         bits = 0
         for index in range(flags.size):
@@ -105,7 +105,7 @@ class Flags:
         return self.cls(bits)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a combination of members of the class."""
+        """Take a combination of members of the class."""
         if not isinstance(item, self.cls):
             raise wrong_class(self.cls, item)
         names = [name for name, bit in self._bits if item.value & bit]
@@ -116,7 +116,7 @@ class Flags:
             capi.write_name(data[index], name)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits flags of the same names in the same order."""
+        """Accept flags of the same names in the same order."""
         check_kind("flags", theirs)
         check_names("flags", self.names, [name for name, _ in theirs.parts])
 
@@ -129,12 +129,12 @@ class Variant:
         self._by_class = {cls: (name.encode(), codec) for name, (cls, codec) in self.cases.items()}
 
     def lift(self, state: HostState, value: Value) -> object:
-        """An object of the case's class."""
+        """Return an object of the case's class."""
         cls, codec = self.cases[capi.read_text(value)]
         return cls() if codec is None else cls(codec.lift(state, value.of.variant.val.contents))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes an object of one of the classes."""
+        """Take an object of one of the classes."""
         case = self._by_class.get(type(item))
         if case is None:
             raise wrong_type(" or ".join(cls.__name__ for cls in self._by_class), item)
@@ -145,7 +145,7 @@ class Variant:
             _lower_value(codec, state, payload, cast(Any, item).value)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits a variant whose cases have the same names and order, and fit."""
+        """Accept a variant whose cases have the same names and order, and fit."""
         check_kind("variant", theirs)
         parts = theirs.parts
         check_names("cases", list(self.cases), [name for name, _ in parts])
@@ -157,14 +157,14 @@ class Variant:
 
 
 class _Sides:
-    """`result<T, E>`: what its two codecs have in common."""
+    """`result<T, E>`: the common part of its two codecs."""
 
     def __init__(self, ok: Codec | None, err: Codec | None) -> None:
         self.ok = ok
         self.err = err
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits a result whose sides fit."""
+        """Accept a result whose sides fit."""
         check_kind("result", theirs)
         for (name, part), codec in zip(theirs.parts, (self.ok, self.err), strict=True):
             try:
@@ -191,12 +191,12 @@ class NestedResult(_Sides):
     """`result<T, E>` inside another type."""
 
     def lift(self, state: HostState, value: Value) -> Ok[object] | Err[object]:
-        """`Ok` or `Err`, with `None` where that side has no type."""
+        """Return `Ok` or `Err`, with `None` if that side has no type."""
         is_ok, content = self._lift(state, value)
         return Ok(content) if is_ok else Err(content)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes `Ok` or `Err`."""
+        """Take `Ok` or `Err`."""
         if not isinstance(item, Ok | Err):
             raise wrong_type("Ok or Err", item)
         try:
@@ -213,7 +213,7 @@ class Result(_Sides):
         self.error = error
 
     def lift(self, state: HostState, value: Value) -> tuple[bool, object]:
-        """Whether a guest answered `ok`, and with what."""
+        """Return whether a guest answered `ok`, and its answer."""
         return self._lift(state, value)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:

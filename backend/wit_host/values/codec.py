@@ -1,4 +1,4 @@
-"""What every codec does, and how it says that a guest's type is another one than its own."""
+"""The interface of codecs, and the misfits for types of a guest that differ."""
 
 from __future__ import annotations
 
@@ -20,55 +20,56 @@ if TYPE_CHECKING:
 
 
 class Identities(Protocol):
-    """Which resource type of a component is which of the bindings'."""
+    """The correspondence between resource types of a component and those of the bindings."""
 
     def is_host(self, resource: Resource[object], theirs: ResourceType) -> bool:
-        """Whether `theirs` is `resource`, as the component imports it."""
+        """Return whether `theirs` is `resource`, as the component imports it."""
         ...
 
     def is_guest(self, resource: GuestResourceType[GuestResource], theirs: ResourceType) -> bool:
-        """Whether `theirs` is `resource`, as the component exports it."""
+        """Return whether `theirs` is `resource`, as the component exports it."""
         ...
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a guest's types are compared with codecs: by its resource types, and by what `list<u8>` became in them."""
+    """The basis for comparing a guest's types with codecs: its resource types, and the form of `list<u8>` in them."""
 
     resources: Identities
     crossing: Crossing = Crossing.LIST
 
 
 class Codec(Protocol):
-    """How values of one WIT type cross."""
+    """Carries values of one WIT type across."""
 
     def lift(self, state: HostState, value: Value) -> object:
-        """The Python object for a value that the guest passed."""
+        """Return the Python object for a value that the guest passed."""
         ...
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Store `item` where the engine will take it from; raises `Misfit` if it is no value of this type."""
+        """Store `item` in `value` for the engine; raises `Misfit` if it is not a value of this type."""
         ...
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Raise `Misfit` if a guest's type is another one: what it passes could not be lifted."""
+        """Raise `Misfit` if a guest's type is another one, whose values could not be lifted."""
         ...
 
 
 class _NoType(ValueType):
-    """Stands where a guest has no type; no codec fits it."""
+    """Stands for a missing type of a guest; no codec fits it."""
 
     kind = "none"
 
 
+#: The missing type.
 _NO_TYPE = _NoType()
 
-#: As many characters of a guest's names as a message quotes.
+#: The most characters of a guest's names that a message quotes.
 _QUOTED = 120
 
 
 def other_type(ours: str, theirs: str) -> Misfit:
-    """The guest has another type than this host."""
+    """Return the misfit for a guest that has another type than this host."""
     return Misfit(LinkError, f"this host has {ours}, the guest has {theirs}")
 
 
@@ -79,7 +80,7 @@ def check_kind(kind: str, theirs: ValueType) -> None:
 
 
 def check_names(what: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
-    """Raise `Misfit` if the guest's fields, cases or flags are others, or in another order."""
+    """Raise `Misfit` if the guest's fields, cases or flags differ, or their order."""
     if list(ours) != list(theirs):
         raise other_type(f"the {what} {_quote(ours)}", _quote(theirs))
 

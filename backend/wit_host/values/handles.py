@@ -1,4 +1,4 @@
-"""Handles of resources: those that the host implements, and those that a guest does."""
+"""Handles of resources, which the host or a guest implements."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ class Own:
         self.resource = resource
 
     def lift(self, state: HostState, value: Value) -> object:
-        """The object; it is taken out of the table once everything is lifted."""
+        """Return the object, which is taken out of the table once everything is lifted."""
         representation = capi.read_resource(state.context, value)
         state.taken.append(representation)
         return state.table.borrow(representation)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes the object that implements the resource; the guest owns it afterwards."""
+        """Take the object that implements the resource; the guest owns it afterwards."""
         _give(state, value, self.resource, item)
         if state.outgoing is not None:
             state.outgoing.given.append(value)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `own` of this very resource."""
+        """Accept `own` of this resource."""
         _check_host("own", self.resource, theirs, comparison)
 
 
 class Borrow:
-    """`borrow<R>` of a resource that the host implements, as a parameter: the object stays its owner's."""
+    """`borrow<R>` of a resource that the host implements, as a parameter: the object keeps its owner."""
 
     def __init__(self, resource: Resource[object]) -> None:
         self.resource = resource
 
     def lift(self, state: HostState, value: Value) -> object:
-        """The object, still in the table."""
+        """Return the object, still in the table."""
         return state.table.borrow(capi.read_resource(state.context, value))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes the object that implements the resource, and lends it to the guest for the call."""
+        """Take the object that implements the resource, and lend it to the guest for the call."""
         if state.outgoing is None:
             raise Misfit(TypeError, f"a borrow of resource {self.resource.name} cannot be returned")
         representation = _give(state, value, self.resource, item)
         state.outgoing.lent.append((value, representation))
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `borrow` of this very resource."""
+        """Accept `borrow` of this resource."""
         _check_host("borrow", self.resource, theirs, comparison)
 
 
@@ -65,23 +65,23 @@ class GuestOwn:
         self.resource = resource
 
     def lift(self, state: HostState, value: Value) -> GuestResource:
-        """An object of the bindings' class, which owns the resource."""
+        """Return an object of the bindings' class, which owns the resource."""
         if state.outgoing is None:
-            raise RuntimeError(f"resource {self.resource.name} of a guest came outside of a call of that guest")
+            raise RuntimeError(f"resource {self.resource.name} of a guest came from outside a call of that guest")
         return self.resource.cls(state.outgoing.instance, capi.ResourceHandle(value))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes such an object; it cannot be used any more once the guest has it."""
+        """Take such an object, which cannot be used once the guest has it."""
         if state.outgoing is None:
             raise Misfit(TypeError, f"resource {self.resource.name} of a guest can only be passed to that guest")
         resource, handle = _held(state, self.resource, item)
         if any(resource is other for other in state.outgoing.borrowed):
-            raise wrong_value(f"this {type(item).__name__} is lent in the same call")
+            raise wrong_value(f"this {type(item).__name__} is borrowed in the same call")
         handle.store(value)
         state.outgoing.moved.append((resource, resource._give_up()))
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `own` of the resource that the guest exports."""
+        """Accept `own` of the resource that the guest exports."""
         _check_guest("own", self.resource, theirs, comparison)
 
 
@@ -92,11 +92,11 @@ class GuestBorrow:
         self.resource = resource
 
     def lift(self, state: HostState, value: Value) -> object:
-        """Never happens: WIT has no `borrow` in results, and imports know no resource of a guest."""
+        """Never called: WIT has no `borrow` in results, and imports cannot use resources of a guest."""
         raise RuntimeError(f"a borrow of resource {self.resource.name} came from the guest that implements it")
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes an object of the bindings' class, which stays as it is."""
+        """Take an object of the bindings' class, which stays as it is."""
         if state.outgoing is None:
             raise Misfit(TypeError, f"resource {self.resource.name} of a guest can only be passed to that guest")
         resource, handle = _held(state, self.resource, item)
@@ -104,12 +104,12 @@ class GuestBorrow:
         state.outgoing.borrowed.append(resource)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `borrow` of the resource that the guest exports."""
+        """Accept `borrow` of the resource that the guest exports."""
         _check_guest("borrow", self.resource, theirs, comparison)
 
 
 def _give(state: HostState, value: Value, resource: Resource[object], item: object) -> int:
-    """Put `item` in the table and store a handle of it; its number in the table."""
+    """Add `item` to the table, store a handle of it, and return its number in the table."""
     if not _is_droppable(item):
         text = f"{type(item).__name__} does not implement resource {resource.name}: it has no drop()"
         raise Misfit(TypeError, text)
@@ -119,14 +119,14 @@ def _give(state: HostState, value: Value, resource: Resource[object], item: obje
 
 
 def _is_droppable(item: object) -> TypeGuard[Droppable]:
-    """Not by `isinstance`, which takes longer for a Protocol than all the rest of a small call."""
+    """Return whether `item` has `drop`; `isinstance` of a Protocol takes longer than the rest of a small call."""
     return callable(getattr(item, "drop", None))
 
 
 def _held(
     state: HostState, resource: GuestResourceType[GuestResource], item: object
 ) -> tuple[GuestResource, capi.ResourceHandle]:
-    """`item`, if it is a resource that this very guest can be passed."""
+    """Return `item` and its handle, if it is a resource that can be passed to this guest."""
     if not isinstance(item, resource.cls):
         raise wrong_type(resource.cls.__name__, item)
     if item._instance.state is not state:

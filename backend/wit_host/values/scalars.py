@@ -16,29 +16,29 @@ class Bool:
     """`bool`."""
 
     def lift(self, state: HostState, value: Value) -> bool:
-        """A `bool`."""
+        """Return a `bool`."""
         return bool(value.of.boolean)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes `True` or `False`, nothing else."""
+        """Take `True` or `False` only."""
         if not isinstance(item, bool):
             raise wrong_type("bool", item)
         value.of.boolean = item
         value.kind = Kind.BOOL
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `bool`."""
+        """Accept `bool`."""
         check_kind("bool", theirs)
 
 
-#: How numbers lie in memory, as `struct`, `array` and `memoryview` call it.
+#: The formats of numbers in memory, as in `struct`, `array` and `memoryview`.
 _CODES = {
     "u8": "B", "s8": "b", "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q", "f32": "f", "f64": "d"
 }  # fmt: skip
 
 
 class Integer:
-    """`u8` … `s64`; `name` is both the WIT's name and the field of the engine's union, `code` its format in memory."""
+    """`u8` … `s64`; `name` is the name in WIT and of the field in the engine's union, `code` the format in memory."""
 
     def __init__(self, name: str, kind: int) -> None:
         bits = int(name[1:])
@@ -49,16 +49,16 @@ class Integer:
         self.highest = self.lowest + (1 << bits) - 1
 
     def lift(self, state: HostState, value: Value) -> int:
-        """An `int`."""
+        """Return an `int`."""
         return cast(int, getattr(value.of, self.name))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes an `int` in range; a `bool` is none."""
+        """Take an `int` in range, but not a `bool`."""
         setattr(value.of, self.name, self.number(item))
         value.kind = self.kind
 
     def number(self, item: object) -> int:
-        """`item`, where it is a number that fits; else raises `Misfit`."""
+        """Return `item` if it is a number that fits; otherwise raises `Misfit`."""
         if not isinstance(item, int) or isinstance(item, bool):
             raise wrong_type("int", item)
         if not self.lowest <= item <= self.highest:
@@ -66,7 +66,7 @@ class Integer:
         return item
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits the integer of the same size and sign."""
+        """Accept the integer of the same size and sign."""
         check_kind(self.name, theirs)
 
 
@@ -84,16 +84,16 @@ class Float:
         self.beyond = _BEYOND[name]
 
     def lift(self, state: HostState, value: Value) -> float:
-        """A `float`."""
+        """Return a `float`."""
         return cast(float, getattr(value.of, self.name))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `float` or an `int` that is not too large; NaN and the infinities cross."""
+        """Take a `float` or an `int` that is not too large; NaN and the infinities cross."""
         setattr(value.of, self.name, self.number(item))
         value.kind = self.kind
 
     def number(self, item: object) -> float:
-        """`item` as a `float`, where it is a number that fits; else raises `Misfit`."""
+        """Return `item` as a `float` if it is a number that fits; otherwise raises `Misfit`."""
         if not isinstance(item, float | int) or isinstance(item, bool):
             raise wrong_type("float", item)
         try:
@@ -105,7 +105,7 @@ class Float:
         return number
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits the float of the same size."""
+        """Accept the float of the same size."""
         check_kind(self.name, theirs)
 
 
@@ -113,11 +113,11 @@ class Char:
     """`char`: one Unicode scalar value."""
 
     def lift(self, state: HostState, value: Value) -> str:
-        """A `str` of one character."""
+        """Return a `str` of one character."""
         return chr(value.of.character)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `str` of one character that is no surrogate."""
+        """Take a `str` of one character that is not a surrogate."""
         if not isinstance(item, str):
             raise wrong_type("str", item)
         if len(item) != 1 or 0xD800 <= ord(item) < 0xE000:
@@ -126,7 +126,7 @@ class Char:
         value.kind = Kind.CHAR
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `char`."""
+        """Accept `char`."""
         check_kind("char", theirs)
 
 
@@ -134,11 +134,11 @@ class String:
     """`string`."""
 
     def lift(self, state: HostState, value: Value) -> str:
-        """A `str`."""
+        """Return a `str`."""
         return capi.read_text(value)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `str` without lone surrogates."""
+        """Take a `str` without lone surrogates."""
         if not isinstance(item, str):
             raise wrong_type("str", item)
         try:
@@ -148,14 +148,14 @@ class String:
         capi.write_text(value, Kind.STRING, content)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `string`, but not one that `list<u8>` was made."""
+        """Accept `string`, but not one that was a `list<u8>`."""
         check_kind("string", theirs)
-        if comparison.crossing is Crossing.STRING:  # functions with other strings are never prepared so
+        if comparison.crossing is Crossing.STRING:  # functions with other strings are never rewritten this way
             raise other_type("string", "list")
 
 
 def _digits(number: int) -> str:
-    """The number, or its size where Python would refuse to print it, or nobody would read it."""
+    """Return the number in digits, or its size if it is so long that Python may refuse to print it."""
     return str(number) if number.bit_length() <= 256 else f"an integer of {number.bit_length()} bits"
 
 

@@ -1,4 +1,4 @@
-"""Lists, tuples, maps and records: values made of several others."""
+"""Lists, tuples, maps and records: values that consist of others."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .scalars import U8, Float, Integer
 
 
 class ByteList:
-    """`list<u8>`, as a buffer that is valid during the call; by address or as a string where it was prepared to."""
+    """`list<u8>`, as a buffer that is valid during the call; by address or as a string if it was rewritten to."""
 
     def lift(self, state: HostState, value: Value) -> memoryview | bytes:
-        """A read-only buffer, valid during the call."""
+        """Return a read-only buffer, valid during the call."""
         return transport.lift(state.memory, value)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a C-contiguous buffer or a `ByteSource`."""
+        """Take a C-contiguous buffer or a `ByteSource`."""
         transport.lower(value, item)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits `list<u8>`, or what that was made in the parameters of a prepared function."""
+        """Accept `list<u8>`, or its form in the parameters of a rewritten function."""
         if comparison.crossing is Crossing.LIST:
             _check_element(U8, theirs, comparison)
         elif comparison.crossing is Crossing.STRING:
@@ -45,7 +45,7 @@ class CopiedByteList(ByteList):
     """`list<u8>`, as bytes that stay valid."""
 
     def lift(self, state: HostState, value: Value) -> bytes:
-        """The bytes."""
+        """Return the bytes."""
         return bytes(transport.lift(state.memory, value))
 
 
@@ -54,11 +54,11 @@ class List:
 
     def __init__(self, element: Codec) -> None:
         self.element = element
-        #: Numbers cross all at once.
+        #: The codec of elements that are numbers, which cross all at once.
         self._number = element if isinstance(element, Integer | Float) else None
 
     def lift(self, state: HostState, value: Value) -> list[object]:
-        """A `list`."""
+        """Return a `list`."""
         if self._number is not None:
             numbers: list[Any] = capi.view_numbers(value, self._number.code).tolist()
             return numbers
@@ -67,7 +67,7 @@ class List:
         return [lift(state, data[index]) for index in range(values.size)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `list`, or any other sequence but text and bytes."""
+        """Take a `list`, or any other sequence except text and bytes."""
         items = _items(item)
         if self._number is not None:
             _lower_numbers(self._number, value, items)
@@ -75,31 +75,31 @@ class List:
             _lower_all(state, capi.new_list(value, len(items)), repeat(self.element), items)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits a list whose elements fit."""
+        """Accept a list whose elements fit."""
         _check_element(self.element, theirs, comparison)
 
 
 class FixedLengthList:
-    """`list<T, N>`, which is prepared before compilation to cross as a tuple: both have the same canonical ABI."""
+    """`list<T, N>`, which is rewritten before compilation to cross as a tuple: both have the same canonical ABI."""
 
     def __init__(self, element: Codec, size: int) -> None:
         self.element = element
         self.size = size
 
     def lift(self, state: HostState, value: Value) -> list[object]:
-        """A `list` of that length."""
+        """Return a `list` of that length."""
         data, lift = value.of.tuple.data, self.element.lift
         return [lift(state, data[index]) for index in range(self.size)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `list`, or any other sequence but text and bytes, of that length."""
+        """Take a `list`, or any other sequence except text and bytes, of that length."""
         items = _items(item)
         if len(items) != self.size:
             raise wrong_value(f"a list of {self.size} is needed, not one of {len(items)}")
         _lower_all(state, capi.new_tuple(value, self.size), repeat(self.element), items)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits a tuple of as many elements, each of which fits."""
+        """Accept a tuple of as many elements, each of which fits."""
         if theirs.kind != "tuple":
             raise other_type(f"list of {self.size}", theirs.kind)
         parts = theirs.parts
@@ -116,12 +116,12 @@ class Tuple:
         self.elements = elements
 
     def lift(self, state: HostState, value: Value) -> tuple[object, ...]:
-        """A `tuple`."""
+        """Return a `tuple`."""
         data = value.of.tuple.data
         return tuple([element.lift(state, data[index]) for index, element in enumerate(self.elements)])
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `tuple` of the right length."""
+        """Take a `tuple` of the right length."""
         if not isinstance(item, tuple):
             raise wrong_type("tuple", item)
         if len(item) != len(self.elements):
@@ -129,7 +129,7 @@ class Tuple:
         _lower_all(state, capi.new_tuple(value, len(item)), self.elements, item)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits a tuple of as many elements, each of which fits."""
+        """Accept a tuple of as many elements, each of which fits."""
         check_kind("tuple", theirs)
         parts = theirs.parts
         if len(parts) != len(self.elements):
@@ -146,13 +146,13 @@ class Map:
         self.value = value
 
     def lift(self, state: HostState, value: Value) -> dict[object, object]:
-        """A `dict`; of several values for one key the last one stays."""
+        """Return a `dict`, with the last one of several values for a key."""
         entries = value.of.map
         data, lift_key, lift_value = entries.data, self.key.lift, self.value.lift
         return {lift_key(state, data[index].key): lift_value(state, data[index].value) for index in range(entries.size)}
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes a `dict`, or any other mapping."""
+        """Take a `dict`, or any other mapping."""
         if not isinstance(item, Mapping):
             raise wrong_type("dict", item)
         items = dict(item)
@@ -168,7 +168,7 @@ class Map:
                 raise misfit.inside(f"[{reprlib.repr(key)}]") from None
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits a map whose keys and values fit."""
+        """Accept a map whose keys and values fit."""
         check_kind("map", theirs)
         (_, key), (_, value) = theirs.parts
         _check_part(self.key, key, comparison, "[key]")
@@ -188,12 +188,12 @@ class Record:
         )
 
     def lift(self, state: HostState, value: Value) -> object:
-        """An object of the class."""
+        """Return an object of the class."""
         data = value.of.record.data
         return self.cls(*[codec.lift(state, data[index].val) for index, _, _, codec in self._fields])
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Takes an object of the class."""
+        """Take an object of the class."""
         if not isinstance(item, self.cls):
             raise wrong_class(self.cls, item)
         capi.new_record(value.of.record, len(self._fields))
@@ -208,7 +208,7 @@ class Record:
                 raise misfit.inside(f".{attribute}") from None
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
-        """Fits a record whose fields have the same names and order, and fit."""
+        """Accept a record whose fields have the same names and order, and fit."""
         check_kind("record", theirs)
         parts = theirs.parts
         check_names("fields", self.names, [name for name, _ in parts])
@@ -217,7 +217,7 @@ class Record:
 
 
 def _items(item: object) -> Sequence[object]:
-    """A copy, since what is lowered may run code of the host, which may change a list."""
+    """Copy a sequence, since lowering may run code of the host that changes it."""
     if isinstance(item, list | tuple):
         return tuple(item)
     if isinstance(item, Sequence) and not isinstance(item, str | bytes | bytearray | memoryview):
