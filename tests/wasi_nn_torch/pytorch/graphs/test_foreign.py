@@ -87,7 +87,10 @@ CASES = {
     "GGUF": (b"GGUF\x03\0\0\0" + bytes(100), "a GGUF model, for llama.cpp"),
     "TensorFlow Lite": (b"\x1c\0\0\0TFL3" + bytes(100), "a TensorFlow Lite model"),
     "ExecuTorch": (b"\x1c\0\0\0ET12eh00" + bytes(100), "an ExecuTorch program (.pte)"),
-    "torch.package": (package(), "a torch.package archive, which contains Python code; load it with torch.package.Pack"),
+    "torch.package": (
+        package(),
+        "a torch.package archive, which contains Python code; load it with torch.package.Pack",
+    ),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file, such as Keras writes"),
     "Keras": (archive("metadata.json", "config.json", "model.weights.h5"), "a Keras model"),
     "OpenVINO": (b'<?xml version="1.0"?>\n<net name="Model0" version="11">', "an OpenVINO model"),

@@ -107,7 +107,9 @@ def test_sizes_that_are_given_hold_before_those_that_a_program_says(device):
     rows = torch.export.Dim("rows", min=2, max=64)
     data = exported(nn.ReLU(), torch.ones(4, 2), dynamic_shapes=({0: rows},))
     warmed(data, {"input": (64, 2)}, device)
-    with pytest.raises(ModelError, match="cannot be warmed up on zeros of `input` \\[65, 2\\]: the inputs do not match"):
+    with pytest.raises(
+        ModelError, match="cannot be warmed up on zeros of `input` \\[65, 2\\]: the inputs do not match"
+    ):
         warmed(data, {"input": (65, 2)}, device)
 
 
