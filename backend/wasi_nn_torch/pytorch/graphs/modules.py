@@ -159,7 +159,7 @@ def _signature(method: Callable[..., object], name: str) -> Signature:
 
 def _left_out(parameter: inspect.Parameter) -> LeftOut:
     if parameter.kind in _GATHERING:
-        return LeftOut(str(parameter).partition(":")[0], "whatever else is given")
+        return LeftOut(str(parameter).partition(":")[0], "any other arguments")
     untold = parameter.annotation is inspect.Parameter.empty
     kind = type(parameter.default).__name__ if untold else _spelled(parameter.annotation)
     return LeftOut(parameter.name, kind)
