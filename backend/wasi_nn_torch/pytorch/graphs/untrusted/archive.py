@@ -26,10 +26,10 @@ _TAIL = _END64.size + _LOCATOR.size + _END.size
 _STORED, _DEFLATED = 0, 8
 _FLAGS = 0x0808  # sizes follow the data; names are UTF-8
 _GAPS = frozenset({0, 16, 24})  # bytes after the data of an entry: none, or a second copy of its sizes
-_IN_ZIP64 = (
-    0xFFFFFFFF  # a size or a place is written elsewhere: it is 4 GiB or more, which is more than a guest can hold
-)
-_MANY = 0xFFFF  # and so is the number of entries
+#: A size or an offset with this value is stored elsewhere, and is 4 GiB or more, which exceeds a guest's memory.
+_IN_ZIP64 = 0xFFFFFFFF
+#: The most entries that the older end record can count.
+_MANY = 0xFFFF
 
 #: The files in an archive of TorchScript. Other files that `torch.jit.load` reads, such as the older `model.json`,
 #: would follow other rules.
@@ -135,7 +135,7 @@ def _directory(data: memoryview) -> tuple[int, int, int]:
     end = _END.unpack_from(data, len(data) - _END.size)
     if sign64 == b"PK\x06\x06" and offset + size == tail and max(offset, size) >= _IN_ZIP64:
         raise too_large()
-    short = min(count, _MANY)  # the most that the older record can hold
+    short = min(count, _MANY)
     if (
         (sign64, length, disk, disk_of_directory, here) != (b"PK\x06\x06", _END64.size - 12, 0, 0, count)
         or locator != (b"PK\x06\x07", 0, tail, 1)

@@ -43,7 +43,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators,
 _WIDEST = 64
 _DEEPEST = 24
 _LONGEST_CLASS = 500
-_LONGEST_STRUCTURE = 1 << 16  # PyTorch keeps some of these for good
+_LONGEST_STRUCTURE = 1 << 16  # PyTorch keeps some of these indefinitely
 _TORCH = "torch.ops.aten."
 _STRIDED = 7
 
