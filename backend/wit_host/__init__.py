@@ -4,6 +4,8 @@ Bindings are made of `Linker`, `Resource`, the `Guest…` classes, `Ok`, `Err`, 
 `wit_host.values`; a host that runs guests uses `Engine`, the `Store` that it makes, and the exceptions.
 """
 
+from __future__ import annotations
+
 from .cache import CompileCache
 from .components import Component
 from .engine import Engine

@@ -1,5 +1,7 @@
 """What lives where, counted: one ledger for each session, from which every figure and every quota comes."""
 
+from __future__ import annotations
+
 import threading
 import weakref
 from collections import defaultdict

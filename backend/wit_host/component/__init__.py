@@ -20,6 +20,8 @@ A component is untrusted input. Reading takes time in proportion to the bytes lo
 at beyond the heads of their sections; what cannot be read is an `InvalidComponent` that says where.
 """
 
+from __future__ import annotations
+
 from .binary import InvalidComponent
 from .pointers import Prepared, prepare_pointers
 from .prepare import prepare

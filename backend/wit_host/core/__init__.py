@@ -4,6 +4,8 @@ A host defines functions in the `linker` of a `CoreStore`, which `Engine.core_st
 memory of the guest that calls them through the store's `memory`.
 """
 
+from __future__ import annotations
+
 from .linker import CoreLinker
 from .memory import CallerMemory, NoMemory
 from .modules import CoreModule

@@ -22,6 +22,8 @@ In: a WIT type, written as an expression (`List(U32)`, `Tuple(STRING, Own(TENSOR
 | `result<T, E>` elsewhere | `Ok(value)` or `Err(value)` |
 """
 
+from __future__ import annotations
+
 from .cases import Enum, Flags, NestedOption, NestedResult, Option, Result, Variant
 from .codec import Codec, Identities
 from .handles import Borrow, GuestBorrow, GuestOwn, Own
