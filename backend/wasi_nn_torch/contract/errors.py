@@ -9,6 +9,8 @@ A text is one line that names the tensor, the numbers and what to do. What a gue
 or a traceback; those go to the log.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from enum import Enum
 

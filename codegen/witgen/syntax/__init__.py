@@ -6,6 +6,8 @@ worlds (`files`), which hold functions and type definitions made of type express
 `Span` (`names`).
 """
 
+from __future__ import annotations
+
 from witgen.syntax.files import (
     Export,
     Extern,

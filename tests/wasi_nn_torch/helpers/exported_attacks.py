@@ -161,7 +161,7 @@ def nested(path: str) -> bytes:
 
 ATTACKS: dict[str, tuple[Callable[[str], bytes], str]] = {
     "pickled sample inputs": (sample_inputs, ""),
-    "pickled weights": (weights, f"{WEIGHTS} at config.linear.weight.use_pickle: `True` does not stand there"),
+    "pickled weights": (weights, f"{WEIGHTS} at config.linear.weight.use_pickle: `True` is not allowed there"),
     "pickled constants": (constants, f"{CONSTANTS} at config."),
     "weights of the older layout": (legacy_weights, "data/weights/model.pt: it is a pickle"),
     "constants of the older layout": (legacy_constants, "data/constants/model.pt: it is a pickle"),

@@ -143,7 +143,7 @@ def test_inspecting_imports_too(present, monkeypatch):
 
 def test_an_operator_that_its_module_does_not_have_is_told_as_such():
     data = edited(scripted(Relu()), CODE, "torch.relu", "ops.json.twice")
-    with pytest.raises(NnError, match="operators of `json`, which is imported and does not have `json::twice`"):
+    with pytest.raises(NnError, match="operators of `json`, which is imported but does not have `json::twice`"):
         load_from_guest(data, CPU)
 
 

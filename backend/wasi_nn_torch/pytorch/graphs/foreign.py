@@ -36,7 +36,7 @@ _Names = frozenset[str]
 
 
 def identify(source: Path | bytes | bytearray | memoryview) -> Finding:
-    """The finding about a source that has none of the formats that can be loaded. Raises OSError for a file."""
+    """The finding about a source in a format that cannot be loaded. Raises OSError if a file cannot be read."""
     if not isinstance(source, Path):
         return _identify(io.BytesIO(source))
     if source.is_dir():

@@ -1,4 +1,4 @@
-"""Making TorchScript faster: its weights become constants of its code, and are laid out for the device."""
+"""Making TorchScript faster: its weights are turned into constants of its code, and laid out for the device."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ logger = logging.getLogger(__name__)
 
 _CONSTANT, _VIEW, _RESHAPE = "prim::Constant", "aten::view", "aten::reshape"
 _NORMALIZATION = "aten::batch_norm"
-#: What a frozen module does with attributes that it kept, since they change.
+#: The operations on attributes that a frozen module keeps because they change.
 _STATE = frozenset({"prim::GetAttr", "prim::SetAttr", "prim::CallMethod"})
-#: Freezing may take so much more memory, in parts of the weights', where nobody asked for it.
+#: The most memory that freezing may take unless it is required, relative to the weights.
 _MOST_GROWTH = 1.01
 
 
 def optimized(
     module: torch.jit.ScriptModule, steps: Steps, name: str, method: str = FORWARD
 ) -> tuple[torch.jit.ScriptModule, bool]:
-    """Return what to compute instead of a module, which belongs to the callee, or itself; and whether it is laid out.
+    """The module to compute in place of `module`, and whether its weights are laid out with channels last.
 
-    `method` is what is computed of it. Raises ModelError where freezing was asked for, and cannot be done.
+    The module is changed, or replaced by a frozen copy. `method` is the method that is computed. Raises ModelError if
+    freezing is required but impossible.
     """
     kinds = {node.kind() for node in _every(module._c._get_method(method).inlined_graph.nodes())}
     convolves = not kinds.isdisjoint(CONVOLUTIONS)
@@ -59,7 +60,7 @@ def _graph(module: torch.jit.ScriptModule, method: str) -> torch._C.Graph:
 
 
 def _frozen(module: torch.jit.ScriptModule, steps: Steps, name: str, method: str) -> torch.jit.ScriptModule | None:
-    """Return a frozen copy, which shares what it can; or None where it cannot be frozen, and nobody asked for it."""
+    """A frozen copy, which shares what it can; None if freezing is impossible and not required."""
     try:
         with torch.no_grad():
             frozen: torch.jit.ScriptModule = torch.jit.freeze(module, None if method == FORWARD else [method])
@@ -76,13 +77,13 @@ def _frozen(module: torch.jit.ScriptModule, steps: Steps, name: str, method: str
 
 
 def _never_loses(frozen: torch.jit.ScriptModule, module: torch.jit.ScriptModule, method: str, gains: bool) -> bool:
-    """Whether a frozen module does the same as before in less time, is shared by contexts, and takes no more memory."""
+    """Whether freezing saves time, leaves no state that contexts could not share, and takes no more memory."""
     keeps_state = any(node.kind() in _STATE for node in _every(_graph(frozen, method).nodes()))
     return gains and not keeps_state and size_of_module(frozen) <= _MOST_GROWTH * size_of_module(module)
 
 
 def _lay_out_constants(graph: torch._C.Graph) -> bool:
-    """Put the channels of a frozen graph's convolutions last; returns whether that was done."""
+    """Lay out the weights of a frozen graph's convolutions with channels last; returns whether that was done."""
     if not _allow_any_layout(graph):
         return False
     for node in list(_every(graph.nodes())):
@@ -93,24 +94,24 @@ def _lay_out_constants(graph: torch._C.Graph) -> bool:
 
 
 def _allow_any_layout(graph: torch._C.Graph) -> bool:
-    """Let a graph compute the same whatever the order in memory; returns whether it does."""
+    """Make a graph compute the same for every memory layout; returns whether it does."""
     if not all(follows_any_layout(node.kind()) for node in _every(graph.nodes())):
         return False
     views = [node for node in _every(graph.nodes()) if node.kind() == _VIEW]
     if not views:
         return True
-    if any(view.inputsAt(1).type().kind() != "ListType" for view in views):  # the view of the bits as another dtype
+    if any(view.inputsAt(1).type().kind() != "ListType" for view in views):  # reinterprets the bits as another dtype
         return False
     torch._C._jit_pass_remove_mutation(graph)
     if any("!" in node.schema() for node in _every(graph.nodes())):
-        return False  # where something is written in place, a view and a copy differ
+        return False  # with writes in place, a view and a copy differ
     for view in views:
         _replace(graph, view)
     return True
 
 
 def _replace(graph: torch._C.Graph, view: torch._C.Node) -> None:
-    """Reshape instead, which is a view wherever it can be."""
+    """Replace a view by a reshape, which is a view if possible."""
     reshape = graph.create(_RESHAPE, list(view.inputs()), 1)
     reshape.insertBefore(view)
     reshape.output().setType(view.output().type())
@@ -127,7 +128,7 @@ def _is_tensor(node: torch._C.Node) -> bool:
 
 
 def _every(nodes: Iterable[torch._C.Node]) -> Iterator[torch._C.Node]:
-    """Yield nodes, and those in their blocks."""
+    """The nodes, and all nodes within their blocks."""
     for node in nodes:
         yield node
         for block in node.blocks():

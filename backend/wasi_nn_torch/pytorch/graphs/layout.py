@@ -1,7 +1,7 @@
-"""The order of a convolution's weights in memory: with the channels last, image networks are faster on the CPU.
+"""The memory layout of a convolution's weights: with channels last, image networks are faster on the CPU.
 
-PyTorch lets what a convolution returns follow its weights, and what comes after follows that. So it is enough to lay
-out the weights; inputs are converted by the first convolution, and outputs are put in order by the context.
+In PyTorch the result of a convolution has the layout of its weights, and later results follow that. So it is enough to
+lay out the weights: the first convolution converts the inputs, and the context restores the order of outputs.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterable
 
 import torch
 
-#: What a convolution of images is called.
+#: The names of the convolutions of images.
 CONVOLUTIONS = frozenset({"aten::conv2d", "aten::_convolution", "aten::convolution", "aten::conv_transpose2d"})
 
-#: Where the other order was measured to win; for FP64 PyTorch has kernels that are twice as slow.
+#: The dtypes for which channels last was measured to be faster; for FP64, PyTorch's kernels are twice as slow.
 _DTYPES = (torch.float32, torch.bfloat16)
 
-#: The first fail or answer differently where the order in memory is another; the last one loses time by it.
-#: A dropout stays in the code of a model that does not train, and does nothing then.
+#: Operators that depend on the memory layout: all but the last fail or give other results, and the last one is slower.
+#: Dropout is not among them: it remains in the code of a model that does not train, but does nothing.
 _DEPENDENT = frozenset(
     f"aten::{name}"
     for name in (
@@ -30,33 +30,33 @@ _DEPENDENT = frozenset(
 
 
 def follows_any_layout(kind: str) -> bool:
-    """Whether an operator, such as "aten::relu", computes the same values, as fast, whatever the order in memory.
+    """Whether an operator, such as "aten::relu", computes the same values equally fast for every memory layout.
 
-    `aten::view` does not where it would have to copy; `aten::reshape` does the same, and copies then.
+    `aten::view` fails if it would have to copy; `aten::reshape` copies in that case.
     """
     return kind.startswith(("aten::", "prim::")) and kind not in _DEPENDENT
 
 
 def is_kernel(tensor: torch.Tensor) -> bool:
-    """Whether a tensor, as the weights of a convolution, gains by another order."""
+    """Whether a tensor, as the weights of a convolution, benefits from another layout."""
     return tensor.dim() == 4 and tensor.dtype in _DTYPES and is_compact(tensor)
 
 
 def is_compact(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is as large as its memory, so that a copy takes no more.
+    """Whether a tensor is exactly as large as its memory, so that a copy takes no more.
 
-    A model from a guest may have tensors that repeat a few elements, and are larger than any memory when copied.
+    The tensors of a guest-supplied model may repeat a few elements, so that a copy would exceed any memory.
     """
     return tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 def unshared(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-    """Those tensors that share their memory with no other of them; copies of the others would take more memory."""
+    """The tensors that share their memory with none of the others; copies of those that do would take more memory."""
     every = list(tensors)
     owners = Counter(tensor.untyped_storage().data_ptr() for tensor in every)
     return [tensor for tensor in every if owners[tensor.untyped_storage().data_ptr()] == 1]
 
 
 def channels_last(weights: torch.Tensor) -> torch.Tensor:
-    """The weights in the other order; themselves where they are in it."""
+    """The weights with channels last; the same tensor if it already has that layout."""
     return weights.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What loading has in common, whatever the format: one load at a time, in silence, and errors that say what to do."""
+"""The part of loading that all formats share: one load at a time, no output, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from wasi_nn_torch.pytorch.graphs.missing import what_is_missing
 logger = logging.getLogger(__name__)
 
 Bytes = bytes | bytearray | memoryview
-#: Where a model comes from: a file, or its bytes.
+#: The source of a model: a file, or its bytes.
 Source = Path | Bytes
 
-#: Filters of warnings belong to the whole process, and PyTorch reads one exported program at a time.
+#: Warning filters are process-wide, and PyTorch cannot read several exported programs at a time.
 _one_at_a_time = threading.RLock()
 
 
 @contextmanager
 def loading(device: torch.device, name: str, broken: str) -> Iterator[None]:
-    """Turn whatever PyTorch raises inside into ModelError: `name` is `broken`; or ModelTooLarge.
+    """Turn PyTorch's exceptions inside the block into ModelError, "`name` is `broken`", or ModelTooLarge.
 
-    An OSError passes. What PyTorch warns of or logs meanwhile is not heard: nobody who runs a model can do anything
-    about it, and what is printed goes to the log.
+    An OSError passes. PyTorch's warnings and log messages are suppressed, since users of a model cannot do anything
+    about them; printed text goes to the log.
     """
     refusal: ModelError
     with _one_at_a_time, muted(name), warnings.catch_warnings(), _unheard(logging.getLogger("torch.export")) as logged:
@@ -51,11 +51,11 @@ def loading(device: torch.device, name: str, broken: str) -> Iterator[None]:
 
 
 def not_for_guests(name: str, parameter: str, kind: str) -> ModelError:
-    """Return the error for a parameter that a guest cannot give, although the model needs it."""
+    """The error for a parameter that the model requires but a guest cannot give."""
     return ModelError(
-        f"{name} cannot be used by a guest: its parameter {quote(parameter)} is {kind}, "
-        "and wasi-nn has tensors only; let `forward` take tensors, int, float or bool, or lists, tuples and dicts of "
-        "them, or give it a default"
+        f"{name} cannot be used by a guest: its parameter {quote(parameter)} is {kind}, but wasi-nn has only tensors; "
+        "let `forward` take tensors, int, float or bool, or lists, tuples and dicts of them, or give the parameter a "
+        "default"
     )
 
 
@@ -69,20 +69,20 @@ def _refusal(error: Exception, device: torch.device, name: str, broken: str, log
 
 
 class Said(NamedTuple):
-    """What an exception says; the exception itself would keep tensors alive."""
+    """The text of an exception, without the exception itself, which would keep tensors alive."""
 
     gist: str
     text: str
 
     @classmethod
     def by(cls, error: BaseException) -> Said:
-        """Return what an exception says."""
+        """The text of an exception."""
         return cls(gist(error), str(error))
 
 
 @contextmanager
 def _unheard(log: logging.Logger) -> Iterator[list[Said]]:
-    """Keep a logger silent and yield what the exceptions say that it would have logged."""
+    """Silence a logger, and collect the texts of the exceptions that it would have logged."""
     said: list[Said] = []
 
     def listen(record: logging.LogRecord) -> bool:

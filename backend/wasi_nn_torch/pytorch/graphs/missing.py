@@ -1,4 +1,4 @@
-"""What a model needs that is not there, told from what PyTorch raises: operators or a device."""
+"""Operators and devices that a model needs but that are missing, recognized in PyTorch's error messages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _OPERATOR = (
     re.compile(r"failed to resolve torch\.ops\.(?P<namespace>\w+)\.(?P<name>\w+)"),
 )
 _SCRIPT_CLASS = re.compile(r"Unknown type name '__torch__\.torch\.classes\.(?P<namespace>\w+)\.(?P<name>\w+)'")
-#: What PyTorch says of weights that were saved on a device which is not there.
+#: PyTorch's error messages for weights that were saved on a device that does not exist here.
 _NO_DEVICE = re.compile(
     r"not compiled with \w+ enabled|No \w+ GPUs are available|Found no NVIDIA driver|on a CUDA device"
 )
 
-#: What PyTorch itself has.
+#: The namespaces of PyTorch's own operators.
 _BUILT_IN = frozenset("aten prim prims higher_order quantized profiler onednn mkldnn cuda static_runtime".split())
 #: The modules to import for operators whose namespace has another name.
 _MODULES = {
@@ -33,13 +33,13 @@ _MODULES = {
 
 
 _ELSEWHERE = (
-    "was saved on a device that this host does not have; where it has that device, move the model first: "
+    "was saved on a device that this host does not have; on a machine with that device, move the model first: "
     'torch.export.save(torch.export.passes.move_to_device_pass(program, "cpu"), path)'
 )
 
 
 def what_is_missing(texts: Iterable[str]) -> str | None:
-    """Return what a model needs and what to do, as a text goes on after its name; None where nothing tells."""
+    """The missing part and what to do, as a text that continues after the model's name; None if none is recognized."""
     for text in texts:
         found = _in(text[:_LONGEST])
         if found is not None:
@@ -76,8 +76,8 @@ def _needs(namespace: str, kind: str, what: str) -> str:
     module = _MODULES.get(namespace, namespace)
     if module in sys.modules:
         return (
-            f"needs {kind} of {quote(module)}, which is imported and does not have {quote(what)}; install a version of "
-            "it that fits the model and this PyTorch"
+            f"needs {kind} of {quote(module)}, which is imported but does not have {quote(what)}; install a version of "
+            "it that matches the model and this PyTorch"
         )
     return f"needs {kind} of {quote(module)}, such as {quote(what)}; import it: {_how(module)}"
 

@@ -1,4 +1,4 @@
-"""Offering a live `torch.nn.Module` of the operator."""
+"""Offering a live `torch.nn.Module` of the operator to guests."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from wasi_nn_torch.pytorch.sharing import size_of
 
 _BROKEN = "a module that cannot be copied ({gist}); export it instead: torch.export.save(…)"
 _UNSCRIPTED = (
-    "a module that cannot be frozen, as it cannot become TorchScript ({gist}); give a trace of it, or export it: "
+    "a module that cannot be frozen, because it cannot be converted to TorchScript ({gist}); trace it, or export it: "
     "torch.export.save(…)"
 )
 _UNCOMPILED = (
-    "{name} is a module, which does not say what its inputs are, so that it cannot be compiled; export it instead, "
-    "with torch.export.save(torch.export.export(module, inputs), path), or ask for it to be frozen"
+    "{name} is a module, which cannot be compiled because it does not describe its inputs; export it instead, with "
+    "torch.export.save(torch.export.export(module, inputs), path), or choose the option to freeze it"
 )
 _GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -42,14 +42,14 @@ def load(
     optimize: Optimize | None = None,
     method: str = FORWARD,
 ) -> Graph:
-    """Offer a module on `device`, in evaluation mode and without gradients; the operator's own is left as it is.
+    """Offer a module on `device`, in evaluation mode and without gradients; the operator's module does not change.
 
-    On the device where the parameters are they are shared with it, so that what the operator changes in them is seen;
-    on another device they are copied once. Buffers and other attributes are copied for each context. One that is to be
-    frozen becomes TorchScript, with weights of its own. `method` is what is computed.
+    On the device that the parameters are on, they are shared with the module, so guests see later changes; on another
+    device they are copied once. Buffers and other attributes are copied for each context. A module to be frozen is
+    converted to TorchScript, with its own weights. `method` is the method that is computed.
 
     Raises ModelError if the module has no such method, takes arguments that no guest can give, or cannot be copied or
-    optimized; ModelTooLarge if memory does not suffice.
+    optimized; ModelTooLarge if there is not enough memory.
     """
     if isinstance(module, torch.jit.ScriptModule):
         return torchscript.load(_saved(module, device, name), device, name, steps_for(optimize, device), method)
@@ -79,7 +79,7 @@ def load(
 
 
 def _methods(module: torch.nn.Module) -> list[str]:
-    """Return the public methods that the module's own classes have, and `forward` wherever it comes from."""
+    """The public methods of the module's own classes, and `forward` wherever it is defined."""
     has_forward = getattr(module.forward, "__name__", FORWARD) != torch.nn.Module.forward.__name__
     classes = [each for each in type(module).__mro__ if each not in torch.nn.Module.__mro__]
     defined = [name for each in classes for name, value in vars(each).items() if inspect.isfunction(value)]
@@ -96,7 +96,7 @@ def _frozen(parameter: torch.nn.Parameter, device: torch.device) -> torch.nn.Par
 
 
 def _move_attributes(module: torch.nn.Module, device: torch.device) -> None:
-    """Move what `Module.to` leaves: attributes that are tensors or devices, in containers too, but no class's own."""
+    """Move what `Module.to` leaves behind: tensors and devices in attributes, also inside lists, tuples and dicts."""
     for part in module.modules():
         for name, value in vars(part).items():
             if not name.startswith("_"):
@@ -133,8 +133,8 @@ def _scripted(module: torch.nn.Module, device: torch.device, name: str, method: 
         scripted = torch.jit.script(own)
         if not scripted._c._has_method(method):
             raise ModelError(
-                f"{name} cannot be frozen, as TorchScript leaves out its method {quote(method)}; decorate it with "
-                "@torch.jit.export, or leave out the option to optimize it"
+                f"{name} cannot be frozen, because TorchScript leaves out its method {quote(method)}; decorate the "
+                "method with @torch.jit.export, or leave out the option to freeze the model"
             )
         return _saved(scripted, device, name)
 
@@ -142,7 +142,7 @@ def _scripted(module: torch.nn.Module, device: torch.device, name: str, method: 
 def _signature(method: Callable[..., object], name: str) -> Signature:
     wanted = list(inspect.signature(method).parameters.values())
     if wanted and all(parameter.kind in _GATHERING for parameter in wanted):
-        raise ModelError(f"{name} names no parameters; let the method have some, rather than *args")
+        raise ModelError(f"{name} does not name its parameters; replace *args by named parameters")
     namespace = getattr(inspect.unwrap(method), "__globals__", {})
     parameters: list[Argument] = []
     left_out: list[LeftOut] = []
@@ -159,7 +159,7 @@ def _signature(method: Callable[..., object], name: str) -> Signature:
 
 def _left_out(parameter: inspect.Parameter) -> LeftOut:
     if parameter.kind in _GATHERING:
-        return LeftOut(str(parameter).partition(":")[0], "whatever else is given")
+        return LeftOut(str(parameter).partition(":")[0], "any other arguments")
     untold = parameter.annotation is inspect.Parameter.empty
     kind = type(parameter.default).__name__ if untold else _spelled(parameter.annotation)
     return LeftOut(parameter.name, kind)
@@ -170,13 +170,13 @@ def _spelled(annotation: object) -> str:
 
 
 def _by_position(method: Callable[..., object]) -> list[str]:
-    """Return the names of the parameters that cannot be given by name."""
+    """The names of the positional-only parameters."""
     wanted = inspect.signature(method).parameters.values()
     return [parameter.name for parameter in wanted if parameter.kind is inspect.Parameter.POSITIONAL_ONLY]
 
 
 class _Positional:
-    """A method of a module, some of whose parameters cannot be given by name."""
+    """A method of a module with positional-only parameters."""
 
     def __init__(self, method: Model, names: Sequence[str]) -> None:
         self._method = method
@@ -188,7 +188,7 @@ class _Positional:
         if skipped:
             raise NnError(
                 ErrorCode.INVALID_ARGUMENT,
-                f"{quote_all(sorted(skipped))} can only be given together with all inputs before: "
+                f"{quote_all(sorted(skipped))} can only be given together with all earlier inputs: "
                 f"{quote_all(self._names[: self._names.index(given[-1])])}",
             )
         return self._method(*[inputs.pop(name) for name in given], **inputs)

@@ -1,8 +1,8 @@
-"""Which steps are taken, when a model is loaded, so that it computes faster.
+"""The choice of the steps that make a model faster when it is loaded.
 
-By default those that never lost where they were measured, which is on the CPU: batch normalizations are folded into the
-convolutions before them, and the weights of convolutions are laid out with their channels last. Results change by
-rounding only.
+The default steps never made a model slower in measurements on the CPU, and apply there only: batch normalizations are
+folded into the convolutions before them, and the weights of convolutions are laid out with channels last. Results
+change by rounding only.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from wasi_nn_torch.contract.policy import Optimize
 
 @dataclass(frozen=True)
 class Steps:
-    """What is done to one model.
+    """The steps for one model.
 
-    `freeze` makes constants of the weights of TorchScript, which runs parts of the model, and folds normalizations;
-    `fold` does only what is arithmetic of our own; `lay_out` puts channels last. `required` is whether the operator
-    asked for it, and wants to hear where it cannot be done; else whatever might lose is left out.
+    `freeze` turns the weights of TorchScript into constants, which runs parts of the model, and folds normalizations;
+    `fold` folds them with arithmetic of this package only; `lay_out` lays out weights with channels last. `required`
+    is whether the operator asked for the steps, so that a step that is impossible is an error; otherwise steps that
+    might make the model slower are skipped.
     """
 
     freeze: bool = False
@@ -31,7 +32,7 @@ class Steps:
 
 
 def steps_for(optimize: Optimize | None, device: torch.device) -> Steps:
-    """The steps for a model of the operator; None takes those that never lose."""
+    """The steps for a model of the operator; None selects the default steps."""
     on_cpu = device.type == "cpu"
     if optimize is None:
         return Steps(freeze=on_cpu, fold=on_cpu, lay_out=on_cpu)
@@ -43,9 +44,9 @@ def steps_for(optimize: Optimize | None, device: torch.device) -> Steps:
 
 
 def steps_for_guests(device: torch.device) -> Steps:
-    """The steps for a model that a guest brought along: none that runs any of its code while it is loaded.
+    """The steps for a guest-supplied model: none that runs its code while it is loaded.
 
-    Freezing would: it computes whatever does not depend on the inputs, which may be all of the model.
+    Freezing would: it computes everything that does not depend on the inputs, which may be the whole model.
     """
     on_cpu = device.type == "cpu"
     return Steps(fold=on_cpu, lay_out=on_cpu)

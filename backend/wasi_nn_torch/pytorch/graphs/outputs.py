@@ -1,4 +1,4 @@
-"""What a model takes or returns, flattened: every part under the name that the structure gives it."""
+"""The flattening of nested inputs and outputs: each part gets a name from its place in the structure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SINGLE = "output"
 
 
 def flatten(result: object) -> list[tuple[str, torch.Tensor]]:
-    """Return a model's outputs by name: dict keys, fields, positions; nested ones by path, "aux.0".
+    """The outputs of a model by name: dict keys, fields or positions; nested outputs by path, "aux.0".
 
     A single tensor is "output". Numbers and booleans become tensors of one element in the host's memory: U8, I64, FP64.
-    None, an output that the model left out, is left out. Each tensor is a new object on the storage of the one in
-    `result`: once the result is gone, a storage that has another owner shows by its reference count.
+    None, which stands for an omitted output, is skipped. Each tensor is a new object on the storage of the one in
+    `result`; once the result is released, the storage's reference count shows whether it has another owner.
 
     Raises NnError `unsupported-operation` for anything else, such as a string.
     """
@@ -29,14 +29,14 @@ def flatten(result: object) -> list[tuple[str, torch.Tensor]]:
 
 
 class Flat(list[tuple[Path, object]]):
-    """A result that is flat already: each part with its path."""
+    """A result that is already flat: each part with its path."""
 
 
 def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
-    """Yield what is neither a container nor None, with its path; NamedTuples are tuples with `_fields`.
+    """The parts that are neither containers nor None, with their paths; the path of a NamedTuple's part has its field.
 
-    Containers are also dataclasses, what PyTorch was told to take apart, and whatever else has a length and parts, as
-    the caches of transformers.
+    Containers include dataclasses, classes registered with PyTorch's pytree, and other objects with a length and parts,
+    such as the caches of transformers.
     """
     if isinstance(value, torch.Tensor):
         yield path, value
@@ -56,7 +56,7 @@ def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
 
 
 def _parts(value: object) -> Sequence[tuple[str, object]] | None:
-    """Return the parts of any other container, each with its key; None for what is no container."""
+    """The parts of any other container, each with its key; None if the value is not a container."""
     if isinstance(value, int | float | str | bytes | AbstractSet):  # a set has no order
         return None
     node = pytree.SUPPORTED_NODES.get(type(value))
@@ -84,6 +84,6 @@ def _as_tensor(path: tuple[str, ...], leaf: object) -> torch.Tensor:
         return torch.tensor([leaf], dtype=torch.float64)
     raise NnError(
         ErrorCode.UNSUPPORTED_OPERATION,
-        f"output {quote('.'.join(path) or _SINGLE)} is a {type(leaf).__name__}, which wasi-nn cannot express; "
+        f"output {quote('.'.join(path) or _SINGLE)} has the type {type(leaf).__name__}, which wasi-nn cannot express; "
         "let the model return tensors",
     )

@@ -1,4 +1,4 @@
-"""What a model takes: its arguments, and how several inputs of a guest make one of them."""
+"""The arguments of a model, and how several inputs of a guest are combined into one of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum
 
 import torch
 
-#: Stands for each key or position in the name of what there may be any number of.
+#: Stands for any key or position in the name of a part that may occur any number of times.
 EACH = "*"
 
 _POSITION = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
@@ -17,7 +17,7 @@ _ABSENT = object()
 
 
 class Kind(Enum):
-    """What a parameter takes; `INTEGER`, `FLOAT` and `BOOLEAN` take a tensor of one element."""
+    """The kind of value that a parameter takes; a guest gives numbers and booleans as tensors of one element."""
 
     TENSOR = "tensor"
     INTEGER = "integer"
@@ -25,18 +25,18 @@ class Kind(Enum):
     BOOLEAN = "boolean"
 
 
-#: Where a part is: the name of the argument, then keys and positions. Joined by dots, it is the name of an input.
+#: The path of a part: the name of the argument, then keys and positions. Joined by dots, it is the name of an input.
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One input of a model: an argument of it, or a part of one.
+    """One input of a model: an argument, or a part of one.
 
-    A guest may leave out an optional one: the model then uses its default or, if `none_if_absent`, must be given None.
-    Formats that keep the `dtype` and `shape` of a tensor tell them; a text in a shape, such as "s0" or "2*s0", is a
-    size that may vary. A guest's tensor is converted to the `dtype`, and is given as it comes if that is None. `path`
-    is empty for what the model takes by its name.
+    A guest may omit an optional input: the model then uses its default, or None is passed if `none_if_absent`. The
+    `dtype` and `shape` of a tensor are known for formats that keep them; a string in a shape, such as "s0" or "2*s0",
+    is a size that may vary. A guest's tensor is converted to the `dtype`, unless that is None. `path` is empty if the
+    input is a whole argument.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Parameter:
 class Group:
     """An argument, or a part of one, with a fixed number of parts: a tuple, a NamedTuple, a dataclass.
 
-    `name` is its key in what it is part of; `make` makes it of its parts, by their own keys.
+    `name` is its key in the surrounding argument; `make` builds it from its parts by key.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Group:
 class Many:
     """An argument, or a part of one, with any number of parts, at least one: a list, or a dict if `key` is a type.
 
-    All parts are like `item`, but those that are `known` by their key; `make` makes it of a list, or of a dict.
+    All parts are like `item`, except those in `known`, by key; `make` builds it from a list, or from a dict.
     """
 
     name: str
@@ -82,7 +82,7 @@ Argument = Parameter | Group | Many
 
 
 def leaves(argument: Argument, path: Path = ()) -> Iterator[Parameter]:
-    """Yield the inputs that an argument is made of, by name; an asterisk is each of any number."""
+    """The inputs that an argument is made of; an asterisk in a name stands for any number of them."""
     path = (*path, argument.name)
     match argument:
         case Parameter():
@@ -97,12 +97,12 @@ def leaves(argument: Argument, path: Path = ()) -> Iterator[Parameter]:
 
 
 def is_open(argument: Argument) -> bool:
-    """Whether an argument may be made of any number of inputs."""
+    """Whether an argument can be made of any number of inputs."""
     return isinstance(argument, Many) or (isinstance(argument, Group) and any(map(is_open, argument.parts)))
 
 
 def find(argument: Argument, keys: Sequence[str], path: Path = ()) -> Parameter | None:
-    """Return the part of an argument that the keys in a guest's name lead to, or None."""
+    """The part of an argument that the keys in a guest's name lead to, or None."""
     path = path or (argument.name,)
     match argument:
         case Parameter():
@@ -118,8 +118,8 @@ def find(argument: Argument, keys: Sequence[str], path: Path = ()) -> Parameter 
 
 
 def key_of(many: Many, keys: Sequence[str]) -> tuple[str | int | None, Sequence[str]]:
-    """Return the first of the keys in a guest's name as a key of `many`, or None, and those that are left."""
-    if many.key is str and isinstance(many.item, Parameter):  # the key itself may have dots in it
+    """The first of the keys in a guest's name as a key of `many`, or None; and the remaining keys."""
+    if many.key is str and isinstance(many.item, Parameter):  # the key itself may contain dots
         return ".".join(keys), ()
     if many.key is str:
         return keys[0], keys[1:]
@@ -127,19 +127,19 @@ def key_of(many: Many, keys: Sequence[str]) -> tuple[str | int | None, Sequence[
 
 
 def grown(parameters: Sequence[Parameter], values: Mapping[str, object]) -> dict[str | int, object]:
-    """Return the values of inputs as a tree of dicts, along their paths."""
+    """The values of inputs as a tree of dicts, along their paths."""
     tree: dict[str | int, object] = {}
     for parameter in parameters:
         *above, last = parameter.path or (parameter.name,)
         branch = tree
         for key in above:
-            branch = branch.setdefault(key, {})  # type: ignore[assignment]  # only leaves are anything else
+            branch = branch.setdefault(key, {})  # type: ignore[assignment]  # only leaves are not dicts
         branch[last] = values[parameter.name]
     return tree
 
 
 def missing(argument: Argument, tree: Mapping[str | int, object], path: Path = ()) -> Iterator[str]:
-    """Yield the names of the inputs that an argument still needs, where `tree` has those that came."""
+    """The names of the inputs that an argument needs and that are not in `tree`, the given ones."""
     found = tree.get(argument.name, _ABSENT)
     if found is _ABSENT and argument.optional:
         return
@@ -164,7 +164,7 @@ def _missing(argument: Argument, found: object, path: Path) -> Iterator[str]:
 
 
 def arguments_of(arguments: Sequence[Argument], tree: Mapping[str | int, object]) -> dict[str, object]:
-    """Return what a model is called with: each argument that came, and None for those that must be given None."""
+    """The arguments of a call of the model: those that were given, and None for those that need it."""
     given: dict[str, object] = {}
     for argument in arguments:
         value = _made(argument, tree.get(argument.name, _ABSENT))
@@ -187,7 +187,7 @@ def _made(argument: Argument, found: object) -> object:
 
 
 def spelled(path: Path) -> str:
-    """Return the name of the input at a path."""
+    """The name of the input at a path."""
     return ".".join(map(str, path))
 
 

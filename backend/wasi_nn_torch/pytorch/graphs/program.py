@@ -1,7 +1,7 @@
 """Running an exported program: its code as one function, called with weights, state and a guest's inputs.
 
-The program's own module is not used for this. It is part of reference cycles, so that whatever tensors it holds would
-stay until a garbage collection; and to give each context its own state it would have to be copied.
+The program's own module is not used for this: it is part of reference cycles, which would keep its tensors alive until
+a garbage collection, and it would have to be copied to give each context its own state.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _GUARD_FAILED = "Guard failed: "
 
 @dataclass(frozen=True)
 class Input:
-    """One of the inputs that a program was exported with, in their order.
+    """One of the inputs that a program was exported with.
 
-    `value` is given to the program where the guest gives nothing: what a constant was when the program was exported.
+    `value` is passed to the program if the guest gives nothing: the constant that the program was exported with.
     """
 
     parameter: Parameter
@@ -38,9 +38,9 @@ class Input:
 class Program:
     """The code of a program, and the tensors that it is called with on one device.
 
-    `tensors` are the weights, the buffers and the constants as the code takes them, None where it takes an input;
-    those at `state` may be written to. `names` are those of the buffers. `guards` raises AssertionError for inputs that
-    the program was not exported for. `paths` lead to its results, one by one.
+    `tensors` are the weights, buffers and constants in the order of the code's arguments, with None for each input;
+    `state` has the indices of those that may be written to, and `names` the indices of the buffers by name. `guards`
+    raises AssertionError for inputs that the program was not exported for. `paths` are those of its results.
     """
 
     code: Callable[..., Sequence[object]]
@@ -53,9 +53,9 @@ class Program:
     paths: Sequence[Path]
 
     def instance(self) -> Callable[..., object]:
-        """Return the model of one context: it shares the weights, and has a state of its own."""
+        """The model of one context, which shares the weights and has its own state."""
         tensors = list(self.tensors)
-        # Copied in one go, so that two views of one tensor are such in the copy.
+        # Copied together, so that two views of one tensor share their memory in the copy too.
         for index, own in zip(self.state, copy.deepcopy([tensors[index] for index in self.state]), strict=True):
             tensors[index] = own
         return _Instance(self, tensors)
@@ -87,11 +87,11 @@ class _Instance:
         else:
             return
         raise NnError(
-            ErrorCode.INVALID_ARGUMENT, f"the inputs do not fit the model: it was exported for {quote(reason)}"
+            ErrorCode.INVALID_ARGUMENT, f"the inputs do not match the model: it was exported for {quote(reason)}"
         )
 
     def _results(self, results: Sequence[object]) -> object:
-        """Return what the model returns, after what it wrote to buffers, which its code returns as well."""
+        """The outputs of the model; the new values of buffers, which its code returns too, are stored."""
         leaves = []
         for wanted, result in zip(self._program.outputs, results, strict=True):
             if wanted.kind in (OutputKind.USER_OUTPUT, OutputKind.LOSS_OUTPUT):
@@ -104,7 +104,7 @@ class _Instance:
 
 
 def is_changed(kind: InputKind) -> bool:
-    """Whether what a program is called with may change: parameters do not, as nothing trains here."""
+    """Whether a program may change arguments of this kind; parameters do not change, since nothing is trained."""
     return kind in (InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
@@ -114,11 +114,11 @@ def _value(wanted: Input, inputs: dict[str, object]) -> object:
 
 
 def _fitted(parameter: Parameter, tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in the shape that the model wants."""
+    """A tensor in the shape that the model expects."""
     shape = parameter.shape
     if parameter.kind is not Kind.TENSOR or shape is None:
         return tensor
-    if shape == () and tensor.shape == (1,):  # how a scalar is written
+    if shape == () and tensor.shape == (1,):  # guests give scalars as tensors of one element
         tensor = tensor.reshape(())
     if not _fits(shape, tensor.shape):
         sizes = ", ".join(map(str, shape))
@@ -130,7 +130,7 @@ def _fitted(parameter: Parameter, tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _fits(wanted: Sequence[int | str], given: Sequence[int]) -> bool:
-    """Whether the sizes that may not vary are those given."""
+    """Whether all fixed sizes match."""
     return len(wanted) == len(given) and all(
         isinstance(size, str) or size == actual for size, actual in zip(wanted, given, strict=True)
     )

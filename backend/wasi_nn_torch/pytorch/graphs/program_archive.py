@@ -1,4 +1,4 @@
-"""The file of an exported program, as far as it is read before PyTorch reads it."""
+"""The parts of an exported program's file that are read before PyTorch reads it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Classes(NamedTuple):
 
 
 def classes_in(file: BinaryIO) -> Classes:
-    """Return what classes a program names; raises what PyTorch raises for a broken archive."""
+    """The classes that a program names; raises what PyTorch raises for a broken archive."""
     reader = torch._C.PyTorchFileReader(file)
     if _PROGRAM not in reader.get_all_records():
         return Classes(frozenset(), frozenset(), {})
@@ -38,7 +38,7 @@ def classes_in(file: BinaryIO) -> Classes:
 
 
 def loadable(file: BinaryIO, classes: Classes) -> BinaryIO:
-    """Return the file as PyTorch can read it: without the sample inputs, if their classes are not here."""
+    """The file in a form that PyTorch can read: without the sample inputs if their classes are not installed."""
     file.seek(0)
     if all(map(is_known, classes.taken)):
         return file

@@ -1,7 +1,7 @@
-"""Changing the code of a TorchScript module, before it first runs, where it names a device, prints or warns.
+"""Rewriting the code of a TorchScript module before it first runs: devices are replaced, and output is removed.
 
-A trace keeps the device that it was made on: `x.device` becomes `torch.device("cpu")`. And what a model prints would
-go to standard output, which belongs to the guest.
+A trace keeps the device that it was made on: `x.device` becomes `torch.device("cpu")`. And a model that prints would
+write to standard output, which belongs to the guest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 _CONSTANT, _FORK, _CALL, _FORKED = "prim::Constant", "prim::fork", "prim::CallMethod", "Subgraph"
 _SAYING = ("prim::Print", "aten::warn", "aten::_print")
 _TO_CUDA = "aten::cuda"
-#: Where a device comes from that is not that of a tensor.
+#: The operations that return a device other than that of a tensor.
 _SOURCES = (
     _CONSTANT,
     "aten::device",
@@ -27,39 +27,39 @@ _SOURCES = (
     "aten::__getitem__",
     "prim::unchecked_cast",
 )
-#: What takes a device and puts nothing there.
+#: The operations that take a device but do not place anything on it.
 _COMPARING = frozenset({"aten::eq", "aten::ne", "aten::__is__", "aten::__isnot__", "aten::str", "aten::format"})
-#: Which of their inputs must be in the host's memory, wherever the others are.
+#: The position of the input that must be in the host's memory, wherever the others are.
 _ON_HOST = {"aten::_pack_padded_sequence": 1}
 _MOST_STEPS = 16
 _CPU = "cpu"
-#: Tensors that are there have no data.
+#: The device of tensors without data.
 _META = "meta"
-#: How a graph is printed that may have something to change.
+#: Matches the printed form of a graph that may need changes.
 _SUBJECT = re.compile(r" : Device = (?!prim::device\()|prim::Print\(|aten::(?:warn|_print|cuda)\b|prim::CallMethod\[")
 
-#: Where a value is used: by a node, as which of its inputs.
+#: A use of a value: the node, and the position among its inputs.
 _Use = tuple[torch._C.Node, int]
 
 
 def prepare(module: torch.jit.ScriptModule, method: str, device: torch.device, name: str) -> None:
-    """Let a method name no device but `device`, and neither print nor warn; none of it may have run before.
+    """Rewrite a method so that it names no device but `device`, and neither prints nor warns; it must not have run yet.
 
-    A method that has nothing of this is left as it is; into another one goes the code of what it calls. In a module
-    that names an accelerator besides the CPU, the CPU is meant, and stays.
+    A method that needs no changes is left as it is; in others, calls are inlined. If a module names an accelerator as
+    well as the CPU, the CPU is intended, and is kept.
     """
     graph = _graph(module, method)
     if _SUBJECT.search(str(_inlined(graph.copy()))) is None:
         return
     graphs = [*_parts(_inlined(graph))]
-    if any(_find(part, _CALL) for part in graphs):  # a method of an interface: any submodule may have it
+    if any(_find(part, _CALL) for part in graphs):  # a method of an interface: any submodule may implement it
         others = [part for part in module.modules() if part is not module and isinstance(part, torch.jit.ScriptModule)]
         for part in others:
             for other in part._c._method_names():
                 graphs += _parts(_inlined(_graph(part, other)))
     quiet = sum(map(_silence, graphs))
     if quiet:
-        logger.info("%s prints or warns in its code (%d times), which is left out", name, quiet)
+        logger.info("removed %d print and warning statements from %s", quiet, name)
     named = {kind for each in graphs for kind in _named(each)}
     keeps_cpu = device.type != _CPU and not named <= {_CPU, _META}
     for each in graphs:
@@ -72,12 +72,12 @@ def _graph(module: torch.jit.ScriptModule, method: str) -> torch._C.Graph:
 
 
 def _find(graph: torch._C.Graph, kind: str) -> list[torch._C.Node]:
-    """Return the nodes of a kind, those in blocks included; in C++, since a graph may have many thousands."""
+    """The nodes of a kind, including those in blocks; found in C++, since a graph may have many thousands."""
     return list(graph.findAllNodes(kind))  # type: ignore[attr-defined]  # the stub lacks it
 
 
 def _inlined(graph: torch._C.Graph) -> torch._C.Graph:
-    """Put the code of what is called into a graph, and into what it forks; returns the graph."""
+    """Inline all calls in a graph, and in the graphs that it forks; returns the graph."""
     torch._C._jit_pass_inline(graph)
     for node in _find(graph, _FORK):
         _inlined(node.g(_FORKED))
@@ -85,14 +85,14 @@ def _inlined(graph: torch._C.Graph) -> torch._C.Graph:
 
 
 def _parts(graph: torch._C.Graph) -> Iterator[torch._C.Graph]:
-    """Yield a graph and those of what it forks."""
+    """A graph, and the graphs that it forks."""
     yield graph
     for node in _find(graph, _FORK):
         yield from _parts(node.g(_FORKED))
 
 
 def _silence(graph: torch._C.Graph) -> int:
-    """Take out what prints and warns; returns at how many places."""
+    """Remove the nodes that print and warn; returns how many there were."""
     saying = [node for kind in _SAYING for node in _find(graph, kind)]
     for node in saying:
         node.destroy()
@@ -103,7 +103,7 @@ def _silence(graph: torch._C.Graph) -> int:
 
 
 def _move(graph: torch._C.Graph, device: torch.device, keeps_cpu: bool) -> None:
-    """Give the device to whatever uses another one."""
+    """Replace other devices by `device` wherever they are used."""
     on_host = _kept_on_host(graph)
     sources = list(_sources(graph))
     moves = _find(graph, _TO_CUDA)
@@ -119,7 +119,7 @@ def _move(graph: torch._C.Graph, device: torch.device, keeps_cpu: bool) -> None:
 
 
 def _sources(graph: torch._C.Graph) -> Iterator[torch._C.Value]:
-    """Yield the devices that are in the code or in attributes, rather than those of tensors."""
+    """The devices that come from the code or from attributes, rather than from tensors."""
     for kind in _SOURCES:
         for node in _find(graph, kind):
             yield from (value for value in node.outputs() if _is_device(value))
@@ -130,7 +130,7 @@ def _is_device(value: torch._C.Value) -> bool:
 
 
 def _named(graph: torch._C.Graph) -> Iterator[str]:
-    """Yield the kinds of devices that a graph names."""
+    """The types of devices that a graph names."""
     if _find(graph, _TO_CUDA):
         yield "cuda"
     for source in _sources(graph):
@@ -140,7 +140,7 @@ def _named(graph: torch._C.Graph) -> Iterator[str]:
 
 
 def _spelled(value: torch._C.Value) -> str | None:
-    """Return the kind of device that a value is, where the code says so."""
+    """The type of a device, or None if the code does not show it."""
     node = value.node()
     if node.kind() == "aten::device":
         node = node.inputsAt(0).node()
@@ -148,7 +148,7 @@ def _spelled(value: torch._C.Value) -> str | None:
 
 
 def _kept_on_host(graph: torch._C.Graph) -> set[_Use]:
-    """Return where the CPU is named for what must be in the host's memory."""
+    """The uses of a device for values that must be in the host's memory."""
     kept: set[_Use] = set()
     pending = [node.inputsAt(at) for kind, at in _ON_HOST.items() for node in _find(graph, kind)]
     for _ in range(_MOST_STEPS * len(pending)):
@@ -162,7 +162,7 @@ def _kept_on_host(graph: torch._C.Graph) -> set[_Use]:
 
 
 def _origins(value: torch._C.Value) -> list[torch._C.Value]:
-    """Return the tensors that a value may be made from."""
+    """The tensors that a value may be made from."""
     node = value.node()
     if node.kind() == "prim::If":
         return [list(block.outputs())[value.offset()] for block in node.blocks()]
@@ -171,7 +171,7 @@ def _origins(value: torch._C.Value) -> list[torch._C.Value]:
 
 
 def _constant(graph: torch._C.Graph, device: torch.device) -> torch._C.Value:
-    """Begin a graph with a constant."""
+    """Insert a constant at the start of a graph."""
     node = graph.create(_CONSTANT, [], 1)
     node.s_("value", str(device))
     node.output().setType(torch._C.DeviceObjType.get())
@@ -180,7 +180,7 @@ def _constant(graph: torch._C.Graph, device: torch.device) -> torch._C.Value:
 
 
 def _replace(graph: torch._C.Graph, node: torch._C.Node, device: torch._C.Value) -> None:
-    """Move a tensor to the device, instead of to the current one of CUDA."""
+    """Replace a move to the current CUDA device by a move to `device`."""
     none, no = graph.create(_CONSTANT, [], 1), graph.create(_CONSTANT, [], 1)
     none.output().setType(torch._C.NoneType.get())
     no.i_("value", 0)

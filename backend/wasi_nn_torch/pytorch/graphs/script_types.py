@@ -1,4 +1,4 @@
-"""What a guest can give for an argument of TorchScript, by its type."""
+"""The inputs that a guest can give for an argument of TorchScript, derived from its type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIELD = re.compile(r"(\w+) : ")
 
 
 def argument_of(wanted: torch._C.JitType, name: str, has_default: bool = False) -> Argument | None:
-    """Return what makes an argument, or a part of one, which `name` is the key of; None if a guest cannot give it."""
+    """The argument, or the part of one, with the key `name`; None if a guest cannot give it."""
     takes_none = isinstance(wanted, torch._C.OptionalType)
     if isinstance(wanted, torch._C.OptionalType):
         wanted = wanted.getElementType()
@@ -44,7 +44,7 @@ def argument_of(wanted: torch._C.JitType, name: str, has_default: bool = False) 
 
 
 def fields_of(kind: torch._C.TupleType) -> list[str]:
-    """Return the names of the fields of a NamedTuple, else the positions."""
+    """The names of the fields of a NamedTuple, or the positions in any other tuple."""
     spelled = str(kind.str())  # type: ignore[attr-defined]  # the stub lacks it
     text = spelled.removeprefix("NamedTuple(").removesuffix(")")
     if not spelled.startswith("NamedTuple("):

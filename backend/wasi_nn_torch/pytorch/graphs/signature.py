@@ -1,4 +1,4 @@
-"""Which of a model's parameters each of a guest's inputs is."""
+"""The assignment of a guest's inputs to a model's parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Kind", "LeftOut", "Parameter", "Signature"]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A parameter that no guest can give, so that it has its default in every computation."""
+    """A parameter that no guest can give, so it has its default in every computation."""
 
     name: str
     kind: str
@@ -24,37 +24,37 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Signature:
-    """The parameters of a model, in their order, and those that no guest can give."""
+    """The parameters of a model in their order, and those that no guest can give."""
 
     parameters: tuple[Argument, ...]
     left_out: tuple[LeftOut, ...] = ()
 
     @cached_property
     def absent(self) -> dict[str, None]:
-        """The parameters that must be given None where a guest leaves them out."""
+        """The parameters that need None if a guest omits them."""
         return dict.fromkeys(parameter.name for parameter in self.parameters if parameter.none_if_absent)
 
     @cached_property
     def inputs(self) -> tuple[Parameter, ...]:
-        """Every input by its name, as "state.h"; one name with an asterisk stands for any number, as "images.*"."""
+        """All inputs, with names such as "state.h"; a name with an asterisk stands for any number, as "images.*"."""
         return tuple(leaf for parameter in self.parameters for leaf in tree.leaves(parameter))
 
     @cached_property
     def is_nested(self) -> bool:
-        """Whether some inputs are parts of a parameter, which `arguments` puts together."""
+        """Whether some inputs are parts of a parameter, which `arguments` assembles."""
         return any(not isinstance(parameter, Parameter) for parameter in self.parameters)
 
     def match(self, names: Sequence[str]) -> list[Parameter]:
-        """Return the parameter for each of a guest's input names, in the order of the names.
+        """The parameter for each of a guest's input names, in the order of the names.
 
-        Names are the model's own; where none of them is, they are the positions "0", "1", … of the inputs in their
-        order; and where the model needs one input and one came, it may have any name. What may have any number of parts
-        has no positions, but a list that is all that the model takes: "0" is then its first element.
+        Names are the model's own. If none of them is, they are the positions "0", "1", … of the inputs; and if the
+        model needs one input and one is given, it may have any name. Parameters with any number of parts have no
+        positions, unless a list is the only parameter of the model: then "0" is its first element.
 
-        Raises NnError `invalid-argument` that says what is mixed, missing, unknown or repeated, what the model wants
-        and what came.
+        Raises NnError `invalid-argument`, which says what is mixed, missing, unknown or repeated, what the model wants
+        and what was given.
         """
-        if names == self._names and not self._is_open:  # nearly always
+        if names == self._names and not self._is_open:  # the usual case
             return list(self.inputs)
         if len(set(names)) < len(names):
             repeated = [name for name, count in Counter(names).items() if count > 1]
@@ -69,14 +69,14 @@ class Signature:
         return found
 
     def find(self, name: str) -> Parameter | None:
-        """Return the input of a name that is the model's own, or None."""
+        """The input with one of the model's own names, or None."""
         first, *keys = name.split(".")
         argument = self._by_argument.get(first)
         found = None if argument is None else tree.find(argument, keys)
         return found or self._by_name.get(name)
 
     def arguments(self, parameters: Sequence[Parameter], values: Mapping[str, object]) -> dict[str, object]:
-        """Return what the model is called with, of the values of its inputs by name; `match` gave the parameters."""
+        """The arguments of a call, from the values of inputs by name; `parameters` are those from `match`."""
         return tree.arguments_of(self.parameters, tree.grown(parameters, values))
 
     @cached_property
@@ -100,7 +100,7 @@ class Signature:
         return {str(position): parameter for position, parameter in enumerate(self.inputs)}
 
     def _names_in_use(self, names: Sequence[str]) -> Mapping[str, Parameter]:
-        """Return the parameters under the names that the guest uses for them: their own, positions, or any."""
+        """The parameters under the names that the guest uses for them: their own, positions, or any."""
         own = self._own(names)
         if own:
             return own
@@ -126,7 +126,7 @@ class Signature:
         return {}
 
     def _found(self, names: Mapping[str, str]) -> dict[str, Parameter]:
-        """Return the inputs of these names, each under its key; what there is not is left out."""
+        """The inputs with these names, each under its key, without names that do not exist."""
         found = {key: self.find(name) for key, name in names.items()}
         return {key: parameter for key, parameter in found.items() if parameter is not None}
 
@@ -144,12 +144,12 @@ class Signature:
         wanted = ", ".join(text for parameter in self.parameters for text in _wanted(parameter)) or "none"
         return NnError(
             ErrorCode.INVALID_ARGUMENT,
-            f"the inputs do not fit the model: {reason}; the model wants {wanted}; given: {quote_all(names)}",
+            f"the inputs do not match the model: {reason}; the model wants {wanted}; given: {quote_all(names)}",
         )
 
 
 def _wanted(argument: Argument, path: tree.Path = (), optional: bool = False) -> list[str]:
-    """Spell the inputs of an argument for an error text."""
+    """The names of an argument's inputs, for an error text."""
     path, optional = (*path, argument.name), optional or argument.optional
     suffix = " (optional)" if optional else ""
     match argument:
@@ -164,6 +164,6 @@ def _wanted(argument: Argument, path: tree.Path = (), optional: bool = False) ->
 
 
 def _both(path: tree.Path, leaf: Parameter) -> str:
-    """Spell the first two of a list's parts."""
+    """The names of a list's first two parts, for an error text."""
     rest = leaf.path[len(path) + 1 :]
     return ", ".join(quote(tree.spelled((*path, position, *rest))) for position in (0, 1))

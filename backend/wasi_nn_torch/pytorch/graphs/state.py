@@ -1,4 +1,4 @@
-"""What a model remembers between computations: each context has its own, while the weights are shared."""
+"""The state that a model keeps between computations: each context has its own, while the weights are shared."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import torch
 
 from wasi_nn_torch.pytorch.sharing import size_of
 
-#: A model that is ready to be called with its parameters as keyword arguments.
+#: A model that can be called with its parameters as keyword arguments.
 Model = Callable[..., object]
 
 #: The method that a module computes unless another one is chosen.
 FORWARD = "forward"
 
-#: Whatever may write where the graph cannot see it: an attribute, or code that is not inlined.
+#: Operations whose writes the graph does not show: they set attributes, or call code that is not inlined.
 UNSEEN = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::CallFunction", "prim::fork"})
 
-#: Where these have running statistics among their inputs, and what says whether to update them: no schema tells.
+#: The positions of the running statistics among the inputs of normalizations, and of the flag that updates them. The
+#: operators' schemas do not declare these writes.
 STATISTICS, _TRAINING = (3, 4), 5
 _NORMS = frozenset(
     """aten::batch_norm aten::instance_norm aten::native_batch_norm aten::cudnn_batch_norm aten::miopen_batch_norm
@@ -27,12 +28,12 @@ _NORMS = frozenset(
 
 
 def instances_of(module: torch.jit.ScriptModule, method: str = FORWARD) -> tuple[Callable[[], Model], int]:
-    """Return what makes a model for one more context, and what that takes, in bytes.
+    """A function that makes the model of one more context, and the memory that each takes, in bytes.
 
-    What a model computes is `method`. It is `module` itself if it remembers nothing, else a copy.
+    The model computes `method`. It is `module` itself if that keeps no state, and otherwise a copy.
 
-    Afterwards `module` belongs to the callee. Copies share the storage of its parameters, and have buffers and other
-    attributes of their own, as they were loaded.
+    Afterwards the caller may not use `module` any more. Copies share the storage of its parameters, and have their own
+    buffers and other attributes, as they were loaded.
     """
     if _may_remember(module._c._get_method(method).inlined_graph.nodes()):
         return _Skeleton(module, method).instance, size_of(module.buffers())
@@ -41,7 +42,7 @@ def instances_of(module: torch.jit.ScriptModule, method: str = FORWARD) -> tuple
 
 
 def bound(module: torch.nn.Module, method: str) -> Model:
-    """Return what computes a method of a module, with the hooks of the module where that is `forward`."""
+    """A callable that computes a method of a module, with the hooks of the module if the method is `forward`."""
     if method == FORWARD:
         return module
     model: Model = getattr(module, method)
@@ -49,10 +50,10 @@ def bound(module: torch.nn.Module, method: str) -> Model:
 
 
 def _may_remember(nodes: Iterable[torch._C.Node]) -> bool:
-    """Whether any operation sets an attribute or writes in place, be it to an activation: to copy too often is safe."""
+    """Whether any operation sets an attribute or writes in place, even to an activation: an extra copy is safe."""
     return any(
         node.kind() in UNSEEN
-        or "!" in node.schema()  # how a schema marks an argument that is written to
+        or "!" in node.schema()  # marks an argument that is written to
         or updates_statistics(node)
         or any(_may_remember(block.nodes()) for block in node.blocks())
         for node in nodes
@@ -60,7 +61,7 @@ def _may_remember(nodes: Iterable[torch._C.Node]) -> bool:
 
 
 def updates_statistics(node: torch._C.Node) -> bool:
-    """Whether a normalization may write to statistics, as it does while training."""
+    """Whether a normalization may update its statistics, as it does during training."""
     if node.kind() not in _NORMS:
         return False
     statistics = node.inputsAt(STATISTICS[0]).node()
@@ -69,7 +70,7 @@ def updates_statistics(node: torch._C.Node) -> bool:
 
 
 def _is_off(flag: torch._C.Value) -> bool:
-    """Whether a flag is false in a module in evaluation mode; a module that sets attributes is not asked for."""
+    """Whether a flag is false in a module in evaluation mode that does not set attributes."""
     node = flag.node()
     if node.kind() == "prim::Constant":
         return bool(flag.toIValue()) is False
@@ -82,7 +83,7 @@ def _is_off(flag: torch._C.Value) -> bool:
 
 
 class _Skeleton:
-    """A module whose parameters were taken out, so that copying it copies only what may change."""
+    """A module without its parameters, so that copying it copies only what may change."""
 
     def __init__(self, module: torch.jit.ScriptModule, method: str) -> None:
         self._module = module
@@ -92,7 +93,7 @@ class _Skeleton:
             parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
 
     def instance(self) -> Model:
-        """Return a copy with the shared parameters put back."""
+        """A copy of the module with the shared parameters put back."""
         module = copy.deepcopy(self._module)
         for parameter, weight in zip(module.parameters(), self._weights, strict=True):
             parameter.data = weight

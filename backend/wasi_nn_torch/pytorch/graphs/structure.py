@@ -1,8 +1,8 @@
-"""How the inputs and outputs of an exported program are nested: the names of its leaves.
+"""The structure of the nested inputs and outputs of an exported program, and the names of its leaves.
 
-PyTorch writes this as JSON, which says of each container what class it is of and what its keys are. The names are all
-that is needed here: no class is looked up, and nothing is built of it. So a program may return classes of packages that
-are not installed, such as the outputs of transformers.
+PyTorch writes the structure as JSON, with the class and the keys of each container. Only the keys are needed here: no
+class is looked up, and no container is built. So a program may return classes of packages that are not installed, such
+as the outputs of transformers.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class _Node:
 
 
 def paths_of(spec: str, fields: Mapping[str, Sequence[str]]) -> list[Path]:
-    """Return the path of each leaf of a structure in JSON; `fields` are those of NamedTuples, by their class."""
+    """The path of each leaf of a structure in JSON; `fields` has the fields of NamedTuples by class."""
     return list(_paths(_root(spec), fields, ()))
 
 
 def call_paths(spec: str, names: Sequence[str], fields: Mapping[str, Sequence[str]]) -> list[Path]:
-    """Return the paths of all inputs of a call in their order; `names` are those of the positional arguments."""
+    """The paths of all inputs of a call in their order; `names` are the names of the positional arguments."""
     positional, keywords = _root(spec).parts
     count = len(positional.parts)
     keys = [*names[:count], *map(str, range(len(names), count)), *_keys(keywords, fields)]
@@ -47,7 +47,7 @@ def call_paths(spec: str, names: Sequence[str], fields: Mapping[str, Sequence[st
 
 
 def types_in(spec: str) -> set[str]:
-    """Return the names of all classes of containers in a structure."""
+    """The names of the classes of all containers in a structure."""
     found: set[str] = set()
     nodes = [_root(spec)]
     while nodes:
@@ -64,7 +64,7 @@ def _is_name(value: object) -> TypeGuard[str]:
 def _root(spec: str) -> _Node:
     _, tree = json.loads(spec, object_hook=_node)
     if not isinstance(tree, _Node):
-        raise ValueError("the structure of its inputs or outputs is not as PyTorch writes it")
+        raise ValueError("PyTorch does not write such a structure of inputs or outputs")
     return tree
 
 
@@ -93,7 +93,7 @@ def _keys(node: _Node, fields: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def keys_of(context: object, count: int) -> list[str]:
-    """Return the keys of a container that PyTorch took apart, in `count` parts; what it does not tell are positions."""
+    """The keys of a container that PyTorch flattened into `count` parts, or positions if the keys are unknown."""
     return _named(_named_in(context), count)
 
 
@@ -103,11 +103,11 @@ def _named(keys: object, count: int) -> list[str]:
 
 
 def _named_in(context: object) -> object:
-    """Return where a container keeps its keys: a list of them, be it the first of two or the last."""
+    """The keys in the context of a container, which depends on its class; anything else as it is."""
     match context:
         case {"dict_context": keys}:
             return keys
-        case [[*keys], [*_]]:  # a dataclass: the fields that are set, and those that are None
+        case [[*keys], [*_]]:  # of a dataclass: the fields that are set, and those that are None
             return keys
     return context
 
@@ -120,16 +120,16 @@ def _key(key: object) -> str:
 
 
 def is_known(name: str) -> bool:
-    """Whether PyTorch can read structures with a class."""
+    """Whether PyTorch can read structures with the class of this name."""
     return name in pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE
 
 
 @contextmanager
 def standing_in(types: Collection[str], fields: Mapping[str, Sequence[str]]) -> Iterator[None]:
-    """Let PyTorch read structures with classes that nobody here has, by their names; for one thread at a time.
+    """Let PyTorch read structures with classes that are not installed; for one thread at a time.
 
-    Something else stands in for each of them until the block ends; what was read is not to be put together afterwards.
-    `fields` are those of NamedTuples.
+    A stand-in is registered for each of them until the block ends; structures that were read cannot be rebuilt
+    afterwards. `fields` has the fields of NamedTuples by class.
     """
     classes = [_stand_in(name, fields.get(name)) for name in types if not is_known(name)]
     try:
@@ -138,12 +138,12 @@ def standing_in(types: Collection[str], fields: Mapping[str, Sequence[str]]) -> 
         for each in classes:
             pytree._deregister_pytree_node(each)
         if classes:
-            pytree.treespec_loads.cache_clear()  # it would remember what stood in
+            pytree.treespec_loads.cache_clear()  # it would keep the stand-ins
 
 
 @dataclass(frozen=True)
 class _StandIn:
-    """The parts of a container whose class is not here, and what PyTorch noted of it."""
+    """The parts of a container whose class is not installed, and the context that PyTorch saved for it."""
 
     parts: list[object]
     context: object
@@ -167,5 +167,5 @@ def _stand_in(name: str, fields: Sequence[str] | None) -> type:
 
 
 def _named_tuple(fields: Sequence[str]) -> type:
-    made: type = namedtuple("_StandIn", fields, rename=True)  # type: ignore[misc]  # noqa: PYI024  # told at run time
+    made: type = namedtuple("_StandIn", fields, rename=True)  # type: ignore[misc]  # noqa: PYI024  # known only at run time
     return made

@@ -1,4 +1,4 @@
-"""Loading TorchScript: from a file of the operator, or from bytes."""
+"""Loading TorchScript, from a file or from bytes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _BROKEN = "a broken TorchScript archive ({gist}); " + _ADVICE
 
 _UNCOMPILED = (
     "{name} is TorchScript, which cannot be compiled; export the module instead, with "
-    "torch.export.save(torch.export.export(model, inputs), path), or ask for it to be frozen"
+    "torch.export.save(torch.export.export(model, inputs), path), or choose the option to freeze it"
 )
 
 
 def load(source: Source, device: torch.device, name: str, steps: Steps, method: str = FORWARD) -> Graph:
-    """Load a model on `device`, in evaluation mode and without gradients, after the steps that make it faster.
+    """Load a model on `device`, in evaluation mode and without gradients, and take the steps that make it faster.
 
-    `name` is what a text calls the source; `method` is what is computed. Raises ModelError if the source is broken, has
-    no such method, or takes arguments that no guest can give; ModelTooLarge if memory does not suffice; OSError if it
-    cannot be read.
+    Error texts call the source `name`; `method` is the method that is computed. Raises ModelError if the source is
+    broken, has no such method, or takes arguments that no guest can give; ModelTooLarge if there is not enough memory;
+    OSError if the source cannot be read.
     """
     if steps.compile:
         raise ModelError(_UNCOMPILED.format(name=name))
@@ -44,14 +44,14 @@ def load(source: Source, device: torch.device, name: str, steps: Steps, method: 
     with loading(device, name, _BROKEN):
         prepare(module, method, device, name)
         module, is_laid_out = optimized(module, steps, name, method)
-    nbytes = size_of_module(module)  # before the parameters are taken out
+    nbytes = size_of_module(module)  # before the parameters are removed
     writes_inputs = script_writes_inputs(module._c._get_method(method).inlined_graph)
     instance, state_nbytes = instances_of(module, method)
     return Graph(instance, device, signature, nbytes, is_laid_out, state_nbytes, writes_inputs)
 
 
 def read(source: Source, device: torch.device, name: str, method: str = FORWARD) -> torch.jit.ScriptModule:
-    """Load a module, which has that method, in evaluation mode and without gradients; raises as `load` does."""
+    """Load a module that has the method, in evaluation mode and without gradients; raises as `load` does."""
     file = source if isinstance(source, Path) else io.BytesIO(source)
     with loading(device, name, _BROKEN):
         module: torch.jit.ScriptModule = torch.jit.load(file, map_location=device)  # type: ignore[no-untyped-call]  # upstream
@@ -64,19 +64,19 @@ def read(source: Source, device: torch.device, name: str, method: str = FORWARD)
 
 
 def methods_of(module: torch.jit.ScriptModule) -> list[str]:
-    """Return the methods that can be computed; those that save and load the module are not among them."""
+    """The methods that can be computed, without those that save and load the module."""
     return in_order(each for each in module._c._method_names() if not each.startswith("__"))
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """Return the names of methods, each once, as texts list them: `forward` first."""
+    """The distinct names of methods in the order for texts: `forward` first."""
     return sorted(set(methods), key=lambda method: (method != FORWARD, method))
 
 
 def no_method(name: str, method: str, there: Sequence[str], advice: str) -> ModelError:
-    """Return the error for a method that is not there; `advice` is what to do where there is none at all."""
+    """The error for a method that does not exist; `advice` is what to do if there are no methods at all."""
     if not there:
-        return ModelError(f"{name} has no method {quote(method)}, and no other that could be computed; {advice}")
+        return ModelError(f"{name} has no method {quote(method)}, and no other method to compute; {advice}")
     return ModelError(
         f"{name} has no method {quote(method)}; it has {quote_all(there)}: choose one, with "
         f'register(…, method="{there[0]}") or --graph NAME=PATH,method={there[0]}'
@@ -84,7 +84,7 @@ def no_method(name: str, method: str, there: Sequence[str], advice: str) -> Mode
 
 
 def signature_of(schema: torch._C.FunctionSchema, name: str) -> Signature:
-    """Return what a guest can give for the arguments of a method; raises ModelError where it needs something else."""
+    """The arguments of a method that a guest can give; raises ModelError if the method requires others."""
     parameters: list[Argument] = []
     left_out: list[LeftOut] = []
     for argument in schema.arguments[1:]:  # the first is `self`

@@ -20,7 +20,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Environment, Tensor, 
 
 _FILE = "traced_inputs.pkl"
 _LARGEST = 1 << 20
-#: The dtypes as an archive spells them.
+#: The dtypes by their names in archives.
 _DTYPES = {
     "Bool": torch.bool,
     "Byte": torch.uint8,
@@ -49,17 +49,17 @@ class Example:
 
 
 def with_traced(signature: Signature, source: Source, method: str) -> Signature:
-    """Return the signature of a method with what its trace tells for certain.
+    """The signature of a method, with the dtypes that its trace determines.
 
-    A dtype that wasi-nn cannot name, such as that of booleans, is what the module takes, since a guest could not give
-    it; where a guest can choose, the inputs of the trace were an example.
+    If an input of the trace has a dtype that wasi-nn cannot name, such as bool, the module takes that dtype, since a
+    guest could not choose it; any other dtype is only an example.
     """
     known = examples(signature, source, method).items()
     return with_dtypes(signature, {name: each.dtype for name, each in known if each.dtype not in ELEMENT_TYPES})
 
 
 def examples(signature: Signature, source: Source, method: str) -> Mapping[str, Example]:
-    """Return what each input was when the method was traced, by its name; nothing where that is not told."""
+    """The inputs that the method was traced with, by name; empty if the archive does not have them."""
     values = _values(source, method)
     if len(values) != len(signature.parameters):
         return {}
@@ -79,16 +79,16 @@ def _examples(argument: Argument, value: object, path: Path) -> Iterator[tuple[s
                 yield from _examples(item, each, (*path, key))
         case Many(item=item), list():
             found = [tuple(_examples(item, each, (*path, EACH))) for each in value]
-            if len({tuple((name, each.dtype) for name, each in part) for part in found}) == 1:  # the next may be such
+            if len({tuple((name, each.dtype) for name, each in part) for part in found}) == 1:  # later parts are alike
                 yield from found[0]
             for position, each in enumerate(value):
                 yield from _examples(item, each, (*path, position))
 
 
 def _values(source: Source, method: str) -> Sequence[object]:
-    """Return what the method was traced with, in its order: tensors, and containers of them.
+    """The arguments that the method was traced with, in their order: tensors, and containers of them.
 
-    PyTorch's own reader would trust the file, which the check of a guest's model does not look at.
+    PyTorch's own reader would trust the file, which the check of guest-supplied models does not cover.
     """
     try:
         reader = torch._C.PyTorchFileReader(str(source) if isinstance(source, FilePath) else io.BytesIO(source))
@@ -98,11 +98,11 @@ def _values(source: Source, method: str) -> Sequence[object]:
         environment = Environment(
             classes=(),
             enums={},
-            size_of=lambda name: sys.maxsize,  # the elements were left out, and nothing reads them
+            size_of=lambda name: sys.maxsize,  # the archive omits the elements, and nothing reads them
             check_type=lambda kind: None,
         )
         methods = unpickle(data, _FILE, environment)
-    except (NnError, RuntimeError):  # it is not as PyTorch writes it
+    except (NnError, RuntimeError):  # PyTorch does not write such a file
         return ()
     inputs = methods.get(method) if isinstance(methods, dict) else None
     return inputs if isinstance(inputs, list) else ()

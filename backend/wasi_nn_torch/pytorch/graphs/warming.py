@@ -1,7 +1,8 @@
-"""Warming a model up: it computes as a guest would let it, on zeros, before the first guest asks.
+"""Warming up a model: it computes on zeros, as it would for a guest, before the first guest needs it.
 
-PyTorch makes a model's code faster in its first calls, for what comes in then; and what a computation needs besides,
-such as threads and memory, is there afterwards. All contexts share that, also those that have a state of their own.
+PyTorch optimizes a model's code in its first calls, for the inputs of those calls; and other resources that a
+computation needs, such as threads and memory, are ready afterwards. All contexts benefit, even those with their own
+state.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 logger = logging.getLogger(__name__)
 
-#: TorchScript looks at what comes in twice, and runs what it made of that the third time.
+#: TorchScript observes the inputs of two calls, and runs its optimized code in the third.
 RUNS = 3
 
 _NUMBERS = {
@@ -38,10 +39,10 @@ _NUMBERS = {
 
 
 def warm(graph: Graph, warm_up: WarmUp, name: str) -> None:
-    """Compute a few times in a context of its own, which is dropped; `name` is what a text calls the model.
+    """Compute a few times in a temporary context; error texts call the model `name`.
 
-    Raises ModelError where an input's sizes are not known, where there is no such input, and where the model fails;
-    ModelTooLarge where memory does not suffice.
+    Raises ModelError if an input's sizes are not known, if there is no such input, and if the model fails;
+    ModelTooLarge if there is not enough memory.
     """
     started = time.perf_counter()
     examples = _examples(graph, dict(warm_up.given), name)
@@ -58,9 +59,11 @@ def warm(graph: Graph, warm_up: WarmUp, name: str) -> None:
         kind = ModelTooLarge if error.code is ErrorCode.TOO_LARGE else ModelError
         refusal = kind(f"{name} cannot be warmed up on zeros of {_spell(examples)}: {error.text}; {_ADVICE}")
     except (MemoryError, OverflowError):
-        refusal = ModelTooLarge(f"{name} cannot be warmed up on zeros of {_spell(examples)}, which no memory holds")
+        refusal = ModelTooLarge(
+            f"{name} cannot be warmed up on zeros of {_spell(examples)}, which do not fit into memory; {_ADVICE}"
+        )
     else:
-        logger.info("warming %s up took %.2f s", name, time.perf_counter() - started)
+        logger.info("warming up %s took %.2f s", name, time.perf_counter() - started)
         return
     raise refusal
 
@@ -69,7 +72,7 @@ _ADVICE = "give other sizes, or leave out the option to warm it up"
 
 
 def _examples(graph: Graph, given: dict[str | None, Example], name: str) -> Mapping[str, Example]:
-    """Return an example of each input that is to be given."""
+    """The sizes or the number for each input that is given."""
     parameters = graph.signature.inputs
     needed = [parameter.name for parameter in parameters if not parameter.optional]
     if None in given:
@@ -80,7 +83,7 @@ def _examples(graph: Graph, given: dict[str | None, Example], name: str) -> Mapp
     unknown = [each for each in given if graph.signature.find(str(each)) is None]
     if unknown:
         names = quote_all(parameter.name for parameter in parameters)
-        raise ModelError(f"{name} has no input {quote_all(map(str, unknown))} to be warmed up with; it has {names}")
+        raise ModelError(f"{name} cannot be warmed up with {quote_all(map(str, unknown))}; its inputs are {names}")
     examples = {str(each): example for each, example in given.items()}
     for parameter in parameters:
         if not parameter.optional and not _is_given(parameter, examples):
@@ -94,12 +97,12 @@ def _examples(graph: Graph, given: dict[str | None, Example], name: str) -> Mapp
 
 
 def _is_given(parameter: Parameter, examples: Mapping[str, Example]) -> bool:
-    """Whether there is an example of an input, or of one of those that a name with an asterisk stands for."""
+    """Whether there is an example of an input, or of one that its name with an asterisk stands for."""
     return any(fnmatchcase(each, parameter.name) for each in examples)
 
 
 def _fitted(parameter: Parameter, example: Example) -> Example:
-    """Return sizes for a tensor, and a number for what is one: "16000" may be either."""
+    """An example as sizes for a tensor, or as a number for a number: "16000" may be either."""
     if parameter.kind is Kind.TENSOR:
         return example if isinstance(example, tuple) else (int(example),)
     return next(iter(example), 0) if isinstance(example, tuple) else example
@@ -110,7 +113,7 @@ def _known(graph: Graph, parameter: Parameter, name: str) -> Example:
         return graph.examples[parameter.name]
     if parameter.kind is not Kind.TENSOR:
         return 0.0
-    raise ModelError(f"{name} does not say which sizes {quote(parameter.name)} has; {_how([parameter.name])}")
+    raise ModelError(f"{name} does not tell the sizes of {quote(parameter.name)}; {_how([parameter.name])}")
 
 
 def _how(names: Sequence[str]) -> str:
@@ -121,7 +124,7 @@ def _how(names: Sequence[str]) -> str:
 
 def _tensor(parameter: Parameter | None, example: Example, memory: SessionMemory) -> DeviceTensor:
     if parameter is None:
-        raise RuntimeError("an example of an input that the model does not have was let through")
+        raise RuntimeError("there is an example of an input that the model does not have")
     if parameter.kind is not Kind.TENSOR:
         return _number(parameter.kind, example, memory)
     sizes = example if isinstance(example, tuple) else ()
@@ -137,7 +140,7 @@ def _number(kind: Kind, number: object, memory: SessionMemory) -> DeviceTensor:
 
 
 def _element_type(dtype: torch.dtype | None) -> ElementType:
-    """Return what a guest gives where a model wants a dtype, which wasi-nn may not be able to name."""
+    """The tensor type that a guest gives for a dtype of the model, which wasi-nn may not be able to name."""
     if dtype is None:
         return ElementType.FP32
     if dtype is torch.bool:

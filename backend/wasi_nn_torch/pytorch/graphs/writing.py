@@ -1,8 +1,8 @@
-"""Whether a computation may write to its inputs, which a guest may want to use again.
+"""The detection of computations that may write to their inputs, which a guest may want to use again.
 
-In: the code of a model, as TorchScript or as an exported program. Out: False only if every write goes to memory that an
-operator before it made anew. To say True too often is safe: then the model gets copies of what somebody keeps. Alias
-annotations are not enough to tell: some operators return their argument itself and do not say so.
+For the code of a model, TorchScript or an exported program, the result is False only if every write goes to memory that
+an earlier operator allocated. A needless True is safe: the model then gets copies of inputs that are kept. Alias
+annotations are not sufficient: some operators return their argument itself without declaring it.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from torch.export import ExportedProgram
 from wasi_nn_torch.pytorch.graphs.layout import CONVOLUTIONS
 from wasi_nn_torch.pytorch.graphs.state import UNSEEN, updates_statistics
 
-#: Whatever they are given, they return new memory.
+#: Operators that always return new memory.
 _FRESH = CONVOLUTIONS | frozenset(
     f"aten::{name}"
     for name in "conv1d conv3d linear matmul mm bmm addmm batch_norm layer_norm add sub mul div cat relu".split()
 )
-#: What the model has of its own: no input, as long as nothing sets an attribute.
+#: Reads an attribute of the model, which is not an input as long as nothing sets attributes.
 _OWN = "prim::GetAttr"
-#: They write to a list, and not to the tensors in it.
+#: Operators that write to a list, but not to the tensors in it.
 _LISTS = frozenset(f"aten::{name}" for name in "append extend insert pop clear reverse _set_item Delete".split())
 
-#: They write to statistics that they are given, and their schemas do not say so.
+#: Operators that write to statistics among their arguments, although their schemas do not declare it.
 _UNTOLD = frozenset(
     f"aten::{name}"
     for name in "batch_norm_update_stats batch_norm_gather_stats batch_norm_gather_stats_with_counts".split()
 )
 
-#: Operators of exported programs that write to their arguments only while training say so in an argument.
+#: The flags of operators in exported programs that write to their arguments only during training.
 TRAINS = frozenset({"train", "training", "use_input_stats"})
 
 
 def script_writes_inputs(graph: torch._C.Graph) -> bool:
-    """Whether TorchScript, with all that it calls inlined, may write to what it is given."""
+    """Whether TorchScript, with all calls inlined, may write to its inputs."""
     return _any_writes(graph.nodes())
 
 
 def program_writes_inputs(exported: ExportedProgram) -> bool:
-    """Whether an exported program may write to what it is given."""
+    """Whether an exported program may write to its inputs."""
     if exported.graph_signature.user_inputs_to_mutate:
         return True
     graphs = (module.graph for module in exported.graph_module.modules() if isinstance(module, torch.fx.GraphModule))
@@ -49,7 +49,7 @@ def program_writes_inputs(exported: ExportedProgram) -> bool:
 
 
 def may_write(node: torch.fx.Node) -> bool:
-    """Whether what a node of an exported program calls writes to one of its arguments."""
+    """Whether the operator that a node of an exported program calls may write to one of its arguments."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return False
     given = _arguments(node)
@@ -73,7 +73,7 @@ def _node_writes(node: torch._C.Node) -> bool:
 
 
 def _is_new(value: torch._C.Value) -> bool:
-    """Whether a value of TorchScript is the model's own, or made anew, be it after writes to it, which return it."""
+    """Whether a value of TorchScript belongs to the model or was newly allocated, perhaps with later writes to it."""
     node = value.node()
     while node.kind().endswith("_") and "!" in node.schema():
         node = node.inputsAt(0).node()
@@ -93,7 +93,7 @@ def _call_writes(node: torch.fx.Node) -> bool:
 
 
 def _is_made_new(node: torch.fx.Node) -> bool:
-    """The same of a node of an exported program."""
+    """Whether the result of a node of an exported program was newly allocated, perhaps with later writes to it."""
     while isinstance(node.target, torch._ops.OpOverload):
         schema = node.target._schema
         if schema.name in _FRESH:
@@ -105,7 +105,7 @@ def _is_made_new(node: torch.fx.Node) -> bool:
 
 
 def _arguments(node: torch.fx.Node) -> dict[str, object]:
-    """What an operator is called with, by name."""
+    """The arguments of a call of an operator, by name."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return {}
     names = (argument.name for argument in node.target._schema.arguments)

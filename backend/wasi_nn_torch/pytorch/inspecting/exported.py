@@ -1,4 +1,4 @@
-"""What an exported program is: it keeps the dtype and the shape of everything."""
+"""The description of an exported program, which keeps the dtypes and shapes of all inputs and outputs."""
 
 from __future__ import annotations
 

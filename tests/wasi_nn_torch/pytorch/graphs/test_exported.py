@@ -100,7 +100,7 @@ def test_a_number_may_be_given_as_it_was_exported_and_no_other(arguments, tensor
     inputs["times"] = torch.tensor([2])
     error = failing(arguments, [(name, tensor(value)) for name, value in inputs.items()])
     assert error.code is ErrorCode.INVALID_ARGUMENT
-    assert error.text == "the inputs do not fit the model: it was exported for `times == 1`"
+    assert error.text == "the inputs do not match the model: it was exported for `times == 1`"
 
 
 def test_a_number_that_may_vary_is_a_tensor_of_one_element(context, tensor, values):

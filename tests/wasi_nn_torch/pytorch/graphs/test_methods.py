@@ -140,7 +140,7 @@ def test_a_method_that_is_not_there_is_answered_with_those_that_are(source, meth
 
 
 def test_a_method_that_torchscript_leaves_out_cannot_be_frozen():
-    with pytest.raises(ModelError, match=r"leaves out its method `encode`; decorate it with @torch.jit.export"):
+    with pytest.raises(ModelError, match=r"leaves out its method `encode`; decorate the method with @torch.jit.export"):
         load(Plain(), CPU, "net", ModelOptions(Optimize.FREEZE, method="encode"))
 
 

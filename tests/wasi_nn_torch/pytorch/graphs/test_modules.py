@@ -216,9 +216,9 @@ def test_annotations_that_cannot_be_evaluated_are_tensors(graph):
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        (TakesNames(), r"its parameter `names` is list\[str\], and wasi-nn has tensors only"),
-        (Gathers(), "names no parameters"),
-        (nn.Module(), "has no method `forward`, and no other that could be computed"),
+        (TakesNames(), r"its parameter `names` is list\[str\], but wasi-nn has only tensors"),
+        (Gathers(), "does not name its parameters"),
+        (nn.Module(), "has no method `forward`, and no other method to compute"),
         (Locked(), "a module that cannot be copied .*export it instead"),
     ],
     ids=["names", "args", "no forward", "lock"],

@@ -474,7 +474,12 @@ class Locked(nn.Module):
         pytest.param(
             lambda: scripted(Image()), "compile", "is TorchScript, which cannot be compiled", id="TorchScript"
         ),
-        pytest.param(Image, "compile", "is a module, which does not say what its inputs are", id="module"),
+        pytest.param(
+            Image,
+            "compile",
+            "is a module, which cannot be compiled because it does not describe its inputs",
+            id="module",
+        ),
         pytest.param(
             lambda: written({"archive_format": b"pt2", "data/aotinductor/model/model.so": b"\x7fELF"}),
             "freeze",
@@ -482,7 +487,7 @@ class Locked(nn.Module):
             id="package",
         ),
         pytest.param(
-            Locked, "freeze", "a module that cannot be frozen, as it cannot become TorchScript", id="scripting"
+            Locked, "freeze", "a module that cannot be frozen, because it cannot be converted", id="scripting"
         ),
     ],
 )

@@ -93,7 +93,7 @@ def test_numbers_have_the_type_that_holds_them(context, tensor):
 
 @pytest.mark.parametrize(
     ("model", "text"),
-    [(Text, "output `1` is a str"), (Complex, "output `spectrum` has the dtype complex64")],
+    [(Text, "output `1` has the type str"), (Complex, "output `spectrum` has the dtype complex64")],
 )
 def test_what_wasi_nn_cannot_express_is_refused_by_name(model, text, context, tensor, ledger):
     with pytest.raises(NnError, match=text) as caught:

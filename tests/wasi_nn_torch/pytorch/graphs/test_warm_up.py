@@ -107,7 +107,9 @@ def test_sizes_that_are_given_hold_before_those_that_a_program_says(device):
     rows = torch.export.Dim("rows", min=2, max=64)
     data = exported(nn.ReLU(), torch.ones(4, 2), dynamic_shapes=({0: rows},))
     warmed(data, {"input": (64, 2)}, device)
-    with pytest.raises(ModelError, match="cannot be warmed up on zeros of `input` \\[65, 2\\]: the inputs do not fit"):
+    with pytest.raises(
+        ModelError, match="cannot be warmed up on zeros of `input` \\[65, 2\\]: the inputs do not match"
+    ):
         warmed(data, {"input": (65, 2)}, device)
 
 
@@ -147,11 +149,11 @@ def test_a_model_that_is_loaded_anew_is_warmed_anew(seen):
         (
             Picky(),
             True,
-            'does not say which sizes `x` has; give the sizes to warm it up with: warm_up={"x": (1, 3, 224',
+            'does not tell the sizes of `x`; give the sizes to warm it up with: warm_up={"x": (1, 3, 224',
         ),
-        (Picky(), {"z": (1,)}, "has no input `z` to be warmed up with; it has `x`, `rate`"),
-        (Counter(), (1 << 40,), "which no memory holds"),
-        (Counter(), (1 << 62, 1 << 62), "which no memory holds"),
+        (Picky(), {"z": (1,)}, "cannot be warmed up with `z`; its inputs are `x`, `rate`"),
+        (Counter(), (1 << 40,), "which do not fit into memory"),
+        (Counter(), (1 << 62, 1 << 62), "which do not fit into memory"),
     ],
 )
 def test_what_cannot_be_warmed_up_is_refused_with_the_reason(model, warm_up, text, device):

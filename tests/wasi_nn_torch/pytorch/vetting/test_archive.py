@@ -60,7 +60,7 @@ def test_duplicate_entries_are_refused(name, small):
     "name", ["model.json", "bytecode.pkl", "../data.pkl", "code/../data.pkl", "code/a.py", "data/x"]
 )
 def test_entries_that_pytorch_does_not_write_are_refused(name, small):
-    assert "PyTorch writes no entry such as" in refusal(written({**files(small), name: b""}))
+    assert "PyTorch does not write entries such as" in refusal(written({**files(small), name: b""}))
 
 
 @pytest.mark.parametrize("name", ["data.pkl", "constants.pkl"])

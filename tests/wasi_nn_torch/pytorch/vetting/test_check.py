@@ -84,7 +84,7 @@ def test_saving_a_file_while_the_model_is_loaded_is_refused(tmp_path):
     path = tmp_path / "saved"
     data = scripted(SavesWhenLoaded(str(path)))
     path.unlink(missing_ok=True)
-    assert "`torch.save`" in refusal(data) or "while the model is loaded" in refusal(data)
+    assert "`torch.save`" in refusal(data) or "when the model is loaded" in refusal(data)
     assert not path.exists()
     loaded(data)
     assert path.exists(), "PyTorch no longer runs `__setstate__`: choose another harm"

@@ -148,17 +148,17 @@ def ints(*values: int) -> list[dict[str, int]]:
 @pytest.mark.parametrize(
     ("meta", "reason"),
     [
-        ({"sizes": ints(1 << 40, 2)}, "are more than the 4 elements of its file"),
-        ({"sizes": ints(1 << 62, 1 << 62)}, "are more than the 4 elements of its file"),
-        ({"sizes": ints(1 << 40, 1 << 40), "strides": ints(0, 0)}, "are more than the 4 elements of its file"),
-        ({"strides": ints(1000, 1)}, "are more than the 4 elements of its file"),
-        ({"storage_offset": {"as_int": 1}}, "are more than the 4 elements of its file"),
-        ({"storage_offset": {"as_int": -1}}, "`-1` does not stand there"),
-        ({"strides": ints(-1, 1)}, "`-1` does not stand there"),
-        ({"sizes": ints(2)}, "there is no file with its elements"),
-        ({"dtype": 8}, "are more than the 2 elements of its file"),
-        ({"dtype": 99}, "`99` does not stand there"),
-        ({"layout": 1}, "`1` does not stand there"),
+        ({"sizes": ints(1 << 40, 2)}, "exceed the 4 elements of its file"),
+        ({"sizes": ints(1 << 62, 1 << 62)}, "exceed the 4 elements of its file"),
+        ({"sizes": ints(1 << 40, 1 << 40), "strides": ints(0, 0)}, "exceed the 4 elements of its file"),
+        ({"strides": ints(1000, 1)}, "exceed the 4 elements of its file"),
+        ({"storage_offset": {"as_int": 1}}, "exceed the 4 elements of its file"),
+        ({"storage_offset": {"as_int": -1}}, "`-1` is not allowed there"),
+        ({"strides": ints(-1, 1)}, "`-1` is not allowed there"),
+        ({"sizes": ints(2)}, "does not match its dtype or sizes"),
+        ({"dtype": 8}, "exceed the 2 elements of its file"),
+        ({"dtype": 99}, "`99` is not allowed there"),
+        ({"layout": 1}, "`1` is not allowed there"),
     ],
     ids=str,
 )
@@ -169,7 +169,7 @@ def test_a_weight_beyond_its_file_is_refused(meta, reason):
 
 def test_an_empty_file_is_no_huge_tensor():
     data = written({**files(with_meta(sizes=ints(1 << 50, 2))), "data/weights/weight_0": b""})
-    assert "are more than the 0 elements of its file" in refusal(data)
+    assert "exceed the 0 elements of its file" in refusal(data)
 
 
 @pytest.mark.parametrize("path", [PROGRAM, WEIGHTS, CONSTANTS])
@@ -181,7 +181,7 @@ def test_a_missing_file_is_refused(path):
 
 @pytest.mark.parametrize("path", ["models/other.json", "data/aotinductor/model/a.so", "models/../a", "code/a.py"])
 def test_entries_of_other_kinds_are_refused(path):
-    assert "PyTorch writes no entry such as" in refusal(written({**files(SMALL), path: b"{}"}))
+    assert "PyTorch does not write entries such as" in refusal(written({**files(SMALL), path: b"{}"}))
 
 
 def deflated(content: dict[str, bytes]) -> bytes:
@@ -223,7 +223,7 @@ def test_weights_that_unpack_to_more_than_the_archive_are_refused():
 
 def test_two_entries_of_one_name_are_refused():
     content = {**files(SMALL), "MODELS/model.json": b"{}"}
-    assert "PyTorch writes no entry" in refusal(written(content))
+    assert "PyTorch does not write entries" in refusal(written(content))
     assert "the same name" in refusal(written({**files(SMALL), "extra/A": b"", "extra/a": b""}))
 
 

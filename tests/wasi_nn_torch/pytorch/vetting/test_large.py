@@ -58,7 +58,7 @@ def test_a_model_above_4_gib_is_too_large_for_a_guest(model, tmp_path):
     with (tmp_path / "large.pt").open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     text = refusal(check, memoryview(mapped))
-    assert text == ("the model has 4 GiB or more, which is too large for a guest; the operator may register it by name")
+    assert text == ("the model has 4 GiB or more, which is too large for a guest; the operator can register it by name")
 
 
 def test_the_operator_is_told_what_a_model_above_4_gib_is(model, tmp_path):

@@ -31,7 +31,7 @@ pytestmark = [
 )
 def test_a_pickle_that_names_something_else_is_refused(name, small):
     data = edited(small, "data.pkl", b"ctorch._utils\n_rebuild_tensor_v2\n", f"c{name}\n".replace(" ", "\n"))
-    assert f"data.pkl: it names `{name}`" in refusal(data)
+    assert f"data.pkl: it refers to `{name}`" in refusal(data)
 
 
 def test_an_object_of_another_class_than_declared_is_refused(small):
@@ -39,7 +39,7 @@ def test_an_object_of_another_class_than_declared_is_refused(small):
     large = scripted(Outer(Small()))
     name = f"c{MODULE}\n".encode()
     data = edited(large, "data.pkl", name + b"Small\n", name + b"Sized\n")
-    assert f"is no `{MODULE}.Small`" in refusal(data)
+    assert f"does not have the declared type `{MODULE}.Small`" in refusal(data)
 
 
 def test_a_member_that_an_enum_has_not_is_refused():
@@ -53,7 +53,7 @@ def test_a_list_that_is_declared_in_two_ways_is_refused():
     program = check_source({"code/__torch__.py": b"class Model(Module):\n  a : List[int]\n  b : List[Tensor]\n"})
     check_model(Instance("__torch__.Model", {"a": [], "b": []}), "data.pkl", program)
     shared: list[object] = []
-    with pytest.raises(NnError, match="is no `List"):
+    with pytest.raises(NnError, match="does not have the declared type `List"):
         check_model(Instance("__torch__.Model", {"a": shared, "b": shared}), "data.pkl", program)
 
 

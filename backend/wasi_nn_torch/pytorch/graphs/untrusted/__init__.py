@@ -1,1 +1,1 @@
-"""What the check of a guest's model is made of: archive, source, operators, pickled state; only for the checks."""
+"""The parts of the check of guest-supplied models: archive, source, operators, pickled state."""

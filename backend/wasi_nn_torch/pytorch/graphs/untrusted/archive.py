@@ -1,7 +1,8 @@
-"""The files of an archive of PyTorch's, read so strictly that PyTorch's reader cannot see others.
+"""The files of a PyTorch archive, read so strictly that PyTorch's reader cannot find others.
 
-ZIP says some things twice (names, sizes, where the directory is), and readers differ in which they believe. So only the
-one layout that PyTorch writes passes: entries, directory, both end records, and nothing between, before or after them.
+ZIP stores some facts twice (names, sizes, the place of the directory), and readers differ in which copy they trust. So
+only the layout that PyTorch writes passes: entries, directory, both end records, and nothing before, between or after
+them.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ _TAIL = _END64.size + _LOCATOR.size + _END.size
 
 _STORED, _DEFLATED = 0, 8
 _FLAGS = 0x0808  # sizes follow the data; names are UTF-8
-_GAPS = frozenset({0, 16, 24})  # after the data of an entry: nothing, or its sizes once more
-_IN_ZIP64 = (
-    0xFFFFFFFF  # a size or a place is written elsewhere: it is 4 GiB or more, which is more than a guest can hold
-)
-_MANY = 0xFFFF  # and so is the number of entries
+_GAPS = frozenset({0, 16, 24})  # bytes after the data of an entry: none, or a second copy of its sizes
+#: A size or an offset with this value is stored elsewhere, and is 4 GiB or more, which exceeds a guest's memory.
+_IN_ZIP64 = 0xFFFFFFFF
+#: The most entries that the older end record can count.
+_MANY = 0xFFFF
 
-#: Whatever else `torch.jit.load` looks for, such as the older `model.json`, would follow other rules than those here.
+#: The files in an archive of TorchScript. Other files that `torch.jit.load` reads, such as the older `model.json`,
+#: would follow other rules.
 _TORCHSCRIPT = re.compile(
     r"""(?: code/__torch__(?:/[A-Za-z_][A-Za-z0-9_]*)*\.py(?:\.debug_pkl)?
         |   (?:data|constants|traced_inputs)(?:\.pkl|/[0-9]+)
@@ -42,7 +44,7 @@ _TORCHSCRIPT = re.compile(
 
 @dataclass(frozen=True)
 class _Entry:
-    """One file: where its bytes are in the archive, how they are packed, and how many they are unpacked."""
+    """One file: the place of its bytes in the archive, their compression method, and the uncompressed size."""
 
     start: int
     packed: int
@@ -51,15 +53,15 @@ class _Entry:
 
 
 class Archive:
-    """An archive's files by their path under its root folder, all of which must be among `files`.
+    """The files of an archive by their path below its root directory, all of which must match `files`.
 
-    Raises NnError `security` unless all is in order, `too-large` if it has 4 GiB or more.
+    Raises NnError `security` if the archive is malformed, `too-large` if it has 4 GiB or more.
     """
 
     def __init__(self, data: memoryview, files: re.Pattern[str] = _TORCHSCRIPT) -> None:
         self._data = data
         self._entries = dict(_entries(data, files))
-        if len({path.lower() for path in self._entries}) < len(self._entries):  # PyTorch looks names up in any case
+        if len({path.lower() for path in self._entries}) < len(self._entries):  # PyTorch ignores case
             raise refusal("archive", "two entries have the same name")
 
     def __iter__(self) -> Iterator[str]:
@@ -67,16 +69,16 @@ class Archive:
 
     @property
     def packed_size(self) -> int:
-        """How many bytes the archive itself has."""
+        """The size of the archive itself, in bytes."""
         return len(self._data)
 
     def size(self, path: str) -> int | None:
-        """Return how many bytes a file has, or None if there is no such file."""
+        """The size of a file in bytes, or None if there is no such file."""
         entry = self._entries.get(path)
         return None if entry is None else entry.size
 
     def read(self, path: str) -> bytes:
-        """Return a file's bytes; who calls has looked at `size`. Raises NnError `security` if it does not unpack."""
+        """The bytes of a file, whose `size` the caller has checked. Raises NnError `security` if it does not unpack."""
         entry = self._entries[path]
         packed = self._data[entry.start : entry.start + entry.packed]
         if entry.method == _STORED:
@@ -87,20 +89,20 @@ class Archive:
         except zlib.error:
             raise refusal(path, "the archive is broken") from None
         if len(content) != entry.size or not inflate.eof or inflate.unused_data:
-            raise refusal(path, "its size is not the declared one")
+            raise refusal(path, "its size differs from the declared size")
         return content
 
 
 def _entries(data: memoryview, files: re.Pattern[str]) -> Iterator[tuple[str, _Entry]]:
-    """Yield each path and entry of the directory, whose entries follow each other in the order of their data."""
+    """The paths and entries of the directory, which must be in the order of their data, without gaps."""
     count, at, end = _directory(data)
     directory, free, root = at, 0, None
-    gaps = frozenset({0})  # the first header is at the very start: other formats are told by what stands there
+    gaps = frozenset({0})  # the first header is at the start, whose bytes identify the format
     for _ in range(count):
         if at + _CENTRAL.size > end:
             raise _broken()
         sign, _, _, flags, method, _, _, _, packed, size, name_size, *extras, offset = _CENTRAL.unpack_from(data, at)
-        # Extras are a field, a comment, a disk, and attributes: by these PyTorch takes a file for a folder.
+        # Extras are a field, a comment, a disk, and attributes, which could make PyTorch treat a file as a directory.
         if sign != b"PK\x01\x02":
             raise _broken()
         in_zip64 = _IN_ZIP64 in (packed, size, offset)
@@ -114,17 +116,17 @@ def _entries(data: memoryview, files: re.Pattern[str]) -> Iterator[tuple[str, _E
         if offset - free not in gaps or start + packed > directory or (method == _STORED and packed != size):
             raise _broken()
         free, gaps = start + packed, _GAPS
-        folder, path = _split(name, files)
-        root = folder if root is None else root
-        if folder != root or method not in (_STORED, _DEFLATED):
-            raise refusal("archive", f"PyTorch writes no entry such as {quote(path)}")
+        top, path = _split(name, files)
+        root = top if root is None else root
+        if top != root or method not in (_STORED, _DEFLATED):
+            raise refusal("archive", f"PyTorch does not write entries such as {quote(path)}")
         yield path, _Entry(start, packed, size, method)
     if at != end or directory - free not in gaps:
         raise _broken()
 
 
 def _directory(data: memoryview) -> tuple[int, int, int]:
-    """Return the number of entries and the range of the directory, after both end records agreed on them."""
+    """The number of entries, and the start and end of the directory, on which both end records must agree."""
     tail = len(data) - _TAIL
     if tail < 0:
         raise _broken()
@@ -133,7 +135,7 @@ def _directory(data: memoryview) -> tuple[int, int, int]:
     end = _END.unpack_from(data, len(data) - _END.size)
     if sign64 == b"PK\x06\x06" and offset + size == tail and max(offset, size) >= _IN_ZIP64:
         raise too_large()
-    short = min(count, _MANY)  # which the older record has no more room for
+    short = min(count, _MANY)
     if (
         (sign64, length, disk, disk_of_directory, here) != (b"PK\x06\x06", _END64.size - 12, 0, 0, count)
         or locator != (b"PK\x06\x07", 0, tail, 1)
@@ -145,7 +147,7 @@ def _directory(data: memoryview) -> tuple[int, int, int]:
 
 
 def _data_start(data: memoryview, offset: int, expected: tuple[int, int, bytes]) -> int:
-    """Return where an entry's data begins, after its own header agreed with the directory on what it is."""
+    """The start of an entry's data; the entry's own header must agree with the directory."""
     if offset + _LOCAL.size > len(data):
         raise _broken()
     sign, _, flags, method, _, _, _, _, _, name_size, extra_size = _LOCAL.unpack_from(data, offset)
@@ -156,15 +158,15 @@ def _data_start(data: memoryview, offset: int, expected: tuple[int, int, bytes])
 
 
 def _split(name: bytes, files: re.Pattern[str]) -> tuple[str, str]:
-    """Return the root folder and the path under it of an entry's name."""
+    """The root directory in an entry's name, and the path below it."""
     try:
         root, _, path = name.decode().partition("/")
     except UnicodeDecodeError:
         raise _broken() from None
     if not root or "\\" in root or "\0" in root or not files.fullmatch(path):
-        raise refusal("archive", f"PyTorch writes no entry such as {quote(path or root)}")
+        raise refusal("archive", f"PyTorch does not write entries such as {quote(path or root)}")
     return root, path
 
 
 def _broken() -> Exception:
-    return refusal("archive", "it is broken, or not laid out as PyTorch writes it")
+    return refusal("archive", "it is broken, or its layout is not the one that PyTorch writes")

@@ -1,8 +1,8 @@
-"""The code of a TorchScript archive as syntax trees, and what it defines.
+"""The code of a TorchScript archive as syntax trees, and the names that it defines.
 
-The dialect that PyTorch prints is a small part of Python's syntax, so Python's own parser reads it. What PyTorch's
-lexer could take for something else (comments, other quotes, continued lines, characters beyond ASCII) is refused
-before: PyTorch prints none of it.
+The dialect that PyTorch prints is a small part of Python's syntax, so Python's own parser reads it. Syntax that
+PyTorch's lexer could read differently (comments, other quotes, continued lines, non-ASCII characters) is refused first:
+PyTorch never prints it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
 _STRING = rb"""(?>"(?>[ !#-\[\]-~]++|\\(?:[0-3][0-7]{2}|[abfnrtv\\'"]))*+"(?!"))"""
 _TEXT = re.compile(rb"(?>[ ()+,\-.0-9:=>A-Z\[\]_a-z{}\n]++|" + _STRING + rb")*+")
 
-#: PyTorch's lexer recurses for each of several blank lines, its compiler for each level of the syntax tree.
+#: PyTorch's lexer recurses for consecutive blank lines, and its compiler for each level of the syntax tree.
 _BLANK_LINES = re.compile(rb"(?:\n *){16}\n")
 _DEEPEST = 80
 
@@ -27,29 +27,29 @@ _CUSTOM_CLASSES = "__torch__.torch.classes"
 
 @dataclass
 class Program:
-    """What the code of an archive defines, spelled as the code spells it: from `__torch__` on."""
+    """The names that the code of an archive defines, as the code spells them, starting with `__torch__`."""
 
     functions: set[str] = field(default_factory=set)
-    #: By name: the attributes that the state of an object holds, with their types.
+    #: By class: the attributes in the state of an object, with their types.
     classes: dict[str, dict[str, ast.expr]] = field(default_factory=dict)
     named_tuples: set[str] = field(default_factory=set)
-    #: By name: the members with their values.
+    #: By enum: the members with their values.
     enums: dict[str, dict[str, object]] = field(default_factory=dict)
-    #: The names of the methods of each class that is not a NamedTuple, of which PyTorch reads no methods.
+    #: By class: the names of the methods, except of NamedTuples, whose methods PyTorch does not read.
     methods_of: dict[str, frozenset[str]] = field(default_factory=dict)
-    #: The names of all methods, and of all attributes: whose they are is for PyTorch's compiler to check.
+    #: The names of all methods, and of all attributes; PyTorch's compiler checks which class has them.
     methods: set[str] = field(default_factory=set)
     attributes: set[str] = field(default_factory=set)
 
 
 def parse(path: str, text: bytes) -> ast.Module:
-    """Return the syntax tree of text that PyTorch could have printed. Raises NnError `security` for any other."""
+    """The syntax tree of text that PyTorch could have printed. Raises NnError `security` for other text."""
     if not _TEXT.fullmatch(text) or _BLANK_LINES.search(text):
-        raise refusal(path, "it has text that PyTorch does not write, such as a comment")
+        raise refusal(path, "it contains text that PyTorch does not write, such as a comment")
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise refusal(path, "it is not TorchScript as PyTorch writes it") from None
+        raise refusal(path, "it is not TorchScript that PyTorch writes") from None
     level: list[ast.AST] = [tree]
     for _ in range(_DEEPEST):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
@@ -59,7 +59,7 @@ def parse(path: str, text: bytes) -> ast.Module:
 
 
 def collect(trees: Mapping[str, ast.Module]) -> Program:
-    """Return what files define, given by path. Raises NnError `security` for names that are PyTorch's or not unique."""
+    """The names that files define. Raises NnError `security` for names that are PyTorch's own or not unique."""
     program = Program()
     names: set[str] = set()
     for path, tree in trees.items():
@@ -69,7 +69,7 @@ def collect(trees: Mapping[str, ast.Module]) -> Program:
                 raise refused(path, node)
             name = f"{prefix}.{node.name}"
             if name in names or name.startswith(_CUSTOM_CLASSES):
-                raise refused(path, node, f"{quote(name)} is defined twice, or is PyTorch's own")
+                raise refused(path, node, f"{quote(name)} is defined twice, or is PyTorch's own name")
             names.add(name)
             if isinstance(node, ast.FunctionDef):
                 program.functions.add(name)
@@ -77,17 +77,17 @@ def collect(trees: Mapping[str, ast.Module]) -> Program:
                 program.enums[name] = dict(_members(node))
                 program.attributes.update({"name", "value"})
             elif not _collect_class(name, node, program):
-                raise refused(path, node, f"{quote(name)} has two attributes of one name")
+                raise refused(path, node, f"{quote(name)} has two attributes with the same name")
     return program
 
 
 def prefix_of(path: str) -> str:
-    """Return what stands before the names that a file defines: "__torch__.net" of "code/__torch__/net.py"."""
+    """The prefix of the names that a file defines: "__torch__.net" for "code/__torch__/net.py"."""
     return path.removeprefix("code/").removesuffix(".py").replace("/", ".")
 
 
 def dotted(node: ast.expr) -> str | None:
-    """Return "a.b.c" for such an expression, None for any other."""
+    """The text "a.b.c" for such an expression, None for any other."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -96,9 +96,9 @@ def dotted(node: ast.expr) -> str | None:
 
 
 def refused(path: str, node: ast.AST, what: str = "") -> NnError:
-    """Return the error for a node, with its line; without `what` it says that such a node does not stand there."""
+    """The error for a node, with its line; the default for `what` is that PyTorch does not write such a node there."""
     where = f"{path}:{node.lineno}" if isinstance(node, ast.stmt | ast.expr) else path
-    return refusal(where, what or f"PyTorch writes no {type(node).__name__} there")
+    return refusal(where, what or f"PyTorch does not write a node of the type {type(node).__name__} there")
 
 
 def _collect_class(name: str, node: ast.ClassDef, program: Program) -> bool:
@@ -116,7 +116,7 @@ def _collect_class(name: str, node: ast.ClassDef, program: Program) -> bool:
 
 
 def _state(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the attributes of a class: `weight : Tensor`, or `__annotations__["0"] = Tensor`."""
+    """The attributes of a class: `weight : Tensor`, or `__annotations__["0"] = Tensor`."""
     for item in node.body:
         match item:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=None):
@@ -126,7 +126,7 @@ def _state(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _members(node: ast.ClassDef) -> Iterator[tuple[str, object]]:
-    """Yield the members of an enum: `RED = 1`."""
+    """The members of an enum: `RED = 1`."""
     for item in node.body:
         match item:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int() | float() | str() as value)):
@@ -134,7 +134,7 @@ def _members(node: ast.ClassDef) -> Iterator[tuple[str, object]]:
 
 
 def _constants(node: ast.ClassDef) -> Iterator[str]:
-    """Yield the constants of a class: `eps : Final[float] = 1e-05`."""
+    """The constants of a class: `eps : Final[float] = 1e-05`."""
     for item in node.body:
         match item:
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):

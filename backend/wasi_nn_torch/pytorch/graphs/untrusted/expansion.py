@@ -1,7 +1,7 @@
-"""How large the code of a TorchScript archive is once PyTorch has put the body of each function in place of its calls.
+"""A limit on the size of a TorchScript archive's code after PyTorch has inlined all calls.
 
-PyTorch does that when it loads and computes a model, and a function that calls another one twice, which calls another
-one twice, and so on, makes a few lines grow beyond all bounds. Nothing interrupts it.
+PyTorch inlines calls when it loads and computes a model. If each of several functions calls the next one twice, a few
+lines grow exponentially, and inlining cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from wasi_nn_torch.contract.errors import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted, prefix_of, refused
 from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
 
-#: Some seconds of PyTorch's time. A scripted EfficientNet has 16,000, a large transformer ten times as many.
+#: PyTorch takes some seconds for so many nodes. A scripted EfficientNet has 16,000, and a large transformer ten times
+#: as many.
 _MOST_NODES = 1_000_000
 
 
 def check_expansion(trees: Mapping[str, ast.Module], program: Program) -> None:
-    """Return if all code, once it is expanded, is of bounded size. Raises NnError `security`, also for recursion.
+    """Check that all code has a bounded size after inlining. Raises NnError `security`, also for recursion.
 
-    `trees` are known to be all that `program` was collected from, and that they call only what is defined there.
+    `program` was collected from exactly these `trees`, which are known to call only what they define.
     """
     bodies: dict[str, _Body] = {}
     for body in _bodies(trees, program):
@@ -54,7 +55,7 @@ class _Body:
     def callees(
         self, bodies: Mapping[str, object], methods: Mapping[str, list[str]], active: Collection[str]
     ) -> Iterator[list[str]]:
-        """Yield, for each call of something in the archive, what it may be; `active` is what is being expanded."""
+        """For each call of code in the archive, the possible callees; `active` are those that are being measured."""
         for node in ast.walk(self.node):
             if not isinstance(node, ast.Call):
                 continue
@@ -63,7 +64,7 @@ class _Body:
                 yield functions
             elif isinstance(node.func, ast.Attribute) and node.func.attr in methods:
                 owned = [f"{owner}.{node.func.attr}" for owner in self._receivers.classes_of(node.func.value)]
-                # Of whatever class it is called on, it is one of those, but not one that is being expanded already.
+                # For an unknown class it is one of those methods, but not one that is being measured already.
                 yield [name for name in owned if name in bodies] or [
                     name for name in methods[node.func.attr] if name not in active
                 ]
@@ -74,7 +75,7 @@ class _Body:
 
     @cached_property
     def _assigned(self) -> dict[str, list[ast.expr]]:
-        """What is assigned to each variable, anywhere."""
+        """The values that are assigned to each variable, anywhere."""
         found: dict[str, list[ast.expr]] = {}
         for node in ast.walk(self.node):
             match node:
@@ -83,7 +84,7 @@ class _Body:
         return found
 
     def _names(self, called: ast.expr) -> list[str]:
-        """The names of functions that an expression in front of a call stands for."""
+        """The names of the functions that a called expression stands for."""
         values = self._assigned.get(called.id, []) if isinstance(called, ast.Name) else [called]
         return [name for name in map(dotted, values) if name is not None]
 
@@ -102,7 +103,7 @@ def _bodies(trees: Mapping[str, ast.Module], program: Program) -> Iterator[_Body
 
 
 def _measure(name: str, bodies: Mapping[str, _Body], methods: Mapping[str, list[str]], sizes: dict[str, int]) -> None:
-    """Put the expanded size of a function, and of all that it calls, into `sizes`; without recursion of our own."""
+    """Add the inlined sizes of a function and of all its callees to `sizes`; this is itself not recursive."""
     calls: dict[str, list[list[str]]] = {}
     pending = [name]
     while pending:
@@ -116,7 +117,7 @@ def _measure(name: str, bodies: Mapping[str, _Body], methods: Mapping[str, list[
             for callee in missing:
                 if callee in calls:
                     body = bodies[each]
-                    raise refused(body.path, body.node, f"{quote(body.name)} may come to call itself")
+                    raise refused(body.path, body.node, f"{quote(body.name)} may call itself")
             pending += missing
         else:
             size = bodies[each].size + sum(
@@ -124,8 +125,6 @@ def _measure(name: str, bodies: Mapping[str, _Body], methods: Mapping[str, list[
             )
             if size > _MOST_NODES:
                 body = bodies[each]
-                raise refused(
-                    body.path, body.node, f"{quote(body.name)} becomes too large where its calls are expanded"
-                )
+                raise refused(body.path, body.node, f"{quote(body.name)} becomes too large when its calls are inlined")
             sizes[each] = size
             pending.pop()

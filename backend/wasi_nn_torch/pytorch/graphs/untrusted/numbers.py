@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def is_int64(value: int) -> bool:
-    """Whether an operator can be given a number: everywhere in PyTorch an integer has 64 bits and a sign."""
+    """Whether an operator can take a number: PyTorch's integers are signed and have 64 bits everywhere."""
     return -(1 << 63) <= value < 1 << 63

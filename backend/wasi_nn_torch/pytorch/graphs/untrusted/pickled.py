@@ -1,8 +1,8 @@
-"""The pickles of a TorchScript archive, run as PyTorch's own machine runs them, but only if they are in good order.
+"""The pickles of a TorchScript archive, run as PyTorch's own machine runs them, but only if they are well formed.
 
-PyTorch's machine trusts the archive: a mark in the wrong place makes it read beyond its stack, and deeply nested values
-exhaust the native stack when they are freed. So this one knows only the instructions that PyTorch writes, and it drops
-nothing: what a pickle makes is in its result, where `state` looks at it.
+PyTorch's machine trusts the archive: a misplaced mark makes it read beyond its stack, and deeply nested values exhaust
+the native stack when they are freed. So this machine knows only the instructions that PyTorch writes, and it never
+drops a value: everything that a pickle makes is part of its result, which `state` checks.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ _STORAGES = {f"torch {name}Storage": size for name, size in _ELEMENT_SIZES.items
 _LISTS = frozenset(f"torch.jit._pickle build_{name}list" for name in ("bool", "double", "int", "tensor"))
 _DEVICE = re.compile(r"[a-z]+(?::[0-9]+)?")
 
-#: Of a tensor's sizes, strides and offset, which are places in a file and not an operator's arguments: PyTorch adds and
-#: multiplies these without a look at the 64th bit.
+#: The limit on a tensor's sizes, strides and offset: PyTorch adds and multiplies these without checking for overflow.
 _LARGEST_SIZE = 1 << 62
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor that lies within a file of the archive; `kind` is how PyTorch spells its dtype there, as "Bool"."""
+    """A tensor that lies within a file of the archive; `kind` is its dtype as the archive spells it, such as "Bool"."""
 
     sizes: tuple[int, ...]
     kind: str
@@ -62,7 +61,7 @@ class Member:
 
 @dataclass(frozen=True)
 class _Global:
-    """What a pickle names: "module name" of PyTorch, or "module.name" of the archive."""
+    """A name in a pickle: "module name" in PyTorch, or "module.name" in the archive."""
 
     name: str
 
@@ -75,24 +74,24 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Hooks:
-    """The empty `OrderedDict` that is part of each tensor and means nothing."""
+    """The empty `OrderedDict` that is part of each tensor and has no meaning."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What a pickle may refer to."""
+    """The names and files that a pickle may refer to."""
 
     classes: Collection[str]
     #: The members of each enum, with their values.
     enums: Mapping[str, Mapping[str, object]]
     #: The size of a file with the elements of a tensor, by the name that the pickle gives it; None if there is none.
     size_of: Callable[[str], int | None]
-    #: Raises for a type that may not be used.
+    #: Raises NnError for a type that may not be used.
     check_type: Callable[[str], None]
 
 
 def unpickle(data: bytes, path: str, environment: Environment) -> object:
-    """Return what a pickle makes: plain values, and the classes of this module. Raises NnError `security`."""
+    """The value of a pickle, made of plain values and this module's classes. Raises NnError `security`."""
     machine = _Machine(environment)
     try:
         for instruction, argument, position in pickletools.genops(data):
@@ -103,7 +102,7 @@ def unpickle(data: bytes, path: str, environment: Environment) -> object:
 
 
 class _Disorder(ValueError):
-    """The pickle does what PyTorch's pickles do not."""
+    """The pickle does something that PyTorch's pickles do not do."""
 
 
 class _Machine:
@@ -114,10 +113,10 @@ class _Machine:
         self._memo: list[object] = []
 
     def result(self) -> object:
-        """Return the one value that is left."""
+        """Take the one value that is left."""
         value = self._pop()
         if self._stack or self._marks:
-            raise _Disorder("it leaves values behind")
+            raise _Disorder("it leaves more than one value on the stack")
         return value
 
     def step(self, instruction: str, argument: object, *, at_start: bool) -> None:
@@ -136,7 +135,7 @@ class _Machine:
             case "BINFLOAT", float():
                 self._stack.append(argument)
             case "BINUNICODE", str(text):
-                text.encode()  # raises for half of a character
+                text.encode()  # raises for lone surrogates
                 self._stack.append(text)
             case "EMPTY_TUPLE", None:
                 self._stack.append(())
@@ -167,11 +166,11 @@ class _Machine:
             case "BINPERSID", None:
                 self._stack.append(self._storage(self._pop()))
             case _:
-                raise _Disorder(f"PyTorch writes no instruction {instruction} there")
+                raise _Disorder(f"PyTorch does not write the instruction {instruction} there")
 
     def _top(self) -> object:
         if len(self._stack) <= (self._marks[-1] if self._marks else 0):
-            raise _Disorder("it takes more than there is")
+            raise _Disorder("it takes more values than are on the stack")
         return self._stack[-1]
 
     def _pop(self) -> object:
@@ -186,7 +185,7 @@ class _Machine:
         return items
 
     def _fill(self, instruction: str) -> None:
-        """Put what is above the mark into the list or dict below it."""
+        """Move the values above the mark into the list or dict below it."""
         items = self._pop_to_mark()
         match instruction, self._top():
             case "APPENDS", list() as into:
@@ -194,10 +193,10 @@ class _Machine:
             case "SETITEMS", dict() as into:
                 for key, value in zip(items[::2], items[1::2], strict=True):
                     if type(key) not in (bool, float, int, str) or key in into:
-                        raise _Disorder("a dict has a key twice, or one that is no number or text")
+                        raise _Disorder("a dict has a duplicate key, or one that is neither a number nor a string")
                     into[key] = value
             case _:
-                raise _Disorder("it fills what is no list or dict")
+                raise _Disorder("it fills a value that is neither a list nor a dict")
 
     def _global(self, name: str) -> _Global:
         defined = name.replace(" ", ".")
@@ -205,13 +204,13 @@ class _Machine:
             return _Global(defined)
         if name in _FUNCTIONS or name in _STORAGES:
             return _Global(name)
-        raise _Disorder(f"it names {quote(name)}")
+        raise _Disorder(f"it refers to {quote(name)}")
 
     def _build(self, state: object, of: object) -> Instance:
         match of, state:
             case _Global(name=name), dict() if name in self._environment.classes:
                 return Instance(name, state)
-        raise _Disorder("it builds an object of no class")
+        raise _Disorder("it builds an object without a class of the archive")
 
     def _storage(self, key: object) -> _Storage:
         match key:
@@ -219,10 +218,10 @@ class _Machine:
                 size = self._environment.size_of(name)
                 if _DEVICE.fullmatch(device) and size is not None and 0 <= elements * _STORAGES[kind] <= size:
                     return _Storage(elements, kind.removeprefix("torch ").removesuffix("Storage"))
-        raise _Disorder("a tensor lies in no file of the archive")
+        raise _Disorder("a tensor is not within a file of the archive")
 
     def _members(self, enum_name: str) -> list[tuple[type, object]]:
-        """Return the values of an enum's members; PyTorch would do without a value that is none of them."""
+        """The values of an enum's members with their types; PyTorch would accept other values too."""
         return [(type(value), value) for value in self._environment.enums.get(enum_name, {}).values()]
 
     def _reduce(self, arguments: object, function: object) -> object:
@@ -246,7 +245,7 @@ class _Machine:
                 return items
             case _, value if (type(value), value) in self._members(name):
                 return Member(name)
-        raise _Disorder(f"it calls {name or 'what is no function'} with other arguments than PyTorch does")
+        raise _Disorder(f"it calls {name or 'a value that is not a function'} with arguments that PyTorch does not use")
 
 
 _FUNCTIONS = _LISTS | {
@@ -259,7 +258,7 @@ _FUNCTIONS = _LISTS | {
 
 
 def _checked_sizes(storage: _Storage, offset: object, sizes: object, strides: object) -> tuple[int, ...]:
-    """Return the sizes of a tensor, which does not reach beyond its storage."""
+    """The sizes of a tensor, which must not reach beyond its storage."""
     [start], lengths, steps = _numbers((offset,)), _numbers(sizes), _numbers(strides)
     last = start + sum((length - 1) * step for length, step in zip(lengths, steps, strict=True))
     if last >= storage.elements and 0 not in lengths:
@@ -268,9 +267,9 @@ def _checked_sizes(storage: _Storage, offset: object, sizes: object, strides: ob
 
 
 def _numbers(values: object) -> list[int]:
-    """Return the sizes, strides or offset of a tensor."""
+    """The sizes, strides or offset of a tensor."""
     if isinstance(values, tuple):
         numbers = [value for value in values if type(value) is int and 0 <= value < _LARGEST_SIZE]
         if len(numbers) == len(values):
             return numbers
-    raise _Disorder("a tensor has a size that is no number, or too large a one")
+    raise _Disorder("the size of a tensor is not a number, or is too large")

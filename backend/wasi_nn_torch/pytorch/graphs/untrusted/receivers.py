@@ -1,8 +1,8 @@
-"""Of which classes of the archive a value in its code is, where that is certain.
+"""The classes of the values in an archive's code, if they are certain.
 
-PyTorch gives each value a type when it compiles the code, and a method of a class comes before an operator of the same
-name. So a call of a method is a call of the archive's own code if what it is called on can only be an object of a class
-that has it: `self`, an attribute that is declared so, a variable that holds nothing else.
+PyTorch gives each value a type when it compiles the code, and a method of a class takes precedence over an operator
+with the same name. So the call of a method is a call of the archive's own code if the receiver can only be an object of
+a class that has the method: `self`, an attribute that is declared so, a variable that holds nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UNKNOWN: frozenset[str] = frozenset()
 
 
 class Receivers:
-    """Tells the classes of the values in one function, or in one method of the class `owner`."""
+    """Determines the classes of the values in one function, or in one method of the class `owner`."""
 
     def __init__(self, node: ast.FunctionDef, owner: str | None, program: Program) -> None:
         self._program = program
@@ -38,7 +38,7 @@ class Receivers:
                 self._known[parameter.arg] = self._declared(parameter, owner if position == 0 else None)
 
     def classes_of(self, value: ast.expr, depth: int = 0) -> frozenset[str]:
-        """Return the names of the classes that a value may be of, all of them; empty where that cannot be told."""
+        """The names of all classes that a value may have; empty if they cannot be determined."""
         if depth > _DEEPEST:
             return _UNKNOWN
         match value:
@@ -61,18 +61,18 @@ class Receivers:
 
     def _of_variable(self, name: str, depth: int) -> frozenset[str]:
         if name not in self._known:
-            self._known[name] = _UNKNOWN  # while it is looked at: it may be assigned to itself
+            self._known[name] = _UNKNOWN  # in the meantime, since it may be assigned to itself
             values = self._assigned.get(name, [])
             self._known[name] = self._all([self.classes_of(value, depth + 1) for value in values])
         return self._known[name]
 
     def _declared(self, parameter: ast.arg, owner: str | None) -> frozenset[str]:
-        """The class of a parameter: of the first one of a method PyTorch knows it, whatever is written there."""
+        """The class of a parameter; PyTorch ignores the annotation of a method's first parameter."""
         declared = self._class(parameter.annotation)
         return declared if owner is None or declared == {owner} else _UNKNOWN
 
     def _class(self, kind: ast.expr | None) -> frozenset[str]:
-        """The class that a type names; a NamedTuple is a tuple, of which PyTorch looks for operators."""
+        """The class that a type names; not a NamedTuple, which is a tuple on which PyTorch looks up operators."""
         name = dotted(kind) if kind is not None else None
         return frozenset({name} if name in self._program.methods_of else ())
 
@@ -82,7 +82,7 @@ class Receivers:
 
 
 def _bound(node: ast.FunctionDef) -> Iterator[str]:
-    """Yield each name as often as the function binds it, parameters included."""
+    """Each name as often as the function binds it, including parameters."""
     for parameter in node.args.args:
         yield parameter.arg
     for each in ast.walk(node):

@@ -1,22 +1,22 @@
-"""How every part of the check says no."""
+"""The errors of all parts of the check."""
 
 from __future__ import annotations
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 
-_ADVICE = "the operator may register the model by name, or allow guests' models unchecked"
-_BY_NAME = "the operator may register it by name"
+_ADVICE = "the operator can register the model by name, or allow guest-supplied models without a check"
+_BY_NAME = "the operator can register it by name"
 _LONGEST_PLACE = 150
 
-#: So many bytes are more than a guest's memory can hold, and more than the older records of a ZIP can say.
+#: The size in bytes that exceeds a guest's memory, and the range of the older records of a ZIP.
 TOO_LARGE_FOR_GUESTS = 1 << 32
 
 
 def refusal(where: str, what: str) -> NnError:
-    """Return the error for what was found and where: a file inside the archive, and a line of it if it has lines."""
+    """The error for a finding and its place: a file inside the archive, with the line if it has lines."""
     return NnError(ErrorCode.SECURITY, f"the model is refused: {where[-_LONGEST_PLACE:]}: {what}; {_ADVICE}")
 
 
 def too_large() -> NnError:
-    """Return the error for an archive of 4 GiB or more, which is in order but which no guest can hold."""
+    """The error for a valid archive of 4 GiB or more, which does not fit into a guest's memory."""
     return NnError(ErrorCode.TOO_LARGE, "the model has 4 GiB or more, which is too large for a guest; " + _BY_NAME)

@@ -1,9 +1,9 @@
-"""What the code of a TorchScript archive does: it is all that PyTorch prints, and all that it calls is harmless.
+"""The check of the code in a TorchScript archive: PyTorch could have printed it, and it calls only harmless code.
 
-Names decide. `torch.` and `ops.` stand only in front of an operator that is called; a function is defined in the
-archive or is a local name for one that is; a method and an attribute are defined in the archive. So it does not matter
-which branch is taken, nor what type a value has, but for one thing: a method of the name of a refused operator is
-called only on what can be nothing but an object of a class that has it.
+The check goes by names. `torch.` and `ops.` occur only as the prefix of an operator that is called; a function is
+defined in the archive, or is a local name of one that is; methods and attributes are defined in the archive. So the
+branches that are taken and the types of values do not matter, with one exception: a method with the name of a refused
+operator may be called only on a value that can only be an object of a class with this method.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.expansion import check_expansion
 from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 from wasi_nn_torch.pytorch.graphs.untrusted.operators import (
     PRIM_OPERATORS,
-    UNCLEARED,
+    UNINITIALIZED,
     is_refused_operator,
     tensor_operators,
     why_refused,
@@ -34,17 +34,17 @@ _LISTS_OF_NAMES = ("__annotations__", "__buffers__", "__forward_hooks__", "__for
 _CONVERSIONS = frozenset({"bool", "float", "int", "range", "sorted", "str"})
 _NUMBERS = frozenset({"inf", "infj", "nan", "nanj"})
 
-#: What leads to operators; a variable of such a name that is not always bound would hide that from this check.
+#: The names that lead to operators; a variable with such a name that is not always bound would mislead this check.
 _NAMESPACES = frozenset({"CONSTANTS", "__torch__", "awaitable", "fork", "ops", "torch"})
 
 _LOCAL_FUNCTION = re.compile(r"_[0-9]+")
-_IN_TRAINING = "; torch.jit.freeze leaves out what only training needs"
+_IN_TRAINING = "; torch.jit.freeze removes code that only training needs"
 _TENSOR_CONSTANT = re.compile(r"CONSTANTS\.c[0-9]+")
 _RUN_WHILE_LOADING = frozenset({"__getstate__", "__setstate__"})
 
 
 def check_source(files: Mapping[str, bytes]) -> Program:
-    """Check all code of an archive, by path, and return what it defines. Raises NnError `security`."""
+    """Check all code of an archive, and return the names that it defines. Raises NnError `security`."""
     trees = {path: parse(path, text) for path, text in files.items()}
     program = collect(trees)
     for path, tree in trees.items():
@@ -54,16 +54,16 @@ def check_source(files: Mapping[str, bytes]) -> Program:
 
 
 def check_type(text: str, path: str, program: Program) -> None:
-    """Check a type that is written outside the code. Raises NnError `security`."""
+    """Check a type that is written outside of the code. Raises NnError `security`."""
     match parse(path, text.encode()).body:
         case [ast.Expr(value=kind)]:
             _Checker(path, program).check_type(kind)
         case _:
-            raise refusal(path, f"{quote(text)} is no type")
+            raise refusal(path, f"{quote(text)} is not a type")
 
 
 class _Checker:
-    """Walks the syntax tree of one file; every method raises unless it knows the node and all below it."""
+    """Walks the syntax tree of one file; every method raises unless the node and everything below it are known."""
 
     def __init__(self, path: str, program: Program) -> None:
         self._path = path
@@ -81,7 +81,7 @@ class _Checker:
                 self._function(node)
 
     def check_type(self, node: ast.expr, *, with_classes: bool = True) -> None:
-        """Check a type; without classes where PyTorch takes the code's word for it."""
+        """Check a type; classes are not allowed in places where PyTorch trusts the code."""
         match node:
             case ast.Name(id=name) if name in _ATOMS:
                 pass
@@ -91,12 +91,12 @@ class _Checker:
             case _ if with_classes and (dotted(node) in self._program.classes or dotted(node) in self._program.enums):
                 pass
             case _:
-                raise refused(self._path, node, f"{quote(ast.unparse(node))} is no type that may stand there")
+                raise refused(self._path, node, f"{quote(ast.unparse(node))} is not a type that is allowed there")
 
     def _class(self, node: ast.ClassDef) -> None:
         bases = [dotted(base) for base in node.bases]
         if node.decorator_list or node.keywords or len(bases) > 1 or not _BASES.issuperset(bases):
-            raise refused(self._path, node, f"class {quote(node.name)} is of a kind that may not be used")
+            raise refused(self._path, node, f"the class {quote(node.name)} is of a kind that is not allowed")
         for item in node.body:
             match item:
                 case ast.FunctionDef():
@@ -124,7 +124,7 @@ class _Checker:
     def _function(self, node: ast.stmt, owner: str | None = None) -> None:
         match node:
             case ast.FunctionDef(name=name) if name in _RUN_WHILE_LOADING:
-                raise refused(self._path, node, f"{quote(name)} would run while the model is loaded")
+                raise refused(self._path, node, f"{quote(name)} would run when the model is loaded")
             case ast.FunctionDef(
                 args=ast.arguments(
                     posonlyargs=[], args=parameters, vararg=None, kwonlyargs=[], kwarg=None, defaults=defaults
@@ -145,7 +145,7 @@ class _Checker:
                 raise refused(self._path, node)
 
     def _find_variables(self, function: ast.FunctionDef) -> None:
-        """Find the names that a function binds, and among them those that are only ever a function of the archive."""
+        """Find the names that a function binds, and those among them that always refer to a function of the archive."""
         values = {argument.arg for argument in function.args.args}
         functions = set()
         for node in ast.walk(function):
@@ -159,7 +159,7 @@ class _Checker:
         self._variables = frozenset(values | functions)
         self._local_functions = frozenset(name for name in functions - values if _LOCAL_FUNCTION.fullmatch(name))
         for name in self._variables & _NAMESPACES:
-            raise refused(self._path, function, f"{quote(name)} is the name of a variable")
+            raise refused(self._path, function, f"{quote(name)} is used as the name of a variable")
 
     def _statements(self, body: Iterable[ast.stmt]) -> None:
         for node in body:
@@ -208,7 +208,7 @@ class _Checker:
                 self._value(node)
 
     def _constant(self, node: ast.expr) -> None:
-        """Check a value that stands outside of functions, where no name is bound."""
+        """Check a value outside of functions, where no names are bound."""
         self._variables = self._local_functions = frozenset()
         self._receivers = None
         self._value(node)
@@ -224,7 +224,7 @@ class _Checker:
             case ast.Name(id=name) if name in self._variables or name in _NUMBERS:
                 pass
             case ast.Name(id=name):
-                raise refused(self._path, node, f"{quote(name)} is no value")
+                raise refused(self._path, node, f"{quote(name)} is not a value")
             case ast.Attribute():
                 self._attribute(node)
             case ast.Call():
@@ -249,14 +249,14 @@ class _Checker:
             raise refused(self._path, node, "a number is not an integer of 64 bits")
 
     def _attribute(self, node: ast.Attribute) -> None:
-        """Check what names an attribute, a constant, an enum's member, or a function that is given a local name."""
+        """Check the name of an attribute, a constant, an enum's member, or a function that gets a local name."""
         name = dotted(node) or ""
         if name in self._program.functions or _TENSOR_CONSTANT.fullmatch(name):
             return
         if node.attr in self._program.enums.get(dotted(node.value) or "", ()):
             return
         if node.attr not in self._program.attributes:
-            raise refused(self._path, node, f"{quote(ast.unparse(node))} is no attribute of the model")
+            raise refused(self._path, node, f"{quote(ast.unparse(node))} is not an attribute of the model")
         self._value(node.value)
 
     def _call(self, node: ast.Call) -> None:
@@ -276,7 +276,7 @@ class _Checker:
                         self.check_type(kind, with_classes=False)
             case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=name)], keywords=[]):
                 if name not in self._program.attributes:
-                    raise refused(self._path, node, f"{quote(str(name))} is no attribute of the model")
+                    raise refused(self._path, node, f"{quote(str(name))} is not an attribute of the model")
                 self._value(value)
             case ast.Call(func=ast.Attribute(value=of, attr="__new__"), args=[kind], keywords=[]):
                 if dotted(of) not in self._program.classes or dotted(kind) != dotted(of):
@@ -286,13 +286,13 @@ class _Checker:
                 self._values((*node.args, *(keyword.value for keyword in node.keywords)))
 
     def _called(self, node: ast.expr) -> None:
-        """Check what is called: an operator, something that the archive defines, or a conversion."""
+        """Check a called expression: an operator, something that the archive defines, or a conversion."""
         name = dotted(node) or ""
         match name.split("."):
             case ["torch", operator] if operator in tensor_operators():
                 return
             case ["torch", operator]:
-                hint = f"{why_refused(operator)}{_IN_TRAINING if operator in UNCLEARED else ''}"
+                hint = f"{why_refused(operator)}{_IN_TRAINING if operator in UNINITIALIZED else ''}"
                 raise refused(self._path, node, f"it calls {quote(name)}, {hint}")
             case ["ops", "prim", operator] if operator in PRIM_OPERATORS:
                 return
@@ -306,9 +306,9 @@ class _Checker:
             self._method(node)
 
     def _method(self, node: ast.Attribute) -> None:
-        """Check a method that is called.
+        """Check a called method.
 
-        It is one of the archive's own if that is certain of what it is called on. If not, it may be an operator.
+        It is one of the archive's own methods if the class of the receiver is certain; otherwise it may be an operator.
         """
         is_own = self._receivers is not None and self._receivers.are_own(node.value, node.attr)
         may_be_own = node.attr in self._program.methods and not is_refused_operator(node.attr)
@@ -322,5 +322,5 @@ def _is_enum(node: ast.ClassDef) -> bool:
 
 
 def _names(target: ast.expr) -> Iterable[str]:
-    """Return the names that a target binds."""
+    """The names that a target binds."""
     return (node.id for node in ast.walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))

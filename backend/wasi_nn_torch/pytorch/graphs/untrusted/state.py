@@ -1,7 +1,7 @@
-"""The values that an archive's pickles make: each is of the type that the code declares for it.
+"""The check that the values in an archive's pickles have the types that the code declares for them.
 
-PyTorch does not compare the two when it loads a model, and the code that it compiles relies on the declared one: an
-object of another class would be read and written beyond its end.
+PyTorch does not compare them when it loads a model, although the compiled code relies on the declared types: it would
+read and write beyond the end of an object of another class.
 """
 
 from __future__ import annotations
@@ -30,41 +30,41 @@ _ATOMS: dict[str, tuple[type, ...]] = {
 
 
 def check_model(model: object, path: str, program: Program) -> None:
-    """Check the state of a model, whose class the pickle itself names. Raises NnError `security`."""
+    """Check the state of a model, whose class is named in the pickle. Raises NnError `security`."""
     if not isinstance(model, Instance):
-        raise refusal(path, "it holds no model")
+        raise refusal(path, "it does not hold a model")
     _State(path, program).check_instance(model, model.class_name, 0)
 
 
 def check_constants(constants: object, path: str) -> None:
-    """Check the constants that the code refers to by number: tensors and texts. Raises NnError `security`."""
+    """Check the constants that the code refers to by number: tensors and strings. Raises NnError `security`."""
     if not isinstance(constants, tuple) or not all(isinstance(item, Tensor | str) for item in constants):
-        raise refusal(path, "a constant is no tensor and no text")
+        raise refusal(path, "a constant is neither a tensor nor a string")
 
 
 def check_positions(positions: object, path: str) -> None:
-    """Check where in its author's files the code came from, which PyTorch looks up for errors.
+    """Check the positions of the code in its author's files, which PyTorch shows in errors.
 
-    An entry is (position, ((lines, file, first line), start, end), tag); lines and file are numbers of texts. Raises
-    NnError `security`.
+    An entry is (position, ((lines, file, first line), start, end), tag); lines and file are indices into the texts.
+    Raises NnError `security`.
     """
     match positions:
         case ("FORMAT_WITH_STRING_TABLE", tuple() as texts, tuple() as entries):
             sizes = [len(text.encode()) for text in texts if isinstance(text, str)]
             if len(sizes) == len(texts) and _are_positions(entries, sizes):
                 return
-    raise refusal(path, "it is no table of positions")
+    raise refusal(path, "it is not a table of source positions")
 
 
 def _are_positions(entries: Iterable[object], sizes: list[int]) -> bool:
-    lengths: dict[int, int] = {}  # of each source by its identity, since many entries share one
+    lengths: dict[int, int] = {}  # by the identity of the source, which many entries share
     for entry in entries:
         match entry:
             case (int(), (tuple() as source, int(start), int(end)), int()):
                 if id(source) not in lengths:
                     lengths[id(source)] = _length(source, sizes)
                 length = lengths[id(source)]
-                if length < 0 or not 0 <= start <= end <= max(length, 1):  # of an empty text PyTorch writes 0 to 1
+                if length < 0 or not 0 <= start <= end <= max(length, 1):  # PyTorch writes 0 to 1 for an empty text
                     return False
             case _:
                 return False
@@ -72,7 +72,7 @@ def _are_positions(entries: Iterable[object], sizes: list[int]) -> bool:
 
 
 def _length(source: tuple[object, ...], sizes: list[int]) -> int:
-    """Return how many bytes of text a source has, or -1 if it refers to texts that there are not."""
+    """The size of a source's text in bytes, or -1 if it refers to texts that do not exist."""
     match source:
         case (list() as lines, file, int(first)) if first >= 0:
             if all(type(number) is int and 0 <= number < len(sizes) for number in (file, *lines)):
@@ -81,7 +81,7 @@ def _length(source: tuple[object, ...], sizes: list[int]) -> int:
 
 
 class _State:
-    """Walks a value and its declared type together; what is shared is walked once."""
+    """Walks a value and its declared type together; shared values are walked once."""
 
     def __init__(self, path: str, program: Program) -> None:
         self._path = path
@@ -90,7 +90,7 @@ class _State:
         self._declared: dict[int, str] = {}
 
     def check_instance(self, value: object, class_name: str, depth: int) -> None:
-        """Check that a value is an object of a class, with all attributes, and those of their types."""
+        """Check that a value is an object of a class, with all of its attributes, which have the declared types."""
         attributes = self._program.classes[class_name]
         if not isinstance(value, Instance) or value.class_name != class_name or value.state.keys() != attributes.keys():
             raise self._unlike(class_name)
@@ -121,7 +121,7 @@ class _State:
                 raise self._unlike(ast.unparse(kind))
 
     def _check_named(self, value: object, kind: ast.expr, depth: int) -> None:
-        """Check a value whose declared type is defined in the archive; a NamedTuple is pickled as a tuple."""
+        """Check a value whose declared type the archive defines; a NamedTuple is pickled as a tuple."""
         name = dotted(kind) or ""
         if name in self._program.named_tuples and isinstance(value, tuple):
             self._check_tuple(value, kind, list(self._program.classes[name].values()), depth)
@@ -141,7 +141,7 @@ class _State:
             self._check(value, kind, depth + 1)
 
     def _is_new(self, value: object, kind: str) -> bool:
-        """Whether a value is met for the first time; what can change must be declared alike wherever it is shared."""
+        """Whether a value is met for the first time; a mutable value must have the same declared type everywhere."""
         if self._declared.setdefault(id(value), kind) != kind and not isinstance(value, tuple):
             raise self._unlike(kind)
         known = len(self._walked)
@@ -149,4 +149,4 @@ class _State:
         return len(self._walked) > known
 
     def _unlike(self, kind: str) -> Exception:
-        return refusal(self._path, f"a value is no {quote(kind)}, although the code declares it so")
+        return refusal(self._path, f"a value does not have the declared type {quote(kind)}")

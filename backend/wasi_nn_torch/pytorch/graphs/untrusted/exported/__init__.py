@@ -1,1 +1,1 @@
-"""What the check of a guest's exported program is made of. Only `check_exported` imports it."""
+"""The parts of the check of guest-supplied exported programs, for `check_exported` only."""

@@ -1,7 +1,7 @@
-"""The Python that an exported program holds as text, and that PyTorch evaluates: sizes and guards.
+"""The Python expressions in an exported program that PyTorch evaluates: sizes and guards.
 
-Sizes go through `sympy.sympify`, guards through `exec`. What passes is arithmetic on known names only; it is printed
-anew from its syntax tree, so that PyTorch sees what was checked.
+Sizes are evaluated by `sympy.sympify`, guards by `exec`. Only arithmetic on known names passes. It is printed again
+from its syntax tree, so that PyTorch reads exactly what was checked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UNBACKED = re.compile(r"z?uf?[0-9]{1,4}", re.ASCII)
 _FLOAT = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{0,40})?(?:e[+-]?[0-9]{1,3})?", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]*", re.ASCII)
 
-#: As sympy and PyTorch print them; each computes a number or a truth value of its arguments.
+#: The functions that sympy and PyTorch print; each computes a number or a truth value from its arguments.
 _FUNCTIONS = frozenset(
     """Add And CeilDiv CeilToInt CleanDiv Equality Eq FloatTrueDiv FloorDiv FloorToInt GreaterThan Ge Gt Identity
     IntTrueDiv Integer Le LessThan Lt Max Min Mod ModularIndexing Mul Ne Not Or Piecewise PythonMod Rational RoundToInt
@@ -37,34 +37,34 @@ _IN_GUARDS = frozenset({"Max", "Min", "Mod", "FloorDiv", "PythonMod", "max", "mi
 
 
 def is_symbol(name: object) -> bool:
-    """Whether a text names a size that may vary; those that PyTorch counts up to are bounded."""
+    """Whether a text names a size that may vary; the numbers in names that PyTorch counts up to are bounded."""
     return isinstance(name, str) and bool(_UNBACKED.fullmatch(name) if "u" in name else _SYMBOL.fullmatch(name))
 
 
 def size(text: object) -> object:
-    """Pass the expression of a size."""
+    """Pass expressions of sizes."""
     tree = _parse(text)
     powers = sum(isinstance(node, ast.Call) and _name(node.func) in _POWERS for node in ast.walk(tree))
     if powers > _MOST_POWERS or not _is_size(tree):
-        raise Misfit(f"{spell(text)} is no expression of a size")
+        raise Misfit(f"{spell(text)} is not an expression of a size")
     return ast.unparse(tree)
 
 
 def guard(text: object) -> object:
-    """Pass a condition on the inputs, such as `L['x'].size()[0] % 2 == 0`."""
+    """Pass conditions on the inputs, such as `L['x'].size()[0] % 2 == 0`."""
     tree = _parse(text)
     if not _is_guard(tree):
-        raise Misfit(f"{spell(text)} is no condition on sizes")
+        raise Misfit(f"{spell(text)} is not a condition on sizes")
     return ast.unparse(tree)
 
 
 def _parse(text: object) -> ast.expr:
     if not isinstance(text, str) or len(text) > _LONGEST or not _TEXT.fullmatch(text):
-        raise Misfit(f"{spell(text)} is no expression that PyTorch writes")
+        raise Misfit(f"{spell(text)} is not an expression that PyTorch writes")
     try:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise Misfit(f"{spell(text)} is no expression") from None
+        raise Misfit(f"{spell(text)} is not an expression") from None
     level: list[ast.AST] = [tree]
     for _ in range(_DEEPEST):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
@@ -81,12 +81,14 @@ def _is_number(node: ast.expr) -> bool:
     match node:
         case ast.Constant(value=int(value)):
             return is_int64(value)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):  # of the least, only this fits
+        case ast.UnaryOp(
+            op=ast.USub(), operand=ast.Constant(value=int(value))
+        ):  # only the negated value of the smallest integer fits
             return is_int64(-value)
         case ast.Constant(value=float(value)):
             return math.isfinite(value)
         case ast.Call(func=ast.Name(id="Float"), args=[ast.Constant(value=str(text))], keywords=[precision]):
-            # Factors by which sizes grow; sympy keeps as many digits as it is told to.
+            # A factor by which sizes grow; sympy keeps as many digits as the precision says.
             return bool(_FLOAT.fullmatch(text)) and ast.unparse(precision) == "precision=53"
     return False
 
@@ -146,7 +148,7 @@ def _is_guard(node: ast.expr) -> bool:
 
 
 def _is_input(node: ast.expr) -> bool:
-    """Whether it names an input: `L['x']`, or a part of one, `L['x'][0]['key']`."""
+    """Whether an expression names an input, `L['x']`, or a part of one, `L['x'][0]['key']`."""
     match node:
         case ast.Subscript(value=ast.Name(id="L"), slice=ast.Constant(value=str(name))):
             return name.isidentifier()

@@ -1,9 +1,8 @@
-"""The JSON of an exported program: every field that PyTorch reads, and what may stand in it.
+"""The JSON of an exported program: every field that PyTorch reads, and its allowed values.
 
-PyTorch prints names into Python code that it then runs, imports what descriptions of containers name, and looks up
-operators as attributes of its own modules. So a name is an identifier, a container becomes a list, tuple or dict, and
-an operator is one of those that do nothing but compute. Where models were on a device it says that they were on the
-CPU: the loader moves them.
+PyTorch prints names into Python code that it then runs, imports the modules that descriptions of containers name, and
+looks up operators as attributes of its own modules. So names must be identifiers, containers become lists, tuples or
+dicts, and operators must be harmless. All devices become the CPU, since the loader moves the model.
 """
 
 from __future__ import annotations
@@ -44,17 +43,17 @@ from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators,
 _WIDEST = 64
 _DEEPEST = 24
 _LONGEST_CLASS = 500
-_LONGEST_STRUCTURE = 1 << 16  # PyTorch keeps some of these for good
+_LONGEST_STRUCTURE = 1 << 16  # PyTorch keeps some of these indefinitely
 _TORCH = "torch.ops.aten."
 _STRIDED = 7
 
-#: What exporting makes of `torch.no_grad()`: it calls a part of the program, and does nothing else.
+#: The exported form of `torch.no_grad()`, which only calls a part of the program.
 _WITHOUT_GRADIENTS = "torch.ops.higher_order.wrap_with_set_grad_enabled"
 
-#: The same for `torch.autocast`: it calls a part of the program in another precision, or only calls it if disabled.
+#: The exported form of `torch.autocast`, which calls a part of the program, in another precision if it is enabled.
 _AUTOCAST = "torch.ops.higher_order.wrap_with_autocast"
 
-#: Names that the code which PyTorch prints uses itself.
+#: The names that are used by the code that PyTorch prints.
 _TAKEN = frozenset(
     {"L", "NoneType", "device", "fx_pytree", "inf", "math", "nan", "operator", "pytree", "self", "torch"}
 )
@@ -62,7 +61,7 @@ _TAKEN = frozenset(
 _POWER = "_operator.pow"
 _LARGEST_POWER = 8
 
-#: Not here: shifts, as Python's numbers grow without bound.
+#: The functions on numbers. Not listed: shifts, since Python's numbers grow without bound.
 _ON_NUMBERS = frozenset(
     """_operator.add _operator.and_ _operator.eq _operator.floordiv _operator.ge _operator.gt _operator.le _operator.lt
     _operator.mod _operator.mul _operator.ne _operator.neg _operator.or_ _operator.pos _operator.sub _operator.truediv
@@ -76,7 +75,7 @@ _key = text(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,500}")
 
 
 def name(value: object) -> object:
-    """Pass the name of a value, which becomes a variable of the code that PyTorch prints."""
+    """Pass names of values, which become variables in the code that PyTorch prints."""
     passed = str(_identifier(value))
     if keyword.iskeyword(passed) or passed in _TAKEN:
         raise Misfit(f"{spell(value)} cannot be a name")
@@ -84,14 +83,14 @@ def name(value: object) -> object:
 
 
 def part(value: object) -> object:
-    """Pass the name of a part of the model, which becomes an attribute of a module: no module's own is written over."""
+    """Pass names of parts of the model, which become attributes of a module and may not overwrite its own."""
     if value in _attributes():
-        raise Misfit(f"{spell(value)} cannot be the name of a part")
+        raise Misfit(f"{spell(value)} cannot be the name of a part of the model")
     return _path(value)
 
 
 def path(value: object) -> object:
-    """Pass the path of a weight or buffer within the model."""
+    """Pass paths of weights or buffers within the model."""
     passed = str(_path(value))
     for name in passed.split("."):
         part(name)
@@ -110,7 +109,7 @@ _dtype = integer(1, 35)
 
 
 def tensor(size: Shape) -> Shape:
-    """Pass the description of a dense tensor, whose sizes pass."""
+    """Pass descriptions of dense tensors whose sizes pass."""
     return record(
         dtype=_dtype,
         sizes=listing(size, _WIDEST),
@@ -163,9 +162,8 @@ def _operator(value: object) -> object:
         if operator in exported_operators() or operator in REPLACED:
             return value
         if operator:
-            raise Misfit(
-                f"it calls {spell(value)}, {why_refused(operator.partition('.')[0]) or 'but has no such form'}"
-            )
+            reason = why_refused(operator.partition(".")[0]) or "which has no such overload"
+            raise Misfit(f"it calls {spell(value)}, {reason}")
     raise Misfit(f"it calls {spell(value)}")
 
 
@@ -200,18 +198,18 @@ def _node(value: object) -> object:
 
 
 def _in_a_precision(node: dict[str, Any]) -> object:
-    """Pass a part that is computed in a given precision; one without, which is the rule here, is only called."""
+    """Pass `autocast` with a precision; if it is disabled, which is the default here, turn it into a plain call."""
     match [item["arg"] for item in node["inputs"][:4]]:
         case [{"as_string": "cpu" | "cuda" | "mps" | "xpu"}, _, {"as_bool": True}, _]:
             return node
         case [_, _, {"as_bool": False}, _]:
             gradients = {"name": "", "arg": {"as_bool": False}, "kind": 1}
             return {**node, "target": _WITHOUT_GRADIENTS, "inputs": [gradients, *node["inputs"][4:]]}
-    raise Misfit("`autocast` is called otherwise than PyTorch does")
+    raise Misfit("`autocast` is called with arguments that PyTorch does not use")
 
 
 def _power(node: dict[str, Any]) -> object:
-    """Pass small constant powers: Python's numbers grow without bound."""
+    """Pass small constant powers, since Python's numbers grow without bound."""
     match [item["arg"] for item in node["inputs"]]:
         case [_, {"as_int": power} | {"as_sym_int": {"as_int": power}}] if 0 <= power <= _LARGEST_POWER:
             return node
@@ -260,7 +258,7 @@ _signature = record(
 
 
 def _structure(value: object) -> object:
-    """Pass how containers are nested: a text of JSON."""
+    """Pass descriptions of nested containers, which are JSON in a string."""
     match parse(value) if isinstance(value, str) and len(value) <= _LONGEST_STRUCTURE else None:
         case [1, spec]:
             return json.dumps([1, _container(spec, 0)])
@@ -285,14 +283,14 @@ def _container(value: object, depth: int) -> object:
             keys = json.dumps([_key(key) for key in keys_of(parse(context), len(inner))])
             kind = "builtins.dict"
         case {"type": kind}:
-            raise Misfit(f"a container of the type {spell(kind)} does not stand there")
+            raise Misfit(f"a container of the type {spell(kind)} is not allowed there")
         case _:
             return anything_else(value)
     return {"type": kind, "context": keys, "children_spec": [_container(item, depth + 1) for item in inner]}
 
 
 def _is_other(kind: str) -> bool:
-    """Whether a container is of a class of some package, such as an output of transformers: only its keys are used."""
+    """Whether a container has a class of another package, such as an output of transformers; only its keys are used."""
     return not kind.startswith(("builtins.", "collections.")) and len(kind) <= _LONGEST_CLASS
 
 
@@ -304,7 +302,7 @@ def _keys(context: str, count: int) -> str:
 
 
 def _inputs(value: object) -> object:
-    """Pass the structure of the inputs; the keywords become parameters of the code that PyTorch prints."""
+    """Pass the structure of the inputs; keywords become parameters in the code that PyTorch prints."""
     passed = _structure(value)
     match json.loads(str(passed)):
         case [1, {"children_spec": [{"type": "builtins.tuple"}, {"type": "builtins.dict", "context": keywords}]}]:
@@ -326,7 +324,7 @@ _call = record(
 
 
 def _calls(value: object) -> object:
-    """Pass the call of the model as a whole, and leave out those of its parts, which nothing here calls."""
+    """Pass the call of the whole model, and drop those of its parts, which are not used here."""
     return [_call(value[0])] if isinstance(value, list) and value else anything_else(value)
 
 
@@ -334,7 +332,7 @@ def _symbol(value: object) -> object:
     return value if expressions.is_symbol(value) else anything_else(value)
 
 
-#: A whole program. Unless all is harmless, raises Misfit.
+#: Passes a whole program. Raises Misfit unless all of it is harmless.
 program = record(
     graph_module=record(
         graph=_graph,

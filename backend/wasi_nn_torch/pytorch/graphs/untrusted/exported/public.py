@@ -1,8 +1,9 @@
-"""Internals of PyTorch that decomposed programs call: each is called by a public name, which looks at its arguments.
+"""The replacement of internal operators, which decomposed programs call, by public ones that validate their arguments.
 
-`ExportedProgram.run_decompositions` writes what PyTorch calls itself after it has compared sizes. Such an operator may
-read beyond a tensor if a program calls it with other sizes. So a call of one becomes a call of what it came from, which
-computes the same. Memory that nobody cleared becomes zeros. A view by raw offsets passes only if it changes nothing.
+`ExportedProgram.run_decompositions` writes operators that PyTorch itself calls only after checking sizes. With other
+sizes, such an operator may read beyond the end of a tensor. So each call is replaced by a call of the public operator
+that it came from, which computes the same. Uninitialized memory becomes zeros. A view by raw offsets passes only if it
+changes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _ATEN = "torch.ops.aten."
 _AS_STRIDED = "as_strided.default"
 _POSITIONAL, _KEYWORD = 1, 2
 
-#: The arguments of a call by name, each an object with one field, which names its kind.
+#: The arguments of a call by name; each is a JSON object with one field, whose name is its kind.
 Arguments = dict[str, dict[str, Any]]
 
 _NONE: dict[str, Any] = {"as_none": True}
@@ -27,7 +28,7 @@ _Rewriting = Callable[[Arguments], tuple[str, Arguments]]
 
 
 def _same(target: str, drop: Collection[str] = (), rename: Mapping[str, str] | None = None, **more: Any) -> _Rewriting:  # noqa: ANN401  # values of JSON
-    """Call `target` with the same arguments, without some, with some by other names, with some more."""
+    """A rewriting to a call of `target` with the same arguments, some of them dropped, renamed or added."""
     names = rename or {}
 
     def rewriting(arguments: Arguments) -> tuple[str, Arguments]:
@@ -41,7 +42,7 @@ def _norm(arguments: Arguments, norms: tuple[str, str, str]) -> dict[str, Any]:
     match arguments.get("normalization"):
         case {"as_int": 0 | 1 | 2 as number}:
             return {"as_string": norms[number]}
-    raise Misfit("a Fourier transform has no such normalization")
+    raise Misfit("the normalization of a Fourier transform is unknown")
 
 
 def _flag(arguments: Arguments, name: str) -> bool:
@@ -56,7 +57,7 @@ _FORWARD, _INVERSE = ("backward", "ortho", "forward"), ("forward", "ortho", "bac
 
 
 def _kept(arguments: Arguments) -> Arguments:
-    """What all transforms have in common: the tensor and its dimensions."""
+    """The arguments that all transforms share: the tensor and its dimensions."""
     return {name: arguments[name] for name in ("self", "dim") if name in arguments}
 
 
@@ -78,16 +79,16 @@ def _fft_to_reals(arguments: Arguments) -> tuple[str, Arguments]:
         case {"as_ints": [*dims]}, {"as_sym_int": last} if dims:
             pass
         case _:
-            raise Misfit("a Fourier transform has no such dimensions")
-    sizes = {"as_sym_ints": [*({"as_int": -1} for _ in dims[1:]), last]}  # -1: all that there are
+            raise Misfit("the dimensions of a Fourier transform are unknown")
+    sizes = {"as_sym_ints": [*({"as_int": -1} for _ in dims[1:]), last]}  # -1: the size of the tensor
     return "fft_irfftn.default", {**_kept(arguments), "s": sizes, "norm": _norm(arguments, _INVERSE)}
 
 
-def _cleared(arguments: Arguments) -> tuple[str, Arguments]:
+def _zeroed(arguments: Arguments) -> tuple[str, Arguments]:
     match arguments.get("physical_layout"):
         case {"as_ints": [*order]} if order == sorted(order):
             return _same("zeros.default", drop=("physical_layout",))(arguments)
-    raise Misfit("it makes a tensor of another layout that nobody cleared")
+    raise Misfit("it makes an uninitialized tensor with another layout")
 
 
 _ENABLED = {"as_bool": True}
@@ -118,15 +119,15 @@ _PUBLIC: dict[str, _Rewriting] = {
     "empty.memory_format": _same("zeros.default", drop=("memory_format",)),
     "empty_like.default": _same("zeros_like.default"),
     "new_empty.default": _same("new_zeros.default"),
-    "empty_permuted.default": _cleared,
+    "empty_permuted.default": _zeroed,
 }
 
-#: The operators, with the overload, of which a call passes as another one.
+#: The operators, with the overload, whose calls are replaced by calls of others.
 REPLACED = frozenset({*_PUBLIC, _AS_STRIDED})
 
 
 def with_public_names(graph: dict[str, Any]) -> dict[str, Any]:
-    """Return a graph whose shape passed, and in which nothing of `REPLACED` is called. Raises Misfit."""
+    """A graph, whose shape has passed, without calls of the operators in `REPLACED`. Raises Misfit."""
     used = _Names(graph)
     return {**graph, "nodes": [_located(used, node, index) for index, node in enumerate(graph["nodes"])]}
 
@@ -146,7 +147,7 @@ def _replaced(used: _Names, node: dict[str, Any]) -> dict[str, Any]:
     arguments = {item["name"]: item["arg"] for item in node["inputs"]}
     if operator == _AS_STRIDED:
         if not used.describe_one_tensor(arguments):
-            raise Misfit(f"it calls `{_ATEN}{operator}`, which reaches by raw offsets what shares a tensor's memory")
+            raise Misfit(f"it calls `{_ATEN}{operator}`, which accesses a tensor's memory by raw offsets")
         target, arguments = "alias.default", {"self": arguments["self"]}
     else:
         target, arguments = _PUBLIC[operator](arguments)
@@ -157,7 +158,7 @@ def _replaced(used: _Names, node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inputs(target: str, arguments: Arguments) -> Iterator[dict[str, Any]]:
-    """Yield the arguments in the order of the operator's declaration: by position as long as none is left out."""
+    """The arguments in the order of the operator's declaration, by position until one is omitted."""
     name, _, overload = target.partition(".")
     kind = _POSITIONAL
     for argument in getattr(getattr(torch.ops.aten, name), overload)._schema.arguments:
@@ -169,28 +170,28 @@ def _inputs(target: str, arguments: Arguments) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """The sizes and strides of a tensor, as far as a program says what they are."""
+    """The sizes and strides of a tensor, as far as a program gives them."""
 
     sizes: list[object]
     strides: list[object]
 
 
 class _Names:
-    """The values of a graph by name: which are used, and what is said of them."""
+    """The values of a graph by name: whether they are used, and their descriptions."""
 
     def __init__(self, graph: dict[str, Any]) -> None:
         self._graph = graph
         self._used: frozenset[str] | None = None
 
     def is_used(self, output: object) -> bool:
-        """Whether anything takes a result."""
-        if self._used is None:  # most graphs have no such node
+        """Whether any node uses a result."""
+        if self._used is None:  # computed late, since most graphs do not need it
             takers = [self._graph["outputs"], *(node["inputs"] for node in self._graph["nodes"])]
             self._used = frozenset(_names(takers))
         return not self._used.isdisjoint(_names(output))
 
     def describe_one_tensor(self, arguments: Arguments) -> bool:
-        """Whether a view has the sizes of the tensor that it is made of, and its strides wherever these matter."""
+        """Whether a view has the sizes of the tensor that it is made from, and its strides where they matter."""
         match arguments:
             case {"self": {"as_tensor": {"name": name}}, "size": size, "stride": stride, **rest}:
                 described = self._described(name)
@@ -210,7 +211,7 @@ class _Names:
         return _Sizes([_number(item) for item in meta["sizes"]], [_number(item) for item in meta["strides"]])
 
     def _number(self, item: dict[str, Any]) -> object:
-        """A size that is written down, or the expression of one that has a name."""
+        """A size that is a constant, or the expression of one that has a name."""
         return _number(self._graph["sym_int_values"].get(item["as_name"], {}) if "as_name" in item else item)
 
 
@@ -228,7 +229,7 @@ def _items(argument: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _names(value: object) -> Iterator[str]:
-    """Yield the names of all values that an argument refers to, in parts of the program as well."""
+    """The names of all values that an argument refers to, including those in parts of the program."""
     match value:
         case {"name": str(name), **rest} if not rest:
             yield name

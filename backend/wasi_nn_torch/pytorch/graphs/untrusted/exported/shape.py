@@ -1,4 +1,4 @@
-"""Which JSON values pass, said by their shape; what passes is built anew, with nothing that was not asked for."""
+"""Shapes of JSON values: a shape returns a copy of a value that fits it, without anything that it does not mention."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 
-#: Returns a value like the given one, made of what passed; raises Misfit.
+#: Returns a value like the given one, built from the parts that passed; raises Misfit.
 Shape = Callable[[object], object]
 
 _LONGEST = 200
 
 
 class Misfit(Exception):
-    """A value is not what it must be: what is wrong, and where inside the file."""
+    """A value does not fit its shape; says what is wrong, and where inside the file."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -25,25 +25,25 @@ class Misfit(Exception):
         self.where: list[str] = []
 
     def place(self) -> str:
-        """Return the way to the value, from the outside: "graph.nodes.3"."""
+        """The path to the value, from the outside: "graph.nodes.3"."""
         return ".".join(reversed(self.where))
 
 
 def parse(data: bytes | str) -> object:
-    """Return the value of a JSON text, however deep: shapes bound that. Raises Misfit if it is none."""
+    """The value of a JSON text, however deeply nested, since shapes limit that. Raises Misfit for other text."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise Misfit("it is no JSON, or nested too deeply") from None
+        raise Misfit("it is not JSON, or is nested too deeply") from None
 
 
 def anything_else(value: object) -> object:
-    """Refuse."""
+    """Refuse every value."""
     raise _misplaced(value)
 
 
 def _misplaced(value: object) -> Misfit:
-    return Misfit(f"{spell(value)} does not stand there")
+    return Misfit(f"{spell(value)} is not allowed there")
 
 
 def boolean(value: object) -> object:
@@ -52,7 +52,7 @@ def boolean(value: object) -> object:
 
 
 def integer(low: int, high: int) -> Shape:
-    """Pass whole numbers in a range."""
+    """Pass integers in a range."""
 
     def shape(value: object) -> object:
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -62,14 +62,14 @@ def integer(low: int, high: int) -> Shape:
 
 
 def int64(value: object) -> object:
-    """Pass every integer that an operator can be given; the ends of a range are often the largest one."""
+    """Pass every integer that an operator can take; the ends of ranges are often the largest one."""
     if isinstance(value, int) and not isinstance(value, bool) and not is_int64(value):
         raise Misfit(f"{spell(value)} is not an integer of 64 bits")
     return value if isinstance(value, int) and not isinstance(value, bool) else anything_else(value)
 
 
 def number(value: object) -> object:
-    """Pass every finite number, and those that JSON cannot write as PyTorch spells them."""
+    """Pass all finite numbers, and others in PyTorch's spelling, since JSON cannot express them."""
     if value in ("Infinity", "-Infinity", "NaN"):
         return value
     fits = isinstance(value, int | float) and abs(value) <= sys.float_info.max
@@ -77,7 +77,7 @@ def number(value: object) -> object:
 
 
 def text(pattern: str) -> Shape:
-    """Pass texts that match as a whole."""
+    """Pass strings that match as a whole."""
     compiled = re.compile(pattern, re.ASCII)
 
     def shape(value: object) -> object:
@@ -87,7 +87,7 @@ def text(pattern: str) -> Shape:
 
 
 def one_of(*choices: object) -> Shape:
-    """Pass a few values, told by type as well: true is not 1."""
+    """Pass the given values, which are compared with their types: true is not 1."""
 
     def shape(value: object) -> object:
         known = any(type(value) is type(choice) and value == choice for choice in choices)
@@ -97,12 +97,12 @@ def one_of(*choices: object) -> Shape:
 
 
 def always(result: object) -> Shape:
-    """Put `result` in the place of whatever there is."""
+    """Replace any value by `result`."""
     return lambda value: result
 
 
 def absent_as(default: object, shape: Shape) -> Shape:
-    """Pass a field that older versions of PyTorch do not write."""
+    """Pass a field, with a default because older versions of PyTorch do not write it."""
     return lambda value: default if value is None else shape(value)
 
 
@@ -134,7 +134,7 @@ def mapping(key: Shape, shape: Shape, most: int = 1 << 16) -> Shape:
 
 
 def record(**fields: Shape) -> Callable[[object], dict[str, Any]]:
-    """Pass objects with these fields; a field that is not there counts as null, others are left out."""
+    """Pass objects with these fields; a missing field counts as null, and other fields are dropped."""
 
     def of_object(value: object) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -145,21 +145,21 @@ def record(**fields: Shape) -> Callable[[object], dict[str, Any]]:
 
 
 def union(**cases: Shape) -> Shape:
-    """Pass objects with one field, which is one of these."""
+    """Pass objects with exactly one field, which must be one of these."""
 
     def of_case(value: object) -> object:
         if not isinstance(value, dict) or len(value) != 1:
             return anything_else(value)
         ((name, item),) = value.items()
         if name not in cases:
-            raise Misfit(f"{spell(name)} does not stand there")
+            raise Misfit(f"{spell(name)} is not allowed there")
         return {name: _inside(cases[name], item, name)}
 
     return of_case
 
 
 def spell(value: object) -> str:
-    """Return a value in backticks, on one line and never long."""
+    """A value in backticks, on one line and of limited length."""
     said = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return f"`{said[:_LONGEST]}…`" if len(said) > _LONGEST else f"`{said}`"
 
