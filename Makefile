@@ -1,38 +1,38 @@
-# Every target works in a fresh checkout with Python 3.11 or newer, pip and make; the environment is made in .venv.
+# Every target works in a fresh checkout with Python 3.11 or newer, pip and make; it creates an environment in .venv.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# On few cores PyTorch's threads stall each other.
+# On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help demo classify-witx plugins vad test soak check bindings golden bench bench-peers zoo clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo      classify two photographs, with everything built from nothing"
-	@echo "make classify-witx   classify them with a small core module, written in C"
-	@echo "make plugins   run a plugin on bindings that are generated for it"
-	@echo "make vad       find where somebody speaks in a recording"
-	@echo "make test      run all tests, those of the backend on a simulated accelerator too"
-	@echo "make soak      run 10,000 sessions, and make 100,000 calls at random; nothing of them may stay"
-	@echo "make check     formatting, lints, types, imports, stale bindings; changes nothing"
-	@echo "make bindings  generate generated/ from wit/"
-	@echo "make bench     time the boundary, inferences, starts and witgen beside named baselines"
-	@echo "make bench-peers   time Wasmtime's own host of wasi-nn beside this one"
-	@echo "make zoo       try networks of transformers, timm and torchvision, and write the table in docs/models.md"
-	@echo "make golden    rewrite the golden files of the tests; look at the diff afterwards"
-	@echo "make clean     remove everything that was built, the environment included"
+	@echo "make demo           classify two photographs; builds everything that is needed"
+	@echo "make classify-witx  classify them with a small core module, written in C"
+	@echo "make plugins        run a plug-in on generated bindings"
+	@echo "make vad            detect speech in a recording"
+	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
+	@echo "make soak           run 10,000 sessions and 100,000 random calls, and check that nothing leaks"
+	@echo "make check          check formatting, lints, types, import rules and stale bindings; changes nothing"
+	@echo "make bindings       generate generated/ from wit/"
+	@echo "make bench          measure the boundary, inferences, starts and witgen against named baselines"
+	@echo "make bench-peers    compare with Wasmtime's own wasi-nn host"
+	@echo "make zoo            test networks of transformers, timm and torchvision, and write the table in docs/models.md"
+	@echo "make golden         rewrite the golden files of the tests; review the diff afterwards"
+	@echo "make clean          remove all build results and the environment"
 
-# --- environments: a stamp for each set of packages ---
+# --- environments: a stamp file for each set of packages ---
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "installing the packages (PyTorch is large; this happens once)"
+	@echo "installing the packages (once; PyTorch is large)"
 	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
@@ -95,14 +95,14 @@ classify-witx: build/classify_witx/guest.wasm $(DEMO)/model.pt2 $(DEMO)/labels/i
 	    --dir $(DEMO)/photos::photos --dir $(DEMO)/labels::labels \
 	    $< photos/chelsea.ppm photos/coffee.ppm
 
-# --- the example of plugins ---
+# --- the plug-in example ---
 
 CODEGEN := $(shell find codegen -name '*.py' -o -name '*.jinja' -o -name '*.lark')
 PLUGINS := examples/plugins
 PLUGIN  := build/plugins
 
 $(PLUGIN)/plugin.wasm: $(wildcard $(PLUGINS)/wit/*.wit $(PLUGINS)/guest/*.py) $(VENV)/demo
-	@echo "building the plugin"
+	@echo "building the plug-in"
 	@mkdir -p $(@D)
 	@$(BIN)/componentize-py --quiet --wit-path $(PLUGINS)/wit --world plugin \
 	    componentize app --python-path $(PLUGINS)/guest --output $@
@@ -114,7 +114,7 @@ $(PLUGIN)/plugin_bindings/__init__.py: $(wildcard $(PLUGINS)/wit/*.wit) $(CODEGE
 plugins: $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	@PYTHONPATH=$(PLUGIN) $(BIN)/python $(PLUGINS)/host.py $(PLUGIN)/plugin.wasm
 
-# --- the example that finds speech ---
+# --- the speech detection example ---
 
 VAD       := examples/vad
 SPEECH    := build/vad
@@ -130,12 +130,12 @@ $(SPEECH)/fetched: $(VAD)/fetch_silero.py $(VAD)/requirements.txt | $(VENV)/run
 	@touch $@
 
 $(SPEECH)/guest.wasm: $(VAD_FILES) $(VENV)/demo
-	@echo "building the guest that finds speech"
+	@echo "building the guest that detects speech"
 	@mkdir -p $(@D)
 	@$(BIN)/componentize-py --quiet --wit-path $(WASI_NN_WIT) --wit-path $(VAD)/guest/wit --world example:vad/vad \
 	    componentize app --python-path $(VAD)/guest --output $@
 
-# --- guests of the tests ---
+# --- the guest of the tests ---
 
 PROBE := build/tests/probe.wasm
 
@@ -147,7 +147,7 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 
 # --- development ---
 
-# Each file's tests stay in one process.
+# All tests of a file run in one process.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
@@ -179,7 +179,7 @@ bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched
 PEERS := build/peers
 
 $(PEERS)/ready: benchmarks/peers.txt
-	@echo "installing the host that ours is compared with"
+	@echo "installing the host to compare with"
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
 	@touch $@
@@ -187,12 +187,12 @@ $(PEERS)/ready: benchmarks/peers.txt
 bench-peers: $(VENV)/dev $(PEERS)/ready
 	@$(BIN)/python -m benchmarks.peers
 
-# --- the networks that are tried ---
+# --- tested networks ---
 
 ZOO := build/zoo
 
 $(ZOO)/ready: benchmarks/zoo/requirements.txt pyproject.toml
-	@echo "installing the packages that the networks come from (they are large; this happens once)"
+	@echo "installing the packages of the networks (once; they are large)"
 	@$(PYTHON) -m venv $(ZOO)
 	@$(ZOO)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< --editable .
 	@touch $@

@@ -1,9 +1,9 @@
-"""Run WebAssembly guests that use wasi-nn, on PyTorch.
+"""Run WebAssembly guests that use wasi-nn with PyTorch.
 
     from wasi_nn_torch import Engine
 
     engine = Engine()
-    engine.register("classifier", "model.pt")
+    engine.register("classifier", "model.pt2")
     with engine.session(args=["photo.ppm"], dirs={"photos": "/photos"}) as session:
         status = session.run("guest.wasm")
 

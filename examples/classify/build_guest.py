@@ -11,7 +11,7 @@ GUEST = Path(__file__).with_name("guest")
 
 
 def main() -> None:
-    """Builds `guest/` for the world in `guest/wit` and the declarations of wasi-nn in the given folder."""
+    """Builds `guest/` for the world in `guest/wit` and the declarations of wasi-nn in the given directory."""
     path, wasi_nn = sys.argv[1:]
     componentize = Path(sysconfig.get_path("scripts"), "componentize-py")
     with whole_file(Path(path)) as draft:

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Lends a path to write to; the file takes the place of `path` when the block ends without an error."""
+    """Yields a temporary path; its file replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-        draft = Path(folder, path.name)
+    with TemporaryDirectory(prefix=".", dir=path.parent) as directory:
+        draft = Path(directory, path.name)
         yield draft
         draft.replace(path)

@@ -9,9 +9,9 @@ from whole_file import whole_file
 
 def imagenet_labels() -> list[str]:
     """The usual name of each of the 1000 classes, from the lists that timm carries; timm itself is not imported."""
-    folder = Path(str(distribution("timm").locate_file("timm/data/_info")))
-    names = dict(line.split("\t") for line in (folder / "imagenet_synset_to_lemma.txt").read_text().splitlines())
-    return [names[synset].split(",")[0] for synset in (folder / "imagenet_synsets.txt").read_text().split()]
+    directory = Path(str(distribution("timm").locate_file("timm/data/_info")))
+    names = dict(line.split("\t") for line in (directory / "imagenet_synset_to_lemma.txt").read_text().splitlines())
+    return [names[synset].split(",")[0] for synset in (directory / "imagenet_synsets.txt").read_text().split()]
 
 
 def main() -> None:

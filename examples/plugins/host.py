@@ -1,4 +1,4 @@
-"""A program for taking notes that runs a plugin: `python host.py PLUGIN.wasm`."""
+"""A note-taking program that runs a plug-in: `python host.py PLUGIN.wasm`."""
 
 import sys
 
@@ -31,7 +31,7 @@ class Book(notes.Notebook):
         self.content.append(note)
 
     def drop(self) -> None:
-        """The plugin let go of the notebook."""
+        """The plug-in released the notebook."""
 
 
 class Library(notes.Host):

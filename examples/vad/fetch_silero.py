@@ -1,4 +1,4 @@
-"""Get silero-vad from PyPI, with its model and a recording of speech: `python fetch_silero.py FOLDER`."""
+"""Get silero-vad from PyPI, with its model and a recording of speech: `python fetch_silero.py DIRECTORY`."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-#: What is taken from the archive, and where it goes.
+#: The files that are extracted from the archive, and their destinations.
 FILES = {
     "src/silero_vad/data/silero_vad.jit": "model.pt",
     "tests/data/test.wav": "recordings/speech.wav",
@@ -19,20 +19,20 @@ FILES = {
 }
 
 
-def download(folder: Path) -> Path:
+def download(directory: Path) -> Path:
     """Downloads the source archive of the version in `requirements.txt`; gives its path."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    which = ["--no-deps", "--no-binary", "silero-vad", "--requirement", str(REQUIREMENTS), "--dest", str(folder)]
+    which = ["--no-deps", "--no-binary", "silero-vad", "--requirement", str(REQUIREMENTS), "--dest", str(directory)]
     subprocess.run([*pip, "download", *which], check=True)
-    [archive] = folder.glob("*.tar.gz")
+    [archive] = directory.glob("*.tar.gz")
     return archive
 
 
 def main() -> None:
-    """Writes `FILES` into the given folder; the archive is not kept."""
+    """Writes `FILES` into the given directory; the archive is not kept."""
     target = Path(sys.argv[1])
-    with TemporaryDirectory() as folder:
-        archive = download(Path(folder))
+    with TemporaryDirectory() as directory:
+        archive = download(Path(directory))
         top = archive.name.removesuffix(".tar.gz")
         with tarfile.open(archive) as source:
             for name, place in FILES.items():

@@ -15,7 +15,7 @@ FOLDER = "build/classify"
 
 @pytest.fixture(scope="module")
 def demo():
-    """What `make demo` prints for both photographs."""
+    """The output of `make demo` for both photographs."""
     for file in ("model.pt2", "guest.wasm", "labels/imagenet.txt", "photos/chelsea.ppm", "photos/coffee.ppm"):
         built(f"{FOLDER}/{file}")
     return classify("photos/chelsea.ppm", "photos/coffee.ppm")

@@ -63,14 +63,14 @@ def vad(*arguments, recordings=f"{FOLDER}/recordings", options=("--graph", f"vad
 
 
 def plain(*arguments):
-    """What silero-vad's own code says, in the guest's words."""
+    """The output of silero-vad's own code, in the format of the guest."""
     command = [sys.executable, str(EXAMPLE / "plain_silero.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT / FOLDER, timeout=300).stdout
 
 
 @pytest.fixture(scope="module")
 def found(files):
-    """What `make vad` prints."""
+    """The output of `make vad`."""
     return vad(SPEECH)
 
 
@@ -102,12 +102,12 @@ def test_the_probabilities_are_exactly_those_of_silero_vad(files):
 @pytest.fixture(scope="module")
 def pieces(files, tmp_path_factory):
     """Two pieces of the recording, of different lengths."""
-    folder = tmp_path_factory.mktemp("recordings")
+    directory = tmp_path_factory.mktemp("recordings")
     with wave.open(str(ROOT / FOLDER / SPEECH)) as speech:
         for name, seconds, length in (("one.wav", 3.0, 96_000), ("two.wav", 40.0, 64_100)):
             speech.setpos(int(seconds * RATE))
-            write(folder / name, speech.readframes(length))
-    return folder
+            write(directory / name, speech.readframes(length))
+    return directory
 
 
 def write(path, content, *, rate=RATE, channels=1, width=2):
@@ -169,13 +169,13 @@ def test_the_rules_are_silero_vads_by_default(segments, silero):
 @pytest.fixture(scope="module")
 def unfit(tmp_path_factory):
     """Files that are no recordings for this program."""
-    folder = tmp_path_factory.mktemp("unfit")
-    write(folder / "fast.wav", bytes(96), rate=48_000, channels=2)
-    write(folder / "cut.wav", bytes(96))
-    (folder / "cut.wav").write_bytes((folder / "cut.wav").read_bytes()[:-5])
-    (folder / "text.wav").write_text("This is no recording.")
-    (folder / "short.wav").write_bytes(b"RIFF")
-    return folder
+    directory = tmp_path_factory.mktemp("unfit")
+    write(directory / "fast.wav", bytes(96), rate=48_000, channels=2)
+    write(directory / "cut.wav", bytes(96))
+    (directory / "cut.wav").write_bytes((directory / "cut.wav").read_bytes()[:-5])
+    (directory / "text.wav").write_text("This is no recording.")
+    (directory / "short.wav").write_bytes(b"RIFF")
+    return directory
 
 
 @pytest.mark.parametrize(

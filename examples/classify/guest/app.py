@@ -1,7 +1,7 @@
 """A command that classifies pictures with wasi-nn: `classify PICTURE…`.
 
-It holds no model: the host lends it one under the name `classifier`, which takes a picture of any size and gives a
-probability for each line of the labels file.
+It contains no model. It uses the host's model `classifier`, which takes a picture of any size and returns a probability
+for each line of the labels file.
 """
 
 import sys
@@ -24,7 +24,7 @@ BEST = 5
 
 
 class UsageError(Exception):
-    """The command was not given what it needs."""
+    """The arguments or files of the command are wrong."""
 
 
 class Run(exports.Run):
@@ -72,7 +72,7 @@ def print_best(chances: array[float], labels: list[str]) -> None:
 
 
 def describe(error: Error) -> str:
-    """What the host says went wrong, as `code: text`."""
+    """The error of the host, as `code: text`."""
     with error:
         return f"{error.code().name.lower().replace('_', '-')}: {error.data()}"
 

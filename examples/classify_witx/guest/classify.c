@@ -1,6 +1,6 @@
 /* A command that classifies pictures with wasi-nn: `classify PICTURE…`.
  *
- * It holds no model: the host lends it one under the name `classifier`, which takes a picture of any size and gives a
+ * It contains no model. It uses the host's model `classifier`, which takes a picture of any size and returns a
  * probability for each line of the labels file.
  */
 

@@ -1,4 +1,4 @@
-"""A plugin: it collects what is left to do."""
+"""A plug-in that collects the notes tagged as to do."""
 
 from componentize_py_types import Err
 from wit_world import exports

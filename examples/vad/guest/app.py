@@ -1,8 +1,8 @@
 """A command that finds speech with wasi-nn: `vad [--probabilities] RECORDING…`.
 
-It holds no model: the host lends it one under the name `vad`, which takes the chunks of a recording one after the other
-and gives the probability that somebody speaks in each. What it heard before is the model's state, which is in the
-execution context. So each recording has a context, and all of them are heard side by side.
+It contains no model. It uses the host's model `vad`, which takes the chunks of a recording one by one and returns the
+probability of speech in each. The model keeps its state in the execution context, so each recording has its own, and
+all recordings are processed side by side.
 """
 
 import sys
@@ -26,7 +26,7 @@ PROBABILITIES = "--probabilities"
 
 
 class UsageError(Exception):
-    """The command was not given what it needs."""
+    """The arguments of the command are wrong."""
 
 
 class Run(exports.Run):
@@ -44,7 +44,7 @@ class Run(exports.Run):
 
 
 def vad(arguments: list[str]) -> None:
-    """Prints where somebody speaks in each recording, or with `--probabilities` how probable that is in each chunk."""
+    """Prints the segments with speech in each recording, or with `--probabilities` the probability for each chunk."""
     paths = [Path(argument) for argument in arguments if argument != PROBABILITIES]
     if not paths:
         raise UsageError(f"usage: vad [{PROBABILITIES}] RECORDING…")
@@ -60,7 +60,7 @@ def vad(arguments: list[str]) -> None:
 
 
 def listen(graph: Graph, recordings: list[array[int]]) -> list[array[float]]:
-    """Hears a chunk of each recording in turn; gives the probability of speech in each chunk, for each recording."""
+    """Processes a chunk of each recording in turn; returns the probability of speech per chunk, for each recording."""
     heard = [array("f") for _ in recordings]
     with ExitStack() as stack:
         contexts = [stack.enter_context(graph.init_execution_context()) for _ in recordings]
@@ -72,7 +72,7 @@ def listen(graph: Graph, recordings: list[array[int]]) -> list[array[float]]:
 
 
 def infer(context: GraphExecutionContext, chunk: array[float]) -> float:
-    """Runs the model on the next chunk; gives the probability that somebody speaks in it."""
+    """Runs the model on the next chunk; returns the probability of speech in it."""
     sound = Tensor([1, CHUNK], TensorType.FP32, chunk.tobytes())
     rate = Tensor([1], TensorType.I64, array("q", [RATE]).tobytes())
     [(_, output)] = context.compute([("x", sound), ("sr", rate)])  # `sound` and `rate` now belong to the host
@@ -90,12 +90,12 @@ def print_segments(probabilities: array[float], length: int) -> None:
 def print_probabilities(probabilities: array[float]) -> None:
     """Prints the beginning of each chunk and its probability, with as many digits as the number needs."""
     for number, probability in enumerate(probabilities):
-        # Line by line: of what is written in one go, this Python loses all behind 4096 characters.
+        # Line by line, because this Python loses all output after 4096 characters of a single write.
         print(f"  {number * CHUNK / RATE:7.3f} s  {probability:.9g}", flush=True)
 
 
 def describe(error: Error) -> str:
-    """What the host says went wrong, as `code: text`."""
+    """The error of the host, as `code: text`."""
     with error:
         return f"{error.code().name.lower().replace('_', '-')}: {error.data()}"
 

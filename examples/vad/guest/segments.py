@@ -1,4 +1,4 @@
-"""From the probability of speech in each chunk to the stretches where somebody speaks."""
+"""Turns the probability of speech in each chunk into segments with speech."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def failed(model):
-    """What the command line said of each of them; two processes at a time."""
+    """The result of each case; two processes at a time."""
     probe = built("build/tests/probe.wasm")
     cli("run", probe, "leave_with", "0")  # compiled once for all
 
