@@ -1,7 +1,9 @@
-"""Who else refers to a tensor's memory, and how much several tensors take together.
+"""Other references to a tensor's memory, and the memory that several tensors take together.
 
-To compare addresses with those of parameters and buffers would miss what a model keeps in lists and constants.
+Comparing addresses with those of parameters and buffers would miss tensors that a model keeps in lists and constants.
 """
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
@@ -10,7 +12,7 @@ import torch
 
 
 def is_sole_owner(tensor: torch.Tensor) -> bool:
-    """Whether no other tensor and no storage object refers to the memory; False where this PyTorch cannot tell.
+    """Whether no other tensor and no storage object refers to the memory; False if this PyTorch cannot tell.
 
     Further references to the very same tensor object are not seen.
     """

@@ -29,8 +29,8 @@ _MOST_ELEMENTS = 2**63 - 1  # sizes and strides are signed 64-bit numbers
 class DeviceTensor:
     """One tensor of a session: in the host's staging memory or on one device.
 
-    Made by `from_guest` and `from_output`. Whoever owns it calls `drop`, which frees the memory at that moment; nothing
-    else in the host keeps a reference to the memory. Not for use by several threads at a time.
+    Made by `from_guest` and `from_output`. Its owner calls `drop`, which frees the memory at once; nothing else in the
+    host keeps a reference to the memory. Not for use by several threads at a time.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class DeviceTensor:
 
         `data` holds the elements little-endian, row-major and without gaps. Dimensions that do not fit it are
         remembered, and refused by the first operation that needs the content, since the constructor of wasi-nn cannot
-        fail. Raises NnError `too-large` only where a limit of the session, for staging memory or tensors, is passed.
+        fail. Raises NnError `too-large` only, if a limit of the session, for staging memory or tensors, is exceeded.
         """
         shape = tuple(dimensions)
         misfit = _misfit(shape, dtype, data.nbytes)
@@ -94,12 +94,12 @@ class DeviceTensor:
     def from_output(cls, name: str, output: torch.Tensor, memory: SessionMemory) -> DeviceTensor:
         """Take over an output of a graph, on the device where it is.
 
-        `output` is a tensor object that nobody but the caller refers to, such as a fresh `detach()`: then another
+        The caller has the only reference to the tensor object `output`, such as a fresh `detach()`: then another
         reference to its storage is another owner, and the memory is copied so that neither sees the other's changes.
         Memory beyond the elements themselves is not kept. Rank 0 becomes `[1]`, as wasi-nn writes a scalar.
 
-        Raises NnError `unsupported-operation` for a dtype that wasi-nn cannot name, and `too-large` where a limit of
-        the session is passed.
+        Raises NnError `unsupported-operation` for a dtype that wasi-nn cannot name, and `too-large` if a limit of the
+        session is exceeded.
         """
         ledger = memory.ledger
         ledger.grant_one_more("output", name)
@@ -136,7 +136,7 @@ class DeviceTensor:
 
     @property
     def place(self) -> str:
-        """Where the memory is, as the ledger names it: a device, or `STAGING`."""
+        """The place of the memory, as the ledger names it: a device, or `STAGING`."""
         return self._place
 
     def require_fit(self, name: str) -> None:
@@ -145,12 +145,12 @@ class DeviceTensor:
             raise NnError(ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} {self._misfit}")
 
     def on(self, device: torch.device, name: str, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """Move to `device`, unless already there, and return the memory; the copy left behind goes at once.
+        """Move to `device`, unless already there, and return the memory; the old copy is freed at once.
 
-        `device` has an index if it is an accelerator. Where `dtype` is another one than that of the elements, a copy in
-        it is returned, and this tensor keeps its own. The caller keeps no reference beyond the operation. Raises
+        `device` has an index if it is an accelerator. If `dtype` is not that of the elements, a converted copy is
+        returned, and this tensor keeps its own. The caller keeps no reference beyond the operation. Raises
         NnError `invalid-argument` if the content does not fit its dimensions, or the `dtype` (see `require_values`),
-        and `too-large` where the session's limit is passed.
+        and `too-large` if the session's limit is exceeded.
         """
         if dtype is not None and self._content().dtype is not dtype:
             self.require_fit(name)
@@ -172,28 +172,28 @@ class DeviceTensor:
         self._tensor, self._place = tensor, place_of(device)
         if left is not None:
             self._release(left)
-        # A tensor object of its own, so that whoever keeps it shows as another owner of the memory.
+        # A separate tensor object, so that a model that keeps it counts as another owner of the memory.
         return tensor.detach()
 
     def scalar(self, name: str) -> int | float:
-        """Return the value of the only element; raises NnError `invalid-argument` if there is not exactly one."""
+        """The value of the only element; raises NnError `invalid-argument` if there is not exactly one."""
         self.require_fit(name)
         tensor = self._content()
         if tensor.numel() != 1:
             shape = spell_dimensions(self._dimensions)
-            raise NnError(ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} is {shape}; one element is wanted, as [1]")
+            raise NnError(ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} is {shape}; expected one element, as [1]")
         self._count_download(tensor)
         return tensor.item()
 
     def data(self) -> TensorBytes:
-        """Return the elements, ready to be written to the guest (`tensor.data` of wasi-nn); copies nothing yet."""
+        """The elements, ready to be written to the guest (`tensor.data` of wasi-nn); copies nothing yet."""
         return TensorBytes(self, self._content().nbytes)
 
     def copy(self, device: torch.device, name: str) -> DeviceTensor:
-        """Return a tensor of its own with the same elements on `device`; this one stays where it is.
+        """Make a separate tensor with the same elements on `device`; this one stays in its place.
 
-        Raises NnError `invalid-argument` if the content does not fit, and `too-large` where a limit of the session is
-        passed.
+        Raises NnError `invalid-argument` if the content does not fit, and `too-large` if a limit of the session is
+        exceeded.
         """
         self.require_fit(name)
         tensor, place = self._content(), place_of(device)
@@ -230,7 +230,7 @@ class DeviceTensor:
         return f"<DeviceTensor {self._dtype.spelling} {spell_dimensions(self._dimensions)} {state}>"
 
     def _release(self, left: torch.Tensor) -> None:
-        """Let go of memory that this tensor had; staging memory is used again."""
+        """Release memory that this tensor had; staging memory is reused."""
         if self._is_staged:
             self._is_staged = False
             self._memory.staging.reuse(left)
@@ -272,7 +272,7 @@ class TensorBytes:
 
 
 def spell_dimensions(dimensions: Sequence[int]) -> str:
-    """Return dimensions as "[1, 3, 224]", never long."""
+    """Dimensions as "[1, 3, 224]", abbreviated if there are many."""
     listed = ", ".join(str(size) for size in dimensions[:8])
     return f"[{listed}, … {len(dimensions)} in all]" if len(dimensions) > 8 else f"[{listed}]"
 
@@ -287,7 +287,7 @@ def _staged(data: memoryview, memory: SessionMemory) -> torch.UntypedStorage:
 
 
 def _misfit(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:
-    """Say why `given` bytes cannot be a tensor of these dimensions; exact for any numbers, and allocates nothing."""
+    """The reason why `given` bytes cannot be a tensor of these dimensions; exact for any numbers, allocates nothing."""
     if len(dimensions) > _MOST_DIMENSIONS:
         return f"has {len(dimensions)} dimensions; at most {_MOST_DIMENSIONS} are possible"
     expected = math.prod(dimensions) * dtype.item_size
@@ -308,7 +308,7 @@ def _way(source: torch.device, target: torch.device) -> Transfer:
 
 
 def _independent(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor that is the only owner of its storage and fills it: itself, or else a contiguous copy."""
+    """A tensor that is the only owner of its storage and fills it: the same one, or a contiguous copy."""
     if is_sole_owner(tensor) and tensor.untyped_storage().nbytes() == tensor.nbytes:
         return tensor
     return tensor.clone(memory_format=torch.contiguous_format)

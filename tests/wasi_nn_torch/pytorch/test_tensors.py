@@ -173,7 +173,7 @@ def test_a_scalar_is_the_only_element(tensor):
 
 
 def test_there_is_no_scalar_of_several_elements(tensor):
-    with pytest.raises(NnError, match="`rate` is \\[2\\]; one element is wanted"):
+    with pytest.raises(NnError, match="`rate` is \\[2\\]; expected one element"):
         tensor(torch.tensor([5, 6])).scalar("rate")
 
 

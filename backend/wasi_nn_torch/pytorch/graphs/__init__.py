@@ -1,5 +1,7 @@
 """Models: what a file is, loading it, what it takes and returns, and computing it."""
 
+from __future__ import annotations
+
 from wasi_nn_torch.pytorch.graphs.context import ExecutionContext
 from wasi_nn_torch.pytorch.graphs.formats import admit, load, load_from_guest
 from wasi_nn_torch.pytorch.graphs.graph import Graph

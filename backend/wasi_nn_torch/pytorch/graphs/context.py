@@ -54,9 +54,9 @@ class ExecutionContext:
     def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         """Run the graph once and return its outputs, which stay on the graph's device.
 
-        The inputs belong to the callee: they are dropped when this returns, whatever the outcome. Raises NnError
+        The inputs belong to the callee: they are dropped before this returns, whatever the outcome. Raises NnError
         `invalid-argument` for names, shapes and element types that do not fit the model's parameters,
-        `unsupported-operation` for outputs that wasi-nn cannot express, `too-large` where memory or a limit does not
+        `unsupported-operation` for outputs that wasi-nn cannot express, `too-large` if memory or a limit does not
         suffice, and `runtime-error` if the model itself fails.
         """
         started = time.perf_counter()
@@ -75,7 +75,7 @@ class ExecutionContext:
             del outcome  # or else the exception and this frame would keep each other alive
 
     def _attempt(self, inputs: Sequence[NamedTensor], adopted: Adopted) -> list[NamedTensor] | NnError:
-        """Return the outputs or the error. As it is not raised here, it has no traceback, whose frames hold tensors."""
+        """The outputs or the error, which is not raised here: the frames of its traceback would hold tensors."""
         try:
             return self._run(inputs, adopted)
         except Exception as error:  # noqa: BLE001  # a model may raise anything
@@ -96,7 +96,7 @@ class ExecutionContext:
             outputs = flatten(self._call(parameters, own))
             if self._graph.is_laid_out:
                 outputs = [(name, output.contiguous()) for name, output in outputs]
-        # The inputs go first: an output on the same memory then takes it over; what still has another owner is copied.
+        # Inputs are dropped first: an output on the memory of one takes it over, unless it has another owner.
         adopted.release()
         return self._take_over(outputs)
 

@@ -18,13 +18,12 @@ from wasi_nn_torch.pytorch.staging import SessionMemory
 class Graph:
     """A model on one device, shared by every session and context that uses it, in any number of threads.
 
-    `instance` makes the model of one context: its weights are shared, its state is its own. With the last reference to
-    the graph and to its contexts the memory of the weights goes free. `nbytes` is what weights and buffers take, and
-    `state_nbytes` what each context takes for a state of its own. `is_laid_out` is whether its weights have another
-    order in memory than they were saved in: its outputs follow them, and are put back in order. `writes_inputs` is
-    whether a computation may write to its inputs, so that what somebody keeps of them has to be copied for it.
-    `examples` are the sizes of inputs, or the numbers, that the model was made with, by the names of its parameters,
-    if it tells them.
+    `instance` makes the model of one context, with shared weights and a state of its own. The memory of the weights is
+    freed with the last reference to the graph and its contexts. `nbytes` is the size of weights and buffers, and
+    `state_nbytes` that of the state of each context. `is_laid_out` is whether the weights are in another order in
+    memory than they were saved in: outputs follow them, and are put back in order. `writes_inputs` is whether a
+    computation may write to its inputs, so that those with other owners are copied. `examples` are the sizes of inputs,
+    or the numbers, that the model was made with, by the names of its parameters, if it tells them.
     """
 
     instance: Callable[[], Model]

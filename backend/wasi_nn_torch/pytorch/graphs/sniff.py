@@ -1,4 +1,6 @@
-"""What a file or some bytes are: told from the archive's directory. Nothing is loaded, and little is read."""
+"""The format of a model, from the directory of its archive: nothing is loaded, and little is read."""
+
+from __future__ import annotations
 
 import io
 import struct
@@ -8,17 +10,18 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-_LARGEST_READ = 8 << 20  # a directory of about 100,000 entries
+#: In bytes: a directory of about 100,000 entries.
+_LARGEST_READ = 8 << 20
 _PICKLE = b"\x80"
+#: The first bytes of an archive that is not empty.
 ZIP = b"PK\x03\x04"
-"""What an archive begins with that has files in it."""
 
-# For a broken archive the standard library raises more than its own exception.
+#: The exceptions of the standard library for a broken archive.
 BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, OverflowError, RuntimeError, ValueError)
 
 
 class ModelFormat(Enum):
-    """What something that is offered as a model turns out to be; the value is how a text calls it."""
+    """The format of something that is offered as a model; the value is its name in texts."""
 
     TORCHSCRIPT = "TorchScript"
     EXPORTED_PROGRAM = "an exported program (torch.export)"
@@ -28,7 +31,7 @@ class ModelFormat(Enum):
 
 
 def sniff(source: Path | BinaryIO) -> ModelFormat:
-    """Return what a file is; broken archives and folders are `UNKNOWN`. Raises OSError if it cannot be read."""
+    """The format of a file; `UNKNOWN` for a broken archive or a directory. Raises OSError if it cannot be read."""
     if isinstance(source, Path):
         if source.is_dir():
             return ModelFormat.UNKNOWN
@@ -42,7 +45,7 @@ def sniff(source: Path | BinaryIO) -> ModelFormat:
 
 
 def sniff_bytes(data: bytes | bytearray | memoryview) -> ModelFormat:
-    """Return what some bytes are; see `sniff`."""
+    """The format of some bytes; see `sniff`."""
     return sniff(io.BytesIO(data))
 
 
@@ -56,7 +59,7 @@ def _sniff_archive(source: BinaryIO) -> ModelFormat:
 
 def _format_of(archive: zipfile.ZipFile) -> ModelFormat:
     names = archive.namelist()
-    # An archive behind other bytes, such as one inside a truncated one, is not what a loader would see.
+    # An archive after other bytes, such as one inside a truncated one, is not the one that a loader would see.
     if not names or min(entry.header_offset for entry in archive.infolist()) != 0:
         return ModelFormat.UNKNOWN
     root = names[0].split("/")[0] + "/"
@@ -73,7 +76,7 @@ def _format_of(archive: zipfile.ZipFile) -> ModelFormat:
 
 
 def _format_of_pt2(entries: set[str]) -> ModelFormat:
-    """Tell the two apart; an archive that holds both is taken for what it can do at worst."""
+    """The format of a `.pt2` archive; one that holds both formats is taken for native code, the worse of the two."""
     if any(entry.startswith("data/aotinductor/") for entry in entries):
         return ModelFormat.AOTI_PACKAGE
     if any(entry.startswith("models/") and entry.endswith(".json") for entry in entries):
@@ -96,7 +99,7 @@ class Bounded:
         self.seekable = file.seekable
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read; raises BadZipFile for a large piece."""
+        """Read at most `size` bytes; raises BadZipFile for a large piece."""
         data = self._file.read(_LARGEST_READ + 1 if size < 0 else min(size, _LARGEST_READ + 1))
         if len(data) > _LARGEST_READ:
             raise zipfile.BadZipFile("a piece of the archive is too large")

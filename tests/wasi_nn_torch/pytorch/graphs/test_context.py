@@ -147,7 +147,7 @@ def test_an_integer_between_two_floats_is_refused(context, tensor):
 def test_several_elements_will_not_do_for_a_number(context, tensor):
     error = failing(context(Arguments()), x=tensor(torch.ones(1)), times=tensor(torch.tensor([1, 2])))
     assert error.code is ErrorCode.INVALID_ARGUMENT
-    assert "`times` is [2]; one element is wanted" in error.text
+    assert "`times` is [2]; expected one element" in error.text
 
 
 def test_data_that_does_not_fill_its_dimensions_is_refused_by_name(context, memory):
