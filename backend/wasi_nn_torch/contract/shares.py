@@ -45,7 +45,7 @@ class Share:
         return self._shared.tensor.origin
 
     def take_if_last(self) -> Tensor | None:
-        """Drop this share and give the tensor to the caller; None if there are other shares, and then it stays."""
+        """Drop this share and give the tensor to the caller; None, without a change, if there are other shares."""
         self._require_held()
         if self._shared.holders > 1:
             return None

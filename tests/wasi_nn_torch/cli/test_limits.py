@@ -153,7 +153,7 @@ def test_a_guest_cannot_grow_its_memory_beyond_the_limit(cli, probe_file):
 def test_a_model_that_is_larger_than_all_may_be_is_not_offered(cli, linear, probe_file):
     result = cli("run", "--device", "cpu", "--model-memory", "20kB", "--graph", f"a={linear}", probe_file, "speak", "x")
     assert result.stdout == ""
-    assert_stopped(result, 2, f"linear.pt` takes {LINEAR} bytes on cpu; models may take 20000")
+    assert_stopped(result, 2, f"linear.pt` needs {LINEAR} bytes on cpu, but models in use already take 0 (limit 20000)")
 
 
 def test_models_make_room_for_each_other_unless_they_are_in_use(play, linear):
@@ -163,7 +163,7 @@ def test_models_make_room_for_each_other_unless_they_are_in_use(play, linear):
     assert answers(play(options, *turns)) == ["both"]
     [refused] = answers(play(options, ["get", "g", "a"], ["get", "h", "b"]))
     assert refused["code"] == "TOO_LARGE"
-    assert f"takes {LINEAR} bytes on cpu; models may take 50000, and those in use take {LINEAR}" in refused["text"]
+    assert f"needs {LINEAR} bytes on cpu, but models in use already take {LINEAR} (limit 50000)" in refused["text"]
     assert answers(play(graphs, ["get", "g", "a"], ["get", "h", "b"], ["say", "both"])) == ["both"]
 
 
