@@ -7,7 +7,7 @@
     with engine.session(args=["photo.ppm"], dirs={"photos": "/photos"}) as session:
         status = session.run("guest.wasm")
 
-Neither this nor what it runs imports PyTorch before it is needed: by `Engine.register`, or a guest that uses wasi-nn.
+PyTorch is imported only when it is needed: by `Engine.register`, or by a guest that uses wasi-nn.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What sessions share: the compiler of guests, the device, and the models by name."""
+"""The engine, which sessions share: the compiler of guests, the device, and the models by name."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from wasi_nn_torch.sessions.streams import Input, Output
 
 
 class Engine:
-    """Makes sessions, which may run in threads side by side.
+    """Makes sessions, which may run in several threads at a time.
 
-    `device` is where graphs run, such as "cuda:0" or "cpu"; by default the accelerator that PyTorch reports, else the
-    CPU. `guest_models` says which models guests may supply: "none", "checked" or "any". `model_bytes` is the most
-    memory that the weights of registered models may take on one device: those that nobody uses make room, and are
-    loaded anew when somebody asks for them; None keeps all. `release` says where device memory goes when a session
-    ends: "pool" keeps it for the next one, "driver" gives it back. `threads` is how many threads of the CPU one
-    computation uses; PyTorch has one such number for the whole process, and None leaves it alone. `cache` keeps
-    compiled guests in the user's cache folder, or in the one that the variable `WASI_NN_TORCH_CACHE` names. `imports`
-    are names of Python modules, such as "torchvision", that are imported first, since models need the operators that
-    they register.
+    `device` is where graphs run, such as "cuda:0" or "cpu"; by default the accelerator that PyTorch reports, or else
+    the CPU. `guest_models` says which models guests may supply: "none", "checked" or "any". `model_bytes` limits the
+    memory of the weights of registered models on one device: unused ones are unloaded to make room, the least recently
+    used first, and loaded again when a guest asks for them; None means no limit. `release` says where device memory
+    goes when a session ends: "pool" keeps it for the next one, "driver" returns it to the driver. `threads` is the
+    number of CPU threads for one computation; PyTorch has one such number for the whole process, and None does not
+    change it. `cache` keeps compiled guests in the user's cache directory, or in the one that the environment variable
+    `WASI_NN_TORCH_CACHE` names. `imports` are names of Python modules, such as "torchvision", that are imported first
+    because they register operators that models need.
 
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
-    `device` or `threads` that is given. Raises ValueError if there is no such device or number of threads, and if a
-    module cannot be imported.
+    `device` or `threads` that is given. Raises ValueError if the device does not exist, the number of threads is not
+    valid, or a module cannot be imported.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class Engine:
 
     @property
     def device(self) -> str:
-        """Where named graphs run unless `register` says otherwise, and what the target `gpu` means to guests.
+        """The device of named graphs unless `register` says otherwise, and of the target `gpu` for guests.
 
-        To find out imports PyTorch.
+        Reading this property imports PyTorch.
         """
         return self._backends.default.device
 
     @property
     def stats(self) -> EngineStats:
-        """The figures of this moment: sessions and how they ended, errors, models, transfers; from any thread."""
+        """The figures of this moment, for any thread: sessions and how they ended, errors, models, transfers."""
         return self._runtime.tally.stats(self._registry.figures())
 
     def register(
@@ -95,25 +95,26 @@ class Engine:
         warm_up: object = None,
         dtypes: Mapping[str, object] | None = None,
     ) -> None:
-        """Offer a model to guests as `name`; it is loaded now, and shared.
+        """Load a model now and offer it to all guests as `name`.
 
-        It is the path or the bytes of a TorchScript file, of an exported program or of an AOTInductor package, or a
-        `torch.nn.Module`, which is left in its mode and shares its weights with guests on its own device. Other
-        backends take models of other encodings; `encoding` says which it is where it cannot be told from the model.
+        `model` is the path or the bytes of a TorchScript file, of an exported program or of an AOTInductor package, or
+        a `torch.nn.Module`, which stays in its mode and shares its weights with guests on its own device. Other
+        backends support models of other encodings; `encoding` is needed only if the model does not show which it is.
 
-        `optimize` makes it faster: "none" computes it as it is, "freeze" makes constants of its weights, "compile"
-        makes native code of it, which takes a while; by default it gets what never loses. `dtypes` says
-        what the model's inputs are where it does not, such as `{"mask": torch.bool}` or `{"mask": "bool"}`: a guest's
-        tensors are converted, and refused where they do not fit. See `docs/models.md`.
+        `optimize` makes it faster: "none" computes it as it is, "freeze" turns its weights into constants, "compile"
+        compiles it to native code, which takes a while; by default it gets the steps that never make it slower.
+        `dtypes` declares the types of inputs that the model does not declare, such as `{"mask": torch.bool}` or
+        `{"mask": "bool"}`: a guest's tensors are converted to them, and refused if they do not fit. See
+        `docs/models.md`.
 
-        `method` is which method of TorchScript or of a module guests compute; by default `forward`.
+        `method` is the method of TorchScript or of a module that guests compute; by default `forward`.
 
-        `warm_up` lets it compute a few times when it is loaded, on zeros: True where the model says what sizes its
-        inputs have, as exported programs do, else the sizes of the only input, such as (1, 3, 224, 224), or those of
-        several by their names, with numbers for parameters that are numbers: `{"x": (1, 512), "rate": 16000}`.
+        `warm_up` computes a few times on zeros when the model is loaded: True if the model declares the sizes of its
+        inputs, as exported programs do, or else the sizes of the only input, such as (1, 3, 224, 224), or those of
+        several by name, with numbers for parameters that are numbers: `{"x": (1, 512), "rate": 16000}`.
 
-        Raises ModelError where it cannot be used, optimized or warmed up so, or has no such input, ValueError where the
-        name is taken, there is no such device, or an option is not what it should be.
+        Raises ModelError if the model cannot be used, optimized or warmed up, or lacks an input that an option names;
+        ValueError if the name is taken, the device does not exist, or an option is not valid.
         """
         self._registry.register(
             name,
@@ -135,12 +136,12 @@ class Engine:
         warm_up: object = None,
         dtypes: Mapping[str, object] | None = None,
     ) -> None:
-        """Offer another model as `name`, in any thread and while sessions run.
+        """Offer another model as `name`, from any thread and while sessions run.
 
-        The arguments are those of `register`; nothing of the old ones stays. A guest that has the old graph keeps it,
-        who asks from now on gets the new one; the old one's memory goes free when nobody uses it. Both are in memory
-        for a moment. If the new one cannot be loaded, the old one stays: raises what `register` raises, and ValueError
-        if there is no graph of that name.
+        The arguments are those of `register`; earlier ones do not persist. A guest that holds the old graph keeps it;
+        one that asks later gets the new graph. The old one is freed once no session uses it, and until then both are in
+        memory. If the new model cannot be loaded, the old one stays. Raises the errors of `register`, and ValueError if
+        there is no graph of that name.
         """
         self._registry.replace(
             name,
@@ -151,20 +152,20 @@ class Engine:
         )
 
     def unregister(self, name: str) -> None:
-        """Offer a model no longer; a guest that has the graph keeps it. Raises ValueError if there is no such name."""
+        """Stop offering a model; a guest that holds the graph keeps it. Raises ValueError for an unknown name."""
         self._registry.unregister(name)
 
     @property
     def names(self) -> list[str]:
-        """The names under which models are offered, in the order in which they were registered."""
+        """The names of the offered models, in the order of their registration."""
         return self._registry.names
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
-        """Compile a guest, to run it in several sessions; raises InvalidGuest where it is none."""
+        """Compile a guest to run it in several sessions; raises InvalidGuest if it cannot be read or is not valid."""
         return self._runtime.compile(guest)
 
     def prepare(self, guest: Guest) -> None:
-        """Have ready what a guest needs of this engine, so that it does not wait for PyTorch once it runs.
+        """Import PyTorch if the guest needs it, so that the guest need not wait for it.
 
         `Session.run` does so before the guest's time starts.
         """
@@ -183,19 +184,19 @@ class Engine:
     ) -> Session:
         """A session for one guest; use it in a `with` block.
 
-        `args` are the guest's arguments behind its own name, `env` its whole environment, `dirs` the folders that it
-        may read, from the host's path to the guest's; `Directory(path, writable=True)` in place of the guest's path
-        lets it write too. `stdin` is the path of a file, bytes, or a file that is open in binary mode, which is read to
-        its end at once; `stdout` and `stderr` are functions that take bytes, or files that are open in binary mode, and
-        stay open. What is left out is the host's own stream.
+        `args` are the guest's arguments after its own name, and `env` is its whole environment. `dirs` maps the host's
+        path of each directory that the guest may read to the guest's path, or to `Directory(path, writable=True)` if
+        the guest may write too. `stdin` is the path of a file, bytes, or a file that is open in binary mode, which is
+        read to its end at once; `stdout` and `stderr` are functions that take bytes, or files that are open in binary
+        mode, which stay open. By default, each is the host's own stream.
 
-        Raises NotADirectoryError for a folder that does not exist, OSError for an input that does not, TypeError for a
-        stream that is none of these, and ValueError for text that WASI cannot pass on.
+        Raises NotADirectoryError for a directory that does not exist, OSError for an input file that does not exist,
+        TypeError for a stream of another type, and ValueError for text that WASI cannot pass on.
         """
         return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr)
 
     def close(self) -> None:
-        """Forget every model; the memory of one that a session still uses goes free with that session."""
+        """Release every model; one that a session still uses is freed when that session ends."""
         self._registry.close()
         if self._release is Release.DRIVER:
             self._backends.trim()
@@ -213,10 +214,10 @@ def _options(
 
 
 def _name(device: object) -> str | None:
-    """The name of a device that is given by name, or as an object that prints as its name, such as `torch.device`."""
+    """The name of a device, which may be given as an object that prints as its name, such as `torch.device`."""
     return None if device is None else str(device)
 
 
 def _dtypes(dtypes: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Dtypes by name, which may be given as objects that print as theirs: `torch.bool` does so as "torch.bool"."""
+    """Names of inputs and of their dtypes, which may be given as objects that print as their names: `torch.bool`."""
     return tuple((name, str(dtype).removeprefix("torch.")) for name, dtype in dtypes.items())

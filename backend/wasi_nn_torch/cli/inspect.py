@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wasi_nn_torch.cli.exits import fail, fails_on
-from wasi_nn_torch.contract.errors import ModelError, quote, quote_all, why_unreadable
+from wasi_nn_torch.contract.errors import ModelError, why_unreadable
 from wasi_nn_torch.contract.sizes import spell_size
+from wasi_nn_torch.contract.text import quote, quote_all
 
 if TYPE_CHECKING:
     from wasi_nn_torch.cli.rows import Row

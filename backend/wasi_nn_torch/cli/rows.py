@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wasi_nn_torch.contract.errors import printable
+from wasi_nn_torch.contract.text import printable
 
 Row = tuple[str, str]
 """A name and a text."""

@@ -1,9 +1,9 @@
-"""All that a backend imports: the protocols of backends and tensors, and the vocabulary that they share.
+"""Everything that a backend imports: the protocols of backends and tensors, and the vocabulary that they share.
 
 A backend serves a graph encoding of wasi-nn with a machine learning engine. It is found through the entry point group
 `wasi_nn_torch.backends`: the name of an entry point is the encoding, as WIT spells it, and its object is called with
-`BackendOptions` and returns a `Backend`. The rest of this host knows backends only by these protocols. Neither PyTorch
-nor Wasmtime is imported here. See `docs/backends.md`.
+`BackendOptions` and returns a `Backend`. The rest of this host uses backends through these protocols only. Neither
+PyTorch nor Wasmtime is imported here. See `docs/backends.md`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from wasi_nn_torch.contract.backend import (
     ModelSource,
 )
 from wasi_nn_torch.contract.description import Contents, ModelDescription, ValueDescription, WeightsDescription
-from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.contract.ledger import STAGING, Ledger, LedgerSnapshot, Transfer
 from wasi_nn_torch.contract.muting import muted
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions, Optimize
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.tensor import NamedTensor, SharesMemory, Tensor, read_bytes
+from wasi_nn_torch.contract.text import one_line, printable, quote, quote_all
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.contract.warm_up import WarmUp
 
@@ -67,6 +68,8 @@ __all__ = [
     "WarmUp",
     "WeightsDescription",
     "muted",
+    "one_line",
+    "printable",
     "quote",
     "quote_all",
     "read_bytes",

@@ -1,6 +1,6 @@
 """The protocols between this host and a machine learning engine that serves a graph encoding of wasi-nn.
 
-Errors that concern a guest are raised as `NnError`, those that concern the operator as `ModelError` or `ValueError`.
+Errors for the guest are raised as `NnError`, errors for the operator as `ModelError` or `ValueError`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
 from wasi_nn_torch.contract.tensor import NamedTensor, Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
 
+#: One of the operator's models: the path of a file, its bytes, or an object that a backend recognizes.
 ModelSource = str | os.PathLike[str] | bytes | object
-"""An operator's model: the path of a file, its bytes, or an object that a backend knows."""
 
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """The options of an engine that a backend may need: see `Engine`."""
+    """Those options of an `Engine` that a backend may need."""
 
     device: str | None = None
     guest_models: GuestModels = GuestModels.NONE
@@ -36,18 +36,18 @@ class Graph(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """The memory that the model takes, in bytes, as far as it is known."""
+        """The memory that the model takes in bytes, as far as it is known."""
         ...
 
 
 class Context(Protocol):
-    """The `graph-execution-context` of wasi-nn: one session's use of a graph, and its state. One thread at a time."""
+    """The `graph-execution-context` of wasi-nn: one session's use of a graph, with its state; used by one thread."""
 
     def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         """Run the graph once; raises NnError.
 
-        The inputs, which may be another backend's, belong to the callee: it drops them before it returns, whatever the
-        outcome.
+        The inputs, which other backends may have made, belong to the callee, which drops them before it returns or
+        raises.
         """
         ...
 
@@ -56,41 +56,41 @@ G = TypeVar("G", bound=Graph)
 
 
 class BackendSession(Protocol[G]):
-    """A backend's part of one session: it owns all memory that the backend keeps for that session.
+    """A backend's part of one session, which owns all memory that the backend keeps for that session.
 
-    A session's guest runs in one thread at a time.
+    It is used by one thread at a time.
     """
 
     @property
     def idle_bytes(self) -> int:
-        """The memory of the host that dropped tensors left, and that is kept for the next ones, in bytes."""
+        """The host memory of dropped tensors that is kept for new ones, in bytes."""
         ...
 
     def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> G:
-        """Load a guest-supplied model (`graph.load` of wasi-nn), copying the bytes; raises NnError.
+        """Load a guest-supplied model (`graph.load` of wasi-nn) from a copy of the bytes; raises NnError.
 
-        The memory of the model is granted and counted by the session's ledger.
+        The session's ledger grants and counts the memory of the model.
         """
         ...
 
     def context(self, graph: G) -> Context:
-        """Make a context for a graph that this backend loaded, for any session; raises NnError."""
+        """Make a context for a graph that this backend loaded, in this session or another; raises NnError."""
         ...
 
     def close(self) -> None:
-        """Free what is kept for the session, whose tensors are dropped already; the second time does nothing."""
+        """Free what is kept for the session, after its tensors were dropped; a second call does nothing."""
         ...
 
 
 @runtime_checkable
 class MakesTensors(Protocol):
-    """A `BackendSession` that makes the tensors of guests, as that of the default backend does."""
+    """A `BackendSession` that makes the tensors of guests, as the default backend's does."""
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
-        """Make a tensor on a copy of a guest's bytes (the constructor of `tensor` in wasi-nn).
+        """Make a tensor from a copy of a guest's bytes (the constructor of `tensor` in wasi-nn).
 
-        Dimensions that do not fit the bytes are refused later, by `Tensor.require_fit`, since that constructor cannot
-        fail; raises NnError `too-large` only.
+        Since that constructor cannot fail, dimensions that do not fit the bytes are refused later, by
+        `Tensor.require_fit`. Raises no NnError but `too-large`.
         """
         ...
 
@@ -98,7 +98,7 @@ class MakesTensors(Protocol):
 class Backend(Protocol[G]):
     """A machine learning engine: made once for each `Engine`, used by any number of threads.
 
-    It may offer `DescribesModels`, `Diagnoses` and `KeepsMemory` as well.
+    It may implement `DescribesModels`, `Diagnoses` and `KeepsMemory` as well.
     """
 
     @property
@@ -107,21 +107,21 @@ class Backend(Protocol[G]):
         ...
 
     def find_device(self, device: str) -> str:
-        """The full name of a device, as "cuda:0" is that of "cuda"; raises ValueError if there is no such device."""
+        """The full name of a device, such as "cuda:0" for "cuda"; raises ValueError if there is no such device."""
         ...
 
     def recognize(self, model: ModelSource) -> str | None:
-        """The format of a model of this backend, such as "TorchScript"; None if it is not one of its models.
+        """The format of a model, such as "TorchScript", or None if this backend does not support it.
 
         Raises OSError if the model's file cannot be read.
         """
         ...
 
     def load(self, model: ModelSource, device: str, name: str, options: ModelOptions, format: str | None = None) -> G:
-        """Load a model of the operator, which error texts call `name`.
+        """Load one of the operator's models, which error texts call `name`.
 
-        `format` is the answer of `recognize` for this model, if it was asked. Raises ModelError, also for an option
-        that the backend cannot follow, and OSError for the model's file.
+        `format` is what `recognize` returned for this model, if it was called. Raises ModelError if the model cannot be
+        used or the backend does not support an option, and OSError if the model's file cannot be read.
         """
         ...
 
@@ -132,30 +132,30 @@ class Backend(Protocol[G]):
 
 @runtime_checkable
 class DescribesModels(Protocol):
-    """A backend that can tell people about a model: see `wasi-nn-torch inspect`."""
+    """A backend that can describe a model to people: see `wasi-nn-torch inspect`."""
 
     def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
-        """Describe the model in a file, which error texts call `name`; `method` chooses one of several methods.
+        """Describe the model in a file, which error texts call `name`; `method` selects one of several methods.
 
-        A model that a guest might not supply is neither loaded nor run, unless `trust` is True. Raises ModelError if it
-        cannot be used, and OSError for its file.
+        A model that would be refused from a guest is neither loaded nor run, unless `trust` is True. Raises ModelError
+        if the model cannot be used, and OSError if its file cannot be read.
         """
         ...
 
 
 @runtime_checkable
 class Diagnoses(Protocol):
-    """A backend that can tell people about its engine and devices: see `wasi-nn-torch doctor`."""
+    """A backend that can report on its engine and devices: see `wasi-nn-torch doctor`."""
 
     def diagnose(self) -> Iterable[Finding]:
-        """The engine and its devices on this machine, and what is missing."""
+        """Findings about the engine and its devices on this machine."""
         ...
 
 
 @runtime_checkable
 class KeepsMemory(Protocol):
-    """A backend that keeps freed device memory for the next tensors."""
+    """A backend that keeps freed device memory for new tensors."""
 
     def trim(self) -> None:
-        """Give unused device memory back to the driver."""
+        """Return unused device memory to the driver."""
         ...

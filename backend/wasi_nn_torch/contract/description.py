@@ -1,4 +1,4 @@
-"""What a backend tells of a model, for people: see `wasi_nn_torch.contract.Backend.describe`."""
+"""Descriptions of models for people, which a backend makes: see `wasi_nn_torch.contract.DescribesModels`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 class ValueDescription:
     """One input or output of a model.
 
-    `kind` is "tensor", "integer", "float" or "boolean"; what is none of these is never an input. `dtype` is spelled as
-    wasi-nn spells it, or as the backend does where wasi-nn has no such type. A text in the `shape` is a size that may
-    vary. `example` and `example_dtype` are what the model was made with, where others may do as well. None is what is
-    not known: an input whose `dtype` is not known is given to the model as it comes.
+    `kind` is "tensor", "integer", "float" or "boolean"; only an output can be of another kind. `dtype` is spelled as in
+    wasi-nn, or as the backend spells it if wasi-nn has no such type. A string in `shape` is the name of a size that may
+    vary. `example` and `example_dtype` are the shape and type that the model was made with, if others may work too.
+    None means that something is not known; an input whose `dtype` is not known is passed to the model unconverted.
     """
 
     name: str
@@ -27,7 +27,7 @@ class ValueDescription:
 
 @dataclass(frozen=True)
 class WeightsDescription:
-    """All weights of one dtype, those included that are constants or buffers of the model."""
+    """All weights of one dtype, including constants and buffers of the model."""
 
     dtype: str
     elements: int
@@ -36,12 +36,13 @@ class WeightsDescription:
 
 @dataclass(frozen=True)
 class Contents:
-    """What only a model that is loaded tells; None is what is not known.
+    """The properties of a model that are known only after it was loaded; None means that one is not known.
 
-    `left_out` is what no guest can give, so that it has its default always. A name in `inputs` or `outputs` that
-    stands for several has an asterisk in it. `sizes` has the least and the most of each size that may vary, where
-    there are bounds. `parameters` is how many numbers were trained. `state` names what a computation may change, of
-    which each context has its own. `methods` are those that can be computed; the rest is told of one of them.
+    `left_out` are the parameters that no guest can set, so that they always have their defaults. A name in `inputs` or
+    `outputs` that contains an asterisk stands for several. `sizes` has the minimum and the maximum of each size that
+    may vary, if they are known. `parameters` is the number of trained numbers. `state` names the tensors that a
+    computation may change, of which each context has a copy. `methods` are all methods that guests can compute; the
+    other fields describe one of them.
     """
 
     inputs: tuple[ValueDescription, ...]
@@ -56,10 +57,10 @@ class Contents:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a model is.
+    """The description of a model.
 
-    `refusal` is the text that a guest would get that brings it along, where models of guests are checked; None where
-    it may. `contents` is None for a model that was not loaded.
+    `refusal` is the error text for a guest that supplies this model, if guests' models are checked; None if the check
+    accepts it. `contents` is None for a model that was not loaded.
     """
 
     format: str

@@ -1,21 +1,17 @@
-"""What can go wrong, and who is told.
+"""The errors of a backend, by who receives them.
 
 Exception
-├── NnError          a guest is told: one of the nine codes of wasi-nn, and a text
-└── ModelError       the operator is told: a model that cannot be used, and what to do
-    └── ModelTooLarge    it is a model, but there is not enough memory for it
+├── NnError              the guest: one of the nine codes of wasi-nn, and a text
+└── ModelError           the operator: a model that cannot be used, and what to do
+    └── ModelTooLarge        a valid model for which there is not enough memory
 
-A text is one line that names the tensor, the numbers and what to do. What a guest reads never holds a path of the host
-or a traceback; those go to the log.
+Each text is one line that names the tensor, the numbers and what to do. A guest never sees a path of the host or a
+traceback; those go to the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
-
-_LONGEST_NAME = 64
-_MOST_NAMES = 16
 
 
 class ErrorCode(Enum):
@@ -33,7 +29,7 @@ class ErrorCode(Enum):
 
 
 class NnError(Exception):
-    """Reaches the guest as an `error` resource (`errors.error`): `code` and `text` are all that it sees."""
+    """An error that the guest receives as a resource (`errors.error`): it sees `code` and `text`, and nothing else."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
         super().__init__(f"{code.value}: {text}")
@@ -42,34 +38,15 @@ class NnError(Exception):
 
 
 class ModelError(Exception):
-    """A model that the operator or a guest offers cannot be used; the text says which one, why, and what to do."""
+    """A model of the operator or of a guest that cannot be used; the text says which one, why, and what to do."""
 
 
 class ModelTooLarge(ModelError):
-    """The memory of the device or of the host does not hold the model."""
-
-
-def quote(name: str) -> str:
-    """Return a guest's string in backticks: on one line and never long, whatever the guest wrote."""
-    return f"`{printable(name, _LONGEST_NAME)}`"
-
-
-def printable(text: str, longest: int | None = None) -> str:
-    """Return a text with every unprintable character replaced, cut after `longest` characters and "…" added."""
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:longest])
-    return shown if len(shown) == len(text) else f"{shown}…"
-
-
-def quote_all(names: Iterable[str]) -> str:
-    """Return names as one bounded list for an error text: "`a`, `b`", or "none"."""
-    every = list(names)
-    listed = ", ".join(quote(name) for name in every[:_MOST_NAMES])
-    rest = len(every) - _MOST_NAMES
-    return (f"{listed} and {rest} more" if rest > 0 else listed) or "none"
+    """A model that does not fit in the memory of the device or of the host."""
 
 
 def why_unreadable(error: OSError, wanted: str) -> str:
-    """Return, for the operator, why a file could not be read and what to do; `wanted` is what to name in a folder."""
+    """Why a file cannot be read, and what the operator can do; `wanted` is what to name instead of a directory."""
     if isinstance(error, FileNotFoundError):
         return "does not exist; check the path"
     if isinstance(error, IsADirectoryError):

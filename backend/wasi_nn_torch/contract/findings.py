@@ -1,4 +1,4 @@
-"""What `wasi-nn-torch doctor` finds."""
+"""The findings of `wasi-nn-torch doctor`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Health(Enum):
-    """How something is: `MISSING` is what guests can do without, `BROKEN` what they cannot."""
+    """The state of something that guests use: they can do without it if it is `MISSING`, but not if it is `BROKEN`."""
 
     OK = "ok"
     MISSING = "missing"
@@ -16,7 +16,7 @@ class Health(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that guests need or can use: how it is, and what to do, which is a command wherever it can be one."""
+    """One thing that guests need or can use: its state, and a remedy, which is a command if possible."""
 
     name: str
     text: str

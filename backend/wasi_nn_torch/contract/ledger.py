@@ -1,4 +1,4 @@
-"""What lives where, counted: one ledger for each session, from which every figure and every quota comes."""
+"""The ledger of a session: it counts tensors, bytes, copies and computations, and enforces the quotas."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.text import quote
 
+#: The place of bytes that came from a guest and that no graph has used yet.
 STAGING = "host staging"
-"""The place of bytes that a guest has handed over and no graph has used yet."""
 
 
 class Transfer(Enum):
-    """A way along which bytes are copied."""
+    """The direction of a copy."""
 
     GUEST_TO_HOST = "host"
     HOST_TO_DEVICE = "h2d"
@@ -35,9 +36,9 @@ class Held(Protocol):
 
 @dataclass(frozen=True)
 class PlaceFigures:
-    """What lives in one place now, and the most that ever did.
+    """The bytes and tensors in one place now, and the highest numbers so far.
 
-    Bytes are those of the tensors' elements, of models that the guest brought along, and of the state of contexts.
+    Bytes are those of the tensors' elements, of guest-supplied models, and of the state of contexts.
     """
 
     bytes: int
@@ -48,7 +49,7 @@ class PlaceFigures:
 
 @dataclass(frozen=True)
 class TransferFigures:
-    """What was copied along one way."""
+    """The copies in one direction."""
 
     copies: int = 0
     bytes: int = 0
@@ -59,8 +60,8 @@ class LedgerSnapshot:
     """The figures of one moment, which can be copied and pickled.
 
     `places` is keyed by device name, and by `STAGING` for the host's staging copies. `compute_seconds` is the time that
-    the host spent in `compute`; an accelerator may still be at work when that returns. `idle_bytes` is staging memory
-    that dropped tensors left, and that the next ones use; it is part of no place.
+    the host spent in `compute`; an accelerator may still be working when that returns. `idle_bytes` is the staging
+    memory of dropped tensors that is kept for new ones; it is not part of any place.
     """
 
     places: Mapping[str, PlaceFigures]
@@ -71,16 +72,16 @@ class LedgerSnapshot:
 
     @property
     def live_bytes(self) -> int:
-        """Bytes that live now, over all places."""
+        """The bytes in use now, in all places."""
         return sum(place.bytes for place in self.places.values())
 
     @property
     def live_tensors(self) -> int:
-        """Tensors that live now, over all places."""
+        """The tensors that are alive now, in all places."""
         return sum(place.tensors for place in self.places.values())
 
     def to_dict(self) -> dict[str, object]:
-        """These figures as JSON can have them, with the same keys; those of a place and a way are as in their class."""
+        """These figures for JSON, with the names of the fields as keys, also those of `PlaceFigures`."""
         return {
             "places": {name: asdict(figures) for name, figures in self.places.items()},
             "transfers": transfers_to_dict(self.transfers),
@@ -91,8 +92,8 @@ class LedgerSnapshot:
 
 
 def transfers_to_dict(transfers: Mapping[Transfer, TransferFigures]) -> dict[str, object]:
-    """Transfers as JSON can have them: `guest_to_host`, `host_to_device`, `device_to_host`, `device_to_device`."""
-    return {way.name.lower(): asdict(figures) for way, figures in transfers.items()}
+    """Transfers for JSON, by direction: `guest_to_host`, `host_to_device`, `device_to_host`, `device_to_device`."""
+    return {transfer.name.lower(): asdict(figures) for transfer, figures in transfers.items()}
 
 
 @dataclass
@@ -105,7 +106,7 @@ class _Place:
     def add(self, nbytes: int, tensors: int = 1) -> None:
         self.bytes += nbytes
         self.tensors += tensors
-        if self.bytes > self.peak_bytes:  # not by `max`, since this is done for every tensor
+        if self.bytes > self.peak_bytes:  # faster than `max`, and done for every tensor
             self.peak_bytes = self.bytes
         if self.tensors > self.peak_tensors:
             self.peak_tensors = self.tensors
@@ -116,7 +117,7 @@ class _Place:
 
 
 @dataclass
-class _Way:
+class _Copies:
     copies: int = 0
     bytes: int = 0
 
@@ -124,7 +125,7 @@ class _Way:
 @dataclass
 class _Figures:
     places: dict[str, _Place] = field(default_factory=lambda: defaultdict(_Place))
-    ways: dict[Transfer, _Way] = field(default_factory=lambda: defaultdict(_Way))
+    transfers: dict[Transfer, _Copies] = field(default_factory=lambda: defaultdict(_Copies))
     computes: int = 0
     compute_seconds: float = 0.0
 
@@ -132,13 +133,13 @@ class _Figures:
 class Ledger:
     """Counts what one session holds, and knows each of its live tensors.
 
-    `device_limit` is the most bytes that may live on devices at a time, the CPU included once a graph uses it there:
-    tensors, models that the guest brought along, and the state of contexts. `host_limit` is the same for staging, of
-    which as much may wait to be used again; `tensor_limit` is the most tensors in all places together. None grants
-    everything.
+    `device_limit` is the maximum of bytes on all devices together, including the CPU for tensors that a graph uses
+    there: tensors, guest-supplied models, and the state of contexts. `host_limit` is the maximum for staging; as much
+    again may be kept for new tensors. `tensor_limit` is the maximum number of tensors in all places together. None
+    means no limit.
 
-    The tensors, which leave before they die, are known by weak references: they refer to their ledger, so that a strong
-    reference back would be a cycle that keeps device memory until some garbage collection.
+    Tensors, which leave before they die, are known by weak references: they refer to their ledger, so a strong
+    reference back would make a cycle that keeps device memory until the next garbage collection.
     """
 
     def __init__(
@@ -149,13 +150,13 @@ class Ledger:
         self._tensor_limit = tensor_limit
         self._live: dict[int, weakref.ref[Held]] = {}
         self._figures = _Figures()
-        # A tensor can die, and so leave, in the midst of any operation of the same thread.
+        # A tensor can die, and so leave, during any operation of the same thread.
         self._lock = threading.RLock()
 
     def grant(self, place: str, nbytes: int, what: str, name: str | None = None) -> None:
-        """Raise NnError `too-large` if `nbytes` in `place` would pass the limit, before memory is taken.
+        """Raise NnError `too-large` if `nbytes` more in `place` would exceed the limit; call it before memory is taken.
 
-        `what` they are for, and the `name` that a guest or a model gave it, are what the text says.
+        The error text says `what` needs the bytes, and the `name` that a guest or a model gave it.
         """
         limit = self.host_limit if place == STAGING else self._device_limit
         if limit is None:
@@ -167,12 +168,12 @@ class Ledger:
                 what = f"{what} {quote(name)}"
             raise NnError(
                 ErrorCode.TOO_LARGE,
-                f"{what} needs {nbytes} bytes on {place}, but {used} of the {limit} that this guest may use are taken; "
-                "drop tensors that are no longer needed, or let the operator raise the limit",
+                f"{what} needs {nbytes} bytes on {place}, but this guest already uses {used} (limit {limit}); "
+                "drop tensors that are no longer needed, or ask the operator to raise the limit",
             )
 
     def grant_one_more(self, what: str, name: str | None = None) -> None:
-        """Raise NnError `too-large` if one more tensor would pass the limit; `what` it is, and its `name`, as above."""
+        """Raise NnError `too-large` if one more tensor would exceed the limit; `what` and `name` as in `grant`."""
         if self._tensor_limit is None:
             return
         with self._lock:
@@ -182,30 +183,30 @@ class Ledger:
                 what = f"{what} {quote(name)}"
             raise NnError(
                 ErrorCode.TOO_LARGE,
-                f"{what} is one tensor too many: this guest has {held}, and may have {self._tensor_limit} at a time; "
-                "drop tensors that are no longer needed, or let the operator raise the limit",
+                f"{what} is one tensor too many: this guest already has {held} (limit {self._tensor_limit}); "
+                "drop tensors that are no longer needed, or ask the operator to raise the limit",
             )
 
     def enter(self, held: Held, place: str, nbytes: int) -> None:
-        """Count `nbytes` of `held` in `place` from now on."""
+        """Start to count `nbytes` of `held` in `place`."""
         with self._lock:
             self._live[id(held)] = weakref.ref(held)
             self._figures.places[place].add(nbytes)
 
     def move(self, source: str, target: str, nbytes: int) -> None:
-        """Count `nbytes` in `target` and no longer in `source`; for a moment they are in both, and so are the peaks."""
+        """Count `nbytes` in `target` instead of `source`; for a moment they count in both, as the peaks show."""
         with self._lock:
             self._figures.places[target].add(nbytes)
             self._figures.places[source].remove(nbytes)
 
     def leave(self, held: Held, place: str, nbytes: int) -> None:
-        """Count `nbytes` of `held` no longer."""
+        """Stop counting `nbytes` of `held`."""
         with self._lock:
             self._live.pop(id(held), None)
             self._figures.places[place].remove(nbytes)
 
     def enter_other(self, holder: object, place: str, nbytes: int) -> None:
-        """Count what is no tensor of the guest, such as a model's weights, until nobody refers to `holder` any more."""
+        """Count memory other than the guest's tensors, such as a model's weights, for as long as `holder` is alive."""
         with self._lock:
             self._figures.places[place].add(nbytes, tensors=0)
         weakref.finalize(holder, self._leave_other, place, nbytes).atexit = False
@@ -217,9 +218,9 @@ class Ledger:
     def record_transfer(self, transfer: Transfer, nbytes: int) -> None:
         """Count one copy."""
         with self._lock:
-            way = self._figures.ways[transfer]
-            way.copies += 1
-            way.bytes += nbytes
+            copies = self._figures.transfers[transfer]
+            copies.copies += 1
+            copies.bytes += nbytes
 
     def record_compute(self, seconds: float) -> None:
         """Count one `compute`, successful or not."""
@@ -228,7 +229,7 @@ class Ledger:
             self._figures.compute_seconds += seconds
 
     def sweep(self) -> int:
-        """Drop every tensor that is still alive and return how many there were; all live figures are zero then."""
+        """Drop every tensor that is still alive, after which all live figures are zero; return how many there were."""
         with self._lock:
             left_behind = [held for reference in list(self._live.values()) if (held := reference()) is not None]
         for held in left_behind:
@@ -236,17 +237,17 @@ class Ledger:
         return len(left_behind)
 
     def snapshot(self, idle_bytes: int = 0) -> LedgerSnapshot:
-        """The figures of this moment, which do not change afterwards; backends know the `idle_bytes`."""
+        """The figures of this moment, with the `idle_bytes` that the backends report."""
         with self._lock:
             figures = self._figures
             places = {
                 name: PlaceFigures(place.bytes, place.tensors, place.peak_bytes, place.peak_tensors)
                 for name, place in figures.places.items()
             }
-            ways = {transfer: figures.ways.get(transfer, _Way()) for transfer in Transfer}
+            transfers = {transfer: figures.transfers.get(transfer, _Copies()) for transfer in Transfer}
             return LedgerSnapshot(
                 places=places,
-                transfers={transfer: TransferFigures(way.copies, way.bytes) for transfer, way in ways.items()},
+                transfers={transfer: TransferFigures(made.copies, made.bytes) for transfer, made in transfers.items()},
                 computes=figures.computes,
                 compute_seconds=figures.compute_seconds,
                 idle_bytes=idle_bytes,

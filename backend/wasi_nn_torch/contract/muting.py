@@ -1,4 +1,4 @@
-"""Keeping what is printed by others away from standard output, which belongs to the guest."""
+"""Keeping the output of libraries away from standard output, which belongs to the guest."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
+from wasi_nn_torch.contract.text import one_line
+
 logger = logging.getLogger(__name__)
 
 _LONGEST = 300
 
-#: Held while standard output is another one, so that it is put back in order.
+#: Held while standard output is replaced, so that replacements are undone in order.
 _one_at_a_time = threading.RLock()
 
 
 @contextmanager
 def muted(what: str) -> Iterator[None]:
-    """Log at level info, instead of printing, the first of what this thread writes to `sys.stdout` inside.
+    """Log the beginning of what this thread writes to `sys.stdout` in the `with` block, instead of printing it.
 
-    `what` is who prints, as in "the module `numpy`". Other threads print as ever.
+    `what` says in the log who printed it, such as "importing `numpy`". Other threads print as usual.
     """
     with _one_at_a_time:
         before = sys.stdout
@@ -35,12 +37,12 @@ def muted(what: str) -> Iterator[None]:
             listener.end()
             if sys.stdout is replacement:
                 sys.stdout = before
-            if listener.said:
-                logger.info("%s printed: %s", what, listener.said)
+            if said := one_line(listener.said, _LONGEST):
+                logger.info("%s printed: %s", what, said)
 
 
 class _Listener(io.TextIOBase):
-    """In the place of a stream, which gets what other threads than this one write, and whatever is written later."""
+    """Takes the place of a stream: keeps what this thread writes until `end`, and passes on everything else."""
 
     def __init__(self, stream: TextIO | None) -> None:
         super().__init__()
@@ -49,16 +51,14 @@ class _Listener(io.TextIOBase):
         self.said = ""
 
     def end(self) -> None:
-        """Hand everything on from now on, to whoever took hold of this meanwhile."""
+        """Pass on everything from now on, for code that kept a reference to this."""
         self._thread = None
 
     def write(self, text: str, /) -> int:
-        """Write, or keep the first of it."""
+        """Pass the text on, or keep the beginning of it."""
         if threading.get_ident() != self._thread:
             return len(text) if self._stream is None else self._stream.write(text)
-        room = _LONGEST - len(self.said)
-        if room > 0:
-            self.said += "".join(char if char.isprintable() else " " for char in text[:room])
+        self.said += text[: _LONGEST + 1 - len(self.said)]  # one more than is logged, which shows that there is more
         return len(text)
 
     def flush(self) -> None:

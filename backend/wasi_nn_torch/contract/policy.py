@@ -1,4 +1,4 @@
-"""What the operator allows and wants; free of torch, so that the command line can offer the choices at once."""
+"""The choices of the operator; PyTorch is not imported here, so that the command line can list them at once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from wasi_nn_torch.contract.warm_up import WarmUp
 
 
 class GuestModels(Enum):
-    """Which models a guest may supply: none, those that pass a static check, or any.
+    """The models that a guest may supply: none, those that pass a static check, or any.
 
-    The check makes most refusals clear and cheap; it is not a boundary: a model that passes can still end the host.
+    The check makes most refusals clear and cheap. It is not a security boundary: a model that passes can still crash
+    the host.
     """
 
     NONE = "none"
@@ -20,10 +21,10 @@ class GuestModels(Enum):
 
 
 class Release(Enum):
-    """Where device memory goes that tensors leave behind: to a pool for the next ones, or back to the driver.
+    """Where freed device memory goes: into a pool for new tensors, or back to the driver.
 
-    A backend keeps freed memory in a pool, since to ask the driver takes long. `DRIVER` empties the pool whenever a
-    session ends, so that other programs can have the memory.
+    A backend keeps freed memory in a pool, since allocating from the driver is slow. `DRIVER` empties the pool whenever
+    a session ends, so that other programs can use the memory.
     """
 
     POOL = "pool"
@@ -31,11 +32,11 @@ class Release(Enum):
 
 
 class Optimize(Enum):
-    """How much is done to make a model faster when it is loaded.
+    """How a model is optimized when it is loaded.
 
-    `NONE` computes it as it was saved. `FREEZE` makes constants of its weights and folds what can be folded. `COMPILE`
-    makes native code of it, which takes from seconds to minutes and needs a C++ compiler. Left out, a model gets those
-    steps of `FREEZE` that never lose.
+    `NONE` computes it as it was saved. `FREEZE` turns its weights into constants and folds what can be folded.
+    `COMPILE` compiles it to native code, which takes from seconds to minutes and needs a C++ compiler. By default, a
+    model gets those steps of `FREEZE` that never make it slower.
     """
 
     NONE = "none"
@@ -45,10 +46,10 @@ class Optimize(Enum):
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How a model of the operator is offered: see `Engine.register`; what is None is the backend's choice.
+    """How one of the operator's models is offered: see `Engine.register`. None leaves the choice to the backend.
 
-    `dtypes` has pairs of the name of an input and that of its dtype, as the backend spells it. Raises ValueError for a
-    method that is not a name.
+    `dtypes` has pairs of the name of an input and the name of its dtype, as the backend spells it. Raises ValueError if
+    `method` is not a valid name.
     """
 
     optimize: Optimize | None = None

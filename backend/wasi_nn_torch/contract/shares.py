@@ -1,4 +1,4 @@
-"""Tensors that several hold: a context that keeps its inputs and outputs, a guest that got an output, a computation."""
+"""Shared ownership of a tensor, by a context that keeps it, a guest that got it and a computation that uses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Shared:
-    """A tensor, and how many shares of it there are."""
+    """A tensor, and the number of its shares."""
 
     __slots__ = ("holders", "tensor")
 
@@ -22,9 +22,9 @@ class _Shared:
 
 
 class Share:
-    """One holder's share of a tensor, itself a tensor; the memory goes free when the last share is dropped.
+    """One holder's share of a tensor, itself a tensor; the memory is freed when the last share is dropped.
 
-    As others may look at the elements, whoever wants to change them has to copy them.
+    Since others may read the elements, a holder must copy them to change them.
     """
 
     __slots__ = ("_is_held", "_shared")
@@ -36,7 +36,7 @@ class Share:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Share:
-        """The first share of a tensor that the caller owned; a share stays what it is."""
+        """The first share of a tensor that the caller owned; a share is returned as it is."""
         return tensor if isinstance(tensor, cls) else cls(_Shared(tensor))
 
     @property
@@ -45,7 +45,7 @@ class Share:
         return self._shared.tensor.origin
 
     def take_if_last(self) -> Tensor | None:
-        """Give the tensor to the caller if there are no other shares, and drop this one; else None."""
+        """Drop this share and give the tensor to the caller; None, without a change, if there are other shares."""
         self._require_held()
         if self._shared.holders > 1:
             return None
@@ -54,13 +54,13 @@ class Share:
         return self._shared.tensor.take_if_last()
 
     def another(self) -> Share:
-        """A share for one more holder."""
+        """A new share for one more holder."""
         self._require_held()
         return Share(self._shared)
 
     @property
     def content(self) -> Tensor:
-        """The tensor, to be read only."""
+        """The tensor, for reading only."""
         self._require_held()
         return self._shared.tensor.content
 
@@ -83,7 +83,7 @@ class Share:
         return self.content.data()
 
     def drop(self) -> None:
-        """Let go of this share; a second call does nothing."""
+        """Release this share; a second call does nothing."""
         if self._is_held:
             self._is_held = False
             self._shared.holders -= 1
@@ -92,4 +92,4 @@ class Share:
 
     def _require_held(self) -> None:
         if not self._is_held:
-            raise RuntimeError("this share of a tensor was dropped; the host must not use it any more")
+            raise RuntimeError("this share of a tensor was dropped; the host must not use it any longer")

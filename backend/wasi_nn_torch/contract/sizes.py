@@ -1,4 +1,4 @@
-"""Sizes as people write and read them: `512MiB`, `1.5GB`."""
+"""Sizes in bytes as people write and read them: `512MiB`, `1.5GB`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,15})?) ?(?P<unit>[A-Za-z
 
 
 def parse_size(text: str) -> int:
-    """The bytes that a text means: a number, or one with a unit.
+    """The bytes that a text stands for: a number, with or without a unit.
 
-    `MiB` and its like are powers of 1024, `MB` and its like of 1000, in capitals or not. Raises ValueError for anything
-    else, and for a part of a byte.
+    `MiB` and the like are powers of 1024, `MB` and the like powers of 1000, in upper or lower case. Raises ValueError
+    for anything else, and for a fraction of a byte.
     """
     match = _SIZE.fullmatch(text.strip())
     unit = None if match is None else _UNITS.get(match["unit"].lower())
@@ -34,16 +34,16 @@ def parse_size(text: str) -> int:
 
 
 def require_amount(name: str, amount: int | None) -> None:
-    """Raise ValueError unless `amount` is 0 or more, or None; `name` is what a text calls it.
+    """Raise ValueError unless `amount`, which error texts call `name`, is 0 or more, or None.
 
-    Raises TypeError for what is not a whole number.
+    Raises TypeError if it is not a whole number.
     """
     if amount is not None and operator.index(amount) < 0:
-        raise ValueError(f"{name} is {amount}; give a whole number, 0 or more, or None for no limit")
+        raise ValueError(f"{name} is {amount}; give a whole number of at least 0, or None for no limit")
 
 
 def spell_size(size: int) -> str:
-    """A size in the unit that makes it short: `18.8 MB`; small ones in bytes."""
+    """A size in the largest unit that fits: `18.8 MB`, or `512 B`."""
     for name, unit in (("TB", 1000**4), ("GB", 1000**3), ("MB", 1000**2), ("kB", 1000)):
         if size >= unit:
             return f"{size / unit:,.1f} {name}"

@@ -1,4 +1,4 @@
-"""The tensors of a session, whichever backend made them."""
+"""The tensors of a session, whichever backend makes them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 class Tensor(Protocol):
     """A tensor of one session, wherever its memory is.
 
-    Its owner calls `drop`. It is counted in the session's ledger from when it is made until it is dropped. A class that
-    derives from this protocol inherits the answers of a tensor that has one owner.
+    Its owner calls `drop`. The session's ledger counts it until then. A class that derives from this protocol inherits
+    the behaviour of a tensor that has one owner.
     """
 
     @property
     def dimensions(self) -> tuple[int, ...]:
-        """The size of each dimension, outermost first; any numbers, if a guest gave them."""
+        """The size of each dimension, outermost first; unchecked if a guest gave them."""
         ...
 
     @property
@@ -29,18 +29,18 @@ class Tensor(Protocol):
 
     @property
     def origin(self) -> object:
-        """The `BackendSession` that made the tensor, by which a backend recognizes its own; None for no backend."""
+        """The `BackendSession` that made the tensor, by which a backend recognizes its own; None if there is none."""
         return None
 
     @property
     def content(self) -> Tensor:
-        """The tensor that holds the memory, to be read only: this one, or the one that this is a share of."""
+        """The tensor that holds the memory, for reading only: this one, or the one that this is a share of."""
         return self
 
     def take_if_last(self) -> Tensor | None:
-        """Give `content` to the caller, who owns it from now on and may change it; None if there are other owners.
+        """Give `content` to the caller, who then owns it and may change it; None if it has other owners.
 
-        After an answer other than None, `drop` of this tensor does nothing, unless this is the answer.
+        Once another tensor was returned, `drop` of this one does nothing.
         """
         return self
 
@@ -61,12 +61,12 @@ class Tensor(Protocol):
 class SharesMemory(Protocol):
     """A tensor whose memory another engine on the same device can read in place, by the DLPack protocol.
 
-    A consumer asks the `content` of a tensor for it, after `require_fit`, does not write to the memory, and keeps no
+    A consumer uses the `content` of a tensor, after `require_fit`. It does not write to the memory, and keeps no
     reference to it after the tensor is dropped.
     """
 
     def __dlpack__(self, **options: object) -> object:
-        """A DLPack capsule, as the Python array API standard has it."""
+        """A DLPack capsule, as the Python array API standard defines it."""
         ...
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -74,12 +74,12 @@ class SharesMemory(Protocol):
         ...
 
 
+#: The `named-tensor` of wasi-nn: the name of an input or output, and the tensor.
 NamedTensor = tuple[str, Tensor]
-"""The `named-tensor` of wasi-nn: the name of an input or output, and the tensor."""
 
 
 def read_bytes(tensor: Tensor) -> bytearray:
-    """A copy of the elements in the host's memory, for engines that cannot read them where they are."""
+    """A copy of the elements in the host's memory, for engines that cannot read them in place."""
     source = tensor.data()
     content = bytearray(source.nbytes)
     source.write_into(memoryview(content))

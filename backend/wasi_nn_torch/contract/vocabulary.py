@@ -1,4 +1,4 @@
-"""What wasi-nn names, in every version of it: encodings, targets and element types; free of any backend."""
+"""The vocabulary of all versions of wasi-nn: encodings, targets and element types."""
 
 from __future__ import annotations
 

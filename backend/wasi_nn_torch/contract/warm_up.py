@@ -1,4 +1,4 @@
-"""What a model computes when it is loaded, so that the first guest need not wait; free of torch."""
+"""The computations of a model when it is loaded, so that the first guest need not wait for slow first ones."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wasi_nn_torch.contract.errors import quote
+from wasi_nn_torch.contract.text import quote
 
+#: The sizes of a tensor, which is filled with zeros, or a number if the model takes one.
 Example = tuple[int, ...] | float
-"""The sizes of a tensor, which is filled with zeros, or a number where the model takes one."""
 
 _SIZES = re.compile(r"\d{1,18}(?:x\d{1,18})*")
 _NUMBER = re.compile(r"-?\d{1,18}\.\d{1,18}|-\d{1,18}")
-_EXPECTED = "give yes, or the sizes of an input as 1x3x224x224"
+_EXPECTED = "give yes, or the sizes of an input, such as 1x3x224x224"
 
 
 @dataclass(frozen=True)
 class WarmUp:
-    """The inputs of some computations, whose results nobody sees.
+    """The inputs of a few computations whose results are discarded.
 
-    `given` are examples of inputs by name, or by None for the only one; the model tells the others.
+    `given` are examples of inputs by name, or by None for the only input; the others are derived from the model.
     """
 
     given: tuple[tuple[str | None, Example], ...] = ()
 
     @classmethod
     def of(cls, value: object) -> WarmUp | None:
-        """From what Python code gives: True, the sizes of the only input, or a mapping of sizes by name.
+        """The inputs that Python code asks for: True, the sizes of the only input, or a mapping of sizes by name.
 
         None and False mean that nothing is computed. Raises ValueError for anything else.
         """
@@ -42,9 +42,9 @@ class WarmUp:
 
     @classmethod
     def parse(cls, texts: Mapping[str | None, str]) -> WarmUp | None:
-        """From what the command line gives: "yes", or sizes, such as "1x3x224x224"; None is the name of the only input.
+        """The inputs that the command line asks for, by name: "yes", or sizes, such as "1x3x224x224".
 
-        Raises ValueError for anything else.
+        None is the name of the only input. Raises ValueError for anything else.
         """
         if not texts:
             return None
@@ -62,7 +62,7 @@ def _example(name: str | None, value: object) -> Example:
     if isinstance(value, float):
         return value
     sizes = [value] if isinstance(value, int) else value
-    if not isinstance(sizes, Sequence) or isinstance(sizes, (str, bytes)):
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str | bytes):
         raise ValueError(f"{where} is {quote(repr(value))}; give the sizes of the input, such as (1, 3, 224, 224)")
     for size in sizes:
         if not isinstance(size, int) or isinstance(size, bool) or (size < 0 and len(sizes) > 1):
@@ -75,4 +75,4 @@ def _parse(text: str) -> Example:
         return tuple(map(int, text.split("x")))
     if _NUMBER.fullmatch(text):
         return float(text) if "." in text else (int(text),)
-    raise ValueError(f"`{text}` is not what a model could be warmed up with; {_EXPECTED}")
+    raise ValueError(f"a model cannot be warmed up with `{text}`; {_EXPECTED}")

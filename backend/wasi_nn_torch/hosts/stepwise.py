@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from wasi_nn_torch.contract.backend import Context
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.shares import Share
 from wasi_nn_torch.contract.tensor import Tensor
+from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.hosts.resources import held
 
 _LONGEST_NAME = 1 << 16

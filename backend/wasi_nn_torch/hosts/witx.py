@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from wasi_nn_torch.contract.backend import Context
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.shares import Share
 from wasi_nn_torch.contract.tensor import Tensor
+from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.contract.vocabulary import ExecutionTarget
 from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, Errno
 from wasi_nn_torch.serving.leases import Lease

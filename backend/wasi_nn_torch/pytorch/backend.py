@@ -11,10 +11,11 @@ import torch
 
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
 from wasi_nn_torch.contract.description import ModelDescription
-from wasi_nn_torch.contract.errors import ModelError, quote
+from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.devices import Devices, find_device
 from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, load, sniff
 from wasi_nn_torch.pytorch.session import PyTorchSession

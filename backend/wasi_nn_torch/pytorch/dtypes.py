@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 
 #: PyTorch's dtype for each `tensor-type` of wasi-nn.

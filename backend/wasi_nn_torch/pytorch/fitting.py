@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
 
 #: The integer dtypes that a guest's integers can be converted to.

@@ -1,1 +1,1 @@
-"""The operations of wasi-nn for a guest: the backends that are installed, and the operator's models by name."""
+"""The operations of wasi-nn for a guest, with the installed backends and the operator's models."""

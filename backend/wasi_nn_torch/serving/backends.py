@@ -1,4 +1,4 @@
-"""The installed backends: each is found by the encoding that it serves, and made when it is first needed."""
+"""The installed backends: each is found by the encoding that it serves, and created when it is first needed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, BackendOptions, KeepsMemory, ModelSource
-from wasi_nn_torch.contract.errors import quote_all
+from wasi_nn_torch.contract.text import quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
 
+#: The entry point group; the name of an entry point is an encoding.
 GROUP = "wasi_nn_torch.backends"
-"""The entry point group; the name of an entry point is an encoding."""
 
 
 class Backends:
-    """The backends of one engine, each of which is made when it is first needed, in any thread.
+    """The backends of one engine, for any number of threads; each is created when it is first needed.
 
-    Raises ValueError if two packages have a backend for the same encoding, or one for an encoding that does not exist.
+    Raises ValueError if two packages provide a backend for the same encoding, or one does for an unknown encoding.
     """
 
     def __init__(self, options: BackendOptions) -> None:
@@ -29,11 +29,11 @@ class Backends:
 
     @property
     def default(self) -> Backend[Any]:
-        """The backend that makes every tensor, and whose devices are the engine's; raises ValueError as `Engine`."""
+        """The backend that makes guests' tensors and whose devices are the engine's; raises ValueError as `Engine`."""
         return self._get(Encoding.PYTORCH)
 
     def start(self) -> None:
-        """Make the backend for PyTorch if it is not there; raises ValueError if an option is wrong."""
+        """Create the default backend if it does not exist yet; raises ValueError if an option is not valid."""
         self._get(Encoding.PYTORCH)
 
     @property
@@ -46,7 +46,7 @@ class Backends:
         return self._get(encoding) if encoding in self._entries else None
 
     def recognize(self, model: ModelSource) -> tuple[Encoding, str] | None:
-        """The encoding and the format of a model; None if no backend knows it."""
+        """The encoding and the format of a model; None if no backend recognizes it."""
         for encoding, backend in self:
             found = backend.recognize(model)
             if found is not None:
@@ -54,7 +54,7 @@ class Backends:
         return None
 
     def trim(self) -> None:
-        """Let the backends in use give the device memory that they keep back to the driver."""
+        """Return the unused device memory that backends keep to the driver."""
         with self._lock:
             made = list(self._made.values())
         for backend in made:
@@ -82,7 +82,7 @@ def _entries() -> dict[Encoding, EntryPoint]:
         other = found.setdefault(encoding, entry)
         if other is not entry:
             raise ValueError(
-                f"the packages {_package(other)} and {_package(entry)} both have a backend for the encoding "
+                f"the packages {_package(other)} and {_package(entry)} both provide a backend for the encoding "
                 f"{encoding.value}; uninstall one of them"
             )
     if Encoding.PYTORCH not in found:
@@ -94,8 +94,8 @@ def _encoding(entry: EntryPoint) -> Encoding:
     known = [encoding.value for encoding in Encoding if encoding is not Encoding.AUTODETECT]
     if entry.name not in known:
         raise ValueError(
-            f"the package {_package(entry)} has a backend for the encoding {entry.name}, which wasi-nn does not "
-            f"have; uninstall it, or name one of {quote_all(known)} there"
+            f"the package {_package(entry)} provides a backend for the unknown encoding {entry.name}; "
+            f"expected one of {quote_all(known)}; uninstall the package, or correct its entry point"
         )
     return Encoding(entry.name)
 

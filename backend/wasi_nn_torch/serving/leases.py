@@ -1,4 +1,4 @@
-"""Graphs as sessions hold them."""
+"""The hold of a session on a graph."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, Gra
 
 
 class Lease:
-    """A session's hold on a graph of `backend`. While it lives, or a context that it made, the graph stays in `users`.
+    """A session's hold on a graph of `backend`, which counts as in use while its `users` are alive.
 
-    Guest-supplied graphs have no `users`, since nothing else offers them.
+    These are the leases of the graph and the contexts made from them. Guest-supplied graphs have no `users`, since only
+    their own session uses them.
     """
 
     __slots__ = ("__weakref__", "_users", "backend", "graph")
@@ -24,7 +25,7 @@ class Lease:
             users.add(self)
 
     def context(self, session: BackendSession[Any]) -> Context:
-        """Make a context for the session whose part at the graph's backend this is; raises NnError."""
+        """Make a context in `session`, which belongs to the graph's backend; raises NnError."""
         context = session.context(self.graph)
         if self._users is not None:
             self._users.add(context)

@@ -1,8 +1,8 @@
-"""What a guest was refused, so that its operator learns it too, whatever the guest makes of it.
+"""The errors that guests are given, recorded for the operator, since a guest may ignore them.
 
-In: every error that a function of wasi-nn answers with, in whatever version. Out: a line in the log, counts by code,
-and the last one, which is the likely reason if the guest fails. A guest can be refused as often as it likes, so the log
-gets the first errors of a session, and then ever fewer of them.
+Every error with which a function of wasi-nn answers, in any version, is logged and counted by its code; the last one is
+kept, as the likely reason if the guest fails. To keep a guest from flooding the log, only the first errors of a session
+are all logged, and then fewer and fewer of them.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 
-from wasi_nn_torch.contract.errors import printable
+from wasi_nn_torch.contract.text import printable
 
-#: Of a name that operators can filter by.
+#: Has a name that operators can filter by, whatever this module is called.
 logger = logging.getLogger("wasi_nn_torch.refusals")
 
-#: So many errors of a session are logged, and then every one whose number is a power of two.
+#: The number of errors of a session that are all logged; after that, only those whose number is a power of two.
 _MOST_IN_A_ROW = 16
 _LONGEST_TEXT = 1000
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error that a guest was given: by which `function`, the `code` as wasi-nn spells it, and the `text` of it."""
+    """An error that a guest was given by `function`: its `code`, as wasi-nn spells it, and its `text`."""
 
     function: str
     code: str
@@ -33,12 +33,12 @@ class Refusal:
         return f"{self.code}: {self.text}"
 
     def after(self, outcome: str) -> str:
-        """What became of a guest, and this refusal as the likely reason, unless `outcome` tells it already."""
+        """The `outcome` of a guest, followed by this error as the likely reason unless `outcome` contains it."""
         return outcome if self.text in outcome else f"{outcome}; the last error that it was given: {self}"
 
 
 class Refusals:
-    """The refusals of one session, whose guest messages call `guest`."""
+    """The errors that the guest of one session was given; the log calls that guest `guest`."""
 
     def __init__(self) -> None:
         self.guest = "the guest"
@@ -47,11 +47,11 @@ class Refusals:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many errors of each code there were."""
+        """The number of errors of each code."""
         return dict(self._counts)
 
     def record(self, function: str, code: str, text: str) -> None:
-        """Count an error that `function` answers with, log it unless there were too many, and remember it."""
+        """Count the error with which `function` answers, log it unless there were too many, and keep it as the last."""
         self.last = Refusal(function, code, printable(text, _LONGEST_TEXT))
         self._counts[code] += 1
         number = self._counts.total()
@@ -60,16 +60,15 @@ class Refusals:
         logger.log(level, "%s: %s answered %s%s", self.guest, function, self.last, _remark(number))
 
     def explain(self, outcome: str) -> str:
-        """What became of the guest, and its last error as the likely reason, if there was one."""
+        """The `outcome` of the guest, followed by its last error, if there was one, as the likely reason."""
         return outcome if self.last is None else self.last.after(outcome)
 
 
 def _remark(number: int) -> str:
-    """What to add to the error of this number."""
+    """The addition to the log message of the error with this number."""
     if number < _MOST_IN_A_ROW:
         return ""
     if number == _MOST_IN_A_ROW:
-        return (
-            f" (error number {number} of this guest; from now on only number {2 * number}, {4 * number} … are logged)"
-        )
+        later = f"{2 * number}, {4 * number} and so on"
+        return f" (error number {number} of this guest; from now on only numbers {later} are logged)"
     return f" (error number {number} of this guest)"

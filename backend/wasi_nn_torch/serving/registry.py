@@ -16,16 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, Graph, ModelSource
-from wasi_nn_torch.contract.errors import (
-    ErrorCode,
-    ModelError,
-    ModelTooLarge,
-    NnError,
-    quote,
-    quote_all,
-    why_unreadable,
-)
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError, why_unreadable
 from wasi_nn_torch.contract.policy import ModelOptions
+from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
 from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.leases import Lease
@@ -37,9 +30,9 @@ _DEFAULTS = ModelOptions()
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """A registered model on one device: the `bytes` that it takes there now, 0 if it is not loaded.
+    """A registered model on one device: the `bytes` that it takes there now, or 0 if it is not loaded.
 
-    `loads` is how often it was loaded there, `evictions` how often it had to make room for others.
+    `loads` is the number of times it was loaded there, `evictions` the number of times it made room for others.
     """
 
     name: str
@@ -50,11 +43,11 @@ class ModelFigures:
 
 
 class Registry:
-    """Named graphs, for use by any number of threads.
+    """Named graphs, for any number of threads.
 
-    `budget` is the most bytes that their weights may take on one device. If a graph needs room, unused ones are
-    evicted, the least recently used first, and loaded again when a guest asks for them. A graph that was withdrawn
-    counts until no session uses it. A guest's string is only ever looked up among the names; it is never a path.
+    `budget` limits the bytes of their weights on one device. If a graph needs room, unused ones are evicted, the least
+    recently used first, and loaded again when a guest asks for them. A graph that was withdrawn counts until no session
+    uses it. A guest's string is only looked up among the names; it is never used as a path.
     """
 
     def __init__(self, backends: Backends, budget: int | None = None) -> None:
@@ -67,7 +60,7 @@ class Registry:
 
     @property
     def names(self) -> list[str]:
-        """The names that `register` was given, in that order."""
+        """The names of the offered graphs, in the order of their registration."""
         with self._lock:
             return list(self._entries)
 
@@ -79,10 +72,10 @@ class Registry:
         encoding: Encoding | None = None,
         options: ModelOptions = _DEFAULTS,
     ) -> None:
-        """Check a model, load it on `device` (by default the one that the operator chose) and offer it as `name`.
+        """Check a model, load it on `device`, by default the backend's default device, and offer it as `name`.
 
-        Raises ModelError, which names the path and says what to do, if there is no model that can be used or no room
-        for it, and ValueError if the name is taken or there is no such device.
+        Raises ModelError, which names the path and says what to do, if the model cannot be used or there is no room for
+        it, and ValueError if the name is taken or the device does not exist.
         """
         self._require_free(name)
         entry, loaded = self._load(name, source, device, encoding, options)
@@ -98,10 +91,10 @@ class Registry:
         encoding: Encoding | None = None,
         options: ModelOptions = _DEFAULTS,
     ) -> None:
-        """Load another model and offer it as `name` from now on; who uses the old one keeps it.
+        """Load another model and offer it as `name` from now on; sessions that use the old one keep it.
 
-        The arguments are those of `register`. Raises ModelError and ValueError as it does, and ValueError if there is
-        no graph of that name; then everything stays as it is.
+        The arguments are those of `register`. Raises ModelError and ValueError as `register` does, and ValueError if
+        there is no graph of that name; after an error nothing has changed.
         """
         self._require_known(name)
         entry, loaded = self._load(name, source, device, encoding, options)
@@ -111,17 +104,17 @@ class Registry:
             self._withdraw(old)
 
     def unregister(self, name: str) -> None:
-        """Offer a model no longer; its memory goes free when nobody uses it. Raises ValueError for an unknown name."""
+        """Stop offering a model, which is freed once no session uses it; raises ValueError for an unknown name."""
         with self._lock:
             self._withdraw(self._require_known(name))
             del self._entries[name]
 
     def graph(self, name: str, device: str | None = None) -> Lease:
-        """Lease the graph of that name, loaded on `device` if it is not; by default on that where it was registered.
+        """Lease a graph, which is loaded first if it is not on `device`, by default the one of its registration.
 
-        Raises NnError: `not-found`, which names what there is (`graph.load-by-name` of wasi-nn),
-        `unsupported-operation` if there is no such device, `too-large` if there is no room for it, `runtime-error` if
-        the operator's file can be loaded no more.
+        Raises NnError: `not-found`, which lists the names that exist (`graph.load-by-name` of wasi-nn),
+        `unsupported-operation` if the device does not exist, `too-large` if there is no room for the graph, and
+        `runtime-error` if the operator's file can no longer be loaded.
         """
         with self._lock:
             entry = self._entries.get(name)
@@ -143,31 +136,31 @@ class Registry:
                 lease = loaded.lease(entry.backend)
                 if self._entries.get(name) is entry:
                     entry.loaded[target] = loaded
-                else:  # it was withdrawn while it was loaded
+                else:  # it was withdrawn during loading
                     self._withdrawn.append(_Withdrawn(target, loaded.graph.nbytes, loaded.users))
                 return lease
 
     def figures(self) -> tuple[ModelFigures, ...]:
-        """What each model takes on each device where it was ever loaded."""
+        """The figures of each model on each device where it was ever loaded."""
         with self._lock:
             return tuple(figures for entry in self._entries.values() for figures in entry.figures())
 
     def close(self) -> None:
-        """Forget every model; its memory goes free once no session uses it any more."""
+        """Release every model, each of which is freed once no session uses it."""
         with self._lock:
             self._entries.clear()
 
     def _load(
         self, name: str, source: ModelSource, device: str | None, encoding: Encoding | None, options: ModelOptions
     ) -> tuple[_Entry, _Loaded]:
-        """Load a model for an entry that nobody can see yet."""
+        """Load a model for a new entry that is not offered yet."""
         backend, format = self._backend(name, source, encoding)
         chosen = backend.device if device is None else backend.find_device(device)
         entry = _Entry(name, source, backend, chosen, options)
         return entry, _Loaded(entry.load(chosen, format), next(self._clock))
 
     def _admit(self, entry: _Entry, loaded: _Loaded, old: _Entry | None) -> None:
-        """Offer what was loaded, in the place of `old`; raises ModelTooLarge if there is no room for it."""
+        """Offer what was loaded, in place of `old`; raises ModelTooLarge if there is no room for it."""
         nbytes = loaded.graph.nbytes
         if not self._make_room(nbytes, entry.device, leaving=old):
             raise ModelTooLarge(f"{entry.what} {self._no_room(nbytes, entry.device)}")
@@ -175,7 +168,7 @@ class Registry:
         self._entries[entry.name] = entry
 
     def _withdraw(self, entry: _Entry) -> None:
-        """Let go of what is loaded, and keep count of what sessions still use."""
+        """Release the graphs of an entry, and keep count of those that sessions still use."""
         for device, loaded in entry.loaded.items():
             self._withdrawn.append(_Withdrawn(device, loaded.graph.nbytes, loaded.users))
         entry.loaded.clear()
@@ -186,33 +179,33 @@ class Registry:
         if encoding is None:
             with _readable(_what(name, source)):
                 found = self._backends.recognize(source)
-            # A model that no backend knows is left to PyTorch's, which refuses it and says what it takes.
+            # A model that no backend recognizes goes to PyTorch's, which refuses it and lists the formats it supports.
             encoding, format = found if found is not None else (Encoding.PYTORCH, None)
         backend = self._backends.find(encoding)
         if backend is None:
             served = quote_all(encoding.value for encoding in self._backends.encodings)
             raise ModelError(
-                f"{_what(name, source)} is to be of the encoding {encoding.value}, for which no backend is installed; "
-                f"there are {served}"
+                f"{_what(name, source)} was registered with the encoding {encoding.value}, for which no backend is "
+                f"installed; expected one of {served}"
             )
         return backend, format
 
     def _require_free(self, name: str) -> None:
         with self._lock:
             if name in self._entries:
-                raise ValueError(f"there is a graph {quote(name)} already; choose another name, or replace it")
+                raise ValueError(f"a graph named {quote(name)} already exists; choose another name, or replace it")
 
     def _require_known(self, name: str) -> _Entry:
         with self._lock:
             entry = self._entries.get(name)
             if entry is None:
-                raise ValueError(f"there is no graph {quote(name)}; there are {quote_all(self._entries)}")
+                raise ValueError(f"there is no graph {quote(name)}; expected one of {quote_all(self._entries)}")
             return entry
 
     def _make_room(self, nbytes: int, device: str, leaving: _Entry | None = None) -> bool:
-        """Whether `nbytes` more fit on a device, after the graphs that nobody uses have gone as far as needed.
+        """Evict as many unused graphs as needed for `nbytes` more on a device, and return whether there is room now.
 
-        `leaving` stays where it is, and what nobody uses of it does not count, as it goes when there is room.
+        `leaving` is not evicted, and does not count if it is unused, since it is withdrawn if there is room.
         """
         if self._budget is None:
             return True
@@ -224,13 +217,13 @@ class Registry:
             if self._taken(device) + nbytes <= room:
                 break
             if entry is not leaving:
-                logger.info("the graph %s goes from %s: %d bytes", entry.name, device, loaded.graph.nbytes)
+                logger.info("evicting the graph %s from %s: %d bytes", entry.name, device, loaded.graph.nbytes)
                 del entry.loaded[device]
                 entry.evictions[device] += 1
         return self._taken(device) + nbytes <= room
 
     def _idle(self, device: str) -> list[tuple[_Entry, _Loaded]]:
-        """What nobody uses on a device, in the order in which it was last asked for."""
+        """The unused graphs on a device, the least recently used first."""
         idle = [(entry, loaded) for entry, loaded in self._on(device) if not loaded.users]
         return sorted(idle, key=lambda pair: pair[1].asked)
 
@@ -246,14 +239,14 @@ class Registry:
 
     def _no_room(self, nbytes: int, device: str) -> str:
         return (
-            f"takes {nbytes} bytes on {device}; models may take {self._budget}, and those in use take "
-            f"{self._taken(device)}; raise the budget for models, or use fewer at a time"
+            f"needs {nbytes} bytes on {device}, but models in use already take {self._taken(device)} "
+            f"(limit {self._budget}); raise the limit for models, or use fewer at a time"
         )
 
 
 @dataclass(eq=False)
 class _Loaded:
-    """A graph on one device, and its users: the leases and contexts of sessions."""
+    """A graph on one device, its users (the leases and contexts of sessions), and when it was last `asked` for."""
 
     graph: Graph
     asked: int
@@ -265,7 +258,7 @@ class _Loaded:
 
 @dataclass(frozen=True)
 class _Withdrawn:
-    """What a graph takes that is no longer offered, as long as it has users; it does not keep the graph itself."""
+    """The memory of a graph that is no longer offered but still has users; does not keep the graph itself alive."""
 
     device: str
     nbytes: int
@@ -273,7 +266,7 @@ class _Withdrawn:
 
 
 class _Entry:
-    """One model of the operator, and where it is loaded."""
+    """One of the operator's models, and its graph on each device where it is loaded."""
 
     def __init__(
         self, name: str, source: ModelSource, backend: Backend[Any], device: str, options: ModelOptions
@@ -291,7 +284,7 @@ class _Entry:
         self._options = options
 
     def load(self, device: str, format: str | None = None) -> Graph:
-        """Load the model, whose format may be known already; raises ModelError."""
+        """Load the model on a device; `format` is its format if it is known. Raises ModelError."""
         with _readable(self.what):
             graph: Graph = self.backend.load(self._source, device, self.what, self._options, format)
         self.nbytes = graph.nbytes
@@ -317,21 +310,21 @@ def _readable(what: str) -> Iterator[None]:
 
 
 def _what(name: str, source: ModelSource) -> str:
-    """What a text for the operator calls a model."""
+    """A model in error texts for the operator."""
     if isinstance(source, str | os.PathLike):
         return f"the model file `{Path(source)}`"
     return f"the model {quote(name)}"
 
 
 def _reload(entry: _Entry, device: str) -> Graph:
-    """Load a model for a guest, which does not learn what is wrong with the operator's file."""
+    """Load a model for a guest, whose errors do not reveal what is wrong with the operator's file."""
     try:
         return entry.load(device)
     except ModelTooLarge as error:
         logger.warning("the graph %s does not fit: %s", entry.name, error)
-        refusal = _too_large(entry.name, f"does not fit into the memory of {device}")
+        refusal = _too_large(entry.name, f"does not fit in the memory of {device}")
     except ModelError as error:
-        logger.error("the graph %s cannot be loaded any more: %s", entry.name, error)
+        logger.error("the graph %s can no longer be loaded: %s", entry.name, error)
         refusal = NnError(
             ErrorCode.RUNTIME_ERROR, f"this host could not load the graph {quote(entry.name)}; its log says why"
         )

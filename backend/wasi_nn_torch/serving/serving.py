@@ -1,4 +1,4 @@
-"""The operations of wasi-nn for one session's guest, in whatever version of wasi-nn it calls them."""
+"""The operations of wasi-nn for the guest of one session, in terms that all versions of wasi-nn share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wasi_nn_torch.serving.registry import Registry
 
 
 class Serving:
-    """The operations of wasi-nn for one session; the tensors and models of its guest are counted in `ledger`."""
+    """The operations of wasi-nn for one session; `ledger` counts the tensors and models of its guest."""
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class Serving:
         self.refusals = Refusals()
 
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
-        """A tensor on a copy of the guest's bytes (`tensor.constructor`); raises NnError `too-large` only."""
-        if self._new_tensor is None:  # the backend is made when it is first needed
+        """Make a tensor from a copy of the guest's bytes (`tensor.constructor`); raises no NnError but `too-large`."""
+        if self._new_tensor is None:  # the backend is created when it is first needed
             session = self._session(self._backends.default)
             if not isinstance(session, MakesTensors):
                 raise TypeError("the session of the default backend has no method `tensor`")
@@ -50,15 +50,15 @@ class Serving:
     def load(self, builders: Sequence[memoryview], encoding: Encoding, target: ExecutionTarget) -> Lease:
         """Load a guest-supplied model (`graph.load`).
 
-        Raises NnError: `security` if policy forbids it, `invalid-encoding` if the bytes are not a model of that
-        encoding or no backend serves it, `invalid-argument` for another number of builders than the encoding has,
-        `unsupported-operation` for a target that this host does not have, `too-large` if memory does not suffice.
+        Raises NnError: `security` if the operator does not allow it, `invalid-encoding` if the bytes are not a model of
+        that encoding or no backend serves it, `invalid-argument` for a wrong number of builders,
+        `unsupported-operation` for a target that this host does not have, `too-large` if there is not enough memory.
         """
         if self._guest_models is GuestModels.NONE:
             raise NnError(
                 ErrorCode.SECURITY,
-                "this host takes no models from guests; use a graph that it offers, by its name, or let its operator "
-                'allow models with `--guest-models checked`, in Python `Engine(guest_models="checked")`',
+                "this host does not accept models from guests; load a graph by its name, or ask the operator to allow "
+                'them with `--guest-models checked`, in Python `Engine(guest_models="checked")`',
             )
         if encoding is Encoding.AUTODETECT:
             found = self._recognize(builders)
@@ -69,22 +69,22 @@ class Serving:
         return Lease(backend, self._session(backend).load(builders, target))
 
     def load_by_name(self, name: str, device: str | None = None) -> Lease:
-        """A graph of the operator (`graph.load-by-name`), by default on the device where it was registered.
+        """Lease one of the operator's graphs (`graph.load-by-name`), by default on the device of its registration.
 
-        Raises NnError: `not-found`, and `too-large` if there is no room for it.
+        Raises NnError as `Registry.graph` does.
         """
         return self._registry.graph(name, device)
 
     def context(self, lease: Lease) -> Context:
-        """A context for a graph (`graph.init-execution-context`); raises NnError."""
+        """Make a context for a graph (`graph.init-execution-context`); raises NnError."""
         return lease.context(self._session(lease.backend))
 
     def snapshot(self) -> LedgerSnapshot:
-        """The memory of the session at this moment."""
+        """The figures of the session at this moment."""
         return self._ledger.snapshot(sum(session.idle_bytes for session in list(self._sessions.values())))
 
     def close(self) -> None:
-        """Drop everything that the guest left; the second time does nothing."""
+        """Drop everything that the guest left behind; a second call does nothing."""
         self._ledger.sweep()
         for session in self._sessions.values():
             session.close()
@@ -92,7 +92,7 @@ class Serving:
             self._backends.trim()
 
     def _session(self, backend: Backend[Any]) -> BackendSession[Any]:
-        """A backend's part of this session, which is opened when it is first needed."""
+        """A backend's part of this session, opened when it is first needed."""
         session = self._sessions.get(id(backend))
         if session is None:
             session = self._sessions[id(backend)] = backend.session(self._ledger)
@@ -102,13 +102,13 @@ class Serving:
         return self._backends.recognize(bytes(builders[0])) if len(builders) == 1 else None
 
     def _no_backend(self, encoding: Encoding, builders: Sequence[memoryview]) -> NnError:
-        """The error for an encoding without a backend, after a look at the format of the bytes."""
+        """The error for an encoding without a backend, with advice that depends on the format of the bytes."""
         found = self._recognize(builders)
         if found is not None:
             advice = f"the model is {found[1]}: load it as {found[0].value}"
         else:
             served = " or ".join(encoding.value for encoding in self._backends.encodings)
-            advice = f"bring a model for {served}"
+            advice = f"supply a model for {served}"
         return NnError(
             ErrorCode.INVALID_ENCODING, f"this host has no backend for the encoding {encoding.value}; {advice}"
         )

@@ -84,7 +84,7 @@ def test_host_memory_ends_at_its_limit(play):
     steps = [["make", "a", [600], "U8", 600], ["say", "one"], ["make", "b", [600], "U8", 600]]
     result = play(["--max-host-memory", "1kB"], *steps)
     assert result.stdout == '"one"\n'
-    assert_stopped(result, 70, "needs 600 bytes on host staging, but 600 of the 1000 that this guest may use")
+    assert_stopped(result, 70, "needs 600 bytes on host staging, but this guest already uses 600 (limit 1000)")
 
 
 # --- tensors on devices ---
@@ -103,7 +103,7 @@ def test_device_memory_ends_at_its_limit_and_the_guest_goes_on(play, add):
     )
     refused, described = answers(result)
     assert refused["code"] == "TOO_LARGE"
-    assert "tensor `x` needs 1600 bytes on cpu, but 0 of the 1024 that this guest may use are taken" in refused["text"]
+    assert "tensor `x` needs 1600 bytes on cpu, but this guest already uses 0 (limit 1024)" in refused["text"]
     assert described == [[4], "FP32"]
 
 
@@ -115,7 +115,7 @@ def test_tensors_are_counted_while_they_live(play):
     one_after_the_other = [steps[0], ["drop", "a"], steps[1], ["describe", "b"]]
     assert answers(play(["--max-tensors", "1"], *one_after_the_other)) == [[[4], "U8"]]
     result = play(["--max-tensors", "1"], *steps)
-    assert_stopped(result, 70, "one tensor too many: this guest has 1, and may have 1 at a time")
+    assert_stopped(result, 70, "one tensor too many: this guest already has 1 (limit 1)")
 
 
 # --- how many handles ---
@@ -153,7 +153,7 @@ def test_a_guest_cannot_grow_its_memory_beyond_the_limit(cli, probe_file):
 def test_a_model_that_is_larger_than_all_may_be_is_not_offered(cli, linear, probe_file):
     result = cli("run", "--device", "cpu", "--model-memory", "20kB", "--graph", f"a={linear}", probe_file, "speak", "x")
     assert result.stdout == ""
-    assert_stopped(result, 2, f"linear.pt` takes {LINEAR} bytes on cpu; models may take 20000")
+    assert_stopped(result, 2, f"linear.pt` needs {LINEAR} bytes on cpu, but models in use already take 0 (limit 20000)")
 
 
 def test_models_make_room_for_each_other_unless_they_are_in_use(play, linear):
@@ -163,7 +163,7 @@ def test_models_make_room_for_each_other_unless_they_are_in_use(play, linear):
     assert answers(play(options, *turns)) == ["both"]
     [refused] = answers(play(options, ["get", "g", "a"], ["get", "h", "b"]))
     assert refused["code"] == "TOO_LARGE"
-    assert f"takes {LINEAR} bytes on cpu; models may take 50000, and those in use take {LINEAR}" in refused["text"]
+    assert f"needs {LINEAR} bytes on cpu, but models in use already take {LINEAR} (limit 50000)" in refused["text"]
     assert answers(play(graphs, ["get", "g", "a"], ["get", "h", "b"], ["say", "both"])) == ["both"]
 
 

@@ -220,7 +220,7 @@ def test_a_model_file_that_is_not_a_model(wat, tmp_path):
 
 def test_a_name_that_is_given_twice(model, wat):
     result = here("run", "--graph", f"a={model}", "--graph", f"a={model}", wat("(component)"))
-    assert_one_line(result, 2, "there is a graph `a` already")
+    assert_one_line(result, 2, "a graph named `a` already exists")
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:99", "cpu:7"])

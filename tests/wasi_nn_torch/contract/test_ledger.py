@@ -1,3 +1,7 @@
+"""The ledger of a session, on the tensors of PyTorch's backend: its figures, peaks and limits."""
+
+from __future__ import annotations
+
 import dataclasses
 import weakref
 
@@ -81,7 +85,7 @@ def test_computes_and_their_seconds_are_counted(ledger, tensor, context):
     assert snapshot.compute_seconds > 0
 
 
-def test_a_sweep_drops_what_was_left_behind_and_counts_it(ledger, tensor, device, watch):
+def test_a_sweep_drops_the_tensors_left_behind_and_counts_them(ledger, tensor, device, watch):
     left = [tensor(FOUR), tensor(FOUR)]
     is_free = watch(left[0].on(device, "x"))
     assert ledger.sweep() == 2
@@ -98,7 +102,7 @@ def test_a_second_sweep_finds_nothing(ledger, tensor):
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_a_tensor_that_nobody_refers_to_is_free_and_no_longer_counted(ledger, tensor, device, watch):
+def test_a_tensor_without_references_is_freed_and_no_longer_counted(ledger, tensor, device, watch):
     forgotten = tensor(FOUR)
     is_free = watch(forgotten.on(device, "x"))
     del forgotten
@@ -107,7 +111,7 @@ def test_a_tensor_that_nobody_refers_to_is_free_and_no_longer_counted(ledger, te
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_tensors_and_their_ledger_are_no_reference_cycle():
+def test_tensors_and_their_ledger_do_not_form_a_reference_cycle():
     ledger = Ledger()
     kept = DeviceTensor.from_output("output", torch.zeros(2), SessionMemory.of(ledger))
     ledger_is_gone = weakref.ref(ledger)
@@ -154,7 +158,7 @@ def test_the_limit_of_tensors_is_enforced_before_the_copy(device):
         DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory)
     assert caught.value.code is ErrorCode.TOO_LARGE
     assert caught.value.text.startswith(
-        "a new tensor is one tensor too many: this guest has 2, and may have 2 at a time; drop tensors"
+        "a new tensor is one tensor too many: this guest already has 2 (limit 2); drop tensors"
     )
     assert ledger.snapshot().transfers[Transfer.GUEST_TO_HOST].copies == 2
     second.drop()
@@ -164,12 +168,12 @@ def test_the_limit_of_tensors_is_enforced_before_the_copy(device):
 def test_outputs_beyond_the_limit_of_tensors_are_refused_by_name(device):
     memory = SessionMemory.of(Ledger(tensor_limit=1))
     kept = DeviceTensor.from_output("first", torch.zeros(4, device=device), memory)
-    with pytest.raises(NnError, match="too-large: output `second` is one tensor too many: this guest has 1"):
+    with pytest.raises(NnError, match="too-large: output `second` is one tensor too many: this guest already has 1"):
         DeviceTensor.from_output("second", torch.zeros(4, device=device), memory)
     kept.drop()
 
 
-def test_a_tensor_that_was_forgotten_makes_room_for_another(device):
+def test_a_tensor_without_references_makes_room_for_another(device):
     ledger = Ledger(tensor_limit=1)
     memory = SessionMemory.of(ledger)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Shares of a tensor, and the contexts that give them out, on tensors that nothing but `drop` frees."""
+"""Shares of a tensor, and the contexts that hold them, on tensors that count how often they are dropped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Plain(Tensor):
 
 
 class Passing:
-    """A context whose outputs are made beforehand; it drops its inputs, as every context does."""
+    """A context with prepared outputs; it drops its inputs, as every context does."""
 
     def __init__(self, *outputs):
         self.outputs = list(outputs)
@@ -74,7 +74,7 @@ def test_a_share_of_a_share_is_that_share():
 
 
 @pytest.mark.parametrize("use", [Share.data, Share.another, lambda share: share.content])
-def test_a_share_that_is_gone_cannot_be_used(use):
+def test_a_dropped_share_cannot_be_used(use):
     share = Share.of(Plain())
     share.drop()
     with pytest.raises(RuntimeError, match="this share of a tensor was dropped"):
@@ -91,13 +91,13 @@ def test_the_last_holder_can_take_the_tensor(drops_the_other):
         other.drop()
         assert share.take_if_last() is tensor
     share.drop()
-    assert tensor.drops == 0, "it is another's now, or has another holder"
+    assert tensor.drops == 0, "it belongs to the taker, or has another holder"
 
 
 # --- contexts ---
 
 
-def test_what_is_replaced_or_refused_is_dropped_at_once():
+def test_an_input_that_is_replaced_or_refused_is_dropped_at_once():
     context = StepwiseContext(Passing())
     first, second, wrong = Plain(), Plain(), Plain(misfit="does not fit")
     context.set_input("x", first)

@@ -31,13 +31,13 @@ def test_a_size_is_bytes_or_a_number_with_a_unit(text, size):
 @pytest.mark.parametrize(
     "text", ["", "MB", "-1", "+1", "12XB", "1,5GB", "1e9", ".5GB", "5.GB", "1 2", "1G", "٣MB", "1_0"]
 )
-def test_what_is_not_a_size_is_told(text):
+def test_a_text_that_is_not_a_size_is_refused(text):
     with pytest.raises(ValueError, match="is not a size; give bytes, or a number with one of the units kB, MB"):
         parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["0.5", "0.3B", "0.0001kB", "0.1KiB"])
-def test_there_are_no_parts_of_a_byte(text):
+def test_a_fraction_of_a_byte_is_refused(text):
     with pytest.raises(ValueError, match="is not a whole number of bytes"):
         parse_size(text)
 
@@ -46,5 +46,5 @@ def test_there_are_no_parts_of_a_byte(text):
     ("size", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (18_776_316, "18.8 MB"), (150_000_000_000, "150.0 GB")],
 )
-def test_sizes_are_spelled_in_the_unit_that_makes_them_short(size, text):
+def test_sizes_are_spelled_in_the_largest_unit_that_fits(size, text):
     assert spell_size(size) == text

@@ -385,7 +385,7 @@ def test_the_copy_of_what_is_kept_keeps_to_the_limits(engine, version):
         held = [guest.floats(5), guest.floats(6)]
         code, text = told(guest, context.compute)
         assert code == "TOO_LARGE"
-        assert "the copy of a tensor that is still in use `x` is one tensor too many: this guest has 3" in text
+        assert "the copy of a tensor that is still in use `x` is one tensor too many: this guest already has 3" in text
         held.pop().drop()
         assert told(guest, context.compute)[0] == "TOO_LARGE", "for the second output"
         held.pop().drop()

@@ -1,4 +1,6 @@
-"""Other engines than PyTorch, which are found through an entry point."""
+"""Engines other than PyTorch, which are found through an entry point."""
+
+from __future__ import annotations
 
 import json
 import os
@@ -98,10 +100,10 @@ def test_an_error_of_another_backend_reaches_the_guest(engine):
         serving.context(serving.load([memoryview(MODEL)], Encoding.ONNX, ExecutionTarget.CPU)).compute([("x", tensor)])
 
 
-def test_the_operator_can_say_which_encoding_a_model_is_of(engine):
+def test_the_operator_can_choose_the_encoding_of_a_model(engine):
     with pytest.raises(ModelError, match="the model `net` doubles nothing"):
         engine.register("net", b"something", encoding="onnx")
-    with pytest.raises(ModelError, match="ggml, for which no backend is installed; there are `pytorch`, `onnx`"):
+    with pytest.raises(ModelError, match="ggml, for which no backend is installed; expected one of `pytorch`, `onnx`"):
         engine.register("net", b"something", encoding="ggml")
     with pytest.raises(ModelError, match="`net` is not a PyTorch model"):
         engine.register("net", b"something")
@@ -109,11 +111,11 @@ def test_the_operator_can_say_which_encoding_a_model_is_of(engine):
         engine.register("net", MODEL, "cpu")
 
 
-def test_a_guest_learns_which_encodings_there_are(engine):
+def test_a_guest_learns_which_encodings_are_served(engine):
     with pytest.raises(NnError) as caught:
         engine._runtime.serve(Ledger()).load([memoryview(b"x")], Encoding.GGML, ExecutionTarget.CPU)
     assert caught.value.code is ErrorCode.INVALID_ENCODING
-    assert caught.value.text == "this host has no backend for the encoding ggml; bring a model for pytorch or onnx"
+    assert caught.value.text == "this host has no backend for the encoding ggml; supply a model for pytorch or onnx"
 
 
 def test_a_component_computes_on_another_engine(engine, probe_file, tmp_path):
@@ -144,7 +146,7 @@ def test_the_command_line_knows_another_engine(install, tmp_path):
     assert "it doubles" in run("doctor")
 
 
-def test_a_backend_may_do_without_what_is_for_people(install, tmp_path):
+def test_a_backend_need_not_describe_models(install, tmp_path):
     install(backend="tests.wasi_nn_torch.helpers.doubling:Plain")
     model = tmp_path / "model.onnx"
     model.write_bytes(MODEL)
@@ -168,13 +170,15 @@ def test_a_model_is_recognized_once_when_it_is_registered(engine, monkeypatch):
 def test_two_backends_for_one_encoding_are_refused_by_name(install):
     install("one")
     install("other")
-    with pytest.raises(ValueError, match="one and other both have a backend for the encoding onnx; uninstall one"):
+    with pytest.raises(ValueError, match="one and other both provide a backend for the encoding onnx; uninstall one"):
         Engine("cpu")
 
 
-def test_an_encoding_that_is_none_is_refused(install):
+def test_an_unknown_encoding_is_refused(install):
     install(encoding="onyx")
-    with pytest.raises(ValueError, match="the package doubling has a backend for the encoding onyx, which wasi-nn"):
+    with pytest.raises(
+        ValueError, match="the package doubling provides a backend for the unknown encoding onyx; expected one of"
+    ):
         Engine("cpu")
 
 
@@ -186,7 +190,7 @@ def test_a_backend_is_imported_when_it_is_needed(install):
             engine.register("net", b"something", encoding="onnx")
 
 
-def test_what_is_above_a_backend_does_not_import_torch():
+def test_only_the_backend_of_pytorch_imports_torch():
     modules = "cli cli.stats_table contract doctor.checks engine hosts serving.serving sessions.session"
     code = (
         f"import sys, {', '.join(f'wasi_nn_torch.{name}' for name in modules.split())}; print('torch' in sys.modules)"

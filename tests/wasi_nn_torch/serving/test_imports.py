@@ -1,4 +1,6 @@
-"""Models whose operators come from another package: what is said where it is missing, and how it is imported."""
+"""Models whose operators come from another package: errors if it is missing, and how it is imported."""
+
+from __future__ import annotations
 
 import os
 import re
@@ -160,17 +162,17 @@ def test_an_operator_that_pytorch_does_not_have_is_one_of_another_version():
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        ("torchvision", "the modules to import are a list of names; give ['torchvision'] instead of one text"),
+        ("torchvision", "the modules to import must be a list of names; give ['torchvision'] instead of a string"),
         (["torch vision"], "`torch vision` is not the name of a module"),
         (["../torchvision"], "`../torchvision` is not the name of a module"),
         ([".relative"], "`.relative` is not the name of a module"),
         ([""], "`` is not the name of a module"),
-        ([7], "a module to import is given by its name, and not as a `int`"),
-        (["surely_not_there"], "the module `surely_not_there` is not there to be imported; install its package"),
-        (["json.surely_not_there"], "the module `json.surely_not_there` is not there to be imported"),
+        ([7], "a module to import must be given by name, not as an object of `int`"),
+        (["surely_not_there"], "the module `surely_not_there` was not found; install its package"),
+        (["json.surely_not_there"], "the module `json.surely_not_there` was not found"),
     ],
 )
-def test_what_cannot_be_imported_is_an_error_of_one_line(names, text):
+def test_a_module_that_cannot_be_imported_is_an_error_of_one_line(names, text):
     with pytest.raises(ValueError, match=re.escape(text)) as refused:
         import_modules(names)
     assert str(refused.value).isprintable()

@@ -1,4 +1,4 @@
-"""Errors that guests are given: the operator sees them, counted and bounded, and the last one where a guest fails."""
+"""Errors that guests are given: the operator sees them, counted and bounded, and the last one if a guest fails."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_errors_of_set_input_and_get_output_are_recorded(engine, version):
     assert serving.refusals.counts == {"invalid-argument": 2}
 
 
-def test_an_error_that_a_guest_makes_itself_is_no_refusal(engine):
+def test_an_error_that_a_guest_makes_itself_is_not_recorded(engine):
     serving = engine._runtime.serve(Ledger())
     with open_guest(engine, "2024-06-25", serving=serving) as guest:
         guest.errors.new_error(guest.types("errors").ErrorCode.UNKNOWN, "of the guest").drop()
@@ -74,7 +74,7 @@ def test_an_error_that_a_guest_makes_itself_is_no_refusal(engine):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_a_constructor_refuses_is_recorded_though_it_traps(engine, version, warned):
+def test_an_error_of_a_constructor_is_recorded_though_it_traps(engine, version, warned):
     serving = engine._runtime.serve(Ledger(host_limit=4))
     with open_guest(engine, version, serving=serving) as guest, pytest.raises(GuestTrap):
         guest.floats(1, 2)
@@ -117,12 +117,12 @@ def test_a_guest_cannot_flood_the_log(engine, warned):
     lines = warned()
     assert len(lines) == 16 + 8, "the first ones, and number 32, 64 … 4096"
     assert lines[14].endswith(UNKNOWN)
-    ending = " (error number 16 of this guest; from now on only number 32, 64 … are logged)"
+    ending = " (error number 16 of this guest; from now on only numbers 32, 64 and so on are logged)"
     assert lines[15].endswith(UNKNOWN + ending)
     assert lines[-1].endswith(UNKNOWN + " (error number 4096 of this guest)")
 
 
-def test_who_logs_everything_sees_every_error(caplog):
+def test_every_error_is_in_the_log_at_level_debug(caplog):
     caplog.set_level(logging.DEBUG, LOG)
     refusals = Refusals()
     for _ in range(100):
@@ -170,7 +170,7 @@ def test_a_trap_without_an_error_is_told_as_it_is(engine):
     assert session.last_refusal is None
 
 
-def test_what_a_constructor_refuses_is_told_once():
+def test_an_error_of_a_constructor_is_told_once():
     refusals = Refusals()
     refusals.record("[constructor]tensor", "too-large", "no room")
     assert refusals.explain("the guest trapped in a constructor: no room") == (
@@ -178,7 +178,7 @@ def test_what_a_constructor_refuses_is_told_once():
     )
 
 
-def test_sessions_have_errors_of_their_own(engine):
+def test_each_session_has_its_own_errors(engine):
     with engine.session() as first, engine.session() as second:
         first.run(command(REFUSED, NAME))
         second.run(command(""))

@@ -1,3 +1,7 @@
+"""Models by name: loading, sharing, eviction under a limit, replacing and withdrawing."""
+
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -81,7 +85,7 @@ def test_threads_that_ask_at_once_share_one_graph(registry, path):
     assert len(set(graphs)) == 1
 
 
-def test_an_unknown_name_is_answered_with_those_that_there_are(registry, path):
+def test_the_error_for_an_unknown_name_lists_the_known_ones(registry, path):
     registry.register("classifier", path)
     registry.register("detector", path)
     error = not_found(registry, "clasifier")
@@ -107,7 +111,7 @@ def test_names_are_listed_in_order(registry, path):
 
 def test_a_name_cannot_be_taken_twice(registry, path):
     registry.register("net", path)
-    with pytest.raises(ValueError, match="there is a graph `net` already"):
+    with pytest.raises(ValueError, match="a graph named `net` already exists"):
         registry.register("net", path)
 
 
@@ -121,7 +125,7 @@ def test_a_missing_file_is_named(registry, tmp_path):
         registry.register("net", tmp_path / "no.pt")
 
 
-def test_a_folder_is_no_model(registry, tmp_path):
+def test_a_directory_is_not_a_model(registry, tmp_path):
     with pytest.raises(ModelError, match="is a directory; name the file in it"):
         registry.register("net", tmp_path)
 
@@ -133,7 +137,7 @@ def test_a_file_that_may_not_be_read_is_named(registry, path):
         registry.register("net", path)
 
 
-def test_a_file_that_is_no_model_is_named_with_advice(registry, tmp_path):
+def test_a_file_that_is_not_a_model_is_named_with_advice(registry, tmp_path):
     path = tmp_path / "weights.pt"
     torch.save(torch.nn.Linear(3, 2).state_dict(), path)
     with pytest.raises(ModelError, match=f"`{path}` is a state dict .* save the whole model as TorchScript"):
@@ -191,7 +195,7 @@ def test_the_size_of_a_model_is_known(registry, heavy):
     assert registry.graph("net").graph.nbytes == 4000
 
 
-def test_the_graph_that_was_not_asked_for_longest_goes_first(budgeted, heavy):
+def test_the_least_recently_used_graph_is_evicted_first(budgeted, heavy):
     budgeted.register("a", heavy)
     budgeted.register("b", heavy)
     assert loaded(budgeted) == ["a", "b"]
@@ -200,7 +204,7 @@ def test_the_graph_that_was_not_asked_for_longest_goes_first(budgeted, heavy):
     assert loaded(budgeted) == ["a", "c"]
 
 
-def test_a_graph_that_went_is_loaded_anew(budgeted, heavy, part, tensor, values):
+def test_an_evicted_graph_is_loaded_again(budgeted, heavy, part, tensor, values):
     for name in "abc":
         budgeted.register(name, heavy)
     assert loaded(budgeted) == ["b", "c"]
@@ -210,7 +214,7 @@ def test_a_graph_that_went_is_loaded_anew(budgeted, heavy, part, tensor, values)
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_the_memory_of_a_graph_that_goes_is_free(budgeted, heavy, part, watch):
+def test_the_memory_of_an_evicted_graph_is_freed(budgeted, heavy, part, watch):
     budgeted.register("a", heavy)
     is_free = watch(next(iter(budgeted.graph("a").context(part)._model.parameters())))
     budgeted.register("b", heavy)
@@ -220,7 +224,7 @@ def test_the_memory_of_a_graph_that_goes_is_free(budgeted, heavy, part, watch):
 
 
 @pytest.mark.parametrize("use", [lambda lease, part: lease, lambda lease, part: lease.context(part)])
-def test_what_is_in_use_stays(use, budgeted, heavy, part):
+def test_a_graph_in_use_is_not_evicted(use, budgeted, heavy, part):
     budgeted.register("a", heavy)
     used = use(budgeted.graph("a"), part)
     for name in "bcd":
@@ -231,28 +235,28 @@ def test_what_is_in_use_stays(use, budgeted, heavy, part):
     assert loaded(budgeted) == ["d", "e"]
 
 
-def test_a_guest_is_told_when_all_that_is_loaded_is_in_use(budgeted, heavy):
+def test_a_guest_is_told_if_every_loaded_graph_is_in_use(budgeted, heavy):
     for name in "abc":
         budgeted.register(name, heavy)
     used = [budgeted.graph(name) for name in "bc"]
     with pytest.raises(NnError) as caught:
         budgeted.graph("a")
     assert caught.value.code is ErrorCode.TOO_LARGE
-    assert "takes 4000 bytes" in caught.value.text
-    assert "models may take 9000, and those in use take 8000" in caught.value.text
+    assert "needs 4000 bytes" in caught.value.text
+    assert "models in use already take 8000 (limit 9000)" in caught.value.text
     used.pop()
     budgeted.graph("a")
 
 
 def test_a_model_beyond_the_budget_is_refused_and_displaces_nothing(budgeted, heavy, script):
     budgeted.register("a", heavy)
-    with pytest.raises(ModelError, match=r"the model `large` takes 12000 bytes on .*; models may take 9000"):
+    with pytest.raises(ModelError, match=r"the model `large` needs 12000 bytes on .* \(limit 9000\)"):
         budgeted.register("large", script(torch.nn.Linear(2, 1000)))
     assert loaded(budgeted) == ["a"]
     budgeted.register("large", heavy)
 
 
-def test_the_operators_file_is_no_business_of_the_guest(budgeted, heavy, caplog):
+def test_a_guest_does_not_learn_about_the_operators_file(budgeted, heavy, caplog):
     for name in "abc":
         budgeted.register(name, heavy)
     heavy.unlink()
@@ -263,13 +267,13 @@ def test_the_operators_file_is_no_business_of_the_guest(budgeted, heavy, caplog)
     assert str(heavy) in caplog.text
 
 
-def test_a_guests_device_that_is_not_there(registry, path):
+def test_a_guest_that_asks_for_an_unknown_device_is_told(registry, path):
     registry.register("net", path)
     with pytest.raises(NnError, match="unsupported-operation: `teapot` is not the name of a device"):
         registry.graph("net", "teapot")
 
 
-def test_threads_that_ask_under_a_budget_never_pass_it(budgeted, heavy):
+def test_threads_never_exceed_the_budget(budgeted, heavy):
     for name in "abcd":
         budgeted.register(name, heavy)
     taken, refused = [], []
@@ -320,7 +324,7 @@ def product(tensor, values):
     return lambda context: values(context.compute([("x", tensor(torch.tensor([2.0])))])[0][1])
 
 
-def test_who_has_the_old_graph_keeps_it_and_who_asks_gets_the_new_one(registry, times, product, part):
+def test_sessions_keep_the_old_graph_and_new_requests_get_the_new_one(registry, times, product, part):
     registry.register("net", times(3))
     graph = registry.graph("net")
     context = graph.context(part)
@@ -341,7 +345,7 @@ def test_a_replaced_graph_keeps_its_place_among_the_names(registry, times):
 @pytest.mark.parametrize(
     "end", [lambda registry, new: registry.replace("net", new), lambda registry, new: registry.unregister("net")]
 )
-def test_the_memory_of_what_was_withdrawn_is_free_when_the_last_user_goes(end, registry, times, part, watch):
+def test_the_memory_of_a_withdrawn_graph_is_freed_with_its_last_user(end, registry, times, part, watch):
     registry.register("net", times(3))
     graph = registry.graph("net")
     context = graph.context(part)
@@ -354,14 +358,14 @@ def test_the_memory_of_what_was_withdrawn_is_free_when_the_last_user_goes(end, r
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_the_memory_of_what_nobody_uses_is_free_at_once(registry, times, part, watch):
+def test_the_memory_of_an_unused_graph_is_freed_at_once(registry, times, part, watch):
     registry.register("net", times(3))
     is_free = watch(next(iter(registry.graph("net").context(part)._model.parameters())))
     registry.unregister("net")
     assert is_free()
 
 
-def test_what_was_unregistered_is_not_found_and_its_name_is_free(registry, times):
+def test_an_unregistered_graph_is_not_found_and_its_name_is_free(registry, times):
     registry.register("net", times(3))
     registry.unregister("net")
     not_found(registry, "net")
@@ -370,9 +374,9 @@ def test_what_was_unregistered_is_not_found_and_its_name_is_free(registry, times
 
 
 @pytest.mark.parametrize("change", [lambda r: r.replace("nets", b""), lambda r: r.unregister("nets")])
-def test_only_a_name_that_there_is_can_be_replaced_or_unregistered(change, registry, times):
+def test_an_unknown_name_cannot_be_replaced_or_unregistered(change, registry, times):
     registry.register("net", times(3))
-    with pytest.raises(ValueError, match="there is no graph `nets`; there are `net`"):
+    with pytest.raises(ValueError, match="there is no graph `nets`; expected one of `net`"):
         change(registry)
 
 
@@ -386,19 +390,19 @@ def test_the_old_model_stays_if_the_new_one_cannot_be_loaded(registry, times, pa
 
 def test_the_old_model_stays_if_there_is_no_room_for_the_new_one(budgeted, times, part, product):
     budgeted.register("net", times(3))
-    with pytest.raises(ModelError, match="takes 12000 bytes"):
+    with pytest.raises(ModelError, match="needs 12000 bytes"):
         budgeted.replace("net", times(5, 3000))
     assert loaded(budgeted) == ["net"]
     assert product(budgeted.graph("net").context(part)) == [6]
 
 
-def test_what_leaves_makes_room_for_what_comes(budgeted, times):
+def test_a_replaced_graph_makes_room_for_the_new_one(budgeted, times):
     budgeted.register("net", times(3, 2000))
     budgeted.replace("net", times(5, 2000))
     assert loaded(budgeted) == ["net"]
 
 
-def test_others_make_room_for_what_comes_only_if_they_must(budgeted, times):
+def test_others_are_evicted_for_the_new_graph_only_if_needed(budgeted, times):
     budgeted.register("other", times(3))
     budgeted.register("net", times(3))
     budgeted.replace("net", times(5))
@@ -408,17 +412,17 @@ def test_others_make_room_for_what_comes_only_if_they_must(budgeted, times):
 
 
 @pytest.mark.parametrize("use", [lambda lease, part: lease, lambda lease, part: lease.context(part)])
-def test_what_was_withdrawn_counts_while_somebody_uses_it(use, budgeted, times, part):
+def test_a_withdrawn_graph_counts_while_it_is_used(use, budgeted, times, part):
     budgeted.register("net", times(3))
     used = use(budgeted.graph("net"), part)
     budgeted.replace("net", times(5))
-    with pytest.raises(ModelError, match="those in use take 4000"):
+    with pytest.raises(ModelError, match="models in use already take 4000"):
         budgeted.register("more", times(1, 2000))
     del used
     budgeted.register("more", times(1, 2000))
 
 
-def test_what_is_withdrawn_while_it_is_loaded_counts_while_somebody_uses_it(budgeted, times, monkeypatch):
+def test_a_graph_withdrawn_during_loading_counts_while_it_is_used(budgeted, times, monkeypatch):
     for name in "abc":
         budgeted.register(name, times(3))
     assert loaded(budgeted) == ["b", "c"]
@@ -436,7 +440,7 @@ def test_what_is_withdrawn_while_it_is_loaded_counts_while_somebody_uses_it(budg
     assert budgeted._taken(entry.device) == 4000
 
 
-def test_threads_that_replace_and_ask_never_pass_the_budget_and_get_what_was_offered(budgeted, times, part, product):
+def test_threads_that_replace_and_ask_never_exceed_the_budget_and_get_an_offered_graph(budgeted, times, part, product):
     models = {factor: times(factor) for factor in (3, 5, 7)}
     budgeted.register("net", models[3])
     device = budgeted._entries["net"].device

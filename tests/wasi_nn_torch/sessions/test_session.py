@@ -389,7 +389,7 @@ def test_the_limit_on_the_number_of_tensors_is_kept(run):
     one = inputs(["x", [1], "FP32", floats(1.0)])
     assert run("chain", "add", "3", one, limits=limits).answers == [[["output", [1], "FP32", floats(4.0)]]]
     with pytest.raises(
-        GuestTrap, match=r"constructor of a tensor.* one tensor too many: this guest has 2, and may have 2"
+        GuestTrap, match=r"constructor of a tensor.* one tensor too many: this guest already has 2 \(limit 2\)"
     ):
         run("leave_and", "add", "tensors", inputs(*[[[1], "FP32", floats(1.0)]] * 2), limits=limits)
 
@@ -397,7 +397,7 @@ def test_the_limit_on_the_number_of_tensors_is_kept(run):
 def test_a_model_with_more_outputs_than_the_guest_may_have_tensors_is_too_large(run):
     outcome = run("by_name", "split", inputs(["x", [3], "FP32", floats(1, 2, 3)]), limits=Limits(tensors=2))
     assert outcome.answers[0]["code"] == "TOO_LARGE"
-    assert "is one tensor too many: this guest has 2, and may have 2 at a time" in outcome.answers[0]["text"]
+    assert "is one tensor too many: this guest already has 2 (limit 2)" in outcome.answers[0]["text"]
 
 
 def test_the_limit_on_memory_is_kept(run):

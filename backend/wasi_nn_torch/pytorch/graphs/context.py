@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.tensor import NamedTensor
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.adopting import Adopted
 from wasi_nn_torch.pytorch.devices import place_of

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from wasi_nn_torch.contract.errors import ModelError, quote, quote_all
+from wasi_nn_torch.contract.errors import ModelError
+from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.pytorch.dtypes import find_dtype, spell
 from wasi_nn_torch.pytorch.fitting import OFFERED
 from wasi_nn_torch.pytorch.graphs.parameters import EACH, Argument, Group, Kind, Many, Parameter, Path, key_of, spelled

@@ -24,7 +24,8 @@ from torch.export.passes import move_to_device_pass
 from torch.fx.graph_module import _loader
 from torch.utils import _pytree as pytree
 
-from wasi_nn_torch.contract.errors import ModelError, quote
+from wasi_nn_torch.contract.errors import ModelError
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.warm_up import Example
 from wasi_nn_torch.pytorch.graphs import compiling
 from wasi_nn_torch.pytorch.graphs.folding import fold

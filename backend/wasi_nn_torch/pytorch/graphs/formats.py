@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.policy import ModelOptions
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs import aoti, exported, modules, torchscript
 from wasi_nn_torch.pytorch.graphs.check import check_torchscript
 from wasi_nn_torch.pytorch.graphs.check_exported import check_exported

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import torch
 
-from wasi_nn_torch.contract.errors import quote
+from wasi_nn_torch.contract.text import quote
 
 _LONGEST = 100_000
 

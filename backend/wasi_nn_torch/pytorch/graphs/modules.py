@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import torch
 
-from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError, quote, quote_all
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError
 from wasi_nn_torch.contract.policy import Optimize
+from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.pytorch.graphs import torchscript
 from wasi_nn_torch.pytorch.graphs.annotations import argument_of
 from wasi_nn_torch.pytorch.graphs.declaring import with_dtypes

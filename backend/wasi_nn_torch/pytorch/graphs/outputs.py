@@ -9,7 +9,8 @@ from collections.abc import Set as AbstractSet
 import torch
 from torch.utils import _pytree as pytree
 
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs.structure import Path, keys_of
 
 _SINGLE = "output"

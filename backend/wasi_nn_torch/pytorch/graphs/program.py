@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch.export.graph_signature import InputKind, OutputKind, OutputSpec
 
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs.outputs import Flat
 from wasi_nn_torch.pytorch.graphs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.structure import Path

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from wasi_nn_torch.contract.errors import ErrorCode, NnError, quote, quote_all
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.pytorch.graphs import parameters as tree
 from wasi_nn_torch.pytorch.graphs.parameters import Argument, Group, Kind, Many, Parameter
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from wasi_nn_torch.contract.errors import ModelError, quote, quote_all
+from wasi_nn_torch.contract.errors import ModelError
+from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.pytorch.graphs.freezing import optimized, size_of_module
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Source, loading, not_for_guests

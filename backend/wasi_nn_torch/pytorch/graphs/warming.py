@@ -15,9 +15,10 @@ from fnmatch import fnmatchcase
 
 import torch
 
-from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError, quote, quote_all
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.tensor import NamedTensor
+from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.contract.warm_up import Example, WarmUp
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES

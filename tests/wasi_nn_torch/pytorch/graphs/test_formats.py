@@ -75,7 +75,7 @@ def load(data: bytes, encoding: Encoding, policy: GuestModels = GuestModels.CHEC
 def test_an_encoding_and_a_format(name, encoding, policy, part, tensor, values):
     expected = OUTCOMES[name]
     if encoding not in PYTORCH:
-        advice = f"the model is {NAMES[name]}: load it as pytorch" if name in NAMES else "bring a model for pytorch"
+        advice = f"the model is {NAMES[name]}: load it as pytorch" if name in NAMES else "supply a model for pytorch"
         expected = (ErrorCode.INVALID_ENCODING, f"no backend for the encoding {encoding.value}; {advice}")
     if expected is None:
         context = load(FORMATS[name](), encoding, policy).context(part)
@@ -90,7 +90,7 @@ def test_an_encoding_and_a_format(name, encoding, policy, part, tensor, values):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_host_that_takes_no_models_says_so_whatever_comes(name):
-    with pytest.raises(NnError, match="takes no models from guests") as caught:
+    with pytest.raises(NnError, match="does not accept models from guests") as caught:
         load(FORMATS[name](), Encoding.AUTODETECT, GuestModels.NONE)
     assert caught.value.code is ErrorCode.SECURITY
 

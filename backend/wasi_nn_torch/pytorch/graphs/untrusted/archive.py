@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wasi_nn_torch.contract.errors import quote
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal, too_large
 
 _LOCAL = struct.Struct("<4s5H3L2H")

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
-from wasi_nn_torch.contract.errors import quote
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted, prefix_of, refused
 from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
 

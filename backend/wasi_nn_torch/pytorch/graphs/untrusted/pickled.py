@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from wasi_nn_torch.contract.errors import quote
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
 from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
 

@@ -12,7 +12,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping
 
-from wasi_nn_torch.contract.errors import quote
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, collect, dotted, parse, prefix_of, refused
 from wasi_nn_torch.pytorch.graphs.untrusted.expansion import check_expansion
 from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64

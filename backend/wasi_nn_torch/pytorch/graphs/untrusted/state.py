@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable
 from itertools import repeat
 
-from wasi_nn_torch.contract.errors import quote
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted
 from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Device, Instance, Member, Tensor
 from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
