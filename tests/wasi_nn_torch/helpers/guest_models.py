@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
-from wasi_nn_torch.pytorch.graphs.check import check_torchscript
+from wasi_nn_torch.pytorch.graphs.vetting.check_torchscript import check_torchscript
 
 CODE = f"code/__torch__/{__name__.replace('.', '/')}.py"
 MODULE = f"__torch__.{__name__}"

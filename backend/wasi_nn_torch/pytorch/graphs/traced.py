@@ -16,7 +16,7 @@ from wasi_nn_torch.pytorch.graphs.declaring import with_dtypes
 from wasi_nn_torch.pytorch.graphs.loading import Source
 from wasi_nn_torch.pytorch.graphs.parameters import EACH, Argument, Group, Many, Parameter, Path, spelled
 from wasi_nn_torch.pytorch.graphs.signature import Signature
-from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Environment, Tensor, unpickle
+from wasi_nn_torch.pytorch.graphs.vetting.pickled import Environment, Tensor, unpickle
 
 _FILE = "traced_inputs.pkl"
 _LARGEST = 1 << 20

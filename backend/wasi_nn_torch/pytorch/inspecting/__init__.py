@@ -10,7 +10,7 @@ from wasi_nn_torch.pytorch.graphs.formats import admit, native_code, not_a_model
 from wasi_nn_torch.pytorch.graphs.loading import Source
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
 from wasi_nn_torch.pytorch.graphs.state import FORWARD
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import TOO_LARGE_FOR_GUESTS, too_large
+from wasi_nn_torch.pytorch.graphs.vetting.refusal import TOO_LARGE_FOR_GUESTS, too_large
 from wasi_nn_torch.pytorch.inspecting import aoti, exported, torchscript
 
 _READERS = {

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from wasi_nn_torch.pytorch.graphs.structure import keys_of
-from wasi_nn_torch.pytorch.graphs.untrusted.exported import expressions
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.public import REPLACED, with_public_names
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
+from wasi_nn_torch.pytorch.graphs.vetting.exported import expressions
+from wasi_nn_torch.pytorch.graphs.vetting.exported.public import REPLACED, with_public_names
+from wasi_nn_torch.pytorch.graphs.vetting.exported.shape import (
     Misfit,
     Shape,
     absent_as,
@@ -38,7 +38,7 @@ from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
     text,
     union,
 )
-from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators, why_refused
+from wasi_nn_torch.pytorch.graphs.vetting.operators import exported_operators, why_refused
 
 _WIDEST = 64
 _DEEPEST = 24

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted
+from wasi_nn_torch.pytorch.graphs.vetting.definitions import Program, dotted
 
 _DEEPEST = 64
 _UNKNOWN: frozenset[str] = frozenset()

@@ -7,11 +7,11 @@ that the description of a container names; and it looks up the function that a n
 Principle. Only what is known to be harmless passes. The archive is rebuilt from the parts that pass, so that PyTorch's
 readers cannot find anything in it that was not checked. The steps are:
 
-- `untrusted.archive`: the ZIP is laid out exactly as PyTorch lays it out.
-- `untrusted.exported.program`: the program has only known fields and the operators that TorchScript may call.
-- `untrusted.exported.public`: internals of PyTorch that decomposed programs call are replaced by public operators.
-- `untrusted.exported.expressions`: sizes and guards are arithmetic.
-- `untrusted.exported.payloads`: tensors are raw bytes that lie within their files.
+- `archive`: the ZIP is laid out exactly as PyTorch lays it out.
+- `exported.program`: the program has only known fields and the operators that TorchScript may call.
+- `exported.public`: internals of PyTorch that decomposed programs call are replaced by public operators.
+- `exported.expressions`: sizes and guards are arithmetic.
+- `exported.payloads`: tensors are raw bytes that lie within their files.
 
 Sample inputs, positions in source files and other notes are dropped. The limits are those of the check of TorchScript;
 in addition, numbers that are not tensors are unbounded in Python.
@@ -25,11 +25,11 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 
-from wasi_nn_torch.pytorch.graphs.untrusted.archive import Archive
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.payloads import paths_in, tensors_within
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.program import program
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit, Shape, parse
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+from wasi_nn_torch.pytorch.graphs.vetting.archive import Archive
+from wasi_nn_torch.pytorch.graphs.vetting.exported.payloads import paths_in, tensors_within
+from wasi_nn_torch.pytorch.graphs.vetting.exported.program import program
+from wasi_nn_torch.pytorch.graphs.vetting.exported.shape import Misfit, Shape, parse
+from wasi_nn_torch.pytorch.graphs.vetting.refusal import refusal
 
 _FILES = re.compile(
     r"""(?: models/model\.json

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
+from wasi_nn_torch.pytorch.graphs.vetting.numbers import is_int64
 
 #: Returns a value like the given one, built from the parts that passed; raises Misfit.
 Shape = Callable[[object], object]

@@ -27,7 +27,7 @@ from tests.wasi_nn_torch.helpers.guest_models import (
     traced,
 )
 from wasi_nn_torch.contract.errors import NnError
-from wasi_nn_torch.pytorch.graphs.check import check_torchscript
+from wasi_nn_torch.pytorch.graphs.vetting.check_torchscript import check_torchscript
 
 # These are told from bytes, on whatever device.
 pytestmark = [

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from wasi_nn_torch.pytorch.graphs.untrusted.archive import Archive
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.program import path, tensor
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import (
+from wasi_nn_torch.pytorch.graphs.vetting.archive import Archive
+from wasi_nn_torch.pytorch.graphs.vetting.exported.program import path, tensor
+from wasi_nn_torch.pytorch.graphs.vetting.exported.shape import (
     Misfit,
     Shape,
     boolean,

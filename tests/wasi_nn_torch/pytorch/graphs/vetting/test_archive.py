@@ -12,7 +12,7 @@ import torch
 
 from tests.wasi_nn_torch.helpers.guest_models import CODE, files, refusal, written
 from wasi_nn_torch.contract.errors import NnError
-from wasi_nn_torch.pytorch.graphs.untrusted.archive import Archive
+from wasi_nn_torch.pytorch.graphs.vetting.archive import Archive
 
 # These are told from bytes, on whatever device.
 pytestmark = [

@@ -9,8 +9,8 @@ from tests.wasi_nn_torch.helpers.exported_models import computed, exported
 from tests.wasi_nn_torch.helpers.guest_models import loaded, scripted, traced
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import load_from_guest
-from wasi_nn_torch.pytorch.graphs.check import check_torchscript
-from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.vetting.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.vetting.check_torchscript import check_torchscript
 
 # These are told from bytes, on whatever device.
 pytestmark = [pytest.mark.cpu, pytest.mark.filterwarnings("ignore")]

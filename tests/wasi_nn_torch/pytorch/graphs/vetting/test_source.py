@@ -7,8 +7,8 @@ import torch
 
 from tests.wasi_nn_torch.helpers.guest_models import CODE, MODULE, edited, refusal
 from wasi_nn_torch.contract.errors import NnError
-from wasi_nn_torch.pytorch.graphs.untrusted.operators import is_refused_operator, tensor_operators
-from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source
+from wasi_nn_torch.pytorch.graphs.vetting.operators import is_refused_operator, tensor_operators
+from wasi_nn_torch.pytorch.graphs.vetting.source import check_source
 
 # These are told from bytes, on whatever device.
 pytestmark = [

@@ -8,11 +8,11 @@ nesting crashes the process.
 
 Principle. Only what is known to be harmless passes. The steps are:
 
-- `untrusted.archive`: the ZIP is laid out exactly as PyTorch lays it out, so that PyTorch reads what is checked here.
-- `untrusted.definitions`, `untrusted.source`: the code is in the dialect that PyTorch prints, and calls only its own
+- `archive`: the ZIP is laid out exactly as PyTorch lays it out, so that PyTorch reads what is checked here.
+- `definitions`, `source`: the code is in the dialect that PyTorch prints, and calls only its own
   functions and methods, and operators that the next module allows. None of it runs while the model is loaded.
-- `untrusted.operators`: operators take tensors and numbers; only a listed few take strings, which could be paths.
-- `untrusted.pickled`, `untrusted.state`: the pickles create only tensors within the archive, plain values and objects
+- `operators`: operators take tensors and numbers; only a listed few take strings, which could be paths.
+- `pickled`, `state`: the pickles create only tensors within the archive, plain values and objects
   of the archive's classes, each of the type that the code declares for it.
 
 Limits. The check is not a security boundary: PyTorch's kernels and compiler have bugs of their own, and some kernels
@@ -25,12 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wasi_nn_torch.pytorch.graphs.untrusted.archive import Archive
-from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program
-from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Environment, unpickle
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
-from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source, check_type
-from wasi_nn_torch.pytorch.graphs.untrusted.state import check_constants, check_model, check_positions
+from wasi_nn_torch.pytorch.graphs.vetting.archive import Archive
+from wasi_nn_torch.pytorch.graphs.vetting.definitions import Program
+from wasi_nn_torch.pytorch.graphs.vetting.pickled import Environment, unpickle
+from wasi_nn_torch.pytorch.graphs.vetting.refusal import refusal
+from wasi_nn_torch.pytorch.graphs.vetting.source import check_source, check_type
+from wasi_nn_torch.pytorch.graphs.vetting.state import check_constants, check_model, check_positions
 
 _MODEL, _CONSTANTS = "data.pkl", "constants.pkl"
 _CODE, _POSITIONS = ".py", ".debug_pkl"

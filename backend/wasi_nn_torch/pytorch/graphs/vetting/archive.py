@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal, too_large
+from wasi_nn_torch.pytorch.graphs.vetting.refusal import refusal, too_large
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")

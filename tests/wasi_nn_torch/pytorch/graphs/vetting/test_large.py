@@ -11,9 +11,9 @@ from tests.wasi_nn_torch.helpers.exported_attacks import SMALL
 from tests.wasi_nn_torch.helpers.guest_models import written
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.pytorch.graphs import ModelFormat, sniff
-from wasi_nn_torch.pytorch.graphs.check import check_torchscript
-from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
-from wasi_nn_torch.pytorch.graphs.untrusted.archive import _CENTRAL, _END, _END64, _LOCATOR, Archive
+from wasi_nn_torch.pytorch.graphs.vetting.archive import _CENTRAL, _END, _END64, _LOCATOR, Archive
+from wasi_nn_torch.pytorch.graphs.vetting.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.vetting.check_torchscript import check_torchscript
 from wasi_nn_torch.pytorch.inspecting import describe
 
 # These are told from bytes, on whatever device.

@@ -26,11 +26,11 @@ from tests.wasi_nn_torch.helpers.guest_models import files, written
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, load_from_guest
-from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
 from wasi_nn_torch.pytorch.graphs.outputs import flatten
-from wasi_nn_torch.pytorch.graphs.untrusted.archive import _CENTRAL, _END, _END64, _LOCAL, _LOCATOR
-from wasi_nn_torch.pytorch.graphs.untrusted.exported import expressions
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit
+from wasi_nn_torch.pytorch.graphs.vetting.archive import _CENTRAL, _END, _END64, _LOCAL, _LOCATOR
+from wasi_nn_torch.pytorch.graphs.vetting.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.vetting.exported import expressions
+from wasi_nn_torch.pytorch.graphs.vetting.exported.shape import Misfit
 
 VICTIM = """
 import sys, pathlib, torch

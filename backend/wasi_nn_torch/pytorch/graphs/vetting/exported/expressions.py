@@ -10,8 +10,8 @@ import ast
 import math
 import re
 
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit, spell
-from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
+from wasi_nn_torch.pytorch.graphs.vetting.exported.shape import Misfit, spell
+from wasi_nn_torch.pytorch.graphs.vetting.numbers import is_int64
 
 _LONGEST = 2000
 _DEEPEST = 40

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+from wasi_nn_torch.pytorch.graphs.vetting.refusal import refusal
 
 _STRING = rb"""(?>"(?>[ !#-\[\]-~]++|\\(?:[0-3][0-7]{2}|[abfnrtv\\'"]))*+"(?!"))"""
 _TEXT = re.compile(rb"(?>[ ()+,\-.0-9:=>A-Z\[\]_a-z{}\n]++|" + _STRING + rb")*+")

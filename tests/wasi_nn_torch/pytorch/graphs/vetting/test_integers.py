@@ -16,10 +16,10 @@ from tests.wasi_nn_torch.helpers.guest_models import CODE, edited, files, loaded
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import load_from_guest
-from wasi_nn_torch.pytorch.graphs.check import check_torchscript
-from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
-from wasi_nn_torch.pytorch.graphs.untrusted.exported import expressions
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit
+from wasi_nn_torch.pytorch.graphs.vetting.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.vetting.check_torchscript import check_torchscript
+from wasi_nn_torch.pytorch.graphs.vetting.exported import expressions
+from wasi_nn_torch.pytorch.graphs.vetting.exported.shape import Misfit
 
 # These are told from bytes, on whatever device.
 pytestmark = [

@@ -15,9 +15,9 @@ from tests.wasi_nn_torch.helpers.guest_models import (
     written,
 )
 from wasi_nn_torch.contract.errors import NnError
-from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Instance
-from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source
-from wasi_nn_torch.pytorch.graphs.untrusted.state import check_model
+from wasi_nn_torch.pytorch.graphs.vetting.pickled import Instance
+from wasi_nn_torch.pytorch.graphs.vetting.source import check_source
+from wasi_nn_torch.pytorch.graphs.vetting.state import check_model
 
 # These are told from bytes, on whatever device.
 pytestmark = [

@@ -13,18 +13,18 @@ import re
 from collections.abc import Iterable, Mapping
 
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, collect, dotted, parse, prefix_of, refused
-from wasi_nn_torch.pytorch.graphs.untrusted.expansion import check_expansion
-from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
-from wasi_nn_torch.pytorch.graphs.untrusted.operators import (
+from wasi_nn_torch.pytorch.graphs.vetting.definitions import Program, collect, dotted, parse, prefix_of, refused
+from wasi_nn_torch.pytorch.graphs.vetting.expansion import check_expansion
+from wasi_nn_torch.pytorch.graphs.vetting.numbers import is_int64
+from wasi_nn_torch.pytorch.graphs.vetting.operators import (
     PRIM_OPERATORS,
     UNINITIALIZED,
     is_refused_operator,
     tensor_operators,
     why_refused,
 )
-from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+from wasi_nn_torch.pytorch.graphs.vetting.receivers import Receivers
+from wasi_nn_torch.pytorch.graphs.vetting.refusal import refusal
 
 _ATOMS = frozenset({"Any", "Device", "NoneType", "Tensor", "bool", "complex", "float", "int", "number", "str"})
 _GENERICS = frozenset({"Dict", "List", "Optional", "Tuple", "Union"})

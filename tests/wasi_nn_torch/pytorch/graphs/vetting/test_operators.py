@@ -19,9 +19,9 @@ from tests.wasi_nn_torch.helpers.guest_models import files
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import load_from_guest
-from wasi_nn_torch.pytorch.graphs.check_exported import check_exported
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.public import REPLACED
-from wasi_nn_torch.pytorch.graphs.untrusted.operators import exported_operators, tensor_operators, why_refused
+from wasi_nn_torch.pytorch.graphs.vetting.check_exported import check_exported
+from wasi_nn_torch.pytorch.graphs.vetting.exported.public import REPLACED
+from wasi_nn_torch.pytorch.graphs.vetting.operators import exported_operators, tensor_operators, why_refused
 
 # These are told from bytes, on whatever device.
 pytestmark = [pytest.mark.cpu, pytest.mark.filterwarnings("ignore")]

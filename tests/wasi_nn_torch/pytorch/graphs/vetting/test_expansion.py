@@ -5,8 +5,8 @@ import torch
 
 from tests.wasi_nn_torch.helpers.guest_models import refusal, scripted
 from wasi_nn_torch.contract.errors import NnError
-from wasi_nn_torch.pytorch.graphs.check import check_torchscript
-from wasi_nn_torch.pytorch.graphs.untrusted.source import check_source
+from wasi_nn_torch.pytorch.graphs.vetting.check_torchscript import check_torchscript
+from wasi_nn_torch.pytorch.graphs.vetting.source import check_source
 
 # These are told from bytes, on whatever device.
 pytestmark = pytest.mark.cpu

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from wasi_nn_torch.pytorch.graphs.untrusted.exported.shape import Misfit
+from wasi_nn_torch.pytorch.graphs.vetting.exported.shape import Misfit
 
 _ATEN = "torch.ops.aten."
 _AS_STRIDED = "as_strided.default"

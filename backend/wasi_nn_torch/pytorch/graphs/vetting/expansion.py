@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted, prefix_of, refused
-from wasi_nn_torch.pytorch.graphs.untrusted.receivers import Receivers
+from wasi_nn_torch.pytorch.graphs.vetting.definitions import Program, dotted, prefix_of, refused
+from wasi_nn_torch.pytorch.graphs.vetting.receivers import Receivers
 
 #: PyTorch takes some seconds for so many nodes. A scripted EfficientNet has 16,000, and a large transformer ten times
 #: as many.

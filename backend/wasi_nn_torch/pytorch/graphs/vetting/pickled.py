@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.numbers import is_int64
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+from wasi_nn_torch.pytorch.graphs.vetting.numbers import is_int64
+from wasi_nn_torch.pytorch.graphs.vetting.refusal import refusal
 
 _ELEMENT_SIZES = {
     **dict.fromkeys(("Bool", "Byte", "Char"), 1),

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from itertools import repeat
 
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.pytorch.graphs.untrusted.definitions import Program, dotted
-from wasi_nn_torch.pytorch.graphs.untrusted.pickled import Device, Instance, Member, Tensor
-from wasi_nn_torch.pytorch.graphs.untrusted.refusal import refusal
+from wasi_nn_torch.pytorch.graphs.vetting.definitions import Program, dotted
+from wasi_nn_torch.pytorch.graphs.vetting.pickled import Device, Instance, Member, Tensor
+from wasi_nn_torch.pytorch.graphs.vetting.refusal import refusal
 
 _DEEPEST = 50
 _ATOMS: dict[str, tuple[type, ...]] = {

@@ -1,1 +1,0 @@
-"""The parts of the check of guest-supplied models: archive, source, operators, pickled state."""
