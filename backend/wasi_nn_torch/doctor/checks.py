@@ -31,7 +31,7 @@ def examine() -> Iterator[Finding]:
         yield Finding(DISTRIBUTION, metadata.version(DISTRIBUTION))
     except metadata.PackageNotFoundError:
         text = "not installed, so its backends cannot be found"
-        yield Finding(DISTRIBUTION, text, Health.BROKEN, pip_install(f"{DISTRIBUTION}, or --editable in a checkout"))
+        yield Finding(DISTRIBUTION, text, Health.BROKEN, pip_install(DISTRIBUTION))
         return
     for requirement in required:
         if requirement.extra is None:

@@ -211,7 +211,7 @@ def test_a_folder_needs_both_names(text):
 
 @pytest.mark.parametrize("text", [".::/ro:ro:x", "photos::a:b", "photos::data:RW", "photos::data:", "photos::a:ra"])
 def test_a_mode_that_does_not_exist_is_an_error(text):
-    with pytest.raises(ValueError, match=r"ends with neither :ro nor :rw|is not HOST"):
+    with pytest.raises(ValueError, match=r"must end with :ro or :rw|is not HOST"):
         parse_directory(text)
 
 
@@ -238,7 +238,7 @@ def test_a_folder_with_a_colon_in_its_name_is_lent_as_it_is(tmp_path):
 
 
 def test_a_folder_is_given_once():
-    with pytest.raises(ValueError, match="the directory `photos` is given twice"):
+    with pytest.raises(ValueError, match="directory `photos` is given more than once"):
         parse_directories(["photos::a", "photos::b:rw"])
 
 

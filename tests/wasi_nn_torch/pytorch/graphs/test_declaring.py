@@ -170,4 +170,4 @@ def test_inspecting_tells_what_keeps_its_default(tmp_path, script):
 
     (tmp_path / "model.pt").write_bytes(script(Tagged()))
     said = CliRunner().invoke(app, ["inspect", str(tmp_path / "model.pt")]).stdout
-    assert "left at its default: `tag` str, which no guest can give\n" in said
+    assert "left at its default: `tag` str, which a guest cannot pass\n" in said

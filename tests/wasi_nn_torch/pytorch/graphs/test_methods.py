@@ -185,7 +185,7 @@ def test_inspecting_lists_the_methods_and_tells_of_one(tmp_path):
     assert inspect("--method", "encode")["state"] == []
     assert inspect("--method", "decode")["state"] == ["count"]
     lines = CliRunner().invoke(app, ["inspect", str(path)]).stdout.splitlines()
-    assert "methods: `forward`, `decode`, `encode`; --method chooses the one that is shown" in lines
+    assert "methods: `forward`, `decode`, `encode`; choose one with --method" in lines
     path.write_bytes(exported(nn.ReLU(), X))
     refused = CliRunner().invoke(app, ["inspect", "--method", "encode", str(path)])
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
