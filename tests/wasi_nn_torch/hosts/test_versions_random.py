@@ -1,4 +1,4 @@
-"""Calls at random in every version at once, compared with a small model of the state; `SOAK_CALLS` says how many."""
+"""Random calls of every version at once, compared with a small model of the state; `SOAK_CALLS` is their number."""
 
 from __future__ import annotations
 

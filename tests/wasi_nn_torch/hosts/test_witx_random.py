@@ -1,4 +1,4 @@
-"""Calls at random, compared with a small model of the state; `make soak` makes 100,000 of them."""
+"""Random calls, compared with a small model of the state; `make soak` makes 100,000 of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is imported, and when: nobody waits for PyTorch who does not need it."""
+"""The time of imports: programs that do not need PyTorch do not wait for it."""
 
 from __future__ import annotations
 
