@@ -27,7 +27,7 @@ class Overwrites(torch.nn.Module):
 
 
 class Numbered(torch.nn.Module):
-    """Names its outputs so that one has the position of another for a name."""
+    """Names its outputs so that the name of one is the position of another."""
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"1": x + 1, "last": x + 2}
@@ -141,7 +141,7 @@ def test_an_input_stays_until_it_is_replaced(guest, context):
         assert output(context) == [10 + x]
         assert guest.live == 3
     context.compute()
-    assert output(context) == [13], "nothing was set anew"
+    assert output(context) == [13], "no input was set again"
     assert guest.ledger.snapshot().transfers[Transfer.GUEST_TO_HOST].copies == 5
 
 
@@ -210,7 +210,7 @@ def test_an_output_on_the_memory_of_an_input_is_apart_from_it(guest):
     context.compute()
     assert (output(context, "same"), output(context, "view"), output(context, "sum")) == ([1, 2], [2], [3])
     context.set_input("x", guest.floats(5, 6))
-    assert output(context, "same") == [1, 2], "it has memory of its own"
+    assert output(context, "same") == [1, 2], "it has its own memory"
 
 
 # --- outputs ---
@@ -262,7 +262,7 @@ def test_nothing_of_an_earlier_compute_remains(guest):
     context.compute()
     assert [output(context, name) for name in ("0", "1")] == [[4], [5]]
     assert told(guest, context.get_output, "2")[0] == "INVALID_ARGUMENT"
-    assert floats(kept) == [3], "what the guest got is its own"
+    assert floats(kept) == [3], "the guest keeps what it got"
     assert guest.live == 4
 
 
@@ -447,7 +447,7 @@ def test_an_input_takes_its_memory_once(engine, version, allocated, device):
         assert (places[STAGING].bytes, places[STAGING].peak_bytes) == (0, SIZE)
         assert (places[str(device)].bytes, places[str(device)].peak_bytes) == (2 * SIZE, 2 * SIZE)
         context.set_input("x", guest.floats(*[2.0] * N))
-        assert allocated() == before + SIZE, "what was replaced is free"
+        assert allocated() == before + SIZE, "the replaced input is freed"
         context.drop()
         assert allocated() == before
 

@@ -44,7 +44,7 @@ def guest(engine, version):
 
 
 class Refusing:
-    """Answers every call with one error, once it has given as many graphs as `graphs` says."""
+    """Answers every call with one error, after it has returned as many graphs as `graphs` says."""
 
     def __init__(self, code, text="", graphs=0):
         self.error = NnError(code, text)

@@ -56,7 +56,7 @@ class Several(torch.nn.Module):
 
 
 class Counts(torch.nn.Module):
-    """Has a state: how often it was called."""
+    """Has a state: the number of calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ def test_the_numbers_of_wasmedge_are_those_of_witx_and_two_more():
 
 
 def test_the_numbers_of_wit_are_different():
-    """The same word has another number there: whoever reads one ABI by the table of the other gets it wrong."""
+    """The same word has another number in WIT, so the table of one ABI cannot be used for the other."""
     types = {case.name: number for number, case in enumerate(wit.tensor.TensorType)}
     assert types == {"FP16": 0, "FP32": 1, "FP64": 2, "BF16": 3, "U8": 4, "I32": 5, "I64": 6}
     ours = {type_.name: number for number, type_ in WITX.element_types.items()}

@@ -31,7 +31,7 @@ from wasi_nn_torch.hosts.witx_numbers import Errno
 
 SIZE = 2 * PAGE
 MODEL = scripted(Scale(2.0))
-#: Addresses, lengths, handles and enums that make no sense, or just so much.
+#: Addresses, lengths, handles and enums that are invalid, or barely valid.
 NUMBERS = [0, 1, 3, 7, 255, 256, SIZE - 21, SIZE - 20, SIZE - 19, SIZE - 4, SIZE - 3, SIZE - 1, SIZE, SIZE + 1]
 NUMBERS += [2**24, 2**30, 2**31 - 1, 2**31, 2**32 - SIZE, 2**32 - 20, 2**32 - 4, 2**32 - 1]
 
@@ -55,7 +55,7 @@ def guest(engine, library):
 
 
 def prepare(guest):
-    """A context whose last compute made one output of 8 bytes, and the numbers that each function takes then."""
+    """A context whose last compute made one output of 8 bytes, and valid arguments for each function."""
     graph = guest.load_by_name("triple")
     context = guest.context(graph)
     guest.set_input(context, 0, 1, 2)
@@ -183,7 +183,7 @@ def test_the_second_of_two_builders_is_named(guest):
 
 
 def test_records_may_lie_anywhere(guest):
-    """WebAssembly reads and writes at any address, so no alignment is asked for."""
+    """WebAssembly reads and writes at any address, so no alignment is required."""
     context = prepare(guest)["set_input"][0]
     for offset in range(1, 4):
         guest.put(DIMENSIONS + offset, struct.pack("<I", 2))

@@ -113,7 +113,7 @@ def test_a_directory_stays_read_only_next_to_a_writable_one(run, directory, tmp_
 
 # --- core modules ---
 
-#: The rights to read and to write a file, among those of preview 1.
+#: The rights of preview 1 to read and to write a file.
 READ, WRITE = 2, 64
 CALLS = {
     "open to write": f"(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 0)"

@@ -34,7 +34,7 @@ class Grow(torch.nn.Module):
 
 
 class Kept(torch.nn.Module):
-    """Returns memory of its own, of which the guest gets a copy."""
+    """Returns its own memory, of which the guest gets a copy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def guest(engine, probe_file):
 
 @pytest.fixture
 def play(engine, guest, allocated):
-    """A play that looks at how much more memory is in use than before it."""
+    """A play that observes how much more memory is in use than before it."""
     before = allocated()
     play = Play(engine, guest, lambda: allocated() - before)
     yield play
@@ -214,7 +214,7 @@ def test_running_out_of_memory_is_too_large_and_frees_everything(
     )
     assert play.answers[:2] == [{"code": "TOO_LARGE", "text": text}] * 2
     assert play.seen[:2] == [0, 0]
-    assert play.answers[2:] == [[[0], "FP32"]] * (graph == "add"), "the context is still of use"
+    assert play.answers[2:] == [[[0], "FP32"]] * (graph == "add"), "the context can still be used"
 
 
 def test_memory_that_was_needed_before_it_ran_out_was_in_use(play, simulator, accelerator):

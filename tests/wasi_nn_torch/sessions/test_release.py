@@ -39,7 +39,7 @@ class Failing(torch.nn.Module):
 
 
 def python_graph(function) -> Graph:
-    """A graph over a plain function of `x`, which can do what TorchScript cannot."""
+    """A graph of a plain function of `x`, which need not be possible in TorchScript."""
     return Graph(lambda: function, CPU, Signature((Parameter("x", Kind.TENSOR),)))
 
 
@@ -53,7 +53,7 @@ def remembering_its_error(x: torch.Tensor) -> torch.Tensor:
 
 
 def causing_an_error_that_remembers_its_own(x: torch.Tensor) -> torch.Tensor:
-    """Fails because of an error whose frame is a cycle, and which the traceback of the failure does not pass."""
+    """Fails because of an error whose frame is in a cycle, and is not part of the failure's traceback."""
     try:
         return remembering_its_error(x)
     except ValueError as error:

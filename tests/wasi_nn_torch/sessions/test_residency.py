@@ -34,7 +34,7 @@ def engine(accelerator):
 
 @pytest.fixture
 def play(engine, probe_file, simulator):
-    """A play whose copies are counted from its beginning."""
+    """A play whose copies are counted from its start."""
     play = Play(engine, engine.compile(probe_file))
     simulator.reset()
     return play
@@ -42,7 +42,7 @@ def play(engine, probe_file, simulator):
 
 @pytest.fixture
 def copied(simulator):
-    """What the device copied since the test began."""
+    """The copies of the device since the test began."""
     return lambda: Counters(*(getattr(simulator.counters(), way) for way in ("h2d", "d2h", "d2d", "within")))
 
 
@@ -190,7 +190,7 @@ def test_pinned_memory_is_never_given_to_two_tensors(accelerator, ledger, read):
     kept = []
     for byte in range(50):
         tensor = made(byte)
-        tensor.on(accelerator, "x")  # and the staging memory is free for the next
+        tensor.on(accelerator, "x")  # after which the staging memory is free for the next tensor
         kept.append(tensor)
     assert [read(tensor) for tensor in kept] == [bytes([byte]) * (1 << 18) for byte in range(50)]
 

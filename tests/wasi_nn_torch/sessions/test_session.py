@@ -20,7 +20,7 @@ from wit_host.crossing.memory import unsupported
 
 
 class Outcome:
-    """What a run left: its status, its answers, and the session's figures."""
+    """The outcome of a run: its status, its answers, and the session's figures."""
 
     def __init__(self, status, stdout, stderr, stats):
         self.status = status

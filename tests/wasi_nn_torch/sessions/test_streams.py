@@ -10,7 +10,7 @@ import pytest
 
 from wasi_nn_torch import Engine, GuestCancelled, Limits
 
-#: Writes to its standard output what it reads from its standard input, at most 64 bytes, and then goes on as told.
+#: Copies its standard input to its standard output, at most 64 bytes, and then does what it is told.
 ECHO = r"""(module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
