@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from wasi_nn_torch.contract.text import one_line as one_line
 from wasi_nn_torch.contract.text import printable as printable
 from wasi_nn_torch.contract.text import quote as quote
 from wasi_nn_torch.contract.text import quote_all as quote_all

@@ -21,12 +21,12 @@ def quote_all(names: Iterable[str]) -> str:
     return (f"{listed} and {rest} more" if rest > 0 else listed) or "none"
 
 
-def printable(text: str, longest: int) -> str:
-    """A text cut to `longest` characters, then "…" if there were more, with unprintable characters replaced."""
+def printable(text: str, longest: int | None = None) -> str:
+    """A text with unprintable characters replaced, cut to `longest` characters, and then "…" if there were more."""
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:longest])
-    return f"{shown}…" if len(text) > longest else shown
+    return f"{shown}…" if len(shown) < len(text) else shown
 
 
-def one_line(text: object, longest: int = 300) -> str:
+def one_line(text: object, longest: int | None = 300) -> str:
     """A text, or the text of an exception, on one line: whitespace folded, and otherwise as `printable` returns it."""
     return printable(" ".join(str(text).split()), longest)
