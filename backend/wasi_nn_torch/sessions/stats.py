@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from wasi_nn_torch.contract.ledger import LedgerSnapshot, Transfer, TransferFigures, transfers_to_dict
+from wasi_nn_torch.serving.entries import ModelFigures
 from wasi_nn_torch.serving.refusals import Refusal
-from wasi_nn_torch.serving.registry import ModelFigures
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from wasi_nn_torch.contract.ledger import LedgerSnapshot, Transfer, TransferFigures
-from wasi_nn_torch.serving.registry import ModelFigures
+from wasi_nn_torch.serving.entries import ModelFigures
 from wasi_nn_torch.sessions.stats import EngineStats
 from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
 

@@ -213,7 +213,7 @@ def test_dimensions_that_do_not_fit_are_told_with_the_numbers(guest, shape):
 
 def test_a_tensor_without_room_traps(engine, version):
     with open_guest(engine, version, limits=Limits(host_bytes=4)) as guest:
-        with pytest.raises(GuestTrap, match=r"in the constructor of a tensor.* needs 8 bytes .* limit 4"):
+        with pytest.raises(GuestTrap, match=r"in the constructor of a tensor.* needs 8 bytes .*\(limit 4\)"):
             guest.floats(1, 2)
         assert guest.live == 0
 

@@ -375,7 +375,7 @@ def test_limits_on_tensors_are_kept(run):
 
 
 def test_a_tensor_beyond_the_hosts_limit_traps_with_the_numbers(run):
-    with pytest.raises(GuestTrap, match=r"constructor of a tensor.* needs 8 bytes .* limit 4"):
+    with pytest.raises(GuestTrap, match=r"constructor of a tensor.* needs 8 bytes .*\(limit 4\)"):
         run("tensors", inputs([[2], "FP32", floats(1, 2)]), limits=Limits(host_bytes=4))
 
 
