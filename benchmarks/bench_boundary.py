@@ -1,4 +1,4 @@
-"""What it costs to cross between guest and host: calls, bytes, and tensors of wasi-nn."""
+"""The cost of crossing between guest and host: calls, bytes, and tensors of wasi-nn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.hosting import Call, Guest, StockGuest, on_ours, on_wasi_nn
 from wasi_nn_torch import Engine
 from wit_host import Engine as BareEngine
 
-#: One picture as a model takes it: 602,112 bytes.
+#: The size of an image as input of a model: 602,112 bytes.
 SHAPE = (1, 3, 224, 224)
 SIZE = 4 * 3 * 224 * 224
 LARGE = (1, 1, 4096, 4096)
@@ -23,10 +23,10 @@ STOCK = "stock wasmtime"
 
 
 class Host:
-    """A host without wasi-nn: copies what it is given, and gives what it has."""
+    """A host without wasi-nn: copies the bytes it is given, and returns bytes it has."""
 
     def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(SIZE))  # a bytearray itself would copy twice
+        self.buffer = memoryview(bytearray(SIZE))  # a bytearray itself would be copied twice
         self.prepared = b"?" * SIZE
 
     def empty(self, a: int, b: int) -> int:
@@ -41,14 +41,14 @@ class Host:
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[Guest]:
-    """Tensors on ours."""
+    """Tensors on our host."""
     with Engine("cpu", cache=False) as engine, on_wasi_nn(engine, TENSORS) as guest:
         yield guest
 
 
 @pytest.fixture(scope="module")
 def bare(bindings: ModuleType) -> Iterator[Guest]:
-    """The bare boundary of ours, through generated bindings."""
+    """The bare boundary of our host, through generated bindings."""
     engine = BareEngine()
     store = engine.store()
     bindings.add_to_linker(store.linker, Host())
@@ -58,7 +58,7 @@ def bare(bindings: ModuleType) -> Iterator[Guest]:
 
 @pytest.fixture(scope="module")
 def stock() -> StockGuest:
-    """Tensors on stock wasmtime: the least that a host can do."""
+    """Tensors on stock wasmtime: the minimum that a host can do."""
     kept: list[bytes] = [bytes(SIZE)]
 
     def new(store: object, dimensions: list[int], ty: str, data: bytes) -> object:
@@ -87,7 +87,7 @@ def bare_stock() -> StockGuest:
 
 
 def copying(size: int) -> Callable[[int], None]:
-    """Copies so many bytes in memory that is in use already."""
+    """Copies a number of bytes within memory that is already in use."""
     source, target = (ctypes.create_string_buffer(size) for _ in range(2))
 
     def copy(times: int) -> None:
@@ -133,7 +133,7 @@ def test_bytes_beyond_a_call(way: str, compare: Comparison, bare: Guest) -> None
 
 @pytest.mark.parametrize(("way", "function"), [("in", "tensors-in"), ("out", "tensors-out")])
 def test_a_tensor_beyond_an_empty_one(way: str, function: str, compare: Comparison, ours: Guest) -> None:
-    """What is compared with a copy is what the bytes cost, not the calls that make, read and drop a tensor."""
+    """The cost of the bytes is compared with a copy, without the calls that make, read and drop a tensor."""
 
     def working(*shape: int) -> Callable[[int], None]:
         def work(times: int) -> None:

@@ -1,4 +1,4 @@
-"""What it costs to run a model from a guest, beside running it on PyTorch directly."""
+"""The cost of running a model from a guest, compared with running it on PyTorch directly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wasi_nn_torch import Engine
 
 
 class Block(nn.Module):
-    """Two convolutions, and a way around them."""
+    """Two convolutions with a shortcut around them."""
 
     def __init__(self, given: int, made: int, stride: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 def resnet18() -> nn.Module:
-    """As large as ResNet-18: the same layers, 11.7 million weights at random."""
+    """A network with the layers of ResNet-18 and 11.7 million random weights."""
     torch.manual_seed(0)
     widths = (64, 64, 128, 256, 512)
     blocks = [
@@ -62,7 +62,7 @@ def scripted(module: nn.Module) -> bytes:
 
 @contextmanager
 def guest_with(model: bytes, *shape: int, optimize: str | None = "none") -> Iterator[Guest]:
-    """A guest that has opened the model, which is computed as it is, and gives it tensors of that shape."""
+    """A guest that has opened the model, without optimizing it, and gives it tensors of a shape."""
     with Engine("cpu", cache=False) as engine:
         engine.register("model", model, optimize=optimize)
         with on_wasi_nn(engine, INFERENCE) as guest:
@@ -72,7 +72,7 @@ def guest_with(model: bytes, *shape: int, optimize: str | None = "none") -> Iter
 
 
 def directly(model: bytes, *shape: int) -> Callable[[int], None]:
-    """The same four steps on PyTorch: make a tensor of bytes, compute, read the result's bytes, let go of both."""
+    """The same four steps on PyTorch: make a tensor from bytes, compute, read the result's bytes, release both."""
     module = torch.jit.load(io.BytesIO(model))
     data = bytearray(4 * torch.Size(shape).numel())
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What it costs to compute real models in a context, with each way to optimize them, beside PyTorch itself."""
+"""The cost of computing real models in a context, with each way to optimize them, compared with PyTorch itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Inputs = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Model:
-    """A model as PyTorch has it, and as files of two formats; a format is left out where the model has none of it."""
+    """A model as a PyTorch module, and as files of the one or two formats that it supports."""
 
     module: Callable[..., object]
     script: bytes
@@ -49,7 +49,7 @@ class Model:
         return call
 
     def in_context(self, optimize: Optimize | None, file: bytes) -> Callable[[int], None]:
-        """What a guest's `compute` does, without the guest: make the tensors, compute, drop what came out."""
+        """Do what `compute` does for a guest, without a guest: make the tensors, compute, and drop the outputs."""
         memory = SessionMemory.of(Ledger())
         context = graphs.load(file, CPU, "the model", ModelOptions(optimize)).context(memory)
         given = [
@@ -115,7 +115,7 @@ def _raw(value: Tensor) -> bytearray:
 
 
 MODELS = {"EfficientNet-lite0": efficientnet, "ResNet-18 size": resnet, "silero-vad, a chunk": silero}
-#: Each way, and whether its file is an exported program. `compile` takes no other.
+#: Each way to optimize, and whether its file is an exported program. `compile` accepts no other.
 WAYS = {
     "none": (Optimize.NONE, False),
     "default": (None, False),

@@ -1,4 +1,4 @@
-"""What bytes cost by their number, for each way in which they can cross; draws `cost_by_size.svg`."""
+"""The cost of bytes by their number, for each way in which they can cross; draws `cost_by_size.svg`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from benchmarks.hosting import Call, StockGuest, on_ours
 from wit_host import Engine
 
 SIZES = [1 << shift for shift in range(10, 27, 2)]
-#: The most bytes that are tried with each way to cross: what it can take, or what still ends in time.
+#: The maximum of bytes for each way to cross: as many as it supports, or as many as it moves in reasonable time.
 MOST = {"stock": 1 << 20, "list": 1 << 20, "latin-1": SIZES[-1], "pointer": SIZES[-1]}
-#: About how many seconds a byte takes: each point is measured for as long as there is time, and at least once.
+#: The approximate seconds for each byte; each point is measured as often as time allows, and at least once.
 SPEED = {"stock": 6e-7, "list": 5e-8, "latin-1": 1e-8, "pointer": 1.5e-10, "copy": 1e-10}
 BUDGET = 10e-3
 PICTURE = ROOT / "benchmarks/cost_by_size.svg"
 
 
 class Host:
-    """Takes and gives any number of bytes, in memory that was written before."""
+    """A host that takes and returns any number of bytes, in memory that was written before."""
 
     def __init__(self) -> None:
         self.buffer = memoryview(bytearray(SIZES[-1]))
@@ -51,14 +51,14 @@ class Way:
         self._host = host
 
     def crossing(self, direction: str, size: int) -> Callable[[int], object]:
-        """What makes so many bytes cross, a number of times."""
+        """The work of making a number of bytes cross, several times."""
         self._host.size = size
         return (lambda times: self._guest["in"](times, size)) if direction == "in" else self._guest["out"]
 
 
 @pytest.fixture(scope="module")
 def ways(bindings: ModuleType) -> Iterator[dict[str, Way]]:
-    """Each way to cross, by its name."""
+    """All ways to cross, by name."""
     host = Host()
     with (
         _ours(bindings, host, bindings.BUFFERS) as pointer,
@@ -85,14 +85,14 @@ def _ours(
 
 
 def test_cost_by_size(compare: Comparison, ways: dict[str, Way]) -> None:
-    """All sizes in turns, so that a noisy moment hits one point of every curve and no whole curve."""
+    """Measure all sizes in turns, so that a noisy moment affects one point of every curve and not a whole curve."""
     points = [(direction, size) for direction in ("in", "out") for size in SIZES]
     curves: dict[str, dict[str, dict[int, list[float]]]] = {"in": {}, "out": {}}
 
     def once(_: int) -> None:
         for direction, size in points:
             for name, way in ways.items():
-                # Results cross as lists where parameters cross as strings.
+                # Results cross as lists if parameters cross as strings.
                 if size <= MOST["list" if (name, direction) == ("latin-1", "out") else name]:
                     _note(curves[direction], name, size, way.crossing(direction, size))
             _note(curves[direction], "copy", size, copying(size))

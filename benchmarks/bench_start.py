@@ -1,4 +1,4 @@
-"""How long a guest takes to start: the first time, and when it is in the cache of compiled guests."""
+"""The start of a guest: the first time, and once it is in the cache of compiled guests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GUEST = ROOT / "build/classify/guest.wasm"
 
 
 def start() -> None:
-    """All that a program does until a guest has said how it is used, but importing PyTorch."""
+    """Everything that a program does until a guest has printed its usage, except importing PyTorch."""
     said: list[bytes] = []
     with Engine("cpu") as engine, engine.session(stdout=said.append, stderr=said.append) as session:
         session.run(GUEST)

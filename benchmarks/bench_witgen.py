@@ -1,9 +1,9 @@
-"""How long the front end and the generator take, and whether the front end grows with the text and no faster.
+"""The times of the front end and the generator, and whether that of the front end is linear in the size of the text.
 
-In: nothing. Out: on stdout a table, one line for each size of a made-up package spread over 30 files: the best of three
-times to parse and to resolve it, per interface, and what an interface costs compared with the smallest package. What is
-above 1 in the last line is Python's garbage collector, which looks through all that lives again and again. Then a
-table of how long it takes to generate packages, ruff's share included.
+In: nothing. Out: on stdout a table, one line for each size of a synthetic package of 30 files: the best of three times
+to parse and to resolve it, per interface, and the cost of an interface compared with the smallest package. A factor
+above 1 in the last line is due to Python's garbage collector, which visits all live objects again and again. Then a
+table of the time to generate packages, including ruff's.
 
     python -m benchmarks.bench_witgen
 """
@@ -47,7 +47,7 @@ interface thing{n} {{
 
 
 def package(interfaces: int) -> dict[str, str]:
-    """The files of a package with this many interfaces, and a world that exports them all."""
+    """The files of a package with a number of interfaces, and a world that exports them all."""
     texts = {f"{file:02}.wit": "" for file in range(FILES)}
     for n in range(interfaces):
         texts[f"{n % FILES:02}.wit"] += INTERFACE.format(n=n)
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def generating() -> Table:
-    """How long packages take to generate, and how large they are."""
+    """A table of the time to generate packages, and of their sizes."""
     table = Table("world", "modules", "lines", "seconds")
     with TemporaryDirectory() as name:
         hundred = Path(name)

@@ -1,4 +1,4 @@
-"""What calls of a core module on `wasi_ephemeral_nn` cost, beside stock wasmtime and PyTorch."""
+"""The cost of a core module's calls of `wasi_ephemeral_nn`, compared with stock wasmtime and PyTorch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHAPE = (1, 3, 224, 224)
 SIZE = 4 * torch.Size(SHAPE).numel()
 _DATA = 1 << 20
 
-#: A function that calls the host so many times, and does nothing else.
+#: A function that calls the host a number of times, and does nothing else.
 EMPTY = """(module
   (import "bench" "empty" (func $empty (param i32 i32) (result i32)))
   (func (export "run") (param $n i32)
@@ -36,7 +36,7 @@ EMPTY = """(module
 
 
 def _repeating(name: str, body: str) -> str:
-    """A function that does `body` so many times, and traps where a call of the host fails."""
+    """A function that repeats `body` a number of times, and traps if a host call fails."""
     return f"""(func (export "{name}") (param $n i32)
       (loop $again
         (if (local.get $n) (then
@@ -52,7 +52,7 @@ _GET = (
     "(global.get $size) (i32.const 0)))"
 )
 
-#: At 32 is the record of a tensor, at 64 are its dimensions, at 128 is the name of the graph.
+#: The record of a tensor is at address 32, its dimensions are at 64, and the name of the graph is at 128.
 WITX = f"""(module
   (import "wasi_ephemeral_nn" "load_by_name" (func $load (param i32 i32 i32) (result i32)))
   (import "wasi_ephemeral_nn" "init_execution_context" (func $init (param i32 i32) (result i32)))
@@ -94,7 +94,7 @@ Calls = Callable[[int], object]
 
 @contextmanager
 def guest_with(model: bytes, *shape: int) -> Iterator[Callable[[str], Calls]]:
-    """The functions of a guest that has opened the model, and gives it tensors of that shape."""
+    """The functions of a guest that has opened the model, and gives it tensors of a shape."""
     with Engine("cpu", cache=False) as engine:
         engine.register("model", model, optimize="none")
         ledger = Ledger()
@@ -113,7 +113,7 @@ def _function(instance: CoreInstance, name: str) -> Calls:
 
 @pytest.fixture(scope="module")
 def stock() -> Calls:
-    """Calls of a host function by stock wasmtime."""
+    """Calls of a host function on stock wasmtime."""
     engine = wasmtime.Engine()
     linker, store = wasmtime.Linker(engine), wasmtime.Store(engine)
     i32 = wasmtime.ValType.i32
@@ -133,7 +133,7 @@ def test_an_empty_call(compare: Comparison, stock: Calls) -> None:
 
 
 def test_a_call_that_does_nothing(compare: Comparison, stock: Calls) -> None:
-    """`fini_single` finds its context, in which there is nothing to free."""
+    """`fini_single` finds its context, which holds nothing to free."""
     with guest_with(scripted(nn.Identity()), 1, 4) as function:
         here, there = compare.measure(Work(function("empty"), 20_000), Work(stock, 2000), rounds=31)
     compare.within("WITX: fini_single, nothing to free", f"empty {STOCK}", there, here, goal=None)

@@ -1,7 +1,7 @@
-"""Measuring one thing beside its baselines, and the table of what came out.
+"""Measuring our code against its baselines, and the table of the results.
 
-What is compared takes turns, so that whatever else the machine does hits all of it. pytest-benchmark times ours; the
-baselines are timed while it sets up a round.
+Our code and the baselines take turns, so that other load on the machine affects all of them. pytest-benchmark times
+our code; the baselines are timed while it sets up a round.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Work:
-    """Something that does its work a number of times in one call, and is called with that number."""
+    """Work that one call does `times` times; it is called with that number."""
 
     call: Callable[[int], object]
     times: int = 1
@@ -26,19 +26,19 @@ class Work:
         self.call(self.times)
 
     def seconds(self) -> float:
-        """How long it takes to do the work once, without what it costs to begin."""
+        """Time one call, and return the seconds for doing the work once."""
         started = time.perf_counter()
         self()
         return (time.perf_counter() - started) / self.times
 
 
+#: Seconds, one number for each round.
 Samples = Sequence[float]
-"""Seconds, one number for each round."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `reached` is None where there is nothing to reach; `spread` is in parts of the median."""
+    """One line of the table. `reached` is None if there is no goal; `spread` is a fraction of the median."""
 
     what: str
     baseline: str
@@ -58,7 +58,7 @@ class Comparison:
         self._rows = rows
 
     def measure(self, ours: Work, *others: Work, rounds: int, warm_up: bool = True) -> list[Samples]:
-        """Time all of it in turns: ours first in what is returned, then the others in their order."""
+        """Time everything in turns, and return the samples of ours, then those of the others in their order."""
         seconds: list[list[float]] = [[] for _ in others]
 
         def set_up() -> None:
@@ -70,7 +70,7 @@ class Comparison:
         return [here, *(samples[-rounds:] for samples in seconds)]
 
     def faster(self, what: str, name: str, baseline: Samples, ours: Samples, goal: float, most: float = 0) -> None:
-        """A line that says how many times faster ours is; with `most` it may not take more seconds than that."""
+        """Add a line with the factor by which ours is faster; with `most`, it may not take more seconds than that."""
         ratio = _ratio(baseline, ours)
         text, reached = f"≥ {goal:,.0f} x faster", ratio >= goal
         if most:
@@ -78,18 +78,18 @@ class Comparison:
         self._add(what, name, baseline, ours, f"{ratio:,.1f} x faster", text, reached)
 
     def within(self, what: str, name: str, baseline: Samples, ours: Samples, goal: float | None) -> None:
-        """A line that says how many times the baseline ours takes."""
+        """Add a line with the time of ours as a multiple of the baseline's."""
         ratio = _ratio(ours, baseline)
         reached = None if goal is None else ratio <= goal
         self._add(what, name, baseline, ours, f"{ratio:,.3g} x", "" if goal is None else f"≤ {goal:g} x", reached)
 
     def above(self, what: str, name: str, baseline: Samples, ours: Samples, goal: float) -> None:
-        """A line that says how many seconds ours takes beyond the baseline."""
+        """Add a line with the seconds that ours takes in addition to the baseline."""
         more = median(difference(ours, baseline))
         self._add(what, name, baseline, ours, f"+ {duration(more)}", f"≤ + {duration(goal)}", more <= goal)
 
     def bandwidth(self, what: str, name: str, baseline: Samples, ours: Samples, size: int) -> None:
-        """A line that says how many bytes cross in a second; that they do is the goal."""
+        """Add a line with the bytes that cross in a second; the goal is only that it works."""
         figure = f"{size / median(ours) / 1e9:.1f} GB/s"
         self._add(what, name, baseline, ours, figure, "works", True)
 
@@ -102,12 +102,12 @@ class Comparison:
 
 
 def difference(longer: Samples, shorter: Samples) -> Samples:
-    """What each round of one took beyond the other."""
+    """The difference between two in each round."""
     return [more - less for more, less in zip(longer, shorter, strict=True)]
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """The lines for people."""
+    """The table of all lines, for people."""
     shown = Table("what", "baseline", "baseline takes", "ours takes", "±", "ratio", "goal", "reached")
     for column in shown.columns[2:6]:
         column.justify = "right"
@@ -127,12 +127,12 @@ def duration(seconds: float) -> str:
 
 
 def _ratio(above: Samples, below: Samples) -> float:
-    """The usual ratio of two that were timed one after the other."""
+    """The median of the ratios in each round."""
     return median(one / other for one, other in zip(above, below, strict=True))
 
 
 def _spread(samples: Samples) -> float:
-    """Half of what lies between the quartiles, in parts of the median."""
+    """Half the distance between the quartiles, as a fraction of the median."""
     if len(samples) < 4:
         return (max(samples) - min(samples)) / 2 / median(samples)
     low, middle, high = quantiles(samples)

@@ -1,4 +1,4 @@
-"""What the suites share: guests at work, and the table at the end."""
+"""The fixtures of the benchmarks: running guests, and the table at the end."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def compare(benchmark: BenchmarkFixture, rows: list[Row]) -> Comparison:
 
 @pytest.fixture(scope="session")
 def bindings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """Bindings that witgen makes of what `guests.BARE` imports."""
+    """The bindings that witgen generates for the imports of `guests.BARE`."""
     from benchmarks.guests import WIT
     from witgen.generate import Target, generate, write
 
-    folder = tmp_path_factory.mktemp("bindings")
-    wit = folder / "bench.wit"
+    directory = tmp_path_factory.mktemp("bindings")
+    wit = directory / "bench.wit"
     wit.write_text(WIT)
-    target = Target((wit,), folder, package="bench_bindings")
+    target = Target((wit,), directory, package="bench_bindings")
     write(target, generate(target))
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+        patch.syspath_prepend(directory)
         yield importlib.import_module("bench_bindings")
         sys.modules.pop("bench_bindings", None)
 

@@ -1,9 +1,9 @@
-"""Feed broken WIT to the front end, and report what is not a diagnostic.
+"""Feed broken WIT to the front end, and report every outcome other than a diagnostic.
 
-In: how many inputs, and a seed. The corpus is every WIT file and every text in the tests of this checkout. Out: on
+In: the number of inputs, and a seed. The corpus is every WIT file and every text in the tests of this checkout. Out: on
 stdout the seed, the rate, and each finding (a traceback, or an input that takes longer than two seconds) with the seed
-that makes it again: `python benchmarks/fuzz_wit.py --seed S --count 1`. The status is 1 if there were findings. The
-timer is that of Unix.
+that reproduces it: `python benchmarks/fuzz_wit.py --seed S --count 1`. The status is 1 if there were findings. The
+timer works on Unix only.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ KEYWORDS = set(re.findall(rb'"([a-z][a-z0-9-]*)"', files("witgen").joinpath("gra
 
 
 class TooSlow(BaseException):
-    """Raised out of an input that takes too long; no `except Exception` may stop it."""
+    """Raised while an input takes too long; not an `Exception`, so that the front end cannot catch it."""
 
 
 def corpus() -> list[bytes]:
-    """WIT files, and the strings of the tests that look like WIT."""
-    texts = {path.read_bytes() for folder in ("wit", "tests", "examples") for path in (ROOT / folder).rglob("*.wit")}
+    """All WIT files, and the strings in the tests that look like WIT."""
+    texts = {
+        path.read_bytes() for directory in ("wit", "tests", "examples") for path in (ROOT / directory).rglob("*.wit")
+    }
     for path in (ROOT / "tests" / "witgen").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search("[{;]", node.value):
@@ -54,7 +56,7 @@ def corpus() -> list[bytes]:
 
 
 def parses(text: bytes) -> bool:
-    """Whether there is nothing wrong with how a text is written."""
+    """Whether a text is syntactically valid."""
     try:
         parse(text, "")
     except WitError:
@@ -80,14 +82,14 @@ def insert(pick: random.Random, text: bytes) -> bytes:
 
 
 def replace(pick: random.Random, text: bytes) -> bytes:
-    """With one token as another one of the same text, which keeps names meaningful."""
+    """With one token replaced by another one of the same text, which keeps names meaningful."""
     tokens = TOKEN.findall(text) or [b""]
     tokens[pick.randrange(len(tokens))] = pick.choice(tokens)
     return b"".join(tokens)
 
 
 def rename(pick: random.Random, text: bytes) -> bytes:
-    """With one name as another one, so that what parses mostly goes on to parse, and means something else."""
+    """With one name replaced by another, so that a valid text mostly stays valid but has another meaning."""
     tokens = TOKEN.findall(text)
     is_name = re.compile(rb"%?[A-Za-z][\w-]*").fullmatch
     names = [at for at, token in enumerate(tokens) if is_name(token) and token not in KEYWORDS] or [len(tokens)]
@@ -97,7 +99,7 @@ def rename(pick: random.Random, text: bytes) -> bytes:
 
 
 def retype(pick: random.Random, text: bytes) -> bytes:
-    """With another type in the place of one."""
+    """With one type replaced by another."""
     types = list(re.finditer(rb"\b(u8|u32|string|bool|list<u8>|option<\w+>|borrow<\w+>|\bt\b|\br\b)", text))
     if not types:
         return rename(pick, text)
@@ -114,7 +116,7 @@ def move(pick: random.Random, text: bytes) -> bytes:
 
 
 def swap(pick: random.Random, text: bytes) -> bytes:
-    """With two tokens changing places."""
+    """With two tokens swapped."""
     tokens = TOKEN.findall(text) or [b""]
     one, two = pick.randrange(len(tokens)), pick.randrange(len(tokens))
     tokens[one], tokens[two] = tokens[two], tokens[one]
@@ -122,7 +124,7 @@ def swap(pick: random.Random, text: bytes) -> bytes:
 
 
 def repeat(pick: random.Random, text: bytes) -> bytes:
-    """With a stretch of tokens many times."""
+    """With a stretch of tokens repeated many times."""
     tokens = TOKEN.findall(text)
     at = pick.randrange(len(tokens) + 1)
     end = at + pick.randint(1, 20)
@@ -138,7 +140,7 @@ def flip(pick: random.Random, text: bytes) -> bytes:
 
 
 def insert_bytes(pick: random.Random, text: bytes) -> bytes:
-    """With some bytes more."""
+    """With some bytes added."""
     at = pick.randrange(len(text) + 1)
     return text[:at] + pick.randbytes(pick.randint(1, 3)) + text[at:]
 
@@ -158,7 +160,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def mutated(pick: random.Random, texts: list[bytes], good: list[bytes]) -> bytes:
-    """One input: half of them change what a good text means, the others change any text in any way."""
+    """One input: half of the inputs change the meaning of a valid text, the others change any text in any way."""
     times, on_meaning = pick.choice((1, 1, 2, 3, 5)), pick.random() < 0.5
     text, mutations = pick.choice(good if on_meaning else texts), ON_MEANING if on_meaning else MUTATIONS
     if pick.random() < 0.1:
@@ -174,7 +176,7 @@ def mutated(pick: random.Random, texts: list[bytes], good: list[bytes]) -> bytes
 
 @contextmanager
 def no_longer_than(seconds: float) -> Iterator[None]:
-    """Raise `TooSlow` in what takes longer."""
+    """Raise `TooSlow` in a `with` block that takes longer."""
 
     def stop(signal_number: int, frame: object) -> None:
         raise TooSlow
@@ -188,7 +190,7 @@ def no_longer_than(seconds: float) -> Iterator[None]:
 
 
 def finding(text: bytes) -> str | None:
-    """What is wrong with how the front end takes this input, or `None`."""
+    """The finding for an input, or `None` if the front end handles it correctly."""
     try:
         with no_longer_than(LONGEST_RUN):
             resolve_texts({"fuzz.wit": text}, all_features=text[-1:] < b"0")
@@ -196,7 +198,7 @@ def finding(text: bytes) -> str | None:
         return None if error.line > 0 and error.column > 0 and str(error) else f"a diagnostic without a place: {error}"
     except TooSlow:
         return "\n".join([f"more than {LONGEST_RUN} s", *traceback.format_exc().splitlines()[-12:]])
-    except Exception:  # noqa: BLE001  # that is what is looked for
+    except Exception:  # noqa: BLE001  # any of them is a finding
         return traceback.format_exc()
     return None
 

@@ -1,13 +1,13 @@
-"""Guests in WAT, which do nothing but call the host, in a loop: what is measured is the boundary.
+"""Guests in WAT that only call the host in a loop, to measure the boundary.
 
-Each function of a guest takes how often it shall do its work, so that entering the guest can be made to cost nothing.
+Each function of a guest takes the number of times to do its work, so that the cost of entering the guest is negligible.
 """
 
 from __future__ import annotations
 
 NN = "0.2.0-rc-2024-10-28"
 API = "bench:host/api"
-#: What `BARE` imports.
+#: The imports of `BARE`.
 WIT = """package bench:host;
 
 interface api {
@@ -20,11 +20,11 @@ world bench {
     import api;
 }
 """
-#: Where what guests hand over lies, and from where their allocator gives out memory.
+#: The address of the bytes that guests pass, and the address at which their allocator starts.
 _DATA, _HEAP = 1 << 20, 66 << 20
 
-#: A memory, and an allocator that is as fast as one that reuses what was freed: the guest rewinds it. What is handed
-#: over is written once, since memory that never was is one page of zeros all over, and faster to read than any other.
+#: A memory, and an allocator that the guest rewinds, which is as fast as one that reuses freed memory. The passed bytes
+#: are written once, since untouched memory is one shared page of zeros, which is faster to read than other memory.
 _LIBC = f"""
   (core module $libc
     (memory (export "memory") 2120)
@@ -95,7 +95,7 @@ _LOWER_GRAPH = f"""
   (core func $load-by-name (canon lower (func $load-by-name) {_OPTIONS}))
   (core func $init (canon lower (func $init) {_OPTIONS}))"""
 
-#: At 16 are the dimensions, at 64 is what calls return, at 128 are the inputs of a graph, at 256 its name.
+#: Addresses: the dimensions are at 16, the results of calls at 64, the inputs of a graph at 128, and its name at 256.
 _CORE_TENSOR = f"""
     (import "libc" "memory" (memory 1))
     (import "libc" "next" (global $next (mut i32)))
@@ -192,7 +192,7 @@ TENSORS = f"""(component $guest {_TENSOR} {_LIBC} {_LOWER_TENSOR}
     (with "nn" (instance (export "new" (func $new)) (export "data" (func $data)) (export "drop" (func $drop))))))
   {_TENSOR_EXPORTS})"""
 
-#: The same, and whole inferences with the graph that is called `model`: `shape`, `open`, then `infer`.
+#: The same, and whole inferences with the graph named `model`: `shape`, `open`, then `infer`.
 INFERENCE = f"""(component $guest {_TENSOR} {_GRAPH} {_LIBC} {_LOWER_TENSOR} {_LOWER_GRAPH}
   (core module $main {_CORE_GRAPH_IMPORTS} {_CORE_TENSOR} {_CORE_GRAPH})
   (core instance $main (instantiate $main (with "libc" (instance $libc))
@@ -263,8 +263,8 @@ _CLOCK_AND_STDOUT = """
 def command(times: int, *shape: int) -> str:
     """A command that times itself: it writes nanoseconds as three `u64`.
 
-    These are for making and dropping a tensor of that shape, for making, reading and dropping one, and for a whole
-    inference with the graph that is called `model`; for so many `times` of each.
+    These are for making and dropping a tensor of a shape, for making, reading and dropping one, and for a whole
+    inference with the graph named `model`, each done `times` times.
     """
     dimensions = " ".join(f"(i32.const {size})" for size in (len(shape), *shape, *[1] * (4 - len(shape))))
     timed = "".join(

@@ -1,4 +1,4 @@
-"""Running the guests of the benchmarks: on ours, and on stock `wasmtime.component`."""
+"""Running the guests of the benchmarks on our host and on stock `wasmtime.component`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from wasi_nn_torch.contract.ledger import Ledger
 from wit_host import Component, GuestFunction, GuestInterface, Instance, Store
 from wit_host import values as wit
 
+#: A function of a guest, which takes numbers.
 Call = Callable[..., object]
-"""A function of a guest: takes numbers."""
 
-#: What the guests export, by the number of the parameters.
+#: The exports of the guests, with the number of their parameters.
 _FUNCTIONS = {
     "empty": 1,
     "in": 2,
@@ -48,7 +48,7 @@ class Guest(GuestInterface):
 
 @contextmanager
 def on_ours(store: Store, guest: Component) -> Iterator[Guest]:
-    """A guest in a store that has all that it imports."""
+    """A guest in a store that has all of its imports."""
     with store:
         instance = store.instantiate(guest)
         yield Guest(instance, [name for name in _FUNCTIONS if name in instance._exports])

@@ -1,7 +1,7 @@
-"""Wasmtime's own host of wasi-nn, in Rust over OpenVINO, beside ours: `make bench-peers`.
+"""Wasmtime's own host of wasi-nn, in Rust on OpenVINO, compared with ours: `make bench-peers`.
 
-Both run the same component, which times itself, with a model that adds 1. What differs is therefore the host, and in an
-inference also the library behind it. They take turns.
+Both run the same component, which times itself, with a model that adds 1. They therefore differ only in the host, and
+for an inference also in its library. They take turns.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WITHIN = 2.0
 
 @dataclass(frozen=True)
 class Case:
-    """One shape, how often each step is done, and whether its bytes are what counts."""
+    """One shape, the number of times for each step, and whether its cost is mainly that of its bytes."""
 
     name: str
     label: str
@@ -60,17 +60,17 @@ class Add(torch.nn.Module):
         return x + 1
 
 
+#: One number for each of `STEPS`.
 Seconds = Sequence[float]
-"""One number for each of `STEPS`."""
 
 
 def seconds(output: bytes, case: Case) -> Seconds:
-    """What a guest wrote, for one time."""
+    """The seconds for doing each step once, from the output of a guest."""
     return [nanoseconds / case.times / 1e9 for nanoseconds in struct.unpack(f"<{len(STEPS)}Q", output)]
 
 
 def peer() -> Callable[[Case, Path], Seconds]:
-    """Wasmtime's host, which runs one case; raises `Missing`."""
+    """A function that runs one case on Wasmtime's host; raises `Missing`."""
     python = PEERS / "bin/python"
     if not python.exists():
         raise Missing(f"there is no {python.relative_to(ROOT)}; run `make bench-peers`")
@@ -87,7 +87,7 @@ def peer() -> Callable[[Case, Path], Seconds]:
 
 
 def ours(case: Case, guest: Path) -> Seconds:
-    """The same on ours."""
+    """Run one case on our host."""
     output: list[bytes] = []
     with Engine("cpu") as engine:
         engine.register("model", scripted(Add()))
@@ -107,7 +107,7 @@ def _run(words: Sequence[str], environment: dict[str, str] | None = None) -> byt
 
 
 def main() -> None:
-    """Print the table, or what is missing."""
+    """Print the table, or exit with a text that says what is missing."""
     torch.set_num_threads(1)
     table = Table("what", "Wasmtime's host in Rust", "ours", "ratio", "goal", "reached")
     for column in table.columns[1:4]:

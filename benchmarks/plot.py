@@ -1,4 +1,4 @@
-"""The picture of what bytes cost by their number: `cost_by_size.svg`. The same numbers give the same file."""
+"""The plot of the cost of bytes by their number, `cost_by_size.svg`. The same numbers give the same file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ mpl.use("svg")
 from matplotlib import pyplot  # after the backend is chosen
 from matplotlib.axes import Axes
 
+#: Seconds by the number of bytes.
 Curve = Mapping[int, float]
-"""Seconds by the number of bytes."""
 
-#: How each way to cross is drawn; one that was not measured is left out.
+#: The label, color and marker of each way to cross; one that was not measured is left out.
 _STYLES = {
     "stock": ("stock wasmtime", "#9a3412", "s"),
     "list": ("ours: list", "#ca8a04", "^"),

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wasi_nn_torch.contract.errors import ModelError
     from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.serving.entries import ModelFigures
     from wasi_nn_torch.serving.refusals import Refusal
-    from wasi_nn_torch.serving.registry import ModelFigures
     from wasi_nn_torch.sessions.directories import Directory
     from wasi_nn_torch.sessions.guests import Guest, InvalidGuest
     from wasi_nn_torch.sessions.limits import Limits
@@ -59,7 +59,7 @@ _HOMES = {
     "Limits": "wasi_nn_torch.sessions.limits",
     "LinkError": "wit_host",
     "ModelError": "wasi_nn_torch.contract.errors",
-    "ModelFigures": "wasi_nn_torch.serving.registry",
+    "ModelFigures": "wasi_nn_torch.serving.entries",
     "Refusal": "wasi_nn_torch.serving.refusals",
     "Session": "wasi_nn_torch.sessions.session",
     "SessionStats": "wasi_nn_torch.sessions.stats",

@@ -1,4 +1,4 @@
-"""Which networks work, and how: `make zoo` tries each one and writes the table in `docs/models.md`.
+"""The table of networks that work: `make zoo` tries each one and writes the table in `docs/models.md`.
 
 Each network has random weights. A guest, a component that reads its inputs from files, computes it in every form in
 which it can be offered, and the outputs are compared with those of the module called directly.
@@ -28,7 +28,7 @@ Outcome = dict[str, str]
 
 
 def main() -> None:
-    """Try the networks whose names hold one of the arguments, or all of them; all of them make the table."""
+    """Try the networks whose names contain one of the arguments; without arguments try all, and write the table."""
     guest, *wanted = sys.argv[1:]
     chosen = [
         (number, network)
@@ -76,7 +76,7 @@ def _table(outcomes: list[tuple[Network, Outcome]]) -> Iterator[str]:
 
 
 def _cell(outcome: str, notes: dict[str, int]) -> str:
-    """`yes`, maybe with how the file was made, or the number of the note that says why not."""
+    """`yes`, with how the file was made if that matters, or the number of the note with the reason."""
     if outcome.split()[0] == "ok":
         return " ".join(["yes", *(f"({how})" for how in outcome.split()[1:])])
     prefix = "not made" if outcome.startswith("PyTorch: ") else "no"

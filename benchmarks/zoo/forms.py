@@ -12,17 +12,17 @@ from benchmarks.zoo.networks import Inputs
 
 
 class Impossible(Exception):
-    """PyTorch itself cannot make this form of a network; the text says why, in one line."""
+    """PyTorch itself cannot write this form of a network; the text says why, in one line."""
 
 
 def _exported(model: torch.nn.Module, inputs: Inputs, path: Path) -> str:
-    """Write the program that `torch.export` makes; what to say of it."""
+    """Write the program that `torch.export` makes, and return a remark for the table."""
     torch.export.save(torch.export.export(model, (), dict(inputs)), path)
     return ""
 
 
 def _torchscript(model: torch.nn.Module, inputs: Inputs, path: Path) -> str:
-    """Write TorchScript: scripted if that can be, else traced; what to say of it."""
+    """Write TorchScript, scripted if possible or else traced, and return a remark for the table."""
     try:
         script, how = torch.jit.script(model), "scripted"
     except Exception:  # noqa: BLE001  # PyTorch may raise anything
@@ -40,12 +40,12 @@ _FORMS: Mapping[str, Callable[[torch.nn.Module, Inputs, Path], str]] = {
     "torchscript": _torchscript,
 }
 
+#: The forms that are files, and their suffixes.
 SUFFIXES = {"exported": ".pt2", "torchscript": ".pt"}
-"""The forms that are files, and how the name of such a file ends."""
 
 
 def made(form: str, model: torch.nn.Module, inputs: Inputs, path: Path) -> str:
-    """Write a network in a form, and return what to say of how; raises Impossible."""
+    """Write a network in a form, and return a remark for the table; raises Impossible."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript is deprecated, and tracing warns of every constant

@@ -1,4 +1,4 @@
-"""The networks of the table: each is made with random weights, in evaluation mode, beside inputs that it takes."""
+"""The networks of the table, each made with random weights, in evaluation mode, together with inputs for it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
+#: The arguments of `forward` by name: tensors, or lists of tensors.
 Inputs = Mapping[str, object]
-"""The arguments of `forward` by name: tensors, or lists of tensors."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network: the package that has it, and how it and its inputs are made. `imports` is what its files need."""
+    """One network: its package, and a function that makes it and its inputs. Its files need `imports` to be loaded."""
 
     package: str
     name: str

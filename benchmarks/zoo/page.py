@@ -1,6 +1,6 @@
-"""Runs `docs/checkpoints.md` from its top to its end, as a reader would: `python -m benchmarks.zoo.page`.
+"""Run `docs/checkpoints.md` from beginning to end, as a reader would: `python -m benchmarks.zoo.page`.
 
-The checkpoints that the page begins with are made here, with random weights.
+The checkpoints that the page starts from are made here, with random weights.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _BLOCK = re.compile(r"^```(python guest|python|console)\n(.*?)^```$", re.DOTALL 
 
 
 def main() -> None:
-    """Run the page in a folder of its own; the status of the first command that fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        _make_checkpoints(Path(folder))
+    """Run the page in a temporary directory, up to the first command that fails."""
+    with tempfile.TemporaryDirectory() as directory:
+        _make_checkpoints(Path(directory))
         program = ""
         for kind, text in _BLOCK.findall(PAGE.read_text(encoding="utf-8")):
             if kind == "python guest":
-                Path(folder, "app.py").write_text(text)
+                Path(directory, "app.py").write_text(text)
             elif kind == "console":
                 for command in _commands(text):
-                    _run(command, folder)
+                    _run(command, directory)
             else:
                 program += text
-                _run([sys.executable, "-c", program], folder)
+                _run([sys.executable, "-c", program], directory)
 
 
 def _commands(text: str) -> Iterator[list[str]]:
@@ -41,12 +41,12 @@ def _commands(text: str) -> Iterator[list[str]]:
             yield [str(Path(sys.executable).with_name(name)), *arguments]
 
 
-def _run(command: list[str], folder: str) -> None:
+def _run(command: list[str], directory: str) -> None:
     print("$", *(part if "\n" not in part else "<the program so far>" for part in command), flush=True)
-    subprocess.run(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+    subprocess.run(command, cwd=directory, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
 
 
-def _make_checkpoints(folder: Path) -> None:
+def _make_checkpoints(directory: Path) -> None:
     import timm
     import torch
     from safetensors.torch import save_file
@@ -56,10 +56,10 @@ def _make_checkpoints(folder: Path) -> None:
     small = BertConfig(
         hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, vocab_size=100
     )
-    BertForSequenceClassification(small).save_pretrained(folder / "checkpoint")
-    save_file(timm.create_model("mobilenetv3_small_050").state_dict(), folder / "mobilenet.safetensors")
+    BertForSequenceClassification(small).save_pretrained(directory / "checkpoint")
+    save_file(timm.create_model("mobilenetv3_small_050").state_dict(), directory / "mobilenet.safetensors")
     detector = get_model("fasterrcnn_mobilenet_v3_large_320_fpn", weights=None, weights_backbone=None)
-    torch.save(detector.state_dict(), folder / "detector.pth")
+    torch.save(detector.state_dict(), directory / "detector.pth")
 
 
 if __name__ == "__main__":

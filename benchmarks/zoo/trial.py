@@ -1,6 +1,6 @@
-"""One network, tried in every way: `python -m benchmarks.zoo.trial NUMBER GUEST` prints what came of it as JSON.
+"""One network, tried in every way: `python -m benchmarks.zoo.trial NUMBER GUEST` prints the outcome as JSON.
 
-In a process of its own, so that what one network leaves behind in PyTorch is not there for the next.
+Each network has its own process, so that what it leaves behind in PyTorch does not affect the next one.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES
 from wasi_nn_torch.pytorch.graphs.outputs import leaves
 
-#: As far as the order of additions changes results: in parts of an element, and of the largest one.
+#: The tolerance for another order of additions: as fractions of each element, and of the largest one.
 _OF_EACH, _OF_LARGEST = 1e-3, 1e-4
 
 
 def tried(network: Network, guest: Path) -> dict[str, str]:
-    """What came of each way: "ok", maybe with how the file was made, or the reason why not."""
+    """The outcome of each way: "ok", with how the file was made if that matters, or the reason for a failure."""
     torch.manual_seed(0)
     model, inputs = network.make()
     with torch.inference_mode():
@@ -52,15 +52,15 @@ def tried(network: Network, guest: Path) -> dict[str, str]:
 
 
 class Trial:
-    """Runs the guest on one network's inputs, and compares.
+    """Runs the guest on one network's inputs, and compares its outputs with the expected ones.
 
     Files go through the command line, in a process that never imported the package that made the network.
     """
 
     def __init__(
-        self, guest: Path, folder: Path, imports: Sequence[str], inputs: Inputs, expected: Sequence[torch.Tensor]
+        self, guest: Path, directory: Path, imports: Sequence[str], inputs: Inputs, expected: Sequence[torch.Tensor]
     ) -> None:
-        self.job, self._answer = folder / "job", folder / "answer"
+        self.job, self._answer = directory / "job", directory / "answer"
         self._guest = guest
         self._imports = imports
         self._expected = expected
@@ -74,7 +74,7 @@ class Trial:
         (self.job / "inputs.json").write_text(json.dumps(listed))
 
     def with_module(self, module: torch.nn.Module) -> str:
-        """What comes of a module that the operator registers."""
+        """The outcome of a module that the operator registers."""
         said: list[bytes] = []
         dirs = {str(self.job): "job", str(self._answer): Directory("answer", writable=True)}
         with Engine("cpu") as engine:
@@ -90,16 +90,16 @@ class Trial:
         return _last(b"".join(said).decode()) if status else self._compared()
 
     def by_name(self, path: Path) -> str:
-        """What comes of a file that the operator offers."""
+        """The outcome of a file that the operator offers."""
         return self._run("--graph", f"net={path}", model="name=net")
 
     def from_guest(self, path: Path) -> str:
-        """What comes of a file that the guest loads itself, under the check."""
+        """The outcome of a file that the guest supplies itself, with the check."""
         return self._run("--guest-models", "checked", model=f"file=job/{path.name}")
 
     def _run(self, *options: str, model: str) -> str:
         imports = [option for module in self._imports for option in ("--import", module)]
-        folders = ["--dir", f"{self.job}::job", "--dir", f"{self._answer}::answer:rw"]
+        directories = ["--dir", f"{self.job}::job", "--dir", f"{self._answer}::answer:rw"]
         command = [
             sys.executable,
             "-m",
@@ -109,7 +109,7 @@ class Trial:
             "cpu",
             *imports,
             *options,
-            *folders,
+            *directories,
             str(self._guest),
             model,
         ]
@@ -141,7 +141,7 @@ def _tensors(result: object) -> list[torch.Tensor]:
 
 
 def _last(said: str) -> str:
-    """The last line that was said, which is the reason."""
+    """The last line of the output, which is the reason."""
     return (said.strip().splitlines() or ["failed without a word"])[-1]
 
 

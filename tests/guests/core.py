@@ -1,4 +1,4 @@
-"""The core module of a guest that forwards; `tests.guests.forward` states what it does.
+"""The core module of a guest that forwards; `tests.guests.forward` specifies its behaviour.
 
 In: a resolved world. Out: WebAssembly text with the core imports and exports that `wasm-tools component new` expects.
 """
@@ -43,7 +43,7 @@ def core_module(resolved: Resolved, world: World) -> str:
 
 
 class _Module:
-    """The core module for one world, while it is written."""
+    """The core module for one world, as it is being generated."""
 
     def __init__(self, resolved: Resolved, world: World) -> None:
         self._types = resolved.types
@@ -52,7 +52,7 @@ class _Module:
         self._core_imports: dict[tuple[str, str], str] = {}
         self._guests = {id: scope for scope in self._exports for id in scope.resources.values()}
         self._hosts = {id: scope for scope in self._imports for id in scope.resources.values()}
-        # Bare functions know the imported resources only; the functions of an interface those that are exported.
+        # Bare functions know only the imported resources, the functions of an interface only the exported ones.
         bare: set[TypeId] = set()
         self._visits = {True: _visits("bare-", bare), False: _visits("", set(self._guests))}
 
@@ -93,7 +93,7 @@ class _Module:
         )
 
     def _forward(self, scope: Scope, signature: Signature, values: Sequence[Local], called: str) -> Iterator[str]:
-        """Call the import: handles made its own before, what was borrowed dropped and results made ours after."""
+        """Code that calls the import: it unwraps handles first, then drops borrowed ones and wraps those of results."""
         unwrap, release, wrap = self._visits[scope.core == ROOT]
         arguments = " ".join(f"(local.get {value.name})" for value in values)
         yield from _visit(unwrap, signature, values)
@@ -113,7 +113,7 @@ class _Module:
             yield from wrap.flat(signature.result, [Local("$result", signature.result.layout.flat[0])])
 
     def _alone(self, scope: Scope, signature: Signature, values: Sequence[Local]) -> Iterator[str]:
-        """What an export does without an import."""
+        """Code for an export without an import."""
         unwrap, _, wrap = self._visits[scope.core == ROOT]
         shapes = [*signature.arguments.fields[:1], *(() if signature.result is None else (signature.result,))]
         numbers = [self._number(scope, shape) for shape in shapes]
@@ -127,7 +127,7 @@ class _Module:
             yield from wrap.flat(signature.result, [Local("$result", "i32")])
 
     def _number(self, scope: Scope, shape: Shape) -> bool | None:
-        """Whether a shape is a handle of a number; none if it is not even a number."""
+        """True for a handle whose resource is a number, False for a plain number, None for anything else."""
         if isinstance(shape, Handle):
             known = shape.resource in self._guests and self._proxied(shape.resource) is None
             return True if known else None
@@ -141,7 +141,7 @@ class _Module:
         return self._core_import(found.scope.core, found.function.name, params, results)
 
     def _core_import(self, module: str, name: str, params: Sequence[str], results: Sequence[str]) -> str:
-        """Import a core function, once; what comes back is its name here."""
+        """Import a core function, once, and return its name in this module."""
         key = module, name
         index = list(self._core_imports).index(key) if key in self._core_imports else len(self._core_imports)
         signature = f"(param {' '.join(params)}) {_results(results)}"
@@ -153,7 +153,7 @@ class _Module:
         return f"(func $release-{id} (param $handle i32) (result i32) (call {drop} (local.get $handle)) (i32.const 0))"
 
     def _resource(self, id: TypeId, scope: Scope) -> Iterator[str]:
-        """How an exported resource is made, taken apart and destroyed."""
+        """Code that wraps, unwraps and destroys an exported resource."""
         module, name = f"[export]{scope.core}", self._types[id].name
         new = self._core_import(module, f"[resource-new]{name}", ["i32"], ["i32"])
         rep = self._core_import(module, f"[resource-rep]{name}", ["i32"], ["i32"])
@@ -179,13 +179,13 @@ class _Module:
         return None
 
     def _proxied(self, id: TypeId) -> TypeId | None:
-        """The imported resource that an exported one stands for."""
+        """The imported resource that an exported one represents."""
         host = matching_scope(self._guests[id], self._imports)
         return None if host is None else host.resources.get(str(self._types[id].name))
 
 
 def _visits(prefix: str, guests: set[TypeId]) -> tuple[Visit, Visit, Visit]:
-    """Unwrap, release and wrap."""
+    """The visits that unwrap, release and wrap handles."""
 
     def owned(action: str, handle: Handle) -> str | None:
         return f"${action}-{handle.resource}" if handle.owned and handle.resource in guests else None
@@ -201,7 +201,7 @@ def _visits(prefix: str, guests: set[TypeId]) -> tuple[Visit, Visit, Visit]:
 
 
 def _visit(visit: Visit, signature: Signature, values: Sequence[Local]) -> Iterator[str]:
-    """Visit the arguments, in core parameters or in memory."""
+    """Code that visits the arguments, in core parameters or in memory."""
     if signature.spilled:
         return visit.memory(signature.arguments, f"(local.get {values[0].name})")
     return visit.flat(signature.arguments, values)

@@ -1,8 +1,8 @@
 """The canonical ABI's view of WIT types: size, alignment and core values.
 
-In: `witgen`'s resolved model. Out: *shapes*, the specialised types gone as in the component model's "despecialize":
-a tuple is a record; an option, a result and an enum are variants; a map is a list of pairs. `list<T, N>` is N fields of
-one type. A shape lists at most one core value more than can be passed, which is all that the limits ask about.
+In: `witgen`'s resolved model. Out: *shapes*, without the specialised types, as after "despecialize" of the component
+model: a tuple is a record; an option, a result and an enum are variants; a map is a list of pairs. `list<T, N>` is N
+fields of one type. A shape lists at most one core value more than can be passed, which is enough to check the limits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Unsupported(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Bytes in memory, and the first core values that it flattens to."""
+    """The size and alignment in memory, and the first core values that a value flattens to."""
 
     size: int
     align: int
@@ -33,7 +33,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """Numbers, `bool`, `char`, flags and strings: nothing inside."""
+    """Numbers, `bool`, `char`, flags and strings, which contain no other shapes."""
 
     layout: Layout
 
@@ -66,7 +66,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Fields and where in memory they are."""
+    """Fields and their offsets in memory."""
 
     fields: tuple[Shape, ...]
     offsets: tuple[int, ...]
@@ -75,7 +75,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A discriminant of so many bytes, and a payload at one offset for all cases."""
+    """A discriminant with its size in bytes, and a payload at the same offset for all cases."""
 
     cases: tuple[Shape | None, ...]
     discriminant: int
@@ -88,10 +88,10 @@ Shape = Leaf | Handle | List | Array | Record | Variant
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A function: what each parameter and the result are, and how the core function is called.
+    """The shapes of a function's arguments and result, and how its core function is called.
 
-    `params` are the core parameters of the values themselves, `results` those of the result. `spilled` says that a
-    pointer to the record `arguments` is passed instead; `returned` that the result is in memory.
+    `spilled` means that a pointer to the record `arguments` is passed instead of the values, `returned` that the result
+    is in memory.
     """
 
     arguments: Record
@@ -106,7 +106,7 @@ class Signature:
 
     @property
     def params(self) -> tuple[str, ...]:
-        """The core parameters that both sides have."""
+        """The core parameters that the import and the export share."""
         return ("i32",) if self.spilled else self.arguments.layout.flat
 
     @property
@@ -136,14 +136,14 @@ _LEAVES = {
 
 
 class Shapes:
-    """The shapes of a resolved model, each made once."""
+    """The shapes of a resolved model, each of which is created once."""
 
     def __init__(self, resolved: Resolved) -> None:
         self._resolved = resolved
         self._known: dict[TypeId, Shape] = {}
 
     def signature(self, function: Function) -> Signature:
-        """How `function` is called. Raises `Unsupported`."""
+        """The signature of `function`. Raises `Unsupported`."""
         if function.is_async:
             raise Unsupported(f"`{function.name}` is async")
         arguments = record([self.of(parameter.type) for parameter in function.parameters])
@@ -203,7 +203,7 @@ class Shapes:
 
 
 def record(fields: Sequence[Shape]) -> Record:
-    """One field behind the other, each aligned; the size is a multiple of the largest alignment."""
+    """One field after the other, each aligned; the size is a multiple of the largest alignment."""
     align = max((each.layout.align for each in fields), default=1)
     offsets, at = list[int](), 0
     for each in fields:
@@ -222,7 +222,7 @@ def array(element: Shape, length: int) -> Array:
 
 
 def variant(cases: Sequence[Shape | None]) -> Variant:
-    """A discriminant and the payloads on top of each other; core values that differ are joined."""
+    """A discriminant and overlapping payloads; core values that differ are joined."""
     layouts = [each.layout for each in cases if each is not None]
     discriminant = next(size for size in (1, 2, 4) if len(cases) <= 1 << 8 * size)
     align = max((discriminant, *(each.align for each in layouts)))

@@ -1,6 +1,6 @@
-"""Core code that visits the handles inside a value and replaces each by what a function makes of it.
+"""Core code that visits the handles inside a value and replaces each by the result of a function.
 
-In: the shape of a value, and the core values or the address where it is. Out: WebAssembly text.
+In: the shape of a value, and its core values or its address. Out: WebAssembly text.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Local:
 
 
 class Visit:
-    """Visits the handles that `action` names a core function for: from handle to handle, `i32` to `i32`.
+    """Visits the handles for which `action` names a core function from handle to handle, `i32` to `i32`.
 
-    `functions` are the functions that the code needs, whatever was asked for so far.
+    `functions` are the functions that the code generated so far needs.
     """
 
     def __init__(self, name: str, action: Callable[[Handle], str | None]) -> None:
@@ -33,10 +33,10 @@ class Visit:
         self._action = action
         self._concerns: dict[int, bool] = {}
         self._visitors: dict[tuple[str, int], str] = {}
-        self._seen: list[Shape] = []  # keeps their ids
+        self._seen: list[Shape] = []  # keeps shapes alive, since they are known by their ids
 
     def flat(self, shape: Shape, values: Sequence[Local]) -> Iterator[str]:
-        """Code for a value in local variables, at most as many as can be passed."""
+        """Code for a value in local variables, of which there are at most as many as can be passed."""
         if not self.concerns(shape):
             return
         match shape:
@@ -59,7 +59,7 @@ class Visit:
             yield f"(call {self._at(shape)} {at})"
 
     def concerns(self, shape: Shape) -> bool:
-        """Whether there may be such a handle inside."""
+        """Whether a value of this shape may contain such a handle."""
         if id(shape) not in self._concerns:
             self._seen.append(shape)
             self._concerns[id(shape)] = (isinstance(shape, Handle) and self._action(shape) is not None) or any(
@@ -83,7 +83,7 @@ class Visit:
         return self._visitor("at", shape, lambda name: f"(func {name} (param $at i32) {' '.join(self._steps(shape))})")
 
     def _each(self, element: Shape) -> str:
-        """The function that visits so many `element`s at an address."""
+        """The function that visits a number of `element`s at an address."""
         return self._visitor("each", element, lambda name: _loop(name, self._at(element), element.layout.size))
 
     def _visitor(self, kind: str, shape: Shape, text: Callable[[str], str]) -> str:
@@ -137,7 +137,7 @@ def _plus(offset: int) -> str:
 
 
 def _get(value: Local) -> str:
-    """An `i32`, which travels in an `i64` where another case of a variant needs that much."""
+    """An `i32`, which is in an `i64` if another case of a variant needs that much."""
     get = f"(local.get {value.name})"
     return get if value.core == "i32" else f"(i32.wrap_i64 {get})"
 

@@ -1,6 +1,6 @@
-"""Which import an export of a world corresponds to; `tests.guests.forward` states the rule.
+"""The import that corresponds to an export of a world, by the rules of `tests.guests.forward`.
 
-In: a resolved world. Out: its imports and exports as scopes, and for an export's scope and function the import's.
+In: a resolved world. Out: its imports and exports as scopes, and the import for the scope and function of an export.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = "$root"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """An interface that a world imports or exports, or what stands in the world itself.
+    """An interface that a world imports or exports, or the bare functions of the world itself.
 
     `core` is the name in core modules, `name` the plain one.
     """
@@ -83,7 +83,7 @@ def matching_scope(exported: Scope, imports: Sequence[Scope]) -> Scope | None:
 def matching_function(
     exported: Scope, function: Function, imports: Sequence[Scope], fits: Callable[[Function], bool]
 ) -> Import | None:
-    """The import that an exported function forwards to. Raises `ValueError` if that of its own scope does not fit."""
+    """The import that an exported function forwards to. Raises `ValueError` if the one in its scope does not fit."""
     scope = matching_scope(exported, imports)
     names = [function.name, *(other for name in _plain(function) for other in _names(name))]
     for name in names:
@@ -99,7 +99,7 @@ def matching_function(
 
 
 def _names(name: str) -> Iterator[str]:
-    """What an import for an export `name` may be called."""
+    """The possible names of the import for an export `name`."""
     yield name
     yield f"host-{name}"
     for prefix in ("call-", "guest-"):

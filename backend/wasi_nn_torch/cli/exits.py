@@ -16,13 +16,10 @@ USAGE = 2
 #: The guest did not run to completion.
 HOST_FAILURE = 70
 
-#: The most characters of a message.
-_LONGEST = 4000
-
 
 def fail(message: object, status: int = USAGE) -> NoReturn:
     """Print one line on standard error and exit; the message may contain anything, such as names from a file."""
-    print(f"error: {one_line(message, _LONGEST)}", file=sys.stderr)
+    print(f"error: {one_line(message, None)}", file=sys.stderr)
     raise typer.Exit(status)
 
 

@@ -27,6 +27,6 @@ def printable(text: str, longest: int | None = None) -> str:
     return shown if len(shown) == len(text) else f"{shown}…"
 
 
-def one_line(text: object, longest: int = 300) -> str:
+def one_line(text: object, longest: int | None = 300) -> str:
     """A text, or the text of an exception, on one line: whitespace folded, and otherwise as `printable` returns it."""
     return printable(" ".join(str(text).split()), longest)

@@ -1,4 +1,4 @@
-"""One thin adapter for each version of wasi-nn, and one for core modules, all over the same backend."""
+"""One thin adapter for each version of wasi-nn, and one for core modules, all on the same `Serving`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from wasi_nn_torch.serving.serving import Serving
 from wit_host import Component, Linker
 from wit_host.core import CoreModule, CoreStore
 
-#: What guests may import, all at once.
+#: The versions that guests may import, any number of them at once.
 VERSIONS = (v2024_06_25, v2024_08_19, v2024_10_28)
 #: The interfaces whose bytes cross at the speed of memory.
 BUFFERS = tuple(name for version in VERSIONS for name in version.BUFFERS)
 
-#: How the names of all interfaces of wasi-nn begin.
+#: The prefix of the names of all interfaces of wasi-nn.
 _PACKAGE = "wasi:nn/"
 
 
 def are_imported_by(guest: Component | CoreModule) -> bool:
-    """Whether a guest imports anything of wasi-nn, in whatever version."""
+    """Whether a guest imports any version of wasi-nn."""
     if isinstance(guest, CoreModule):
         return any(each.module == witx.MODULE for each in guest.compiled.imports)
     return any((each.implements or name).startswith(_PACKAGE) for name, each in guest.imports.items())
 
 
 def add_to_linker(linker: Linker, serving: Serving) -> None:
-    """Define every version in `linker` for one guest; each error that it is given is recorded in `serving`."""
+    """Define every version in `linker` for one guest, and record each error in `serving`."""
     linker.on_error = partial(_record, serving.refusals)
     for version in VERSIONS:
         version.add_to_linker(linker, serving)
@@ -40,5 +40,5 @@ def _record(refusals: Refusals, function: str, error: object) -> None:
 
 
 def add_to_core_store(store: CoreStore, serving: Serving) -> None:
-    """Define `wasi_ephemeral_nn` for the core module of `store`; errors are recorded as above."""
+    """Define `wasi_ephemeral_nn` for the core module of `store`, and record each error in `serving`."""
     witx.add_to_store(store, serving)

@@ -1,4 +1,4 @@
-"""From `NnError` to the error that a guest is answered with, once for every function of every version."""
+"""From `NnError` to the error that a guest is given, once for every function of every version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def answering(answer: Callable[[NnError], Exception]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """A decorator of functions that raise NnError, after which they raise `answer` of it."""
+    """A decorator of functions that raise NnError, in place of which they then raise what `answer` makes of it."""
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)

@@ -1,4 +1,4 @@
-"""What the resources of every version of wasi-nn have in common; a version adds what has types of its own."""
+"""The parts of resources that all versions of wasi-nn share; each version adds those that use its own types."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class TensorResource:
-    """`tensor.tensor`, but for its `ty`."""
+    """`tensor.tensor`, except for its `ty`."""
 
     def __init__(self, content: Tensor) -> None:
         self.content = content
@@ -27,64 +27,64 @@ class TensorResource:
         return list(self.content.dimensions)
 
     def data(self) -> ByteSource:
-        """The elements, which are copied to the guest."""
+        """The elements, for the runtime to copy to the guest."""
         return self.content.data()
 
     def drop(self) -> None:
-        """Free the memory, unless somebody else holds it too."""
+        """Free the memory, unless it has other holders."""
         self.content.drop()
 
 
 class GraphResource:
-    """`graph.graph`, but for the context that it makes."""
+    """`graph.graph`, except for the type of its contexts."""
 
     def __init__(self, graph: Lease, serving: Serving) -> None:
         self._graph: Lease | None = graph
         self._serving = serving
 
     def new_context(self) -> Context:
-        """What `init-execution-context` answers with; raises NnError."""
+        """Make the context for `init-execution-context`; raises NnError."""
         return self._serving.context(held(self._graph))
 
     def drop(self) -> None:
-        """Let go of the graph."""
+        """Release the graph."""
         self._graph = None
 
 
 class ErrorResource:
-    """`errors.error`, but for its `code`."""
+    """`errors.error`, except for its `code`."""
 
     def __init__(self, kind: ErrorCode, text: str) -> None:
         self.kind = kind
         self._text = text
 
     def data(self) -> str:
-        """What happened, in words."""
+        """The text of the error."""
         return self._text
 
     def drop(self) -> None:
-        """Holds nothing."""
+        """Do nothing, since an error holds nothing."""
 
 
 def new_content(serving: Serving, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
-    """What the constructor of `tensor.tensor` makes; raises GuestTrap where there is no room for it."""
+    """Make the tensor for the constructor of `tensor.tensor`; raises GuestTrap if there is no room for it."""
     try:
         return serving.tensor(dimensions, dtype, data)
     except NnError as error:
         refusal = error
     serving.refusals.record("[constructor]tensor", refusal.code.value, refusal.text)
-    raise GuestTrap(f"the guest trapped in the constructor of a tensor, which cannot answer otherwise: {refusal.text}")
+    raise GuestTrap(f"the guest trapped in the constructor of a tensor, which cannot return an error: {refusal.text}")
 
 
 def content(item: object) -> Tensor:
-    """The tensor behind a resource of this host."""
+    """The tensor of a resource that this host made."""
     if not isinstance(item, TensorResource):
-        raise TypeError(f"a {type(item).__name__} is no tensor of this host")
+        raise TypeError(f"expected a tensor resource of this host, not a {type(item).__name__}")
     return item.content
 
 
 def held(item: T | None) -> T:
-    """`item`, which is None once its resource was dropped."""
+    """`item`, which is None after its resource was dropped; raises RuntimeError then."""
     if item is None:
-        raise RuntimeError("this resource was dropped; the host must not use it any more")
+        raise RuntimeError("this resource was dropped; the host must not use it any longer")
     return item

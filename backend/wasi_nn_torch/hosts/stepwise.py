@@ -1,4 +1,4 @@
-"""`set-input`, `compute` and `get-output`: how contexts were used before `compute` took and returned the tensors."""
+"""`set-input`, `compute` and `get-output`: contexts of the versions in which `compute` has no parameters."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LONGEST_NAME = 1 << 16
 
 
 class StepwiseContext:
-    """The inputs that were set, and the outputs of the last `compute`, over a context.
+    """A context with the inputs that were set and the outputs of the last `compute`.
 
-    An input stays until another one takes its place, so that a guest can set it once and compute as often as it likes.
-    Outputs can be got as often as the guest likes, all on the same memory; the next `compute` lets go of them, and what
-    the guest got stays its own. The drop of the context lets go of everything.
+    An input stays until it is replaced, so that a guest can set it once and compute several times. A guest can get an
+    output several times, always on the same memory; the next `compute` releases the outputs, except those that the
+    guest holds. Dropping the context releases everything.
     """
 
     def __init__(self, context: Context) -> None:
@@ -27,14 +27,14 @@ class StepwiseContext:
         self._by_name: dict[str, Share] = {}
 
     def set_input(self, name: str, tensor: Tensor) -> None:
-        """Take `tensor`, instead of what was set under this name before.
+        """Take ownership of `tensor`, in place of the input that was set under this name before.
 
-        Raises NnError `invalid-argument` where its bytes do not fill its dimensions: then it is dropped, and what was
-        set before stays.
+        Raises NnError `invalid-argument` if its bytes do not fill its dimensions; then it is dropped, and the earlier
+        input stays.
         """
         try:
             if len(name) > _LONGEST_NAME:
-                raise _wrong(f"the name of an input has {len(name)} characters; at most {_LONGEST_NAME} are possible")
+                raise _wrong(f"the name of an input is too long: {len(name)} characters (limit {_LONGEST_NAME})")
             tensor.require_fit(name)
         except NnError:
             tensor.drop()
@@ -45,7 +45,7 @@ class StepwiseContext:
             before.drop()
 
     def compute(self) -> None:
-        """Run the graph once on the inputs that were set, which stay; raises NnError, as `Context.compute` does."""
+        """Run the graph once on the inputs, which stay; raises NnError, as `Context.compute` does."""
         self._drop_outputs()
         made = held(self._context).compute([(name, share.another()) for name, share in self._inputs.items()])
         self._outputs = [(name, Share.of(tensor)) for name, tensor in made]
@@ -55,7 +55,8 @@ class StepwiseContext:
     def output(self, name: str) -> Share:
         """A share of an output of the last `compute`: by its name, or by its position if no output has that name.
 
-        The only output may have any name, as the only input may. Raises NnError `invalid-argument` if there is none.
+        A model's only output can be got by any name, as its only input can be set by any name. Raises NnError
+        `invalid-argument` if there is no such output.
         """
         share = self._by_name.get(name)
         if share is None and len(self._outputs) == 1:
@@ -63,12 +64,12 @@ class StepwiseContext:
         if share is not None:
             return share.another()
         if not self._outputs:
-            raise _wrong(f"there is no output {quote(name)}: call `compute` first, and see that it succeeds")
-        made = quote_all(made for made, _ in self._outputs)
-        raise _wrong(f"there is no output {quote(name)}; the last compute made {made}")
+            raise _wrong(f"there is no output {quote(name)}; call `compute` first, and check that it succeeds")
+        known = quote_all(known for known, _ in self._outputs)
+        raise _wrong(f"there is no output {quote(name)}; expected one of {known}")
 
     def drop(self) -> None:
-        """Drop every tensor, and let go of the context."""
+        """Drop every tensor, and release the context."""
         while self._inputs:
             self._inputs.popitem()[1].drop()
         self._drop_outputs()

@@ -1,4 +1,4 @@
-"""`wasi:nn@0.2.0-rc-2024-06-25` over the backend: the only place that knows this version's names."""
+"""`wasi:nn@0.2.0-rc-2024-06-25` for one guest: the only place that knows the names of this version."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class _Host(errors.Host, graph.Host, tensor.Host):
     def new_error(self, code: errors.ErrorCode, data: str) -> errors.Error:
         if len(data) > _LONGEST_TEXT:
             raise GuestTrap(
-                "the guest trapped in the constructor of an error, which cannot answer otherwise: "
-                f"its text has {len(data)} characters; at most {_LONGEST_TEXT} are possible"
+                "the guest trapped in the constructor of an error, which cannot return an error: "
+                f"its text is too long: {len(data)} characters (limit {_LONGEST_TEXT})"
             )
         return _Error(ErrorCode(code.value), data)
 

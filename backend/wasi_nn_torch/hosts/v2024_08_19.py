@@ -1,4 +1,4 @@
-"""`wasi:nn@0.2.0-rc-2024-08-19` over the backend: the only place that knows this version's names."""
+"""`wasi:nn@0.2.0-rc-2024-08-19` for one guest: the only place that knows the names of this version."""
 
 from __future__ import annotations
 

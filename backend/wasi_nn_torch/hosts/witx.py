@@ -1,7 +1,7 @@
 """`wasi_ephemeral_nn`, the ABI of core modules, with WasmEdge's additions: the only place that knows its functions.
 
-Each function returns an `Errno`; the text of an error goes to the operator. An address and a length that are not in the
-guest's memory trap the guest. Arguments are looked at in their order, and nothing happens until all of them are right.
+Each function returns an `Errno`; the text of an error goes to the operator. An address and a length outside the guest's
+memory trap the guest. Arguments are checked in their order, and nothing changes until all of them are valid.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from wit_host.core import CallerMemory, CoreStore, NoMemory, ResourceTable
 
 MODULE = "wasi_ephemeral_nn"
 
-#: The record of a tensor: the address and the length of its dimensions, its type, the address and the length of its
-#: data. Behind the type are three bytes that mean nothing.
+#: The record of a tensor: the address and the length of its dimensions, its type, three unused bytes, the address and
+#: the length of its data.
 _TENSOR = struct.Struct("<IIB3xII")
 _BUILDER = struct.Struct("<II")
 _NUMBER = struct.Struct("<I")
 _LARGEST_NUMBER = 2**32 - 1
 
-#: A guest could pass as many as its memory holds, and each one takes several times as much here.
+#: Limited because a guest could pass as many as fit in its memory, and each takes several times that memory here.
 _MOST_DIMENSIONS = _MOST_BUILDERS = 1024
 _LONGEST_TEXT = 1 << 16
 
@@ -63,19 +63,19 @@ def add_to_store(store: CoreStore, serving: Serving) -> None:
 
 
 class GraphHandle:
-    """What a guest has a graph's number for."""
+    """A graph in the table of resources, whose number the guest holds."""
 
     def __init__(self, graph: Lease) -> None:
         self.graph = graph
 
     def drop(self) -> None:
-        """The table lets go of it, and so of the graph."""
+        """Do nothing, since the graph is released when the table releases this object."""
 
 
 class ContextHandle:
-    """What a guest has a context's number for: the tensors that it set, and those that the last `compute` made.
+    """A context in the table of resources, with the inputs that were set and the outputs of the last `compute`.
 
-    An input stays until another one takes its place; outputs until the next `compute`.
+    An input stays until it is replaced, and the outputs until the next `compute`.
     """
 
     def __init__(self, context: Context) -> None:
@@ -84,29 +84,29 @@ class ContextHandle:
         self._outputs: list[Tensor] = []
 
     def set_input(self, index: int, tensor: Tensor) -> None:
-        """Take `tensor` instead of what was set before."""
+        """Take ownership of `tensor`, in place of the input that was set under this number before."""
         before = self._inputs.pop(index, None)
         self._inputs[index] = Share.of(tensor)
         if before is not None:
             before.drop()
 
     def compute(self) -> None:
-        """Compute with the inputs, which stay; outputs of an earlier time are gone, whatever the outcome."""
+        """Run the graph once on the inputs, which stay; earlier outputs are dropped even if this fails."""
         self._drop_outputs()
         given = list(self._inputs)
-        if len(given) == 1 and given != [0]:  # which a backend would take under any name
-            raise _wrong(f"the only input that was set is number {given[0]}; the first one is number 0")
+        if len(given) == 1 and given != [0]:  # a backend accepts an only input under any name
+            raise _wrong(f"the only input that was set is number {given[0]}; the first input is number 0")
         outputs = self._context.compute([(str(index), self._inputs[index].another()) for index in sorted(given)])
         self._outputs = [tensor for _, tensor in outputs]
 
     def output(self, index: int) -> Tensor:
-        """An output of the last `compute`, by its place in what the model returns."""
+        """An output of the last `compute`, by its position."""
         if index >= len(self._outputs):
-            raise _wrong(f"there is no output number {index}; the last compute made {len(self._outputs)}")
+            raise _wrong(f"there is no output number {index}; the last `compute` made {len(self._outputs)}")
         return self._outputs[index]
 
     def drop(self) -> None:
-        """Free every tensor."""
+        """Drop every tensor."""
         self._drop_inputs()
         self._drop_outputs()
 
@@ -120,7 +120,7 @@ class ContextHandle:
 
 
 class _Host:
-    """The functions for one guest. Each of them raises NnError, or changes the guest's memory."""
+    """The functions for one guest; each raises NnError, or writes its results to the guest's memory."""
 
     def __init__(self, serving: Serving, memory: CallerMemory, handles: ResourceTable) -> None:
         self._serving = serving
@@ -172,24 +172,25 @@ class _Host:
         if source.nbytes > size:
             answer[:] = _NUMBER.pack(min(source.nbytes, _LARGEST_NUMBER))
             raise NnError(
-                ErrorCode.TOO_LARGE, f"output number {index} has {source.nbytes} bytes, the buffer for it {size}"
+                ErrorCode.TOO_LARGE,
+                f"the buffer for output number {index} is too small: {size} bytes ({source.nbytes} needed)",
             )
         source.write_into(view[: source.nbytes])
         answer[:] = _NUMBER.pack(source.nbytes)
 
     def compute_single(self, context: int) -> None:
-        """One step of a sequence, which a model with a state goes on with; each step has inputs of its own."""
+        """Compute one step of a sequence; a model with state continues from the step before."""
         self.compute(context)
 
     def get_output_single(self, context: int, index: int, buffer: int, size: int, written: int) -> None:
-        """What the last step made."""
+        """Get an output of the last step."""
         self.get_output(context, index, buffer, size, written)
 
     def fini_single(self, context: int) -> None:
-        """The sequence is over: its tensors go free. The context stays, and so does the state of its model."""
+        """End a sequence by dropping its tensors; the context and the state of its model stay."""
         self._held(context, ContextHandle).drop()
 
-    # --- what arguments mean ---
+    # --- from arguments to values ---
 
     def _held(self, handle: int, kind: type[V]) -> V:
         try:
@@ -198,7 +199,7 @@ class _Host:
             item = None
         if not isinstance(item, kind):
             what = "graph" if kind is GraphHandle else "context"
-            raise _wrong(f"{handle} is no {what} that this guest has")
+            raise _wrong(f"unknown {what} {handle}; expected the number of a {what} that this guest holds")
         return item
 
     def _give(self, answer: memoryview, item: GraphHandle | ContextHandle) -> None:
@@ -207,7 +208,7 @@ class _Host:
     def _builders(self, address: int, count: int) -> list[memoryview]:
         array = self._memory.read(address, count * _BUILDER.size, "builder")
         if count > _MOST_BUILDERS:
-            raise _wrong(f"a model of {count} builders is too much; at most {_MOST_BUILDERS} are possible")
+            raise _wrong(f"too many builders: {count} (limit {_MOST_BUILDERS})")
         return [
             self._memory.read(begin, length, f"builder[{number}]")
             for number, (begin, length) in enumerate(_BUILDER.iter_unpack(array))
@@ -216,7 +217,7 @@ class _Host:
     def _text(self, address: int, length: int, what: str) -> str:
         view = self._memory.read(address, length, what)
         if length > _LONGEST_TEXT:
-            raise _wrong(f"the {what} has {length} bytes; at most {_LONGEST_TEXT} are possible")
+            raise _wrong(f"the {what} is too long: {length} bytes (limit {_LONGEST_TEXT})")
         try:
             return str(view, "utf-8")
         except UnicodeDecodeError as error:
@@ -227,10 +228,10 @@ class _Host:
         memory = self._memory
         dimensions, rank, number, data, length = _TENSOR.unpack(memory.read(address, _TENSOR.size, "tensor"))
         numbers = memory.read(dimensions, 4 * rank, "tensor.dimensions")
-        dtype = _meaning(WASMEDGE.element_types, number, "type of a tensor")
+        dtype = _meaning(WASMEDGE.element_types, number, "tensor type")
         content = memory.read(data, length, "tensor.data")
         if rank > _MOST_DIMENSIONS:
-            raise _wrong(f"a tensor of {rank} dimensions is too much; at most {_MOST_DIMENSIONS} are possible")
+            raise _wrong(f"too many dimensions: {rank} (limit {_MOST_DIMENSIONS})")
         tensor = self._serving.tensor(struct.unpack(f"<{rank}I", numbers), dtype, content)
         try:
             tensor.require_fit(str(index))
@@ -240,7 +241,7 @@ class _Host:
         return tensor
 
     def _first(self, targets: Sequence[ExecutionTarget], load: Callable[[ExecutionTarget], Lease]) -> Lease:
-        """What `load` returns for the first target that this host has."""
+        """Load a graph for the first target that this host has."""
         *others, last = targets
         for target in others:
             try:
@@ -252,7 +253,7 @@ class _Host:
 
 
 def _answering(function: Callable[..., None], refusals: Refusals) -> Callable[..., int]:
-    """A function of `_Host` as the guest sees it."""
+    """A function of `_Host` that returns an errno and records errors, as the guest calls it."""
     label = f"{MODULE}#{function.__name__}"
 
     def answer(*arguments: int) -> int:
@@ -272,12 +273,12 @@ def _answering(function: Callable[..., None], refusals: Refusals) -> Callable[..
 def _meaning(table: Mapping[int, T], number: int, what: str, code: ErrorCode = ErrorCode.INVALID_ARGUMENT) -> T:
     meaning = table.get(number)
     if meaning is None:
-        raise NnError(code, f"{number} is no {what}; known are {', '.join(map(str, table))}")
+        raise NnError(code, f"unknown {what} {number}; expected one of {', '.join(map(str, table))}")
     return meaning
 
 
 def _device(config: str) -> str | None:
-    """The device that a configuration asks for: nothing, or an object in JSON with the member `device`, or without."""
+    """The device that a configuration asks for, if any: an empty text, or a JSON object that may have a `device`."""
     if not config:
         return None
     try:
@@ -285,12 +286,12 @@ def _device(config: str) -> str | None:
     except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict):
-        raise _wrong(f'the config is no object in JSON; write {{"device": "cpu"}}, not {quote(config)}')
+        raise _wrong(f'the config must be a JSON object, such as {{"device": "cpu"}}, not {quote(config)}')
     device = members.pop("device", None)
     if members:
-        raise _wrong(f"the config has members that this host does not know: {quote_all(members)}; it knows `device`")
+        raise _wrong(f"unknown members in the config: {quote_all(members)}; expected only `device`")
     if not isinstance(device, str | None):
-        raise _wrong('the `device` in the config is no text; write {"device": "cpu"}')
+        raise _wrong('the `device` in the config must be a string, as in {"device": "cpu"}')
     return device
 
 

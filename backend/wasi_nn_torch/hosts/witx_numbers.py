@@ -1,6 +1,6 @@
-"""What numbers mean in the WITX ABI, `wasi_ephemeral_nn`: as its specification has them, and as WasmEdge has.
+"""The meanings of numbers in the WITX ABI, `wasi_ephemeral_nn`: those of its specification, and those of WasmEdge.
 
-They differ from the order of the cases in WIT, where BF16 stands between FP64 and U8, and GGML before autodetect.
+They differ from the order of the cases in WIT, where BF16 is between FP64 and U8, and GGML before autodetect.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTa
 
 
 class Errno(IntEnum):
-    """The `nn_errno` that every function returns. WasmEdge has more, from 100 on, for models of language only."""
+    """The `nn_errno` that every function returns; WasmEdge has more, from 100 on, but only for language models."""
 
     SUCCESS = 0
     INVALID_ARGUMENT = 1
@@ -27,7 +27,7 @@ class Errno(IntEnum):
     NOT_FOUND = 8
 
 
-#: The number for each code of an error, of which the ABI does not have all.
+#: The number for each error code; the ABI does not have a number of its own for every code.
 ERRNOS: Mapping[ErrorCode, Errno] = {
     ErrorCode.INVALID_ARGUMENT: Errno.INVALID_ARGUMENT,
     ErrorCode.INVALID_ENCODING: Errno.INVALID_ENCODING,
@@ -43,7 +43,7 @@ ERRNOS: Mapping[ErrorCode, Errno] = {
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers of one ABI. A target means the first of its `targets` that the host has."""
+    """The numbers of one ABI. A number for a target means the first of its `targets` that the host has."""
 
     element_types: Mapping[int, ElementType]
     encodings: Mapping[int, Encoding]
@@ -74,7 +74,7 @@ WITX = Numbers(
     },
 )
 
-#: WasmEdge adds to these numbers and changes none, so what it means by a number can be served to every guest.
+#: WasmEdge adds numbers and changes none, so every guest can be given the meanings of WasmEdge.
 WASMEDGE = Numbers(
     element_types=WITX.element_types,
     encodings={**WITX.encodings, 6: Encoding.GGML},

@@ -4,42 +4,23 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 import threading
-import weakref
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, Graph, ModelSource
-from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError, why_unreadable
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
 from wasi_nn_torch.serving.backends import Backends
+from wasi_nn_torch.serving.entries import Entry, Loaded, ModelFigures, Withdrawn, model_label, readable
 from wasi_nn_torch.serving.leases import Lease
 
 logger = logging.getLogger(__name__)
 
 _DEFAULTS = ModelOptions()
-
-
-@dataclass(frozen=True)
-class ModelFigures:
-    """A registered model on one device: the `bytes` that it takes there now, or 0 if it is not loaded.
-
-    `loads` is the number of times it was loaded there, `evictions` the number of times it made room for others.
-    """
-
-    name: str
-    device: str
-    bytes: int
-    loads: int
-    evictions: int
 
 
 class Registry:
@@ -53,8 +34,8 @@ class Registry:
     def __init__(self, backends: Backends, budget: int | None = None) -> None:
         self._backends = backends
         self._budget = budget
-        self._entries: dict[str, _Entry] = {}
-        self._withdrawn: list[_Withdrawn] = []
+        self._entries: dict[str, Entry] = {}
+        self._withdrawn: list[Withdrawn] = []
         self._clock = count()
         self._lock = threading.RLock()
 
@@ -129,7 +110,7 @@ class Registry:
                     return loaded.lease(entry.backend)
                 if entry.nbytes is not None and not self._make_room(entry.nbytes, target):
                     raise _too_large(name, self._no_room(entry.nbytes, target))
-            loaded = _Loaded(_reload(entry, target), next(self._clock))
+            loaded = Loaded(_reload(entry, target), next(self._clock))
             with self._lock:
                 if not self._make_room(loaded.graph.nbytes, target):
                     raise _too_large(name, self._no_room(loaded.graph.nbytes, target))
@@ -137,7 +118,7 @@ class Registry:
                 if self._entries.get(name) is entry:
                     entry.loaded[target] = loaded
                 else:  # it was withdrawn during loading
-                    self._withdrawn.append(_Withdrawn(target, loaded.graph.nbytes, loaded.users))
+                    self._withdrawn.append(Withdrawn(target, loaded.graph.nbytes, loaded.users))
                 return lease
 
     def figures(self) -> tuple[ModelFigures, ...]:
@@ -152,14 +133,14 @@ class Registry:
 
     def _load(
         self, name: str, source: ModelSource, device: str | None, encoding: Encoding | None, options: ModelOptions
-    ) -> tuple[_Entry, _Loaded]:
+    ) -> tuple[Entry, Loaded]:
         """Load a model for a new entry that is not offered yet."""
         backend, format = self._backend(name, source, encoding)
         chosen = backend.device if device is None else backend.find_device(device)
-        entry = _Entry(name, source, backend, chosen, options)
-        return entry, _Loaded(entry.load(chosen, format), next(self._clock))
+        entry = Entry(name, source, backend, chosen, options)
+        return entry, Loaded(entry.load(chosen, format), next(self._clock))
 
-    def _admit(self, entry: _Entry, loaded: _Loaded, old: _Entry | None) -> None:
+    def _admit(self, entry: Entry, loaded: Loaded, old: Entry | None) -> None:
         """Offer what was loaded, in place of `old`; raises ModelTooLarge if there is no room for it."""
         nbytes = loaded.graph.nbytes
         if not self._make_room(nbytes, entry.device, leaving=old):
@@ -167,17 +148,17 @@ class Registry:
         entry.loaded[entry.device] = loaded
         self._entries[entry.name] = entry
 
-    def _withdraw(self, entry: _Entry) -> None:
+    def _withdraw(self, entry: Entry) -> None:
         """Release the graphs of an entry, and keep count of those that sessions still use."""
         for device, loaded in entry.loaded.items():
-            self._withdrawn.append(_Withdrawn(device, loaded.graph.nbytes, loaded.users))
+            self._withdrawn.append(Withdrawn(device, loaded.graph.nbytes, loaded.users))
         entry.loaded.clear()
 
     def _backend(self, name: str, source: ModelSource, encoding: Encoding | None) -> tuple[Backend[Any], str | None]:
         """The backend for a model, and the model's format if the backend was asked for it."""
-        format = None
+        format, label = None, model_label(name, source)
         if encoding is None:
-            with _readable(_what(name, source)):
+            with readable(label):
                 found = self._backends.recognize(source)
             # A model that no backend recognizes goes to PyTorch's, which refuses it and lists the formats it supports.
             encoding, format = found if found is not None else (Encoding.PYTORCH, None)
@@ -185,8 +166,8 @@ class Registry:
         if backend is None:
             served = quote_all(encoding.value for encoding in self._backends.encodings)
             raise ModelError(
-                f"{_what(name, source)} was registered with the encoding {encoding.value}, for which no backend is "
-                f"installed; expected one of {served}"
+                f"{label} was registered with the encoding {encoding.value}, for which no backend is installed; "
+                f"expected one of {served}"
             )
         return backend, format
 
@@ -195,14 +176,14 @@ class Registry:
             if name in self._entries:
                 raise ValueError(f"a graph named {quote(name)} already exists; choose another name, or replace it")
 
-    def _require_known(self, name: str) -> _Entry:
+    def _require_known(self, name: str) -> Entry:
         with self._lock:
             entry = self._entries.get(name)
             if entry is None:
                 raise ValueError(f"there is no graph {quote(name)}; expected one of {quote_all(self._entries)}")
             return entry
 
-    def _make_room(self, nbytes: int, device: str, leaving: _Entry | None = None) -> bool:
+    def _make_room(self, nbytes: int, device: str, leaving: Entry | None = None) -> bool:
         """Evict as many unused graphs as needed for `nbytes` more on a device, and return whether there is room now.
 
         `leaving` is not evicted, and does not count if it is unused, since it is withdrawn if there is room.
@@ -222,7 +203,7 @@ class Registry:
                 entry.evictions[device] += 1
         return self._taken(device) + nbytes <= room
 
-    def _idle(self, device: str) -> list[tuple[_Entry, _Loaded]]:
+    def _idle(self, device: str) -> list[tuple[Entry, Loaded]]:
         """The unused graphs on a device, the least recently used first."""
         idle = [(entry, loaded) for entry, loaded in self._on(device) if not loaded.users]
         return sorted(idle, key=lambda pair: pair[1].asked)
@@ -232,7 +213,7 @@ class Registry:
         offered = sum(loaded.graph.nbytes for _, loaded in self._on(device))
         return offered + sum(each.nbytes for each in self._withdrawn if each.device == device)
 
-    def _on(self, device: str) -> Iterator[tuple[_Entry, _Loaded]]:
+    def _on(self, device: str) -> Iterator[tuple[Entry, Loaded]]:
         for entry in self._entries.values():
             if device in entry.loaded:
                 yield entry, entry.loaded[device]
@@ -244,79 +225,7 @@ class Registry:
         )
 
 
-@dataclass(eq=False)
-class _Loaded:
-    """A graph on one device, its users (the leases and contexts of sessions), and when it was last `asked` for."""
-
-    graph: Graph
-    asked: int
-    users: weakref.WeakSet[object] = field(default_factory=weakref.WeakSet)
-
-    def lease(self, backend: Backend[Any]) -> Lease:
-        return Lease(backend, self.graph, self.users)
-
-
-@dataclass(frozen=True)
-class _Withdrawn:
-    """The memory of a graph that is no longer offered but still has users; does not keep the graph itself alive."""
-
-    device: str
-    nbytes: int
-    users: weakref.WeakSet[object]
-
-
-class _Entry:
-    """One of the operator's models, and its graph on each device where it is loaded."""
-
-    def __init__(
-        self, name: str, source: ModelSource, backend: Backend[Any], device: str, options: ModelOptions
-    ) -> None:
-        self.name = name
-        self.what = _what(name, source)
-        self.backend = backend
-        self.device = device
-        self.nbytes: int | None = None
-        self.loaded: dict[str, _Loaded] = {}
-        self.lock = threading.Lock()
-        self.loads: Counter[str] = Counter()
-        self.evictions: Counter[str] = Counter()
-        self._source = source
-        self._options = options
-
-    def load(self, device: str, format: str | None = None) -> Graph:
-        """Load the model on a device; `format` is its format if it is known. Raises ModelError."""
-        with _readable(self.what):
-            graph: Graph = self.backend.load(self._source, device, self.what, self._options, format)
-        self.nbytes = graph.nbytes
-        self.loads[device] += 1
-        return graph
-
-    def figures(self) -> Iterator[ModelFigures]:
-        for device, loads in dict(self.loads).items():
-            loaded = self.loaded.get(device)
-            nbytes = 0 if loaded is None else loaded.graph.nbytes
-            yield ModelFigures(self.name, device, nbytes, loads, self.evictions[device])
-
-
-@contextmanager
-def _readable(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = why_unreadable(error, "the file in it that holds the model")
-    else:
-        return
-    raise ModelError(f"{what} {reason}")
-
-
-def _what(name: str, source: ModelSource) -> str:
-    """A model in error texts for the operator."""
-    if isinstance(source, str | os.PathLike):
-        return f"the model file `{Path(source)}`"
-    return f"the model {quote(name)}"
-
-
-def _reload(entry: _Entry, device: str) -> Graph:
+def _reload(entry: Entry, device: str) -> Graph:
     """Load a model for a guest, whose errors do not reveal what is wrong with the operator's file."""
     try:
         return entry.load(device)

@@ -1,1 +1,1 @@
-"""Running guests: what one may reach and use, and what it did."""
+"""Running guests: their directories, streams and limits, and figures of what they did."""

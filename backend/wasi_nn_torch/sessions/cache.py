@@ -1,4 +1,4 @@
-"""Where compiled guests are kept: in the user's cache folder, unless a variable names another one."""
+"""The cache of compiled guests: in the user's cache directory, unless an environment variable names another one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from wit_host import CompileCache
 
 logger = logging.getLogger(__name__)
 
-#: The environment variable that names another folder.
+#: The environment variable that names another directory.
 VARIABLE = "WASI_NN_TORCH_CACHE"
 
 
 def user_cache() -> CompileCache | None:
-    """The cache of this user, which may be empty; nothing for users without a home."""
+    """The cache of this user, whether or not it exists yet; None for a user without a home directory."""
     chosen = os.environ.get(VARIABLE)
     if chosen:
         return CompileCache(chosen)
-    folder = user_cache_path("wasi-nn-torch", appauthor=False) / "compiled"
-    if folder.is_absolute():
-        return CompileCache(folder)
-    logger.info("compiled guests are not kept: there is no home; name a folder in %s", VARIABLE)
+    directory = user_cache_path("wasi-nn-torch", appauthor=False) / "compiled"
+    if directory.is_absolute():
+        return CompileCache(directory)
+    logger.info("compiled guests are not kept: this user has no home directory; name a directory in %s", VARIABLE)
     return None

@@ -13,12 +13,12 @@ _UNITS: dict[str, Fraction] = {
     "h": Fraction(3600),
 }
 _DURATION = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,15})?) ?(?P<unit>[A-Za-z]*)", re.ASCII)
-#: In seconds; clocks and timers of the system take no more than some hundred years.
+#: In seconds; clocks and timers of the system support no more than a few hundred years.
 _LEAST, _MOST = 0.001, 1e9
 
 
 def parse_duration(text: str) -> float:
-    """The seconds that a text means: a number, or one with the unit ms, s, min or h, in capitals or not.
+    """The seconds that a text stands for: a number, with or without one of the units ms, s, min, h in any case.
 
     Raises ValueError for anything else, for less than a millisecond and for more than 10⁹ seconds.
     """
@@ -30,14 +30,14 @@ def parse_duration(text: str) -> float:
         )
     seconds = float(Fraction(match["number"]) * unit)
     if not _LEAST <= seconds <= _MOST:
-        raise ValueError(f"`{text}` is not a duration that can be waited for; give 1ms or more, and at most 277777h")
+        raise ValueError(f"the duration `{text}` is out of range; give at least 1ms and at most 277777h")
     return seconds
 
 
 def require_duration(name: str, seconds: float | None) -> None:
-    """Raise ValueError unless `seconds` is a duration that can be waited for, or None; `name` is what a text calls it.
+    """Raise ValueError unless `seconds`, which error texts call `name`, is a duration within range, or None.
 
-    Not a number is among what raises, and so is infinity.
+    NaN and infinity are refused too.
     """
     if seconds is not None and not 0 < seconds <= _MOST:
         raise ValueError(

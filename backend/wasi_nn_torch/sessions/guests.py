@@ -1,4 +1,4 @@
-"""Guests: from a file to a compiled component or core module, and what to say of a file that is neither."""
+"""Guests: from a file to a compiled component or core module, with an error for a file that is neither."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import wasmtime
 
 from wasi_nn_torch.contract.errors import why_unreadable
+from wasi_nn_torch.contract.text import one_line
 from wit_host import Component, Engine, GuestError
 from wit_host.core import CoreModule
 
@@ -21,19 +22,19 @@ logger = logging.getLogger(__name__)
 _MAGIC = b"\0asm"
 _MODULE = b"\x01\x00\x00\x00"
 
+#: A guest that is not compiled yet: the path of a file, or its bytes, in WebAssembly's binary or text format.
 GuestSource = str | os.PathLike[str] | bytes
-"""Where a guest comes from: the path of a file, or its bytes; WebAssembly's binary or text format."""
 
 
 class InvalidGuest(Exception):
-    """A file that cannot be run here; the text says which one, why, and what to do."""
+    """A guest that cannot be run; the text says which one, why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Guest:
-    """A compiled component or core module; it belongs to one engine, and any number of its sessions may run it.
+    """A compiled component or core module of one engine, which any number of its sessions may run.
 
-    `compile_seconds` is what it took to get it compiled; `from_cache` says whether it had been compiled before.
+    `compile_seconds` is the time that compiling it took, or loading it, if it came `from_cache`.
     """
 
     name: str
@@ -44,19 +45,19 @@ class Guest:
 
 @dataclass(frozen=True)
 class GuestFile:
-    """A guest as it was read, in the binary format."""
+    """A guest that was read but not compiled, in the binary format."""
 
     name: str
     wasm: bytes
 
     @property
     def is_module(self) -> bool:
-        """Whether it is a core module, and not a component."""
+        """Whether the guest is a core module rather than a component."""
         return self.wasm[4:8] == _MODULE
 
 
 def read_guest(source: GuestSource) -> GuestFile:
-    """Read a guest; raises InvalidGuest where there is no such file or it is no WebAssembly."""
+    """Read a guest; raises InvalidGuest if its file cannot be read or is not WebAssembly."""
     if isinstance(source, bytes):
         name, content = "the guest", source
     else:
@@ -67,10 +68,7 @@ def read_guest(source: GuestSource) -> GuestFile:
 
 
 def compile_guest(engine: Engine, file: GuestFile, buffers: Collection[str]) -> Guest:
-    """Compile a guest, or find it compiled; raises InvalidGuest where it is not valid.
-
-    Compiling a large guest takes seconds.
-    """
+    """Compile a guest, which may take seconds, or load it from the cache; raises InvalidGuest if it is not valid."""
     started = time.perf_counter()
     try:
         compiled = _compile(engine, file, buffers)
@@ -78,8 +76,8 @@ def compile_guest(engine: Engine, file: GuestFile, buffers: Collection[str]) -> 
         raise InvalidGuest(str(error)) from None
     seconds = time.perf_counter() - started
     from_cache = engine.is_from_cache(compiled)
-    done = "found in the cache" if from_cache else "compiled"
-    logger.info("%s is %s: %d bytes in %.2f s", file.name, done, len(file.wasm), seconds)
+    done = "loaded from the cache" if from_cache else "compiled"
+    logger.info("%s was %s: %d bytes in %.2f s", file.name, done, len(file.wasm), seconds)
     return Guest(file.name, compiled, seconds, from_cache)
 
 
@@ -98,14 +96,10 @@ def _read(path: Path) -> tuple[str, bytes]:
 
 
 def _from_text(name: str, content: bytes) -> bytes:
-    """The binary format of a guest in the text format; whatever begins with a parenthesis or a comment may be one."""
+    """The binary format of a guest in the text format, which begins with a parenthesis or a comment."""
     if not content.lstrip().startswith((b"(", b";")):
-        raise InvalidGuest(f"{name} is not WebAssembly; give a component or a core module, as compilers make them")
+        raise InvalidGuest(f"{name} is not WebAssembly; give a component or a core module that a compiler made")
     try:
         return bytes(wasmtime.wat2wasm(content))
     except wasmtime.WasmtimeError as error:
-        raise InvalidGuest(f"{name} is not valid WebAssembly text: {_one_line(error)}") from None
-
-
-def _one_line(error: wasmtime.WasmtimeError) -> str:
-    return " ".join(str(error).split())
+        raise InvalidGuest(f"{name} is not valid WebAssembly text: {one_line(error)}") from None

@@ -1,4 +1,4 @@
-"""The bounds on one session."""
+"""The limits of one session."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from wasi_nn_torch.sessions.durations import require_duration
 
 @dataclass(frozen=True)
 class Limits:
-    """What one session may use; None grants everything.
+    """The limits of one session; None means no limit.
 
-    `device_bytes` is for tensors on devices, models that the guest brings along, and the state of its contexts;
-    `host_bytes` for tensors that wait in the host's memory; `memory` for each linear memory of the guest, in bytes.
-    `tensors` is how many there may be at a time, `resources` how many tensors, graphs, contexts and errors the guest
-    itself may hold: one more traps it. `timeout` is in seconds of wall-clock time.
+    `device_bytes` is for tensors on devices, guest-supplied models, and the state of contexts; `host_bytes` for tensors
+    that wait in the host's memory; `memory` for each linear memory of the guest, in bytes. `tensors` is the number of
+    tensors at a time, and `resources` the number of tensors, graphs, contexts and errors that the guest itself may
+    hold: one more traps it. `timeout` is in seconds of wall-clock time.
 
-    Raises ValueError for a number that is negative, and for a timeout that is not above 0, or not finite.
+    Raises ValueError for a negative number, and for a timeout that is not above 0 or not finite.
     """
 
     device_bytes: int | None = None

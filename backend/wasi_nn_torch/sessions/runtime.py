@@ -1,4 +1,4 @@
-"""What the sessions of one engine share: the compiler of guests, the models, and the sums of their figures."""
+"""The runtime that the sessions of one engine share: the compiler of guests, the models, and the sums of figures."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ class Runtime:
         self.tally = Tally()
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
-        """Compile a guest; raises InvalidGuest if it is not valid."""
+        """Compile a guest; raises InvalidGuest if it cannot be read or is not valid."""
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
         compiled = compile_guest(self._engine, file, hosts.BUFFERS)
         self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
         return compiled
 
     def prepare(self, guest: Guest) -> None:
-        """Start the backend if the guest imports wasi-nn, so that it does not wait for PyTorch once it runs."""
+        """Start the backend if the guest imports wasi-nn, so that the guest need not wait for PyTorch."""
         if hosts.are_imported_by(guest.compiled):
             self._backends.start()
 
     def serve(self, ledger: Ledger) -> Serving:
-        """The operations of wasi-nn for one guest; the tensors that it holds are counted in `ledger`."""
+        """The operations of wasi-nn for one guest, whose tensors `ledger` counts."""
         return Serving(self._backends, self._registry, ledger, self._guest_models, self._release)
 
     def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
-        """A store for one component, with the limits that do not concern tensors."""
+        """Open a store for one component, with the limits that do not concern tensors."""
         return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources)
 
     def open_core_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> CoreStore:
-        """The same for a core module."""
+        """Open a store for one core module, with the same limits."""
         return self._engine.core_store(
             wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources
         )

@@ -1,4 +1,4 @@
-"""One guest: what it may reach, how long it may run, and what it holds."""
+"""The session of one guest: its directories and streams, its run, and the figures of it."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class Session:
         self.close()
 
     def run(self, guest: Guest | GuestSource) -> int:
-        """Run a command, a component or a core module, and return its exit status: 0, or what the guest exits with.
+        """Run a command, which is a component or a core module, to completion, and return its exit status.
 
-        Raises InvalidGuest where `guest` is neither, and GuestError where it cannot be run to its end: LinkError,
-        GuestTrap, GuestTimeout, GuestCancelled, whose text ends with the last error that the guest was given. An
-        exception that a function for an output raised comes out as itself. Raises RuntimeError the second time,
-        ValueError for a guest of another engine.
+        Raises InvalidGuest if `guest` cannot be read or is not valid, and GuestError if it does not run to completion:
+        LinkError, GuestTrap, GuestTimeout, GuestCancelled, whose text ends with the last error that the guest was
+        given. An exception of a function for an output is passed on unchanged. Raises RuntimeError if the session was
+        used before, and ValueError for a guest of another engine.
         """
         if self._closed or self._store is not None:
             raise RuntimeError("a session runs one guest, once; make another session")
@@ -81,8 +81,8 @@ class Session:
         self._from_cache = guest.from_cache
         self._transport = guest.compiled.transport
         self._wasi.argv = [guest.name, *self._args]
-        if sys.stdout is not None:  # as it is where it was closed, or in a program without a console
-            sys.stdout.flush()  # what the host printed comes before what the guest prints
+        if sys.stdout is not None:  # it is None in a program without a console
+            sys.stdout.flush()  # so that the host's output comes before the guest's
         self._serving.refusals.guest = guest.name
         started = time.perf_counter()
         self._runtime.tally.start_session()
@@ -103,14 +103,14 @@ class Session:
                 self._release()
             finally:
                 self._runtime.tally.end_session(outcome, self._serving.snapshot(), self._serving.refusals.counts)
-                del outcome  # or else the exception and this frame would keep each other alive
+                del outcome  # otherwise the exception and this frame would keep each other alive
 
     def cancel(self) -> None:
-        """Stop the guest; from any thread, or a handler of a signal. `run` then raises GuestCancelled.
+        """Stop the guest, from any thread or signal handler, so that `run` raises GuestCancelled.
 
-        What WebAssembly computes ends within a moment; a computation of a model, or another call of the host, first
-        ends, and a call of WASI that waits cannot be interrupted. A session that is cancelled before its guest runs
-        does not run it; after the run nothing happens.
+        WebAssembly code stops almost at once; a computation of a model or another host call finishes first, and a WASI
+        call that waits cannot be interrupted. A session that is cancelled before its run does not run its guest; after
+        the run, cancelling does nothing.
         """
         self._cancelled = True
         store = self._store
@@ -119,7 +119,7 @@ class Session:
 
     @property
     def stats(self) -> SessionStats:
-        """The figures of this moment; they stay readable after `close`."""
+        """The figures of this moment, also after `close`."""
         state = None if self._store is None else self._store.state
         return SessionStats(
             calls=dict(state.calls) if state else {},
@@ -134,11 +134,11 @@ class Session:
 
     @property
     def last_refusal(self) -> Refusal | None:
-        """The last error that the guest was given, which is the likely reason if it fails; None without any."""
+        """The last error that the guest was given, which is the likely reason if it fails; None if there was none."""
         return self._serving.refusals.last
 
     def close(self) -> None:
-        """Drop whatever is left; the second time is fine."""
+        """Drop everything that is left; a second call does nothing."""
         self._closed = True
         self._release()
 
@@ -150,7 +150,7 @@ class Session:
             self._serving.close()
 
     def _pass_on_cancelling(self, store: Store | CoreStore) -> None:
-        """`cancel` may have been called before there was a store."""
+        """Cancel the store if `cancel` was called before the store existed."""
         if self._cancelled:
             store.cancel()
 
@@ -182,31 +182,31 @@ def _wasi(
     stderr: Output,
 ) -> WasiConfig:
     wasi = WasiConfig()
-    wasi.env = [(_text(name, "variable"), _text(value, f"value of {name}")) for name, value in env.items()]
-    lent: set[str] = set()
+    wasi.env = [(_text(name, "variable name"), _text(value, f"value of {name}")) for name, value in env.items()]
+    names: set[str] = set()
     for host, guest in dirs.items():
         if not Path(host).is_dir():
-            raise NotADirectoryError(f"the folder {host} for the guest does not exist or is not a folder")
-        folder = guest if isinstance(guest, Directory) else Directory(guest)
-        if folder.path in lent:
-            raise ValueError(f"two folders have the name {folder.path} for the guest; give them two names")
-        lent.add(folder.path)
+            raise NotADirectoryError(f"guest directory {host} does not exist or is not a directory")
+        directory = guest if isinstance(guest, Directory) else Directory(guest)
+        if directory.path in names:
+            raise ValueError(f"two guest directories have the name {directory.path}; give each its own name")
+        names.add(directory.path)
         try:
-            wasi.preopen_dir(_text(host, "folder"), _text(folder.path, "folder"), fs_mutable=folder.writable)
+            wasi.preopen_dir(
+                _text(host, "directory"), _text(directory.path, "directory"), fs_mutable=directory.writable
+            )
         except wasmtime.WasmtimeError:
-            raise NotADirectoryError(
-                f"the folder {host} for the guest cannot be opened; check its permissions"
-            ) from None
+            raise NotADirectoryError(f"guest directory {host} cannot be opened; check its permissions") from None
     set_streams(wasi, stdin, stdout, stderr)
     return wasi
 
 
 def _text(value: str, what: str) -> str:
-    """`value`, which WASI can pass on; raises ValueError where it cannot."""
+    """`value`, if WASI can pass it on; raises ValueError otherwise."""
     if "\0" in value:
-        raise ValueError(f"the {what} {value!r} for the guest has a NUL character in it")
+        raise ValueError(f"the guest's {what} {value!r} contains a NUL character; remove it")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"the {what} {value!r} for the guest is not valid Unicode") from None
+        raise ValueError(f"the guest's {what} {value!r} is not valid Unicode") from None
     return value

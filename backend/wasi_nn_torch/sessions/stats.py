@@ -1,4 +1,4 @@
-"""What sessions and their engine did and what it cost, as plain numbers that can be copied, pickled and printed."""
+"""Figures of sessions and engines, as plain values that can be copied, pickled and printed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from wasi_nn_torch.contract.ledger import LedgerSnapshot, Transfer, TransferFigures, transfers_to_dict
+from wasi_nn_torch.serving.entries import ModelFigures
 from wasi_nn_torch.serving.refusals import Refusal
-from wasi_nn_torch.serving.registry import ModelFigures
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class SessionStats:
 
     `calls` counts host calls of wasi-nn by function, such as `wasi:nn/tensor@0.2.0-rc-2024-10-28#[method]tensor.data`.
     `transport` is the way in which bytes crossed between guest and host. Times are in seconds of wall-clock time;
-    `run_seconds` includes what the guest spent in host calls. `compile_seconds` is what it took to get the guest
-    compiled, and `from_cache` says whether it was found in the cache of compiled guests. `errors` counts the errors
-    that the guest was given by code, such as `invalid-argument`; `last_refusal` is the last of them.
+    `run_seconds` includes the time of host calls. `compile_seconds` is the time that compiling the guest took, or
+    loading it, if it came `from_cache`. `errors` counts the errors that the guest was given, by code, such as
+    `invalid-argument`; `last_refusal` is the last of them.
     """
 
     calls: Mapping[str, int]
@@ -31,7 +31,7 @@ class SessionStats:
     last_refusal: Refusal | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """These figures as JSON can have them, with the same keys; for `memory` see `LedgerSnapshot.to_dict`."""
+        """These figures for JSON, with the names of the fields as keys; for `memory` see `LedgerSnapshot.to_dict`."""
         return {
             "calls": dict(self.calls),
             "transport": self.transport,
@@ -48,12 +48,13 @@ class SessionStats:
 class EngineStats:
     """Figures of one moment of an engine.
 
-    `opened` is how many sessions were made, `running` how many of their guests run. `ended` counts those that ran by
-    how they ended: `success` with exit status 0, `failure` with another one, `trap`, `timeout`, `link-error`,
-    `guest-error` for whatever else ends a guest, `host-error` for an exception of the host, `interrupted` for one such
-    as KeyboardInterrupt. `errors` counts the errors that guests were given by code. It, `transfers`, `computes` and
-    `compute_seconds` are sums over the sessions that have ended. `guests_compiled` and `guests_from_cache` are how many
-    guests were compiled and found in the cache, which took `compile_seconds` together.
+    `opened` is the number of sessions that were made, `running` the number of guests that are running. `ended` counts
+    sessions by how their run ended: `success` with exit status 0, `failure` with another status, `trap`, `timeout`,
+    `cancelled`, `link-error`, `guest-error` for another error of the guest, `host-error` for an exception of the host,
+    and `interrupted` for one such as KeyboardInterrupt. `errors` counts the errors that guests were given, by code.
+    `errors`, `transfers`, `computes` and `compute_seconds` are sums over the sessions that have ended.
+    `guests_compiled` and `guests_from_cache` are the numbers of guests that were compiled and loaded from the cache,
+    which took `compile_seconds` together.
     """
 
     opened: int
@@ -69,7 +70,7 @@ class EngineStats:
     compile_seconds: float
 
     def to_dict(self) -> dict[str, object]:
-        """These figures as JSON can have them, with the same keys; transfers are as in `LedgerSnapshot.to_dict`."""
+        """These figures for JSON, with the names of the fields as keys; transfers as in `LedgerSnapshot.to_dict`."""
         return {
             "opened": self.opened,
             "running": self.running,

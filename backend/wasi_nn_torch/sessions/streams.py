@@ -1,11 +1,11 @@
-"""The standard streams of a guest: what a caller may give for them, and how WASI gets it."""
+"""The standard streams of a guest: the types that a caller may give for them, and how they are passed to WASI."""
 
 from __future__ import annotations
 
 import io
 import os
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from wit_host import WasiConfig
 
@@ -14,7 +14,7 @@ class BinaryReader(Protocol):
     """A file that is open for reading bytes."""
 
     def read(self) -> bytes:
-        """All that is left in it."""
+        """Read everything up to the end of the file."""
         ...
 
 
@@ -22,20 +22,20 @@ class BinaryWriter(Protocol):
     """A file that is open for writing bytes."""
 
     def write(self, data: bytes, /) -> int | None:
-        """Write some of `data`, and return how much, or nothing if it was all."""
+        """Write some or all of `data`, and return the number of bytes written, or None for all."""
         ...
 
 
-Input: TypeAlias = str | os.PathLike[str] | bytes | BinaryReader | None
-"""What a guest reads: a file by its path, bytes, a file that is open in binary mode, or None for the host's stream."""
+#: The input of a guest: the path of a file, bytes, a file that is open in binary mode, or None for the host's stream.
+Input = str | os.PathLike[str] | bytes | BinaryReader | None
 
-Output: TypeAlias = Callable[[bytes], object] | BinaryWriter | None
-"""Where a guest's output goes: a function that is called with each piece, a file that is open in binary mode, or None
-for the host's own stream."""
+#: The receiver of a guest's output: a function that is called with each piece, a file that is open in binary mode, or
+#: None for the host's own stream.
+Output = Callable[[bytes], object] | BinaryWriter | None
 
 
 def set_streams(wasi: WasiConfig, stdin: Input, stdout: Output, stderr: Output) -> None:
-    """Give a guest its three streams; raises TypeError for what cannot be one, OSError for a file that is not there."""
+    """Set the three streams of a guest; raises TypeError for one of another type, OSError if a file does not exist."""
     _set_input(wasi, stdin)
     if stdout is None:
         wasi.inherit_stdout()
@@ -50,17 +50,17 @@ def set_streams(wasi: WasiConfig, stdin: Input, stdout: Output, stderr: Output) 
 def _set_input(wasi: WasiConfig, stdin: Input) -> None:
     if stdin is None:
         wasi.inherit_stdin()
-    elif isinstance(stdin, (bytes, bytearray, memoryview)):
+    elif isinstance(stdin, bytes | bytearray | memoryview):
         wasi.stdin_bytes = bytes(stdin)
-    elif isinstance(stdin, (str, os.PathLike)):
-        os.stat(stdin)  # which says what is wrong with it, as the engine does not
+    elif isinstance(stdin, str | os.PathLike):
+        os.stat(stdin)  # its errors say what is wrong; those of the engine do not
         wasi.stdin_file = stdin
     else:
         wasi.stdin_bytes = _read(stdin)
 
 
 def _read(file: BinaryReader) -> bytes:
-    """All of a file, as the engine takes no Python object for an input."""
+    """The whole content of a file, since the engine does not read from Python objects."""
     content: object = None if isinstance(file, io.TextIOBase) or not hasattr(file, "read") else file.read()
     if not isinstance(content, bytes):
         raise _wrong("stdin", "a path, bytes or a file that is open in binary mode", file)
@@ -68,7 +68,7 @@ def _read(file: BinaryReader) -> bytes:
 
 
 def _writing(output: Callable[[bytes], object] | BinaryWriter, name: str) -> Callable[[bytes], object]:
-    """The function that takes what a guest writes."""
+    """The function that receives a guest's output."""
     if callable(output):
         return output
     if isinstance(output, io.TextIOBase) or not callable(getattr(output, "write", None)):
@@ -77,7 +77,7 @@ def _writing(output: Callable[[bytes], object] | BinaryWriter, name: str) -> Cal
 
 
 def _write_all(file: BinaryWriter, data: bytes) -> None:
-    """Write every byte; a file without a buffer may take some only."""
+    """Write every byte, in several steps if the file is unbuffered and takes only some at a time."""
     while data:
         written = file.write(data)
         data = b"" if written is None else data[written:]

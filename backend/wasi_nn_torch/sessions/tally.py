@@ -1,4 +1,4 @@
-"""What the sessions of one engine did, counted as they come and go, in any number of threads."""
+"""The sums of the figures of an engine's sessions, counted in any number of threads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from wasi_nn_torch.contract.ledger import LedgerSnapshot, Transfer, TransferFigures
-from wasi_nn_torch.serving.registry import ModelFigures
+from wasi_nn_torch.serving.entries import ModelFigures
 from wasi_nn_torch.sessions.stats import EngineStats
 from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
 
@@ -22,7 +22,7 @@ _ENDINGS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def ending_of(outcome: int | BaseException) -> str:
-    """What the end of a session is called, by its guest's exit status or by what was raised."""
+    """The name for how a session ended, from its guest's exit status or the exception that was raised."""
     if isinstance(outcome, int):
         return "failure" if outcome else "success"
     return next((name for kind, name in _ENDINGS if isinstance(outcome, kind)), "interrupted")
@@ -41,23 +41,23 @@ class Tally:
         self._transfers: dict[Transfer, TransferFigures] = defaultdict(TransferFigures)
 
     def add_guest(self, from_cache: bool, seconds: float) -> None:
-        """A guest was compiled, or found in the cache."""
+        """Count a guest that was compiled or loaded from the cache."""
         with self._lock:
             self._guests[from_cache] += 1
             self._compile_seconds += seconds
 
     def open_session(self) -> None:
-        """A session was made."""
+        """Count a session that was made."""
         with self._lock:
             self._opened += 1
 
     def start_session(self) -> None:
-        """The guest of a session begins to run."""
+        """Count a guest that starts to run."""
         with self._lock:
             self._running += 1
 
     def end_session(self, outcome: int | BaseException, memory: LedgerSnapshot, errors: Mapping[str, int]) -> None:
-        """It does not run any more: its exit status or what was raised, and the figures of its session."""
+        """Count a guest that has stopped: its exit status or exception, and the figures of its session."""
         with self._lock:
             self._running -= 1
             self._ended[ending_of(outcome)] += 1

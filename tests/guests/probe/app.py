@@ -1,4 +1,4 @@
-"""A guest that does what a test tells it: `probe COMMAND…`. Answers are JSON, one value a line on standard output."""
+"""A guest that a test controls: `probe COMMAND…`. Answers are JSON, one value on each line of standard output."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from wit_world.imports.errors import Error
 from wit_world.imports.graph import ExecutionTarget, Graph, GraphEncoding, load, load_by_name
 from wit_world.imports.tensor import Tensor, TensorType
 
-#: This Python writes no more characters than that at once, and drops the others.
+#: The guest's Python writes no more characters than this at once, and drops the others.
 PIECE = 4096
 
 KEPT: list[object] = []
-#: What `play` has made, by the name that the test gave it.
+#: The objects that `play` has made, by the names that the test gave them.
 THINGS: dict[str, Any] = {}
 
 
@@ -31,14 +31,14 @@ class Run(exports.Run):
 
 
 def tensors(inputs: str) -> None:
-    """Makes each tensor of a JSON list, and shows what the host says of it."""
+    """Makes each tensor of a JSON list, and shows it as the host returns it."""
     for dimensions, ty, data in json.loads(inputs):
         with Tensor(dimensions, TensorType[ty], bytes.fromhex(data)) as tensor:
             answer([tensor.dimensions(), tensor.ty().name, tensor.data().hex()])
 
 
 def by_name(name: str, *computations: str) -> None:
-    """Computes a graph of the host once for each JSON list of inputs."""
+    """Computes one of the host's graphs once for each JSON list of inputs."""
     with_graph(lambda: load_by_name(name), computations)
 
 
@@ -96,9 +96,9 @@ def leave_and(name: str, command: str, *arguments: str) -> None:
 
 
 def play(script: str) -> None:
-    """Does one step of a JSON list after the other; what is not dropped is left behind.
+    """Does the steps of a JSON list, one after the other; objects that are not dropped are left behind.
 
-    A step is the name of a function, of the steps below or of the commands, and its arguments.
+    A step is the name of a function, which is one of the steps below or of the commands, and its arguments.
     """
     for name, *arguments in json.loads(script):
         try:
@@ -116,7 +116,7 @@ def make(name: str, dimensions: list[int], ty: str, data: str | int) -> None:
 
 
 def get(name: str, graph: str) -> None:
-    """Gets a graph of the host."""
+    """Gets one of the host's graphs."""
     THINGS[name] = load_by_name(graph)
 
 
@@ -131,7 +131,7 @@ def begin(name: str, graph: str) -> None:
 
 
 def compute(context: str, inputs: dict[str, str], *outputs: str) -> None:
-    """Computes; the inputs are gone then, whatever the outcome."""
+    """Computes; the inputs are gone afterwards, whatever the outcome."""
     named = [(parameter, THINGS.pop(tensor)) for parameter, tensor in inputs.items()]
     results = [tensor for _, tensor in THINGS[context].compute(named)]
     THINGS.update(zip(outputs, results, strict=True))
@@ -144,7 +144,7 @@ def drop(*names: str) -> None:
 
 
 def show(name: str) -> None:
-    """Shows all of a tensor."""
+    """Shows a tensor with its elements."""
     tensor = THINGS[name]
     answer([tensor.dimensions(), tensor.ty().name, tensor.data().hex()])
 
@@ -168,7 +168,7 @@ def big(size: str) -> None:
 
 
 def trap() -> None:
-    """Raises what nobody catches."""
+    """Raises an exception that is not caught."""
     raise ValueError("as the test told me to")
 
 
@@ -210,7 +210,7 @@ def copy(source: str, target: str) -> None:
 
 
 def change(*arguments: str) -> None:
-    """Tries each of some ways to change a folder, on a path or two of its own; shows which of them the host refused."""
+    """Tries several ways to change a directory, each on its own path or two; shows which of them the host refused."""
     refused = {}
     for how, path in zip(arguments[::2], arguments[1::2], strict=True):
         try:

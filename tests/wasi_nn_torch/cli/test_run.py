@@ -229,7 +229,11 @@ def test_a_device_that_is_not_there(wat, device):
 
 
 def test_a_directory_that_does_not_exist(wat, tmp_path):
-    assert_one_line(here("run", "--dir", tmp_path / "nowhere", wat("(component)")), 2, "nowhere for the guest")
+    assert_one_line(
+        here("run", "--dir", tmp_path / "nowhere", wat("(component)")),
+        2,
+        "nowhere does not exist or is not a directory",
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from wasi_nn_torch.contract.sizes import parse_size, spell_size
         ("1TiB", 1 << 40),
         ("1.5GB", 1_500_000_000),
         ("1.5 kB", 1500),
-        ("0.1MB", 100_000),  # exact, although no binary fraction is
+        ("0.1MB", 100_000),  # exact, unlike a binary fraction
         ("1.1GB", 1_100_000_000),
         (" 64 mib ", 64 << 20),
         ("0.5KiB", 512),

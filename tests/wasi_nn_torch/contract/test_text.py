@@ -25,3 +25,4 @@ def test_an_exception_is_told_on_one_bounded_line():
     assert one_line(ValueError(" first\n\tsecond\x00 ")) == "first second\N{REPLACEMENT CHARACTER}"
     assert one_line("x" * 301) == "x" * 300 + "…"
     assert one_line("one two", longest=3) == "one…"
+    assert one_line("x" * 301, longest=None) == "x" * 301

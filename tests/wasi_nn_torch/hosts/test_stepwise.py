@@ -1,4 +1,4 @@
-"""`set-input`, `compute` and `get-output`: what the versions that have them keep, share, refuse and free."""
+"""`set-input`, `compute` and `get-output`: the tensors that these functions keep, share, refuse and free."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Overwrites(torch.nn.Module):
 
 
 class Numbered(torch.nn.Module):
-    """Names its outputs so that one has the position of another for a name."""
+    """Names its outputs so that the name of one is the position of another."""
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"1": x + 1, "last": x + 2}
@@ -115,7 +115,7 @@ def test_an_input_that_is_set_again_is_replaced_at_once(guest, context):
     assert output(context) == [4]
 
 
-def test_a_tensor_that_does_not_fit_is_refused_and_what_was_set_before_stays(guest, context):
+def test_a_tensor_that_does_not_fit_is_refused_and_the_earlier_input_stays(guest, context):
     context.set_input("x", guest.floats(1))
     code, text = told(guest, context.set_input, "x", guest.floats(1, 2, shape=[3]))
     assert code == "INVALID_ARGUMENT"
@@ -125,10 +125,10 @@ def test_a_tensor_that_does_not_fit_is_refused_and_what_was_set_before_stays(gue
     assert output(context) == [2]
 
 
-def test_a_name_that_is_too_long_to_be_kept_is_refused(guest, context):
+def test_too_long_a_name_is_refused(guest, context):
     code, text = told(guest, context.set_input, "x" * 65_537, guest.floats(1))
     assert code == "INVALID_ARGUMENT"
-    assert "the name of an input has 65537 characters; at most 65536 are possible" in text
+    assert "the name of an input is too long: 65537 characters (limit 65536)" in text
     assert guest.live == 0
 
 
@@ -141,7 +141,7 @@ def test_an_input_stays_until_it_is_replaced(guest, context):
         assert output(context) == [10 + x]
         assert guest.live == 3
     context.compute()
-    assert output(context) == [13], "nothing was set anew"
+    assert output(context) == [13], "no input was set again"
     assert guest.ledger.snapshot().transfers[Transfer.GUEST_TO_HOST].copies == 5
 
 
@@ -170,7 +170,7 @@ def test_a_compute_that_fails_leaves_its_inputs_for_the_next_one(guest, context)
     assert output(context) == [11, 22]
 
 
-def test_contexts_keep_inputs_of_their_own(guest):
+def test_each_context_keeps_its_own_inputs(guest):
     contexts = [guest.context("add") for _ in range(2)]
     for number, each in enumerate(contexts):
         each.set_input("x", guest.floats(number))
@@ -181,7 +181,7 @@ def test_contexts_keep_inputs_of_their_own(guest):
 
 
 @pytest.mark.parametrize("graph", ["overwrites", "exported"])
-def test_a_model_that_writes_to_an_input_does_not_change_what_is_kept(guest, graph):
+def test_a_model_that_writes_to_an_input_does_not_change_the_kept_one(guest, graph):
     context = guest.context(graph)
     context.set_input("x", guest.floats(1, 2))
     for _ in range(3):
@@ -190,7 +190,7 @@ def test_a_model_that_writes_to_an_input_does_not_change_what_is_kept(guest, gra
     assert guest.live == 3
 
 
-def test_a_module_in_python_that_writes_to_an_input_does_not_change_what_is_kept(guest):
+def test_a_module_in_python_that_writes_to_an_input_does_not_change_the_kept_one(guest):
     context = guest.context("module")
     context.set_input("x", guest.floats(1, 2))
     context.set_input("y", guest.floats(10, 20))
@@ -210,7 +210,7 @@ def test_an_output_on_the_memory_of_an_input_is_apart_from_it(guest):
     context.compute()
     assert (output(context, "same"), output(context, "view"), output(context, "sum")) == ([1, 2], [2], [3])
     context.set_input("x", guest.floats(5, 6))
-    assert output(context, "same") == [1, 2], "it has memory of its own"
+    assert output(context, "same") == [1, 2], "it has its own memory"
 
 
 # --- outputs ---
@@ -218,16 +218,16 @@ def test_an_output_on_the_memory_of_an_input_is_apart_from_it(guest):
 
 def test_there_is_no_output_before_compute(guest, context):
     context.set_input("x", guest.floats(1))
-    answer = ("INVALID_ARGUMENT", "there is no output `output`: call `compute` first, and see that it succeeds")
+    answer = ("INVALID_ARGUMENT", "there is no output `output`; call `compute` first, and check that it succeeds")
     assert told(guest, context.get_output, "output") == answer
 
 
-def test_an_unknown_output_is_told_with_what_there_is(guest):
+def test_the_error_for_an_unknown_output_lists_the_known_ones(guest):
     context = guest.context("overwrites")
     context.set_input("x", guest.floats(1))
     context.compute()
     for name in ("x", "", "2", "-1", "00", "before ", "output"):
-        answer = ("INVALID_ARGUMENT", f"there is no output `{name}`; the last compute made `written`, `before`")
+        answer = ("INVALID_ARGUMENT", f"there is no output `{name}`; expected one of `written`, `before`")
         assert told(guest, context.get_output, name) == answer
 
 
@@ -262,7 +262,7 @@ def test_nothing_of_an_earlier_compute_remains(guest):
     context.compute()
     assert [output(context, name) for name in ("0", "1")] == [[4], [5]]
     assert told(guest, context.get_output, "2")[0] == "INVALID_ARGUMENT"
-    assert floats(kept) == [3], "what the guest got is its own"
+    assert floats(kept) == [3], "the guest keeps what it got"
     assert guest.live == 4
 
 
@@ -276,7 +276,7 @@ def test_nothing_of_an_earlier_compute_remains_after_one_that_fails(guest, conte
     assert guest.live == 2, "the inputs"
 
 
-def test_outputs_go_before_the_next_ones_are_made(engine, version):
+def test_outputs_are_freed_before_the_next_ones_are_made(engine, version):
     with open_guest(engine, version, limits=Limits(tensors=4)) as guest:
         context = guest.context("split")
         for _ in range(3):
@@ -302,7 +302,7 @@ def test_an_output_is_got_twice_on_the_same_memory(guest, context):
 
 
 @pytest.mark.parametrize("order", ["context first", "context between", "context last"])
-def test_the_memory_is_free_when_the_last_that_holds_it_lets_go(guest, context, order):
+def test_the_memory_is_freed_when_the_last_holder_releases_it(guest, context, order):
     context.set_input("x", guest.floats(1))
     context.compute()
     holders = [context.get_output("output"), context.get_output("output")]
@@ -325,7 +325,7 @@ def test_an_output_is_kept_beyond_the_next_compute_and_its_context(guest, contex
     assert guest.live == 1
 
 
-def test_dropping_a_context_frees_what_was_set_and_what_was_not_got(guest):
+def test_dropping_a_context_frees_its_inputs_and_the_outputs_that_were_not_got(guest):
     context = guest.context("split")
     context.set_input("x", guest.floats(1, 2, 3))
     context.compute()
@@ -378,7 +378,7 @@ def test_an_output_goes_back_into_its_own_graph_without_a_copy(guest, context):
     assert sum(place.peak_tensors for name, place in figures.places.items() if name != STAGING) == 2
 
 
-def test_the_copy_of_what_is_kept_keeps_to_the_limits(engine, version):
+def test_the_copy_of_a_kept_input_is_subject_to_the_limits(engine, version):
     with open_guest(engine, version, limits=Limits(tensors=3)) as guest:
         context = guest.context("overwrites")
         context.set_input("x", guest.floats(1))
@@ -394,7 +394,7 @@ def test_the_copy_of_what_is_kept_keeps_to_the_limits(engine, version):
         assert guest.live == 3
 
 
-def test_the_copy_of_what_is_kept_goes_when_the_model_has_computed(guest):
+def test_the_copy_of_a_kept_input_is_freed_after_compute(guest):
     context = guest.context("module")
     context.set_input("x", guest.floats(1))
     context.set_input("y", guest.floats(1, 2, 3))
@@ -447,7 +447,7 @@ def test_an_input_takes_its_memory_once(engine, version, allocated, device):
         assert (places[STAGING].bytes, places[STAGING].peak_bytes) == (0, SIZE)
         assert (places[str(device)].bytes, places[str(device)].peak_bytes) == (2 * SIZE, 2 * SIZE)
         context.set_input("x", guest.floats(*[2.0] * N))
-        assert allocated() == before + SIZE, "what was replaced is free"
+        assert allocated() == before + SIZE, "the replaced input is freed"
         context.drop()
         assert allocated() == before
 
@@ -468,7 +468,7 @@ def test_an_input_that_a_model_writes_to_stays_with_the_host(engine, version, si
         assert guest.ledger.snapshot().transfers[Transfer.HOST_TO_DEVICE].copies == 2
 
 
-def test_what_is_shared_is_copied_within_the_device_for_a_model_that_writes_to_it(engine, version, simulator):
+def test_a_shared_tensor_is_copied_within_the_device_for_a_model_that_writes_to_it(engine, version, simulator):
     with open_guest(engine, version) as guest:
         first, reads, writes = guest.context("double"), guest.context("triple"), guest.context("overwrites")
         first.set_input("x", guest.floats(*[1.0] * N))
@@ -484,7 +484,7 @@ def test_what_is_shared_is_copied_within_the_device_for_a_model_that_writes_to_i
         assert counted.within == Copies(2, 2 * SIZE), "the copy, and the one that the model makes itself"
 
 
-def test_device_memory_is_free_at_that_moment(engine, version, allocated):
+def test_device_memory_is_freed_at_once(engine, version, allocated):
     before = allocated()
     with open_guest(engine, version) as guest:
         context = guest.context("double")
@@ -526,11 +526,11 @@ def test_a_guest_makes_errors_itself(engine):
                 assert (error.code(), error.data()) == (code, f"of the guest: {code.value} ü")
 
 
-def test_an_error_with_a_text_that_is_too_long_to_be_kept_traps(engine):
+def test_an_error_with_too_long_a_text_traps(engine):
     with open_guest(engine, "2024-06-25") as guest:
         unknown = guest.types("errors").ErrorCode.UNKNOWN
         guest.errors.new_error(unknown, "x" * 65_536)
-        with pytest.raises(GuestTrap, match=r"constructor of an error.* its text has 65537 characters; at most 65536"):
+        with pytest.raises(GuestTrap, match=r"constructor of an error.* its text is too long: 65537 characters"):
             guest.errors.new_error(unknown, "x" * 65_537)
 
 

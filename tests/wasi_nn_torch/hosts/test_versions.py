@@ -1,4 +1,4 @@
-"""Every WIT version of wasi-nn: each function, each value of an enum, each error, by a guest that holds the handles."""
+"""Every WIT version of wasi-nn: each function, enum value and error, called by a guest that holds the handles."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def guest(engine, version):
 
 
 class Refusing:
-    """Answers every call with one error, once it has given as many graphs as `graphs` says."""
+    """Answers every call with one error, after it has returned as many graphs as `graphs` says."""
 
     def __init__(self, code, text="", graphs=0):
         self.error = NnError(code, text)
@@ -121,7 +121,7 @@ def test_each_encoding_arrives(guest, encoding):
 
 @pytest.mark.parametrize("target", ExecutionTarget)
 @pytest.mark.parametrize("encoding", [Encoding.PYTORCH, Encoding.AUTODETECT])
-def test_a_model_is_loaded_for_each_target_that_is_there(guest, device, target, encoding):
+def test_a_model_is_loaded_for_each_available_target(guest, device, target, encoding):
     types = guest.types("graph")
     model = scripted(Add())
     load = (guest.graph.load, [model], types.GraphEncoding[encoding.name], types.ExecutionTarget[target.name])
@@ -156,7 +156,7 @@ def test_a_context_computes_again_and_again(guest):
         made.drop()
 
 
-def test_contexts_outlive_their_graph_and_are_apart(guest):
+def test_contexts_outlive_their_graph_and_are_independent(guest):
     first, second = guest.context("add"), guest.context("add")
     [one] = guest.compute(first, {"x": guest.floats(1)}, "output")
     [two] = guest.compute(second, {"x": guest.floats(2)}, "output")
@@ -191,7 +191,7 @@ def test_a_context_that_cannot_be_made_is_an_error(engine, version):
         ({"x": [1, 2]}, "RUNTIME_ERROR", "on purpose"),
     ],
 )
-def test_what_is_wrong_with_a_computation_is_told_and_nothing_stays_but_what_was_set(guest, inputs, code, text):
+def test_a_wrong_computation_is_told_and_only_the_inputs_that_were_set_stay(guest, inputs, code, text):
     context = guest.context("fails")
     found = told(guest, guest.compute, context, {name: guest.floats(*data) for name, data in inputs.items()})
     assert found[0] == code
@@ -211,9 +211,9 @@ def test_dimensions_that_do_not_fit_are_told_with_the_numbers(guest, shape):
     assert guest.live == 0, "an input that does not fit is not kept"
 
 
-def test_a_tensor_that_there_is_no_room_for_traps(engine, version):
+def test_a_tensor_without_room_traps(engine, version):
     with open_guest(engine, version, limits=Limits(host_bytes=4)) as guest:
-        with pytest.raises(GuestTrap, match=r"in the constructor of a tensor.* needs 8 bytes .* of the 4 that"):
+        with pytest.raises(GuestTrap, match=r"in the constructor of a tensor.* needs 8 bytes .*\(limit 4\)"):
             guest.floats(1, 2)
         assert guest.live == 0
 
@@ -229,7 +229,7 @@ def test_bytes_cross_by_address(engine, version):
 
 
 @pytest.mark.parametrize("ending", ["close", "trap"])
-def test_what_a_guest_holds_is_dropped_at_its_end(engine, version, ending):
+def test_the_resources_of_a_guest_are_dropped_when_it_ends(engine, version, ending):
     live = 5 if version in STEPWISE else 3  # contexts keep their inputs
     with open_guest(engine, version, limits=Limits(tensors=live)) as guest:
         contexts = [guest.context("add") for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Calls at random in every version at once, compared with a small model of the state; `SOAK_CALLS` says how many."""
+"""Random calls of every version at once, compared with a small model of the state; `SOAK_CALLS` is their number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.wasi_nn_torch.helpers.versions import STEPWISE, VERSIONS, Guest, open
 from wasi_nn_torch import Engine, GuestTrap
 
 CALLS = int(os.environ.get("SOAK_CALLS", "3000"))
-#: A guest lives for so many calls at most.
+#: The maximum number of calls in the life of a guest.
 LIFE = 400
 
 Vector = list[float]
@@ -31,7 +31,7 @@ class Overwrites(torch.nn.Module):
 
 
 def add(x: Vector, y: Vector | None = None) -> dict[str, Vector] | None:
-    """The sum of two vectors, of which one may be a single number; None where it is refused."""
+    """The sum of two vectors, one of which may be a single number; None if it is refused."""
     y = [1.0] if y is None else y
     if len(x) != len(y) and 1 not in (len(x), len(y)):
         return None
@@ -41,7 +41,7 @@ def add(x: Vector, y: Vector | None = None) -> dict[str, Vector] | None:
 
 @dataclass(frozen=True)
 class Model:
-    """A graph: what its inputs are called, of which the first is needed, and what it makes of them."""
+    """A graph: the names of its inputs, the first of which is required, and the function that it computes."""
 
     module: torch.nn.Module
     inputs: tuple[str, ...]
@@ -57,7 +57,7 @@ MODELS = {
 
 @dataclass(eq=False)
 class Content:
-    """What a tensor should hold."""
+    """The expected content of a tensor."""
 
     values: Vector
     fits: bool = True
@@ -65,7 +65,7 @@ class Content:
 
 @dataclass(eq=False)
 class Context:
-    """What a context should hold."""
+    """The expected content of a context."""
 
     guest: Guest
     handle: object
@@ -75,7 +75,7 @@ class Context:
 
 
 class Expected:
-    """The state that a guest should have, and calls of it, each compared with what the host answers."""
+    """The expected state of a guest, and its calls, each compared with the host's answer."""
 
     def __init__(self, guests: list[Guest], dice: random.Random) -> None:
         self.guests = guests
@@ -84,7 +84,7 @@ class Expected:
         self.contexts: list[Context] = []
 
     def step(self) -> None:
-        """One call of any function."""
+        """Make one call of any function."""
         weighted = [
             (self.make, 20), (self.read, 8), (self.drop, 4), (self.begin, 4), (self.end, 2), (self.set_input, 16),
             (self.compute, 12), (self.get_output, 16), (self.new_error, 1),
@@ -98,7 +98,7 @@ class Expected:
         assert len(self.guests[0].store.state.table) == len(self.tensors) + len(self.contexts)
 
     def trap(self) -> None:
-        """One call that must trap."""
+        """Make one call that must trap."""
         guest = self.guests[0]
         with pytest.raises(GuestTrap, match="constructor of an error"):
             guest.errors.new_error(guest.types("errors").ErrorCode.UNKNOWN, "x" * 65_537)
@@ -200,7 +200,7 @@ class Expected:
         return self.one_of([each for each in self.contexts if each.guest.version in STEPWISE])
 
     def tensor(self, guest: Guest) -> tuple[Guest, object, Content] | None:
-        """A tensor that may be given to this version."""
+        """One of the tensors that `guest` holds."""
         return self.one_of([each for each in self.tensors if each[0] is guest])
 
     def one_of(self, items: list) -> object:
@@ -214,7 +214,7 @@ class Expected:
         return self.dice.choice(["x", "x", "x", "y", "y", "0", "1", "z"])
 
     def computed(self, model: Model, given: list[tuple[str, Content]]) -> dict[str, Vector] | None:
-        """What a graph should make of these inputs; None where it should refuse them."""
+        """The expected outputs of a graph for these inputs; None if it should refuse them."""
         names = [name for name, _ in given]
         positions = [str(position) for position in range(len(model.inputs))]
         known = next((table for table in (model.inputs, positions) if not set(table).isdisjoint(names)), model.inputs)

@@ -1,4 +1,4 @@
-"""`wasi_ephemeral_nn`: what each function does for a core module, number by number."""
+"""`wasi_ephemeral_nn`: each function of the ABI and each of its numbers, called by a core module."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Several(torch.nn.Module):
 
 
 class Counts(torch.nn.Module):
-    """Has a state: how often it was called."""
+    """Has a state: the number of calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,8 +160,8 @@ def test_the_numbers_of_wasmedge_are_those_of_witx_and_two_more():
     assert dict(WASMEDGE.targets) == {**WITX.targets, 3: (ExecutionTarget.GPU, ExecutionTarget.CPU)}
 
 
-def test_the_numbers_of_wit_are_others():
-    """The same word has another number there: whoever reads one ABI by the table of the other gets it wrong."""
+def test_the_numbers_of_wit_are_different():
+    """The same word has another number in WIT, so the table of one ABI cannot be used for the other."""
     types = {case.name: number for number, case in enumerate(wit.tensor.TensorType)}
     assert types == {"FP16": 0, "FP32": 1, "FP64": 2, "BF16": 3, "U8": 4, "I32": 5, "I64": 6}
     ours = {type_.name: number for number, type_ in WITX.element_types.items()}
@@ -204,7 +204,7 @@ def test_inputs_come_in_any_order(order, guest):
     assert guest.floats(context) == [1, 2, 3]
 
 
-def test_an_input_that_the_model_can_do_without_can_be_left_out(guest):
+def test_an_optional_input_can_be_left_out(guest):
     context = guest.begin("stacked")
     guest.set_input(context, 1, 2)
     guest.set_input(context, 0, 1)
@@ -213,7 +213,7 @@ def test_an_input_that_the_model_can_do_without_can_be_left_out(guest):
 
 
 @pytest.mark.parametrize("given", [(), (0,), (1,), (0, 2), (1, 2), (0, 1, 3), (0, 1, 2, 3), (2**32 - 1,), (7, 9)])
-def test_gaps_and_inputs_too_many_are_invalid_arguments(given, guest):
+def test_gaps_and_too_many_inputs_are_invalid_arguments(given, guest):
     context = guest.begin("stacked")
     for index in given:
         guest.set_input(context, index, 1)
@@ -276,7 +276,7 @@ def test_an_input_stays_until_it_is_replaced(guest):
     assert guest.ledger.snapshot().live_tensors == 3
 
 
-def test_a_model_that_writes_to_an_input_does_not_change_what_is_kept(guest):
+def test_a_model_that_writes_to_an_input_does_not_change_the_kept_one(guest):
     context = guest.begin("doubles in place")
     guest.set_input(context, 0, 1, 2)
     for _ in range(3):
@@ -376,12 +376,12 @@ def test_a_name_that_is_not_offered_is_not_found(guest):
     assert refusal(guest.load_by_name, "/etc/passwd") == Errno.NOT_FOUND
 
 
-def test_a_name_that_is_no_text_is_an_invalid_argument(guest):
+def test_a_name_that_is_not_utf_8_is_an_invalid_argument(guest):
     assert guest.call("load_by_name", *guest.put(DATA, b"add\xff"), ANSWER) == Errno.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("encoding", [PYTORCH, AUTODETECT])
-def test_a_guest_brings_a_model_along(encoding, guest):
+def test_a_guest_supplies_a_model(encoding, guest):
     model = scripted(Scale(3.0))
     context = guest.context(guest.load(model, encoding=encoding))
     guest.set_input(context, 0, 1, 2)
@@ -395,7 +395,7 @@ def test_a_pytorch_model_is_one_builder(models, guest):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"x" * 1000])
-def test_bytes_that_are_no_model_have_an_invalid_encoding(content, guest):
+def test_bytes_that_are_not_a_model_have_an_invalid_encoding(content, guest):
     assert refusal(guest.load, content) == Errno.INVALID_ENCODING
 
 
@@ -406,32 +406,32 @@ def test_every_number_but_those_of_the_table_is_an_invalid_encoding(guest):
             assert refusal(guest.load, model, encoding=number) == Errno.INVALID_ENCODING, number
 
 
-def test_every_number_but_those_of_the_table_is_no_target(guest):
+def test_every_number_but_those_of_the_table_is_an_unknown_target(guest):
     model = scripted(Scale(3.0))
     for number in [*range(4, 256), 256, 2**31, 2**32 - 1]:
         assert refusal(guest.load, model, target=number) == Errno.INVALID_ARGUMENT, number
 
 
-def test_every_number_but_those_of_the_table_is_no_type(guest):
+def test_every_number_but_those_of_the_table_is_an_unknown_type(guest):
     context = guest.begin("cast")
     for number in range(6, 256):
         guest.tensor([0], number, b"")
         assert guest.call("set_input", context, 0, RECORD) == Errno.INVALID_ARGUMENT, number
 
 
-def test_a_tpu_is_not_there(guest):
+def test_there_is_no_tpu(guest):
     assert refusal(guest.load, scripted(Scale(3.0)), target=TPU) == Errno.UNSUPPORTED_OPERATION
 
 
 @pytest.mark.cpu
-def test_a_gpu_is_not_there_and_automatic_means_the_cpu(guest):
+def test_without_a_gpu_automatic_means_the_cpu(guest):
     model = scripted(Scale(3.0))
     assert refusal(guest.load, model, target=GPU) == Errno.UNSUPPORTED_OPERATION
     assert guest.load(model, target=AUTO)
     assert refusal(guest.load, b"no model", target=AUTO) == Errno.INVALID_ENCODING
 
 
-def test_automatic_means_the_accelerator_where_there_is_one(guest, accelerator, allocated):
+def test_automatic_means_the_accelerator_if_there_is_one(guest, accelerator, allocated):
     before = allocated()
     guest.load(scripted(Add()), target=CPU)
     assert allocated() == before
@@ -498,7 +498,7 @@ def test_a_config_that_is_not_understood_is_an_invalid_argument(config, guest):
 
 
 @pytest.mark.parametrize("name", ["", "tpu", "cuda:77", "../cpu", "cpu:9", "\ud800"])
-def test_a_device_that_is_not_there_is_an_unsupported_operation(name, guest):
+def test_an_unknown_device_is_an_unsupported_operation(name, guest):
     assert refusal(guest.with_config, "cast", json.dumps({"device": name})) == Errno.UNSUPPORTED_OPERATION
 
 
@@ -559,7 +559,7 @@ def test_a_sequence_is_computed_step_by_step(guest):
 # --- what is freed, and when ---
 
 
-def test_inputs_go_free_when_they_are_replaced_and_outputs_at_the_next_compute(guest):
+def test_inputs_are_freed_when_they_are_replaced_and_outputs_at_the_next_compute(guest):
     context = guest.begin("split")
     live = lambda: guest.ledger.snapshot().live_tensors  # noqa: E731
     guest.set_input(context, 0, 1, 2, 3)
@@ -572,14 +572,14 @@ def test_inputs_go_free_when_they_are_replaced_and_outputs_at_the_next_compute(g
     assert live() == 2
 
 
-def test_a_tensor_that_is_replaced_goes_free(guest):
+def test_a_tensor_that_is_replaced_is_freed(guest):
     context = guest.begin("cast")
     for _ in range(10):
         guest.set_input(context, 0, *range(100))
     assert guest.ledger.snapshot().live_tensors == 1
 
 
-def test_device_memory_goes_free_with_its_context_without_the_garbage_collector(engine, allocated, no_gc):
+def test_device_memory_is_freed_with_its_context_without_the_garbage_collector(engine, allocated, no_gc):
     with playing(engine) as guest:
         context = guest.begin("cast")
         before = allocated()
@@ -626,7 +626,7 @@ def status(engine, body, *parts, **options):
         return session.run(command(body, LOAD, *parts)), session
 
 
-def test_a_session_runs_a_core_module_to_its_end(engine):
+def test_a_session_runs_a_core_module_to_completion(engine):
     ended, session = status(engine, "(drop (call $load_by_name (i32.const 64) (i32.const 4) (i32.const 0)))")
     assert ended == 0
     assert session.stats.calls == {"wasi_ephemeral_nn#load_by_name": 1}
@@ -669,7 +669,7 @@ def test_the_memory_of_a_core_module_can_be_limited(engine):
         status(engine, "", limits=Limits(memory=65536))
 
 
-def test_what_a_core_module_leaves_behind_is_dropped(engine):
+def test_tensors_that_a_core_module_leaves_behind_are_dropped(engine):
     body = """(drop (call $load_by_name (i32.const 64) (i32.const 4) (i32.const 0)))
               (drop (call $init_execution_context (i32.load (i32.const 0)) (i32.const 4)))
               (i32.store (i32.const 16) (i32.const 128)) (i32.store (i32.const 20) (i32.const 1))

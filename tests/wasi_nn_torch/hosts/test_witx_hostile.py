@@ -1,4 +1,4 @@
-"""Core modules that pass anything at all: the answer is an errno, or a trap with the function and the argument."""
+"""Core modules that pass arbitrary arguments get an errno, or a trap that names the function and the argument."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from wasi_nn_torch.hosts.witx_numbers import Errno
 
 SIZE = 2 * PAGE
 MODEL = scripted(Scale(2.0))
-#: Addresses, lengths, handles and enums that make no sense, or just so much.
+#: Addresses, lengths, handles and enums that are invalid, or barely valid.
 NUMBERS = [0, 1, 3, 7, 255, 256, SIZE - 21, SIZE - 20, SIZE - 19, SIZE - 4, SIZE - 3, SIZE - 1, SIZE, SIZE + 1]
 NUMBERS += [2**24, 2**30, 2**31 - 1, 2**31, 2**32 - SIZE, 2**32 - 20, 2**32 - 4, 2**32 - 1]
 
@@ -55,7 +55,7 @@ def guest(engine, library):
 
 
 def prepare(guest):
-    """A context whose last compute made one output of 8 bytes, and the numbers that each function takes then."""
+    """A context whose last compute made one output of 8 bytes, and valid arguments for each function."""
     graph = guest.load_by_name("triple")
     context = guest.context(graph)
     guest.set_input(context, 0, 1, 2)
@@ -94,7 +94,7 @@ def outcome(guest, name, *numbers):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_the_other_tests_replace_is_right(name, guest):
+def test_the_arguments_that_other_tests_replace_are_valid(name, guest):
     assert outcome(guest, name, *prepare(guest)[name]) is Errno.SUCCESS
 
 
@@ -183,7 +183,7 @@ def test_the_second_of_two_builders_is_named(guest):
 
 
 def test_records_may_lie_anywhere(guest):
-    """WebAssembly reads and writes at any address, so no alignment is asked for."""
+    """WebAssembly reads and writes at any address, so no alignment is required."""
     context = prepare(guest)["set_input"][0]
     for offset in range(1, 4):
         guest.put(DIMENSIONS + offset, struct.pack("<I", 2))
@@ -214,7 +214,7 @@ def test_everything_may_lie_at_the_end_of_the_memory(guest):
     assert guest.number(SIZE - 4) == 4
 
 
-def test_what_overlaps_is_written_one_after_the_other(guest):
+def test_overlapping_results_are_written_one_after_the_other(guest):
     context, *_ = prepare(guest)["get_output"]
     for written in range(DATA - 3, DATA + 8):
         guest.put(DATA - 4, b"\xee" * 20)
@@ -237,7 +237,7 @@ def test_a_name_may_be_overwritten_by_its_answer(guest):
 
 
 @pytest.mark.parametrize("address", [0, 1, SIZE - 1, SIZE])
-def test_nothing_at_all_may_be_anywhere(address, guest):
+def test_an_empty_buffer_may_be_anywhere(address, guest):
     context = prepare(guest)["set_input"][0]
     assert guest.call("load", address, 0, PYTORCH, CPU, ANSWER) == Errno.INVALID_ARGUMENT
     assert guest.call("load_by_name", address, 0, ANSWER) == Errno.NOT_FOUND
@@ -261,7 +261,7 @@ def test_dimensions_that_do_not_fit_the_data_are_an_invalid_argument(shape, size
     assert guest.ledger.snapshot().live_tensors == 2, "the one output and the one input from before"
 
 
-def test_more_dimensions_and_builders_than_anybody_needs_are_not_even_read(guest):
+def test_too_many_dimensions_and_builders_are_not_even_read(guest):
     context = prepare(guest)["set_input"][0]
     guest.put(RECORD, struct.pack("<5I", 0, SIZE // 4, F32, DATA, 4))
     assert guest.call("set_input", context, 0, RECORD) == Errno.INVALID_ARGUMENT
@@ -273,7 +273,7 @@ HANDLES = [name for name in ALL if name not in ("load", "load_by_name", "load_by
 
 
 @pytest.mark.parametrize("name", HANDLES)
-def test_a_handle_that_was_never_given_was_freed_or_is_of_the_other_kind(name, guest):
+def test_a_handle_that_is_unknown_or_freed_or_of_the_other_kind_is_refused(name, guest):
     numbers = prepare(guest)
     graph, context = numbers["unload"][0], numbers["compute"][0]
     takes_graph = name in ("unload", "init_execution_context")

@@ -1,4 +1,4 @@
-"""Calls at random, compared with a small model of the state; `make soak` makes 100,000 of them."""
+"""Random calls, compared with a small model of the state; `make soak` makes 100,000 of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from wasi_nn_torch import Engine, GuestTrap
 from wasi_nn_torch.hosts.witx_numbers import Errno
 
 CALLS = int(os.environ.get("SOAK_CALLS", "3000"))
-#: A guest lives for so many calls at most.
+#: The maximum number of calls in the life of a guest.
 LIFE = 400
 OK, WRONG, FAILED = Errno.SUCCESS, Errno.INVALID_ARGUMENT, Errno.RUNTIME_ERROR
 
@@ -41,7 +41,7 @@ Vector = list[float]
 
 
 def add(given: dict[int, Vector]) -> list[Vector] | None:
-    """The sum of two vectors, of which one may be a single number."""
+    """The sum of two vectors, one of which may be a single number."""
     if set(given) not in ({0}, {0, 1}):
         return None
     x, y = given[0], given.get(1, [1.0])
@@ -58,7 +58,7 @@ class Writes(torch.nn.Module):
         return x.add_(1)
 
 
-#: What each graph makes of its inputs, by their numbers; None where it refuses them.
+#: The outputs of each graph for inputs by number; None if it refuses them.
 GRAPHS: dict[str, Callable[[dict[int, Vector]], list[Vector] | None]] = {
     "writes": lambda given: [[x + 1 for x in given[0]]] if set(given) == {0} else None,
     "triple": lambda given: [[3 * x for x in given[0]]] if set(given) == {0} else None,
@@ -71,7 +71,7 @@ BROUGHT = scripted(MODULES["triple"])
 
 @dataclass
 class Context:
-    """What a context should hold."""
+    """The expected content of a context."""
 
     graph: str
     inputs: dict[int, Vector] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Context:
 
 
 class Expected:
-    """The state that a guest should have, and calls of it, each compared with what the host answers."""
+    """The expected state of a guest, and its calls, each compared with the host's answer."""
 
     def __init__(self, guest: Guest, dice: random.Random) -> None:
         self.guest = guest
@@ -93,7 +93,7 @@ class Expected:
         self.freed: list[int] = [0, 2**32 - 1]
 
     def step(self) -> None:
-        """One call of any function."""
+        """Make one call of any function."""
         weighted = [
             (self.load_by_name, 3), (self.load, 1), (self.with_config, 1), (self.init, 5), (self.set_input, 20),
             (self.compute, 12), (self.get_output, 20), (self.unload, 2), (self.finalize, 3), (self.fini, 2),
@@ -105,7 +105,7 @@ class Expected:
         assert len(self.guest.store.resources) == len(self.graphs) + len(self.contexts)
 
     def trap(self) -> None:
-        """One call that must trap: some address is outside."""
+        """Make one call that must trap, since an address is outside the memory."""
         outside = self.dice.randrange(self.guest.size() - 3, 2**32)
         context = self.contexts and next(iter(self.contexts))
         name, *numbers = self.dice.choice(
@@ -262,12 +262,12 @@ class Expected:
     # --- what they share ---
 
     def handle(self) -> int:
-        """Mostly one that there is, of either kind."""
+        """A handle of either kind, which mostly exists."""
         known = [*self.graphs, *self.contexts, *self.contexts, *self.contexts]
         return self.dice.choice(known if known and self.dice.random() < 0.9 else self.freed)
 
     def answered(self, errno: Errno, name: str, *numbers: int, then: Callable[[], None] = lambda: None) -> None:
-        """The host answers with `errno`; what succeeds has the effect `then`."""
+        """Require that the host answers with `errno`; a successful call has the effect `then`."""
         assert Errno(self.guest.call(name, *numbers)) is errno, (name, numbers)
         if errno is OK:
             then()

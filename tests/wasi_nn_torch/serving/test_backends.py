@@ -29,13 +29,13 @@ DOUBLING = "tests.wasi_nn_torch.helpers.doubling:Doubling"
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Install a package that brings a backend."""
+    """Install a package that provides a backend."""
 
     def add(package="doubling", encoding="onnx", backend=DOUBLING):
-        folder = tmp_path / f"{package}-1.0.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (folder / "entry_points.txt").write_text(f"[wasi_nn_torch.backends]\n{encoding} = {backend}\n")
+        directory = tmp_path / f"{package}-1.0.dist-info"
+        directory.mkdir()
+        (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (directory / "entry_points.txt").write_text(f"[wasi_nn_torch.backends]\n{encoding} = {backend}\n")
 
     monkeypatch.syspath_prepend(str(tmp_path))
     return add

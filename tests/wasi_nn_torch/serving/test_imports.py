@@ -61,13 +61,15 @@ class Relu(nn.Module):
         return torch.relu(x)
 
 
-def package(folder, name):
-    """A package with an operator of its own, and models that need it, saved by a process that had it."""
-    folder.mkdir()
-    (folder / f"{name}.py").write_text(PACKAGE.format(name=name))
+def package(directory, name):
+    """A package with its own operator, and models that need it, saved by a process that imported it."""
+    directory.mkdir()
+    (directory / f"{name}.py").write_text(PACKAGE.format(name=name))
     command = [sys.executable, "-W", "ignore", "-c", SAVE, name]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(folder)})
-    return folder
+    subprocess.run(
+        command, cwd=directory, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(directory)}
+    )
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def test_an_engine_imports_what_models_need(file, present, monkeypatch, device, 
             graph = engine._registry.graph("net")
             [(_, output)] = graph.context(part).compute([("x", tensor(torch.tensor([1.0, 3])))])
             assert values(output) == [3, 7]
-            engine._registry._entries["net"].loaded.clear()  # as if others had needed the room
+            engine._registry._entries["net"].loaded.clear()  # as if they had been evicted
     assert capsys.readouterr().out == ""
 
 

@@ -29,7 +29,7 @@ def engine(device):
 
 @pytest.fixture
 def warned(caplog):
-    """The lines that were logged, in a log that shows warnings only."""
+    """The lines of a log that shows only warnings."""
     caplog.set_level(logging.WARNING, LOG)
     return lambda: [record.getMessage() for record in caplog.records if record.name == LOG]
 

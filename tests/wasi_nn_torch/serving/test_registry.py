@@ -320,7 +320,7 @@ def times(script):
 
 @pytest.fixture
 def product(tensor, values):
-    """What a context makes of 2."""
+    """The output of a context for the input 2."""
     return lambda context: values(context.compute([("x", tensor(torch.tensor([2.0])))])[0][1])
 
 

@@ -1,4 +1,4 @@
-"""What a guest can do with the folders that it is lent: components with WASI 0.2, core modules with preview 1."""
+"""The directories of a guest: components use them through WASI 0.2, core modules through preview 1."""
 
 from __future__ import annotations
 
@@ -52,20 +52,24 @@ def run(engine, probe):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A folder with something for each way to change it."""
-    folder = tmp_path / "lent"
-    (folder / "folder").mkdir(parents=True)
+def directory(tmp_path):
+    """A directory with something for each way to change it."""
+    directory = tmp_path / "given"
+    (directory / "folder").mkdir(parents=True)
     for name in "overwritten appended truncated emptied deleted old linked touched".split():
-        (folder / name).write_text("content")
-    return folder
+        (directory / name).write_text("content")
+    return directory
 
 
-def content(folder):
+def content(directory):
     """Everything that a guest could change."""
     return {
-        path.relative_to(folder): (path.lstat().st_mtime_ns, path.lstat().st_nlink, path.is_file() and path.read_text())
-        for path in folder.rglob("*")
+        path.relative_to(directory): (
+            path.lstat().st_mtime_ns,
+            path.lstat().st_nlink,
+            path.is_file() and path.read_text(),
+        )
+        for path in directory.rglob("*")
     }
 
 
@@ -76,40 +80,40 @@ def changes(**chosen):
 # --- components ---
 
 
-@pytest.mark.parametrize("lent", ["data", Directory("data")], ids=["by its name", "as a directory"])
-def test_a_folder_is_read_only_unless_somebody_says_otherwise(run, folder, lent):
-    before = content(folder)
-    refused = run("change", *changes(), dirs={str(folder): lent})
+@pytest.mark.parametrize("given", ["data", Directory("data")], ids=["by its name", "as a directory"])
+def test_a_directory_is_read_only_by_default(run, directory, given):
+    before = content(directory)
+    refused = run("change", *changes(), dirs={str(directory): given})
     assert refused.keys() == CHANGES.keys()
-    assert content(folder) == before
+    assert content(directory) == before
 
 
-def test_a_folder_that_is_lent_for_writing_can_be_changed_in_every_way(run, folder):
-    assert run("change", *changes(), dirs={str(folder): Directory("data", writable=True)}) == {}
-    assert {path.name for path in folder.iterdir()} == {
+def test_a_writable_directory_can_be_changed_in_every_way(run, directory):
+    assert run("change", *changes(), dirs={str(directory): Directory("data", writable=True)}) == {}
+    assert {path.name for path in directory.iterdir()} == {
         *("new overwritten appended truncated emptied renamed made linked link pointer touched".split())
     }
-    assert (folder / "truncated").read_text() == "c"
+    assert (directory / "truncated").read_text() == "c"
 
 
-def test_a_file_does_not_become_writable_through_a_folder_that_is(run, folder, tmp_path):
+def test_a_file_does_not_become_writable_through_another_directory(run, directory, tmp_path):
     (tmp_path / "other").mkdir()
-    dirs = {str(folder): "data", str(tmp_path / "other"): Directory("other", writable=True)}
-    before = content(folder)
+    dirs = {str(directory): "data", str(tmp_path / "other"): Directory("other", writable=True)}
+    before = content(directory)
     refused = run("change", *changes(link="data/linked,other/linked", rename="data/old,other/old"), dirs=dirs)
     assert refused.keys() == {"link", "rename"}
-    assert content(folder) == before
+    assert content(directory) == before
 
 
-def test_a_folder_is_lent_for_reading_while_another_is_for_writing(run, folder, tmp_path):
+def test_a_directory_stays_read_only_next_to_a_writable_one(run, directory, tmp_path):
     (tmp_path / "other").mkdir()
-    dirs = {str(folder): "data", str(tmp_path / "other"): Directory("other", writable=True)}
+    dirs = {str(directory): "data", str(tmp_path / "other"): Directory("other", writable=True)}
     assert run("change", *changes(create="other/new", append="data/appended"), dirs=dirs).keys() == {"append"}
 
 
 # --- core modules ---
 
-#: The rights to read and to write a file, among those of preview 1.
+#: The rights of preview 1 to read and to write a file.
 READ, WRITE = 2, 64
 CALLS = {
     "open to write": f"(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 0)"
@@ -153,7 +157,7 @@ def module(call):
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("writable", [False, True], ids=["read-only", "writable"])
-def test_a_core_module_changes_a_folder_only_if_it_is_writable(engine, tmp_path, call, writable):
+def test_a_core_module_changes_a_directory_only_if_it_is_writable(engine, tmp_path, call, writable):
     (tmp_path / "file").write_text("content")
     before = content(tmp_path)
     with engine.session(dirs={str(tmp_path): Directory("data", writable)}) as session:
@@ -165,14 +169,14 @@ def test_a_core_module_changes_a_folder_only_if_it_is_writable(engine, tmp_path,
 # --- in Python ---
 
 
-def test_a_directory_does_not_change():
+def test_a_directory_object_is_immutable():
     with pytest.raises(FrozenInstanceError):
         Directory("data").writable = True
 
 
-def test_a_folder_that_cannot_be_opened_is_told(engine, tmp_path, monkeypatch):
+def test_a_directory_that_cannot_be_opened_is_an_error(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "is_dir", lambda self: True)
-    with pytest.raises(NotADirectoryError, match="nowhere for the guest cannot be opened"):
+    with pytest.raises(NotADirectoryError, match=r"guest directory .*nowhere cannot be opened"):
         engine.session(dirs={str(tmp_path / "nowhere"): "data"})
 
 
@@ -197,14 +201,14 @@ def test_a_folder_that_cannot_be_opened_is_told(engine, tmp_path, monkeypatch):
         ("C:/photos::data", "C:/photos", "data", False),
     ],
 )
-def test_a_folder_is_spelled_with_a_name_and_a_mode(text, host, guest, writable):
+def test_a_directory_is_spelled_with_a_name_and_a_mode(text, host, guest, writable):
     assert parse_directory(text) == (host, Directory(guest, writable))
 
 
 @pytest.mark.parametrize(
     "text", ["", "::", "::guest", "photos::", "photos:::rw", ":rw", "photos::a::rw", "photos::a::ro"]
 )
-def test_a_folder_needs_both_names(text):
+def test_a_directory_needs_both_names(text):
     with pytest.raises(ValueError, match=r"is not HOST\[::GUEST\]\[:ro\|:rw\]"):
         parse_directory(text)
 
@@ -232,18 +236,18 @@ def test_one_colon_gets_a_hint_at_two(text, advice):
 
 
 @pytest.mark.skipif("os.name == 'nt'", reason="no name has a colon there")
-def test_a_folder_with_a_colon_in_its_name_is_lent_as_it_is(tmp_path):
+def test_a_directory_with_a_colon_in_its_name_is_taken_as_it_is(tmp_path):
     (tmp_path / "a:b").mkdir()
     assert parse_directory(f"{tmp_path}/a:b") == (f"{tmp_path}/a:b", Directory(f"{tmp_path}/a:b"))
 
 
-def test_a_folder_is_given_once():
+def test_a_directory_is_given_once():
     with pytest.raises(ValueError, match="directory `photos` is given more than once"):
         parse_directories(["photos::a", "photos::b:rw"])
 
 
-def test_two_folders_have_two_names(engine, tmp_path):
+def test_two_directories_need_two_names(engine, tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
-    with pytest.raises(ValueError, match="two folders have the name data for the guest; give them two names"):
+    with pytest.raises(ValueError, match="two guest directories have the name data; give each its own name"):
         engine.session(dirs={f"{tmp_path}/a": "data", f"{tmp_path}/b": Directory("data", writable=True)})

@@ -1,6 +1,6 @@
-"""Device memory is free at the moment when it is no longer needed, as the device's own allocator says.
+"""Device memory is freed as soon as it is no longer needed, as the device's own allocator shows.
 
-No garbage collection runs in these tests. What reference counts show on any device is in `test_release.py`.
+No garbage collection runs in these tests. Tests by reference counts, for any device, are in `test_release.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Grow(torch.nn.Module):
 
 
 class Kept(torch.nn.Module):
-    """Returns memory of its own, of which the guest gets a copy."""
+    """Returns its own memory, of which the guest gets a copy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def guest(engine, probe_file):
 
 @pytest.fixture
 def play(engine, guest, allocated):
-    """A play that looks at how much more memory is in use than before it."""
+    """A play that observes how much more memory is in use than before it."""
     before = allocated()
     play = Play(engine, guest, lambda: allocated() - before)
     yield play
@@ -214,7 +214,7 @@ def test_running_out_of_memory_is_too_large_and_frees_everything(
     )
     assert play.answers[:2] == [{"code": "TOO_LARGE", "text": text}] * 2
     assert play.seen[:2] == [0, 0]
-    assert play.answers[2:] == [[[0], "FP32"]] * (graph == "add"), "the context is still of use"
+    assert play.answers[2:] == [[[0], "FP32"]] * (graph == "add"), "the context can still be used"
 
 
 def test_memory_that_was_needed_before_it_ran_out_was_in_use(play, simulator, accelerator):
@@ -268,11 +268,11 @@ def test_the_operator_is_told_of_a_model_that_does_not_fit(accelerator, simulato
 @pytest.mark.parametrize(
     ("graph", "limit", "text"),
     [
-        ("add", SIZE // 2, f"tensor `x` needs {SIZE} bytes on .*, but 0 of the {SIZE // 2} that"),
-        ("kept", SIZE, rf"output `\d` needs {SIZE} bytes on .*, but {SIZE} of the {SIZE} that"),
+        ("add", SIZE // 2, f"tensor `x` needs {SIZE} bytes on .*, but this guest already uses 0 .limit {SIZE // 2}"),
+        ("kept", SIZE, rf"output `\d` needs {SIZE} bytes on .*, but this guest already uses {SIZE} .limit {SIZE}"),
     ],
 )
-def test_passing_the_limit_of_the_session_frees_everything(play, graph, limit, text):
+def test_exceeding_the_limit_of_the_session_frees_everything(play, graph, limit, text):
     steps = [*begin(graph), zeros("a", N), ["compute", graph, {"x": "a"}, "b", "c"]]
     play.run(*steps, limits=Limits(device_bytes=limit))
     assert play.answers[0]["code"] == "TOO_LARGE"
@@ -293,7 +293,7 @@ def test_passing_the_limit_of_the_session_frees_everything(play, graph, limit, t
         pytest.param([["loop"]], GuestTimeout, id="is stopped"),
     ],
 )
-def test_what_a_guest_holds_is_free_when_it(play, ending, raises, allocated):
+def test_the_memory_of_a_guest_is_free_when_it(play, ending, raises, allocated):
     before = allocated()
     session = play.session(*begin("remembers"), *HOLDING, *ending, limits=Limits(timeout=2 if raises else 60))
     if raises is None:
@@ -308,7 +308,7 @@ def test_what_a_guest_holds_is_free_when_it(play, ending, raises, allocated):
     session.close()
 
 
-def test_what_a_guest_holds_is_free_when_the_host_fails(play, allocated):
+def test_the_memory_of_a_guest_is_free_when_the_host_fails(play, allocated):
     def fail() -> int:
         raise RuntimeError("of the test")
 
@@ -319,7 +319,7 @@ def test_what_a_guest_holds_is_free_when_the_host_fails(play, allocated):
     assert allocated() == before
 
 
-def test_closing_a_session_frees_what_was_never_given_to_a_guest(accelerator, engine, allocated, tensor, ledger):
+def test_closing_a_session_frees_tensors_that_no_guest_got(accelerator, engine, allocated, tensor, ledger):
     before = allocated()
     left = tensor(torch.zeros(N))
     left.on(accelerator, "x")

@@ -1,4 +1,6 @@
-"""Memory goes free at the moment when it is no longer needed: no garbage collection runs in these tests."""
+"""Memory is freed as soon as it is no longer needed: no garbage collection runs in these tests."""
+
+from __future__ import annotations
 
 import contextlib
 import logging
@@ -37,7 +39,7 @@ class Failing(torch.nn.Module):
 
 
 def python_graph(function) -> Graph:
-    """A graph over a plain function of `x`, which can do what TorchScript cannot."""
+    """A graph of a plain function of `x`, which need not be possible in TorchScript."""
     return Graph(lambda: function, CPU, Signature((Parameter("x", Kind.TENSOR),)))
 
 
@@ -51,7 +53,7 @@ def remembering_its_error(x: torch.Tensor) -> torch.Tensor:
 
 
 def causing_an_error_that_remembers_its_own(x: torch.Tensor) -> torch.Tensor:
-    """Fails because of an error whose frame is a cycle, and which the traceback of the failure does not pass."""
+    """Fails because of an error whose frame is in a cycle, and is not part of the failure's traceback."""
     try:
         return remembering_its_error(x)
     except ValueError as error:
@@ -110,7 +112,7 @@ def test_inputs_are_free_when_the_host_is_interrupted(ledger, tensor, memory):
     assert ledger.snapshot().live_bytes == 0
 
 
-def test_an_error_is_no_reference_cycle(context, tensor):
+def test_an_error_is_not_in_a_reference_cycle(context, tensor):
     failing = context(Failing())
     given = [("x", tensor(torch.ones(4)))]
     content = weakref.ref(given[0][1])
@@ -153,7 +155,7 @@ def test_the_weights_are_shared_by_all_contexts(load, memory):
     assert [b.data_ptr() for b in first.buffers()] != [b.data_ptr() for b in second.buffers()]
 
 
-def test_a_model_that_remembers_nothing_is_not_copied(load):
+def test_a_model_without_state_is_not_copied(load):
     graph = load(torch.nn.Linear(3, 2))
     assert graph.instance() is graph.instance()
 
@@ -178,7 +180,7 @@ def test_device_memory_is_back_where_it_was(load, memory, tensor, accelerator):
     assert torch.accelerator.memory_allocated(accelerator) == before
 
 
-def test_outputs_that_pass_the_limit_are_free(load):
+def test_outputs_that_exceed_the_limit_are_freed(load):
     ledger = Ledger(device_limit=20)
     memory = SessionMemory.of(ledger)
     context = ExecutionContext(load(torch.nn.Sigmoid()), memory)

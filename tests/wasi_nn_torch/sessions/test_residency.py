@@ -1,4 +1,4 @@
-"""Tensors stay where they are until a step moves them, as the device itself counts; see `tests/simulated`."""
+"""Tensors stay where they are until a step moves them, as the device's own counters show; see `tests/simulated`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def engine(accelerator):
 
 @pytest.fixture
 def play(engine, probe_file, simulator):
-    """A play whose copies are counted from its beginning."""
+    """A play whose copies are counted from its start."""
     play = Play(engine, engine.compile(probe_file))
     simulator.reset()
     return play
@@ -42,7 +42,7 @@ def play(engine, probe_file, simulator):
 
 @pytest.fixture
 def copied(simulator):
-    """What the device copied since the test began."""
+    """The copies of the device since the test began."""
     return lambda: Counters(*(getattr(simulator.counters(), way) for way in ("h2d", "d2h", "d2d", "within")))
 
 
@@ -74,7 +74,7 @@ def test_dimensions_and_type_copy_nothing(play, copied):
     assert copied() == Counters(h2d=ONE)
 
 
-def test_an_output_that_nobody_reads_is_never_downloaded(play, copied):
+def test_an_output_that_is_not_read_is_never_downloaded(play, copied):
     play.run(*begin("double"), make("a", X), ["compute", "double", {"x": "a"}, "b"], ["drop", "b"])
     assert copied() == Counters(h2d=ONE)
 
@@ -169,7 +169,7 @@ def test_the_ledger_counts_what_the_device_counts(play, copied, neighbour):
     assert device == Counters(h2d=ONE, d2h=Copies(2, 2 * BYTES), d2d=Copies(2, 2 * BYTES))
 
 
-def test_staging_memory_is_pinned_where_the_device_can_copy_from_it(accelerator, ledger, allocated):
+def test_staging_memory_is_pinned_if_the_device_can_copy_from_it(accelerator, ledger, allocated):
     before = allocated()
     made = (
         PyTorch(BackendOptions(str(accelerator))).session(ledger).tensor([1000], ElementType.FP32, memoryview(raw(X)))
@@ -190,7 +190,7 @@ def test_pinned_memory_is_never_given_to_two_tensors(accelerator, ledger, read):
     kept = []
     for byte in range(50):
         tensor = made(byte)
-        tensor.on(accelerator, "x")  # and the staging memory is free for the next
+        tensor.on(accelerator, "x")  # after which the staging memory is free for the next tensor
         kept.append(tensor)
     assert [read(tensor) for tensor in kept] == [bytes([byte]) * (1 << 18) for byte in range(50)]
 

@@ -14,11 +14,11 @@ from tests.wasi_nn_torch.helpers.playing import Play, begin, zeros
 from wasi_nn_torch import Engine, GuestError, Limits
 
 SESSIONS = int(os.environ.get("SOAK_SESSIONS", "500"))
-#: Until then caches fill, and pools find their size.
+#: The number of sessions after which caches and pools have reached their size.
 WARM = min(SESSIONS // 2, 1000)
 STATM = Path("/proc/self/statm")
 
-#: What a session does before it ends, and how it ends.
+#: The steps of a session before it ends, and how it ends.
 COMPUTES = [*begin("add"), zeros("a", 10_000), ["compute", "add", {"x": "a"}, "b"], ["describe", "b"]]
 FAILS = [*begin("fails"), zeros("a", 10_000), ["compute", "fails", {"x": "a"}, "b"]]
 TOO_LARGE = [*begin("split"), zeros("a", 20), ["compute", "split", {"x": "a"}, *map(str, range(20))]]
@@ -73,7 +73,7 @@ def test_sessions_leave_neither_device_memory_nor_resident_memory_behind(engine,
 
 
 def scenes():
-    """Sessions of every kind, without an end."""
+    """Sessions of every kind, endlessly."""
     while True:
         for ending in ENDINGS:
             for act in (COMPUTES, KEEPS, FAILS, TOO_LARGE):

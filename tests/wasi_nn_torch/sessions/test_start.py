@@ -1,4 +1,4 @@
-"""What is imported, and when: nobody waits for PyTorch who does not need it."""
+"""The time of imports: programs that do not need PyTorch do not wait for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.wasi_nn_torch.helpers.models import Add, scripted
 
-# Processes of their own see no simulated accelerator.
+# Subprocesses see no simulated accelerator.
 pytestmark = pytest.mark.cpu
 
 MODULE = '(module (memory (export "memory") 1) (func (export "_start")))'
@@ -32,7 +32,7 @@ TENSORS = """
 
 
 def modules_of(code):
-    """What a new process has imported after `code`."""
+    """The modules that a new process has imported after `code`."""
     program = f"{code}\nimport json, sys\njson.dump(sorted(sys.modules), sys.stderr)"
     environment = {**os.environ, "WASI_NN_TORCH_CACHE": ""}
     command = [sys.executable, "-c", program]
@@ -42,7 +42,7 @@ def modules_of(code):
 
 
 def after(*arguments):
-    """What a new process has imported after a command of the command line."""
+    """The modules that a new process has imported after a command of the command line."""
     return modules_of(
         "from typer.testing import CliRunner\nfrom wasi_nn_torch.cli import app\n"
         f"result = CliRunner().invoke(app, {[*map(str, arguments)]!r})\n"

@@ -1,4 +1,4 @@
-"""Figures of sessions and engines: what they say, and that they can be copied, pickled and printed as JSON."""
+"""Figures of sessions and engines, which can be copied, pickled and printed as JSON."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_an_engine_counts_how_sessions_end(engine):
 
 
 @pytest.mark.parametrize(("raised", "ending"), [(ValueError, "host-error"), (KeyboardInterrupt, "interrupted")])
-def test_what_the_host_raises_is_counted_apart(engine, monkeypatch, raised, ending):
+def test_an_exception_of_the_host_is_counted_apart(engine, monkeypatch, raised, ending):
     def fail(*_):
         raise raised
 

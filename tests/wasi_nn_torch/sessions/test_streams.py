@@ -1,4 +1,4 @@
-"""The standard streams of a guest: what a caller may give for them, and what their functions may raise."""
+"""The standard streams of a guest: the types that a caller may give for them, and exceptions of their functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from wasi_nn_torch import Engine, GuestCancelled, Limits
 
-#: Writes to its standard output what it reads from its standard input, at most 64 bytes, and then goes on as told.
+#: Copies its standard input to its standard output, at most 64 bytes, and then does what it is told.
 ECHO = r"""(module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -100,18 +100,18 @@ def test_a_file_that_takes_a_little_at_a_time_gets_all_of_it(engine):
         ({"stdout": 7}, "`stdout` takes .*, not a int"),
     ],
 )
-def test_what_cannot_be_a_stream_is_refused(streams, message, engine):
+def test_a_stream_of_another_type_is_refused(streams, message, engine):
     with pytest.raises(TypeError, match=message):
         engine.session(**streams)
 
 
-def test_an_input_that_is_not_there_is_told(tmp_path, engine):
+def test_a_missing_input_file_is_an_error(tmp_path, engine):
     with pytest.raises(FileNotFoundError, match="missing"):
         engine.session(stdin=tmp_path / "missing")
 
 
 @pytest.mark.parametrize("after", ["", "(loop $again (br $again))", "(unreachable)"])
-def test_what_an_output_raises_comes_out_as_itself(after, engine, capfd):
+def test_an_exception_of_an_output_is_passed_on_unchanged(after, engine, capfd):
     def full(_):
         raise BlockingIOError("the queue is full")
 

@@ -1,0 +1,108 @@
+"""The entries of the registry: the operator's models, and their graphs on each device."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wasi_nn_torch.contract.backend import Backend, Graph, ModelSource
+from wasi_nn_torch.contract.errors import ModelError, why_unreadable
+from wasi_nn_torch.contract.policy import ModelOptions
+from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.serving.leases import Lease
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """A registered model on one device: the `bytes` that it takes there now, or 0 if it is not loaded.
+
+    `loads` is the number of times it was loaded there, `evictions` the number of times it made room for others.
+    """
+
+    name: str
+    device: str
+    bytes: int
+    loads: int
+    evictions: int
+
+
+@dataclass(eq=False)
+class Loaded:
+    """A graph on one device, its users (the leases and contexts of sessions), and when it was last `asked` for."""
+
+    graph: Graph
+    asked: int
+    users: weakref.WeakSet[object] = field(default_factory=weakref.WeakSet)
+
+    def lease(self, backend: Backend[Any]) -> Lease:
+        """Make a lease of the graph, which is one of its users."""
+        return Lease(backend, self.graph, self.users)
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """The memory of a graph that is no longer offered but still has users; does not keep the graph itself alive."""
+
+    device: str
+    nbytes: int
+    users: weakref.WeakSet[object]
+
+
+class Entry:
+    """One of the operator's models, and its graph on each device where it is loaded."""
+
+    def __init__(
+        self, name: str, source: ModelSource, backend: Backend[Any], device: str, options: ModelOptions
+    ) -> None:
+        self.name = name
+        self.what = model_label(name, source)
+        self.backend = backend
+        self.device = device
+        self.nbytes: int | None = None
+        self.loaded: dict[str, Loaded] = {}
+        self.lock = threading.Lock()
+        self.loads: Counter[str] = Counter()
+        self.evictions: Counter[str] = Counter()
+        self._source = source
+        self._options = options
+
+    def load(self, device: str, format: str | None = None) -> Graph:
+        """Load the model on a device; `format` is its format if it is known. Raises ModelError."""
+        with readable(self.what):
+            graph: Graph = self.backend.load(self._source, device, self.what, self._options, format)
+        self.nbytes = graph.nbytes
+        self.loads[device] += 1
+        return graph
+
+    def figures(self) -> Iterator[ModelFigures]:
+        """The figures of the model on each device where it was ever loaded."""
+        for device, loads in dict(self.loads).items():
+            loaded = self.loaded.get(device)
+            nbytes = 0 if loaded is None else loaded.graph.nbytes
+            yield ModelFigures(self.name, device, nbytes, loads, self.evictions[device])
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Raise ModelError about `what` in place of an OSError in the `with` block."""
+    try:
+        yield
+    except OSError as error:
+        reason = why_unreadable(error, "the file in it that holds the model")
+    else:
+        return
+    raise ModelError(f"{what} {reason}")
+
+
+def model_label(name: str, source: ModelSource) -> str:
+    """The name of a model in error texts for the operator."""
+    if isinstance(source, str | os.PathLike):
+        return f"the model file `{Path(source)}`"
+    return f"the model {quote(name)}"
