@@ -11,12 +11,13 @@ others are private. From top to bottom, each imports only those below it:
     values, running             codecs of WIT types; running any guest
     crossing                    the memory and the resources that guests and the host share
     rewrite, cache, capi        component binaries; compiled guests on disk; Wasmtime's C API
-    errors, misfits, printing, results, versions, views
+    cache_files, errors, misfits, printing, results, versions, views
 """
 
 from __future__ import annotations
 
-from .cache import CacheEntry, CompileCache
+from .cache import CompileCache
+from .cache_files import CacheEntry
 from .component.compiled import Component
 from .component.exports import GuestFunction, GuestInterface, Instance
 from .component.linker import Linker

@@ -23,33 +23,25 @@ import platform
 import re
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
 from weakref import WeakSet
 
 import wasmtime
 from wasmtime import component
 
+from .cache_files import CHECKSUM_LENGTH, UNFINISHED, CacheEntry, Compiled, open_entry, why_foreign, write_whole
 from .printing import printable
 
 logger = logging.getLogger(__name__)
 
-Compiled = TypeVar("Compiled", component.Component, wasmtime.Module)
-
 #: Part of every key: a change of this number invalidates all entries.
 _FORMAT = 1
-#: The length of a checksum.
-_DIGITS = 32
 #: The names of entries.
-_ENTRY = re.compile(rf"(?P<key>[0-9a-f]{{64}})-(?P<checksum>[0-9a-f]{{{_DIGITS}}})\.cwasm")
-#: The suffix of files that are being written.
-_UNFINISHED = ".cwasm-new"
+_ENTRY = re.compile(rf"(?P<key>[0-9a-f]{{64}})-(?P<checksum>[0-9a-f]{{{CHECKSUM_LENGTH}}})\.cwasm")
 #: The suffix of files with the name of a guest.
 _NAME = ".cwasm-name"
 #: The most characters of such a name.
@@ -60,20 +52,6 @@ _ABANDONED = 3600.0
 _SKEW = 3600.0
 #: The errors of a full disk.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """One compiled component: its file, its size in bytes, and when it was last used, in seconds since 1970."""
-
-    path: Path
-    key: str
-    checksum: str
-    size: int
-    used: float
-
-    def __str__(self) -> str:
-        return self.key[:16]
 
 
 class CompileCache:
@@ -121,7 +99,7 @@ class CompileCache:
             return "the version of Wasmtime is not known"
         try:
             str(self.folder).encode()  # as Wasmtime takes it
-            return _foreign(self.folder.stat())
+            return why_foreign(self.folder.stat())
         except UnicodeEncodeError:
             return "its path is not valid Unicode"
         except OSError:
@@ -140,7 +118,7 @@ class CompileCache:
         """
         found = {}
         for file, status in self._files("", _NAME):
-            if not _foreign(status) and status.st_size <= 4 * _LONGEST_NAME:  # the most bytes of so many characters
+            if not why_foreign(status) and status.st_size <= 4 * _LONGEST_NAME:  # the most bytes of so many characters
                 with suppress(OSError, UnicodeDecodeError):
                     found[file.removesuffix(_NAME)] = printable((self.folder / file).read_text("utf-8"), _LONGEST_NAME)
         return {key: name for key, name in found.items() if name}
@@ -184,7 +162,7 @@ class CompileCache:
         """Yield the entries of one key, or all; only regular files of this user are entries."""
         for name, status in self._files(key, ".cwasm"):
             match = _ENTRY.fullmatch(name)
-            if match and not _foreign(status):
+            if match and not why_foreign(status):
                 path = self.folder / name
                 yield CacheEntry(path, match["key"], match["checksum"], status.st_size, status.st_mtime)
 
@@ -203,7 +181,7 @@ class CompileCache:
         for entry in list(self._entries(key)):
             started = time.perf_counter()
             try:
-                kept = _open(engine, entry, kind)
+                kept = open_entry(engine, entry, kind)
             except (OSError, wasmtime.WasmtimeError) as error:
                 if entry.path.exists():  # unless another process has just removed it
                     logger.info("entry %s is compiled again: %s", entry, " ".join(str(error).split()))
@@ -224,11 +202,11 @@ class CompileCache:
         if len(content) > self.largest:
             logger.info("%s is not kept: its %d bytes are more than all may have", key[:16], len(content))
             return
-        path = self.folder / f"{key}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}.cwasm"
+        path = self.folder / f"{key}-{hashlib.sha256(content).hexdigest()[:CHECKSUM_LENGTH]}.cwasm"
         try:
-            _write(path, content)
+            write_whole(path, content)
             if name:
-                _write(self.folder / f"{key}{_NAME}", printable(name, _LONGEST_NAME).encode())
+                write_whole(self.folder / f"{key}{_NAME}", printable(name, _LONGEST_NAME).encode())
         except OSError as error:
             if error.errno in _FULL:
                 self._warn(f"compiled components are not kept, because there is no space left for {self.folder}")
@@ -262,7 +240,7 @@ class CompileCache:
         return True
 
     def _remove_abandoned(self) -> None:
-        for name, status in self._files("", _UNFINISHED):
+        for name, status in self._files("", UNFINISHED):
             if abs(time.time() - status.st_mtime) > _ABANDONED:
                 with suppress(OSError):
                     (self.folder / name).unlink()
@@ -286,36 +264,3 @@ def _key(version: str, fingerprint: str, wasm: bytes) -> str:
     digest = hashlib.sha256(hashlib.sha256(repr(made_by).encode()).digest())
     digest.update(wasm)
     return digest.hexdigest()
-
-
-def _open(engine: wasmtime.Engine, entry: CacheEntry, kind: type[Compiled]) -> Compiled:
-    """Map an entry; raises OSError or WasmtimeError if its content has changed, or is for another engine."""
-    with entry.path.open("rb") as file:
-        # SHA-256, because most processors compute it as fast as any weaker checksum: 35 MB in 25 ms.
-        if hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS] != entry.checksum:
-            raise OSError("its content has changed")
-    return kind.deserialize_file(engine, str(entry.path))
-
-
-def _write(path: Path, content: bytes | bytearray) -> None:
-    """Write a file that only this user can read; a reader finds the whole of it or no file."""
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix="", suffix=_UNFINISHED)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-        os.replace(unfinished, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        raise
-
-
-def _foreign(status: os.stat_result) -> str:
-    """Return why another user may have written the file with this status; empty if none can have."""
-    if os.name != "posix":
-        return ""  # access control lists protect the user's directories there
-    if status.st_uid != os.geteuid():
-        return "it belongs to another user"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return "other users can write to it"
-    return ""

@@ -13,7 +13,8 @@ import wasmtime
 from wasmtime import component
 
 from . import capi
-from .cache import CompileCache, Compiled
+from .cache import CompileCache
+from .cache_files import Compiled
 from .component.compiled import Component
 from .component.store import Store
 from .core import CoreModule, CoreStore

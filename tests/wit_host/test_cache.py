@@ -217,7 +217,7 @@ def test_a_wrong_byte_is_noticed_wherever_it_is(cached, entry):
 def rename_as_written(cached, entry, content):
     """Give an entry another content, under the name that belongs to it, as if it had been written so."""
     entry.write_bytes(content)
-    checksum = cache_module.hashlib.sha256(content).hexdigest()[: cache_module._DIGITS]
+    checksum = cache_module.hashlib.sha256(content).hexdigest()[: cache_module.CHECKSUM_LENGTH]
     new = entry.with_name(f"{entry.name.partition('-')[0]}-{checksum}.cwasm")
     entry.rename(new)
     return new

@@ -142,7 +142,7 @@ class BoundFunction:
         """Lower, call, lift, and free; return whether the guest answered `ok`, and its answer."""
         state = instance.state
         outgoing = Outgoing(instance)
-        with capi.OwnedValues(len(self.lowers)) as arguments, capi.OwnedValues(self.result is not None) as results:
+        with capi.OwnedValues(len(self.lowers)) as arguments, capi.OwnedValues(1 if self.result else 0) as results:
             try:
                 self._lower(state, outgoing, arguments, items)
                 outgoing.is_over = True
