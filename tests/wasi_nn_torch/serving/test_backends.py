@@ -161,9 +161,7 @@ def test_a_backend_is_imported_when_it_is_needed(install):
 
 
 def test_what_is_above_a_backend_does_not_import_torch():
-    modules = (
-        "cli cli.stats_table contract doctor.checks engine hosts serving.serving sessions.session"
-    )
+    modules = "cli cli.stats_table contract doctor.checks engine hosts serving.serving sessions.session"
     code = (
         f"import sys, {', '.join(f'wasi_nn_torch.{name}' for name in modules.split())}; print('torch' in sys.modules)"
     )
