@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from wasi_nn_torch import Engine
+from wasi_nn_torch.cli import app
 from wasi_nn_torch.sessions.cache import user_cache
 
 # Processes of their own see no simulated accelerator.
@@ -40,6 +42,19 @@ def cli(directory):
             **variables,
         }
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+    return run
+
+
+@pytest.fixture
+def here(directory, monkeypatch):
+    """Run it in this process, which has imported everything already."""
+
+    def run(*arguments):
+        for name, value in {"WASI_NN_TORCH_CACHE": str(directory), "COLUMNS": "100", "NO_COLOR": "1"}.items():
+            monkeypatch.setenv(name, value)
+        result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+        return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
     return run
 
@@ -152,24 +167,24 @@ def test_info_of_a_cache_that_is_not_there_yet(cli, directory):
 
 
 @pytest.fixture
-def run_each(cli, tmp_path):
+def run_each(here, tmp_path):
     """Compile guests by running them, each under a name; none is one that can be run."""
 
     def run(**guests):
         for name, text in guests.items():
             (tmp_path / name).write_text(text)
-            assert cli("run", tmp_path / name).returncode == 70
+            assert here("run", tmp_path / name).returncode == 70
         return user_cache().entries()
 
     return run
 
 
-def test_info_lists_guests_with_size_and_last_use_the_latest_first(cli, directory, run_each, monkeypatch):
+def test_info_lists_guests_with_size_and_last_use_the_latest_first(here, directory, run_each, monkeypatch):
     monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(directory))
     older, newer = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
     os.utime(older.path, (1_000_000_000, 1_000_000_000))
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_000_000_000))
-    result = rows(cli("cache", "info"))
+    result = rows(here("cache", "info"))
     assert result[2].startswith("nothing.wat ")
     assert result[2].endswith(f" {newer}")
     assert result[3].startswith("rockets.wat ")
@@ -177,11 +192,11 @@ def test_info_lists_guests_with_size_and_last_use_the_latest_first(cli, director
     assert result[4].startswith("2 entries ")
 
 
-def test_info_as_json_has_names_keys_bytes_and_moments(cli, directory, run_each, monkeypatch):
+def test_info_as_json_has_names_keys_bytes_and_moments(here, directory, run_each, monkeypatch):
     monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(directory))
     [entry] = run_each(**{"rockets.wat": GUEST})
     os.utime(entry.path, (1_000_000_000, 1_000_000_000))
-    assert json.loads(cli("cache", "info", "--json").stdout) == {
+    assert json.loads(here("cache", "info", "--json").stdout) == {
         "folder": str(directory),
         "most_bytes": 2 << 30,
         "entries": [
@@ -200,30 +215,30 @@ def test_info_as_json_has_names_keys_bytes_and_moments(cli, directory, run_each,
         (b"\x1b[31mred\nx", "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}x"),
     ],
 )
-def test_a_name_that_is_missing_or_damaged_does_no_harm(cli, kept, directory, written, shown):
+def test_a_name_that_is_missing_or_damaged_does_no_harm(here, kept, directory, written, shown):
     [entry] = kept(GUEST)
     name = directory / f"{entry.key}.cwasm-name"
     name.unlink()
     if written is not None:
         name.write_bytes(written)
-    assert rows(cli("cache", "info"))[2].startswith(f"{shown} ")
-    assert rows(cli("cache", "clear"))[0].startswith("removed 1 entry, ")
+    assert rows(here("cache", "info"))[2].startswith(f"{shown} ")
+    assert rows(here("cache", "clear"))[0].startswith("removed 1 entry, ")
 
 
-def test_a_name_is_short_and_printable(cli, kept, directory, tmp_path):
+def test_a_name_is_short_and_printable(here, kept, directory, tmp_path):
     name = "a\nb" + "x" * 200 + ".wat"
     (tmp_path / name).write_text("(component)")
-    cli("run", tmp_path / name)
-    [listed] = json.loads(cli("cache", "info", "--json").stdout)["entries"]
+    here("run", tmp_path / name)
+    [listed] = json.loads(here("cache", "info", "--json").stdout)["entries"]
     assert listed["name"] == "a\N{REPLACEMENT CHARACTER}b" + "x" * 60 + "…"
 
 
 @pytest.mark.parametrize("command", ["info", "clear"])
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX has modes of files")
-def test_a_directory_that_is_not_used_is_reported(cli, kept, directory, command):
+def test_a_directory_that_is_not_used_is_reported(here, kept, directory, command):
     kept(GUEST)
     directory.chmod(0o777)
-    result = cli("cache", command)
+    result = here("cache", command)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
         f"error: {directory} is not used for compiled guests, because other users can write to it\n"
@@ -244,17 +259,17 @@ def test_clear_removes_entries_only_and_says_how_many(cli, kept, directory):
 
 
 @pytest.mark.parametrize("by", ["its name", "its key", "the key that info shows"])
-def test_clear_removes_one_guest(cli, directory, run_each, monkeypatch, by):
+def test_clear_removes_one_guest(here, directory, run_each, monkeypatch, by):
     monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(directory))
     entry, other = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
     name = {"its name": "rockets.wat", "its key": entry.key, "the key that info shows": str(entry)}[by]
-    assert rows(cli("cache", "clear", name))[0].startswith("removed 1 entry, ")
+    assert rows(here("cache", "clear", name))[0].startswith("removed 1 entry, ")
     assert [left.key for left in user_cache().entries()] == [other.key]
 
 
-def test_clear_of_a_guest_that_is_not_kept(cli, kept):
+def test_clear_of_a_guest_that_is_not_kept(here, kept):
     kept(GUEST)
-    result = cli("cache", "clear", "rockets.wat")
+    result = here("cache", "clear", "rockets.wat")
     assert result.returncode == 2
     assert result.stderr.startswith("error: no compiled guest has the name or key `rockets.wat`; ")
     assert len(user_cache().entries()) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
 
 from tests.wasi_nn_torch.helpers.guest_models import Block, files, written
 from wasi_nn_torch.pytorch.graphs import Graph
@@ -120,10 +120,21 @@ def exported(
     module: nn.Module, *inputs: Any, functional: bool = False, decomposed: bool = False, **options: Any
 ) -> bytes:
     """A module as the bytes of a `.pt2` file: functional, or decomposed into the core of PyTorch's operators."""
+    return packed(program(module, *inputs, **options), functional=functional, decomposed=decomposed)
+
+
+def program(module: nn.Module, *inputs: Any, **options: Any) -> ExportedProgram:
+    """A module as the program that `packed` writes, which takes most of the time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.export.export(module.eval(), inputs, **options)
+
+
+def packed(program: ExportedProgram, *, functional: bool = False, decomposed: bool = False) -> bytes:
+    """The bytes of the file of a program, which stays as it is."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.export(module.eval(), inputs, **options)
         if functional or decomposed:
             program = program.run_decompositions(None if decomposed else {})
         torch.export.save(program, file)

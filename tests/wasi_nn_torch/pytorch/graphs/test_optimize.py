@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -363,12 +364,18 @@ def test_the_next_model_may_view_an_image(device, memory, tensor, values):
 # --- exported programs ---
 
 
+@cache
+def program_of(model: Callable[[], nn.Module], functional: bool) -> tuple[nn.Module, bytes]:
+    """A module, and what it is exported to for any batch: once for every way to optimize it."""
+    module = made(model)
+    return module, exported(module, IMAGES, functional=functional, dynamic_shapes={"x": {0: BATCH}})
+
+
 @pytest.mark.parametrize("optimize", [None, Optimize.NONE, Optimize.FREEZE], ids=str)
 @pytest.mark.parametrize("functional", [False, True], ids=["as exported", "decomposed"])
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_an_exported_program_computes_the_same(model, functional, optimize, device, compute):
-    module = made(model)
-    data = exported(module, IMAGES, functional=functional, dynamic_shapes={"x": {0: BATCH}})
+    module, data = program_of(model, functional)
     graph = graphs.load(data, device, "the model", ModelOptions(optimize))
     x = torch.cat([IMAGES, IMAGES + 1])
     assert compute(graph, x) == pytest.approx(seen(module, x), rel=1e-4, abs=1e-5)
