@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,9 @@ from tests.wit_host.bench import THING
 from tests.wit_host.wat import API, Import
 from wit_host import Engine, GuestTimeout, GuestTrap, ResultError, Ticker, WasiConfig, values
 from wit_host.ticker import INTERVAL
+
+#: How often an exception arrives from another thread.
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "100"))
 
 PING = {"ping": Import("", "")}
 ASK = {"ask": Import("(result bool)", "(result i32)")}
@@ -332,7 +336,7 @@ def test_a_function_whose_type_has_no_error_cannot_answer_with_one(bench):
 # --- exceptions that arrive from elsewhere ---
 
 
-def in_a_process(code, *arguments, timeout=120):
+def in_a_process(code, *arguments, timeout=120 + ROUNDS):
     """Run `code`, which prints "fine" in the end."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -412,7 +416,7 @@ print("fine")
     ids=["in a loop of the guest", "in calls of the host"],
 )
 def test_an_exception_from_another_thread_ends_the_guest_and_comes_out(component, module):
-    in_a_process(INJECT, component, module, "300")
+    in_a_process(INJECT, component, module, str(ROUNDS))
 
 
 def test_an_exception_that_reaches_the_clock_is_passed_on_and_the_clock_goes_on(bench):
@@ -470,7 +474,7 @@ os._exit(0)
 
 
 def test_exceptions_from_another_thread_end_no_process_wherever_they_arrive():
-    in_a_process(ANYWHERE, "(call ping)", "(drop (call $f))", "1500")
+    in_a_process(ANYWHERE, "(call ping)", "(drop (call $f))", str(5 * ROUNDS))
 
 
 DEEP = """
