@@ -10,6 +10,9 @@ import pytest
 
 from wasi_nn_torch import Engine, GuestCancelled, Limits
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 #: Writes to its standard output what it reads from its standard input, at most 64 bytes, and then goes on as told.
 ECHO = r"""(module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))

@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -33,8 +34,8 @@ def saved(content: object, **options: bool) -> bytes:
 
 WEIGHTS = nn.Linear(2, 2).state_dict()
 FORMATS = {
-    "TorchScript": lambda: scripted(nn.ReLU()),
-    "exported": lambda: exported(nn.ReLU(), torch.ones(2)),
+    "TorchScript": cache(lambda: scripted(nn.ReLU())),
+    "exported": cache(lambda: exported(nn.ReLU(), torch.ones(2))),
     "AOTInductor": lambda: written({"archive_format": b"pt2", "data/aotinductor/model/model.so": b"\x7fELF"}),
     "state dict": lambda: saved(WEIGHTS),
     "old state dict": lambda: saved(WEIGHTS, _use_new_zipfile_serialization=False),
@@ -68,6 +69,7 @@ def load(data: bytes, encoding: Encoding, policy: GuestModels = GuestModels.CHEC
     return serving(policy).load([memoryview(data)], encoding, ExecutionTarget.CPU)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("policy", [GuestModels.CHECKED, GuestModels.ANY])
 @pytest.mark.parametrize("encoding", Encoding)
 @pytest.mark.parametrize("name", FORMATS)
@@ -87,6 +89,7 @@ def test_an_encoding_and_a_format(name, encoding, policy, ledger, tensor, values
         assert expected[1] in caught.value.text
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_host_that_takes_no_models_says_so_whatever_comes(name):
     with pytest.raises(NnError, match="takes no models from guests") as caught:
