@@ -161,6 +161,7 @@ soak: $(VENV)/dev $(PROBE)
 	SOAK_SESSIONS=10000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/sessions/test_soak.py
 	SOAK_CALLS=100000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/hosts/test_witx_random.py \
 	    tests/wasi_nn_torch/hosts/test_versions_random.py
+	SOAK_ROUNDS=3000 $(BIN)/python -m pytest -s tests/wit_host/test_exceptions.py -k from_another_thread
 
 check: $(VENV)/dev
 	$(BIN)/ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from tests.wit_host.helpers.processes import in_a_process
 from tests.wit_host.helpers.wat import API, Import
 from wit_host import Engine, GuestTimeout, GuestTrap, ResultError, Ticker, WasiConfig, values
 from wit_host.running.ticker import INTERVAL
+
+#: How often an exception arrives from another thread.
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "100"))
 
 PING = {"ping": Import("", "")}
 ASK = {"ask": Import("(result bool)", "(result i32)")}
@@ -397,7 +401,7 @@ print("fine")
     ids=["in a loop of the guest", "in calls of the host"],
 )
 def test_an_exception_from_another_thread_ends_the_guest_and_comes_out(component, module):
-    in_a_process(INJECT, component, module, "300")
+    in_a_process(INJECT, component, module, str(ROUNDS))
 
 
 def test_an_exception_that_reaches_the_clock_is_passed_on_and_the_clock_goes_on(host):
@@ -455,7 +459,7 @@ os._exit(0)
 
 
 def test_exceptions_from_another_thread_end_no_process_wherever_they_arrive():
-    in_a_process(ANYWHERE, "(call ping)", "(drop (call $f))", "1500")
+    in_a_process(ANYWHERE, "(call ping)", "(drop (call $f))", str(5 * ROUNDS))
 
 
 DEEP = """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 
 import pytest
 
@@ -60,18 +61,39 @@ def model(tmp_path_factory):
     return path
 
 
+#: Runs command lines one after the other; what each says, and their statuses, are files afterwards.
+COMMANDS = """
+import json, os, sys
+from wasi_nn_torch.cli import app
+
+statuses = []
+for number, arguments in enumerate(json.load(sys.stdin)):
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT), stream)
+    try:
+        app(arguments)
+    except SystemExit as end:
+        statuses.append(end.code)
+    sys.stdout.flush()
+with open("statuses", "w") as file:
+    json.dump(statuses, file)
+"""
+
+
 @pytest.fixture(scope="module")
-def failed(model):
-    """The result of each case; two processes at a time."""
-    probe = built("build/tests/probe.wasm")
-    cli("run", probe, "leave_with", "0")  # compiled once for all
-
-    def run(case):
-        graph, inputs, options, _, _ = case
-        return quiet(cli("run", "--graph", f"add={model}", *options, probe, "chain", graph, "1", inputs))
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(WRONG, pool.map(run, WRONG.values()), strict=True))
+def failed(model, tmp_path_factory):
+    """The result of each case; in one process, which imports PyTorch only once."""
+    probe, directory = built("build/tests/probe.wasm"), tmp_path_factory.mktemp("results")
+    lines = [
+        ["run", "--graph", f"add={model}", *options, str(probe), "chain", graph, "1", inputs]
+        for graph, inputs, options, _, _ in WRONG.values()
+    ]
+    subprocess.run([sys.executable, "-c", COMMANDS], input=json.dumps(lines), text=True, cwd=directory, check=True)
+    results = {}
+    for number, (name, status) in enumerate(zip(WRONG, json.loads((directory / "statuses").read_text()), strict=True)):
+        stdout, stderr = ((directory / f"{number}.{stream}").read_text() for stream in ("out", "err"))
+        results[name] = quiet(subprocess.CompletedProcess(lines[number], status, stdout, stderr))
+    return results
 
 
 @pytest.mark.parametrize("name", WRONG)

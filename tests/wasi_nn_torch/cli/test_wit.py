@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 from tests.conftest import ROOT
 from wasi_nn_torch.cli import app
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 VERSIONS = ["2024-06-25", "2024-08-19", "2024-10-28"]
 
 

@@ -6,6 +6,9 @@ import pytest
 
 from wasi_nn_torch.contract.sizes import parse_size, spell_size
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 
 @pytest.mark.parametrize(
     ("text", "size"),

@@ -29,6 +29,9 @@ from tests.wasi_nn_torch.helpers.models import Scale, scripted
 from wasi_nn_torch import Engine, GuestTrap
 from wasi_nn_torch.hosts.witx_numbers import Errno
 
+# What is refused here reaches no device.
+pytestmark = pytest.mark.cpu
+
 SIZE = 2 * PAGE
 MODEL = scripted(Scale(2.0))
 #: Addresses, lengths, handles and enums that are invalid, or barely valid.

@@ -11,6 +11,9 @@ import pytest
 from wasi_nn_torch import Directory, Engine
 from wasi_nn_torch.cli.dir_option import parse_directories, parse_directory
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 CHANGES = {
     "create": "data/new",
     "overwrite": "data/overwritten",

@@ -7,6 +7,9 @@ import pytest
 from wasi_nn_torch import Engine, Limits
 from wasi_nn_torch.sessions.durations import parse_duration
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 
 @pytest.mark.parametrize(
     ("text", "seconds"),

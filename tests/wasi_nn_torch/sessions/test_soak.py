@@ -13,7 +13,7 @@ from tests.wasi_nn_torch.helpers.models import Add, Fails, Split, scripted
 from tests.wasi_nn_torch.helpers.playing import Play, begin, zeros
 from wasi_nn_torch import Engine, GuestError, Limits
 
-SESSIONS = int(os.environ.get("SOAK_SESSIONS", "500"))
+SESSIONS = int(os.environ.get("SOAK_SESSIONS", "250"))
 #: The number of sessions after which caches and pools have reached their size.
 WARM = min(SESSIONS // 2, 1000)
 STATM = Path("/proc/self/statm")

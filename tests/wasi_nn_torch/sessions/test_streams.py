@@ -10,6 +10,9 @@ import pytest
 
 from wasi_nn_torch import Engine, GuestCancelled, Limits
 
+# The device does not matter here.
+pytestmark = pytest.mark.cpu
+
 #: Copies its standard input to its standard output, at most 64 bytes, and then does what it is told.
 ECHO = r"""(module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))

@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -34,8 +35,8 @@ def saved(content: object, **options: bool) -> bytes:
 
 WEIGHTS = nn.Linear(2, 2).state_dict()
 FORMATS = {
-    "TorchScript": lambda: scripted(nn.ReLU()),
-    "exported": lambda: exported(nn.ReLU(), torch.ones(2)),
+    "TorchScript": cache(lambda: scripted(nn.ReLU())),
+    "exported": cache(lambda: exported(nn.ReLU(), torch.ones(2))),
     "AOTInductor": lambda: written({"archive_format": b"pt2", "data/aotinductor/model/model.so": b"\x7fELF"}),
     "state dict": lambda: saved(WEIGHTS),
     "old state dict": lambda: saved(WEIGHTS, _use_new_zipfile_serialization=False),
@@ -69,6 +70,7 @@ def load(data: bytes, encoding: Encoding, policy: GuestModels = GuestModels.CHEC
     return serving(policy).load([memoryview(data)], encoding, ExecutionTarget.CPU)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("policy", [GuestModels.CHECKED, GuestModels.ANY])
 @pytest.mark.parametrize("encoding", Encoding)
 @pytest.mark.parametrize("name", FORMATS)
@@ -88,6 +90,7 @@ def test_an_encoding_and_a_format(name, encoding, policy, part, tensor, values):
         assert expected[1] in caught.value.text
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_host_that_takes_no_models_says_so_whatever_comes(name):
     with pytest.raises(NnError, match="does not accept models from guests") as caught:

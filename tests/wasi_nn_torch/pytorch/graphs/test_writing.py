@@ -13,6 +13,9 @@ from wasi_nn_torch.contract.policy import ModelOptions, Optimize
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import load
 
+# It is told from the model, on whatever device.
+pytestmark = pytest.mark.cpu
+
 CONTENT = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 
 
