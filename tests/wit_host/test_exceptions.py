@@ -401,7 +401,7 @@ print("fine")
     ids=["in a loop of the guest", "in calls of the host"],
 )
 def test_an_exception_from_another_thread_ends_the_guest_and_comes_out(component, module):
-    in_a_process(INJECT, component, module, str(ROUNDS))
+    in_a_process(INJECT, component, module, str(ROUNDS), timeout=120 + ROUNDS)
 
 
 def test_an_exception_that_reaches_the_clock_is_passed_on_and_the_clock_goes_on(host):
@@ -459,7 +459,7 @@ os._exit(0)
 
 
 def test_exceptions_from_another_thread_end_no_process_wherever_they_arrive():
-    in_a_process(ANYWHERE, "(call ping)", "(drop (call $f))", str(5 * ROUNDS))
+    in_a_process(ANYWHERE, "(call ping)", "(drop (call $f))", str(5 * ROUNDS), timeout=120 + ROUNDS)
 
 
 DEEP = """

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def in_a_process(code, *arguments, timeout=240):
+def in_a_process(code, *arguments, timeout=120):
     """Run `code`, which prints "fine" in the end."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
