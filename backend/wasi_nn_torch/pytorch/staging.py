@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from wasi_nn_torch.contract.ledger import Ledger
-from wasi_nn_torch.pytorch.sharing import is_sole_owner
+from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wit_host import view_memory
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, widen
 from wasi_nn_torch.pytorch.fitting import require_values
-from wasi_nn_torch.pytorch.sharing import is_sole_owner
+from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
 
 logger = logging.getLogger(__name__)

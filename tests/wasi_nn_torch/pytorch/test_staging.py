@@ -13,7 +13,7 @@ from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
-from wasi_nn_torch.pytorch.sharing import is_sole_owner
+from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory, Staging
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 

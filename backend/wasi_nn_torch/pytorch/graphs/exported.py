@@ -38,7 +38,7 @@ from wasi_nn_torch.pytorch.graphs.program_archive import classes_in, loadable
 from wasi_nn_torch.pytorch.graphs.signature import LeftOut, Signature
 from wasi_nn_torch.pytorch.graphs.structure import Path, call_paths, paths_of, standing_in
 from wasi_nn_torch.pytorch.graphs.writing import may_write, program_writes_inputs
-from wasi_nn_torch.pytorch.sharing import size_of
+from wasi_nn_torch.pytorch.ownership import size_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs import aoti, exported, modules, torchscript
 from wasi_nn_torch.pytorch.graphs.declaring import declared, dtypes_of
-from wasi_nn_torch.pytorch.graphs.foreign import identify
 from wasi_nn_torch.pytorch.graphs.graph import Graph
 from wasi_nn_torch.pytorch.graphs.loading import Bytes, Source
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps, steps_for, steps_for_guests
 from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
 from wasi_nn_torch.pytorch.graphs.state import FORWARD
+from wasi_nn_torch.pytorch.graphs.unloadable import identify
 from wasi_nn_torch.pytorch.graphs.vetting.check_exported import check_exported
 from wasi_nn_torch.pytorch.graphs.vetting.check_torchscript import check_torchscript
 from wasi_nn_torch.pytorch.graphs.warming import warm

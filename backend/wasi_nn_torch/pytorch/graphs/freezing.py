@@ -12,7 +12,7 @@ from wasi_nn_torch.pytorch.graphs.failures import gist, is_out_of_memory, releas
 from wasi_nn_torch.pytorch.graphs.layout import CONVOLUTIONS, channels_last, follows_any_layout, is_kernel, unshared
 from wasi_nn_torch.pytorch.graphs.optimizing import Steps
 from wasi_nn_torch.pytorch.graphs.state import FORWARD
-from wasi_nn_torch.pytorch.sharing import size_of
+from wasi_nn_torch.pytorch.ownership import size_of
 
 logger = logging.getLogger(__name__)
 

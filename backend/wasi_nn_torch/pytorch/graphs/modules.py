@@ -22,7 +22,7 @@ from wasi_nn_torch.pytorch.graphs.optimizing import steps_for
 from wasi_nn_torch.pytorch.graphs.parameters import Argument
 from wasi_nn_torch.pytorch.graphs.signature import LeftOut, Signature
 from wasi_nn_torch.pytorch.graphs.state import FORWARD, Model, bound
-from wasi_nn_torch.pytorch.sharing import size_of
+from wasi_nn_torch.pytorch.ownership import size_of
 
 _BROKEN = "a module that cannot be copied ({gist}); export it instead: torch.export.save(…)"
 _UNSCRIPTED = (

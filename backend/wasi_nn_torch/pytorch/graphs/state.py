@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from wasi_nn_torch.pytorch.sharing import size_of
+from wasi_nn_torch.pytorch.ownership import size_of
 
 #: A model that can be called with its parameters as keyword arguments.
 Model = Callable[..., object]

@@ -12,8 +12,8 @@ HEAD = 1 << 20
 
 #: The advice if nothing more specific is known.
 SAVE = (
-    "save the whole model as TorchScript, with torch.jit.save(torch.jit.script(model), path), "
-    "or export it, with torch.export.save(torch.export.export(model, inputs), path)"
+    "export the whole model, with torch.export.save(torch.export.export(model, inputs), path), "
+    "or save it as TorchScript, with torch.jit.save(torch.jit.script(model), path)"
 )
 
 #: The advice for models of other frameworks.

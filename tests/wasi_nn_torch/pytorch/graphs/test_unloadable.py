@@ -20,7 +20,7 @@ from wasi_nn_torch.cli import app
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import load_from_guest
-from wasi_nn_torch.pytorch.graphs.foreign import identify
+from wasi_nn_torch.pytorch.graphs.unloadable import identify
 
 # These are told from bytes, on whatever device.
 pytestmark = pytest.mark.cpu

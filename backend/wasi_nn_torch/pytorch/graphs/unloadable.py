@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wasi_nn_torch.contract.text import quote, quote_all
-from wasi_nn_torch.pytorch.graphs.signatures import CONVERT, HEAD, SAVE, Finding, identify_head
+from wasi_nn_torch.pytorch.graphs.magic_numbers import CONVERT, HEAD, SAVE, Finding, identify_head
 from wasi_nn_torch.pytorch.graphs.sniff import BROKEN, ZIP, Bounded
 
 _UNKNOWN = Finding("not a PyTorch model", SAVE)
