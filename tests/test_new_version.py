@@ -41,7 +41,7 @@ from wit_host import Engine as Guests, GuestFunction, GuestInterface, values as 
 LOAD = GuestFunction("load-by-name", {"name": wit.STRING}, wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorException))
 guests = Guests()
 with guests.store() as store:
-    v2099_01_01.add_to_linker(store.linker, Engine(device="cpu").serve(Ledger()))
+    v2099_01_01.add_to_linker(store.linker, Engine(device="cpu")._runtime.serve(Ledger()))
     guest = GuestInterface(store.instantiate(guests.compile(sys.argv[1])), None, [LOAD])
     try:
         LOAD(guest, "net")
