@@ -381,7 +381,7 @@ def state_dict():
 @pytest.mark.parametrize(
     ("content", "texts"),
     [
-        (b"\x08\x08\x12\x07pytorch", ["is an ONNX model", "save the whole model as TorchScript"]),
+        (b"\x08\x08\x12\x07pytorch", ["is an ONNX model", "export the whole model"]),
         (b"", ["is an empty file; copy or download it again"]),
         (state_dict(), ["is a state dict", "load this into it with load_state_dict", "Engine.register(name, module)"]),
     ],

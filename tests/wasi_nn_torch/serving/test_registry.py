@@ -140,7 +140,7 @@ def test_a_file_that_may_not_be_read_is_named(registry, path):
 def test_a_file_that_is_not_a_model_is_named_with_advice(registry, tmp_path):
     path = tmp_path / "weights.pt"
     torch.save(torch.nn.Linear(3, 2).state_dict(), path)
-    with pytest.raises(ModelError, match=f"`{path}` is a state dict .* save the whole model as TorchScript"):
+    with pytest.raises(ModelError, match=f"`{path}` is a state dict .* export the whole model"):
         registry.register("net", path)
 
 

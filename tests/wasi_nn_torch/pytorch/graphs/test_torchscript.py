@@ -115,7 +115,7 @@ def test_a_view_of_a_guests_memory_is_loaded_and_not_kept(script):
 def test_garbage_is_refused_with_advice():
     error = refusal(b"hello")
     assert error.code is ErrorCode.INVALID_ENCODING
-    assert error.text.startswith("the model is not a PyTorch model; save the whole model as TorchScript")
+    assert error.text.startswith("the model is not a PyTorch model; export the whole model")
 
 
 def test_a_state_dict_is_called_by_its_name():

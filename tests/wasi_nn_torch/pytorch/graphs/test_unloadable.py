@@ -126,7 +126,7 @@ CASES = {
     "WebAssembly": (b"\0asm\x01\0\0\0", "WebAssembly: a guest, not a model; run it: wasi-nn-torch run"),
     "a library": (b"\x7fELF\x02\x01\x01" + bytes(20), "native code without a package"),
     "TensorRT": (b"ftrt\0\0\0\0", "a TensorRT engine"),
-    "other bytes": (b"hello", "not a PyTorch model; save the whole model as TorchScript"),
+    "other bytes": (b"hello", "not a PyTorch model; export the whole model"),
 }
 
 
