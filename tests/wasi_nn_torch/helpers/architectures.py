@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 IDS = torch.arange(12).reshape(2, 6)
 HIDDEN = torch.rand(2, 6, 16)
-IMAGE = torch.rand(1, 3, 32, 32)
-MEL = torch.rand(1, 8, 20)
+IMAGE = torch.rand(2, 3, 32, 32)
+MEL = torch.rand(2, 8, 20)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

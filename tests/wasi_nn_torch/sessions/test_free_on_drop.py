@@ -162,7 +162,9 @@ def test_a_guests_model_counts_towards_its_limit_until_it_is_dropped(play, tmp_p
     )
     refused, loaded = play.answers
     assert refused["code"] == "TOO_LARGE"
-    assert refused["text"].startswith(f"the model needs {size} bytes on {accelerator}, but this guest already uses {SIZE} ")
+    assert refused["text"].startswith(
+        f"the model needs {size} bytes on {accelerator}, but this guest already uses {SIZE} "
+    )
     assert loaded == "loaded"
     assert play.seen == [SIZE, SIZE]
     place = session.stats.memory.places[str(accelerator)]
@@ -181,7 +183,9 @@ def test_the_state_of_contexts_counts_towards_the_limit(play, accelerator):
     )
     refused, begun = play.answers
     assert (refused["code"], begun) == ("TOO_LARGE", "begun")
-    assert refused["text"].startswith(f"a context needs {SIZE} bytes on {accelerator}, but this guest already uses {SIZE} ")
+    assert refused["text"].startswith(
+        f"a context needs {SIZE} bytes on {accelerator}, but this guest already uses {SIZE} "
+    )
     place = session.stats.memory.places[str(accelerator)]
     assert (place.bytes, place.tensors, place.peak_bytes) == (0, 0, SIZE)
 
