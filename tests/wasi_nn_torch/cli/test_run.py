@@ -132,7 +132,7 @@ def test_variables_can_be_passed_on(probe_file, monkeypatch):
     assert '{"PASSED_ON": "value"}, "typed"]' in result.stdout
 
 
-def test_directories_can_have_another_name_for_the_guest(probe_file, tmp_path):
+def test_directories_can_have_another_name_for_the_guest(played, probe_file, tmp_path):
     (tmp_path / "a").write_text("content")
     result = played("run", "--dir", f"{tmp_path}::data:rw", probe_file, "copy", "data/a", "data/b")
     assert result.returncode == 0
@@ -140,7 +140,7 @@ def test_directories_can_have_another_name_for_the_guest(probe_file, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["", ":ro"])
-def test_directories_are_read_only_by_default(probe_file, tmp_path, suffix):
+def test_directories_are_read_only_by_default(played, probe_file, tmp_path, suffix):
     (tmp_path / "a").write_text("content")
     result = quiet(played("run", "--dir", f"{tmp_path}::data{suffix}", probe_file, "change", "delete", "data/a"))
     assert json.loads(result.stdout) == {"delete": "Operation not permitted"}

@@ -206,7 +206,10 @@ def test_a_program_that_is_none_is_refused(text):
     assert PROGRAM in refusal(written({**files(SMALL), PROGRAM: text.encode("latin-1")}))
 
 
-def test_a_program_with_deep_parts_is_refused():
+@pytest.mark.parametrize("limit", [1000, 2000, 10_000])
+def test_a_program_with_deep_parts_is_refused(limit):
+    before = sys.getrecursionlimit()
+
     def change(document: dict) -> None:
         graph: dict = {**graph_of(document), "nodes": []}
         for _ in range(60):
@@ -216,13 +219,18 @@ def test_a_program_with_deep_parts_is_refused():
             graph = graph_of(inner)
         document["graph_module"]["graph"] = graph
 
-    assert "nested too deeply" in refusal(changed(SMALL, change))
+    data = changed(SMALL, change)
+    sys.setrecursionlimit(limit)  # as torch.compile does
+    try:
+        assert "nested too deeply" in refusal(data)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_containers_that_are_nested_deeply_are_refused():
     def change(document: dict) -> None:
         spec: dict = {"type": None, "context": None, "children_spec": []}
-        for _ in range(100):
+        for _ in range(40):
             spec = {"type": "builtins.tuple", "context": "null", "children_spec": [spec]}
         document["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = json.dumps([1, spec])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from wasi_nn_torch.pytorch.graphs.vetting.numbers import is_int64
@@ -14,6 +14,8 @@ from wasi_nn_torch.pytorch.graphs.vetting.numbers import is_int64
 Shape = Callable[[object], object]
 
 _LONGEST = 200
+#: In arrays and objects: a graph within a graph is about eight further down.
+_DEEPEST = 120
 
 
 class Misfit(Exception):
@@ -30,11 +32,29 @@ class Misfit(Exception):
 
 
 def parse(data: bytes | str) -> object:
-    """The value of a JSON text, however deeply nested, since shapes limit that. Raises Misfit for other text."""
+    """The value of a JSON text; raises Misfit for other text, and for values that are nested deeply."""
     try:
-        return json.loads(data)
+        value: object = json.loads(data)
     except (ValueError, RecursionError):
         raise Misfit("it is not JSON, or is nested too deeply") from None
+    _require_shallow(value)
+    return value
+
+
+def _require_shallow(value: object) -> None:
+    """Raise Misfit for a value that is nested deeply, whatever the recursion limit is, which libraries raise."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [part for each in level for part in _parts(each)]
+        if not level:
+            return
+    raise Misfit("it is nested too deeply")
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def anything_else(value: object) -> object:
