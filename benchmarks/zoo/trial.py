@@ -22,7 +22,7 @@ from wasi_nn_torch import Directory, Engine, GuestError
 from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES
-from wasi_nn_torch.pytorch.graphs.outputs import leaves
+from wasi_nn_torch.pytorch.graphs.inputs.outputs import leaves
 
 #: The tolerance for another order of additions: as fractions of each element, and of the largest one.
 _OF_EACH, _OF_LARGEST = 1e-3, 1e-4

@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram
 
 from tests.wasi_nn_torch.helpers.guest_models import Block, files, written
 from wasi_nn_torch.pytorch.graphs import Graph
-from wasi_nn_torch.pytorch.graphs.outputs import flatten
+from wasi_nn_torch.pytorch.graphs.inputs.outputs import flatten
 
 PROGRAM = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"

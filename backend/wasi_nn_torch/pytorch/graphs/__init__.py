@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from wasi_nn_torch.pytorch.graphs.context import ExecutionContext
-from wasi_nn_torch.pytorch.graphs.formats import admit, load, load_from_guest
-from wasi_nn_torch.pytorch.graphs.graph import Graph
-from wasi_nn_torch.pytorch.graphs.signature import Kind, Parameter, Signature
-from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
+from wasi_nn_torch.pytorch.graphs.computing.context import ExecutionContext
+from wasi_nn_torch.pytorch.graphs.computing.graph import Graph
+from wasi_nn_torch.pytorch.graphs.inputs.signature import Kind, Parameter, Signature
+from wasi_nn_torch.pytorch.graphs.loading.formats import admit, load, load_from_guest
+from wasi_nn_torch.pytorch.graphs.recognizing.sniff import ModelFormat, sniff, sniff_bytes
 
 __all__ = [
     "ExecutionContext",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from wasi_nn_torch.contract.description import Contents, ModelDescription
 from wasi_nn_torch.contract.errors import NnError
-from wasi_nn_torch.pytorch.graphs.formats import admit, native_code, not_a_model, require_no_method
-from wasi_nn_torch.pytorch.graphs.loading import Source
-from wasi_nn_torch.pytorch.graphs.sniff import ModelFormat, sniff, sniff_bytes
-from wasi_nn_torch.pytorch.graphs.state import FORWARD
+from wasi_nn_torch.pytorch.graphs.computing.state import FORWARD
+from wasi_nn_torch.pytorch.graphs.loading.formats import admit, native_code, not_a_model, require_no_method
+from wasi_nn_torch.pytorch.graphs.loading.shared import Source
+from wasi_nn_torch.pytorch.graphs.recognizing.sniff import ModelFormat, sniff, sniff_bytes
 from wasi_nn_torch.pytorch.graphs.vetting.refusal import TOO_LARGE_FOR_GUESTS, too_large
 from wasi_nn_torch.pytorch.inspecting import aoti, exported, torchscript
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from wasi_nn_torch.contract.description import Contents
 from wasi_nn_torch.pytorch.devices import CPU
-from wasi_nn_torch.pytorch.graphs import aoti
-from wasi_nn_torch.pytorch.graphs.loading import Source
+from wasi_nn_torch.pytorch.graphs.loading import aoti
+from wasi_nn_torch.pytorch.graphs.loading.shared import Source
 from wasi_nn_torch.pytorch.inspecting.values import describe_parameter
 
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from wasi_nn_torch.pytorch.graphs.state import STATISTICS, updates_statistics
+from wasi_nn_torch.pytorch.graphs.computing.state import STATISTICS, updates_statistics
 from wasi_nn_torch.pytorch.inspecting.script_graph import IF, LOOP, SET, Path, find, nodes_of, path_of
 
 #: Operations that may change attributes without showing it in the graph.

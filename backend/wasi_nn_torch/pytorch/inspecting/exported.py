@@ -12,11 +12,11 @@ from torch.utils._sympy.numbers import int_oo
 
 from wasi_nn_torch.contract.description import Contents, ValueDescription
 from wasi_nn_torch.pytorch.devices import CPU
-from wasi_nn_torch.pytorch.graphs.exported import inputs_of, output_paths, reading, signature_of
-from wasi_nn_torch.pytorch.graphs.loading import Source
-from wasi_nn_torch.pytorch.graphs.program import is_changed
-from wasi_nn_torch.pytorch.graphs.signature import Kind
-from wasi_nn_torch.pytorch.graphs.writing import may_write
+from wasi_nn_torch.pytorch.graphs.computing.program import is_changed
+from wasi_nn_torch.pytorch.graphs.inputs.signature import Kind
+from wasi_nn_torch.pytorch.graphs.loading.exported import inputs_of, output_paths, reading, signature_of
+from wasi_nn_torch.pytorch.graphs.loading.shared import Source
+from wasi_nn_torch.pytorch.graphs.loading.writing import may_write
 from wasi_nn_torch.pytorch.inspecting.values import describe_left_out, describe_parameter, describe_weights, spell_dtype
 
 _SINGLE = "output"

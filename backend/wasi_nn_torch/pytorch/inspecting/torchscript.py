@@ -11,12 +11,12 @@ import torch
 
 from wasi_nn_torch.contract.description import Contents, ValueDescription
 from wasi_nn_torch.pytorch.devices import CPU
-from wasi_nn_torch.pytorch.graphs.loading import Source
-from wasi_nn_torch.pytorch.graphs.script_types import fields_of
-from wasi_nn_torch.pytorch.graphs.signature import Kind
-from wasi_nn_torch.pytorch.graphs.state import FORWARD
-from wasi_nn_torch.pytorch.graphs.torchscript import methods_of, read, signature_of
-from wasi_nn_torch.pytorch.graphs.traced import examples, with_traced
+from wasi_nn_torch.pytorch.graphs.computing.state import FORWARD
+from wasi_nn_torch.pytorch.graphs.inputs.script_types import fields_of
+from wasi_nn_torch.pytorch.graphs.inputs.signature import Kind
+from wasi_nn_torch.pytorch.graphs.loading.shared import Source
+from wasi_nn_torch.pytorch.graphs.loading.torchscript import methods_of, read, signature_of
+from wasi_nn_torch.pytorch.graphs.loading.traced import examples, with_traced
 from wasi_nn_torch.pytorch.inspecting.changes import changed_attributes
 from wasi_nn_torch.pytorch.inspecting.script_graph import GET, find, nodes_of, path_of
 from wasi_nn_torch.pytorch.inspecting.values import (

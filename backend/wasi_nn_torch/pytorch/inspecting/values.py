@@ -8,9 +8,9 @@ import torch
 
 from wasi_nn_torch.contract.description import ValueDescription, WeightsDescription
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
-from wasi_nn_torch.pytorch.graphs.parameters import Parameter
-from wasi_nn_torch.pytorch.graphs.signature import Signature
-from wasi_nn_torch.pytorch.graphs.traced import Example
+from wasi_nn_torch.pytorch.graphs.inputs.parameters import Parameter
+from wasi_nn_torch.pytorch.graphs.inputs.signature import Signature
+from wasi_nn_torch.pytorch.graphs.loading.traced import Example
 
 
 def describe_parameter(parameter: Parameter, example: Example | None = None) -> ValueDescription:

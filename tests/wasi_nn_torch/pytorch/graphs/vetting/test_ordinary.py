@@ -7,7 +7,7 @@ from tests.wasi_nn_torch.helpers.exported_models import ORDINARY, Arguments, Sli
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, load_from_guest
-from wasi_nn_torch.pytorch.graphs.outputs import flatten
+from wasi_nn_torch.pytorch.graphs.inputs.outputs import flatten
 from wasi_nn_torch.pytorch.graphs.vetting.check_exported import check_exported
 
 

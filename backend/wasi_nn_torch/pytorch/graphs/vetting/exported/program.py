@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from wasi_nn_torch.pytorch.graphs.structure import keys_of
+from wasi_nn_torch.pytorch.graphs.inputs.structure import keys_of
 from wasi_nn_torch.pytorch.graphs.vetting.exported import expressions
 from wasi_nn_torch.pytorch.graphs.vetting.exported.public import REPLACED, with_public_names
 from wasi_nn_torch.pytorch.graphs.vetting.exported.shape import (

@@ -1,0 +1,1 @@
+"""Loaded models and their computations: graphs, contexts and their state."""

@@ -1,0 +1,1 @@
+"""Changes to a model that make it faster, when it is loaded."""
