@@ -1,4 +1,4 @@
-"""Models: what a file is, loading it, what it takes and returns, and computing it."""
+"""Models: recognizing, vetting, optimizing and loading them, their inputs and outputs, and computing them."""
 
 from __future__ import annotations
 
