@@ -191,7 +191,8 @@ class Engine:
         mode, which stay open. By default, each is the host's own stream.
 
         Raises NotADirectoryError for a directory that does not exist, OSError for an input file that does not exist,
-        TypeError for a stream of another type, and ValueError for text that WASI cannot pass on.
+        TypeError for a stream of another type, and ValueError for text that WASI cannot pass on and for a writable
+        directory with files that the host trusts: registered models, compiled guests, this package.
         """
         return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr)
 

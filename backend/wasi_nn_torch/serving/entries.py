@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import weakref
@@ -70,16 +71,33 @@ class Entry:
         self.lock = threading.Lock()
         self.loads: Counter[str] = Counter()
         self.evictions: Counter[str] = Counter()
+        #: The file of the model, if it has one.
+        self.file = Path(source) if isinstance(source, str | os.PathLike) else None
         self._source = source
         self._options = options
+        self._digest: bytes | None = None
 
     def load(self, device: str, format: str | None = None) -> Graph:
-        """Load the model on a device; `format` is its format if it is known. Raises ModelError."""
+        """Load the model on a device; `format` is its format if it is known.
+
+        Raises ModelError, also if its file has changed since it was first loaded.
+        """
         with readable(self.what):
+            self._require_unchanged()
             graph: Graph = self.backend.load(self._source, device, self.what, self._options, format)
         self.nbytes = graph.nbytes
         self.loads[device] += 1
         return graph
+
+    def _require_unchanged(self) -> None:
+        if self.file is None or not self.file.is_file():
+            return  # the backend says what is wrong with the path
+        with self.file.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+        if self._digest is None:
+            self._digest = digest
+        elif self._digest != digest:
+            raise ModelError(f"{self.what} has changed since it was registered; register the new file, or restore it")
 
     def figures(self) -> Iterator[ModelFigures]:
         """The figures of the model on each device where it was ever loaded."""

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, Graph, ModelSource
@@ -44,6 +45,12 @@ class Registry:
         """The names of the offered graphs, in the order of their registration."""
         with self._lock:
             return list(self._entries)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of the offered graphs, from which they may be loaded again."""
+        with self._lock:
+            return [entry.file for entry in self._entries.values() if entry.file is not None]
 
     def register(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import wasmtime
 
 import wit_host
@@ -12,11 +15,15 @@ from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.serving.serving import Serving
 from wasi_nn_torch.sessions.cache import user_cache
+from wasi_nn_torch.sessions.directories import Protected
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.tally import Tally
 from wit_host import Store
 from wit_host.core import CoreStore
+
+#: The directory of this package.
+_PACKAGE = Path(__file__).parents[1]
 
 
 class Runtime:
@@ -37,7 +44,8 @@ class Runtime:
         self._registry = registry
         self._guest_models = guest_models
         self._release = release
-        self._engine = wit_host.Engine(cache=user_cache() if cache else None)
+        self._cache = user_cache() if cache else None
+        self._engine = wit_host.Engine(cache=self._cache)
         #: Counts what sessions do.
         self.tally = Tally()
 
@@ -52,6 +60,14 @@ class Runtime:
         """Start the backend if the guest imports wasi-nn, so that the guest need not wait for PyTorch."""
         if hosts.are_imported_by(guest.compiled):
             self._backends.start()
+
+    def protected(self) -> Iterator[Protected]:
+        """Everything that no guest may be able to change: this package, the cache of compiled guests, model files."""
+        yield Protected(_PACKAGE, "the package")
+        if self._cache is not None:
+            yield Protected(self._cache.folder, "the cache of compiled guests")
+        for path in self._registry.files:
+            yield Protected(path, "the model file")
 
     def serve(self, ledger: Ledger) -> Serving:
         """The operations of wasi-nn for one guest, whose tensors `ledger` counts."""

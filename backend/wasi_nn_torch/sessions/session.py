@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ import wasmtime
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.serving.refusals import Refusal
-from wasi_nn_torch.sessions.directories import Directory
+from wasi_nn_torch.sessions.directories import Directory, Protected, require_apart
 from wasi_nn_torch.sessions.guests import Guest, GuestSource
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.runtime import Runtime
@@ -43,7 +43,7 @@ class Session:
     ) -> None:
         self._runtime = runtime
         self._args = [_text(argument, "argument") for argument in args]
-        self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr)
+        self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr, runtime.protected)
         self._limits = limits or Limits()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors)
         self._serving = runtime.serve(self._ledger)
@@ -180,6 +180,7 @@ def _wasi(
     stdin: Input,
     stdout: Output,
     stderr: Output,
+    protected: Callable[[], Iterable[Protected]],
 ) -> WasiConfig:
     wasi = WasiConfig()
     wasi.env = [(_text(name, "variable name"), _text(value, f"value of {name}")) for name, value in env.items()]
@@ -191,6 +192,8 @@ def _wasi(
         if directory.path in names:
             raise ValueError(f"two guest directories have the name {directory.path}; give each its own name")
         names.add(directory.path)
+        if directory.writable:
+            require_apart(host, protected())
         try:
             wasi.preopen_dir(
                 _text(host, "directory"), _text(directory.path, "directory"), fs_mutable=directory.writable

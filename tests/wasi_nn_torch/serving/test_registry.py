@@ -267,6 +267,32 @@ def test_a_guest_does_not_learn_about_the_operators_file(budgeted, heavy, caplog
     assert str(heavy) in caplog.text
 
 
+def test_a_file_that_has_changed_is_not_loaded_again(budgeted, times, tmp_path, caplog):
+    path = tmp_path / "net.pt"
+    path.write_bytes(times(3))
+    budgeted.register("net", path)
+    for name in "bc":
+        budgeted.register(name, times(1))  # which evict it
+    path.write_bytes(times(5))
+    with pytest.raises(NnError) as caught:
+        budgeted.graph("net")
+    assert caught.value.code is ErrorCode.RUNTIME_ERROR
+    assert str(path) not in caught.value.text
+    assert f"the model file `{path}` has changed since it was registered; register the new file" in caplog.text
+    budgeted.replace("net", path)
+    assert budgeted.graph("net")
+
+
+def test_a_file_that_has_not_changed_is_loaded_again(budgeted, times, tmp_path):
+    path = tmp_path / "net.pt"
+    path.write_bytes(times(3))
+    budgeted.register("net", path)
+    for name in "bc":
+        budgeted.register(name, times(1))
+    path.touch()
+    assert budgeted.graph("net")
+
+
 def test_a_guest_that_asks_for_an_unknown_device_is_told(registry, path):
     registry.register("net", path)
     with pytest.raises(NnError, match="unsupported-operation: `teapot` is not the name of a device"):

@@ -7,8 +7,13 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
+import wasi_nn_torch
+from tests.wasi_nn_torch.helpers.exported_models import exported
 from wasi_nn_torch import Directory, Engine
+from wasi_nn_torch.cli import app
 from wasi_nn_torch.cli.dir_option import parse_directories, parse_directory
 
 # Nothing of it depends on the device.
@@ -254,3 +259,70 @@ def test_two_directories_need_two_names(engine, tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(ValueError, match="two guest directories have the name data; give each its own name"):
         engine.session(dirs={f"{tmp_path}/a": "data", f"{tmp_path}/b": Directory("data", writable=True)})
+
+
+# --- files that the host trusts ---
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """An engine whose cache of compiled guests is in a directory `cache`, with a model in a directory `models`."""
+    monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(tmp_path / "cache"))
+    for name in ("models", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "models" / "net.pt2").write_bytes(exported(torch.nn.ReLU(), torch.ones(2)))
+    with Engine("cpu") as engine:
+        engine.register("net", tmp_path / "models" / "net.pt2")
+        engine.compile(b"(component)")
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted"),
+    [
+        (".", "the cache of compiled guests"),
+        ("cache", "the cache of compiled guests"),
+        ("cache/within", "the cache of compiled guests"),
+        ("link to cache", "the cache of compiled guests"),
+        ("models", "the model file"),
+        ("link to models", "the model file"),
+    ],
+)
+def test_a_directory_with_files_that_the_host_trusts_cannot_be_writable(cached, tmp_path, name, trusted):
+    (tmp_path / "cache" / "within").mkdir()
+    for target in ("cache", "models"):
+        (tmp_path / f"link to {target}").symlink_to(tmp_path / target)
+    with pytest.raises(ValueError, match=f"cannot be writable, because a guest could change {trusted} "):
+        cached.session(dirs={str(tmp_path / name): Directory("data", writable=True)})
+    with cached.session(dirs={str(tmp_path / name): "data"}):
+        pass
+
+
+@pytest.mark.parametrize("lent", ["models", "elsewhere"])
+def test_a_linked_model_is_protected_where_the_link_and_where_the_file_is(cached, tmp_path, lent):
+    cached.unregister("net")
+    (tmp_path / "elsewhere" / "link.pt2").symlink_to(tmp_path / "models" / "net.pt2")
+    cached.register("linked", tmp_path / "elsewhere" / "link.pt2")
+    with pytest.raises(ValueError, match="could change the model file"):
+        cached.session(dirs={str(tmp_path / lent): Directory("data", writable=True)})
+
+
+def test_a_directory_is_free_once_its_models_are_not_offered_any_more(cached, tmp_path):
+    cached.unregister("net")
+    with cached.session(dirs={str(tmp_path / "models"): Directory("data", writable=True)}):
+        pass
+
+
+def test_the_package_cannot_be_changed_by_a_guest():
+    package = Path(wasi_nn_torch.__file__).parent
+    with Engine("cpu", cache=False) as engine, pytest.raises(ValueError, match="could change the package"):
+        engine.session(dirs={str(package / "cli"): Directory("data", writable=True)})
+
+
+def test_the_command_line_says_which_file_is_in_the_way(tmp_path):
+    (tmp_path / "net.pt2").write_bytes(exported(torch.nn.ReLU(), torch.ones(2)))
+    (tmp_path / "guest.wat").write_text("(component)")
+    arguments = ["--graph", f"net={tmp_path}/net.pt2", "--dir", f"{tmp_path}:rw", str(tmp_path / "guest.wat")]
+    result = CliRunner().invoke(app, ["run", *arguments])
+    assert result.exit_code == 2
+    assert f"a guest could change the model file {tmp_path}/net.pt2" in result.stderr
