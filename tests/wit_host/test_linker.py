@@ -83,6 +83,14 @@ def test_a_guest_that_holds_as_much_as_it_may_is_given_no_more(host):
     assert [(thing.number, thing.drops) for thing in made] == [(1, 1), (2, 1), (3, 1), (4, 1)]
 
 
+def test_a_guest_that_holds_as_much_as_the_engine_permits_traps(host, store):
+    made = []
+    body = "(loop $again (drop (call new (i32.const 1))) (br $again))"
+    with pytest.raises(GuestTrap, match=r"the guest holds [0-9]{5,6} resources, the most that the engine permits"):
+        host.run(THINGS, body, lambda instance: define_things(instance, made), store)
+    assert all(thing.drops == 1 for thing in made)
+
+
 def test_what_a_guest_leaves_behind_is_dropped_when_it_traps(host, store):
     made = []
     with pytest.raises(GuestTrap):

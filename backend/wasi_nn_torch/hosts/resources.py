@@ -15,6 +15,9 @@ from wit_host import ByteSource, GuestTrap
 
 T = TypeVar("T")
 
+#: The most dimensions of a tensor, in every version: each takes several times as much memory here as in the guest.
+MOST_DIMENSIONS = 1024
+
 
 class TensorResource:
     """`tensor.tensor`, except for its `ty`."""
@@ -69,6 +72,8 @@ class ErrorResource:
 def new_content(serving: Serving, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
     """Make the tensor for the constructor of `tensor.tensor`; raises GuestTrap if there is no room for it."""
     try:
+        if len(dimensions) > MOST_DIMENSIONS:
+            raise NnError(ErrorCode.TOO_LARGE, f"too many dimensions: {len(dimensions)} (limit {MOST_DIMENSIONS})")
         return serving.tensor(dimensions, dtype, data)
     except NnError as error:
         refusal = error

@@ -17,6 +17,7 @@ from wasi_nn_torch.contract.shares import Share
 from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.contract.vocabulary import ExecutionTarget
+from wasi_nn_torch.hosts.resources import MOST_DIMENSIONS
 from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, Errno
 from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.refusals import Refusals
@@ -33,7 +34,7 @@ _NUMBER = struct.Struct("<I")
 _LARGEST_NUMBER = 2**32 - 1
 
 #: Limited because a guest could pass as many as fit in its memory, and each takes several times that memory here.
-_MOST_DIMENSIONS = _MOST_BUILDERS = 1024
+_MOST_BUILDERS = 1024
 _LONGEST_TEXT = 1 << 16
 
 T = TypeVar("T")
@@ -230,8 +231,8 @@ class _Host:
         numbers = memory.read(dimensions, 4 * rank, "tensor.dimensions")
         dtype = _meaning(WASMEDGE.element_types, number, "tensor type")
         content = memory.read(data, length, "tensor.data")
-        if rank > _MOST_DIMENSIONS:
-            raise _wrong(f"too many dimensions: {rank} (limit {_MOST_DIMENSIONS})")
+        if rank > MOST_DIMENSIONS:
+            raise _wrong(f"too many dimensions: {rank} (limit {MOST_DIMENSIONS})")
         tensor = self._serving.tensor(struct.unpack(f"<{rank}I", numbers), dtype, content)
         try:
             tensor.require_fit(str(index))

@@ -22,6 +22,8 @@ from wasi_nn_torch.serving.leases import Lease
 logger = logging.getLogger(__name__)
 
 _DEFAULTS = ModelOptions()
+#: The longest name for which a similar one is searched, in characters.
+_LONGEST_MISSPELLED = 100
 
 
 class Registry:
@@ -260,6 +262,7 @@ def _too_large(name: str, reason: str) -> NnError:
 
 
 def _not_found(name: str, known: list[str]) -> NnError:
-    near = difflib.get_close_matches(name, known, n=1)
+    # The search takes time in proportion to the product of the lengths.
+    near = difflib.get_close_matches(name, known, n=1) if len(name) <= _LONGEST_MISSPELLED else []
     hint = f"; did you mean {quote(near[0])}?" if near else ""
     return NnError(ErrorCode.NOT_FOUND, f"there is no graph {quote(name)}; this host offers {quote_all(known)}{hint}")

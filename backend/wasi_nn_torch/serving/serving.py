@@ -16,6 +16,9 @@ from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.refusals import Refusals
 from wasi_nn_torch.serving.registry import Registry
 
+#: In characters.
+_LONGEST_NAME = 1 << 16
+
 
 class Serving:
     """The operations of wasi-nn for one session; `ledger` counts the tensors and models of its guest."""
@@ -71,8 +74,11 @@ class Serving:
     def load_by_name(self, name: str, device: str | None = None) -> Lease:
         """Lease one of the operator's graphs (`graph.load-by-name`), by default on the device of its registration.
 
-        Raises NnError as `Registry.graph` does.
+        Raises NnError as `Registry.graph` does, and `not-found` for a name that is too long to be looked up.
         """
+        if len(name) > _LONGEST_NAME:
+            text = f"the name of a graph has {len(name)} characters (limit {_LONGEST_NAME})"
+            raise NnError(ErrorCode.NOT_FOUND, text)
         return self._registry.graph(name, device)
 
     def context(self, lease: Lease) -> Context:

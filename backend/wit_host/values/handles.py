@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
+import wasmtime
+
 from .. import capi
 from ..capi import Value, ValueType
 from ..crossing.guest_resources import GuestResource, GuestResourceType
 from ..crossing.resources import Droppable, Resource
 from ..crossing.state import HostState
+from ..errors import GuestTrap
 from ..misfits import Misfit, wrong_type, wrong_value
 from .codec import Comparison, check_kind, other_type
+
+#: The engine's error for a store that has as many handles as it may, 100,000 of them.
+_EXHAUSTED = "handle limit exceeded"
 
 
 class Own:
@@ -114,8 +120,18 @@ def _give(state: HostState, value: Value, resource: Resource[object], item: obje
         text = f"{type(item).__name__} does not implement resource {resource.name}: it has no drop()"
         raise Misfit(TypeError, text)
     representation = state.table.give(item)
-    capi.write_resource(state.context, value, representation, state.type_ids[resource])
-    return representation
+    try:
+        capi.write_resource(state.context, value, representation, state.type_ids[resource])
+    except wasmtime.WasmtimeError as error:
+        if _EXHAUSTED not in str(error):
+            raise
+        held = len(state.table) - 1
+    else:
+        return representation
+    raise GuestTrap(
+        f"the guest holds {held} resources, the most that the engine permits beside its other handles: let it drop "
+        "those that it no longer needs"
+    )
 
 
 def _is_droppable(item: object) -> TypeGuard[Droppable]:

@@ -211,6 +211,20 @@ def test_dimensions_that_do_not_fit_are_told_with_the_numbers(guest, shape):
     assert guest.live == 0, "an input that does not fit is not kept"
 
 
+def test_a_long_name_is_not_looked_up(guest):
+    code, text = told(guest, guest.graph.load_by_name, "a" * 70_000)
+    assert (code, text) == ("NOT_FOUND", "the name of a graph has 70000 characters (limit 65536)")
+    assert "did you mean" not in told(guest, guest.graph.load_by_name, "ad" * 200)[1]
+
+
+def test_a_tensor_with_too_many_dimensions_traps(engine, version):
+    with (
+        open_guest(engine, version) as guest,
+        pytest.raises(GuestTrap, match=r"too many dimensions: 1025 \(limit 1024\)"),
+    ):
+        guest.floats(shape=[0] * 1025)
+
+
 def test_a_tensor_without_room_traps(engine, version):
     with open_guest(engine, version, limits=Limits(host_bytes=4)) as guest:
         with pytest.raises(GuestTrap, match=r"in the constructor of a tensor.* needs 8 bytes .*\(limit 4\)"):
