@@ -16,7 +16,7 @@ from wasi_nn_torch.contract.ledger import STAGING, Transfer
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
-from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, widen
+from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, require_dense, widen
 from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
@@ -104,6 +104,8 @@ class DeviceTensor:
         """
         ledger = memory.ledger
         ledger.grant_one_more("output", name)
+        require_dense(output, name)
+        ledger.grant(place_of(output.device), output.nbytes, "output", name)  # before a copy takes the memory
         tensor = _independent(widen(output, name))
         if tensor.dim() == 0:
             tensor = tensor.view(1)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
-from wasi_nn_torch.contract.ledger import STAGING
+from wasi_nn_torch.contract.ledger import STAGING, Ledger
 from wasi_nn_torch.contract.vocabulary import ElementType
+from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 # Every bit pattern of 16 bits, NaNs with payloads and both zeros among them.
@@ -235,3 +236,15 @@ def test_half_precision_outputs_keep_every_bit(memory, device, read):
         output = DeviceTensor.from_output("output", content.t(), memory)
         transposed = torch.frombuffer(bytearray(PATTERNS), dtype=torch.int16).view(256, 256).t().contiguous()
         assert read(output) == bytes(transposed.flatten().view(torch.uint8).tolist())
+
+
+def test_an_output_beyond_the_limit_is_refused_before_it_is_copied(device):
+    memory = SessionMemory.of(Ledger(device_limit=100))
+    huge = torch.ones(1, dtype=torch.bool, device=device).expand(1 << 45)
+    with pytest.raises(NnError, match=f"too-large: output `output` needs {1 << 45} bytes on {device}"):
+        DeviceTensor.from_output("output", huge, memory)
+
+
+def test_an_output_without_elements_in_memory_is_refused(memory):
+    with pytest.raises(NnError, match="unsupported-operation: output `output` is on the device `meta`"):
+        DeviceTensor.from_output("output", torch.zeros(4, device="meta"), memory)
