@@ -70,12 +70,12 @@ class Adopted:
             copied = DeviceTensor.from_guest(content.dimensions, content.dtype, data, self._memory)
             self._owned.append(copied)
             return copied
-        self._borrowed.append(view)
         if is_moved and (self._writes or view.place != place_of(self._device)):
+            self._borrowed.append(view)
             return self._copy(view, name)
-        if not is_shared:  # its owner frees the memory after the computation
-            self._owned.remove(content)
-            self._borrowed.insert(0, content)
+        if not is_shared:  # it is dropped after the view of its memory
+            self._borrowed.append(self._owned.pop())
+        self._borrowed.append(view)
         return view
 
     def _copy(self, tensor: DeviceTensor, name: str) -> DeviceTensor:

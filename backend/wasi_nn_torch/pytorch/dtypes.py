@@ -38,26 +38,21 @@ _WIDENED = {
 }
 
 
-def require_dense(tensor: torch.Tensor, name: str) -> None:
-    """Raise NnError `unsupported-operation` for an output that is not dense (sparse, nested) or has no memory."""
+def nameable_dtype(tensor: torch.Tensor, name: str) -> torch.dtype:
+    """The dtype in which wasi-nn can name an output: its own, or a wider one, to which it converts without loss.
+
+    Raises NnError `unsupported-operation`, which names the output and its dtype, if there is no such dtype, and for
+    tensors that are not dense (sparse, nested) or have no memory.
+    """
     if tensor.layout is not torch.strided or tensor.is_nested:
         kind = "nested" if tensor.is_nested else spell(tensor.layout)
         raise _unsupported(f"output {quote(name)} is a {kind} tensor", "a dense tensor")
     if tensor.is_meta:
         raise _unsupported(f"output {quote(name)} is on the device `meta`, which holds no elements", "a dense tensor")
-
-
-def widen(tensor: torch.Tensor, name: str) -> torch.Tensor:
-    """An output in a dtype that wasi-nn can name: the same tensor, or a lossless copy.
-
-    Raises NnError `unsupported-operation`, which names the output and its dtype, if there is no such dtype, and as
-    `require_dense` does.
-    """
-    require_dense(tensor, name)
     if tensor.dtype in ELEMENT_TYPES:
-        return tensor
+        return tensor.dtype
     if tensor.dtype in _WIDENED:
-        return tensor.to(DTYPES[_WIDENED[tensor.dtype]])
+        return DTYPES[_WIDENED[tensor.dtype]]
     raise _unsupported(f"output {quote(name)} has the dtype {spell(tensor.dtype)}", "one of " + " ".join(_names()))
 
 

@@ -16,7 +16,7 @@ from wasi_nn_torch.contract.ledger import STAGING, Transfer
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
-from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, require_dense, widen
+from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, nameable_dtype
 from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
@@ -104,13 +104,11 @@ class DeviceTensor:
         """
         ledger = memory.ledger
         ledger.grant_one_more("output", name)
-        require_dense(output, name)
-        ledger.grant(place_of(output.device), output.nbytes, "output", name)  # before a copy takes the memory
-        tensor = _independent(widen(output, name))
+        dtype, place = nameable_dtype(output, name), place_of(output.device)
+        ledger.grant(place, output.numel() * dtype.itemsize, "output", name)  # before a copy takes the memory
+        tensor = _independent(output.to(dtype))
         if tensor.dim() == 0:
             tensor = tensor.view(1)
-        place = place_of(tensor.device)
-        ledger.grant(place, tensor.nbytes, "output", name)
         return cls(tensor, tuple(tensor.shape), ELEMENT_TYPES[tensor.dtype], place, memory)
 
     @property

@@ -3,7 +3,12 @@ import torch
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.vocabulary import ElementType
-from wasi_nn_torch.pytorch.dtypes import DTYPES, widen
+from wasi_nn_torch.pytorch.dtypes import DTYPES, nameable_dtype
+
+
+def widen(tensor, name):
+    return tensor.to(nameable_dtype(tensor, name))
+
 
 EVERY_BYTE = torch.arange(256, dtype=torch.int16).to(torch.uint8)
 
