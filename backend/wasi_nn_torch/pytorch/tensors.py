@@ -106,7 +106,7 @@ class DeviceTensor:
         ledger.grant_one_more("output", name)
         dtype, place = nameable_dtype(output, name), place_of(output.device)
         ledger.grant(place, output.numel() * dtype.itemsize, "output", name)  # before a copy takes the memory
-        tensor = _independent(output.to(dtype))
+        tensor = _independent(output if output.dtype is dtype else output.to(dtype))
         if tensor.dim() == 0:
             tensor = tensor.view(1)
         return cls(tensor, tuple(tensor.shape), ELEMENT_TYPES[tensor.dtype], place, memory)
