@@ -24,11 +24,17 @@ ModelSource = str | os.PathLike[str] | bytes | object
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """Those options of an `Engine` that a backend may need."""
+    """Those options of an `Engine` that a backend may need.
+
+    `guest_devices` is whether guest-supplied models may use other devices than the CPU if they are isolated, and
+    `imports` are modules that the engine imported because they register operators.
+    """
 
     device: str | None = None
     guest_models: GuestModels = GuestModels.NONE
     threads: int | None = None
+    guest_devices: bool = False
+    imports: tuple[str, ...] = ()
 
 
 class Graph(Protocol):

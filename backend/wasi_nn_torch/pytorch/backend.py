@@ -18,6 +18,7 @@ from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.devices import Devices, find_device
 from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, load, sniff
+from wasi_nn_torch.pytorch.isolation.client import Isolation
 from wasi_nn_torch.pytorch.session import PyTorchSession
 from wasi_nn_torch.pytorch.staging import can_pin
 from wasi_nn_torch.pytorch.threads import use_threads
@@ -35,6 +36,9 @@ class PyTorch:
         if options.threads is not None:
             use_threads(options.threads, self)
         self._checks = options.guest_models is not GuestModels.ANY
+        self._isolation: Isolation | None = None
+        if options.guest_models is GuestModels.ISOLATED:
+            self._isolation = Isolation(options.guest_devices, options.imports)
 
     @property
     def device(self) -> str:
@@ -88,7 +92,7 @@ class PyTorch:
 
     def session(self, ledger: Ledger) -> PyTorchSession:
         """Open the part of a session that is PyTorch's."""
-        return PyTorchSession(ledger, self._devices, self._pins, self._checks)
+        return PyTorchSession(ledger, self._devices, self._pins, self._checks, self._isolation)
 
     def trim(self) -> None:
         """Empty the cache of PyTorch's allocator for the accelerator, which all of the process shares."""
