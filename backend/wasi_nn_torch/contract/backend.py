@@ -26,7 +26,8 @@ ModelSource = str | os.PathLike[str] | bytes | object
 class BackendOptions:
     """Those options of an `Engine` that a backend may need.
 
-    `guest_devices` is whether guest-supplied models may use other devices than the CPU if they are isolated, and
+    For isolated models, `guest_devices` is whether they may use other devices than the CPU, `waive` has those parts of
+    the confinement that may be lacking, and `prepares` is whether to start what takes long before the first of them.
     `imports` are modules that the engine imported because they register operators.
     """
 
@@ -34,6 +35,8 @@ class BackendOptions:
     guest_models: GuestModels = GuestModels.NONE
     threads: int | None = None
     guest_devices: bool = False
+    waive: frozenset[str] = frozenset()
+    prepares: bool = False
     imports: tuple[str, ...] = ()
 
 
@@ -119,7 +122,7 @@ class Backend(Protocol[G]):
     def recognize(self, model: ModelSource) -> str | None:
         """The format of a model, such as "TorchScript", or None if this backend does not support it.
 
-        Raises OSError if the model's file cannot be read.
+        A guest-supplied model is a memoryview, of which little should be read. Raises OSError if the model's file cannot be read.
         """
         ...
 

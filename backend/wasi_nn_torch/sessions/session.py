@@ -47,9 +47,7 @@ class Session:
         self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr, runtime.protected)
         self._limits = limits or Limits()
         self._deadline = Deadline()
-        self._ledger = Ledger(
-            self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline
-        )
+        self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
         self._serving = runtime.serve(self._ledger)
         self._store: Store | CoreStore | None = None
         self._compile_seconds = 0.0

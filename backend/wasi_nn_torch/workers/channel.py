@@ -42,10 +42,11 @@ class Channel:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         return cls(here, most_bytes), there
 
-    def send(self, *parts: bytes | memoryview, descriptors: Sequence[int] = (), patience: Patience | None = None) -> None:
-        """Send a message, which consists of `parts`; raises ChannelClosed, and the exceptions of `patience`."""
-        pending = [memoryview(_HEADER.pack(sum(len(part) for part in parts)))]
-        pending += [memoryview(part) for part in parts if len(part)]
+    def send(
+        self, content: bytes | bytearray, *, descriptors: Sequence[int] = (), patience: Patience | None = None
+    ) -> None:
+        """Send a message; raises ChannelClosed, and the exceptions of `patience`."""
+        pending = [memoryview(_HEADER.pack(len(content))), memoryview(content)]
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         while pending:
             try:

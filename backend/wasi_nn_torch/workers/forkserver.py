@@ -131,7 +131,7 @@ class Workers:
 
     def _fork(self, confinement: Confinement, descriptor: int, patience: Patience | None) -> tuple[_Server, int]:
         request = START + json.dumps(asdict(confinement), default=sorted).encode()
-        for is_last in (False, True):
+        for _ in range(2):  # a server that has died since is replaced, once
             with self._lock:
                 server = self._running()
             try:
@@ -139,9 +139,7 @@ class Workers:
                 return server, int(server.ask(request, descriptor))
             except ChannelClosed:
                 self._discard(server)
-                if is_last:
-                    raise WorkerError("the server of worker processes ended; see whether memory was exhausted") from None
-        raise AssertionError
+        raise WorkerError("the server of worker processes ended; see whether the memory of this machine was exhausted")
 
     def _running(self) -> _Server:
         if self._server is None:

@@ -51,7 +51,7 @@ def _load(control: Channel) -> Callable[[Channel], object]:
                 getattr(imported, function)()
         module, _, function = wanted["target"].partition(":")
         target: Callable[[Channel], object] = getattr(import_module(module), function)
-    except BaseException as error:
+    except Exception as error:  # noqa: BLE001  # modules may raise anything, and the host reports it
         control.send("".join(traceback.format_exception(error)).encode())
         raise ChannelClosed from None
     gc.collect()

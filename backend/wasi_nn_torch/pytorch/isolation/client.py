@@ -30,7 +30,7 @@ OVERHEAD = 256 << 20
 
 #: The functions that a worker runs, and that its server runs before.
 _TARGET = "wasi_nn_torch.pytorch.isolation.worker:serve"
-_PRELOAD = "wasi_nn_torch.pytorch.preloading:preload"
+_PRELOAD = ("wasi_nn_torch.pytorch.isolation.worker", "wasi_nn_torch.pytorch.preloading:preload")
 
 T = TypeVar("T")
 
@@ -45,11 +45,16 @@ class SetUp:
 
 
 class Isolation:
-    """Starts a worker for each session that needs one; `devices` is whether it may use other devices than the CPU."""
+    """Starts a worker for each session that needs one.
 
-    def __init__(self, devices: bool, imports: Sequence[str]) -> None:
+    `devices` is whether it may use other devices than the CPU, and `waive` has the parts of the confinement that may be
+    lacking; `imports` are modules to import before.
+    """
+
+    def __init__(self, devices: bool, waive: frozenset[str], imports: Sequence[str]) -> None:
         self._devices = devices
-        self._workers = shared_workers(_TARGET, (*imports, _PRELOAD))
+        self._waive = waive
+        self._workers = shared_workers(_TARGET, (*imports, *_PRELOAD))
 
     def prepare(self) -> None:
         """Start the server of workers without waiting for it; what fails is reported when a worker is started."""
@@ -69,7 +74,9 @@ class Isolation:
 
     def start(self, ledger: Ledger) -> GuestWorker:
         """Start a worker for the session of a ledger; raises NnError."""
-        return GuestWorker(self._workers, ledger, self._devices)
+        memory = None if ledger.device_limit is None else ledger.device_limit + OVERHEAD
+        confinement = Confinement(memory=memory, devices=self._devices, waive=self._waive)
+        return GuestWorker(self._workers, confinement, ledger)
 
 
 class GuestWorker:
@@ -79,10 +86,9 @@ class GuestWorker:
     answer, and when the guest's time is over while the host waits for it.
     """
 
-    def __init__(self, workers: Workers, ledger: Ledger, devices: bool) -> None:
+    def __init__(self, workers: Workers, confinement: Confinement, ledger: Ledger) -> None:
         self._patience: Patience = ledger.deadline.patience
-        memory = None if ledger.device_limit is None else ledger.device_limit + OVERHEAD
-        self._worker = _started(workers, Confinement(memory=memory, devices=devices), self._patience)
+        self._worker = _started(workers, confinement, self._patience)
         self._lock = threading.Lock()  # not reentrant: a tensor can die at any time, and must not write into a message
         self._dropped: deque[bytes] = deque()
         self._blocks: dict[int, int] = {}

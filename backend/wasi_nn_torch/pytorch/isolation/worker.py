@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import json
-import mmap
 import os
 import warnings
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from collections.abc import Callable
 import torch
 
 from wasi_nn_torch.contract.deadline import Deadline
-from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.shares import Share
 from wasi_nn_torch.contract.tensor import NamedTensor, Tensor
@@ -23,7 +22,9 @@ from wasi_nn_torch.pytorch.devices import CPU, place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
 from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory, release_frames
+from wasi_nn_torch.pytorch.inspecting import describe_if_admitted
 from wasi_nn_torch.pytorch.isolation.blocks import mapped
+from wasi_nn_torch.pytorch.isolation.descriptions import spelled
 from wasi_nn_torch.pytorch.isolation.messages import (
     INLINE,
     MOST_INLINE,
@@ -84,13 +85,8 @@ class _Worker:
     def load(self, reader: Reader, descriptors: list[int]) -> Writer:
         """Check and load a model."""
         device, size = torch.device(reader.text()), reader.number()
-        [descriptor] = descriptors
-        try:
-            # Mapped, not copied: nobody can change it any more.
-            model = mapped(descriptor, size) if size else b""
-        finally:
-            os.close(descriptor)
-        graph = load_from_guest(memoryview(model), device, checks=True)
+        # Mapped, not copied: nobody can change it any more.
+        graph = load_from_guest(_mapped(descriptors, size), device, checks=True)
         place = place_of(device)
         self._memory.ledger.grant(place, graph.nbytes, "the model")
         self._memory.ledger.enter_other(graph, place, graph.nbytes)
@@ -98,6 +94,18 @@ class _Worker:
         self._graphs[number] = graph
         gc.collect()  # loading leaves reference cycles, which would count against the limit
         return _success().number(number, graph.nbytes, graph.state_nbytes)
+
+    def describe(self, reader: Reader, descriptors: list[int]) -> Writer:
+        """Describe a model, which is loaded if it passes the check."""
+        model = _mapped(descriptors, reader.number())
+        name, method = reader.text(), reader.text() or None
+        try:
+            description = describe_if_admitted(model, name, method)
+        except ModelError as error:
+            refusal = NnError(ErrorCode.INVALID_ENCODING, str(error))
+        else:
+            return _success().blob(spelled(description))
+        raise refusal
 
     def context(self, reader: Reader, _: list[int]) -> Writer:
         """Make a context."""
@@ -134,11 +142,7 @@ class _Worker:
     def share(self, reader: Reader, descriptors: list[int]) -> None:
         """Map a block."""
         number, size = reader.numbers(2)
-        [descriptor] = descriptors
-        try:
-            self._blocks[number] = torch.frombuffer(mapped(descriptor, size), dtype=torch.uint8)
-        finally:
-            os.close(descriptor)
+        self._blocks[number] = torch.frombuffer(_mapped(descriptors, size), dtype=torch.uint8)
 
     def drop_graph(self, reader: Reader, _: list[int]) -> None:
         """Free a graph."""
@@ -178,9 +182,7 @@ class _Worker:
         """A tensor in a block, which is the host's: one more share of it keeps a computation from writing to it."""
         block = self._blocks[reader.numbers(2)[0]]
         tensor = torch.empty(0, dtype=DTYPES[header.dtype]).set_(block.untyped_storage(), 0, header.dimensions, ())
-        content = DeviceTensor(
-            tensor, header.dimensions, header.dtype, place_of(CPU), self._memory, is_borrowed=True
-        )
+        content = DeviceTensor(tensor, header.dimensions, header.dtype, place_of(CPU), self._memory, is_borrowed=True)
         if device != CPU:
             return content.copy(device, header.name)
         share = Share.of(content)
@@ -205,12 +207,22 @@ class _Worker:
         return 0
 
 
+def _mapped(descriptors: list[int], size: int) -> memoryview:
+    """The memory of the only descriptor, which is closed."""
+    [descriptor] = descriptors
+    try:
+        return memoryview(mapped(descriptor, size) if size else b"")
+    finally:
+        os.close(descriptor)
+
+
 def _success() -> Writer:
     return Writer().byte(0)
 
 
 _ANSWERS: dict[Request, Callable[[_Worker, Reader, list[int]], Writer]] = {
     Request.LOAD: _Worker.load,
+    Request.DESCRIBE: _Worker.describe,
     Request.CONTEXT: _Worker.context,
     Request.COMPUTE: _Worker.compute,
     Request.FETCH: _Worker.fetch,

@@ -45,8 +45,40 @@ def sniff(source: Path | BinaryIO) -> ModelFormat:
 
 
 def sniff_bytes(data: bytes | bytearray | memoryview) -> ModelFormat:
-    """The format of some bytes; see `sniff`."""
-    return sniff(io.BytesIO(data))
+    """The format of some bytes, of which only what is read is copied; see `sniff`."""
+    return sniff(io.BufferedReader(_Bytes(data)))
+
+
+class _Bytes(io.RawIOBase):
+    """Bytes as a file, without a copy of them."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        super().__init__()
+        self._data = memoryview(data).cast("B")
+        self._position = 0
+
+    def readable(self) -> bool:
+        """True: it is for reading."""
+        return True
+
+    def seekable(self) -> bool:
+        """True: any position can be read."""
+        return True
+
+    def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override]  # as `io` calls it
+        """Read as many bytes as fit; returns their number."""
+        piece = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a position; returns it. Raises OSError if it is before the start."""
+        position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}[whence] + offset
+        if position < 0:
+            raise OSError(f"there is no position {position}")
+        self._position = position
+        return position
 
 
 def _sniff_archive(source: BinaryIO) -> ModelFormat:
