@@ -1,0 +1,3 @@
+"""Processes for work on behalf of strangers."""
+
+from __future__ import annotations
