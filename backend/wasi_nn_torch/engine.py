@@ -39,9 +39,9 @@ class Engine:
     room, the least recently used first, and loaded again when a guest asks for them; None means no limit. `release`
     says where device memory goes when a session ends: "pool" keeps it for the next one, "driver" returns it to the
     driver. `threads` is the number of CPU threads for one computation; PyTorch has one such number for the whole
-    process, and None does not change it. `cache` keeps compiled guests in the user's cache directory, or in the one that the environment variable
-    `WASI_NN_TORCH_CACHE` names. `imports` are names of Python modules, such as "torchvision", that are imported first
-    because they register operators that models need.
+    process, and None does not change it. `cache` keeps compiled guests in the user's cache directory, or in the one
+    that the environment variable `WASI_NN_TORCH_CACHE` names. `imports` are names of Python modules, such as
+    "torchvision", that are imported first because they register operators that models need.
 
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
     `device` or `threads` that is given. Raises ValueError if the device does not exist, the number of threads is not

@@ -122,7 +122,8 @@ class Backend(Protocol[G]):
     def recognize(self, model: ModelSource) -> str | None:
         """The format of a model, such as "TorchScript", or None if this backend does not support it.
 
-        A guest-supplied model is a memoryview, of which little should be read. Raises OSError if the model's file cannot be read.
+        A guest-supplied model is a memoryview, of which little should be read. Raises OSError if the model's file
+        cannot be read.
         """
         ...
 

@@ -13,8 +13,8 @@ class GuestModels(Enum):
 
     With `ISOLATED`, a model that passes the check is loaded and computed in a confined process of its session, which is
     all that it can crash, read or keep busy. With `ANY`, every model is loaded in the host's process, which it can take
-    over. `CHECKED`, which is deprecated, computes in the host's process the models that pass the check. The check is not
-    a security boundary: it makes most refusals clear and cheap, but a model that passes can still crash the host.
+    over. `CHECKED`, which is deprecated, computes in the host's process the models that pass the check. The check is
+    not a security boundary: it makes most refusals clear and cheap, but a model that passes can still crash the host.
     """
 
     NONE = "none"
