@@ -55,6 +55,5 @@ class GuestPolicy:
 @cache
 def _lacking() -> tuple[tuple[str, str], ...]:
     """What this system lacks, by part; the part is empty for what cannot be waived."""
-    return tuple(
-        (reason.partition(":")[0] if reason.partition(":")[0] in PARTS else "", reason) for reason in lacking()
-    )
+    reasons = [(reason.partition(":")[0], reason) for reason in lacking()]
+    return tuple((part if part in PARTS else "", reason) for part, reason in reasons)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
+import sys
 from collections.abc import Callable
 
 import torch
+
+if sys.platform == "linux":
+    import fcntl
 
 #: `fcntl.F_SEAL_FUTURE_WRITE`, which Python does not name: nobody who gets the descriptor can write to the memory.
 _F_SEAL_FUTURE_WRITE = 0x0010

@@ -58,7 +58,8 @@ class IsolatedContext:
         """Run the graph once and return its outputs, which stay in the worker unless they are small.
 
         The inputs belong to the callee: they are dropped before this returns, whatever the outcome. Raises NnError as
-        `ExecutionContext.compute` does, `runtime-error` also if the process ends, and `timeout` if the guest's time does.
+        `ExecutionContext.compute` does, `runtime-error` also if the process ends, and `timeout` if the guest's time is
+        over.
         """
         started = time.perf_counter()
         sent = SentInputs(self._worker, self._memory)
