@@ -63,7 +63,11 @@ def restrict(devices: bool = False) -> None:
 
     Needs no_new_privs. Raises OSError.
     """
-    instructions, length = assemble_filter(platform.machine(), os.getpid(), devices)
+    install(*assemble_filter(platform.machine(), os.getpid(), devices))
+
+
+def install(instructions: bytes, length: int) -> None:
+    """Let a filter decide about the system calls of the calling thread from now on. Raises OSError."""
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
     call("seccomp", _SET_MODE_FILTER, 0, _Program(length, ctypes.addressof(buffer)))
 
