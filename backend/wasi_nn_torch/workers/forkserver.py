@@ -207,7 +207,8 @@ class _Server:
 
 
 def _spawn(there: socket.socket) -> subprocess.Popen[bytes]:
-    command = [os.fsdecode(spawn.get_executable()), "-I", "-c", _PROGRAM, str(there.fileno()), json.dumps(sys.path)]
+    path = json.dumps([os.path.abspath(entry) for entry in sys.path])
+    command = [os.fsdecode(spawn.get_executable()), "-I", "-c", _PROGRAM, str(there.fileno()), path]
     try:
         return subprocess.Popen(
             command,

@@ -68,7 +68,7 @@ def _serve(control: Channel, target: Callable[[Channel], object], workers: set[i
             control.send(str(pid).encode())
         else:
             pid = int(request[1:])
-            workers.discard(pid)
+            workers.remove(pid)  # a number that is not a worker's must never be killed
             control.send(str(_end(pid)).encode())
 
 
