@@ -26,7 +26,7 @@ def preload() -> None:
     """Import and initialize what guest-supplied models need, so that loading and computing them opens no file.
 
     Starts no thread, so that this process can be forked. From now on, and in the whole process, PyTorch computes with
-    one thread, and tracebacks have no source lines, since those are read from files.
+    one thread, and tracebacks have no source lines, since those are read from files; nor can Python code be scripted.
     """
     torch.set_num_threads(1)
     with warnings.catch_warnings():

@@ -68,7 +68,10 @@ def lacking() -> str | None:
     """What this kernel lacks, or None."""
     if abi() > 0:
         return None
-    return "the kernel does not offer Landlock; use Linux 5.13 or later, and start it with `landlock` in `lsm=`"
+    return (
+        "the kernel does not offer Landlock, or the container refuses it; use Linux 5.13 or later, with `landlock` in "
+        "its parameter `lsm`, and a profile of the container that allows the system calls of Landlock"
+    )
 
 
 def restrict(devices: bool = False) -> None:

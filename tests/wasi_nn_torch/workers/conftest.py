@@ -23,8 +23,10 @@ def victim(native: ctypes.CDLL) -> Iterator[int]:
     """Another process of the same user, in which the same code is loaded."""
     process = os.fork()
     if not process:
-        while True:
+        try:
             signal.pause()
+        finally:
+            os._exit(1)
     yield process
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
