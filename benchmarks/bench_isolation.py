@@ -38,7 +38,7 @@ class Case:
 
     @contextmanager
     def computing(self, backend: PyTorch) -> Iterator[Callable[[int], None]]:
-        """A session that has loaded the model; the function makes a tensor, computes, reads the result, and drops both."""
+        """A session with the model; the function makes a tensor, computes, reads the result, and drops both."""
         session = backend.session(Ledger())
         graph = session.load([memoryview(self.model())], ExecutionTarget.CPU)
         context = session.context(graph)
