@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.contract.text import printable
 from wasi_nn_torch.contract.vocabulary import ElementType
 
@@ -168,6 +170,18 @@ class Output:
     content: memoryview | None
     number: int = 0
     address: int = 0
+
+
+def require_expressible(outputs: Sequence[NamedTensor]) -> None:
+    """Raise NnError `unsupported-operation` for outputs that no answer can have."""
+    what = f"{len(outputs)} outputs (limit {_MOST_OUTPUTS})" if len(outputs) > _MOST_OUTPUTS else ""
+    for name, tensor in outputs if not what else ():
+        if len(name.encode(errors="replace")) > _LONGEST_NAME:
+            what = f"an output with a name of {len(name)} characters (limit {_LONGEST_NAME} bytes)"
+        elif len(tensor.dimensions) > _MOST_DIMENSIONS:
+            what = f"an output of {len(tensor.dimensions)} dimensions (limit {_MOST_DIMENSIONS})"
+    if what:
+        raise NnError(ErrorCode.UNSUPPORTED_OPERATION, f"the model returns {what}; let it return less")
 
 
 def failure(code: ErrorCode, text: str) -> bytearray:

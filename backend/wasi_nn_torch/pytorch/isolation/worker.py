@@ -35,6 +35,7 @@ from wasi_nn_torch.pytorch.isolation.messages import (
     Writer,
     failure,
     read_header,
+    require_expressible,
 )
 from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
@@ -124,6 +125,7 @@ class _Worker:
         finally:
             for share in lent:
                 share.drop()
+        require_expressible(outputs)
         answer, room = _success().number(len(outputs)), MOST_INLINE
         for name, output in outputs:
             room -= self._write(name, output, answer, room)

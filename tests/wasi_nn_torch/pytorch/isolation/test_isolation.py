@@ -277,6 +277,34 @@ def test_errors_are_those_of_the_model(guest, inputs, code, text):
     assert one.bytes == 0
 
 
+class Many(nn.Module):
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x for _ in range(5000)]
+
+
+class Deep(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.expand([1] * 100 + [4])
+
+
+class LongName(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        name = "n"
+        for _ in range(13):
+            name = name + name
+        return {name: x}
+
+
+@pytest.mark.parametrize(("model", "text"), [(Many, "5000 outputs"), (Deep, "101 dimensions"), (LongName, "8192 char")])
+def test_outputs_that_no_answer_can_have_are_refused(guest, model, text):
+    one = guest()
+    context = one.context(model())
+    with pytest.raises(NnError, match=text) as caught:
+        context.compute([("x", one.tensor(torch.zeros(4)))])
+    assert caught.value.code is ErrorCode.UNSUPPORTED_OPERATION
+    assert not one.worker.has_ended
+
+
 def test_a_model_that_does_not_pass_the_check_is_refused_in_the_worker(guest):
     class Saves(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ _RAISED = re.compile(r"^(?:builtins\.)?(?P<type>[\w.]*(?:Error|Exception)): (?P<
 #: A path has at least two separators, so that "and/or" is not one.
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\w.+\-@~]*(?:[\\/]+[\w.+\-@]+){2,}")
 
-_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc", re.IGNORECASE)
 _ASKED_FOR = re.compile(r"tried to allocate (?P<amount>[\d.]+ ?\w+)", re.IGNORECASE)
 
 
