@@ -143,8 +143,10 @@ def test_the_names_that_users_import_are_these():
     assert wit_host.__all__ == [
         "ByteSource",
         "Bytes",
+        "CacheDirectory",
         "CacheEntry",
         "CompileCache",
+        "Compiler",
         "Component",
         "Engine",
         "Err",
@@ -167,8 +169,11 @@ def test_the_names_that_users_import_are_these():
         "Store",
         "Ticker",
         "WasiConfig",
+        "precompile",
         "printable",
         "view_memory",
+        "why_foreign",
+        "why_replaceable",
         "write_bytes",
     ]
 

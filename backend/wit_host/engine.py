@@ -14,12 +14,13 @@ from wasmtime import component
 
 from . import capi
 from .cache import CompileCache
-from .cache_files import Compiled
+from .compiling import Compiler, compile_anew
 from .component.compiled import Component
 from .component.store import Store
 from .core import CoreModule, CoreStore
 from .crossing.memory import Reservations, unsupported
 from .errors import GuestError
+from .private_copy import Compiled
 from .rewrite import InvalidComponent, Rewritten, pass_as_strings, pass_by_address, replace_fixed_length_lists
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
@@ -41,22 +42,28 @@ TRANSPORTS = ("pointer", "latin-1")
 class Engine:
     """Compiles guests, and makes the stores that they run in. The stores may be used in several threads in parallel.
 
-    `cache` keeps compiled guests; by default they are not kept. `config` is for custom settings, to which the engine
+    `cache` keeps compiled guests; by default they are not kept. `compiler` compiles them, such as by calling
+    `precompile` in another process; by default the engine does. `config` is for custom settings, to which the engine
     adds those that it needs; with it bytes do not cross by address, and the cache is not used, because the settings in
     a configuration cannot be read. `transports` are the ways in which bytes may cross if a guest allows it, of
-    `pointer` and `latin-1`; all other bytes cross as lists. Raises ValueError for an unknown way.
+    `pointer` and `latin-1`; all other bytes cross as lists. Raises ValueError for an unknown way, and for a `compiler`
+    with a `config`, which `precompile` does not know.
     """
 
     def __init__(
         self,
         *,
         cache: CompileCache | None = None,
+        compiler: Compiler | None = None,
         config: wasmtime.Config | None = None,
         transports: Collection[str] = TRANSPORTS,
     ) -> None:
         for each in transports:
             if each not in TRANSPORTS:
                 raise ValueError(f"{each!r} is not a transport; use {' or '.join(TRANSPORTS)}")
+        if compiler is not None and config is not None:
+            raise ValueError("a compiler cannot have the settings of `config`; leave one of them out")
+        self._compiler = compiler
         self._no_addresses = _why_no_addresses(config, transports)
         self._no_strings = "" if "latin-1" in transports else "the engine uses no strings"
         self._cache = cache if config is None else None
@@ -103,8 +110,8 @@ class Engine:
 
     def _compile(self, wasm: bytes, kind: type[Compiled], name: str) -> Compiled:
         if self._cache is None:
-            return kind(self._engine, wasm)
-        return self._cache.compile(self._engine, self._fingerprint, wasm, kind, name)
+            return compile_anew(self._engine, wasm, kind, self._compiler)[0]
+        return self._cache.compile(self._engine, self._fingerprint, wasm, kind, name, self._compiler)
 
     def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Rewritten:
         if self._no_addresses:
@@ -151,6 +158,18 @@ class Engine:
     ) -> CoreStore:
         """Make a store for one core module, with the same arguments as `store`."""
         return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
+
+
+def precompile(wasm: bytes, is_component: bool) -> bytes:
+    """Compile a guest, such as in another process, for the engines of this host; return its serialized form.
+
+    `wasm` is in the binary format. Raises `wasmtime.WasmtimeError` if it is not valid.
+    """
+    config = wasmtime.Config()
+    _configure(config, reserve=False)  # how memories are made does not change the code
+    engine = wasmtime.Engine(config)
+    compiled = component.Component(engine, wasm) if is_component else wasmtime.Module(engine, wasm)
+    return bytes(compiled.serialize())
 
 
 def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
