@@ -93,13 +93,13 @@ def _reinstall(package: str, required: Iterable[Requirement]) -> str:
 
 
 def _cache() -> Finding:
-    from wasi_nn_torch.sessions.cache import VARIABLE, user_cache
+    from wasi_nn_torch.sessions.cache import VARIABLE, key_trouble, user_cache_directory
 
     name, variable = "compiled guests", f"export {VARIABLE}=/path/to/a/directory"
-    cache = user_cache()
+    cache = user_cache_directory()
     if cache is None:
         return Finding(name, "not cached, because there is no home directory", Health.MISSING, variable)
-    trouble = cache.trouble() or _not_writable(cache.folder)
+    trouble = cache.trouble() or _not_writable(cache.folder) or key_trouble(cache.folder)
     if trouble:
         return Finding(name, f"not cached in {cache.folder}, because {trouble}", Health.MISSING, variable)
     entries = cache.entries()

@@ -15,6 +15,7 @@ from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.serving.serving import Serving
 from wasi_nn_torch.sessions.cache import user_cache
+from wasi_nn_torch.sessions.cache_key import key_path
 from wasi_nn_torch.sessions.directories import Protected
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.sessions.limits import Limits
@@ -62,10 +63,13 @@ class Runtime:
             self._backends.start()
 
     def protected(self) -> Iterator[Protected]:
-        """Everything that no guest may be able to change: this package, the cache of compiled guests, model files."""
+        """Everything that no guest may be able to change: this package, compiled guests and their key, model files."""
         yield Protected(_PACKAGE, "the package")
+        key = key_path()
+        if key is not None:  # also without a cache, because later runs may have one
+            yield Protected(key, "the key of compiled guests", secret=True)
         if self._cache is not None:
-            yield Protected(self._cache.folder, "the cache of compiled guests")
+            yield Protected(self._cache.directory.folder, "the cache of compiled guests")
         for path in self._registry.files:
             yield Protected(path, "the model file")
 

@@ -192,8 +192,7 @@ def _wasi(
         if directory.path in names:
             raise ValueError(f"two guest directories have the name {directory.path}; give each its own name")
         names.add(directory.path)
-        if directory.writable:
-            require_apart(host, protected())
+        require_apart(host, directory.writable, protected())
         try:
             wasi.preopen_dir(
                 _text(host, "directory"), _text(directory.path, "directory"), fs_mutable=directory.writable
