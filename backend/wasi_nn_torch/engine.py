@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.imports import import_modules
 from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.sessions.directories import Directory
+from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.runtime import Runtime
@@ -27,25 +29,32 @@ class Engine:
     """Makes sessions, which may run in several threads at a time.
 
     `device` is where graphs run, such as "cuda:0" or "cpu"; by default the accelerator that PyTorch reports, or else
-    the CPU. `guest_models` says which models guests may supply: "none", "checked" or "any". `model_bytes` limits the
-    memory of the weights of registered models on one device: unused ones are unloaded to make room, the least recently
-    used first, and loaded again when a guest asks for them; None means no limit. `release` says where device memory
-    goes when a session ends: "pool" keeps it for the next one, "driver" returns it to the driver. `threads` is the
-    number of CPU threads for one computation; PyTorch has one such number for the whole process, and None does not
-    change it. `cache` keeps compiled guests in the user's cache directory, or in the one that the environment variable
-    `WASI_NN_TORCH_CACHE` names. `imports` are names of Python modules, such as "torchvision", that are imported first
-    because they register operators that models need.
+    the CPU. `guest_models` says which models guests may supply: "none"; those that pass a check, "isolated" in a
+    confined process for each session; or "any", which can take over the host. By default it is "isolated" if this
+    system can confine a process, and else "none". If it is given, the first session starts what isolation needs, which
+    takes some seconds, in the background. `guest_devices` lets isolated models use other devices than the CPU. `waive`
+    has the parts of the confinement, "landlock" and "seccomp", that may be lacking; see `docs/security.md`.
+
+    `model_bytes` limits the memory of the weights of registered models on one device: unused ones are unloaded to make
+    room, the least recently used first, and loaded again when a guest asks for them; None means no limit. `release`
+    says where device memory goes when a session ends: "pool" keeps it for the next one, "driver" returns it to the
+    driver. `threads` is the number of CPU threads for one computation; PyTorch has one such number for the whole
+    process, and None does not change it. `cache` keeps compiled guests in the user's cache directory, or in the one
+    that the environment variable `WASI_NN_TORCH_CACHE` names. `imports` are names of Python modules, such as
+    "torchvision", that are imported first because they register operators that models need.
 
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
     `device` or `threads` that is given. Raises ValueError if the device does not exist, the number of threads is not
-    valid, or a module cannot be imported.
+    valid, a module cannot be imported, or models shall be isolated on a system that lacks what is not waived.
     """
 
     def __init__(
         self,
         device: object = None,
         *,
-        guest_models: str | GuestModels = GuestModels.NONE,
+        guest_models: str | GuestModels | None = None,
+        guest_devices: bool = False,
+        waive: Collection[str] = (),
         model_bytes: int | None = None,
         release: str | Release = Release.POOL,
         threads: int | None = None,
@@ -54,13 +63,25 @@ class Engine:
     ) -> None:
         require_amount("`model_bytes`", model_bytes)
         import_modules(imports)
-        vetting = GuestModels(guest_models)
+        policy = GuestPolicy.of(None if guest_models is None else GuestModels(guest_models), frozenset(waive))
+        if policy.models is GuestModels.CHECKED:
+            warnings.warn(DEPRECATION, FutureWarning, stacklevel=2)
         self._release = Release(release)
-        self._backends = Backends(BackendOptions(_name(device), vetting, threads))
+        self._backends = Backends(
+            BackendOptions(
+                _name(device),
+                policy.models,
+                threads,
+                guest_devices=guest_devices,
+                waive=policy.waive,
+                prepares=guest_models is not None,
+                imports=tuple(imports),
+            )
+        )
         if device is not None or threads is not None:
             self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
-        self._runtime = Runtime(self._backends, self._registry, vetting, self._release, cache)
+        self._runtime = Runtime(self._backends, self._registry, policy, self._release, cache)
 
     def __enter__(self) -> Self:
         return self

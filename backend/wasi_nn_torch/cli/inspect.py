@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wasi_nn_torch.contract.description import Contents, ModelDescription, ValueDescription
 
 _NOT_LOADED = "no, because that would run unchecked code; if you trust its source, use --trust"
+_NOT_ISOLATED = "no, because this system cannot confine a process; if you trust its source, use --trust"
 
 
 def inspect(
@@ -46,9 +47,10 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show the inputs, outputs and weights of a model, and whether a guest may supply it with `--guest-models checked`.
+    """Show the inputs, outputs and weights of a model, and whether a guest may supply it with `--guest-models isolated`.
 
-    A model is loaded only if it passes the check for guest-supplied models, unless --trust is given.
+    A model is loaded only if it passes the check for guest-supplied models, and in a confined process, unless --trust is
+    given.
     """
     encoding, nbytes, description = _describe(model, trust, method, imports or [])
     if as_json:
@@ -69,11 +71,13 @@ def _describe(
     from wasi_nn_torch.contract.vocabulary import Encoding
     from wasi_nn_torch.serving.backends import Backends
     from wasi_nn_torch.serving.imports import import_modules
+    from wasi_nn_torch.sessions.guest_policy import GuestPolicy
 
     name = f"the model file `{model}`"
     with fails_on(ModelError, ValueError), _unreadable(name):
         import_modules(imports)
-        backends = Backends(BackendOptions("cpu"))
+        policy = GuestPolicy.of(None)
+        backends = Backends(BackendOptions("cpu", policy.models, waive=policy.waive, imports=tuple(imports)))
         found = backends.recognize(model)
         encoding = Encoding.PYTORCH if found is None else found[0]
         backend = backends.find(encoding) or backends.default
@@ -100,9 +104,9 @@ def _rows(model: Path, nbytes: int, description: ModelDescription) -> Iterator[R
     yield "format", description.format
     yield "file", spell_size(nbytes)
     refusal = description.refusal
-    yield "a guest may supply it", "yes, with --guest-models checked" if refusal is None else f"no: {refusal}"
+    yield "a guest may supply it", "yes, with --guest-models isolated" if refusal is None else f"no: {refusal}"
     if description.contents is None:
-        yield "loaded", _NOT_LOADED
+        yield "loaded", _NOT_LOADED if refusal is not None else _NOT_ISOLATED
     else:
         yield from _contents(description.contents)
 

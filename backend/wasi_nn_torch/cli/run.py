@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import ExitStack
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,8 +85,32 @@ def run(
         ),
     ] = None,
     guest_models: Annotated[
-        GuestModels, typer.Option(help="The models that the guest may supply.", rich_help_panel=MODELS)
-    ] = GuestModels.NONE,
+        GuestModels | None,
+        typer.Option(
+            help="The models that the guest may supply: those that pass a check, isolated in a confined process (by "
+            "default, if this system can do that), none, or any, which can take over this process.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    guest_devices: Annotated[
+        bool,
+        typer.Option(
+            "--guest-devices",
+            help="Let isolated models use other devices than the CPU.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = False,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="Isolate models even if this system lacks a part of the confinement: landlock, seccomp.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -193,11 +219,13 @@ def run(
     from wasi_nn_torch.sessions.limits import Limits
 
     with ExitStack() as stack:
-        with fails_on(InvalidGuest, ModelError, NotADirectoryError, ValueError):
+        with fails_on(InvalidGuest, ModelError, NotADirectoryError, ValueError), _logged_warnings():
             engine = stack.enter_context(
                 Engine(
                     device,
                     guest_models=guest_models,
+                    guest_devices=guest_devices,
+                    waive=waive or [],
                     model_bytes=model_memory,
                     threads=threads,
                     cache=cache,
@@ -264,6 +292,16 @@ def _register(engine: Engine, model: OfferedModel) -> None:
             warm_up=options.warm_up,
             dtypes=dict(options.dtypes),
         )
+
+
+@contextmanager
+def _logged_warnings() -> Iterator[None]:
+    """Log what the library warns about the options, instead of printing it with a line of its code."""
+    with warnings.catch_warnings(record=True, category=FutureWarning) as raised:
+        warnings.simplefilter("always", FutureWarning)
+        yield
+    for warning in raised:
+        logger.warning("%s", warning.message)
 
 
 def _log(verbose: int) -> None:

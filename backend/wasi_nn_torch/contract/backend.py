@@ -24,11 +24,20 @@ ModelSource = str | os.PathLike[str] | bytes | object
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """Those options of an `Engine` that a backend may need."""
+    """Those options of an `Engine` that a backend may need.
+
+    For isolated models, `guest_devices` is whether they may use other devices than the CPU, `waive` has those parts of
+    the confinement that may be lacking, and `prepares` is whether to start what takes long before the first of them.
+    `imports` are modules that the engine imported because they register operators.
+    """
 
     device: str | None = None
     guest_models: GuestModels = GuestModels.NONE
     threads: int | None = None
+    guest_devices: bool = False
+    waive: frozenset[str] = frozenset()
+    prepares: bool = False
+    imports: tuple[str, ...] = ()
 
 
 class Graph(Protocol):
@@ -113,7 +122,8 @@ class Backend(Protocol[G]):
     def recognize(self, model: ModelSource) -> str | None:
         """The format of a model, such as "TorchScript", or None if this backend does not support it.
 
-        Raises OSError if the model's file cannot be read.
+        A guest-supplied model is a memoryview, of which little should be read. Raises OSError if the model's file
+        cannot be read.
         """
         ...
 

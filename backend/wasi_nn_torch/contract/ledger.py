@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.text import quote
 
@@ -143,11 +144,17 @@ class Ledger:
     """
 
     def __init__(
-        self, device_limit: int | None = None, host_limit: int | None = None, tensor_limit: int | None = None
+        self,
+        device_limit: int | None = None,
+        host_limit: int | None = None,
+        tensor_limit: int | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
-        self._device_limit = device_limit
+        self.device_limit = device_limit
         self.host_limit = host_limit
-        self._tensor_limit = tensor_limit
+        self.tensor_limit = tensor_limit
+        #: The end of the guest's time, for backends that wait.
+        self.deadline = deadline or Deadline()
         self._live: dict[int, weakref.ref[Held]] = {}
         self._figures = _Figures()
         # A tensor can die, and so leave, during any operation of the same thread.
@@ -158,7 +165,7 @@ class Ledger:
 
         The error text says `what` needs the bytes, and the `name` that a guest or a model gave it.
         """
-        limit = self.host_limit if place == STAGING else self._device_limit
+        limit = self.host_limit if place == STAGING else self.device_limit
         if limit is None:
             return
         with self._lock:
@@ -174,16 +181,16 @@ class Ledger:
 
     def grant_one_more(self, what: str, name: str | None = None) -> None:
         """Raise NnError `too-large` if one more tensor would exceed the limit; `what` and `name` as in `grant`."""
-        if self._tensor_limit is None:
+        if self.tensor_limit is None:
             return
         with self._lock:
             held = len(self._live)
-        if held >= self._tensor_limit:
+        if held >= self.tensor_limit:
             if name is not None:
                 what = f"{what} {quote(name)}"
             raise NnError(
                 ErrorCode.TOO_LARGE,
-                f"{what} is one tensor too many: this guest already has {held} (limit {self._tensor_limit}); "
+                f"{what} is one tensor too many: this guest already has {held} (limit {self.tensor_limit}); "
                 "drop tensors that are no longer needed, or ask the operator to raise the limit",
             )
 

@@ -9,15 +9,18 @@ from wasi_nn_torch.contract.warm_up import WarmUp
 
 
 class GuestModels(Enum):
-    """The models that a guest may supply: none, those that pass a static check, or any.
+    """The models that a guest may supply, and where they are computed.
 
-    The check makes most refusals clear and cheap. It is not a security boundary: a model that passes can still crash
-    the host.
+    With `ISOLATED`, a model that passes the check is loaded and computed in a confined process of its session, which is
+    all that it can crash, read or keep busy. With `ANY`, every model is loaded in the host's process, which it can take
+    over. `CHECKED`, which is deprecated, computes in the host's process the models that pass the check. The check is
+    not a security boundary: it makes most refusals clear and cheap, but a model that passes can still crash the host.
     """
 
     NONE = "none"
-    CHECKED = "checked"
+    ISOLATED = "isolated"
     ANY = "any"
+    CHECKED = "checked"
 
 
 class Release(Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,9 @@ from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.devices import Devices, find_device
-from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, load, sniff
+from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, load, sniff, sniff_bytes
+from wasi_nn_torch.pytorch.isolation.client import Isolation
+from wasi_nn_torch.pytorch.isolation.descriptions import describe_isolated
 from wasi_nn_torch.pytorch.session import PyTorchSession
 from wasi_nn_torch.pytorch.staging import can_pin
 from wasi_nn_torch.pytorch.threads import use_threads
@@ -35,6 +36,11 @@ class PyTorch:
         if options.threads is not None:
             use_threads(options.threads, self)
         self._checks = options.guest_models is not GuestModels.ANY
+        self._isolation: Isolation | None = None
+        if options.guest_models is GuestModels.ISOLATED:
+            self._isolation = Isolation(options.guest_devices, options.waive, options.imports)
+            if options.prepares:
+                self._isolation.prepare()
 
     @property
     def device(self) -> str:
@@ -50,17 +56,27 @@ class PyTorch:
         if isinstance(model, torch.nn.Module):
             return _MODULE
         found = ModelFormat.UNKNOWN
-        if isinstance(model, bytes):
-            found = sniff(io.BytesIO(model))
+        if isinstance(model, bytes | memoryview):
+            found = sniff_bytes(model)
         elif isinstance(model, str | os.PathLike):
             found = sniff(Path(model))
         return None if found in (ModelFormat.UNKNOWN, ModelFormat.STATE_DICT) else found.value
 
     def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
-        """Describe the model in a file: see `wasi_nn_torch.pytorch.inspecting.describe`."""
-        from wasi_nn_torch.pytorch.inspecting import describe  # imports SymPy, which no guest needs
+        """Describe the model in a file: in this process if its source is trusted, else in a worker.
 
-        return describe(path, name, trust=trust, method=method)
+        A model that would be refused from a guest is not loaded unless it is trusted, and neither is one on a system
+        that cannot confine a worker.
+        """
+        from wasi_nn_torch.pytorch import inspecting  # imports SymPy, which no guest needs
+
+        if trust:
+            return inspecting.describe(path, name, method=method)
+        found = inspecting.require_model(path, name)
+        refusal = inspecting.refusal_without_reading(path, found)
+        if refusal is not None or self._isolation is None:
+            return ModelDescription(found.value, refusal, None)
+        return describe_isolated(self._isolation, path, name, method)
 
     def diagnose(self) -> Iterable[Finding]:
         """PyTorch, its devices, its threads and its compiler."""
@@ -88,7 +104,7 @@ class PyTorch:
 
     def session(self, ledger: Ledger) -> PyTorchSession:
         """Open the part of a session that is PyTorch's."""
-        return PyTorchSession(ledger, self._devices, self._pins, self._checks)
+        return PyTorchSession(ledger, self._devices, self._pins, self._checks, self._isolation)
 
     def trim(self) -> None:
         """Empty the cache of PyTorch's allocator for the accelerator, which all of the process shares."""

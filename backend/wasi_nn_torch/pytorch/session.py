@@ -9,17 +9,28 @@ from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
 from wasi_nn_torch.pytorch.devices import Devices, place_of
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
+from wasi_nn_torch.pytorch.isolation.client import GuestWorker, Isolation
+from wasi_nn_torch.pytorch.isolation.graphs import IsolatedContext, IsolatedGraph, load_isolated
+from wasi_nn_torch.pytorch.isolation.messages import INLINE
 from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 
 class PyTorchSession:
-    """See `wasi_nn_torch.contract.BackendSession`; `checks` is whether guest-supplied models are vetted."""
+    """See `wasi_nn_torch.contract.BackendSession`.
 
-    def __init__(self, ledger: Ledger, devices: Devices, pinned: bool, checks: bool) -> None:
+    `isolation` is for guest-supplied models; without it they are loaded in this process, if they pass the check or
+    `checks` is False.
+    """
+
+    def __init__(
+        self, ledger: Ledger, devices: Devices, pinned: bool, checks: bool, isolation: Isolation | None = None
+    ) -> None:
         self.memory = SessionMemory.of(ledger, pinned)
         self._devices = devices
         self._checks = checks
+        self._isolation = isolation
+        self._worker: GuestWorker | None = None
 
     @property
     def idle_bytes(self) -> int:
@@ -30,7 +41,7 @@ class PyTorchSession:
         """Make a tensor in staging memory: see `DeviceTensor.from_guest`."""
         return DeviceTensor.from_guest(dimensions, dtype, data, self.memory)
 
-    def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
+    def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph | IsolatedGraph:
         """Load a guest-supplied model, which is one builder.
 
         Raises NnError: `security` if the model is not vetted, `invalid-encoding` if it is not a PyTorch model,
@@ -43,6 +54,9 @@ class PyTorchSession:
                 f"a PyTorch model is one builder, a file's bytes; {len(builders)} were given",
             )
         device = self._devices.for_target(target)
+        if self._isolation is not None:
+            self._isolation.require(device)
+            return load_isolated(self._running(self._isolation), builders[0], device, self.memory)
         place, ledger = place_of(device), self.memory.ledger
         ledger.grant(place, builders[0].nbytes, "the model")
         # Of a copy, so that the bytes that are checked are those that are loaded.
@@ -51,10 +65,19 @@ class PyTorchSession:
         ledger.enter_other(graph, place, graph.nbytes)
         return graph
 
-    def context(self, graph: Graph) -> ExecutionContext:
+    def context(self, graph: Graph | IsolatedGraph) -> ExecutionContext | IsolatedContext:
         """Make a context for a graph; raises NnError `too-large` if memory does not suffice."""
         return graph.context(self.memory)
 
     def close(self) -> None:
-        """Free the staging memory that is kept."""
+        """Free the staging memory that is kept, and end the worker with everything in it."""
         self.memory.staging.clear()
+        if self._worker is not None:
+            self._worker.end()
+
+    def _running(self, isolation: Isolation) -> GuestWorker:
+        """The worker of this session, or another one if it has ended."""
+        if self._worker is None or self._worker.has_ended:
+            self._worker = isolation.start(self.memory.ledger)
+            self.memory.staging.share(self._worker.allocate, INLINE + 1)
+        return self._worker

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
-from wit_host import view_memory
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,16 @@ class Staging:
     def __init__(self, limit: int | None = None, pinned: bool = False) -> None:
         self.pinned = pinned
         self._limit = _LARGEST if limit is None else min(limit, _LARGEST)
+        self._smallest = _SMALLEST
+        self._allocate: Callable[[int], torch.UntypedStorage] | None = None
         self._idle: dict[int, list[torch.UntypedStorage]] = {}
         self._lock = threading.RLock()
+
+    def share(self, allocate: Callable[[int], torch.UntypedStorage], smallest: int) -> None:
+        """From now on, take storages of at least `smallest` bytes from `allocate`, which shares them with a worker."""
+        with self._lock:
+            self._idle.clear()
+            self._allocate, self._smallest, self.pinned = allocate, smallest, False
 
     @property
     def nbytes(self) -> int:
@@ -57,15 +65,10 @@ class Staging:
         with self._lock:
             return sum(size * len(storages) for size, storages in list(self._idle.items()))
 
-    def copy(self, data: memoryview) -> torch.UntypedStorage:
-        """A storage of its own for a C-contiguous buffer's bytes."""
-        size = data.nbytes
-        storage = self._take(size) if size >= _SMALLEST else None
-        if storage is None:
-            storage = self._fresh(size)
-        if size:
-            view_memory(storage.data_ptr(), size)[:] = data.cast("B")
-        return storage
+    def storage(self, size: int) -> torch.UntypedStorage:
+        """A storage of its own for `size` bytes, whose content is undefined."""
+        storage = self._take(size) if size >= self._smallest else None
+        return self._fresh(size) if storage is None else storage
 
     def reuse(self, tensor: torch.Tensor) -> None:
         """Keep the memory of a tensor, made by `copy`, for the next one, unless something else refers to it.
@@ -73,7 +76,7 @@ class Staging:
         The caller holds the only reference to the tensor object itself, and does not use it any more.
         """
         size = tensor.untyped_storage().nbytes()
-        if self.pinned or not _SMALLEST <= size <= self._limit or not is_sole_owner(tensor):
+        if self.pinned or not self._smallest <= size <= self._limit or not is_sole_owner(tensor):
             return
         with self._lock:
             storages = self._idle.pop(size, [])
@@ -88,6 +91,8 @@ class Staging:
             self._idle.clear()
 
     def _fresh(self, size: int) -> torch.UntypedStorage:
+        if self._allocate is not None and size >= self._smallest:
+            return self._allocate(size)
         if self.pinned and size:
             return torch.empty(size, dtype=torch.uint8, pin_memory=True).untyped_storage()
         return torch.UntypedStorage(size)  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ import torch
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import STAGING, Transfer
+from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
@@ -20,6 +21,7 @@ from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, nameable_dtype
 from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
+from wit_host import view_memory
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,9 @@ class DeviceTensor:
         ledger = memory.ledger
         ledger.grant_one_more("a new tensor")
         ledger.grant(STAGING, data.nbytes, "a new tensor")
-        storage = _staged(data, memory)
+        storage = _staging(data.nbytes, memory)
+        if data.nbytes:
+            view_memory(storage.data_ptr(), data.nbytes)[:] = data.cast("B")
         ledger.record_transfer(Transfer.GUEST_TO_HOST, data.nbytes)
         # Not by `view`, which would keep the tensor that it was made from, as another owner of the memory.
         if misfit is not None:
@@ -90,6 +94,21 @@ class DeviceTensor:
         else:
             tensor = torch.empty(0, dtype=DTYPES[dtype]).set_(storage, 0, shape, ())
         return cls(tensor, shape, dtype, STAGING, memory, misfit, is_staged=True)
+
+    @classmethod
+    def staged_copy(cls, content: Tensor, memory: SessionMemory) -> DeviceTensor:
+        """Copy the elements of another tensor of the session, once, into staging memory.
+
+        Raises NnError `too-large` if a limit of the session is exceeded.
+        """
+        source, ledger = content.data(), memory.ledger
+        what = "the copy of a tensor for a guest-supplied model"
+        ledger.grant_one_more(what)
+        ledger.grant(STAGING, source.nbytes, what)
+        storage = _staging(source.nbytes, memory)
+        source.write_into(view_memory(storage.data_ptr(), source.nbytes))
+        tensor = torch.empty(0, dtype=DTYPES[content.dtype]).set_(storage, 0, content.dimensions, ())
+        return cls(tensor, content.dimensions, content.dtype, STAGING, memory, is_staged=True)
 
     @classmethod
     def from_output(cls, name: str, output: torch.Tensor, memory: SessionMemory) -> DeviceTensor:
@@ -139,6 +158,11 @@ class DeviceTensor:
     def place(self) -> str:
         """The place of the memory, as the ledger names it: a device, or `STAGING`."""
         return self._place
+
+    @property
+    def address(self) -> int:
+        """Where the memory is in this process, or on its device."""
+        return self._content().data_ptr()
 
     def require_fit(self, name: str) -> None:
         """Raise NnError `invalid-argument` if the bytes given for the tensor `name` do not fill its dimensions."""
@@ -278,13 +302,13 @@ def spell_dimensions(dimensions: Sequence[int]) -> str:
     return f"[{listed}, … {len(dimensions)} in all]" if len(dimensions) > 8 else f"[{listed}]"
 
 
-def _staged(data: memoryview, memory: SessionMemory) -> torch.UntypedStorage:
-    """A copy of a guest's bytes; raises NnError `too-large` if the host has no memory for it."""
+def _staging(size: int, memory: SessionMemory) -> torch.UntypedStorage:
+    """Staging memory; raises NnError `too-large` if the host has none left."""
     try:
-        return memory.staging.copy(data)
-    except (MemoryError, RuntimeError) as error:  # PyTorch raises the latter
-        logger.warning("no staging memory for %d bytes: %s", data.nbytes, error)
-    raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {data.nbytes} bytes does not fit into the host's memory")
+        return memory.staging.storage(size)
+    except (MemoryError, OSError, RuntimeError) as error:  # PyTorch raises the last
+        logger.warning("no staging memory for %d bytes: %s", size, error)
+    raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {size} bytes does not fit into the host's memory")
 
 
 def _misfit(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:

@@ -21,7 +21,10 @@ _LONGEST_NAME = 1 << 16
 
 
 class Serving:
-    """The operations of wasi-nn for one session; `ledger` counts the tensors and models of its guest."""
+    """The operations of wasi-nn for one session; `ledger` counts the tensors and models of its guest.
+
+    `why_none` is why guest-supplied models cannot be isolated on this system, if that is why there are none.
+    """
 
     def __init__(
         self,
@@ -29,12 +32,14 @@ class Serving:
         registry: Registry,
         ledger: Ledger,
         guest_models: GuestModels = GuestModels.NONE,
+        why_none: str = "",
         release: Release = Release.POOL,
     ) -> None:
         self._backends = backends
         self._registry = registry
         self._ledger = ledger
         self._guest_models = guest_models
+        self._why_none = why_none
         self._release = release
         self._sessions: dict[int, BackendSession[Any]] = {}
         self._new_tensor: Callable[[Sequence[int], ElementType, memoryview], Tensor] | None = None
@@ -58,10 +63,11 @@ class Serving:
         `unsupported-operation` for a target that this host does not have, `too-large` if there is not enough memory.
         """
         if self._guest_models is GuestModels.NONE:
+            reason = f", because it cannot isolate them ({self._why_none})" if self._why_none else ""
             raise NnError(
                 ErrorCode.SECURITY,
-                "this host does not accept models from guests; load a graph by its name, or ask the operator to allow "
-                'them with `--guest-models checked`, in Python `Engine(guest_models="checked")`',
+                f"this host does not accept models from guests{reason}; load a graph by its name, or ask the operator "
+                "to allow them with `--guest-models`, in Python `Engine(guest_models=…)`",
             )
         if encoding is Encoding.AUTODETECT:
             found = self._recognize(builders)
@@ -105,7 +111,7 @@ class Serving:
         return session
 
     def _recognize(self, builders: Sequence[memoryview]) -> tuple[Encoding, str] | None:
-        return self._backends.recognize(bytes(builders[0])) if len(builders) == 1 else None
+        return self._backends.recognize(builders[0]) if len(builders) == 1 else None
 
     def _no_backend(self, encoding: Encoding, builders: Sequence[memoryview]) -> NnError:
         """The error for an encoding without a backend, with advice that depends on the format of the bytes."""

@@ -10,13 +10,14 @@ import wasmtime
 import wit_host
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.ledger import Ledger
-from wasi_nn_torch.contract.policy import GuestModels, Release
+from wasi_nn_torch.contract.policy import Release
 from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.serving.serving import Serving
 from wasi_nn_torch.sessions.cache import user_cache
 from wasi_nn_torch.sessions.cache_key import key_path
 from wasi_nn_torch.sessions.directories import Protected
+from wasi_nn_torch.sessions.guest_policy import GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.tally import Tally
@@ -37,13 +38,13 @@ class Runtime:
         self,
         backends: Backends,
         registry: Registry,
-        guest_models: GuestModels = GuestModels.NONE,
+        policy: GuestPolicy,
         release: Release = Release.POOL,
         cache: bool = True,
     ) -> None:
         self._backends = backends
         self._registry = registry
-        self._guest_models = guest_models
+        self._policy = policy
         self._release = release
         self._cache = user_cache() if cache else None
         self._engine = wit_host.Engine(cache=self._cache)
@@ -75,7 +76,8 @@ class Runtime:
 
     def serve(self, ledger: Ledger) -> Serving:
         """The operations of wasi-nn for one guest, whose tensors `ledger` counts."""
-        return Serving(self._backends, self._registry, ledger, self._guest_models, self._release)
+        policy = self._policy
+        return Serving(self._backends, self._registry, ledger, policy.models, policy.why_none, self._release)
 
     def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
         """Open a store for one component, with the limits that do not concern tensors."""

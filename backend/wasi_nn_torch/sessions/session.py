@@ -12,6 +12,7 @@ from typing import Self
 import wasmtime
 
 from wasi_nn_torch import hosts
+from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.serving.refusals import Refusal
 from wasi_nn_torch.sessions.directories import Directory, Protected, require_apart
@@ -45,7 +46,8 @@ class Session:
         self._args = [_text(argument, "argument") for argument in args]
         self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr, runtime.protected)
         self._limits = limits or Limits()
-        self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors)
+        self._deadline = Deadline()
+        self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
         self._serving = runtime.serve(self._ledger)
         self._store: Store | CoreStore | None = None
         self._compile_seconds = 0.0
@@ -84,6 +86,7 @@ class Session:
         if sys.stdout is not None:  # it is None in a program without a console
             sys.stdout.flush()  # so that the host's output comes before the guest's
         self._serving.refusals.guest = guest.name
+        self._deadline.start(self._limits.timeout)
         started = time.perf_counter()
         self._runtime.tally.start_session()
         outcome: int | BaseException = 0
@@ -113,6 +116,7 @@ class Session:
         the run, cancelling does nothing.
         """
         self._cancelled = True
+        self._deadline.cancel()
         store = self._store
         if store is not None:
             store.cancel()

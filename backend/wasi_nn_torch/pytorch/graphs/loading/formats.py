@@ -86,7 +86,7 @@ def not_a_model(source: Source, name: str) -> ModelError:
     return ModelError(f"{name} is {found.what}; {found.advice}")
 
 
-def admit(data: bytes, found: ModelFormat) -> bytes:
+def admit(data: Bytes, found: ModelFormat) -> Bytes:
     """The part of a guest-supplied model that may be loaded; bytes that are not a model are left to the loader.
 
     Raises NnError `security` for a model that is not vetted, `too-large` for one of 4 GiB or more.
@@ -108,14 +108,14 @@ def native_code() -> NnError:
 def load_from_guest(data: Bytes, device: torch.device, checks: bool = False) -> Graph:
     """Load a guest-supplied model (`graph.load` of wasi-nn), which is vetted first if `checks` is set.
 
-    None of the model's own code runs before it is computed.
+    Nobody else may change `data` meanwhile. None of the model's own code runs before it is computed.
 
     Raises NnError `invalid-encoding` if the bytes are not a model, `security` if they are native code or not vetted,
     `too-large` if memory does not suffice.
     """
     found = sniff_bytes(data)
     if checks:
-        data = admit(bytes(data), found)
+        data = admit(data, found)
     try:
         if found is ModelFormat.AOTI_PACKAGE:
             raise native_code()

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 #: In bytes: a directory of about 100,000 entries.
 _LARGEST_READ = 8 << 20
@@ -30,7 +30,7 @@ class ModelFormat(Enum):
     UNKNOWN = "not a PyTorch model"
 
 
-def sniff(source: Path | BinaryIO) -> ModelFormat:
+def sniff(source: Path | _File) -> ModelFormat:
     """The format of a file; `UNKNOWN` for a broken archive or a directory. Raises OSError if it cannot be read."""
     if isinstance(source, Path):
         if source.is_dir():
@@ -45,11 +45,54 @@ def sniff(source: Path | BinaryIO) -> ModelFormat:
 
 
 def sniff_bytes(data: bytes | bytearray | memoryview) -> ModelFormat:
-    """The format of some bytes; see `sniff`."""
-    return sniff(io.BytesIO(data))
+    """The format of some bytes, of which only what is read is copied; see `sniff`."""
+    return sniff(_Bytes(data))
 
 
-def _sniff_archive(source: BinaryIO) -> ModelFormat:
+class _File(Protocol):
+    """The part of a binary file that is needed here."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+    def seekable(self) -> bool: ...
+
+
+class _Bytes:
+    """Bytes as a file, without a copy of them."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._data = memoryview(data).cast("B")
+        self._position = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes from the position, or all of them."""
+        end = len(self._data) if size < 0 else self._position + size
+        piece = bytes(self._data[self._position : end])
+        self._position += len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a position; returns it. Raises OSError if it is before the start."""
+        position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}[whence] + offset
+        if position < 0:
+            raise OSError(f"there is no position {position}")
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        """The position."""
+        return self._position
+
+    def seekable(self) -> bool:
+        """True: any position can be read."""
+        return True
+
+
+def _sniff_archive(source: _File) -> ModelFormat:
     try:
         with zipfile.ZipFile(Bounded(source)) as archive:
             return _format_of(archive)
@@ -92,7 +135,7 @@ def _starts_with(archive: zipfile.ZipFile, name: str, start: bytes) -> bool:
 class Bounded:
     """A file from which no large piece can be read: an archive may claim a directory of any size."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: _File) -> None:
         self._file = file
         self.seek = file.seek
         self.tell = file.tell

@@ -1,0 +1,34 @@
+"""The time that the guest of one session has, for those parts of the host that wait on its behalf."""
+
+from __future__ import annotations
+
+import time
+
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
+
+#: The longest wait between two looks at the time, in seconds.
+_SLICE = 0.05
+
+
+class Deadline:
+    """The end of a guest's time. Made without an end; `start` and `cancel` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._end = float("inf")
+        self._is_cancelled = False
+
+    def start(self, timeout: float | None) -> None:
+        """Let the guest's time end `timeout` seconds from now; None means never."""
+        if timeout is not None:
+            self._end = time.monotonic() + timeout
+
+    def cancel(self) -> None:
+        """Let the guest's time end now."""
+        self._is_cancelled = True
+
+    def patience(self) -> float:
+        """How long to wait before asking again, in seconds; raises NnError `timeout` if the guest's time is over."""
+        left = self._end - time.monotonic()
+        if self._is_cancelled or left <= 0:
+            raise NnError(ErrorCode.TIMEOUT, "the time of this guest is over")
+        return min(left, _SLICE)

@@ -1,0 +1,122 @@
+"""The fork server: a process that has loaded what workers need, and forks a confined worker at every request.
+
+It has an empty environment and no files but its channel. When the host is gone, it kills all workers and ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+
+from wasi_nn_torch.workers.channel import Channel, ChannelClosed
+from wasi_nn_torch.workers.confinement import Confinement, ConfinementError, confine
+
+#: The requests: start a worker, and kill one to get its status.
+START, END = b"S", b"E"
+
+
+def main(descriptor: int) -> None:
+    """Load what the first message asks for, and answer requests until the host closes the channel."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the host, which ends this server
+    os.environ.clear()
+    control = Channel(socket.socket(fileno=descriptor))
+    workers: set[int] = set()
+    try:
+        target = _load(control)
+        _serve(control, target, workers)
+    except ChannelClosed:
+        return  # in a worker that could not start as well as here
+    finally:
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _load(control: Channel) -> Callable[[Channel], object]:
+    """Import and run what is to be loaded; the answer is empty, or says why that failed."""
+    wanted = json.loads(control.receive())
+    try:
+        for name in wanted["preload"]:
+            module, _, function = name.partition(":")
+            imported = import_module(module)
+            if function:
+                getattr(imported, function)()
+        module, _, function = wanted["target"].partition(":")
+        target: Callable[[Channel], object] = getattr(import_module(module), function)
+    except Exception as error:  # noqa: BLE001  # modules may raise anything, and the host reports it
+        control.send("".join(traceback.format_exception(error)).encode())
+        raise ChannelClosed from None
+    gc.collect()
+    gc.freeze()  # so that workers do not copy pages by collecting garbage
+    control.send(b"")
+    return target
+
+
+def _serve(control: Channel, target: Callable[[Channel], object], workers: set[int]) -> None:
+    while True:
+        request, descriptors = control.receive_with_descriptors()
+        if request[:1] == START:
+            pid = _start(control, target, Confinement(**json.loads(request[1:])), descriptors, workers)
+            control.send(str(pid).encode())
+        else:
+            pid = int(request[1:])
+            workers.discard(pid)
+            control.send(str(_end(pid)).encode())
+
+
+def _start(
+    control: Channel,
+    target: Callable[[Channel], object],
+    confinement: Confinement,
+    descriptors: Sequence[int],
+    workers: set[int],
+) -> int:
+    """Fork a worker, which owns the descriptor of its channel, and return its process number."""
+    pid = os.fork()
+    if not pid:
+        workers.clear()
+        control.close()
+        _work(target, confinement, descriptors[0])
+    workers.add(pid)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return pid
+
+
+def _work(target: Callable[[Channel], object], confinement: Confinement, descriptor: int) -> None:
+    """Run a worker to its end; does not return. Its first message is empty, or says why it is not confined."""
+    status = 1
+    try:
+        channel = Channel(socket.socket(fileno=descriptor))
+        try:
+            confine(confinement)
+        except ConfinementError as error:
+            channel.send(str(error).encode())
+            return
+        channel.send(b"")
+        target(channel)
+        status = 0
+    except ChannelClosed:
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _end(pid: int) -> int:
+    """Kill a worker, unless it has ended, and return its status: the exit code, or the negative signal."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
