@@ -122,6 +122,7 @@ def test_the_names_that_users_import_are_these():
     import wit_host
 
     assert wasi_nn_torch.__all__ == [
+        "CompileLimits",
         "Directory",
         "Engine",
         "EngineStats",
@@ -146,6 +147,7 @@ def test_the_names_that_users_import_are_these():
         "CacheDirectory",
         "CacheEntry",
         "CompileCache",
+        "CompileTask",
         "Compiler",
         "Component",
         "Engine",

@@ -21,7 +21,7 @@ from __future__ import annotations
 from .cache import CompileCache
 from .cache_directory import CacheDirectory
 from .cache_files import CacheEntry
-from .compiling import Compiler
+from .compiling import Compiler, CompileTask
 from .component.compiled import Component
 from .component.exports import GuestFunction, GuestInterface, Instance
 from .component.linker import Linker
@@ -44,6 +44,7 @@ __all__ = [
     "CacheDirectory",
     "CacheEntry",
     "CompileCache",
+    "CompileTask",
     "Compiler",
     "Component",
     "Engine",

@@ -30,7 +30,7 @@ from wasmtime import component
 
 from .cache_directory import CacheDirectory
 from .cache_files import open_entry, sign
-from .compiling import Compiler, compile_anew
+from .compiling import Compiling
 from .private_copy import Compiled
 
 logger = logging.getLogger(__name__)
@@ -61,29 +61,22 @@ class CompileCache:
         self._warned: set[str] = set()
 
     def compile(
-        self,
-        engine: wasmtime.Engine,
-        fingerprint: str,
-        wasm: bytes,
-        kind: type[Compiled],
-        name: str = "",
-        compiler: Compiler | None = None,
+        self, compiling: Compiling, fingerprint: str, wasm: bytes, kind: type[Compiled], name: str = ""
     ) -> Compiled:
-        """Load the compiled form of `wasm` from the directory, or compile it and keep it there.
+        """Load the compiled form of `wasm` from the directory, or have it compiled and keep it there.
 
-        `fingerprint` is different for every configuration of an engine. `name` is the name for people. `compiler`
-        compiles it, by default `engine` itself. Raises `wasmtime.WasmtimeError` if `wasm` is not a valid guest of this
-        `kind`.
+        `fingerprint` is different for every configuration of an engine. `name` is the name for people. Raises
+        `wasmtime.WasmtimeError` if `wasm` is not a valid guest of this `kind`, and the exceptions of a compiler.
         """
         if not self._is_usable():
-            return compile_anew(engine, wasm, kind, compiler)[0]
+            return compiling.compile(wasm, kind)[0]
         key = _key(self._version, fingerprint, wasm)
-        kept = self._load(engine, key, kind)
+        kept = self._load(compiling.engine, key, kind)
         if kept is not None:
             self._supplied.add(kept)
             return kept
         started = time.perf_counter()
-        compiled, content = compile_anew(engine, wasm, kind, compiler)
+        compiled, content = compiling.compile(wasm, kind)
         logger.info("miss %s: compiled %d bytes in %.3f s", key[:16], len(wasm), time.perf_counter() - started)
         self._keep(key, content or compiled.serialize(), name)
         return compiled

@@ -14,7 +14,7 @@ from wasmtime import component
 
 from . import capi
 from .cache import CompileCache
-from .compiling import Compiler, compile_anew
+from .compiling import Compiler, CompileTask, Compiling
 from .component.compiled import Component
 from .component.store import Store
 from .core import CoreModule, CoreStore
@@ -63,13 +63,13 @@ class Engine:
                 raise ValueError(f"{each!r} is not a transport; use {' or '.join(TRANSPORTS)}")
         if compiler is not None and config is not None:
             raise ValueError("a compiler cannot have the settings of `config`; leave one of them out")
-        self._compiler = compiler
         self._no_addresses = _why_no_addresses(config, transports)
         self._no_strings = "" if "latin-1" in transports else "the engine uses no strings"
         self._cache = cache if config is None else None
         config = config or wasmtime.Config()
         self._fingerprint = _configure(config, reserve=not self._no_addresses)
         self._engine = wasmtime.Engine(config)
+        self._compiling = Compiling(self._engine, compiler, reserves=not self._no_addresses)
         self._ticker = Ticker(self._engine)
 
     def compile(
@@ -110,8 +110,8 @@ class Engine:
 
     def _compile(self, wasm: bytes, kind: type[Compiled], name: str) -> Compiled:
         if self._cache is None:
-            return compile_anew(self._engine, wasm, kind, self._compiler)[0]
-        return self._cache.compile(self._engine, self._fingerprint, wasm, kind, name, self._compiler)
+            return self._compiling.compile(wasm, kind)[0]
+        return self._cache.compile(self._compiling, self._fingerprint, wasm, kind, name)
 
     def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Rewritten:
         if self._no_addresses:
@@ -160,16 +160,16 @@ class Engine:
         return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
 
 
-def precompile(wasm: bytes, is_component: bool) -> bytes:
-    """Compile a guest, such as in another process, for the engines of this host; return its serialized form.
+def precompile(task: CompileTask) -> bytearray:
+    """Compile a guest for the engines of this host, such as in another process; return its serialized form.
 
-    `wasm` is in the binary format. Raises `wasmtime.WasmtimeError` if it is not valid.
+    Raises `wasmtime.WasmtimeError` if it is not valid.
     """
     config = wasmtime.Config()
-    _configure(config, reserve=False)  # how memories are made does not change the code
+    _configure(config, reserve=task.reserves)
     engine = wasmtime.Engine(config)
-    compiled = component.Component(engine, wasm) if is_component else wasmtime.Module(engine, wasm)
-    return bytes(compiled.serialize())
+    kind = component.Component if task.is_component else wasmtime.Module
+    return kind(engine, task.wasm).serialize()
 
 
 def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:

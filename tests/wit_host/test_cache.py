@@ -22,6 +22,7 @@ from wit_host import Engine, GuestError, cache_files, private_copy
 from wit_host import cache as cache_module
 from wit_host import engine as engine_module
 from wit_host.cache import CompileCache
+from wit_host.compiling import Compiling
 
 #: The secret of the user.
 SECRET = b"known to the user only" * 2
@@ -60,7 +61,9 @@ class Cached:
 
     def compile(self, number, fingerprint="settings"):
         """Compile a guest, which must then work; return whether it came from the folder."""
-        compiled = self.cache.compile(self.engine, fingerprint, guest(number), component.Component)
+        compiled = self.cache.compile(
+            Compiling(self.engine, None, False), fingerprint, guest(number), component.Component
+        )
         assert answer(self.engine, compiled) == number
         return self.cache.supplied(compiled)
 
@@ -104,7 +107,7 @@ def test_each_guest_is_found_by_its_bytes(cached):
 
 def test_a_guest_that_is_not_valid_is_not_kept(cached):
     with pytest.raises(wasmtime.WasmtimeError):
-        cached.cache.compile(cached.engine, "settings", guest(1) + b"\xff", component.Component)
+        cached.cache.compile(Compiling(cached.engine, None, False), "settings", guest(1) + b"\xff", component.Component)
     assert numbers(cached) == 0
 
 
@@ -245,7 +248,9 @@ def test_an_entry_of_an_engine_with_other_settings_is_compiled_again(folder):
     config.epoch_interruption = True
     other, cached = Cached(folder), Cached(folder)
     other.engine = wasmtime.Engine(config)
-    other.cache.compile(other.engine, "settings", guest(7), component.Component)  # its fingerprint is a lie
+    other.cache.compile(
+        Compiling(other.engine, None, False), "settings", guest(7), component.Component
+    )  # its fingerprint is a lie
     assert [cached.compile(7), cached.compile(7)] == [False, True]
     assert numbers(cached) == 1
 
@@ -333,7 +338,7 @@ def test_a_guest_survives_the_truncation_of_its_file(folder):
     code = (
         "import os; from pathlib import Path; from tests.wit_host.test_cache import *; "
         f"cached = Cached({str(folder)!r}); assert not cached.compile(7); "
-        "kept = cached.cache.compile(cached.engine, 'settings', guest(7), component.Component); "
+        "kept = cached.cache.compile(Compiling(cached.engine, None, False), 'settings', guest(7), component.Component); "
         "assert cached.cache.supplied(kept); os.truncate(cached.directory.entries()[0].path, 0); "
         "assert answer(cached.engine, kept) == 7"
     )
@@ -637,7 +642,7 @@ def test_clear_removes_entries_and_nothing_else(cached, entry):
 
 @posix
 def test_a_guest_runs_on_when_its_entry_is_removed(cached, entry):
-    compiled = cached.cache.compile(cached.engine, "settings", guest(7), component.Component)
+    compiled = cached.cache.compile(Compiling(cached.engine, None, False), "settings", guest(7), component.Component)
     assert cached.cache.supplied(compiled)
     assert len(cached.directory.clear()) == 1
     assert answer(cached.engine, compiled) == 7

@@ -69,7 +69,7 @@ class Session:
     def run(self, guest: Guest | GuestSource) -> int:
         """Run a command, which is a component or a core module, to completion, and return its exit status.
 
-        Raises InvalidGuest if `guest` cannot be read or is not valid, and GuestError if it does not run to completion:
+        Raises InvalidGuest if `guest` cannot be read or compiled, and GuestError if it does not run to completion:
         LinkError, GuestTrap, GuestTimeout, GuestCancelled, whose text ends with the last error that the guest was
         given. An exception of a function for an output is passed on unchanged. Raises RuntimeError if the session was
         used before, and ValueError for a guest of another engine.
