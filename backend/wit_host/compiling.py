@@ -21,7 +21,7 @@ class CompileTask:
     `reserves` says whether the engine that will run it reserves address space for memories, which changes the code.
     """
 
-    wasm: bytes | bytearray
+    wasm: bytes
     is_component: bool
     reserves: bool
 

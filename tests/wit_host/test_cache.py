@@ -338,7 +338,8 @@ def test_a_guest_survives_the_truncation_of_its_file(folder):
     code = (
         "import os; from pathlib import Path; from tests.wit_host.test_cache import *; "
         f"cached = Cached({str(folder)!r}); assert not cached.compile(7); "
-        "kept = cached.cache.compile(Compiling(cached.engine, None, False), 'settings', guest(7), component.Component); "
+        "compiling = Compiling(cached.engine, None, False); "
+        "kept = cached.cache.compile(compiling, 'settings', guest(7), component.Component); "
         "assert cached.cache.supplied(kept); os.truncate(cached.directory.entries()[0].path, 0); "
         "assert answer(cached.engine, kept) == 7"
     )

@@ -11,7 +11,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -300,11 +299,12 @@ def _run(session: Session, guest: Guest, timeout: float | None, stats: StatsForm
 
 def _compile_limits(seconds: float | None, memory: int | None, in_process: bool) -> CompileLimits | None:
     """The limits that options choose, or the default ones; raises ValueError for limits of what has none."""
-    from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS
+    from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, CompileLimits
 
     if not in_process:
-        chosen = {"seconds": seconds, "memory": memory}
-        return replace(COMPILE_LIMITS, **{name: value for name, value in chosen.items() if value is not None})
+        return CompileLimits(
+            COMPILE_LIMITS.seconds if seconds is None else seconds, COMPILE_LIMITS.memory if memory is None else memory
+        )
     if seconds is None and memory is None:
         return None
     raise ValueError("`--compile-in-process` has no limits; leave out `--compile-timeout` and `--compile-memory`")

@@ -34,7 +34,7 @@ def _answer(kind: bytes, content: bytearray) -> tuple[bytes, bytes | bytearray]:
     try:
         if kind == TEXT:
             return DONE, wasmtime.wat2wasm(bytes(content))
-        return DONE, precompile(CompileTask(content, kind.startswith(COMPONENT), kind.endswith(RESERVES)))
+        return DONE, precompile(CompileTask(bytes(content), kind.startswith(COMPONENT), kind.endswith(RESERVES)))
     except MemoryError:
         return NO_MEMORY, b""
     except wasmtime.WasmtimeError as error:

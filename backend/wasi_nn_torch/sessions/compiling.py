@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _WORK = "wasi_nn_torch.sessions.compile_worker:work"
 #: What would otherwise be loaded in each worker.
 _PRELOAD = ("wasi_nn_torch.workers.rlimits", "wasi_nn_torch.workers.landlock:abi")
-#: The longest message of a worker, in bytes.
+#: Messages to and from a worker are shorter than this, in bytes.
 _MOST_BYTES = 1 << 32
 #: Parsing a text takes time and memory that grow with the square of its length at worst: 20 ms for this many bytes.
 _SHORT_TEXT = 1 << 16
@@ -41,8 +41,8 @@ class CompileError(Exception):
 class CompileLimits:
     """The limits of compiling one guest: `seconds` of wall-clock time and bytes of `memory`; None means no limit.
 
-    By default they are about five times what a component of 18 MB takes on two cores. Raises ValueError for a time that is
-    not above 0 or not finite, and for a memory below 1 byte.
+    By default they are about five times what a component of 18 MB takes on two cores. Raises ValueError for a time that
+    is not above 0 or not finite, and for a memory below 1 byte.
     """
 
     seconds: float | None = 60.0
@@ -84,11 +84,13 @@ class ProcessCompiler:
             return bytes(wasmtime.wat2wasm(text))
         return bytes(self._do(TEXT, text))
 
-    def _do(self, kind: bytes, content: bytes | bytearray) -> bytearray:
+    def _do(self, kind: bytes, content: bytes) -> bytearray:
+        if len(content) >= _MOST_BYTES:
+            raise CompileError(f"has {len(content)} bytes; at most {_MOST_BYTES - 1} can be compiled")
         # The result is native code for this process in any case, so a worker need not be confined in every respect.
         confinement = Confinement(memory=self._limits.memory, waive=PARTS)
         try:
-            worker = self._workers.start(confinement, _MOST_BYTES)
+            worker = self._workers.start(confinement, _MOST_BYTES - 1)
         except WorkerError as error:
             raise CompileError(f"could not be compiled: {error}") from None
         try:
@@ -103,7 +105,7 @@ class ProcessCompiler:
             raise wasmtime.WasmtimeError(answer.decode(errors="replace"))
         raise self._out_of_memory()
 
-    def _ask(self, channel: Channel, kind: bytes, content: bytes | bytearray) -> tuple[bytes, bytearray]:
+    def _ask(self, channel: Channel, kind: bytes, content: bytes) -> tuple[bytes, bytearray]:
         end = None if self._limits.seconds is None else time.monotonic() + self._limits.seconds
 
         def patience() -> float:
