@@ -47,10 +47,10 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show the inputs, outputs and weights of a model, and whether a guest may supply it with `--guest-models isolated`.
+    """Show the inputs, outputs and weights of a model, and whether `--guest-models isolated` lets a guest supply it.
 
-    A model is loaded only if it passes the check for guest-supplied models, and in a confined process, unless --trust is
-    given.
+    A model is loaded in a confined process, and only if it passes the check for guest-supplied models, unless --trust
+    is given.
     """
     encoding, nbytes, description = _describe(model, trust, method, imports or [])
     if as_json:

@@ -20,6 +20,7 @@ from platformdirs import user_cache_path
 from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import one_line
+from wasi_nn_torch.doctor.isolation import isolation
 from wasi_nn_torch.doctor.requirements import DISTRIBUTION, Requirement, pip_install, requirements
 
 
@@ -41,6 +42,7 @@ def examine() -> Iterator[Finding]:
     yield boundary
     if boundary.health is Health.OK:  # a prerequisite of the rest
         yield from _backends(required)
+        yield from isolation()
         yield _cache()
         yield from _guest()
 

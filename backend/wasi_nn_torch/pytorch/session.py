@@ -56,6 +56,7 @@ class PyTorchSession:
         device = self._devices.for_target(target)
         if self._isolation is not None:
             self._isolation.require(device)
+            self.memory.ledger.grant(place_of(device), builders[0].nbytes, "the model")
             return load_isolated(self._running(self._isolation), builders[0], device, self.memory)
         place, ledger = place_of(device), self.memory.ledger
         ledger.grant(place, builders[0].nbytes, "the model")

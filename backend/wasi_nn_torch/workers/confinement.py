@@ -7,11 +7,15 @@ import logging
 import os
 import platform
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from wasi_nn_torch.workers import kernel, landlock, seccomp
+
+if sys.platform == "linux":
+    from wasi_nn_torch.workers import rlimits  # whose modules other systems lack
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +60,6 @@ def confine(confinement: Confinement) -> None:
     It keeps its open descriptors and its environment. It is killed when the thread that made it ends. After a
     ConfinementError it is confined in part, and must end.
     """
-    from wasi_nn_torch.workers import rlimits  # which only POSIX has
-
     if reason := kernel.unsupported():
         raise ConfinementError(f"a process cannot be confined here: {reason}")
     parent = os.getppid() if confinement.parent is None else confinement.parent

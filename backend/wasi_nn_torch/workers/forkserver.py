@@ -28,7 +28,9 @@ _PROGRAM = (
     "from wasi_nn_torch.workers.server import main; main(int(sys.argv[1]))"
 )
 #: The variables that the server's libraries may need to load.
-_KEPT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+_KEPT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_WAIT_POLICY")
+#: Keeps libraries from starting threads when they are loaded, which no fork would have.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 #: How long a server may take to end by itself, in seconds.
 _PATIENCE = 1.0
 #: The longest message of a server, in bytes.
@@ -130,7 +132,8 @@ class Workers:
             self._server = None
 
     def _fork(self, confinement: Confinement, descriptor: int, patience: Patience | None) -> tuple[_Server, int]:
-        request = START + json.dumps(asdict(confinement), default=sorted).encode()
+        wanted = {name: value for name, value in asdict(confinement).items() if name != "parent"}
+        request = START + json.dumps(wanted, default=sorted).encode()
         for _ in range(2):  # a server that has died since is replaced, once
             with self._lock:
                 server = self._running()
@@ -207,7 +210,8 @@ class _Server:
 
 
 def _spawn(there: socket.socket) -> subprocess.Popen[bytes]:
-    command = [os.fsdecode(spawn.get_executable()), "-I", "-c", _PROGRAM, str(there.fileno()), json.dumps(sys.path)]
+    path = json.dumps([os.path.abspath(entry) for entry in sys.path])
+    command = [os.fsdecode(spawn.get_executable()), "-I", "-c", _PROGRAM, str(there.fileno()), path]
     try:
         return subprocess.Popen(
             command,
@@ -215,7 +219,7 @@ def _spawn(there: socket.socket) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[there.fileno()],
-            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            env=_ONE_THREAD | {name: os.environ[name] for name in _KEPT if name in os.environ},
             cwd="/",
             start_new_session=True,  # so that Ctrl-C in a terminal is for the host alone
         )

@@ -68,7 +68,10 @@ def lacking() -> str | None:
     """What this kernel lacks, or None."""
     if abi() > 0:
         return None
-    return "the kernel does not offer Landlock; use Linux 5.13 or later, and start it with `landlock` in `lsm=`"
+    return (
+        "the kernel does not offer Landlock, or the container refuses it; use Linux 5.13 or later, with `landlock` in "
+        "its parameter `lsm`, and a profile of the container that allows the system calls of Landlock"
+    )
 
 
 def restrict(devices: bool = False) -> None:
@@ -85,7 +88,7 @@ def restrict(devices: bool = False) -> None:
     try:
         if devices:
             _permit(ruleset, _matching(_DEVICES), asked.files & (_READ | _WRITE_FILE | _IOCTL))
-            _permit(ruleset, [*_matching(_READABLE), sys.prefix, *filter(os.path.isdir, sys.path)], _READ)
+            _permit(ruleset, [*_matching(_READABLE), *_packages()], _READ)
         call("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)
@@ -97,6 +100,11 @@ def _bits(rights: Iterable[tuple[int, int, str]], version: int) -> int:
 
 def _matching(patterns: Iterable[str]) -> list[str]:
     return [path for pattern in patterns for path in sorted(glob.glob(pattern))]
+
+
+def _packages() -> list[str]:
+    """The folders of installed packages, which have libraries of accelerators."""
+    return [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
 
 
 def _permit(ruleset: int, paths: Iterable[str], access: int) -> None:

@@ -16,6 +16,7 @@ _STACK = 64 << 20
 #: The address space for shared memory and for what is reserved but not used, in bytes, and as a multiple of the memory.
 #: It bounds the tables of pages, which are memory too.
 _SHARED, _RESERVED = 16 << 30, 4
+_MOST = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def restrict(state: State, memory: int | None, cpu_seconds: int | None, devices:
     """Limit this process to `memory` bytes and `cpu_seconds` beyond what it has. Raises OSError."""
     for name, wanted in _limits(state, memory, cpu_seconds, devices):
         _, hard = resource.getrlimit(name)
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        limit = min(wanted, _MOST if hard == resource.RLIM_INFINITY else hard)
         resource.setrlimit(name, (limit, limit))
 
 

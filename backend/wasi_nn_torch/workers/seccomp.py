@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from wasi_nn_torch.workers.bpf import ALLOW, INT, KILL_PROCESS, LONG, Alternatives, Check, assemble, errno_action
 from wasi_nn_torch.workers.kernel import PR_SET_NAME, PR_SET_VMA, call, number
@@ -35,7 +35,8 @@ _F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL, _F_DUPFD_CLOEXEC, _F_GET_SEALS = 1, 2, 3
 _XCOMP = (0x1021, 0x1022, 0x1023)
 
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
-# MAP_PRIVATE, MAP_FIXED, MAP_NORESERVE, MAP_POPULATE, MAP_STACK and MAP_FIXED_NOREPLACE.
+# MAP_PRIVATE, MAP_FIXED, MAP_NORESERVE, MAP_POPULATE, MAP_STACK and MAP_FIXED_NOREPLACE. MAP_GROWSDOWN and MAP_HUGETLB
+# are left out: the kernel does not count the former's memory as data, and the latter's is reserved for others.
 _MAP_OTHERS = 0x02 | 0x10 | 0x4000 | 0x8000 | 0x20000 | 0x100000
 _MAP_PRIVATELY = _MAP_OTHERS | _MAP_ANONYMOUS
 _MAP_DESCRIPTOR = _MAP_OTHERS | _MAP_SHARED
@@ -63,7 +64,11 @@ def restrict(devices: bool = False) -> None:
 
     Needs no_new_privs. Raises OSError.
     """
-    instructions, length = assemble_filter(platform.machine(), os.getpid(), devices)
+    install(*assemble_filter(platform.machine(), os.getpid(), devices))
+
+
+def install(instructions: bytes, length: int) -> None:
+    """Let a filter decide about the system calls of the calling thread from now on. Raises OSError."""
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
     call("seccomp", _SET_MODE_FILTER, 0, _Program(length, ctypes.addressof(buffer)))
 
@@ -88,7 +93,7 @@ def allowed(machine: str) -> list[str]:
     return [name for name in [*_ALLOWED, *_checks(0)] if number(name, machine) is not None]
 
 
-def _numbers(names: list[str], machine: str) -> Iterator[int]:
+def _numbers(names: Iterable[str], machine: str) -> Iterator[int]:
     for name in names:
         found = number(name, machine)
         if found is not None:

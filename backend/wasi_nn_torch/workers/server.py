@@ -64,11 +64,12 @@ def _serve(control: Channel, target: Callable[[Channel], object], workers: set[i
     while True:
         request, descriptors = control.receive_with_descriptors()
         if request[:1] == START:
-            pid = _start(control, target, Confinement(**json.loads(request[1:])), descriptors, workers)
+            confinement = Confinement(**json.loads(request[1:]), parent=os.getpid())
+            pid = _start(control, target, confinement, descriptors, workers)
             control.send(str(pid).encode())
         else:
             pid = int(request[1:])
-            workers.discard(pid)
+            workers.remove(pid)  # a number that is not a worker's must never be killed
             control.send(str(_end(pid)).encode())
 
 

@@ -85,7 +85,7 @@ def test_a_scripted_module(rows, tmp_path):
     assert said == {
         "model": [str(tmp_path / "model.pt")],
         "format": ["TorchScript"],
-        "a guest may supply it": ["yes, with --guest-models checked"],
+        "a guest may supply it": ["yes, with --guest-models isolated"],
         "input": ["`x` tensor, given as it comes"],
         "output": ["`output` tensor"],
         "parameters": ["330"],

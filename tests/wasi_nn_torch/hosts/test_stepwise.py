@@ -7,6 +7,7 @@ import torch
 
 from tests.simulated import Copies, Counters
 from tests.wasi_nn_torch.helpers.exported_models import exported
+from tests.wasi_nn_torch.helpers.isolation import isolated
 from tests.wasi_nn_torch.helpers.models import Add, Scale, Split, scripted
 from tests.wasi_nn_torch.helpers.versions import STEPWISE, floats, open_guest, open_guests
 from wasi_nn_torch import Engine, GuestTrap, Limits
@@ -56,7 +57,7 @@ class Nothing(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device, guest_models="checked") as engine:
+    with Engine(device, **isolated(device)) as engine:
         models = {"add": Add(), "double": Scale(2.0), "triple": Scale(3.0), "split": Split()}
         models |= {"overwrites": Overwrites(), "numbered": Numbered(), "nothing": Nothing(), "same": Same()}
         for name, model in models.items():

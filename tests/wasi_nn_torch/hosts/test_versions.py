@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.wasi_nn_torch.helpers.isolation import isolated
 from tests.wasi_nn_torch.helpers.models import Add, Fails, scripted
 from tests.wasi_nn_torch.helpers.versions import (
     SIZES,
@@ -26,7 +27,7 @@ from wit_host.crossing.memory import unsupported
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device, guest_models="checked") as engine:
+    with Engine(device, **isolated(device)) as engine:
         engine.register("add", scripted(Add()))
         engine.register("fails", scripted(Fails()))
         yield engine

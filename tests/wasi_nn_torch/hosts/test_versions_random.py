@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
+from tests.wasi_nn_torch.helpers.isolation import isolated
 from tests.wasi_nn_torch.helpers.models import Add, Split, scripted
 from tests.wasi_nn_torch.helpers.versions import STEPWISE, VERSIONS, Guest, open_guests
 from wasi_nn_torch import Engine, GuestTrap
@@ -240,7 +241,7 @@ class Expected:
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device, guest_models="checked", cache=False) as engine:
+    with Engine(device, **isolated(device), cache=False) as engine:
         for name, model in MODELS.items():
             engine.register(name, scripted(model.module))
         yield engine

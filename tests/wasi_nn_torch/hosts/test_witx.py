@@ -31,6 +31,7 @@ from tests.guests.witx import (
     command,
     playing,
 )
+from tests.wasi_nn_torch.helpers.isolation import isolated
 from tests.wasi_nn_torch.helpers.models import Add, Fails, Scale, Split, scripted
 from wasi_nn_bindings import v2024_10_28 as wit
 from wasi_nn_torch import Engine, GuestTimeout, GuestTrap, Limits
@@ -95,7 +96,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device, guest_models="checked", cache=False) as engine:
+    with Engine(device, **isolated(device), cache=False) as engine:
         for name, model in MODELS.items():
             engine.register(name, scripted(model))
         yield engine

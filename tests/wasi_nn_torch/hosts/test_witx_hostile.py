@@ -25,6 +25,7 @@ from tests.guests.witx import (
     passing,
     playing,
 )
+from tests.wasi_nn_torch.helpers.isolation import isolated
 from tests.wasi_nn_torch.helpers.models import Scale, scripted
 from wasi_nn_torch import Engine, GuestTrap
 from wasi_nn_torch.hosts.witx_numbers import Errno
@@ -41,7 +42,7 @@ NUMBERS += [2**24, 2**30, 2**31 - 1, 2**31, 2**32 - SIZE, 2**32 - 20, 2**32 - 4,
 
 @pytest.fixture(scope="module")
 def engine():
-    with Engine("cpu", guest_models="checked", cache=False) as engine:
+    with Engine("cpu", **isolated("cpu"), cache=False) as engine:
         engine.register("triple", scripted(Scale(3.0)))
         yield engine
 

@@ -28,6 +28,7 @@ from tests.guests.witx import (
     passing,
     playing,
 )
+from tests.wasi_nn_torch.helpers.isolation import isolated
 from tests.wasi_nn_torch.helpers.models import Add, Scale, Split, scripted
 from wasi_nn_torch import Engine, GuestTrap
 from wasi_nn_torch.hosts.witx_numbers import Errno
@@ -284,7 +285,7 @@ class Expected:
 
 @pytest.fixture(scope="module")
 def engine(device):
-    with Engine(device, guest_models="checked", cache=False) as engine:
+    with Engine(device, **isolated(device), cache=False) as engine:
         for name, module in MODULES.items():
             engine.register(name, scripted(module))
         yield engine

@@ -198,7 +198,7 @@ def test_no_more_waits_than_the_limit_and_the_oldest_goes_first():
         staging.reuse(tensor)
     del tensor, tensors
     assert staging.nbytes == 3 * SIZE - 8
-    assert staging.copy(memoryview(bytes(SIZE - 8))).data_ptr() == places[SIZE - 8]
+    assert staging.storage(SIZE - 8).data_ptr() == places[SIZE - 8]
     assert staging.nbytes == 2 * SIZE
 
 
@@ -246,7 +246,7 @@ def test_a_tensor_alone_on_its_memory_is_its_sole_owner():
 
 
 def _tensor(staging: Staging, size: int, byte: int = 0) -> torch.Tensor:
-    return torch.empty(0, dtype=torch.uint8).set_(staging.copy(memoryview(bytes([byte]) * size)))
+    return torch.empty(0, dtype=torch.uint8).set_(staging.storage(size)).fill_(byte)
 
 
 def test_memory_that_cannot_be_had_is_a_refusal(memory, monkeypatch):

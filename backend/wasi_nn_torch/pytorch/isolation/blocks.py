@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import sys
+import weakref
 from collections.abc import Callable
 
 import torch
 
+from wit_host import view_memory
+
 if sys.platform == "linux":
     import fcntl
+
+    _library = ctypes.CDLL(None, use_errno=True)
+    _mmap, _munmap = _library.mmap, _library.munmap
+    _mmap.restype = ctypes.c_void_p
+    _mmap.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_long,
+    ]
+    _munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+#: `MAP_FAILED`.
+_FAILED = ctypes.c_void_p(-1).value
 
 #: `fcntl.F_SEAL_FUTURE_WRITE`, which Python does not name: nobody who gets the descriptor can write to the memory.
 _F_SEAL_FUTURE_WRITE = 0x0010
 
 
-class Block(mmap.mmap):
-    """One block; its memory is freed with the last reference to it. `on_free` is called then, with its `number`."""
+def new_block(size: int, on_free: Callable[[int], object]) -> tuple[torch.UntypedStorage, int]:
+    """Memory as a storage of PyTorch, and its descriptor, which can be read but not written, grown or shrunk.
 
-    number = 0
-    on_free: Callable[[int], object] | None = None
-
-    def __del__(self) -> None:
-        if self.on_free is not None:
-            self.on_free(self.number)
-
-
-def new_block(size: int) -> tuple[Block, int]:
-    """A block, and its descriptor, with which it can be read but not written, grown or shrunk; the caller closes it."""
+    The caller closes the descriptor. `on_free` is called with the address when nothing refers to the memory any more,
+    before other memory can have that address.
+    """
     descriptor = _memory(size)
     try:
-        block = Block(descriptor, size)
+        view = mapped(descriptor, size, mmap.PROT_READ | mmap.PROT_WRITE, on_free)
         fcntl.fcntl(
             descriptor,
             fcntl.F_ADD_SEALS,
@@ -40,7 +53,7 @@ def new_block(size: int) -> tuple[Block, int]:
     except BaseException:
         os.close(descriptor)
         raise
-    return block, descriptor
+    return torch.frombuffer(view, dtype=torch.uint8).untyped_storage(), descriptor
 
 
 def sealed(content: memoryview) -> int:
@@ -61,14 +74,27 @@ def sealed(content: memoryview) -> int:
     return descriptor
 
 
-def storage_of(block: Block) -> torch.UntypedStorage:
-    """The block as a storage of PyTorch, which keeps the block."""
-    return torch.frombuffer(block, dtype=torch.uint8).untyped_storage()
+def mapped(
+    descriptor: int, size: int, access: int = mmap.PROT_READ, on_free: Callable[[int], object] | None = None
+) -> memoryview:
+    """The memory behind a descriptor, which may be closed then; the mapping ends with the last reference to the view.
+
+    Raises OSError. Python's own mappings keep a descriptor, of which a process has only so many.
+    """
+    address = _mmap(None, size, access, mmap.MAP_SHARED, descriptor, 0)
+    if address in (None, _FAILED):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    view = view_memory(address, size)
+    weakref.finalize(view, _unmap, address, size, on_free).atexit = False
+    return view
 
 
-def mapped(descriptor: int, size: int) -> mmap.mmap:
-    """The memory of a block in the worker, for reading."""
-    return mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+def _unmap(address: int, size: int, on_free: Callable[[int], object] | None) -> None:
+    try:
+        if on_free is not None:
+            on_free(address)
+    finally:
+        _munmap(address, size)
 
 
 def _memory(size: int) -> int:

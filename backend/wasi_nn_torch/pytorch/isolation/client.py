@@ -16,7 +16,7 @@ import torch
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger
-from wasi_nn_torch.pytorch.isolation.blocks import Block, new_block, storage_of
+from wasi_nn_torch.pytorch.isolation.blocks import new_block
 from wasi_nn_torch.pytorch.isolation.messages import MOST_BYTES, BadAnswer, Reader, Request, Writer, success
 from wasi_nn_torch.workers.channel import ChannelClosed, InvalidMessage, Patience
 from wasi_nn_torch.workers.confinement import Confinement
@@ -92,7 +92,7 @@ class GuestWorker:
         self._lock = threading.Lock()  # not reentrant: a tensor can die at any time, and must not write into a message
         self._dropped: deque[bytes] = deque()
         self._blocks: dict[int, int] = {}
-        self._next_block = 0
+        self._last_block = 0
         set_up = SetUp(torch.get_num_threads(), ledger.device_limit, ledger.tensor_limit)
         self.ask(Writer(Request.SET_UP).blob(json.dumps(asdict(set_up)).encode()), Reader.end, "starting")
 
@@ -142,14 +142,13 @@ class GuestWorker:
 
     def allocate(self, size: int) -> torch.UntypedStorage:
         """Memory that the worker can read, and nobody but the host can write; raises OSError, MemoryError."""
-        block, descriptor = new_block(size)
+        self._last_block += 1
+        number = self._last_block
+        storage, descriptor = new_block(size, self._forget)
         try:
             with self._lock:
-                self._next_block += 1
-                block.number = self._next_block
-                storage = storage_of(block)
                 if not self.has_ended:
-                    self._share(block, storage.data_ptr(), descriptor, size)
+                    self._share(number, storage.data_ptr(), descriptor, size)
         finally:
             os.close(descriptor)
         return storage
@@ -163,19 +162,18 @@ class GuestWorker:
         self._blocks.clear()
         return self._worker.end()
 
-    def _share(self, block: Block, address: int, descriptor: int, size: int) -> None:
+    def _share(self, number: int, address: int, descriptor: int, size: int) -> None:
         try:
-            self._send(Writer(Request.SHARE).number(block.number, size), descriptor)
+            self._send(Writer(Request.SHARE).number(number, size), descriptor)
         except (ChannelClosed, NnError):
             self.end()
-            return
-        self._blocks[address] = block.number
-        block.on_free = lambda number: self._forget(address, number)
+        else:
+            self._blocks[address] = number
 
-    def _forget(self, address: int, number: int) -> None:
-        if self._blocks.get(address) == number:
-            del self._blocks[address]
-        self.drop(Request.DROP_BLOCK, number)
+    def _forget(self, address: int) -> None:
+        number = self._blocks.pop(address, None)
+        if number is not None:
+            self.drop(Request.DROP_BLOCK, number)
 
     def _send(self, request: Writer, descriptor: int | None) -> None:
         self._flush()

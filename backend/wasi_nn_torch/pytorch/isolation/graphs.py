@@ -82,7 +82,6 @@ def load_isolated(worker: GuestWorker, model: memoryview, device: torch.device, 
     The ledger of the session grants and counts the memory of the model.
     """
     place, ledger = place_of(device), memory.ledger
-    ledger.grant(place, model.nbytes, "the model")
     descriptor = sealed(model)
     try:
         request = Writer(Request.LOAD).text(str(device)).number(model.nbytes)

@@ -211,7 +211,7 @@ def _mapped(descriptors: list[int], size: int) -> memoryview:
     """The memory of the only descriptor, which is closed."""
     [descriptor] = descriptors
     try:
-        return memoryview(mapped(descriptor, size) if size else b"")
+        return mapped(descriptor, size) if size else memoryview(b"")
     finally:
         os.close(descriptor)
 

@@ -1,0 +1,7 @@
+"""Loads the simulated accelerator when it is imported, so that workers have it too."""
+
+from __future__ import annotations
+
+from tests import simulated
+
+simulated.load()
