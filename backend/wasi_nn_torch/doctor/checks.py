@@ -44,6 +44,7 @@ def examine() -> Iterator[Finding]:
         yield from _backends(required)
         yield from isolation()
         yield _cache()
+        yield _compiling()
         yield from _guest()
 
 
@@ -107,6 +108,17 @@ def _cache() -> Finding:
     entries = cache.entries()
     size = f"{spell_size(sum(entry.size for entry in entries))} of at most {spell_size(cache.largest)}"
     return Finding(name, f"{len(entries)} in {cache.folder}, {size}")
+
+
+def _compiling() -> Finding:
+    from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, why_not_limited
+
+    name, reason = "compiling", why_not_limited()
+    if reason:
+        remedy = "compile only guests that you trust"
+        return Finding(name, f"in the process of the host, without limits, because {reason}", Health.MISSING, remedy)
+    memory = spell_size(COMPILE_LIMITS.memory or 0)
+    return Finding(name, f"in a process of its own, in at most {COMPILE_LIMITS.seconds:g} s and {memory} by default")
 
 
 def _not_writable(directory: Path) -> str:
