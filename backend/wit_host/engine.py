@@ -87,6 +87,7 @@ class Engine:
             pointers = self._with_pointers(replace_fixed_length_lists(wasm), buffers)
             strings = self._with_strings(pointers)
             compiled = self._compile(strings.wasm, component.Component, name or file)
+            capi.require_few_externs(compiled.type, self._engine, name or file)
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
             raise GuestError(f"{name or file} is not a valid component: {' '.join(str(error).split())}") from None
         no_addresses = {each: self._reason(pointers, each) for each in strings.functions}

@@ -160,7 +160,7 @@ def run(
         typer.Option(
             metavar="TIME",
             parser=duration,
-            help="Limit for the time to compile the guest, by default 60s.",
+            help="Limit for the time to compile the guest, by default 2min.",
             rich_help_panel=LIMITS,
         ),
     ] = None,
