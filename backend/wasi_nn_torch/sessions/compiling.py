@@ -41,8 +41,8 @@ class CompileError(Exception):
 class CompileLimits:
     """The limits of compiling one guest: `seconds` of wall-clock time and bytes of `memory`; None means no limit.
 
-    By default they are twelve and five times what a component of 18 MB takes on two idle cores. Raises ValueError for a time that
-    is not above 0 or not finite, and for a memory below 1 byte.
+    By default they are twelve and five times what a component of 18 MB takes on two idle cores. Raises ValueError for a
+    time that is not above 0 or not finite, and for a memory below 1 byte.
     """
 
     seconds: float | None = 120.0

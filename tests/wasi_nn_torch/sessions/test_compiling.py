@@ -357,6 +357,14 @@ def is_alive(pid):
         return False
 
 
+def test_the_server_has_loaded_wasmtime_but_not_pytorch(engine_with):
+    engine_with().compile(MODULE)
+    server = compiling.shared_workers(compiling._WORK, compiling._PRELOAD)._server
+    loaded = Path(f"/proc/{server._process.pid}/maps").read_text()
+    assert "libwasmtime" in loaded
+    assert "libtorch" not in loaded
+
+
 # --- the command line ---
 
 
