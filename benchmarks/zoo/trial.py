@@ -95,7 +95,7 @@ class Trial:
 
     def from_guest(self, path: Path) -> str:
         """The outcome of a file that the guest supplies itself, with the check."""
-        return self._run("--guest-models", "checked", model=f"file=job/{path.name}")
+        return self._run("--guest-models", "isolated", model=f"file=job/{path.name}")
 
     def _run(self, *options: str, model: str) -> str:
         imports = [option for module in self._imports for option in ("--import", module)]

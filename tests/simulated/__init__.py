@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -61,11 +62,11 @@ class Counters:
         return Counters(*(getattr(self, each.name) - getattr(earlier, each.name) for each in fields(self)))
 
 
-def load() -> None:
+def load(library: Path | None = None) -> None:
     """Make this the process's accelerator; the second time does nothing. Raises NoCompiler where it cannot be built."""
     if hasattr(torch, NAME):
         return
-    torch.ops.load_library(build())
+    torch.ops.load_library(library or build())
     torch.utils.rename_privateuse1_backend(NAME)
     torch._register_device_module(NAME, _MODULE)
     torch.utils.generate_methods_for_privateuse1_backend()

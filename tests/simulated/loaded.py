@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests import simulated
+from tests.simulated.building import newest
 
-simulated.load()
+simulated.load(newest())
