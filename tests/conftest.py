@@ -87,12 +87,13 @@ def built(path: str) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep compiled guests away from the user's own; all tests of a run, and their processes, share one folder."""
+    """Keep compiled guests and their key away from the user's own; tests and their processes share them."""
     run = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         run = run.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WASI_NN_TORCH_CACHE", str(run / "compiled"))
+        patch.setenv("XDG_STATE_HOME", str(run / "state"))
         yield
 
 

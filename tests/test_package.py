@@ -122,6 +122,7 @@ def test_the_names_that_users_import_are_these():
     import wit_host
 
     assert wasi_nn_torch.__all__ == [
+        "CompileLimits",
         "Directory",
         "Engine",
         "EngineStats",
@@ -143,8 +144,11 @@ def test_the_names_that_users_import_are_these():
     assert wit_host.__all__ == [
         "ByteSource",
         "Bytes",
+        "CacheDirectory",
         "CacheEntry",
         "CompileCache",
+        "CompileTask",
+        "Compiler",
         "Component",
         "Engine",
         "Err",
@@ -167,8 +171,11 @@ def test_the_names_that_users_import_are_these():
         "Store",
         "Ticker",
         "WasiConfig",
+        "precompile",
         "printable",
         "view_memory",
+        "why_foreign",
+        "why_replaceable",
         "write_bytes",
     ]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.serving.entries import ModelFigures
     from wasi_nn_torch.serving.refusals import Refusal
+    from wasi_nn_torch.sessions.compiling import CompileLimits
     from wasi_nn_torch.sessions.directories import Directory
     from wasi_nn_torch.sessions.guests import Guest, InvalidGuest
     from wasi_nn_torch.sessions.limits import Limits
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
+    "CompileLimits",
     "Directory",
     "Engine",
     "EngineStats",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CompileLimits": "wasi_nn_torch.sessions.compiling",
     "Directory": "wasi_nn_torch.sessions.directories",
     "Engine": "wasi_nn_torch.engine",
     "EngineStats": "wasi_nn_torch.sessions.stats",

@@ -15,6 +15,7 @@ from wasi_nn_torch.contract.warm_up import WarmUp
 from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.imports import import_modules
 from wasi_nn_torch.serving.registry import Registry
+from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, CompileLimits
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource
@@ -40,8 +41,10 @@ class Engine:
     says where device memory goes when a session ends: "pool" keeps it for the next one, "driver" returns it to the
     driver. `threads` is the number of CPU threads for one computation; PyTorch has one such number for the whole
     process, and None does not change it. `cache` keeps compiled guests in the user's cache directory, or in the one
-    that the environment variable `WASI_NN_TORCH_CACHE` names. `imports` are names of Python modules, such as
-    "torchvision", that are imported first because they register operators that models need.
+    that the environment variable `WASI_NN_TORCH_CACHE` names. `compile_limits` bound the time and the memory of
+    compiling a guest, which happens in a process of its own; None compiles guests in this process, without limits.
+    Systems other than Linux always do so. `imports` are names of Python modules, such as "torchvision", that are
+    imported first because they register operators that models need.
 
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
     `device` or `threads` that is given. Raises ValueError if the device does not exist, the number of threads is not
@@ -59,6 +62,7 @@ class Engine:
         release: str | Release = Release.POOL,
         threads: int | None = None,
         cache: bool = True,
+        compile_limits: CompileLimits | None = COMPILE_LIMITS,
         imports: Sequence[str] = (),
     ) -> None:
         require_amount("`model_bytes`", model_bytes)
@@ -81,7 +85,7 @@ class Engine:
         if device is not None or threads is not None:
             self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
-        self._runtime = Runtime(self._backends, self._registry, policy, self._release, cache)
+        self._runtime = Runtime(self._backends, self._registry, policy, self._release, cache, compile_limits)
 
     def __enter__(self) -> Self:
         return self
@@ -182,7 +186,9 @@ class Engine:
         return self._registry.names
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
-        """Compile a guest to run it in several sessions; raises InvalidGuest if it cannot be read or is not valid."""
+        """Compile a guest to run it in several sessions; raises InvalidGuest if it cannot be read, is not valid, or
+        passes one of the `compile_limits`.
+        """
         return self._runtime.compile(guest)
 
     def prepare(self, guest: Guest) -> None:

@@ -11,13 +11,17 @@ others are private. From top to bottom, each imports only those below it:
     values, running             codecs of WIT types; running any guest
     crossing                    the memory and the resources that guests and the host share
     rewrite, cache, capi        component binaries; compiled guests on disk; Wasmtime's C API
-    cache_files, errors, misfits, printing, results, versions, views
+    cache_directory, compiling  the directory of the cache; compiling in this process or elsewhere
+    cache_files, private_copy   signed files; native code that nothing can change
+    owners, errors, misfits, printing, results, versions, views
 """
 
 from __future__ import annotations
 
 from .cache import CompileCache
+from .cache_directory import CacheDirectory
 from .cache_files import CacheEntry
+from .compiling import Compiler, CompileTask
 from .component.compiled import Component
 from .component.exports import GuestFunction, GuestInterface, Instance
 from .component.linker import Linker
@@ -25,8 +29,9 @@ from .component.store import Store
 from .crossing.guest_resources import GuestResource, GuestResourceType
 from .crossing.resources import Resource
 from .crossing.transport import Bytes, ByteSource, write_bytes
-from .engine import Engine
+from .engine import Engine, precompile
 from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
+from .owners import why_foreign, why_replaceable
 from .printing import printable
 from .results import Err, Ok, Some
 from .running.ticker import Ticker
@@ -36,8 +41,11 @@ from .views import view_memory
 __all__ = [
     "ByteSource",
     "Bytes",
+    "CacheDirectory",
     "CacheEntry",
     "CompileCache",
+    "CompileTask",
+    "Compiler",
     "Component",
     "Engine",
     "Err",
@@ -60,7 +68,10 @@ __all__ = [
     "Store",
     "Ticker",
     "WasiConfig",
+    "precompile",
     "printable",
     "view_memory",
+    "why_foreign",
+    "why_replaceable",
     "write_bytes",
 ]

@@ -14,12 +14,13 @@ from wasmtime import component
 
 from . import capi
 from .cache import CompileCache
-from .cache_files import Compiled
+from .compiling import Compiler, CompileTask, Compiling
 from .component.compiled import Component
 from .component.store import Store
 from .core import CoreModule, CoreStore
 from .crossing.memory import Reservations, unsupported
 from .errors import GuestError
+from .private_copy import Compiled
 from .rewrite import InvalidComponent, Rewritten, pass_as_strings, pass_by_address, replace_fixed_length_lists
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
@@ -41,28 +42,34 @@ TRANSPORTS = ("pointer", "latin-1")
 class Engine:
     """Compiles guests, and makes the stores that they run in. The stores may be used in several threads in parallel.
 
-    `cache` keeps compiled guests; by default they are not kept. `config` is for custom settings, to which the engine
+    `cache` keeps compiled guests; by default they are not kept. `compiler` compiles them, such as by calling
+    `precompile` in another process; by default the engine does. `config` is for custom settings, to which the engine
     adds those that it needs; with it bytes do not cross by address, and the cache is not used, because the settings in
     a configuration cannot be read. `transports` are the ways in which bytes may cross if a guest allows it, of
-    `pointer` and `latin-1`; all other bytes cross as lists. Raises ValueError for an unknown way.
+    `pointer` and `latin-1`; all other bytes cross as lists. Raises ValueError for an unknown way, and for a `compiler`
+    with a `config`, which `precompile` does not know.
     """
 
     def __init__(
         self,
         *,
         cache: CompileCache | None = None,
+        compiler: Compiler | None = None,
         config: wasmtime.Config | None = None,
         transports: Collection[str] = TRANSPORTS,
     ) -> None:
         for each in transports:
             if each not in TRANSPORTS:
                 raise ValueError(f"{each!r} is not a transport; use {' or '.join(TRANSPORTS)}")
+        if compiler is not None and config is not None:
+            raise ValueError("a compiler cannot have the settings of `config`; leave one of them out")
         self._no_addresses = _why_no_addresses(config, transports)
         self._no_strings = "" if "latin-1" in transports else "the engine uses no strings"
         self._cache = cache if config is None else None
         config = config or wasmtime.Config()
         self._fingerprint = _configure(config, reserve=not self._no_addresses)
         self._engine = wasmtime.Engine(config)
+        self._compiling = Compiling(self._engine, compiler, reserves=not self._no_addresses)
         self._ticker = Ticker(self._engine)
 
     def compile(
@@ -80,6 +87,7 @@ class Engine:
             pointers = self._with_pointers(replace_fixed_length_lists(wasm), buffers)
             strings = self._with_strings(pointers)
             compiled = self._compile(strings.wasm, component.Component, name or file)
+            capi.require_few_externs(compiled.type, self._engine, name or file)
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
             raise GuestError(f"{name or file} is not a valid component: {' '.join(str(error).split())}") from None
         no_addresses = {each: self._reason(pointers, each) for each in strings.functions}
@@ -103,8 +111,8 @@ class Engine:
 
     def _compile(self, wasm: bytes, kind: type[Compiled], name: str) -> Compiled:
         if self._cache is None:
-            return kind(self._engine, wasm)
-        return self._cache.compile(self._engine, self._fingerprint, wasm, kind, name)
+            return self._compiling.compile(wasm, kind)[0]
+        return self._cache.compile(self._compiling, self._fingerprint, wasm, kind, name)
 
     def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Rewritten:
         if self._no_addresses:
@@ -151,6 +159,18 @@ class Engine:
     ) -> CoreStore:
         """Make a store for one core module, with the same arguments as `store`."""
         return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
+
+
+def precompile(task: CompileTask) -> bytearray:
+    """Compile a guest for the engines of this host, such as in another process; return its serialized form.
+
+    Raises `wasmtime.WasmtimeError` if it is not valid.
+    """
+    config = wasmtime.Config()
+    _configure(config, reserve=task.reserves)
+    engine = wasmtime.Engine(config)
+    kind = component.Component if task.is_component else wasmtime.Module
+    return kind(engine, task.wasm).serialize()
 
 
 def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import hmac
 import logging
 import os
 import random
@@ -16,10 +18,14 @@ import pytest
 import wasmtime
 from wasmtime import component
 
-from wit_host import Engine, GuestError
+from wit_host import Engine, GuestError, cache_files, private_copy
 from wit_host import cache as cache_module
 from wit_host import engine as engine_module
 from wit_host.cache import CompileCache
+from wit_host.compiling import Compiling
+
+#: The secret of the user.
+SECRET = b"known to the user only" * 2
 
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has owners and modes of files")
 
@@ -48,13 +54,16 @@ def answer(engine: wasmtime.Engine, compiled: component.Component) -> int:
 class Cached:
     """A cache on a folder, with an engine of its own, as another process has them."""
 
-    def __init__(self, folder, largest=2 << 30):
-        self.cache = CompileCache(folder, largest)
+    def __init__(self, folder, largest=2 << 30, secret=SECRET):
+        self.cache = CompileCache(folder, secret, largest)
+        self.directory = self.cache.directory
         self.engine = wasmtime.Engine()
 
     def compile(self, number, fingerprint="settings"):
         """Compile a guest, which must then work; return whether it came from the folder."""
-        compiled = self.cache.compile(self.engine, fingerprint, guest(number), component.Component)
+        compiled = self.cache.compile(
+            Compiling(self.engine, None, False), fingerprint, guest(number), component.Component
+        )
         assert answer(self.engine, compiled) == number
         return self.cache.supplied(compiled)
 
@@ -73,14 +82,14 @@ def cached(folder):
 def entry(cached):
     """The file of the guest 7."""
     cached.compile(7)
-    [entry] = cached.cache.entries()
+    [entry] = cached.directory.entries()
     return entry.path
 
 
 def numbers(cached):
     """How many entries there are; nothing else may be in the folder."""
-    entries = cached.cache.entries()
-    assert {entry.path for entry in entries} == set(cached.cache.folder.iterdir())
+    entries = cached.directory.entries()
+    assert {entry.path for entry in entries} == set(cached.directory.folder.iterdir())
     return len(entries)
 
 
@@ -98,7 +107,7 @@ def test_each_guest_is_found_by_its_bytes(cached):
 
 def test_a_guest_that_is_not_valid_is_not_kept(cached):
     with pytest.raises(wasmtime.WasmtimeError):
-        cached.cache.compile(cached.engine, "settings", guest(1) + b"\xff", component.Component)
+        cached.cache.compile(Compiling(cached.engine, None, False), "settings", guest(1) + b"\xff", component.Component)
     assert numbers(cached) == 0
 
 
@@ -123,7 +132,7 @@ def test_an_entry_is_of_one_format_platform_and_version(folder, monkeypatch, pla
 
 def test_engines_share_entries_as_long_as_their_settings_are_the_same(folder, monkeypatch):
     def compile_anew():
-        engine = Engine(cache=CompileCache(folder))
+        engine = Engine(cache=CompileCache(folder, SECRET))
         return engine.is_from_cache(engine.compile(guest(7)))
 
     assert [compile_anew(), compile_anew()] == [False, True]
@@ -151,13 +160,13 @@ def test_an_engine_without_a_cache_compiles(folder):
 
 def test_a_guest_that_an_engine_refuses_is_refused_as_without_a_cache(folder):
     with pytest.raises(GuestError, match="is not a valid component"):
-        Engine(cache=CompileCache(folder)).compile(guest(1) + b"\xff")
+        Engine(cache=CompileCache(folder, SECRET)).compile(guest(1) + b"\xff")
 
 
 def test_hits_misses_and_what_is_stored_are_logged_with_size_and_time(cached, caplog):
-    caplog.set_level(logging.INFO, "wit_host.cache")
+    caplog.set_level(logging.INFO, "wit_host")
     cached.compile(7)
-    [entry] = cached.cache.entries()
+    [entry] = cached.directory.entries()
     cached.compile(7)
     size = entry.path.stat().st_size
     assert [record.levelname for record in caplog.records] == ["INFO"] * 3
@@ -198,7 +207,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_entry_is_compiled_again_and_whole_afterwards(cached, entry, damage, caplog):
-    caplog.set_level(logging.INFO, "wit_host.cache")
+    caplog.set_level(logging.INFO, "wit_host")
     whole = entry.read_bytes()
     entry.write_bytes(damage(whole))
     assert [cached.compile(7), cached.compile(7)] == [False, True]
@@ -214,22 +223,21 @@ def test_a_wrong_byte_is_noticed_wherever_it_is(cached, entry):
         assert cached.compile(7) is False
 
 
-def rename_as_written(cached, entry, content):
-    """Give an entry another content, under the name that belongs to it, as if it had been written so."""
+def place(entry, content, secret=SECRET, key=None):
+    """Give an entry another content, and the name that a holder of `secret` gives it."""
     entry.write_bytes(content)
-    checksum = cache_module.hashlib.sha256(content).hexdigest()[: cache_module.CHECKSUM_LENGTH]
-    new = entry.with_name(f"{entry.name.partition('-')[0]}-{checksum}.cwasm")
-    entry.rename(new)
-    return new
+    key = key or entry.name.partition("-")[0]
+    tag = hmac.digest(secret, key.encode() + content, "sha256").hex()
+    return entry.rename(entry.with_name(f"{key}-{tag}.cwasm"))
 
 
 @pytest.mark.parametrize("version", [b"49", b"51"])
 def test_an_entry_of_another_version_of_wasmtime_is_compiled_again(cached, entry, version, caplog):
-    caplog.set_level(logging.INFO, "wit_host.cache")
+    caplog.set_level(logging.INFO, "wit_host")
     content = entry.read_bytes()
     own = cache_module.metadata.version("wasmtime").partition(".")[0].encode()
     assert content.count(b"\x02" + own) == 1, "the header of what Wasmtime serializes has another shape"
-    renamed = rename_as_written(cached, entry, content.replace(b"\x02" + own, b"\x02" + version))
+    renamed = place(entry, content.replace(b"\x02" + own, b"\x02" + version))
     assert [cached.compile(7), cached.compile(7)] == [False, True]
     assert not renamed.exists()
     assert f"incompatible version '{version.decode()}'" in caplog.text
@@ -240,7 +248,9 @@ def test_an_entry_of_an_engine_with_other_settings_is_compiled_again(folder):
     config.epoch_interruption = True
     other, cached = Cached(folder), Cached(folder)
     other.engine = wasmtime.Engine(config)
-    other.cache.compile(other.engine, "settings", guest(7), component.Component)  # its fingerprint is a lie
+    other.cache.compile(
+        Compiling(other.engine, None, False), "settings", guest(7), component.Component
+    )  # its fingerprint is a lie
     assert [cached.compile(7), cached.compile(7)] == [False, True]
     assert numbers(cached) == 1
 
@@ -249,15 +259,15 @@ def test_a_folder_in_the_place_of_an_entry_is_left_alone(cached, entry):
     entry.unlink()
     (entry / "inside").mkdir(parents=True)
     assert [cached.compile(7), cached.compile(7)] == [False, False]
-    assert cached.cache.entries() == cached.cache.clear() == []
-    assert list(cached.cache.folder.iterdir()) == [entry]
+    assert cached.directory.entries() == cached.directory.clear() == []
+    assert list(cached.directory.folder.iterdir()) == [entry]
 
 
 @posix
 def test_a_symbolic_link_is_no_entry_and_gives_way_to_one(cached, entry, tmp_path):
     elsewhere = entry.rename(tmp_path / "elsewhere")
     entry.symlink_to(elsewhere)
-    assert cached.cache.entries() == cached.cache.clear() == []
+    assert cached.directory.entries() == cached.directory.clear() == []
     assert [cached.compile(7), cached.compile(7)] == [False, True]
     assert not entry.is_symlink()
     assert elsewhere.exists()
@@ -271,17 +281,89 @@ def test_a_pipe_in_the_place_of_an_entry_is_no_entry(cached, entry):
 
 
 def test_an_entry_that_is_removed_while_it_is_opened_is_compiled_again(cached, entry, monkeypatch):
-    digest = cache_module.hashlib.file_digest
-
-    def remove_after_reading(file, name):
-        result = digest(file, name)
+    def remove_and_open(*args):
         entry.unlink()
-        return result
+        return cache_files.open_entry(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache_module.hashlib, "file_digest", remove_after_reading)
+        patch.setattr(cache_module, "open_entry", remove_and_open)
         assert cached.compile(7) is False
     assert cached.compile(7) is True
+
+
+# --- what is not authentic ---
+
+
+def test_an_entry_with_the_right_checksum_but_without_the_secret_is_not_run(cached, entry):
+    foreign, key = Cached(cached.directory.folder.with_name("foreign")), entry.name.partition("-")[0]
+    foreign.compile(8)
+    content = foreign.directory.entries()[0].path.read_bytes()
+    entry.unlink()
+    for checksum in (hashlib.sha256(content).hexdigest(), hashlib.sha256(content).hexdigest()[:32]):
+        entry.with_name(f"{key}-{checksum}.cwasm").write_bytes(content)
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    assert numbers(cached) == 1
+
+
+def test_an_entry_that_was_signed_with_another_secret_is_not_run(cached, entry, caplog):
+    caplog.set_level(logging.INFO, "wit_host")
+    other = place(entry, entry.read_bytes(), secret=b"another user's secret" * 2)
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    assert not other.exists()
+    assert "was not written with this user's key" in caplog.text
+
+
+def test_an_entry_under_the_name_of_another_guest_is_not_run(cached, entry):
+    cached.compile(8)
+    [other] = [each for each in cached.directory.entries() if each.path != entry]
+    entry.write_bytes(other.path.read_bytes())
+    entry.rename(entry.with_name(f"{entry.name.partition('-')[0]}-{other.tag}.cwasm"))
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+
+
+def test_what_is_run_is_what_was_authenticated(cached, entry, monkeypatch):
+    cached.compile(8)
+    [other] = [each for each in cached.directory.entries() if each.path != entry]
+    load = private_copy.PrivateCopy.load
+
+    def change_and_load(*args):
+        entry.write_bytes(other.path.read_bytes())
+        return load(*args)
+
+    monkeypatch.setattr(private_copy.PrivateCopy, "load", change_and_load)
+    assert cached.compile(7) is True, "the guest was loaded, and it answered 7"
+
+
+def test_a_guest_survives_the_truncation_of_its_file(folder):
+    code = (
+        "import os; from pathlib import Path; from tests.wit_host.test_cache import *; "
+        f"cached = Cached({str(folder)!r}); assert not cached.compile(7); "
+        "compiling = Compiling(cached.engine, None, False); "
+        "kept = cached.cache.compile(compiling, 'settings', guest(7), component.Component); "
+        "assert cached.cache.supplied(kept); os.truncate(cached.directory.entries()[0].path, 0); "
+        "assert answer(cached.engine, kept) == 7"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has sealed memory")
+def test_without_sealed_memory_guests_are_loaded_from_bytes(cached, entry, monkeypatch, tmp_path):
+    monkeypatch.setattr(private_copy, "_OPEN_FILES", tmp_path / "none")
+    assert cached.compile(7) is True
+
+
+def test_loading_leaves_no_file_open(cached, entry):
+    assert cached.compile(7) is True
+    before = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+    for _ in range(10):
+        assert cached.compile(7) is True
+    assert before == (len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0)
+
+
+@pytest.mark.parametrize("secret", [b"", b"short", bytes(31)])
+def test_a_secret_is_long(folder, secret):
+    with pytest.raises(ValueError, match=f"the secret of a cache has {len(secret)} bytes; use at least 32"):
+        CompileCache(folder, secret)
 
 
 # --- who may write there ---
@@ -295,22 +377,22 @@ def test_folder_and_entries_are_for_this_user_alone(tmp_path):
         cached.compile(7)
     finally:
         os.umask(previous)
-    [entry] = cached.cache.entries()
-    assert cached.cache.folder.stat().st_mode & 0o777 == 0o700
+    [entry] = cached.directory.entries()
+    assert cached.directory.folder.stat().st_mode & 0o777 == 0o700
     assert entry.path.stat().st_mode & 0o777 == 0o600
 
 
 @posix
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
 def test_a_folder_that_others_can_write_to_is_not_used(cached, entry, mode, caplog):
-    cached.cache.folder.chmod(mode)
+    cached.directory.folder.chmod(mode)
     assert [cached.compile(7), cached.compile(7)] == [False, False]
     assert [record.levelname for record in caplog.records] == ["WARNING"], "it is said once"
     assert caplog.messages == [
-        f"{cached.cache.folder} is not used for compiled components, because other users can write to it"
+        f"{cached.directory.folder} is not used for compiled components, because other users can write to it"
     ]
-    assert cached.cache.clear() == []
-    cached.cache.folder.chmod(0o755)
+    assert cached.directory.clear() == []
+    cached.directory.folder.chmod(0o755)
     assert cached.compile(7) is True
 
 
@@ -327,6 +409,60 @@ def test_a_folder_of_another_user_is_not_used(tmp_path, caplog):
     assert [cached.compile(7), cached.compile(7)] == [False, False]
     assert caplog.messages == [f"{folder} is not used for compiled components, because it belongs to another user"]
     assert set(folder.iterdir()) == before
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+def test_a_folder_below_one_that_others_can_write_to_is_not_used(tmp_path, mode, caplog):
+    shared = tmp_path / "shared"
+    cached = Cached(shared / "mine" / "cache")
+    assert cached.compile(7) is False
+    shared.chmod(mode)
+    assert [cached.compile(7), cached.compile(7)] == [False, False]
+    assert caplog.messages == [
+        f"{cached.directory.folder} is not used for compiled components, because other users can write to {shared}"
+    ]
+    assert cached.directory.clear() == []
+    shared.chmod(mode | 0o1000)
+    assert cached.compile(7) is True, "with the sticky bit, others cannot replace what is in it"
+
+
+@posix
+def test_nothing_is_made_below_a_folder_that_others_can_write_to(tmp_path):
+    tmp_path.chmod(0o777)
+    assert Cached(tmp_path / "new" / "cache").compile(7) is False
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_a_folder_behind_a_link_that_others_can_replace_is_not_used(tmp_path):
+    (shared := tmp_path / "shared").mkdir()
+    (tmp_path / "own").mkdir()
+    (shared / "link").symlink_to(tmp_path / "own")
+    (tmp_path / "link").symlink_to(Path("shared") / ".." / "shared" / "link")
+    cached = Cached(tmp_path / "link" / "cache")
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    shared.chmod(0o777)
+    assert cached.compile(7) is False
+
+
+@posix
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("what", ["a folder", "a link"])
+def test_a_folder_below_one_of_another_user_is_not_used(tmp_path, what):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "theirs")
+    cached = Cached(tmp_path / "link" / "cache")
+    assert [cached.compile(7), cached.compile(7)] == [False, True]
+    os.chown(tmp_path / ("theirs" if what == "a folder" else "link"), 12345, -1, follow_symlinks=False)
+    assert cached.compile(7) is False
+
+
+@posix
+def test_a_folder_behind_links_without_end_is_not_used(tmp_path, caplog):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert Cached(tmp_path / "loop" / "cache").compile(7) is False
+    assert "it cannot be examined: Too many levels of symbolic links" in caplog.text
 
 
 @posix
@@ -363,17 +499,17 @@ def not_unicode(tmp_path):
 def test_where_there_can_be_no_folder_guests_are_compiled(tmp_path, place):
     cached = Cached(place(tmp_path))
     assert [cached.compile(7), cached.compile(7)] == [False, False]
-    assert cached.cache.entries() == cached.cache.clear() == []
+    assert cached.directory.entries() == cached.directory.clear() == []
 
 
 @posix
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root can write to every folder")
 def test_in_a_folder_that_cannot_be_written_to_entries_are_found_all_the_same(cached, entry, caplog):
-    cached.cache.folder.chmod(0o500)
+    cached.directory.folder.chmod(0o500)
     try:
         assert [cached.compile(7), cached.compile(8), cached.compile(8)] == [True, False, False]
     finally:
-        cached.cache.folder.chmod(0o700)
+        cached.directory.folder.chmod(0o700)
     assert caplog.records == []
 
 
@@ -430,21 +566,21 @@ def test_the_folder_stays_where_it_was_when_the_process_changes_its_own(tmp_path
 
 def use(cached, number, used):
     """Make a guest's entry, last used at a time."""
-    before = {entry.key for entry in cached.cache.entries()}
+    before = {entry.key for entry in cached.directory.entries()}
     cached.compile(number)
-    [new] = [entry for entry in cached.cache.entries() if entry.key not in before]
+    [new] = [entry for entry in cached.directory.entries() if entry.key not in before]
     os.utime(new.path, (used, used))
     return new
 
 
 def test_the_least_recently_used_entries_go_first(folder, caplog):
-    caplog.set_level(logging.INFO, "wit_host.cache")
+    caplog.set_level(logging.INFO, "wit_host")
     cached, now = Cached(folder), time.time()
     entries = {number: use(cached, number, now - 100 + number) for number in range(1, 6)}
     cached.compile(1)  # it is now the latest
-    cached.cache.largest = 4 * max(entry.size for entry in entries.values())
+    cached.directory.largest = 4 * max(entry.size for entry in entries.values())
     cached.compile(6)
-    kept = [entry.key for entry in cached.cache.entries()]
+    kept = [entry.key for entry in cached.directory.entries()]
     assert kept[:3] == [entries[number].key for number in (4, 5, 1)]
     assert len(kept) == 4
     assert [message.split(":")[0] for message in caplog.messages if message.startswith("evicted")] == [
@@ -454,7 +590,7 @@ def test_the_least_recently_used_entries_go_first(folder, caplog):
 
 def test_what_has_just_been_compiled_stays(folder):
     cached = Cached(folder)
-    cached.cache.largest = use(cached, 1, time.time()).size + 100
+    cached.directory.largest = use(cached, 1, time.time()).size + 100
     cached.compile(2)
     assert [cached.compile(2), numbers(cached)] == [True, 1]
 
@@ -462,7 +598,7 @@ def test_what_has_just_been_compiled_stays(folder):
 def test_an_entry_that_is_larger_than_all_may_be_is_not_kept(folder):
     cached = Cached(folder)
     use(cached, 1, time.time())
-    cached.cache.largest = 100
+    cached.directory.largest = 100
     assert [cached.compile(2), cached.compile(2)] == [False, False]
     assert cached.compile(1) is True, "nothing had to make room for it"
 
@@ -470,16 +606,16 @@ def test_an_entry_that_is_larger_than_all_may_be_is_not_kept(folder):
 def test_after_a_clock_was_put_back_entries_from_its_future_go_first(folder):
     cached, now = Cached(folder), time.time()
     old, future = use(cached, 1, now - 1000), use(cached, 2, now + 1e7)
-    assert [entry.key for entry in cached.cache.entries()] == [future.key, old.key]
+    assert [entry.key for entry in cached.directory.entries()] == [future.key, old.key]
     cached.compile(2)
-    assert [entry.key for entry in cached.cache.entries()] == [old.key, future.key], "its use is known again"
+    assert [entry.key for entry in cached.directory.entries()] == [old.key, future.key], "its use is known again"
 
 
 @pytest.mark.parametrize("used", [0, 1, 2**33])
 def test_odd_times_do_no_harm(folder, used):
     cached = Cached(folder)
     entry = use(cached, 1, used)
-    cached.cache.largest = entry.size + 100
+    cached.directory.largest = entry.size + 100
     cached.compile(2)
     assert numbers(cached) == 1
 
@@ -498,18 +634,18 @@ def test_clear_removes_entries_and_nothing_else(cached, entry):
     others = {"notes.txt", "a.cwasm", f"{entry.name}.bak", f"x{entry.name}", entry.name.upper() + "x"}
     for name in others:
         entry.with_name(name).write_bytes(b"something")
-    removed = cached.cache.clear()
+    removed = cached.directory.clear()
     assert len(removed) == 2
     assert sum(item.size for item in removed) > 0
-    assert {path.name for path in cached.cache.folder.iterdir()} == others
+    assert {path.name for path in cached.directory.folder.iterdir()} == others
     assert cached.compile(7) is False
 
 
 @posix
 def test_a_guest_runs_on_when_its_entry_is_removed(cached, entry):
-    compiled = cached.cache.compile(cached.engine, "settings", guest(7), component.Component)
+    compiled = cached.cache.compile(Compiling(cached.engine, None, False), "settings", guest(7), component.Component)
     assert cached.cache.supplied(compiled)
-    assert len(cached.cache.clear()) == 1
+    assert len(cached.directory.clear()) == 1
     assert answer(cached.engine, compiled) == 7
 
 
@@ -523,7 +659,7 @@ def hammer(folder, seed):
     for _ in range(60):
         cached.compile(chance.randrange(6))
         if chance.random() < 0.1:
-            cached.cache.clear()
+            cached.directory.clear()
 
 
 def test_processes_share_a_folder_that_they_fill_clear_and_read_at_once(folder):

@@ -454,7 +454,7 @@ def test_a_compiled_module_is_kept_in_the_cache(tmp_path):
     from wit_host import CompileCache
 
     for expected in (False, True):
-        engine = Engine(cache=CompileCache(tmp_path / "cache"))
+        engine = Engine(cache=CompileCache(tmp_path / "cache", bytes(32)))
         compiled = engine.compile_module(command(""))
         assert engine.is_from_cache(compiled) is expected
         with engine.core_store() as store:

@@ -10,9 +10,10 @@ import pytest
 
 from tests.wit_host.helpers.host import THING, Thing
 from tests.wit_host.helpers.wat import API, Import
-from wit_host import GuestTrap, LinkError, ResultError, capi
+from wit_host import Engine, GuestError, GuestTrap, LinkError, ResultError, capi
 from wit_host import values as wit
 from wit_host.capi import Kind
+from wit_host.capi.types import MOST_EXTERNS
 from wit_host.component.host_functions import BridgedFunction
 from wit_host.component.linker import FunctionDefinition
 from wit_host.crossing.memory import LinearMemory
@@ -349,3 +350,31 @@ def test_what_a_guest_calls_things_is_quoted_within_bounds(host):
     assert len(message) < 2_100
     assert message.startswith("guest imports host#\N{REPLACEMENT CHARACTER}[31mnnn")
     assert message.endswith("which this host does not provide")
+
+
+# --- guests with too many imports or exports to read ---
+
+
+@pytest.mark.parametrize("kind", ["imports", "exports"])
+def test_a_component_with_too_many_imports_or_exports_is_refused(kind):
+    number = MOST_EXTERNS + 1
+    lifted = """
+        (core module $m (func (export "f")))
+        (core instance $i (instantiate $m))
+        (func $f (canon lift (core func $i "f")))"""
+    item = '(import "f{}" (func))' if kind == "imports" else '(export "f{}" (func $f))'
+    items = [lifted, *(item.format(i) for i in range(number))]
+    with pytest.raises(GuestError, match=f"guest has {number} {kind}; at most {MOST_EXTERNS} are supported"):
+        Engine().compile(f"(component {' '.join(items)})".encode(), "guest")
+
+
+def test_an_interface_with_too_many_functions_is_refused_when_it_is_linked():
+    number = MOST_EXTERNS + 1
+    functions = " ".join(f'(export "f{i}" (func))' for i in range(number))
+    engine = Engine()
+    guest = engine.compile(f'(component (import "test:host/api" (instance {functions})))'.encode())
+    with engine.store() as store:
+        store.linker.instance("test:host/api").function("f0", lambda: None, {}, None)
+        message = f"an interface of the guest declares {number} items; at most {MOST_EXTERNS} are supported"
+        with pytest.raises(LinkError, match=message):
+            store.instantiate(guest)

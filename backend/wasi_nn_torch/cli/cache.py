@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ from wasi_nn_torch.cli.exits import fail
 from wasi_nn_torch.contract.sizes import spell_size
 
 if TYPE_CHECKING:
-    from wit_host import CacheEntry, CompileCache
+    from wit_host import CacheDirectory, CacheEntry
 
 app = typer.Typer(help="List or remove cached compiled guests.", no_args_is_help=True)
 
@@ -21,7 +22,12 @@ app = typer.Typer(help="List or remove cached compiled guests.", no_args_is_help
 @app.command(epilog="Example: wasi-nn-torch cache info --json")
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Show the cache directory, and the size and last use of each compiled guest in it."""
-    cache = _cache()
+    from wasi_nn_torch.sessions.cache import key_trouble
+
+    cache = _directory()
+    trouble = key_trouble(cache.folder)
+    if trouble:
+        fail(f"compiled guests are not cached: {trouble}")
     if as_json:
         print(json.dumps(_facts(cache), indent=2))
     else:
@@ -35,7 +41,7 @@ def clear(
     ] = None,
 ) -> None:
     """Remove compiled guests from the cache, by default all of them."""
-    cache = _cache()
+    cache = _directory()
     keys = None if name is None else _called(cache, name)
     removed = cache.clear(keys)
     print(f"removed {_count(removed)}, {_size(removed)}, from {cache.folder}")
@@ -44,11 +50,11 @@ def clear(
         fail(f"{_count(left)} could not be removed from {cache.folder}; they may be in use by another process")
 
 
-def _cache() -> CompileCache:
-    """The user's cache; its directory is safe to use, or does not exist yet."""
-    from wasi_nn_torch.sessions.cache import VARIABLE, user_cache
+def _directory() -> CacheDirectory:
+    """The directory of the user's cache, which is safe to use, or does not exist yet."""
+    from wasi_nn_torch.sessions.cache import VARIABLE, user_cache_directory
 
-    cache = user_cache()
+    cache = user_cache_directory()
     if cache is None:
         fail(f"compiled guests are not cached, because there is no home directory; set {VARIABLE} to a directory")
     trouble = cache.trouble()
@@ -57,7 +63,7 @@ def _cache() -> CompileCache:
     return cache
 
 
-def _called(cache: CompileCache, name: str) -> set[str]:
+def _called(cache: CacheDirectory, name: str) -> set[str]:
     """The keys of the entries with this name, this key, or this key as `info` shows it."""
     names = cache.names()
     keys = {entry.key for entry in cache.entries() if name in (names.get(entry.key), entry.key, str(entry))}
@@ -66,17 +72,28 @@ def _called(cache: CompileCache, name: str) -> set[str]:
     return keys
 
 
-def _facts(cache: CompileCache) -> dict[str, object]:
+def _facts(cache: CacheDirectory) -> dict[str, object]:
     """The JSON object of `--json`; sizes are in bytes, times in UTC."""
     names = cache.names()
     entries = [
         {"name": names.get(entry.key), "key": entry.key, "bytes": entry.size, "last_used": _instant(entry.used)}
         for entry in reversed(cache.entries())
     ]
-    return {"folder": str(cache.folder), "most_bytes": cache.largest, "entries": entries}
+    return {
+        "folder": str(cache.folder),
+        "key_file": str(_key_file()),
+        "most_bytes": cache.largest,
+        "entries": entries,
+    }
 
 
-def _print(cache: CompileCache) -> None:
+def _key_file() -> Path | None:
+    from wasi_nn_torch.sessions.cache_key import key_path
+
+    return key_path()
+
+
+def _print(cache: CacheDirectory) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -92,6 +109,7 @@ def _print(cache: CompileCache) -> None:
     console = Console(highlight=False, markup=False)
     console.print(cache.folder, soft_wrap=True)
     console.print(table, soft_wrap=not console.is_terminal)
+    console.print(f"authenticated with the key {_key_file()}", soft_wrap=True)
 
 
 def _count(entries: list[CacheEntry]) -> str:

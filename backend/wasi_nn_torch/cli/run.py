@@ -26,6 +26,7 @@ from wasi_nn_torch.contract.policy import GuestModels, Optimize
 
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.sessions.compiling import CompileLimits
     from wasi_nn_torch.sessions.guests import Guest
     from wasi_nn_torch.sessions.session import Session
 
@@ -154,6 +155,32 @@ def run(
             rich_help_panel=LIMITS,
         ),
     ] = None,
+    compile_timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=duration,
+            help="Limit for the time to compile the guest, by default 2min.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    compile_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            parser=size,
+            help="Limit for the memory to compile the guest, by default 2GiB.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
+    compile_in_process: Annotated[
+        bool,
+        typer.Option(
+            "--compile-in-process",
+            help="Compile a trusted guest in this process, without limits.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = False,
     model_memory: Annotated[
         int | None,
         typer.Option(
@@ -229,6 +256,7 @@ def run(
                     model_bytes=model_memory,
                     threads=threads,
                     cache=cache,
+                    compile_limits=_compile_limits(compile_timeout, compile_memory, compile_in_process),
                     imports=imports or [],
                 )
             )
@@ -269,11 +297,24 @@ def _run(session: Session, guest: Guest, timeout: float | None, stats: StatsForm
             print_session_stats(session.stats, stats)
 
 
+def _compile_limits(seconds: float | None, memory: int | None, in_process: bool) -> CompileLimits | None:
+    """The limits that options choose, or the default ones; raises ValueError for limits of what has none."""
+    from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, CompileLimits
+
+    if not in_process:
+        return CompileLimits(
+            COMPILE_LIMITS.seconds if seconds is None else seconds, COMPILE_LIMITS.memory if memory is None else memory
+        )
+    if seconds is None and memory is None:
+        return None
+    raise ValueError("`--compile-in-process` has no limits; leave out `--compile-timeout` and `--compile-memory`")
+
+
 def _compile(engine: Engine, path: Path) -> Guest:
     from wasi_nn_torch.sessions.guests import read_guest
 
     file = read_guest(path)
-    with announced(f"compiling {file.name} ({len(file.wasm) / 1e6:.1f} MB) …"):
+    with announced(f"compiling {file.name} ({len(file.content) / 1e6:.1f} MB) …"):
         return engine.compile(file)
 
 

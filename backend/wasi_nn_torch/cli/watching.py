@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from wasi_nn_torch.cli.exits import HOST_FAILURE
 
 #: Seconds before a task is announced.
-_PATIENCE = 0.5
+_PATIENCE = 1.0
 #: Seconds beyond its timeout that a guest may spend in a WASI call.
 _GRACE = 1.0
 

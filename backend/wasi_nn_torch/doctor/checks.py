@@ -44,6 +44,7 @@ def examine() -> Iterator[Finding]:
         yield from _backends(required)
         yield from isolation()
         yield _cache()
+        yield _compiling()
         yield from _guest()
 
 
@@ -95,18 +96,29 @@ def _reinstall(package: str, required: Iterable[Requirement]) -> str:
 
 
 def _cache() -> Finding:
-    from wasi_nn_torch.sessions.cache import VARIABLE, user_cache
+    from wasi_nn_torch.sessions.cache import VARIABLE, key_trouble, user_cache_directory
 
     name, variable = "compiled guests", f"export {VARIABLE}=/path/to/a/directory"
-    cache = user_cache()
+    cache = user_cache_directory()
     if cache is None:
         return Finding(name, "not cached, because there is no home directory", Health.MISSING, variable)
-    trouble = cache.trouble() or _not_writable(cache.folder)
+    trouble = cache.trouble() or _not_writable(cache.folder) or key_trouble(cache.folder)
     if trouble:
         return Finding(name, f"not cached in {cache.folder}, because {trouble}", Health.MISSING, variable)
     entries = cache.entries()
     size = f"{spell_size(sum(entry.size for entry in entries))} of at most {spell_size(cache.largest)}"
     return Finding(name, f"{len(entries)} in {cache.folder}, {size}")
+
+
+def _compiling() -> Finding:
+    from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, why_not_limited
+
+    name, reason = "compiling", why_not_limited()
+    if reason:
+        remedy = "compile only guests that you trust"
+        return Finding(name, f"in the process of the host, without limits, because {reason}", Health.MISSING, remedy)
+    memory = spell_size(COMPILE_LIMITS.memory or 0)
+    return Finding(name, f"in a process of its own, in at most {COMPILE_LIMITS.seconds:g} s and {memory} by default")
 
 
 def _not_writable(directory: Path) -> str:

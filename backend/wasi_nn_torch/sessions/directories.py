@@ -20,20 +20,33 @@ class Directory:
 
 @dataclass(frozen=True)
 class Protected:
-    """A file or directory that guests must not change, and its name in texts, such as "the model file"."""
+    """A file or directory that guests must not change, and its name in texts, such as "the model file".
+
+    If it is `secret`, guests must not read it either.
+    """
 
     path: Path
     label: str
+    secret: bool = False
 
 
-def require_apart(directory: str, protected: Iterable[Protected]) -> None:
-    """Raise ValueError if a guest that can write to `directory` could change a protected file."""
+def require_apart(directory: str, writable: bool, protected: Iterable[Protected]) -> None:
+    """Raise ValueError if a guest that is given `directory` could change a protected file, or read a secret one."""
     real = Path(directory).resolve()
     for each in protected:
-        # A link can be replaced in its own directory, and its target in that of the target.
-        for path in (each.path.resolve(), each.path.parent.resolve() / each.path.name):
-            if path.is_relative_to(real) or real.is_relative_to(path):
+        if (writable or each.secret) and _overlap(real, each.path):
+            if each.secret:
                 raise ValueError(
-                    f"guest directory {directory} cannot be writable, because a guest could change {each.label} "
-                    f"{each.path}, which the host trusts; give the guest another directory, or read access only"
+                    f"guest directory {directory} cannot be used, because a guest could read {each.label} {each.path}; "
+                    "give the guest another directory"
                 )
+            raise ValueError(
+                f"guest directory {directory} cannot be writable, because a guest could change {each.label} "
+                f"{each.path}, which the host trusts; give the guest another directory, or read access only"
+            )
+
+
+def _overlap(real: Path, path: Path) -> bool:
+    # A link can be replaced in its own directory, and its target in that of the target.
+    places = (path.resolve(), path.parent.resolve() / path.name)
+    return any(place.is_relative_to(real) or real.is_relative_to(place) for place in places)

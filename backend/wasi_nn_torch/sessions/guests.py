@@ -13,6 +13,7 @@ import wasmtime
 
 from wasi_nn_torch.contract.errors import why_unreadable
 from wasi_nn_torch.contract.text import one_line
+from wasi_nn_torch.sessions.compiling import CompileError, ProcessCompiler
 from wit_host import Component, Engine, GuestError
 from wit_host.core import CoreModule
 
@@ -45,15 +46,10 @@ class Guest:
 
 @dataclass(frozen=True)
 class GuestFile:
-    """A guest that was read but not compiled, in the binary format."""
+    """A guest that was read but not compiled, in the binary or the text format."""
 
     name: str
-    wasm: bytes
-
-    @property
-    def is_module(self) -> bool:
-        """Whether the guest is a core module rather than a component."""
-        return self.wasm[4:8] == _MODULE
+    content: bytes
 
 
 def read_guest(source: GuestSource) -> GuestFile:
@@ -62,29 +58,46 @@ def read_guest(source: GuestSource) -> GuestFile:
         name, content = "the guest", source
     else:
         name, content = _read(Path(source))
-    if not content.startswith(_MAGIC):
-        content = _from_text(name, content)
+    # A text begins with a parenthesis or a comment.
+    if not content.startswith(_MAGIC) and not content.lstrip().startswith((b"(", b";")):
+        raise InvalidGuest(f"{name} is not WebAssembly; give a component or a core module that a compiler made")
     return GuestFile(name, content)
 
 
-def compile_guest(engine: Engine, file: GuestFile, buffers: Collection[str]) -> Guest:
-    """Compile a guest, which may take seconds, or load it from the cache; raises InvalidGuest if it is not valid."""
+def compile_guest(
+    engine: Engine, file: GuestFile, buffers: Collection[str], compiler: ProcessCompiler | None = None
+) -> Guest:
+    """Compile a guest, which may take seconds, or load it from the cache.
+
+    `compiler` is that of the engine. Raises InvalidGuest if the guest is not valid, or passes a limit of `compiler`.
+    """
     started = time.perf_counter()
     try:
-        compiled = _compile(engine, file, buffers)
+        compiled = _compile(engine, file.name, _binary(file, compiler), buffers)
     except GuestError as error:
         raise InvalidGuest(str(error)) from None
+    except CompileError as error:
+        raise InvalidGuest(f"{file.name} {error}") from None
     seconds = time.perf_counter() - started
     from_cache = engine.is_from_cache(compiled)
     done = "loaded from the cache" if from_cache else "compiled"
-    logger.info("%s was %s: %d bytes in %.2f s", file.name, done, len(file.wasm), seconds)
+    logger.info("%s was %s: %d bytes in %.2f s", file.name, done, len(file.content), seconds)
     return Guest(file.name, compiled, seconds, from_cache)
 
 
-def _compile(engine: Engine, file: GuestFile, buffers: Collection[str]) -> Component | CoreModule:
-    if file.is_module:
-        return engine.compile_module(file.wasm, file.name)
-    return engine.compile(file.wasm, file.name, buffers=buffers)
+def _compile(engine: Engine, name: str, wasm: bytes, buffers: Collection[str]) -> Component | CoreModule:
+    if wasm[4:8] == _MODULE:
+        return engine.compile_module(wasm, name)
+    return engine.compile(wasm, name, buffers=buffers)
+
+
+def _binary(file: GuestFile, compiler: ProcessCompiler | None) -> bytes:
+    if file.content.startswith(_MAGIC):
+        return file.content
+    try:
+        return bytes(wasmtime.wat2wasm(file.content)) if compiler is None else compiler.parse(file.content)
+    except wasmtime.WasmtimeError as error:
+        raise InvalidGuest(f"{file.name} is not valid WebAssembly text: {one_line(error)}") from None
 
 
 def _read(path: Path) -> tuple[str, bytes]:
@@ -93,13 +106,3 @@ def _read(path: Path) -> tuple[str, bytes]:
     except OSError as error:
         reason = why_unreadable(error, "the guest's file in it")
     raise InvalidGuest(f"the guest {path} {reason}")
-
-
-def _from_text(name: str, content: bytes) -> bytes:
-    """The binary format of a guest in the text format, which begins with a parenthesis or a comment."""
-    if not content.lstrip().startswith((b"(", b";")):
-        raise InvalidGuest(f"{name} is not WebAssembly; give a component or a core module that a compiler made")
-    try:
-        return bytes(wasmtime.wat2wasm(content))
-    except wasmtime.WasmtimeError as error:
-        raise InvalidGuest(f"{name} is not valid WebAssembly text: {one_line(error)}") from None

@@ -15,6 +15,8 @@ from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.serving.serving import Serving
 from wasi_nn_torch.sessions.cache import user_cache
+from wasi_nn_torch.sessions.cache_key import key_path
+from wasi_nn_torch.sessions.compiling import CompileLimits, compiler_within
 from wasi_nn_torch.sessions.directories import Protected
 from wasi_nn_torch.sessions.guest_policy import GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
@@ -30,7 +32,8 @@ _PACKAGE = Path(__file__).parents[1]
 class Runtime:
     """Compiles guests and opens their stores; used by any number of threads.
 
-    `cache` keeps compiled guests in the user's cache directory.
+    `cache` keeps compiled guests in the user's cache directory. `compile_limits` are for compiling each guest in a
+    process of its own; None means in this process.
     """
 
     def __init__(
@@ -40,20 +43,23 @@ class Runtime:
         policy: GuestPolicy,
         release: Release = Release.POOL,
         cache: bool = True,
+        compile_limits: CompileLimits | None = None,
     ) -> None:
         self._backends = backends
         self._registry = registry
         self._policy = policy
         self._release = release
         self._cache = user_cache() if cache else None
-        self._engine = wit_host.Engine(cache=self._cache)
+        self._compiler = compiler_within(compile_limits)
+        compiler = None if self._compiler is None else self._compiler.compile
+        self._engine = wit_host.Engine(cache=self._cache, compiler=compiler)
         #: Counts what sessions do.
         self.tally = Tally()
 
     def compile(self, guest: GuestFile | GuestSource) -> Guest:
-        """Compile a guest; raises InvalidGuest if it cannot be read or is not valid."""
+        """Compile a guest; raises InvalidGuest if it cannot be read, is not valid, or passes a limit."""
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
-        compiled = compile_guest(self._engine, file, hosts.BUFFERS)
+        compiled = compile_guest(self._engine, file, hosts.BUFFERS, self._compiler)
         self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
         return compiled
 
@@ -63,10 +69,13 @@ class Runtime:
             self._backends.start()
 
     def protected(self) -> Iterator[Protected]:
-        """Everything that no guest may be able to change: this package, the cache of compiled guests, model files."""
+        """Everything that no guest may be able to change: this package, compiled guests and their key, model files."""
         yield Protected(_PACKAGE, "the package")
+        key = key_path()
+        if key is not None:  # also without a cache, because later runs may have one
+            yield Protected(key, "the key of compiled guests", secret=True)
         if self._cache is not None:
-            yield Protected(self._cache.folder, "the cache of compiled guests")
+            yield Protected(self._cache.directory.folder, "the cache of compiled guests")
         for path in self._registry.files:
             yield Protected(path, "the model file")
 

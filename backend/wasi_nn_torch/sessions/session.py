@@ -69,7 +69,7 @@ class Session:
     def run(self, guest: Guest | GuestSource) -> int:
         """Run a command, which is a component or a core module, to completion, and return its exit status.
 
-        Raises InvalidGuest if `guest` cannot be read or is not valid, and GuestError if it does not run to completion:
+        Raises InvalidGuest if `guest` cannot be read or compiled, and GuestError if it does not run to completion:
         LinkError, GuestTrap, GuestTimeout, GuestCancelled, whose text ends with the last error that the guest was
         given. An exception of a function for an output is passed on unchanged. Raises RuntimeError if the session was
         used before, and ValueError for a guest of another engine.
@@ -196,8 +196,7 @@ def _wasi(
         if directory.path in names:
             raise ValueError(f"two guest directories have the name {directory.path}; give each its own name")
         names.add(directory.path)
-        if directory.writable:
-            require_apart(host, protected())
+        require_apart(host, directory.writable, protected())
         try:
             wasi.preopen_dir(
                 _text(host, "directory"), _text(directory.path, "directory"), fs_mutable=directory.writable

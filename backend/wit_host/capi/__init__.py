@@ -38,7 +38,7 @@ from .handles import ResourceHandle, forget_resource, read_resource, write_resou
 from .memories import Memory, MemoryCreator, create_memories
 from .ownership import Owner
 from .streams import set_stderr, set_stdin, set_stdout
-from .types import Extern, FunctionType, InstanceType, ValueType, externs
+from .types import Extern, FunctionType, InstanceType, ValueType, externs, require_few_externs
 from .values import (
     Kind,
     Name,
@@ -114,6 +114,7 @@ __all__ = [
     "read_pair",
     "read_resource",
     "read_text",
+    "require_few_externs",
     "set_stderr",
     "set_stdin",
     "set_stdout",

@@ -9,9 +9,10 @@ from typing import TypeAlias
 
 import wasmtime
 from wasmtime import _ffi as ffi
-from wasmtime.component import ComponentInstanceType, FuncType, ResourceType
+from wasmtime.component import ComponentInstanceType, ComponentType, FuncType, ResourceType
 from wasmtime.component._types import ComponentExtern
 
+from ..errors import LinkError
 from .ownership import Owner
 
 
@@ -125,6 +126,24 @@ _PARTS: dict[str, Callable[[_Union], _Parts]] = {
 }
 
 
+#: The most imports or exports of a component or an instance. The engine takes longer to find each, the more there are.
+MOST_EXTERNS = 2_000
+
+
+def require_few_externs(component_type: ComponentType, engine: wasmtime.Engine, name: str) -> None:
+    """Raise `GuestError` if the component `name` has too many imports or exports to read."""
+    for kind, count in (
+        ("imports", ffi.wasmtime_component_type_import_count),
+        ("exports", ffi.wasmtime_component_type_export_count),
+    ):
+        _require_few(count(component_type.ptr(), engine.ptr()), f"{name} has", kind)
+
+
+def _require_few(number: int, subject: str, kind: str) -> None:
+    if number > MOST_EXTERNS:
+        raise LinkError(f"{subject} {number} {kind}; at most {MOST_EXTERNS} are supported")
+
+
 class FunctionType:
     """The type of a function of a component; its parameters and its result are read on demand."""
 
@@ -163,7 +182,9 @@ class InstanceType:
 
     @cached_property
     def exports(self) -> Mapping[str, Extern]:
-        """The exports of the instance, by name."""
+        """The exports of the instance, by name; raises `LinkError` if there are too many to read."""
+        number = ffi.wasmtime_component_instance_type_export_count(self._raw.ptr(), self._engine.ptr())
+        _require_few(number, "an interface of the guest declares", "items")
         return externs(self._raw.exports(self._engine), self._engine)
 
 

@@ -23,7 +23,7 @@ _HAS_MAXIMUM: Final = 1
 _SHARED: Final = 2
 
 #: The most sections of all core modules; a large guest has hundreds.
-MOST = 100_000
+MOST = 20_000
 
 
 def memory_module(data: bytes, parts: Sequence[Section]) -> int | None:

@@ -19,8 +19,8 @@ from .types import FIXED_LENGTH_LIST, TUPLE, Type, types, walk
 LONGEST = 10_000
 #: The most elements of all such tuples; a few bytes of a guest must not make the host allocate gigabytes.
 MOST = 1 << 20
-#: The most bytes of types that are read; a large guest has about ten thousand.
-TYPE_BYTES = 1 << 20
+#: The most bytes of types that are read; a large guest has about eleven thousand.
+TYPE_BYTES = 1 << 17
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ COMPONENT = 4
 TYPE = 7
 
 #: The most sections; a large guest has hundreds, and each costs more here than the two bytes that it may have.
-MOST = 100_000
+MOST = 20_000
 
 
 @dataclass(frozen=True, slots=True)

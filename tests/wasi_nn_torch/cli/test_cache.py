@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from wasi_nn_torch import Engine
 from wasi_nn_torch.cli import app
-from wasi_nn_torch.sessions.cache import user_cache
+from wasi_nn_torch.sessions.cache import user_cache, user_cache_directory
+from wasi_nn_torch.sessions.cache_key import key_path
 
 # Processes of their own see no simulated accelerator.
 pytestmark = pytest.mark.cpu
@@ -68,7 +69,7 @@ def kept(directory, monkeypatch):
         with Engine("cpu") as engine:
             for text in texts:
                 engine.compile(text.encode())
-        return user_cache().entries()
+        return user_cache_directory().entries()
 
     return keep
 
@@ -136,9 +137,9 @@ def test_a_guest_knows_whether_it_was_found(directory, monkeypatch):
 def test_guests_are_kept_in_the_users_cache_directory(tmp_path, monkeypatch):
     monkeypatch.delenv("WASI_NN_TORCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert user_cache().folder == tmp_path / "wasi-nn-torch" / "compiled"
+    assert user_cache_directory().folder == tmp_path / "wasi-nn-torch" / "compiled"
     monkeypatch.setenv("WASI_NN_TORCH_CACHE", str(tmp_path / "chosen"))
-    assert user_cache().folder == tmp_path / "chosen"
+    assert user_cache_directory().folder == tmp_path / "chosen"
 
 
 def test_nothing_is_kept_for_users_without_a_home(cli, monkeypatch):
@@ -151,7 +152,7 @@ def test_nothing_is_kept_for_users_without_a_home(cli, monkeypatch):
 
 def test_tests_leave_the_users_own_alone(tmp_path_factory):
     run = tmp_path_factory.getbasetemp()
-    assert user_cache().folder.parent in (run, run.parent)
+    assert user_cache_directory().folder.parent in (run, run.parent)
 
 
 # --- info ---
@@ -162,8 +163,31 @@ def test_info_of_a_cache_that_is_not_there_yet(cli, directory):
         str(directory),
         "compiled guest size last used key",
         "0 entries 0 B at most 2.1 GB",
+        f"authenticated with the key {key_path()}",
     ]
     assert not directory.exists(), "looking makes nothing"
+
+
+def test_looking_makes_no_key(cli, tmp_path):
+    result = cli("cache", "info", XDG_STATE_HOME=str(tmp_path / "state"))
+    assert result.returncode == 0
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the user's state directory is found by other rules there")
+def test_a_key_that_others_can_read_is_reported_and_the_guest_runs(cli, directory, tmp_path):
+    (tmp_path / "guest.wat").write_text(GUEST)
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    assert "imports acme:rockets/launch@1.0.0" in cli("run", tmp_path / "guest.wat", **state).stderr
+    [key] = (tmp_path / "state" / "wasi-nn-torch" / "keys").iterdir()
+    key.chmod(0o644)
+    reason = f"the key {key} is not used, because other users have access to it; remove it to get a new one"
+    warning, *_, error = cli("run", tmp_path / "guest.wat", **state).stderr.splitlines()
+    assert warning == f"WARNING wasi_nn_torch.sessions.cache: compiled guests are not kept: {reason}"
+    assert "imports acme:rockets/launch@1.0.0" in error
+    result = cli("cache", "info", **state)
+    assert (result.returncode, result.stderr) == (2, f"error: compiled guests are not cached: {reason}\n")
+    assert rows(cli("cache", "clear", **state))[0].startswith("removed 1 entry, "), "clearing needs no key"
 
 
 @pytest.fixture
@@ -174,7 +198,7 @@ def run_each(here, tmp_path):
         for name, text in guests.items():
             (tmp_path / name).write_text(text)
             assert here("run", tmp_path / name).returncode == 70
-        return user_cache().entries()
+        return user_cache_directory().entries()
 
     return run
 
@@ -198,6 +222,7 @@ def test_info_as_json_has_names_keys_bytes_and_moments(here, directory, run_each
     os.utime(entry.path, (1_000_000_000, 1_000_000_000))
     assert json.loads(here("cache", "info", "--json").stdout) == {
         "folder": str(directory),
+        "key_file": str(key_path()),
         "most_bytes": 2 << 30,
         "entries": [
             {"name": "rockets.wat", "key": entry.key, "bytes": entry.size, "last_used": "2001-09-09T01:46:40+00:00"}
@@ -264,7 +289,7 @@ def test_clear_removes_one_guest(here, directory, run_each, monkeypatch, by):
     entry, other = run_each(**{"rockets.wat": GUEST, "nothing.wat": "(component)"})
     name = {"its name": "rockets.wat", "its key": entry.key, "the key that info shows": str(entry)}[by]
     assert rows(here("cache", "clear", name))[0].startswith("removed 1 entry, ")
-    assert [left.key for left in user_cache().entries()] == [other.key]
+    assert [left.key for left in user_cache_directory().entries()] == [other.key]
 
 
 def test_clear_of_a_guest_that_is_not_kept(here, kept):
@@ -272,7 +297,7 @@ def test_clear_of_a_guest_that_is_not_kept(here, kept):
     result = here("cache", "clear", "rockets.wat")
     assert result.returncode == 2
     assert result.stderr.startswith("error: no compiled guest has the name or key `rockets.wat`; ")
-    assert len(user_cache().entries()) == 1
+    assert len(user_cache_directory().entries()) == 1
 
 
 def test_clear_where_there_is_nothing_makes_nothing(cli, directory):

@@ -15,6 +15,7 @@ from tests.wasi_nn_torch.helpers.exported_models import exported
 from wasi_nn_torch import Directory, Engine
 from wasi_nn_torch.cli import app
 from wasi_nn_torch.cli.dir_option import parse_directories, parse_directory
+from wasi_nn_torch.sessions.cache_key import key_path
 
 # Nothing of it depends on the device.
 pytestmark = pytest.mark.cpu
@@ -317,6 +318,35 @@ def test_the_package_cannot_be_changed_by_a_guest():
     package = Path(wasi_nn_torch.__file__).parent
     with Engine("cpu", cache=False) as engine, pytest.raises(ValueError, match="could change the package"):
         engine.session(dirs={str(package / "cli"): Directory("data", writable=True)})
+
+
+@pytest.fixture
+def key(tmp_path, monkeypatch):
+    """The file of the key, in a directory `state`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("wasi_nn_torch.sessions.cache_key.user_state_path", lambda *_, **__: tmp_path / "state" / "app")
+    return key_path()
+
+
+@pytest.mark.parametrize("cache", [True, False], ids=["with a cache", "without"])
+@pytest.mark.parametrize("writable", [True, False], ids=["writable", "read-only"])
+@pytest.mark.parametrize("name", [".", "state", "state/app/keys", "link"])
+def test_a_directory_with_the_key_of_compiled_guests_cannot_be_given(key, tmp_path, name, writable, cache):
+    with Engine("cpu", cache=cache) as engine:
+        engine.compile(b"(component)")
+        assert key.exists() is cache
+        key.parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "link").symlink_to(key.parent)
+        with pytest.raises(ValueError, match="because a guest could read the key of compiled guests ") as caught:
+            engine.session(dirs={str(tmp_path / name): Directory("data", writable=writable)})
+        assert str(caught.value).endswith(f" {key}; give the guest another directory")
+
+
+@pytest.mark.parametrize("writable", [True, False], ids=["writable", "read-only"])
+def test_a_directory_next_to_the_key_can_be_given(key, tmp_path, writable):
+    (tmp_path / "other").mkdir()
+    with Engine("cpu") as engine, engine.session(dirs={str(tmp_path / "other"): Directory("data", writable=writable)}):
+        pass
 
 
 def test_the_command_line_says_which_file_is_in_the_way(tmp_path):

@@ -1,0 +1,41 @@
+"""The work of a process that compiles guests: each request is answered with native code, or with the reason for none.
+
+It is forked from a server that has loaded Wasmtime and nothing else. The engine is made anew in each process, because
+its threads do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import wasmtime
+
+from wasi_nn_torch.workers.channel import Channel
+from wit_host import CompileTask, precompile
+
+#: A request is one of these and the bytes to compile, in two messages.
+COMPONENT, MODULE, TEXT = b"component", b"module", b"text"
+#: Follows `COMPONENT` or `MODULE` if the engine that will run the guest reserves address space.
+RESERVES = b" that reserves"
+#: An answer is one of these, and the result or the text of the error.
+DONE, INVALID, NO_MEMORY = b"done", b"invalid", b"no memory"
+
+#: What Wasmtime says if it was refused memory.
+_REFUSED = "os error 12"
+
+
+def work(channel: Channel) -> None:
+    """Answer requests until the host ends this process."""
+    while True:
+        status, answer = _answer(bytes(channel.receive()), channel.receive())
+        channel.send(status)
+        channel.send(answer)
+
+
+def _answer(kind: bytes, content: bytearray) -> tuple[bytes, bytes | bytearray]:
+    try:
+        if kind == TEXT:
+            return DONE, wasmtime.wat2wasm(bytes(content))
+        return DONE, precompile(CompileTask(bytes(content), kind.startswith(COMPONENT), kind.endswith(RESERVES)))
+    except MemoryError:
+        return NO_MEMORY, b""
+    except wasmtime.WasmtimeError as error:
+        return (NO_MEMORY, b"") if _REFUSED in str(error) else (INVALID, str(error).encode())

@@ -1,0 +1,49 @@
+"""Compiling a guest: in this process, or by a function that does it elsewhere.
+
+In: the binary format of a guest. Out: the guest, compiled for an engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import wasmtime
+from wasmtime import component
+
+from .private_copy import Compiled, load_serialized
+
+
+@dataclass(frozen=True)
+class CompileTask:
+    """A guest to compile, in the binary format: a component or a core module.
+
+    `reserves` says whether the engine that will run it reserves address space for memories, which changes the code.
+    """
+
+    wasm: bytes
+    is_component: bool
+    reserves: bool
+
+
+#: Compiles a guest, as `precompile` does, and returns its serialized form.
+Compiler = Callable[[CompileTask], bytes | bytearray]
+
+
+class Compiling:
+    """Compiles guests for one engine: with `compiler`, or if that is None, with the engine itself."""
+
+    def __init__(self, engine: wasmtime.Engine, compiler: Compiler | None, reserves: bool) -> None:
+        self.engine = engine
+        self._compiler = compiler
+        self._reserves = reserves
+
+    def compile(self, wasm: bytes, kind: type[Compiled]) -> tuple[Compiled, bytes | bytearray | None]:
+        """Compile a guest; return it, and its serialized form if that exists already.
+
+        Raises `wasmtime.WasmtimeError` if the guest is not valid, and the exceptions of the compiler.
+        """
+        if self._compiler is None:
+            return kind(self.engine, wasm), None
+        content = self._compiler(CompileTask(wasm, kind is component.Component, self._reserves))
+        return load_serialized(self.engine, content, kind), content

@@ -1,0 +1,75 @@
+"""Engines whose guests another function compiles, such as one in another process."""
+
+from __future__ import annotations
+
+import pytest
+import wasmtime
+
+from wit_host import CompileCache, CompileTask, Engine, GuestError, precompile
+
+COMMAND = b'(module (memory (export "memory") 1) (func (export "_start")))'
+COMPONENT = b"""
+(component
+  (core module $m (func (export "run") (result i32) (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (func $run (result (result)) (canon lift (core func $i "run")))
+  (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))
+"""
+
+
+class Compiler:
+    """Compiles in this process, and keeps what it was asked for."""
+
+    def __init__(self):
+        self.tasks: list[CompileTask] = []
+
+    def __call__(self, task):
+        self.tasks.append(task)
+        return precompile(task)
+
+
+def run(engine, text):
+    if text is COMMAND:
+        with engine.core_store() as store:
+            return store.run_command(engine.compile_module(text))
+    with engine.store() as store:
+        return store.run_command(engine.compile(text))
+
+
+@pytest.mark.parametrize("transports", [("pointer", "latin-1"), ()], ids=["by pointer", "as lists"])
+@pytest.mark.parametrize("text", [COMMAND, COMPONENT], ids=["a core module", "a component"])
+def test_what_a_compiler_returns_is_run(text, transports):
+    compiler = Compiler()
+    assert run(Engine(compiler=compiler, transports=transports), text) == 0
+    [task] = compiler.tasks
+    assert task.wasm == bytes(wasmtime.wat2wasm(text))
+    assert task.is_component is (text is COMPONENT)
+
+
+def test_what_a_compiler_returns_is_kept_in_the_cache(tmp_path):
+    compiler = Compiler()
+    for expected in (False, True):
+        engine = Engine(compiler=compiler, cache=CompileCache(tmp_path / "cache", bytes(32)))
+        assert engine.is_from_cache(engine.compile(COMPONENT)) is expected
+    assert len(compiler.tasks) == 1
+    engine = Engine(cache=CompileCache(tmp_path / "cache", bytes(32)))
+    assert engine.is_from_cache(engine.compile(COMPONENT)), "it is the same as without a compiler"
+
+
+def test_a_guest_that_a_compiler_refuses_is_refused():
+    with pytest.raises(GuestError, match="guest is not a valid component: "):
+        Engine(compiler=precompile).compile(b"\0asm\x0d\0\x01\0\x63")
+
+
+def test_other_exceptions_of_a_compiler_pass(tmp_path):
+    def fail(task):
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        Engine(compiler=fail, cache=CompileCache(tmp_path / "cache", bytes(32))).compile(COMPONENT)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_compiler_does_not_know_a_configuration():
+    with pytest.raises(ValueError, match="a compiler cannot have the settings of `config`; leave one of them out"):
+        Engine(compiler=precompile, config=wasmtime.Config())
