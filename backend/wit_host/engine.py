@@ -20,7 +20,15 @@ from .component.store import Store
 from .core import CoreModule, CoreStore
 from .crossing.memory import Reservations, unsupported
 from .errors import GuestError
-from .rewrite import InvalidComponent, Rewritten, pass_as_strings, pass_by_address, replace_fixed_length_lists
+from .rewrite import (
+    InvalidComponent,
+    Obstacle,
+    Rewritten,
+    pass_as_strings,
+    pass_by_address,
+    replace_fixed_length_lists,
+    slice_waits,
+)
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
 
@@ -79,7 +87,13 @@ class Engine:
             wasm = _binary(wasm)
             pointers = self._with_pointers(replace_fixed_length_lists(wasm), buffers)
             strings = self._with_strings(pointers)
-            compiled = self._compile(strings.wasm, component.Component, name or file)
+            sliced = slice_waits(strings.wasm)
+            compiled = self._compile(sliced.wasm, component.Component, name or file)
+        except Obstacle as obstacle:
+            raise GuestError(
+                f"{name or file} imports functions that wait, and {obstacle}, so it could not be interrupted; make the "
+                "component with the usual tools"
+            ) from None
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
             raise GuestError(f"{name or file} is not a valid component: {' '.join(str(error).split())}") from None
         no_addresses = {each: self._reason(pointers, each) for each in strings.functions}
@@ -89,7 +103,14 @@ class Engine:
             if each not in pointers.functions
         }
         return Component(
-            name or file, self._engine, compiled, pointers.functions, strings.functions, lists, no_addresses
+            name or file,
+            self._engine,
+            compiled,
+            pointers.functions,
+            strings.functions,
+            lists,
+            no_addresses,
+            sliced.helpers,
         )
 
     def compile_module(self, guest: str | os.PathLike[str] | bytes, name: str | None = None) -> CoreModule:
