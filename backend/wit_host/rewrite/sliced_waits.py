@@ -130,7 +130,7 @@ def _is_needed(part: Section, defined: Sequence[Definition]) -> bool:
 
 
 def _sliced(outer: OuterComponent, version: bytes, instances: Mapping[bytes, Waiting]) -> dict[int, int]:
-    """Add the component that waits for these instances of one version; return its instance, by the ones that it replaces."""
+    """Add the component that waits, for one version; return its instance, by those that it takes the place of."""
     slicing = Slicing([name for each in instances.values() for name in each.functions])
     given = _polling(outer, version, instances)
     if slicing.sides:
@@ -162,9 +162,7 @@ def _polling(outer: OuterComponent, version: bytes, instances: Mapping[bytes, Wa
     ]
 
 
-def _streaming(
-    outer: OuterComponent, version: bytes, slicing: Slicing, streams: Waiting, pollable: Item
-) -> list[Item]:
+def _streaming(outer: OuterComponent, version: bytes, slicing: Slicing, streams: Waiting, pollable: Item) -> list[Item]:
     """Return the types, and the functions that return pollables for streams."""
     resources = {side.encode(): resource.encode() for side, resource in slicing.sides.items()}
     types = {name: _type(outer, streams, name) for name in (*map(str.encode, slicing.types), *resources.values())}

@@ -1,7 +1,7 @@
 """The imports of a component with functions that wait.
 
-In: the definitions that a component begins with. Out: the instances of `wasi:io/poll` and `wasi:io/streams`, by version,
-and a version that the component does not import.
+In: the definitions that a component begins with. Out: the instances of `wasi:io/poll` and `wasi:io/streams`, by
+version, and a version that the component does not import.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ def waiting_imports(found: Indices) -> Mapping[bytes, Mapping[bytes, Waiting]]:
         if match["interface"] in of_version:
             raise Obstacle(f"it imports {match[0].decode()} twice")
         of_version[match["interface"]] = Waiting(index, _type(types, each))
-    waiting = {version: {name: each for name, each in of_version.items() if each.waits} for version, of_version in versions.items()}
+    waiting = {
+        version: {name: each for name, each in of_version.items() if each.waits}
+        for version, of_version in versions.items()
+    }
     return {version: instances for version, instances in waiting.items() if instances}
 
 
