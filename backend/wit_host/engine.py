@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import wasmtime
@@ -18,6 +19,7 @@ from .cache_files import Compiled
 from .component.compiled import Component
 from .component.store import Store
 from .core import CoreModule, CoreStore
+from .core.slicing import SlicingModules, memory_of, slicing_modules, waits
 from .crossing.memory import Reservations, unsupported
 from .errors import GuestError
 from .rewrite import (
@@ -72,6 +74,8 @@ class Engine:
         self._fingerprint = _configure(config, reserve=not self._no_addresses)
         self._engine = wasmtime.Engine(config)
         self._ticker = Ticker(self._engine)
+        #: The modules for guests that wait, by the kinds of their memories.
+        self._slicings: dict[str, SlicingModules] = {}
 
     def compile(
         self, guest: str | os.PathLike[str] | bytes, name: str | None = None, *, buffers: Collection[str] = ()
@@ -120,7 +124,15 @@ class Engine:
             compiled = self._compile(_binary(wasm), wasmtime.Module, name or file)
         except wasmtime.WasmtimeError as error:
             raise GuestError(f"{name or file} is not a valid core module: {' '.join(str(error).split())}") from None
-        return CoreModule(name or file, self._engine, compiled)
+        return CoreModule(name or file, self._engine, compiled, slicing=self._slicing(compiled))
+
+    def _slicing(self, guest: wasmtime.Module) -> SlicingModules | None:
+        """Return the modules for a guest that waits, which are compiled once."""
+        memory = memory_of(guest) if waits(guest) else None
+        if memory is not None and memory not in self._slicings:
+            compile_ = partial(self._compile, kind=wasmtime.Module, name="a part of the host")
+            self._slicings[memory] = slicing_modules(compile_, memory)
+        return None if memory is None else self._slicings[memory]
 
     def _compile(self, wasm: bytes, kind: type[Compiled], name: str) -> Compiled:
         if self._cache is None:
