@@ -6,13 +6,13 @@ these functions wait in slices, once the guest has started.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import wasmtime
 from wasmtime import MemoryType
 
+from .. import capi
 from .slicing_text import FRONT, FUNCTIONS, MEMORIES, POLLING, READING
 
 #: The module of WASI preview 1.
@@ -55,20 +55,17 @@ class Slicing:
         self._store = store
         self._modules = modules
         self._wasi = {name: linker.get(store, WASI, name) for name in (*FUNCTIONS, "clock_time_get")}
-        self._front = self._instance(modules.front, {})
+        self._front = wasmtime.Instance(store, modules.front, [])
+        exports = self._front.exports(store)
         for name in FUNCTIONS:
-            linker.define(store, WASI, name, self._front[name])
+            linker.define(store, WASI, name, exports[name])
 
     def start(self, guest: wasmtime.Instance) -> None:
         """Let the functions work on the memory of `guest`; before this, they trap."""
-        memory = guest.exports(self._store).get("memory")
-        if memory is None:
-            return
-        given = {"memory": memory, "functions": self._front["functions"], **self._wasi}
-        polling = self._instance(self._modules.polling, given)
-        self._instance(self._modules.reading, {**polling, **given})
-
-    def _instance(self, module: wasmtime.Module, given: Mapping[str, Any]) -> dict[str, Any]:
-        imports = [given[each.name or ""] for each in module.imports]
-        exports = wasmtime.Instance(self._store, module, imports).exports(self._store)
-        return {name: exports[name] for name in exports}
+        with capi.Disposing(wasmtime.Linker(self._store.engine)) as linker:
+            for name, function in self._wasi.items():
+                linker.define(self._store, WASI, name, function)
+            linker.define_instance(self._store, "guest", guest)
+            linker.define_instance(self._store, "front", self._front)
+            linker.define_instance(self._store, "polling", linker.instantiate(self._store, self._modules.polling))
+            linker.instantiate(self._store, self._modules.reading)

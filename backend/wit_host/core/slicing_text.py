@@ -38,10 +38,10 @@ FRONT = f"""(module
 # then its events. A subscription has 48 bytes: 0 what identifies it, 8 its kind, 16 a file or clock, 24 the duration or
 # time, 40 flags. An event has 32 bytes, of which the first 8 identify the subscription.
 POLLING = f"""(module
-  (import "" "memory" (memory $guest {{memory}}))
-  (import "" "functions" (table 2 2 funcref))
-  (import "" "poll_oneoff" (func $poll {_TYPE}))
-  (import "" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+  (import "guest" "memory" (memory $guest {{memory}}))
+  (import "front" "functions" (table 2 2 funcref))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll {_TYPE}))
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
   (memory $own (export "memory") 1)
   (elem (i32.const 0) func $poll_oneoff)
   (func $now (result i64)
@@ -117,10 +117,10 @@ POLLING = f"""(module
         (i64.eq (i64.load $own (i32.const 112)) (i64.const 1)))))))"""
 
 READING = f"""(module
-  (import "" "memory" (memory {{memory}}))
-  (import "" "functions" (table 2 2 funcref))
-  (import "" "fd_read" (func $read {_TYPE}))
-  (import "" "wait_for" (func $wait_for (param i32)))
+  (import "guest" "memory" (memory {{memory}}))
+  (import "front" "functions" (table 2 2 funcref))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read {_TYPE}))
+  (import "polling" "wait_for" (func $wait_for (param i32)))
   (export "memory" (memory 0))
   (elem (i32.const 1) func $fd_read)
   (func $fd_read {_TYPE} (call $wait_for (local.get 0)) (call $read {_ALL})))"""

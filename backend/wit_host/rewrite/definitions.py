@@ -90,8 +90,7 @@ class Options:
 class Definition:
     """One item of a section; it takes the next index of `space`.
 
-    `name` is that of an import, or of the export that an alias is of; `implements` is the interface that the name of an
-    import is a label for. `options` is for lowers.
+    `name` is that of an import, or of the export that an alias is of. `options` is for lowers.
     """
 
     origin: Origin
@@ -100,7 +99,6 @@ class Definition:
     name: bytes = b""
     type: Type | None = None
     options: Options | None = None
-    implements: bytes = b""
 
 
 #: The kinds of sections.
@@ -219,7 +217,7 @@ def _outer(space: Space, count: int, target: Part) -> Definition:
 def imported(reader: Reader) -> Definition:
     """Read an import and its type."""
     found = extern(reader)
-    return Definition(Origin.IMPORT, _space(found), _types_of(found), name=found.name, implements=found.implements)
+    return Definition(Origin.IMPORT, _space(found), _types_of(found), name=found.name)
 
 
 def exported(reader: Reader) -> Definition:

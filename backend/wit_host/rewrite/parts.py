@@ -5,7 +5,7 @@ In: a reader at the start of one. Out: the part, with its place, so that it can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from .binary import InvalidComponent, Reader
@@ -16,8 +16,6 @@ ERROR_CONTEXT: Final = 0x64
 PRIMITIVES = frozenset({*range(0x73, 0x80), ERROR_CONTEXT})
 #: The first byte of the sorts of core definitions; another follows.
 _CORE: Final = 0
-#: The option of a name for the interface that it is a label for.
-_IMPLEMENTS: Final = 0
 
 
 @dataclass(slots=True)  # not frozen, as creating a frozen one takes three times as long: there are thousands
@@ -35,12 +33,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Extern:
-    """An import or export: its name, its sort, its type, and the interface that its name is a label for, if any."""
+    """An import or export: its name, its sort, and its type, if there is one."""
 
     name: bytes
     sort: int
     type: Part | None
-    implements: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +95,7 @@ def alias(reader: Reader) -> Alias:
 
 def extern(reader: Reader) -> Extern:
     """Read an import, at any depth, or an export inside a type."""
-    name, options = _name_and_options(reader)
-    found = described(reader, name)
-    return replace(found, implements=options[_IMPLEMENTS]) if _IMPLEMENTS in options else found
+    return described(reader, extern_name(reader))
 
 
 def described(reader: Reader, name: bytes) -> Extern:
@@ -121,19 +116,13 @@ def described(reader: Reader, name: bytes) -> Extern:
 
 
 def extern_name(reader: Reader) -> bytes:
-    """Read a name and the options after it."""
-    name, _ = _name_and_options(reader)
-    return name
-
-
-def _name_and_options(reader: Reader) -> tuple[bytes, dict[int, bytes]]:
     """Read a name; in the newest form, options follow: each is a byte and a text."""
     start, form = reader.at, reader.byte()
     if form > 2:
         raise InvalidComponent(f"{form:#04x} is an unfamiliar form of name", start)
-    name, options = reader.name(), dict[int, bytes]()
+    name = reader.name()
     if form == 2:
         for _ in range(reader.count()):
-            option = reader.byte()
-            options[option] = reader.name()
-    return name, options
+            reader.byte()
+            reader.name()
+    return name

@@ -67,7 +67,7 @@ def unused_version(found: Indices) -> int:
 
 
 def _match(each: Definition) -> re.Match[bytes] | None:
-    return _WAITING.fullmatch(each.implements or each.name) if each.origin == Origin.IMPORT else None
+    return _WAITING.fullmatch(each.name) if each.origin == Origin.IMPORT else None
 
 
 def _type(types: RootTypes, each: Definition) -> InstanceType:

@@ -107,17 +107,24 @@ class WasiConfig(wasmtime.WasiConfig):
 
 
 def wait_for(outputs: Iterable[Output]) -> None:
-    """Return when the engine has released all these outputs, or after two seconds, and let no more wait for readers."""
+    """Return when the engine has released all these outputs, or after two seconds."""
     end = time.monotonic() + _PATIENCE
     for output in outputs:
         while capi.is_kept(output) and time.monotonic() < end:
             time.sleep(_INTERVAL)
+
+
+def _finish() -> None:
+    """Wait for all outputs before the interpreter ends, and let none wait for its reader any longer."""
+    wait_for(list(_open))
+    for output in list(_open):
         output.stop_on(_give_up)
+    wait_for(list(_open))
 
 
 def _give_up() -> None:
-    raise OSError(errno.EPIPE, "the guest has ended, and nobody reads the rest of its output")
+    raise OSError(errno.EPIPE, "the program ends, and nobody reads this output")
 
 
 _open: weakref.WeakSet[Output] = weakref.WeakSet()
-atexit.register(lambda: wait_for(list(_open)))
+atexit.register(_finish)
