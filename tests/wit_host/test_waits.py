@@ -229,6 +229,29 @@ def test_a_core_module_that_waits_needs_wasi(engine, modules):
         store.instantiate(modules["usual"])
 
 
+@pytest.mark.parametrize("kind", ["table", "function"])
+def test_a_core_module_cannot_reach_what_lets_it_wait_in_slices(kind, engine):
+    imported = {
+        "table": '(import "wasi_snapshot_preview1" "wit-host:slicing" (table 2 2 funcref))',
+        "function": '(import "wit-host:slicing" "begin" (func (result i32)))',
+    }
+    text = module().decode().replace("(module", f"(module {imported[kind]}", 1)
+    guest = engine.compile_module(text.encode())
+    with engine.core_store() as store:
+        store.linker.add_wasi()
+        with pytest.raises(LinkError, match="which this host does not provide"):
+            store.instantiate(guest)
+
+
+def test_a_core_module_that_waits_while_it_starts_is_told(engine):
+    start = "(start $start) (func $start (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 8)))))"
+    text = module().decode().rstrip()[:-1] + start
+    with engine.core_store() as store:
+        store.linker.add_wasi()
+        with pytest.raises(GuestTrap, match="waits before it has started"):
+            store.instantiate(engine.compile_module(text.encode()))
+
+
 def test_a_core_module_without_a_memory_cannot_wait(engine):
     text = MODULE.replace('(memory (export "memory") {memory})', "(memory {memory})")
     guest = engine.compile_module(text.replace("{memory}", "1").replace("{address}", "i32").encode())

@@ -19,6 +19,7 @@ from .compiled import CoreModule
 from .host_functions import CoreFunction
 from .linker import CoreDefinition, CoreLinker
 from .slicing import WASI, Slicing
+from .slicing_text import PRIVATE
 
 
 def link(
@@ -34,14 +35,14 @@ def link(
     if host.has_wasi:
         linker.define_wasi()
         if guest.slicing is not None:
-            slicing = Slicing(store, linker, guest.slicing)
+            slicing = Slicing(store, linker, guest.slicing, state)
     for each in guest.compiled.imports:
         definition = host.functions.get((each.module, each.name or ""))
         if definition is not None:
             _check_type(each.type, definition, name)
             function = CoreFunction(state, memory, definition)
             capi.add_core_function(linker, definition.module, definition.name, _type(definition), function)
-        elif not _is_defined(linker, store, each.module, each.name or ""):
+        elif PRIVATE in (each.module, each.name) or not _is_defined(linker, store, each.module, each.name or ""):
             label = f"{each.module}#{each.name or ''}"
             hint = "; call `linker.add_wasi()` to offer WASI to it" if each.module == WASI else _hint(label, host)
             raise LinkError(f"{name} imports {label}, which this host does not provide{hint}")

@@ -6,14 +6,21 @@ these functions wait in slices, once the guest has started.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import wasmtime
-from wasmtime import MemoryType
+from wasmtime import FuncType, MemoryType, ValType
 
 from .. import capi
-from .slicing_text import FRONT, FUNCTIONS, MEMORIES, POLLING, READING
+from ..crossing.state import HostState
+from ..errors import GuestTrap
+from .slicing_text import FRONT, FUNCTIONS, MEMORIES, POLLING, PRIVATE, READING
+
+if TYPE_CHECKING:
+    from ..capi import RawValues
 
 #: The module of WASI preview 1.
 WASI = "wasi_snapshot_preview1"
@@ -21,11 +28,12 @@ WASI = "wasi_snapshot_preview1"
 
 @dataclass(frozen=True)
 class SlicingModules:
-    """The compiled modules of `slicing_text`."""
+    """The compiled modules of `slicing_text`, and the type of the function that they import; all are of one engine."""
 
     front: wasmtime.Module
     polling: wasmtime.Module
     reading: wasmtime.Module
+    begin: FuncType
 
 
 def waits(guest: wasmtime.Module) -> bool:
@@ -44,28 +52,41 @@ def memory_of(guest: wasmtime.Module) -> str | None:
 def slicing_modules(compile_: Callable[[bytes], wasmtime.Module], memory: str) -> SlicingModules:
     """Compile the modules for guests with a memory of this kind."""
     texts = (FRONT, *(text.format(**MEMORIES[memory]) for text in (POLLING, READING)))
-    return SlicingModules(*(compile_(bytes(wasmtime.wat2wasm(text))) for text in texts))
+    front, polling, reading = (compile_(bytes(wasmtime.wat2wasm(text))) for text in texts)
+    return SlicingModules(front, polling, reading, FuncType([], [ValType.i32()]))
 
 
 class Slicing:
-    """The functions of one guest that wait."""
+    """The functions of one guest that wait; most guests never call them, so the modules behind them start on demand.
 
-    def __init__(self, store: wasmtime.Store, linker: wasmtime.Linker, modules: SlicingModules) -> None:
+    It is kept alive by the engine's store, so it does not keep that alive.
+    """
+
+    where = "in a function of WASI that waits"
+
+    def __init__(
+        self, store: wasmtime.Store, linker: wasmtime.Linker, modules: SlicingModules, state: HostState
+    ) -> None:
         """Replace functions in `linker`, which allows that."""
-        self._store = store
+        self.ending = state.call_ending
+        self.kept = state.kept
+        #: The guest, once it has started.
+        self.guest: wasmtime.Instance | None = None
+        self._store = weakref.ref(store)
         self._modules = modules
-        self._wasi = {name: linker.get(store, WASI, name) for name in (*FUNCTIONS, "clock_time_get")}
-        self._front = wasmtime.Instance(store, modules.front, [])
-        exports = self._front.exports(store)
-        for name in FUNCTIONS:
-            linker.define(store, WASI, name, exports[name])
+        capi.add_core_function(linker, PRIVATE, "begin", modules.begin, self)
+        self._front = linker.instantiate(store, modules.front)
+        linker.define_instance(store, WASI, self._front)
 
-    def start(self, guest: wasmtime.Instance) -> None:
-        """Let the functions work on the memory of `guest`; before this, they trap."""
-        with capi.Disposing(wasmtime.Linker(self._store.engine)) as linker:
-            for name, function in self._wasi.items():
-                linker.define(self._store, WASI, name, function)
-            linker.define_instance(self._store, "guest", guest)
-            linker.define_instance(self._store, "front", self._front)
-            linker.define_instance(self._store, "polling", linker.instantiate(self._store, self._modules.polling))
-            linker.instantiate(self._store, self._modules.reading)
+    def call(self, _caller: int, values: RawValues) -> None:
+        """Start the modules behind the functions, as one of them is called for the first time."""
+        store = self._store()
+        if store is None or self.guest is None:
+            raise GuestTrap("the guest calls a function of WASI that waits before it has started")
+        with capi.Disposing(wasmtime.Linker(store.engine)) as linker:
+            linker.define_wasi()
+            linker.define_instance(store, "guest", self.guest)
+            linker.define_instance(store, "front", self._front)
+            linker.define_instance(store, "polling", linker.instantiate(store, self._modules.polling))
+            linker.instantiate(store, self._modules.reading)
+        values[0] = 0

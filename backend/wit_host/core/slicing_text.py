@@ -3,13 +3,16 @@
 After each slice WebAssembly code runs, where the engine checks whether the guest may continue. The functions of WASI
 preview 1 use the memory that their caller exports, so there are three modules:
 
-- `FRONT` starts before the guest, which imports its functions. They call those in its table.
-- `POLLING` starts after the guest. It polls with a memory of its own, because there is one subscription more.
-- `READING` starts after `POLLING`. It has the memory of the guest.
+- `FRONT` starts before the guest, which imports its functions. They call those in its table; the first call has the
+  host start the other modules, which put their functions into the table.
+- `POLLING` polls with a memory of its own, because there is one subscription more.
+- `READING` has the memory of the guest.
 """
 
 from __future__ import annotations
 
+#: The module that `FRONT` imports, and the table that it exports: no guest may import these.
+PRIVATE = "wit-host:slicing"
 #: Nanoseconds of a slice.
 SLICE = 20_000_000
 #: The most subscriptions of one call, and the error for more of them, and for none.
@@ -29,8 +32,12 @@ MEMORIES = {
 FUNCTIONS = ("poll_oneoff", "fd_read")
 
 FRONT = f"""(module
+  (import "{PRIVATE}" "begin" (func $begin (result i32)))
   (type $function (func {_TYPE}))
-  (table (export "functions") 2 2 funcref)
+  (table (export "{PRIVATE}") 2 2 funcref)
+  (elem (i32.const 0) func $first_poll $first_read)
+  (func $first_poll (type $function) (drop (call $begin)) (call_indirect (type $function) {_ALL} (i32.const 0)))
+  (func $first_read (type $function) (drop (call $begin)) (call_indirect (type $function) {_ALL} (i32.const 1)))
   (func (export "poll_oneoff") (type $function) (call_indirect (type $function) {_ALL} (i32.const 0)))
   (func (export "fd_read") (type $function) (call_indirect (type $function) {_ALL} (i32.const 1))))"""
 
@@ -39,7 +46,7 @@ FRONT = f"""(module
 # time, 40 flags. An event has 32 bytes, of which the first 8 identify the subscription.
 POLLING = f"""(module
   (import "guest" "memory" (memory $guest {{memory}}))
-  (import "front" "functions" (table 2 2 funcref))
+  (import "front" "{PRIVATE}" (table 2 2 funcref))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll {_TYPE}))
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
   (memory $own (export "memory") 1)
@@ -118,7 +125,7 @@ POLLING = f"""(module
 
 READING = f"""(module
   (import "guest" "memory" (memory {{memory}}))
-  (import "front" "functions" (table 2 2 funcref))
+  (import "front" "{PRIVATE}" (table 2 2 funcref))
   (import "wasi_snapshot_preview1" "fd_read" (func $read {_TYPE}))
   (import "polling" "wait_for" (func $wait_for (param i32)))
   (export "memory" (memory 0))

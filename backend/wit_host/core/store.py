@@ -97,7 +97,7 @@ class CoreStore(GuestStore):
         with capi.Disposing(linker):
             started = self._instantiate(linker, guest)
         if slicing is not None:
-            slicing.start(started)
+            slicing.guest = started
         instance = CoreInstance(started, self._runner)
         if COMMAND not in instance.exports:
             instance.enter(REACTOR)
