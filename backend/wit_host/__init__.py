@@ -34,6 +34,7 @@ from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTr
 from .owners import why_foreign, why_replaceable
 from .printing import printable
 from .results import Err, Ok, Some
+from .running.pipes import Pipe, is_pipe
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
 from .views import view_memory
@@ -62,12 +63,14 @@ __all__ = [
     "LinkError",
     "Linker",
     "Ok",
+    "Pipe",
     "Resource",
     "ResultError",
     "Some",
     "Store",
     "Ticker",
     "WasiConfig",
+    "is_pipe",
     "precompile",
     "printable",
     "view_memory",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import wasmtime
@@ -18,10 +19,19 @@ from .compiling import Compiler, CompileTask, Compiling
 from .component.compiled import Component
 from .component.store import Store
 from .core import CoreModule, CoreStore
+from .core.slicing import SlicingModules, memory_of, slicing_modules, waits
 from .crossing.memory import Reservations, unsupported
 from .errors import GuestError
 from .private_copy import Compiled
-from .rewrite import InvalidComponent, Rewritten, pass_as_strings, pass_by_address, replace_fixed_length_lists
+from .rewrite import (
+    InvalidComponent,
+    Obstacle,
+    Rewritten,
+    pass_as_strings,
+    pass_by_address,
+    replace_fixed_length_lists,
+    slice_waits,
+)
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
 
@@ -71,6 +81,8 @@ class Engine:
         self._engine = wasmtime.Engine(config)
         self._compiling = Compiling(self._engine, compiler, reserves=not self._no_addresses)
         self._ticker = Ticker(self._engine)
+        #: The modules for guests that wait, by the kinds of their memories.
+        self._slicings: dict[str, SlicingModules] = {}
 
     def compile(
         self, guest: str | os.PathLike[str] | bytes, name: str | None = None, *, buffers: Collection[str] = ()
@@ -86,8 +98,14 @@ class Engine:
             wasm = _binary(wasm)
             pointers = self._with_pointers(replace_fixed_length_lists(wasm), buffers)
             strings = self._with_strings(pointers)
-            compiled = self._compile(strings.wasm, component.Component, name or file)
+            sliced = slice_waits(strings.wasm)
+            compiled = self._compile(sliced.wasm, component.Component, name or file)
             capi.require_few_externs(compiled.type, self._engine, name or file)
+        except Obstacle as obstacle:
+            raise GuestError(
+                f"{name or file} imports functions that wait, and {obstacle}, so it could not be interrupted; make the "
+                "component with the usual tools"
+            ) from None
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
             raise GuestError(f"{name or file} is not a valid component: {' '.join(str(error).split())}") from None
         no_addresses = {each: self._reason(pointers, each) for each in strings.functions}
@@ -97,7 +115,14 @@ class Engine:
             if each not in pointers.functions
         }
         return Component(
-            name or file, self._engine, compiled, pointers.functions, strings.functions, lists, no_addresses
+            name or file,
+            self._engine,
+            compiled,
+            pointers.functions,
+            strings.functions,
+            lists,
+            no_addresses,
+            sliced.helpers,
         )
 
     def compile_module(self, guest: str | os.PathLike[str] | bytes, name: str | None = None) -> CoreModule:
@@ -107,7 +132,15 @@ class Engine:
             compiled = self._compile(_binary(wasm), wasmtime.Module, name or file)
         except wasmtime.WasmtimeError as error:
             raise GuestError(f"{name or file} is not a valid core module: {' '.join(str(error).split())}") from None
-        return CoreModule(name or file, self._engine, compiled)
+        return CoreModule(name or file, self._engine, compiled, slicing=self._slicing(compiled))
+
+    def _slicing(self, guest: wasmtime.Module) -> SlicingModules | None:
+        """Return the modules for a guest that waits, which are compiled once."""
+        memory = memory_of(guest) if waits(guest) else None
+        if memory is not None and memory not in self._slicings:
+            compile_ = partial(self._compile, kind=wasmtime.Module, name="a part of the host")
+            self._slicings[memory] = slicing_modules(compile_, memory)
+        return None if memory is None else self._slicings[memory]
 
     def _compile(self, wasm: bytes, kind: type[Compiled], name: str) -> Compiled:
         if self._cache is None:

@@ -1,4 +1,4 @@
-"""Long waits of the command line: progress messages, Ctrl-C, and timeouts that WASI calls would delay."""
+"""Long waits of the command line: progress messages, Ctrl-C, and timeouts that host functions would delay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wasi_nn_torch.cli.exits import HOST_FAILURE
 
 #: Seconds before a task is announced.
 _PATIENCE = 1.0
-#: Seconds beyond its timeout that a guest may spend in a WASI call.
+#: Seconds beyond its timeout that a guest may spend in a function of the host.
 _GRACE = 1.0
 
 
@@ -45,7 +45,7 @@ def announced(task: str) -> Iterator[None]:
 
 @contextmanager
 def killed_by_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C end the process at once, even while the guest waits in a WASI call."""
+    """Let Ctrl-C end the process at once, even while a host function computes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -58,14 +58,17 @@ def killed_by_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def overdue(name: str, timeout: float | None) -> Iterator[None]:
-    """End the process if a guest is in a WASI call, which cannot be interrupted, long after its timeout."""
+    """End the process if a guest is in a host function, which cannot be interrupted, long after its timeout.
+
+    That is a computation of a model, or a file that waits, such as a named pipe in a directory.
+    """
     if timeout is None:
         yield
         return
 
     def end() -> None:
         print(
-            f"error: {name} did not end within {timeout:g} s, and is waiting in a WASI call",
+            f"error: {name} did not end within {timeout:g} s, and is in a host function, which cannot be interrupted",
             file=sys.stderr,
             flush=True,
         )

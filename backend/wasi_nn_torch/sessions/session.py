@@ -111,9 +111,9 @@ class Session:
     def cancel(self) -> None:
         """Stop the guest, from any thread or signal handler, so that `run` raises GuestCancelled.
 
-        WebAssembly code stops almost at once; a computation of a model or another host call finishes first, and a WASI
-        call that waits cannot be interrupted. A session that is cancelled before its run does not run its guest; after
-        the run, cancelling does nothing.
+        WebAssembly code stops almost at once, and so does waiting in WASI for time, for input, or for the reader of a
+        pipe; a computation of a model, a function that receives output, or another host call finishes first. A session
+        that is cancelled before its run does not run its guest; after the run, cancelling does nothing.
         """
         self._cancelled = True
         self._deadline.cancel()

@@ -15,8 +15,8 @@ from .callbacks import RELEASE, Callback, keep, keep_exception, pointer, unbroke
 class OutputCallback(Callback, Protocol):
     """The receiver of an output. The engine may call it, and release it, on a thread of its own."""
 
-    def write(self, data: bytes, /) -> object:
-        """Take all of `data`."""
+    def write(self, data: bytes, /) -> int:
+        """Take all of `data`, and return 0, or return the number of an error for the guest."""
         ...
 
 
@@ -26,11 +26,11 @@ _Write = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.py_object, ctypes.c_void_p, c
 @unbroken
 def _on_write(output: OutputCallback, address: int, size: int) -> int:
     try:
-        output.write(ctypes.string_at(address, size))
+        error = output.write(ctypes.string_at(address, size))
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
         keep_exception(output, exception)
         return _REFUSED
-    return size
+    return -error if error else size
 
 
 #: The result of a failed write.

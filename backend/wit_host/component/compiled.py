@@ -19,7 +19,8 @@ class Component:
     `by_address` has the imported interfaces whose `list<u8>` cross as addresses in the guest's memory, each with the
     functions whose result does too. `as_strings` has interfaces with the functions that receive bytes as strings, and
     `no_addresses` the reasons why these do not cross by address. `as_lists` has the reasons for bytes that cross as
-    lists, by interface, or by `interface#function` for functions of interfaces in `as_strings`.
+    lists, by interface, or by `interface#function` for functions of interfaces in `as_strings`. `helpers` is the number
+    of components with a memory that start before the guest.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Component:
     as_strings: Mapping[str, frozenset[str]] = field(default_factory=dict)
     as_lists: Mapping[str, str] = field(default_factory=dict)
     no_addresses: Mapping[str, str] = field(default_factory=dict)
+    helpers: int = 0
 
     @cached_property
     def imports(self) -> Mapping[str, capi.Extern]:

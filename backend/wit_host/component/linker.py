@@ -86,7 +86,11 @@ class Linker:
         self._root = InstanceLinker(None)
 
     def add_wasi(self) -> None:
-        """Define WASI 0.2, as Wasmtime implements it; an instance of the same name that is defined here comes first."""
+        """Define WASI 0.2, as Wasmtime implements it; an instance of the same name that is defined here comes first.
+
+        A guest that waits also needs `poll` of `wasi:io/poll`, `subscribe-duration` of `wasi:clocks/monotonic-clock`,
+        and `subscribe` of the resources of `wasi:io/streams`, even if it does not import them.
+        """
         self.has_wasi = True
 
     def instance(self, name: str) -> InstanceLinker:

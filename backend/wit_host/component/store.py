@@ -76,7 +76,7 @@ class Store(GuestStore):
         return link(self._engine, self.linker, self.state, guest, name)
 
     def _start(self, linker: component.Linker, identities: ComponentIdentities, guest: Component) -> Instance:
-        with capi.Disposing(linker), self.state.memory.starting():
+        with capi.Disposing(linker), self.state.memory.starting(guest.helpers):
             try:
                 instance = linker.instantiate(self._runner.store, guest.compiled)
             except wasmtime.ExitTrap:

@@ -18,30 +18,35 @@ from .caller_memory import CallerMemory
 from .compiled import CoreModule
 from .host_functions import CoreFunction
 from .linker import CoreDefinition, CoreLinker
-
-#: The module of WASI preview 1.
-_WASI = "wasi_snapshot_preview1"
+from .slicing import WASI, Slicing
+from .slicing_text import PRIVATE
 
 
 def link(
     store: wasmtime.Store, host: CoreLinker, state: HostState, memory: CallerMemory, guest: CoreModule, name: str
-) -> wasmtime.Linker:
-    """Make a linker for `guest`, named `name` in messages; raises `LinkError` if an import is missing or differs."""
+) -> tuple[wasmtime.Linker, Slicing | None]:
+    """Make a linker for `guest`, named `name` in messages, and the functions of WASI that wait, if it imports any.
+
+    Raises `LinkError` if an import is missing or differs.
+    """
     linker = wasmtime.Linker(store.engine)
     linker.allow_shadowing = True  # a guest may import one function several times
+    slicing = None
     if host.has_wasi:
         linker.define_wasi()
+        if guest.slicing is not None:
+            slicing = Slicing(store, linker, guest.slicing, state)
     for each in guest.compiled.imports:
         definition = host.functions.get((each.module, each.name or ""))
         if definition is not None:
             _check_type(each.type, definition, name)
             function = CoreFunction(state, memory, definition)
             capi.add_core_function(linker, definition.module, definition.name, _type(definition), function)
-        elif not _is_defined(linker, store, each.module, each.name or ""):
+        elif PRIVATE in (each.module, each.name) or not _is_defined(linker, store, each.module, each.name or ""):
             label = f"{each.module}#{each.name or ''}"
-            hint = "; call `linker.add_wasi()` to offer WASI to it" if each.module == _WASI else _hint(label, host)
+            hint = "; call `linker.add_wasi()` to offer WASI to it" if each.module == WASI else _hint(label, host)
             raise LinkError(f"{name} imports {label}, which this host does not provide{hint}")
-    return linker
+    return linker, slicing
 
 
 def _check_type(theirs: object, definition: CoreDefinition, name: str) -> None:

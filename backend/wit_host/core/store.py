@@ -19,6 +19,7 @@ from .caller_memory import CallerMemory
 from .compiled import CoreModule
 from .imports import link
 from .linker import CoreLinker
+from .slicing import Slicing
 
 #: The export of a command, and the export that a reactor may have, which is called once, before all others.
 COMMAND, REACTOR = "_start", "_initialize"
@@ -61,8 +62,8 @@ class CoreStore(GuestStore):
         `linker`, the exceptions of `Runner.run` if it does not start, and RuntimeError if this store already has a
         guest.
         """
-        linker = self._link(guest, name)
-        return self._runner.run(lambda: self._start(linker, guest), "did not start")
+        linker, slicing = self._link(guest, name)
+        return self._runner.run(lambda: self._start(linker, slicing, guest), "did not start")
 
     def run_command(self, guest: CoreModule, name: str = "") -> int:
         """Call the `_start` of `guest`, or the `_initialize` of a reactor, and return the exit status.
@@ -70,7 +71,7 @@ class CoreStore(GuestStore):
         Raises `LinkError`, also if it has neither, `GuestTrap`, `GuestTimeout`, or the exception of an implementation
         or a signal handler, and RuntimeError if this store already has a guest.
         """
-        linker = self._link(guest, name)
+        linker, slicing = self._link(guest, name)
         exports = {export.name for export in guest.compiled.exports}
         if exports.isdisjoint((COMMAND, REACTOR)):
             raise LinkError(
@@ -78,23 +79,26 @@ class CoreStore(GuestStore):
                 "main function"
             )
         try:
-            self._runner.run(lambda: self._start(linker, guest).enter(COMMAND), "did not end")
+            self._runner.run(lambda: self._start(linker, slicing, guest).enter(COMMAND), "did not end")
         except GuestExit as exit_:
             return exit_.status
         finally:
             self._runner.finish()
         return 0
 
-    def _link(self, guest: CoreModule, name: str) -> wasmtime.Linker:
+    def _link(self, guest: CoreModule, name: str) -> tuple[wasmtime.Linker, Slicing | None]:
         name = name or guest.name
         self._begin(name, guest.engine)
-        linker = link(self._runner.store, self.linker, self.state, self.memory, guest, name)
+        linked = link(self._runner.store, self.linker, self.state, self.memory, guest, name)
         self._is_used = True
-        return linker
+        return linked
 
-    def _start(self, linker: wasmtime.Linker, guest: CoreModule) -> CoreInstance:
+    def _start(self, linker: wasmtime.Linker, slicing: Slicing | None, guest: CoreModule) -> CoreInstance:
         with capi.Disposing(linker):
-            instance = CoreInstance(self._instantiate(linker, guest), self._runner)
+            started = self._instantiate(linker, guest)
+        if slicing is not None:
+            slicing.guest = started
+        instance = CoreInstance(started, self._runner)
         if COMMAND not in instance.exports:
             instance.enter(REACTOR)
         return instance

@@ -114,12 +114,25 @@ class GuestMemory:
         self.ending = ending
         self.kept = ending.kept
         self.parts: list[LinearMemory] = []
+        #: The number of memories to come that are not the guest's own.
+        self.others = 0
         #: The views that `take_back` has to release.
         self.lent: list[memoryview] = []
 
-    def starting(self) -> Starting:
-        """Return a `with` block in which the memories that the engine requests on this thread belong to this guest."""
+    def starting(self, others: int = 0) -> Starting:
+        """Return a `with` block in which the memories that the engine requests on this thread belong to this guest.
+
+        The first `others` of them belong to other components.
+        """
+        self.others = others
         return Starting(self)
+
+    def add(self, memory: LinearMemory) -> None:
+        """Add a memory that the engine requested."""
+        if self.others:
+            self.others -= 1
+        else:
+            self.parts.append(memory)
 
     @property
     def only(self) -> LinearMemory:
@@ -206,6 +219,6 @@ class Reservations:
             reason = str(error)
         else:
             if guest is not _UNKNOWN:
-                guest.parts.append(memory)
+                guest.add(memory)
             return memory
         raise GuestTrap(f"a memory of {minimum} bytes could not be made: {reason}")

@@ -30,12 +30,17 @@ Changing:
     bridges             the core module with such functions
     bridge_insertion    such modules inside a component, and the indices after them
     served_imports      all imports that a host serves
+    encoding            names, vectors and sections
+    outer_component     a component around another one
+    waiting_imports     the imports with functions that wait
+    slicing_text, slicing_code, slicing_imports    the component that waits in slices, and what it imports
 
-The three steps, each a component → a component:
+The four steps, each a component → a component:
 
     fixed_length_lists  lists of fixed length as tuples
     by_address          bytes as addresses
     as_strings          bytes as strings
+    sliced_waits        functions that wait as functions that can be interrupted
 
 Reading takes time in proportion to the bytes read, and only the heads of the sections of core modules are read. A
 component that cannot be read is an `InvalidComponent`, which has the place in the bytes.
@@ -48,14 +53,19 @@ from .binary import InvalidComponent
 from .bridge_code import TOO_LONG, TOO_LONG_BITS
 from .by_address import pass_by_address
 from .fixed_length_lists import replace_fixed_length_lists
+from .obstacles import Obstacle
 from .served_imports import Rewritten
+from .sliced_waits import Sliced, slice_waits
 
 __all__ = [
     "TOO_LONG",
     "TOO_LONG_BITS",
     "InvalidComponent",
+    "Obstacle",
     "Rewritten",
+    "Sliced",
     "pass_as_strings",
     "pass_by_address",
     "replace_fixed_length_lists",
+    "slice_waits",
 ]

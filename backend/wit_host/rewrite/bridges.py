@@ -15,6 +15,7 @@ from typing import Protocol
 
 from .binary import encoded
 from .definitions import ALIAS, CORE_INSTANCE, CORE_MODULE
+from .encoding import name, section, vector
 from .shapes import I32
 
 #: The start of a core module.
@@ -86,14 +87,14 @@ def bridge_sections(bridges: Sequence[Bridge], site: Site) -> bytes:
     bundle += [_bundled(b"l%d" % number, _FUNC, each.lower) for number, each in enumerate(bridges)]
     bundled, instance = site.instances, site.instances + 1
     instances = [
-        b"\x01" + _vector(bundle),
-        b"\x00" + encoded(site.modules) + b"\x01" + _name(b"") + b"\x12" + encoded(bundled),
+        b"\x01" + vector(bundle),
+        b"\x00" + encoded(site.modules) + b"\x01" + name(b"") + b"\x12" + encoded(bundled),
     ]
-    aliases = [b"\x00\x00\x01" + encoded(instance) + _name(b"b%d" % number) for number in range(len(bridges))]
+    aliases = [b"\x00\x00\x01" + encoded(instance) + name(b"b%d" % number) for number in range(len(bridges))]
     return (
-        _section(CORE_MODULE, _module(bridges, reallocs, site.memory is not None))
-        + _section(CORE_INSTANCE, _vector(instances))
-        + _section(ALIAS, _vector(aliases))
+        section(CORE_MODULE, _module(bridges, reallocs, site.memory is not None))
+        + section(CORE_INSTANCE, vector(instances))
+        + section(ALIAS, vector(aliases))
     )
 
 
@@ -106,37 +107,25 @@ def _module(bridges: Sequence[Bridge], reallocs: Mapping[int, int], has_memory: 
         _imported(b"l%d" % number, _FUNC + encoded(types[each.code.back])) for number, each in enumerate(bridges)
     ]
     first = len(reallocs) + len(bridges)
-    exports = [_name(b"b%d" % number) + _FUNC + encoded(first + number) for number in range(len(bridges))]
+    exports = [name(b"b%d" % number) + _FUNC + encoded(first + number) for number in range(len(bridges))]
     bodies = [
         each.code.body(len(reallocs) + number, 0 if each.realloc is None else reallocs[each.realloc])
         for number, each in enumerate(bridges)
     ]
     return _PREAMBLE + b"".join(
         [
-            _section(_TYPES, _vector([each.encoded() for each in types])),
-            _section(_IMPORTS, _vector(imports)),
-            _section(_FUNCTIONS, _vector([encoded(types[each.code.front]) for each in bridges])),
-            _section(_EXPORTS, _vector(exports)),
-            _section(_CODE, _vector([encoded(len(body)) + body for body in bodies])),
+            section(_TYPES, vector([each.encoded() for each in types])),
+            section(_IMPORTS, vector(imports)),
+            section(_FUNCTIONS, vector([encoded(types[each.code.front]) for each in bridges])),
+            section(_EXPORTS, vector(exports)),
+            section(_CODE, vector([encoded(len(body)) + body for body in bodies])),
         ]
     )
 
 
-def _imported(name: bytes, description: bytes) -> bytes:
-    return _name(b"") + _name(name) + description
+def _imported(item: bytes, description: bytes) -> bytes:
+    return name(b"") + name(item) + description
 
 
-def _bundled(name: bytes, sort: bytes, index: int) -> bytes:
-    return _name(name) + sort + encoded(index)
-
-
-def _name(name: bytes) -> bytes:
-    return encoded(len(name)) + name
-
-
-def _vector(items: Sequence[bytes]) -> bytes:
-    return encoded(len(items)) + b"".join(items)
-
-
-def _section(id: int, body: bytes) -> bytes:
-    return bytes([id]) + encoded(len(body)) + body
+def _bundled(item: bytes, sort: bytes, index: int) -> bytes:
+    return name(item) + sort + encoded(index)

@@ -4,6 +4,7 @@
     stack           the stack that a guest needs and its thread has
     failures        the engine's reports as errors
     runner          the way into a guest
+    pipes           writing to pipes whose reader may never read
     wasi            the standard streams of a guest
     guest_store     the common part of the stores of components and of core modules
 

@@ -47,6 +47,8 @@ class GuestStore(ABC):
             raise ValueError("this WasiConfig belongs to another store; make a new one for each store") from None
         self._engine = engine
         self._runner = Runner(store, self.state, ticker, timeout)
+        for output in self._outputs:
+            output.stop_on(self._runner.check_time)
 
     def __enter__(self) -> Self:
         return self
@@ -59,8 +61,8 @@ class GuestStore(ABC):
     def cancel(self) -> None:
         """Stop the guest, from any thread or handler of signals. The caller of the guest gets `GuestCancelled`.
 
-        WebAssembly code stops within a moment, but a host function returns first, and a call of WASI that waits cannot
-        be interrupted. A guest that was not started yet never starts; one that has ended is not affected.
+        WebAssembly code stops within a moment, and so does waiting in WASI, but a host function or a receiver of output
+        returns first. A guest that was not started yet never starts; one that has ended is not affected.
         """
         self._runner.cancel()
 
@@ -77,7 +79,7 @@ class GuestStore(ABC):
             self.state.close()
         wait_for(self._outputs)
         exception = self.state.kept.take()
-        if exception is not None:
+        if exception is not None and not self._runner.was_stopped_by(exception):
             raise exception
 
     #: Whether an exception of a host function is a trap to the engine, not an error.

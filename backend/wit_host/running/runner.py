@@ -37,6 +37,7 @@ class Runner:
         self._inside = threading.Lock()
         self._reason = ""
         self._trapped = False
+        self._stop: type[GuestError] | None = None
         capi.on_epoch(store, self._deadline)
 
     @property
@@ -102,6 +103,14 @@ class Runner:
         """Stop the guest at its next tick, or as soon as it is entered, from any thread or handler of signals."""
         self._deadline.is_cancelled = True
 
+    def check_time(self) -> None:
+        """Raise GuestTimeout or GuestCancelled if the guest has to stop; from any thread."""
+        self._deadline.tick()
+
+    def was_stopped_by(self, exception: BaseException) -> bool:
+        """Return whether the guest has ended for the same reason as `exception`, of `check_time`."""
+        return self._stop is not None and isinstance(exception, self._stop)
+
     def finish(self) -> None:
         """Drop the resources of the guest, which has done its work."""
         self._reason = self._reason or "it ran to completion"
@@ -135,6 +144,7 @@ class Runner:
     def _end(self, failure: BaseException) -> None:
         self._trapped = issubclass(type(failure), GuestTrap)
         self._reason = _reason(failure)
+        self._stop = next((kind for kind in (GuestTimeout, GuestCancelled) if issubclass(type(failure), kind)), None)
         try:
             self.state.table.sweep()
         except BaseExceptionGroup as drops:

@@ -7,6 +7,7 @@ do so while the interpreter ends, because a thread that waits for an interpreter
 from __future__ import annotations
 
 import atexit
+import errno
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable
 import wasmtime
 
 from .. import capi
+from .pipes import Pipe, is_pipe
 
 Write = Callable[[bytes], object]
 """Receives each piece of an output."""
@@ -25,13 +27,29 @@ _INTERVAL = 0.0005
 
 
 class Output:
-    """One output of one guest."""
+    """One output of one guest. If it is `inherited`, the guest gets the errors of the system, not the host."""
 
-    def __init__(self, write: Write, name: str) -> None:
-        self.write = write
+    def __init__(self, write: Write, name: str, *, inherited: bool = False) -> None:
+        self._receive = write
+        self._inherited = inherited
         self.kept = capi.Kept()
         self.where = f"by the receiver of the {name} of the guest"
         _open.add(self)
+
+    def write(self, data: bytes) -> int:
+        """Give `data` to the receiver; return the number of the system's error, or 0."""
+        try:
+            self._receive(data)
+        except OSError as error:
+            if not self._inherited:
+                raise
+            return error.errno or errno.EIO
+        return 0
+
+    def stop_on(self, check: Callable[[], object]) -> None:
+        """Stop waiting for a reader as soon as `check` raises."""
+        if isinstance(self._receive, Pipe):
+            self._receive.check = check
 
 
 class WasiConfig(wasmtime.WasiConfig):
@@ -59,6 +77,20 @@ class WasiConfig(wasmtime.WasiConfig):
     def stderr_custom(self, write: Write) -> None:
         capi.set_stderr(self, self._output(write, "standard error"))
 
+    def inherit_stdout(self) -> None:
+        """Let the guest write to the standard output of this process."""
+        if is_pipe(1):
+            capi.set_stdout(self, self._output(Pipe(1), "standard output", inherited=True))
+        else:
+            super().inherit_stdout()
+
+    def inherit_stderr(self) -> None:
+        """Let the guest write to the standard error of this process."""
+        if is_pipe(2):
+            capi.set_stderr(self, self._output(Pipe(2), "standard error", inherited=True))
+        else:
+            super().inherit_stderr()
+
     @property
     def stdin_bytes(self) -> None:
         """Let the guest read these bytes from its standard input; it can only be set."""
@@ -68,8 +100,8 @@ class WasiConfig(wasmtime.WasiConfig):
     def stdin_bytes(self, content: bytes) -> None:
         capi.set_stdin(self, content)
 
-    def _output(self, write: Write, name: str) -> Output:
-        output = Output(write, name)
+    def _output(self, write: Write, name: str, *, inherited: bool = False) -> Output:
+        output = Output(write, name, inherited=inherited)
         self.outputs.append(output)
         return output
 
@@ -82,5 +114,17 @@ def wait_for(outputs: Iterable[Output]) -> None:
             time.sleep(_INTERVAL)
 
 
+def _finish() -> None:
+    """Wait for all outputs before the interpreter ends, and let none wait for its reader any longer."""
+    wait_for(list(_open))
+    for output in list(_open):
+        output.stop_on(_give_up)
+    wait_for(list(_open))
+
+
+def _give_up() -> None:
+    raise OSError(errno.EPIPE, "the program ends, and nobody reads this output")
+
+
 _open: weakref.WeakSet[Output] = weakref.WeakSet()
-atexit.register(lambda: wait_for(list(_open)))
+atexit.register(_finish)
