@@ -22,18 +22,29 @@ from .component.compiled import Component
 from .component.exports import GuestFunction, GuestInterface, Instance
 from .component.linker import Linker
 from .component.store import Store
+from .crossing.bounds import Bounds
 from .crossing.guest_resources import GuestResource, GuestResourceType
 from .crossing.resources import Resource
 from .crossing.transport import Bytes, ByteSource, write_bytes
 from .engine import Engine
-from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
+from .errors import (
+    GuestCancelled,
+    GuestError,
+    GuestExit,
+    GuestLimit,
+    GuestTimeout,
+    GuestTrap,
+    LinkError,
+    ResultError,
+)
 from .printing import printable
 from .results import Err, Ok, Some
 from .running.ticker import Ticker
-from .running.wasi import WasiConfig
-from .views import view_memory
+from .running.wasi import OutputClosed, WasiConfig
+from .views import copy_memory, view_memory
 
 __all__ = [
+    "Bounds",
     "ByteSource",
     "Bytes",
     "CacheEntry",
@@ -46,6 +57,7 @@ __all__ = [
     "GuestExit",
     "GuestFunction",
     "GuestInterface",
+    "GuestLimit",
     "GuestResource",
     "GuestResourceType",
     "GuestTimeout",
@@ -54,12 +66,14 @@ __all__ = [
     "LinkError",
     "Linker",
     "Ok",
+    "OutputClosed",
     "Resource",
     "ResultError",
     "Some",
     "Store",
     "Ticker",
     "WasiConfig",
+    "copy_memory",
     "printable",
     "view_memory",
     "write_bytes",

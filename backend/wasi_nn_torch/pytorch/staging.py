@@ -15,7 +15,7 @@ import torch
 
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
-from wit_host import view_memory
+from wit_host import copy_memory, view_memory
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Staging:
         if storage is None:
             storage = self._fresh(size)
         if size:
-            view_memory(storage.data_ptr(), size)[:] = data.cast("B")
+            copy_memory(view_memory(storage.data_ptr(), size), data)
         return storage
 
     def reuse(self, tensor: torch.Tensor) -> None:

@@ -75,10 +75,20 @@ class Runtime:
 
     def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
         """Open a store for one component, with the limits that do not concern tensors."""
-        return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources)
+        return self._engine.store(
+            wasi=wasi,
+            memory=limits.memory,
+            timeout=limits.timeout,
+            resources=limits.resources,
+            bounds=limits.bounds,
+        )
 
     def open_core_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> CoreStore:
         """Open a store for one core module, with the same limits."""
         return self._engine.core_store(
-            wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources
+            wasi=wasi,
+            memory=limits.memory,
+            timeout=limits.timeout,
+            resources=limits.resources,
+            bounds=limits.bounds,
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from wit_host import WasiConfig
+from wit_host import OutputClosed, WasiConfig
 
 
 class BinaryReader(Protocol):
@@ -33,18 +35,49 @@ Input = str | os.PathLike[str] | bytes | BinaryReader | None
 #: None for the host's own stream.
 Output = Callable[[bytes], object] | BinaryWriter | None
 
+#: The descriptors of the host's own streams.
+_STDOUT, _STDERR = 1, 2
 
-def set_streams(wasi: WasiConfig, stdin: Input, stdout: Output, stderr: Output) -> None:
-    """Set the three streams of a guest; raises TypeError for one of another type, OSError if a file does not exist."""
-    _set_input(wasi, stdin)
-    if stdout is None:
-        wasi.inherit_stdout()
-    else:
-        wasi.stdout_custom = _writing(stdout, "stdout")
-    if stderr is None:
-        wasi.inherit_stderr()
-    else:
-        wasi.stderr_custom = _writing(stderr, "stderr")
+
+@dataclass(frozen=True)
+class Streams:
+    """The three streams of a guest; `counts_output` if the bytes of its output have a limit.
+
+    The host's own stream is passed on as it is if its bytes need not be counted, and if it is a terminal: then the
+    guest sees a terminal too, and writes each line at once. Any other stream of the host is written to here.
+    """
+
+    stdin: Input
+    stdout: Output
+    stderr: Output
+    counts_output: bool = False
+
+    def set(self, wasi: WasiConfig) -> None:
+        """Set the streams; raises TypeError for one of another type, OSError if a file does not exist."""
+        _set_input(wasi, self.stdin)
+        stdout, stderr = self._counted(self.stdout, _STDOUT), self._counted(self.stderr, _STDERR)
+        if stdout is None:
+            wasi.inherit_stdout()
+        else:
+            wasi.stdout_custom = _writing(stdout, "stdout")
+        if stderr is None:
+            wasi.inherit_stderr()
+        else:
+            wasi.stderr_custom = _writing(stderr, "stderr")
+
+    def _counted(self, output: Output, descriptor: int) -> Output:
+        if output is None and self.counts_output and not os.isatty(descriptor):
+            return partial(_write_to_host, descriptor)
+        return output
+
+
+def _write_to_host(descriptor: int, data: bytes) -> None:
+    """Write to a stream of the host; a failure, such as a reader that has gone, is an error of the guest's write."""
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError as error:
+        raise OutputClosed(os.strerror(error.errno or 0)) from None
 
 
 def _set_input(wasi: WasiConfig, stdin: Input) -> None:

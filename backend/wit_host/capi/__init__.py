@@ -37,7 +37,7 @@ from .errors import Ending, ErrorAddress, Kept
 from .handles import ResourceHandle, forget_resource, read_resource, write_resource
 from .memories import Memory, MemoryCreator, create_memories
 from .ownership import Owner
-from .streams import set_stderr, set_stdin, set_stdout
+from .streams import OutputClosed, set_stderr, set_stdin, set_stdout
 from .types import Extern, FunctionType, InstanceType, ValueType, externs
 from .values import (
     Kind,
@@ -54,6 +54,7 @@ from .values import (
     read_name,
     read_pair,
     read_text,
+    text_size,
     view_numbers,
     write_name,
     write_option,
@@ -84,6 +85,7 @@ __all__ = [
     "Memory",
     "MemoryCreator",
     "Name",
+    "OutputClosed",
     "OwnedValues",
     "Owner",
     "RawValues",
@@ -118,6 +120,7 @@ __all__ = [
     "set_stdin",
     "set_stdout",
     "store_context",
+    "text_size",
     "unbroken",
     "view_numbers",
     "write_name",

@@ -12,6 +12,10 @@ from wasmtime import _ffi as ffi
 from .callbacks import RELEASE, Callback, keep, keep_exception, pointer, unbroken
 
 
+class OutputClosed(Exception):
+    """An output takes no more, which only the guest is told: its write fails."""
+
+
 class OutputCallback(Callback, Protocol):
     """The receiver of an output. The engine may call it, and release it, on a thread of its own."""
 
@@ -27,6 +31,8 @@ _Write = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.py_object, ctypes.c_void_p, c
 def _on_write(output: OutputCallback, address: int, size: int) -> int:
     try:
         output.write(ctypes.string_at(address, size))
+    except OutputClosed:
+        return _REFUSED
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
         keep_exception(output, exception)
         return _REFUSED

@@ -114,6 +114,12 @@ def read_pair(value: Value) -> tuple[int, int]:
     return first, second
 
 
+def text_size(value: Value) -> int:
+    """Return the number of bytes of a string."""
+    size: int = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)[0]
+    return size
+
+
 def read_text(value: Value) -> str:
     """Return the content of a string, or the name of an enum's or a variant's case."""
     size, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)

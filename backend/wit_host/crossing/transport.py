@@ -20,6 +20,7 @@ from .. import capi
 from ..capi import Kind, Value
 from ..errors import GuestTrap
 from ..misfits import Misfit
+from ..views import copy_memory
 from .memory import GuestMemory
 
 
@@ -88,7 +89,7 @@ def lower(value: Value, content: object) -> None:
 def write_bytes(source: memoryview | ByteSource, destination: memoryview) -> None:
     """Copy all of `source` to `destination`, which has the same length."""
     if isinstance(source, memoryview):
-        destination[:] = source
+        copy_memory(destination, source)
     else:
         source.write_into(destination)
 

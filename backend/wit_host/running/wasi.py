@@ -9,14 +9,19 @@ from __future__ import annotations
 import atexit
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import wasmtime
 
 from .. import capi
+from ..crossing.bounds import Bounds
+from ..errors import GuestLimit
 
 Write = Callable[[bytes], object]
 """Receives each piece of an output."""
+
+OutputClosed = capi.OutputClosed
+"""Raised by a function for an output that takes no more: the guest's write fails, and the guest goes on."""
 
 #: The time, in seconds, that a closing store and an ending interpreter wait for the engine.
 _PATIENCE = 2.0
@@ -25,13 +30,57 @@ _INTERVAL = 0.0005
 
 
 class Output:
-    """One output of one guest."""
+    """One output of one guest, which counts toward a bound that all outputs of the guest share."""
 
     def __init__(self, write: Write, name: str) -> None:
-        self.write = write
+        self._write = write
+        self._bound: OutputBound | None = None
+        self._index = 0
         self.kept = capi.Kept()
         self.where = f"by the receiver of the {name} of the guest"
         _open.add(self)
+
+    def write(self, data: bytes, /) -> None:
+        """Pass on all of `data`; raises GuestLimit after the part that is within the bound."""
+        within = data if self._bound is None else self._bound.within(data, self._index)
+        if within:
+            self._write(within)
+        if self._bound is not None and len(within) < len(data):
+            raise self._bound.exceeded()
+
+    def share(self, bound: OutputBound, index: int) -> None:
+        """Count toward a bound, as the output number `index`."""
+        self._bound, self._index = bound, index
+
+
+class OutputBound:
+    """The most bytes of all outputs of a guest together.
+
+    Each output counts its own bytes, as the engine may write to each on another thread.
+    """
+
+    def __init__(self, most: int, bounds: Bounds, outputs: int) -> None:
+        self._most = most
+        self._bounds = bounds
+        self._written = [0] * outputs
+
+    def within(self, data: bytes, index: int) -> bytes:
+        """Count bytes of the output number `index`; return those of them that are within the bound."""
+        within = data[: max(0, self._most - sum(self._written))]
+        self._written[index] += len(within)
+        return within
+
+    def exceeded(self) -> GuestLimit:
+        """Return the trap for a guest that writes more."""
+        return self._bounds.exceeded("output", f"the guest wrote more than {self._most} bytes of output")
+
+
+def share_bound(outputs: Sequence[Output], bounds: Bounds) -> None:
+    """Bound the bytes of all these outputs together."""
+    if bounds.output is not None:
+        bound = OutputBound(bounds.output, bounds, len(outputs))
+        for index, output in enumerate(outputs):
+            output.share(bound, index)
 
 
 class WasiConfig(wasmtime.WasiConfig):
