@@ -18,6 +18,7 @@ from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, nameable_dtype
 from wasi_nn_torch.pytorch.fitting import require_values
+from wasi_nn_torch.pytorch.freeing import free_pages
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
 
@@ -234,7 +235,9 @@ class DeviceTensor:
         """Release memory that this tensor had; staging memory is reused."""
         if self._is_staged:
             self._is_staged = False
-            self._memory.staging.reuse(left)
+            if self._memory.staging.reuse(left):
+                return
+        free_pages(left)
 
     def _content(self) -> torch.Tensor:
         if self._tensor is None:
