@@ -83,7 +83,7 @@ class MemoryBudget:
 
     def _rest(self) -> str:
         limit = "none" if self.most is None else _spell(self.most)
-        return f"its memories already take {_spell(self.used)} (limit {limit}); {self._bounds.advice('memory')}"
+        return f"the guest's memories already take {_spell(self.used)} (limit {limit}); {self._bounds.advice('memory')}"
 
 
 def _spell(size: int) -> str:
