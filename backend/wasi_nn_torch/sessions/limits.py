@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Self
 
-from wasi_nn_torch.contract.limiting import LIMITS, Unit, advice
+from wasi_nn_torch.contract.limiting import LIMITS, Unit
 from wasi_nn_torch.contract.sizes import require_amount, spell_binary_size
 from wasi_nn_torch.sessions.durations import require_duration
-from wit_host import Bounds
-
-#: The elements of lists, and the bytes of strings, that a guest may pass in one call of wasi-nn. Python objects are
-#: made of them, which no other thread can interrupt; 8,192 named tensors take less than 100 ms.
-_ELEMENTS = 8192
-_TEXT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,20 +47,6 @@ class Limits:
     def none(cls) -> Self:
         """No limits."""
         return cls(**dict.fromkeys((field.name for field in fields(cls)), None))
-
-    @property
-    def bounds(self) -> Bounds:
-        """The limits that the runtime of guests checks, apart from memory, time and resources."""
-        return Bounds(
-            memories=self.memories,
-            tables=self.tables,
-            table_elements=self.table_elements,
-            instances=self.instances,
-            output=self.output,
-            elements=_ELEMENTS,
-            text=_TEXT,
-            advice=advice,
-        )
 
 
 @dataclass(frozen=True)

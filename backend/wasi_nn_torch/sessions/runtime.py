@@ -14,6 +14,7 @@ from wasi_nn_torch.contract.policy import GuestModels, Release
 from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.serving.serving import Serving
+from wasi_nn_torch.sessions.bounds import bounds_of
 from wasi_nn_torch.sessions.cache import user_cache
 from wasi_nn_torch.sessions.directories import Protected
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
@@ -80,7 +81,7 @@ class Runtime:
             memory=limits.memory,
             timeout=limits.timeout,
             resources=limits.resources,
-            bounds=limits.bounds,
+            bounds=bounds_of(limits),
         )
 
     def open_core_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> CoreStore:
@@ -90,5 +91,5 @@ class Runtime:
             memory=limits.memory,
             timeout=limits.timeout,
             resources=limits.resources,
-            bounds=limits.bounds,
+            bounds=bounds_of(limits),
         )
