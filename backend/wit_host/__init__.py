@@ -26,20 +26,31 @@ from .component.compiled import Component
 from .component.exports import GuestFunction, GuestInterface, Instance
 from .component.linker import Linker
 from .component.store import Store
+from .crossing.bounds import Bounds
 from .crossing.guest_resources import GuestResource, GuestResourceType
 from .crossing.resources import Resource
 from .crossing.transport import Bytes, ByteSource, write_bytes
 from .engine import Engine, precompile
-from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
+from .errors import (
+    GuestCancelled,
+    GuestError,
+    GuestExit,
+    GuestLimit,
+    GuestTimeout,
+    GuestTrap,
+    LinkError,
+    ResultError,
+)
 from .owners import why_foreign, why_replaceable
 from .printing import printable
 from .results import Err, Ok, Some
 from .running.pipes import Pipe, is_pipe
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
-from .views import view_memory
+from .views import copy_memory, view_memory
 
 __all__ = [
+    "Bounds",
     "ByteSource",
     "Bytes",
     "CacheDirectory",
@@ -55,6 +66,7 @@ __all__ = [
     "GuestExit",
     "GuestFunction",
     "GuestInterface",
+    "GuestLimit",
     "GuestResource",
     "GuestResourceType",
     "GuestTimeout",
@@ -70,6 +82,7 @@ __all__ = [
     "Store",
     "Ticker",
     "WasiConfig",
+    "copy_memory",
     "is_pipe",
     "precompile",
     "printable",

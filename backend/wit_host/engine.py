@@ -20,7 +20,9 @@ from .component.compiled import Component
 from .component.store import Store
 from .core import CoreModule, CoreStore
 from .core.slicing import SlicingModules, memory_of, slicing_modules, waits
-from .crossing.memory import Reservations, unsupported
+from .crossing.bounds import UNBOUNDED, Bounds
+from .crossing.memory import unsupported
+from .crossing.reservations import Reservations
 from .errors import GuestError
 from .private_copy import Compiled
 from .rewrite import (
@@ -32,6 +34,7 @@ from .rewrite import (
     replace_fixed_length_lists,
     slice_waits,
 )
+from .running.guest_store import StoreLimits
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
 
@@ -173,14 +176,16 @@ class Engine:
         memory: int | None = None,
         timeout: float | None = None,
         resources: int | None = None,
+        bounds: Bounds = UNBOUNDED,
     ) -> Store:
         """Make a store for one guest; use it in a `with` block.
 
-        `wasi` is the guest's access to the host's system, by default none. `memory` is the most bytes that each of its
-        linear memories may have, `timeout` the most seconds of wall-clock time that each call of it may take,
-        `resources` the most resources of the host that it may hold at a time.
+        `wasi` is the guest's access to the host's system, by default none. `memory` is the most bytes that all its
+        memories together may have, `timeout` the most seconds of wall-clock time that each call of it may take,
+        `resources` the most resources of the host that it may hold at a time, and `bounds` has the other limits. With a
+        custom configuration, `memory` is for each memory.
         """
-        return Store(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
+        return Store(self._engine, self._ticker, wasi or WasiConfig(), self._limits(memory, timeout, resources, bounds))
 
     def core_store(
         self,
@@ -189,9 +194,14 @@ class Engine:
         memory: int | None = None,
         timeout: float | None = None,
         resources: int | None = None,
+        bounds: Bounds = UNBOUNDED,
     ) -> CoreStore:
         """Make a store for one core module, with the same arguments as `store`."""
-        return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), memory, timeout, resources)
+        limits = self._limits(memory, timeout, resources, bounds)
+        return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), limits)
+
+    def _limits(self, memory: int | None, timeout: float | None, resources: int | None, bounds: Bounds) -> StoreLimits:
+        return StoreLimits(memory, timeout, resources, bounds, counts_memory=not self._no_addresses)
 
 
 def precompile(task: CompileTask) -> bytearray:

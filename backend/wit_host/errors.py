@@ -3,6 +3,7 @@
     Exception
     ├── GuestError               a guest could not run to completion; the text is one line
     │   ├── GuestTrap            it trapped
+    │   │   └── GuestLimit           it went beyond a limit of the host
     │   ├── GuestTimeout         it ran longer than allowed
     │   ├── GuestCancelled       the host stopped it
     │   ├── GuestExit            it ended its own program in the middle of a call
@@ -39,6 +40,14 @@ class GuestError(Exception):
 
 class GuestTrap(GuestError):
     """The guest trapped: it broke a rule of WebAssembly or the component model, or executed `unreachable`."""
+
+
+class GuestLimit(GuestTrap):
+    """The guest went beyond `limit`, the name of a limit of the host; the text says how to raise it."""
+
+    def __init__(self, text: str, limit: str, backtrace: str = "") -> None:
+        super().__init__(text, backtrace)
+        self.limit = limit
 
 
 class GuestTimeout(GuestError):

@@ -9,6 +9,38 @@ _VIEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, c
 )
 #: `PyBUF_WRITE`
 _WRITABLE = ctypes.c_int(0x200)
+#: `PyBUF_SIMPLE` and `PyBUF_WRITABLE`
+_SIMPLE_BUFFER, _WRITABLE_BUFFER = 0, 1
+
+
+#: From this size on, other threads can run during a copy; for less, letting them costs more than it gives.
+_LARGE = 1 << 16
+#: As large as the structure `Py_buffer` of Python's stable interface, which begins with the address.
+_BUFFER = ctypes.c_size_t * 10
+_GET_BUFFER = ctypes.pythonapi.PyObject_GetBuffer
+_GET_BUFFER.argtypes = [ctypes.py_object, ctypes.c_void_p, ctypes.c_int]
+_RELEASE_BUFFER = ctypes.pythonapi.PyBuffer_Release
+_RELEASE_BUFFER.argtypes, _RELEASE_BUFFER.restype = [ctypes.c_void_p], None
+
+
+def copy_memory(destination: memoryview, source: memoryview) -> None:
+    """Copy contiguous bytes to as many writable ones; other threads run meanwhile if there are many.
+
+    Raises ValueError if the sizes differ.
+    """
+    if source.nbytes < _LARGE or source.nbytes != destination.nbytes:
+        destination[:] = source.cast("B")
+        return
+    target, origin = _BUFFER(), _BUFFER()
+    _GET_BUFFER(destination, target, _WRITABLE_BUFFER)
+    try:
+        _GET_BUFFER(source, origin, _SIMPLE_BUFFER)
+        try:
+            ctypes.memmove(target[0], origin[0], source.nbytes)
+        finally:
+            _RELEASE_BUFFER(origin)
+    finally:
+        _RELEASE_BUFFER(target)
 
 
 def view_memory(address: int, size: int) -> memoryview:

@@ -297,7 +297,10 @@ def test_a_signal_ends_a_guest_that_loops(engine):
 def test_the_memory_of_a_guest_can_be_limited(engine):
     with (
         engine.core_store(memory=PAGE) as store,
-        pytest.raises(GuestTrap, match=r"its memory begins with 0\.125 MiB, which is more than it may have"),
+        pytest.raises(
+            GuestTrap,
+            match=r"begins with 0\.125 MiB, which is more than it may have: .* 0\.0625 MiB \(limit 0\.0625 MiB\)",
+        ),
     ):
         run(engine, store, lambda a, b: 0, "", '(memory (export "other") 2)')
 

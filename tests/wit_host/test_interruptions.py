@@ -340,5 +340,6 @@ def test_a_guest_larger_than_its_limit_says_so_in_mebibytes(host):
     with host.store(memory=10 << 20) as store, pytest.raises(GuestTrap) as caught:
         host.run(PING, "", lambda i: i.function("ping", print, {}, None), store)
     assert str(caught.value) == (
-        "guest trapped: its memory begins with 12.5 MiB, which is more than it may have; raise the limit `memory`"
+        "a memory of the guest begins with 12.5 MiB, which is more than it may have: the guest's memories already take "
+        "0 MiB (limit 10 MiB); raise the limit `memory`"
     )

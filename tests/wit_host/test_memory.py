@@ -13,7 +13,7 @@ from tests.wit_host.helpers.host import Host
 from tests.wit_host.helpers.wat import API, Import, command
 from wit_host import Engine, GuestTrap
 from wit_host import values as wit
-from wit_host.crossing import memory as memories
+from wit_host.crossing import reservations
 from wit_host.crossing.memory import GuestMemory, LinearMemory, unsupported
 from wit_host.misfits import Misfit
 
@@ -125,7 +125,7 @@ def test_address_space_that_is_not_there_is_an_error_of_the_guest(monkeypatch):
     def fail(*_):
         raise OSError(12, "no room")
 
-    monkeypatch.setattr(memories, "LinearMemory", fail)
+    monkeypatch.setattr(reservations, "LinearMemory", fail)
     with pytest.raises(GuestTrap, match="no room"):
         host.run({"take": TAKE}, "", lambda i: i.function("take", bytes, {"d": wit.BYTES}, None))
 

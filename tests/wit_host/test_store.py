@@ -103,7 +103,7 @@ def test_a_component_that_does_not_fit_is_told_why(host, store, text, message):
 def test_the_memory_of_a_guest_can_be_limited(host):
     with (
         host.store(memory=1 << 20) as store,
-        pytest.raises(GuestTrap, match=r"its memory begins with 12\.5 MiB, which is more than it may have"),
+        pytest.raises(GuestTrap, match=r"begins with 12\.5 MiB, which is more than it may have"),
     ):
         host.run(PING, "(call ping)", nothing, store)
 

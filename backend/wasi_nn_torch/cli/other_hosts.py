@@ -15,7 +15,10 @@ from wasi_nn_torch.cli.stats_option import CommandWithStats
 _WASI = (
     "wasi-nn is always available; for `nn-graph` use --graph NAME=PATH, for `inherit-env` use --env NAME per variable"
 )
-_WASM = "for `max-memory-size` use --max-memory SIZE, for `timeout` use --timeout TIME; fuel is not supported"
+_WASM = (
+    "for `max-memory-size` use --max-memory SIZE, for `max-memories` and the like --max-memories N, for `timeout` "
+    "--timeout TIME; fuel is not supported"
+)
 _COMPILED = "guests are always compiled; --no-cache disables the cache of compiled guests"
 _NETWORK = "guests have no network access"
 _FUNCTION = "only commands can be run; to call other exports from Python, generate bindings with witgen"

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wasi_nn_torch.cli import limit_options
 from wasi_nn_torch.cli.dir_option import METAVAR as DIR_METAVAR
 from wasi_nn_torch.cli.exits import HOST_FAILURE, fail, fails_on
 from wasi_nn_torch.cli.graph_option import METAVAR, OfferedModel, parse_graph
-from wasi_nn_torch.cli.option_values import directories, duration, size, variable
+from wasi_nn_torch.cli.option_values import directories, size, variable
 from wasi_nn_torch.cli.stats_option import StatsFormat, print_last_refusal, print_session_stats
 from wasi_nn_torch.cli.watching import announced, killed_by_ctrl_c, overdue
 from wasi_nn_torch.contract.policy import GuestModels, Optimize
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: The headings of `--help`.
-MODELS, GUEST, LIMITS, OUTPUT = "Models", "Guest", "Limits", "Output"
+MODELS, GUEST, OUTPUT = "Models", "Guest", "Output"
 
 EXAMPLES = """Examples:
 
@@ -112,75 +113,21 @@ def run(
             rich_help_panel=MODELS,
         ),
     ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            metavar="TIME", parser=duration, help="Stop the guest after 30s, 500ms, 2min, …", rich_help_panel=LIMITS
-        ),
-    ] = None,
-    max_device_memory: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SIZE",
-            parser=size,
-            help="Limit for the guest's tensors on devices: 512MiB, 2GB.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    max_host_memory: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SIZE",
-            parser=size,
-            help="Limit for the guest's tensors that no graph has used yet.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    max_tensors: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Limit for the number of the guest's tensors.", min=0, rich_help_panel=LIMITS),
-    ] = None,
-    max_resources: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Limit for the number of the guest's tensors, graphs, …", min=0, rich_help_panel=LIMITS
-        ),
-    ] = None,
-    max_memory: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SIZE",
-            parser=size,
-            help="Limit for each linear memory of the guest.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    compile_timeout: Annotated[
-        float | None,
-        typer.Option(
-            metavar="TIME",
-            parser=duration,
-            help="Limit for the time to compile the guest, by default 2min.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    compile_memory: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SIZE",
-            parser=size,
-            help="Limit for the memory to compile the guest, by default 2GiB.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    compile_in_process: Annotated[
-        bool,
-        typer.Option(
-            "--compile-in-process",
-            help="Compile a trusted guest in this process, without limits.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = False,
+    timeout: limit_options.Timeout = None,
+    max_memory: limit_options.MaxMemory = None,
+    max_memories: limit_options.MaxMemories = None,
+    max_tables: limit_options.MaxTables = None,
+    max_table_elements: limit_options.MaxTableElements = None,
+    max_instances: limit_options.MaxInstances = None,
+    max_host_memory: limit_options.MaxHostMemory = None,
+    max_device_memory: limit_options.MaxDeviceMemory = None,
+    max_tensors: limit_options.MaxTensors = None,
+    max_resources: limit_options.MaxResources = None,
+    max_output: limit_options.MaxOutput = None,
+    no_limits: limit_options.NoLimits = False,
+    compile_timeout: limit_options.CompileTimeout = None,
+    compile_memory: limit_options.CompileMemory = None,
+    compile_in_process: limit_options.CompileInProcess = False,
     model_memory: Annotated[
         int | None,
         typer.Option(
@@ -238,12 +185,27 @@ def run(
     dirs = directories(dir_ or [])
     variables = dict(variable(text) for text in env or [])
     models = [parse_graph(text) for text in graph or []]
+    limits = limit_options.limits(
+        no_limits,
+        {
+            "timeout": timeout,
+            "memory": max_memory,
+            "memories": max_memories,
+            "tables": max_tables,
+            "table_elements": max_table_elements,
+            "instances": max_instances,
+            "host_bytes": max_host_memory,
+            "device_bytes": max_device_memory,
+            "tensors": max_tensors,
+            "resources": max_resources,
+            "output": max_output,
+        },
+    )
 
     # PyTorch takes a second to import, so the command line is checked first.
     from wasi_nn_torch.contract.errors import ModelError
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.sessions.guests import InvalidGuest
-    from wasi_nn_torch.sessions.limits import Limits
 
     with ExitStack() as stack:
         with fails_on(InvalidGuest, ModelError, NotADirectoryError, ValueError), _logged_warnings():
@@ -264,16 +226,8 @@ def run(
             engine.prepare(compiled)  # before the timeout starts
             for model in models:
                 _register(engine, model)
-            limits = Limits(
-                device_bytes=max_device_memory,
-                host_bytes=max_host_memory,
-                tensors=max_tensors,
-                resources=max_resources,
-                memory=max_memory,
-                timeout=timeout,
-            )
             session = engine.session(args=args or [], env=variables, dirs=dirs, limits=limits)
-        status = _run(stack.enter_context(session), compiled, timeout, stats)
+        status = _run(stack.enter_context(session), compiled, limits.timeout, stats)
     raise typer.Exit(status)
 
 

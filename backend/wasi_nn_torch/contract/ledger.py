@@ -12,10 +12,14 @@ from typing import Protocol
 
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.limiting import advice
 from wasi_nn_torch.contract.text import quote
 
 #: The place of bytes that came from a guest and that no graph has used yet.
 STAGING = "host staging"
+
+#: The advice to a guest that has reached a limit, before the one to its operator.
+_DROP = "drop tensors that are no longer needed, or ask the operator to "
 
 
 class Transfer(Enum):
@@ -176,7 +180,7 @@ class Ledger:
             raise NnError(
                 ErrorCode.TOO_LARGE,
                 f"{what} needs {nbytes} bytes on {place}, but this guest already uses {used} (limit {limit}); "
-                "drop tensors that are no longer needed, or ask the operator to raise the limit",
+                f"{_DROP}{advice('host_bytes' if place == STAGING else 'device_bytes')}",
             )
 
     def grant_one_more(self, what: str, name: str | None = None) -> None:
@@ -191,7 +195,7 @@ class Ledger:
             raise NnError(
                 ErrorCode.TOO_LARGE,
                 f"{what} is one tensor too many: this guest already has {held} (limit {self.tensor_limit}); "
-                "drop tensors that are no longer needed, or ask the operator to raise the limit",
+                f"{_DROP}{advice('tensors')}",
             )
 
     def enter(self, held: Held, place: str, nbytes: int) -> None:

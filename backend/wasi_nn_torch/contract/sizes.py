@@ -48,3 +48,11 @@ def spell_size(size: int) -> str:
         if size >= unit:
             return f"{size / unit:,.1f} {name}"
     return f"{size} B"
+
+
+def spell_binary_size(size: int) -> str:
+    """A size in the largest unit of which it is a multiple: `64 MiB`, or `1,000 B`."""
+    for name, unit in (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if size >= unit and size % unit == 0:
+            return f"{size // unit:,} {name}"
+    return f"{size:,} B"

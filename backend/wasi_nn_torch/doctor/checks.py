@@ -45,6 +45,7 @@ def examine() -> Iterator[Finding]:
         yield from isolation()
         yield _cache()
         yield _compiling()
+        yield _limits()
         yield from _guest()
 
 
@@ -127,6 +128,17 @@ def _not_writable(directory: Path) -> str:
     if existing is None or not existing.is_dir():
         return f"{existing or directory} is not a directory"
     return "" if os.access(existing, os.W_OK | os.X_OK) else f"{existing} cannot be written to"
+
+
+# --- limits ---
+
+
+def _limits() -> Finding:
+    """The limits that a session has by default."""
+    from wasi_nn_torch.sessions.limits import default_limits
+
+    listed = ", ".join(f"{row.name} {row.default}" for row in default_limits())
+    return Finding("limits of a session", f"by default, {listed}")
 
 
 # --- a guest ---

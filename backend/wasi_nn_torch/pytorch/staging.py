@@ -70,20 +70,23 @@ class Staging:
         storage = self._take(size) if size >= self._smallest else None
         return self._fresh(size) if storage is None else storage
 
-    def reuse(self, tensor: torch.Tensor) -> None:
+    def reuse(self, tensor: torch.Tensor) -> bool:
         """Keep the memory of a tensor, made by `copy`, for the next one, unless something else refers to it.
+
+        Return whether it is kept.
 
         The caller holds the only reference to the tensor object itself, and does not use it any more.
         """
         size = tensor.untyped_storage().nbytes()
         if self.pinned or not self._smallest <= size <= self._limit or not is_sole_owner(tensor):
-            return
+            return False
         with self._lock:
             storages = self._idle.pop(size, [])
             storages.append(tensor.untyped_storage())
             self._idle[size] = storages  # after all others: the least recently used goes first
             if self.nbytes > self._limit:
                 self._make_room()
+        return True
 
     def clear(self) -> None:
         """Free the memory that is kept."""

@@ -19,9 +19,10 @@ from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, nameable_dtype
 from wasi_nn_torch.pytorch.fitting import require_values
+from wasi_nn_torch.pytorch.freeing import free_pages
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
-from wit_host import view_memory
+from wit_host import copy_memory, view_memory
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class DeviceTensor:
         ledger.grant(STAGING, data.nbytes, "a new tensor")
         storage = _staging(data.nbytes, memory)
         if data.nbytes:
-            view_memory(storage.data_ptr(), data.nbytes)[:] = data.cast("B")
+            copy_memory(view_memory(storage.data_ptr(), data.nbytes), data)
         ledger.record_transfer(Transfer.GUEST_TO_HOST, data.nbytes)
         # Not by `view`, which would keep the tensor that it was made from, as another owner of the memory.
         if misfit is not None:
@@ -258,7 +259,9 @@ class DeviceTensor:
         """Release memory that this tensor had; staging memory is reused."""
         if self._is_staged:
             self._is_staged = False
-            self._memory.staging.reuse(left)
+            if self._memory.staging.reuse(left):
+                return
+        free_pages(left)
 
     def _content(self) -> torch.Tensor:
         if self._tensor is None:

@@ -230,7 +230,8 @@ class Registry:
     def _no_room(self, nbytes: int, device: str) -> str:
         return (
             f"needs {nbytes} bytes on {device}, but models in use already take {self._taken(device)} "
-            f"(limit {self._budget}); raise the limit for models, or use fewer at a time"
+            f"(limit {self._budget}); use fewer at a time, or raise the limit for models, in Python "
+            "`Engine(model_bytes=…)`, on the command line `--model-memory`"
         )
 
 

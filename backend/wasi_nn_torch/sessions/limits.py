@@ -1,33 +1,75 @@
-"""The limits of one session."""
+"""The limits of one session, and their default values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Self
 
-from wasi_nn_torch.contract.sizes import require_amount
+from wasi_nn_torch.contract.limiting import LIMITS, Unit
+from wasi_nn_torch.contract.sizes import require_amount, spell_binary_size
 from wasi_nn_torch.sessions.durations import require_duration
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one session; None means no limit.
+    """The limits of one session; None lifts one of them, and `Limits.none()` lifts all.
 
-    `device_bytes` is for tensors on devices, guest-supplied models, and the state of contexts; `host_bytes` for tensors
-    that wait in the host's memory; `memory` for each linear memory of the guest, in bytes. `tensors` is the number of
-    tensors at a time, and `resources` the number of tensors, graphs, contexts and errors that the guest itself may
-    hold: one more traps it. `timeout` is in seconds of wall-clock time.
+    `memory` is for all linear memories of the guest together, in bytes, with the heap of its garbage collector if it
+    has one. `memories`, `tables` and `instances` are numbers, `table_elements` is for each table. `device_bytes` is for
+    tensors on devices, guest-supplied models, and the state of contexts; `host_bytes` for tensors that wait in the
+    host's memory. `tensors` is the number of tensors at a time, and `resources` the number of tensors, graphs, contexts
+    and errors that the guest itself may hold. `output` is for the bytes that the guest writes to its standard output
+    and standard error together; terminals are not counted. `timeout` is in seconds of wall-clock time.
 
     Raises ValueError for a negative number, and for a timeout that is not above 0 or not finite.
     """
 
-    device_bytes: int | None = None
-    host_bytes: int | None = None
-    tensors: int | None = None
-    memory: int | None = None
+    device_bytes: int | None = 2 << 30
+    host_bytes: int | None = 1 << 30
+    tensors: int | None = 10_000
+    memory: int | None = 1 << 30
     timeout: float | None = None
-    resources: int | None = None
+    resources: int | None = 10_000
+    output: int | None = 64 << 20
+    memories: int | None = 16
+    tables: int | None = 32
+    table_elements: int | None = 1 << 18
+    instances: int | None = 256
 
     def __post_init__(self) -> None:
-        for name in ("device_bytes", "host_bytes", "tensors", "memory", "resources"):
-            require_amount(f"the limit `{name}`", getattr(self, name))
+        for field in fields(self):
+            if LIMITS[field.name].unit is not Unit.SECONDS:
+                require_amount(f"the limit `{field.name}`", getattr(self, field.name))
         require_duration("the limit `timeout`", self.timeout)
+
+    @classmethod
+    def none(cls) -> Self:
+        """No limits."""
+        return cls(**dict.fromkeys((field.name for field in fields(cls)), None))
+
+
+@dataclass(frozen=True)
+class LimitRow:
+    """One limit for people: its names, its default value, and what it limits."""
+
+    name: str
+    option: str
+    default: str
+    meaning: str
+
+
+def default_limits() -> Iterator[LimitRow]:
+    """The defaults of all limits, in the order in which they are documented."""
+    for name, text in LIMITS.items():
+        yield LimitRow(name, text.option, spell_limit(name, getattr(Limits(), name)), text.meaning)
+
+
+def spell_limit(name: str, value: float | None) -> str:
+    """The value of a limit as people write it: `1 GiB`, `10,000`, `none`."""
+    if value is None:
+        return "none"
+    unit = LIMITS[name].unit
+    if unit is Unit.BYTES:
+        return spell_binary_size(int(value))
+    return f"{value:g} s" if unit is Unit.SECONDS else f"{value:,}"

@@ -14,6 +14,7 @@ from wasi_nn_torch.contract.policy import Release
 from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.serving.serving import Serving
+from wasi_nn_torch.sessions.bounds import bounds_of
 from wasi_nn_torch.sessions.cache import user_cache
 from wasi_nn_torch.sessions.cache_key import key_path
 from wasi_nn_torch.sessions.compiling import CompileLimits, compiler_within
@@ -86,10 +87,20 @@ class Runtime:
 
     def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
         """Open a store for one component, with the limits that do not concern tensors."""
-        return self._engine.store(wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources)
+        return self._engine.store(
+            wasi=wasi,
+            memory=limits.memory,
+            timeout=limits.timeout,
+            resources=limits.resources,
+            bounds=bounds_of(limits),
+        )
 
     def open_core_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> CoreStore:
         """Open a store for one core module, with the same limits."""
         return self._engine.core_store(
-            wasi=wasi, memory=limits.memory, timeout=limits.timeout, resources=limits.resources
+            wasi=wasi,
+            memory=limits.memory,
+            timeout=limits.timeout,
+            resources=limits.resources,
+            bounds=bounds_of(limits),
         )

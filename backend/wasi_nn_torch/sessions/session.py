@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,15 +14,17 @@ import wasmtime
 
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.deadline import Deadline
+from wasi_nn_torch.contract.errors import ErrorCode
 from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.limiting import advice
 from wasi_nn_torch.serving.refusals import Refusal
 from wasi_nn_torch.sessions.directories import Directory, Protected, require_apart
 from wasi_nn_torch.sessions.guests import Guest, GuestSource
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.stats import SessionStats
-from wasi_nn_torch.sessions.streams import Input, Output, set_streams
-from wit_host import Component, GuestError, Store, WasiConfig
+from wasi_nn_torch.sessions.streams import Input, Output, Streams
+from wit_host import Component, GuestError, GuestTimeout, Store, WasiConfig
 from wit_host.core import CoreModule, CoreStore
 
 
@@ -44,8 +47,9 @@ class Session:
     ) -> None:
         self._runtime = runtime
         self._args = [_text(argument, "argument") for argument in args]
-        self._wasi = _wasi(env or {}, dirs or {}, stdin, stdout, stderr, runtime.protected)
         self._limits = limits or Limits()
+        streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
+        self._wasi = _wasi(env or {}, dirs or {}, streams, runtime.protected)
         self._deadline = Deadline()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
         self._serving = runtime.serve(self._ledger)
@@ -94,7 +98,7 @@ class Session:
             outcome = self._run(guest)
             return outcome
         except GuestError as error:
-            error.args = (self._serving.refusals.explain(str(error)),)
+            error.args = (self._serving.refusals.explain(_with_advice(error)),)
             outcome = error
             raise
         except BaseException as error:
@@ -158,6 +162,10 @@ class Session:
         if self._cancelled:
             store.cancel()
 
+    def _record_refusals(self, store: Store | CoreStore) -> None:
+        """Record each growth of memory that the limit refuses, which is a likely reason if the guest fails."""
+        store.on_memory_refusal(partial(self._serving.refusals.record, "memory.grow", ErrorCode.TOO_LARGE.value))
+
     def _run(self, guest: Guest) -> int:
         if isinstance(guest.compiled, CoreModule):
             return self._run_module(guest.compiled, guest.name)
@@ -166,6 +174,7 @@ class Session:
     def _run_component(self, guest: Component, name: str) -> int:
         store = self._store = self._runtime.open_store(self._wasi, self._limits)
         self._pass_on_cancelling(store)
+        self._record_refusals(store)
         store.linker.add_wasi()
         hosts.add_to_linker(store.linker, self._serving)
         return store.run_command(guest, name)
@@ -173,17 +182,21 @@ class Session:
     def _run_module(self, guest: CoreModule, name: str) -> int:
         store = self._store = self._runtime.open_core_store(self._wasi, self._limits)
         self._pass_on_cancelling(store)
+        self._record_refusals(store)
         store.linker.add_wasi()
         hosts.add_to_core_store(store, self._serving)
         return store.run_command(guest, name)
 
 
+def _with_advice(error: GuestError) -> str:
+    """The text of an error; a timeout says how to raise the limit, as the other limits do by themselves."""
+    return f"{error}; {advice('timeout')}" if isinstance(error, GuestTimeout) else str(error)
+
+
 def _wasi(
     env: Mapping[str, str],
     dirs: Mapping[str, str | Directory],
-    stdin: Input,
-    stdout: Output,
-    stderr: Output,
+    streams: Streams,
     protected: Callable[[], Iterable[Protected]],
 ) -> WasiConfig:
     wasi = WasiConfig()
@@ -203,7 +216,7 @@ def _wasi(
             )
         except wasmtime.WasmtimeError:
             raise NotADirectoryError(f"guest directory {host} cannot be opened; check its permissions") from None
-    set_streams(wasi, stdin, stdout, stderr)
+    streams.set(wasi)
     return wasi
 
 

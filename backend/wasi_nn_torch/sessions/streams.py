@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from wit_host import Pipe, WasiConfig, is_pipe
@@ -34,17 +35,26 @@ Input = str | os.PathLike[str] | bytes | BinaryReader | None
 Output = Callable[[bytes], object] | BinaryWriter | None
 
 
-def set_streams(wasi: WasiConfig, stdin: Input, stdout: Output, stderr: Output) -> None:
-    """Set the three streams of a guest; raises TypeError for one of another type, OSError if a file does not exist."""
-    _set_input(wasi, stdin)
-    if stdout is None:
-        wasi.inherit_stdout()
-    else:
-        wasi.stdout_custom = _writing(stdout, "stdout")
-    if stderr is None:
-        wasi.inherit_stderr()
-    else:
-        wasi.stderr_custom = _writing(stderr, "stderr")
+@dataclass(frozen=True)
+class Streams:
+    """The three streams of a guest; `counts_output` if the bytes of its output have a limit."""
+
+    stdin: Input
+    stdout: Output
+    stderr: Output
+    counts_output: bool = False
+
+    def set(self, wasi: WasiConfig) -> None:
+        """Set the streams; raises TypeError for one of another type, OSError if a file does not exist."""
+        _set_input(wasi, self.stdin)
+        if self.stdout is None:
+            wasi.inherit_stdout(counted=self.counts_output)
+        else:
+            wasi.stdout_custom = _writing(self.stdout, "stdout")
+        if self.stderr is None:
+            wasi.inherit_stderr(counted=self.counts_output)
+        else:
+            wasi.stderr_custom = _writing(self.stderr, "stderr")
 
 
 def _set_input(wasi: WasiConfig, stdin: Input) -> None:

@@ -58,6 +58,8 @@ class Kind:
 # Read and written directly in memory, since each attribute of a ctypes object is an object of its own.
 #: The size and the address of a list, a tuple, a string or a name.
 _VECTOR = struct.Struct("NP")
+#: The elements of a long list that are filled in at once, before other threads may run.
+_PIECE = 1 << 18
 #: The layouts of an option, of a result, and of two adjacent values that are `u32`.
 _POINTER = struct.Struct("P")
 _RESULT = struct.Struct("?P")
@@ -67,6 +69,9 @@ _PAIR = struct.Struct(f"{PAYLOAD_OFFSET}xI{VALUE_SIZE - 4}xI")
 # so they keep Python's lock meanwhile.
 _NewSeveral = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 _NEW_LIST = _NewSeveral(("wasmtime_component_vallist_new_uninit", ffi.dll))
+_NEW_LONG_LIST = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)(
+    ("wasmtime_component_vallist_new_uninit", ffi.dll)
+)
 _NEW_TUPLE = _NewSeveral(("wasmtime_component_valtuple_new_uninit", ffi.dll))
 _NEW_VALUE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_component_val_new", ffi.dll))
 _NEW_NAME = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
@@ -93,8 +98,11 @@ def view_numbers(value: Value, code: str) -> memoryview[Any]:
 def fill_numbers(value: Value, kind: int, numbers: Numbers, code: str) -> None:
     """Fill a list with numbers of one kind; `numbers` has as many, in the format `code`."""
     memory = _view_items(value)
-    _numbers(memory, code)[:] = numbers
-    memory[Value.kind.offset :: VALUE_SIZE] = bytes([kind]) * (memory.nbytes // VALUE_SIZE)
+    target, kinds = _numbers(memory, code), memory[Value.kind.offset :: VALUE_SIZE]
+    for begin in range(0, len(kinds), _PIECE):
+        piece = numbers[begin : begin + _PIECE]
+        target[begin : begin + _PIECE] = piece
+        kinds[begin : begin + _PIECE] = bytes([kind]) * len(piece)
 
 
 def _view_items(value: Value) -> memoryview:
@@ -112,6 +120,18 @@ def read_pair(value: Value) -> tuple[int, int]:
     _, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
     first, second = _PAIR.unpack_from(_TWO_VALUES_AT(address))
     return first, second
+
+
+def text_size(value: Value) -> int:
+    """Return the number of bytes of a string."""
+    size: int = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)[0]
+    return size
+
+
+def view_text(value: Value) -> memoryview:
+    """View the UTF-8 of a string, which is valid as long as the engine keeps the string."""
+    size, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
+    return view_memory(address, size)
 
 
 def read_text(value: Value) -> str:
@@ -164,7 +184,8 @@ def _address(payload: Value | None) -> int:
 
 def new_list(value: Value, size: int) -> Values:
     """Make `value` a list that the engine will own, and return its elements, `false` until they are filled in."""
-    _NEW_LIST(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
+    new = _NEW_LIST if size < _PIECE else _NEW_LONG_LIST  # which lets other threads run meanwhile
+    new(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
     value.kind = Kind.LIST
     data: Values = value.of.list.data
     return data

@@ -175,10 +175,13 @@ class BoundFunction:
         if self.lift is None:
             return True, None
         state.outgoing = outgoing
+        state.begin_lifting()
         try:
             answer = self.lift(state, results[0])
             state.take_over()
             return answer
+        except Misfit as misfit:
+            raise misfit.error(self.label, "result") from None
         finally:
             state.outgoing = None
             state.end_call()

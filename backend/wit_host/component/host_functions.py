@@ -63,6 +63,7 @@ class HostFunction:
 
     def _lift(self, arguments: capi.Values) -> list[object]:
         state = self.state
+        state.begin_lifting()
         index = 0
         lifted = []
         try:

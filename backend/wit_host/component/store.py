@@ -12,9 +12,10 @@ import wasmtime
 from wasmtime import component
 
 from .. import capi
+from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError, ResultError
 from ..running.failures import link_error, missing_import
-from ..running.guest_store import GuestStore
+from ..running.guest_store import GuestStore, StoreLimits
 from ..running.ticker import Ticker
 from ..values import Result
 from .compiled import Component
@@ -37,11 +38,9 @@ class Store(GuestStore):
         engine: wasmtime.Engine,
         ticker: Ticker,
         wasi: wasmtime.WasiConfig,
-        memory: int | None = None,
-        timeout: float | None = None,
-        resources: int | None = None,
+        limits: StoreLimits,
     ) -> None:
-        super().__init__(engine, ticker, wasi, memory, timeout, resources)
+        super().__init__(engine, ticker, wasi, limits)
         self.linker = Linker()
 
     def _forget(self) -> None:
@@ -76,7 +75,7 @@ class Store(GuestStore):
         return link(self._engine, self.linker, self.state, guest, name)
 
     def _start(self, linker: component.Linker, identities: ComponentIdentities, guest: Component) -> Instance:
-        with capi.Disposing(linker), self.state.memory.starting(guest.helpers):
+        with capi.Disposing(linker), Starting(self.state.memory, guest.helpers):
             try:
                 instance = linker.instantiate(self._runner.store, guest.compiled)
             except wasmtime.ExitTrap:

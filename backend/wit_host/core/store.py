@@ -11,8 +11,9 @@ import re
 import wasmtime
 
 from .. import capi
+from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError
-from ..running.guest_store import GuestStore
+from ..running.guest_store import GuestStore, StoreLimits
 from ..running.runner import Runner
 from ..running.ticker import Ticker
 from .caller_memory import CallerMemory
@@ -42,11 +43,9 @@ class CoreStore(GuestStore):
         engine: wasmtime.Engine,
         ticker: Ticker,
         wasi: wasmtime.WasiConfig,
-        memory: int | None = None,
-        timeout: float | None = None,
-        resources: int | None = None,
+        limits: StoreLimits,
     ) -> None:
-        super().__init__(engine, ticker, wasi, memory, timeout, resources)
+        super().__init__(engine, ticker, wasi, limits)
         self.linker = CoreLinker()
         self.memory = CallerMemory()
         self.resources = self.state.table
@@ -105,7 +104,7 @@ class CoreStore(GuestStore):
 
     def _instantiate(self, linker: wasmtime.Linker, guest: CoreModule) -> wasmtime.Instance:
         try:
-            with self.state.memory.starting():
+            with Starting(self.state.memory):
                 return linker.instantiate(self._runner.store, guest.compiled)
         except wasmtime.WasmtimeError as error:
             misfit = _MISFIT.search(str(error))

@@ -1,7 +1,7 @@
 """The memories of guests, reserved by the host so that it can address them.
 
-In: the requests of the engine. Out: memories that the host reserved, and views of their bytes. A memory never moves:
-all the address space that it may need is reserved at once, and made accessible as it grows.
+In: sizes. Out: memories, and views of their bytes. A memory never moves: all the address space that it may need is
+reserved at once, and made accessible as it grows.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import mmap
 import os
 import struct
 import sys
-import threading
-from types import TracebackType
 
 from .. import capi
 from ..errors import GuestTrap
 from ..misfits import Misfit
+from .bounds import MemoryBudget
 
 #: `PROT_NONE`, and `PROT_READ | PROT_WRITE`
 _CLOSED, _OPEN = 0, 3
@@ -51,22 +50,40 @@ class LinearMemory:
 
     where = "while a memory of the guest grew"
 
-    def __init__(self, minimum: int, reserved: int, guard: int, ending: capi.Ending = _UNKNOWN_ENDING) -> None:
+    def __init__(
+        self,
+        minimum: int,
+        reserved: int,
+        guard: int,
+        ending: capi.Ending = _UNKNOWN_ENDING,
+        budget: MemoryBudget | None = None,
+    ) -> None:
         self.ending = ending
         self.kept = ending.kept
+        self.budget = MemoryBudget() if budget is None else budget
         self.limit = max(minimum, reserved)
+        #: The address space that it takes, in bytes.
+        self.reserved = self.limit + guard
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANON | _NO_RESERVE
-        self._content = mmap.mmap(-1, self.limit + guard, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        self._content = mmap.mmap(-1, self.reserved, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._content))
-        if not (self._protect(self.limit + guard, _CLOSED) and self._protect(minimum, _OPEN)):
+        if not (self._protect(self.reserved, _CLOSED) and self._protect(minimum, _OPEN)):
             number = ctypes.get_errno()
             raise OSError(number, f"the access to {minimum} bytes cannot be changed: {os.strerror(number)}")
-        self.size = minimum
+        #: Its smallest size, which is also the one that it begins with.
+        self.minimum = self.size = minimum
         self._unviewed = sys.getrefcount(self._content)
 
     def grow(self, size: int) -> bool:
-        """Make `size` bytes accessible; return whether that was possible."""
-        if size > self.limit or not self._protect(size, _OPEN):
+        """Make `size` bytes accessible; return whether that was possible, also within the guest's budget."""
+        if size > self.limit:
+            return False
+        more = size - self.size
+        if not self.budget.take(more):
+            self.budget.refuse_growth(more)
+            return False
+        if not self._protect(size, _OPEN):
+            self.budget.give_back(more)
             return False
         self.size = size
         return True
@@ -110,22 +127,16 @@ class GuestMemory:
 
     where = "while a memory of the guest was made"
 
-    def __init__(self, ending: capi.Ending = _UNKNOWN_ENDING) -> None:
+    def __init__(self, ending: capi.Ending = _UNKNOWN_ENDING, budget: MemoryBudget | None = None) -> None:
         self.ending = ending
         self.kept = ending.kept
+        self.budget = MemoryBudget() if budget is None else budget
+        #: All its memories, and the heap of its garbage collector if it has one.
         self.parts: list[LinearMemory] = []
         #: The number of memories to come that are not the guest's own.
         self.others = 0
         #: The views that `take_back` has to release.
         self.lent: list[memoryview] = []
-
-    def starting(self, others: int = 0) -> Starting:
-        """Return a `with` block in which the memories that the engine requests on this thread belong to this guest.
-
-        The first `others` of them belong to other components.
-        """
-        self.others = others
-        return Starting(self)
 
     def add(self, memory: LinearMemory) -> None:
         """Add a memory that the engine requested."""
@@ -136,10 +147,17 @@ class GuestMemory:
 
     @property
     def only(self) -> LinearMemory:
-        """The only memory, which addresses refer to; raises `Misfit` if there is none, or more than one."""
-        if len(self.parts) != 1:
-            raise Misfit(GuestTrap, f"the guest has {len(self.parts)} memories, and one is needed")
-        return self.parts[0]
+        """The only memory, which addresses refer to; raises `Misfit` if there is none, or more than one.
+
+        The heap of a guest's garbage collector does not count. The engine requests it like a memory, but it is the only
+        one that begins with no bytes: components with such a memory are not rewritten.
+        """
+        if len(self.parts) == 1:
+            return self.parts[0]
+        memories = [part for part in self.parts if part.minimum]
+        if len(memories) != 1:
+            raise Misfit(GuestTrap, f"the guest has {len(memories)} memories, and one is needed")
+        return memories[0]
 
     def lend(self, view: memoryview) -> memoryview:
         """Return a read-only view that is valid until `take_back`; the caller does not keep `view` itself."""
@@ -172,53 +190,3 @@ class GuestMemory:
         """Forget the memories, which end with their store."""
         self.take_back()
         self.parts.clear()
-
-
-#: The memory of an unknown guest.
-_UNKNOWN = GuestMemory()
-
-
-class _Thread(threading.local):
-    """The guest that a thread is starting, which owns the memories that are made on it."""
-
-    guest = _UNKNOWN
-
-
-_thread = _Thread()
-
-
-class Starting:
-    """The block in which one guest is started. Any exception may pass it, even one without settable attributes."""
-
-    def __init__(self, guest: GuestMemory) -> None:
-        self._guest = guest
-
-    def __enter__(self) -> None:
-        self._before = _thread.guest
-        _thread.guest = self._guest
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        _thread.guest = self._before
-
-
-class Reservations:
-    """Makes the memories of the guests of one engine."""
-
-    thread = _thread
-
-    def create(self, minimum: int, reserved: int, guard: int) -> LinearMemory:
-        """Make a memory for the guest that this thread is starting. Raises GuestTrap if there is no room."""
-        guest = self.thread.guest
-        try:
-            memory = LinearMemory(minimum, reserved, guard, guest.ending)
-        except (OSError, OverflowError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno is None:  # raised by other code, as TimeoutError is
-                raise
-            reason = str(error)
-        else:
-            if guest is not _UNKNOWN:
-                guest.add(memory)
-            return memory
-        raise GuestTrap(f"a memory of {minimum} bytes could not be made: {reason}")

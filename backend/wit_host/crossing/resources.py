@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
-from ..errors import GuestTrap
 from ..misfits import unexpected
+from .bounds import UNBOUNDED, Bounds
 
 
 @runtime_checkable
@@ -45,8 +45,9 @@ class ResourceTable:
     A representation is never used twice.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, bounds: Bounds = UNBOUNDED) -> None:
         self._limit = limit
+        self._bounds = bounds
         self._objects: dict[int, Droppable] = {}
         self._numbers = itertools.count(1)
 
@@ -54,13 +55,11 @@ class ResourceTable:
         return len(self._objects)
 
     def give(self, item: Droppable) -> int:
-        """Add `item`, which the guest owns from now on. Beyond the limit, raises GuestTrap and drops `item`."""
+        """Add `item`, which the guest owns from now on. Beyond the limit, raises GuestLimit and drops `item`."""
         if self._limit is not None and len(self._objects) >= self._limit:
             item.drop()
-            raise GuestTrap(
-                f"the guest holds {self._limit} resources, and may hold no more: let it drop what it no longer needs, "
-                "or raise the limit"
-            )
+            problem = f"the guest holds {self._limit} resources, and may hold no more: let it drop what it does not use"
+            raise self._bounds.exceeded("resources", problem)
         representation = next(self._numbers)
         if representation >= 1 << 32:
             raise OverflowError("a guest was given more than 4,294,967,295 resources; run it in several sessions")

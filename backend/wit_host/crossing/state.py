@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import capi
+from ..errors import GuestTrap
+from ..misfits import Misfit
+from .bounds import UNBOUNDED, Bounds, MemoryBudget
 from .memory import GuestMemory
 from .resources import Resource, ResourceTable
 
@@ -18,20 +21,33 @@ if TYPE_CHECKING:
 
 
 class HostState:
-    """The state of one store, used by one thread at a time; the guest may hold at most `resources`.
+    """The state of one store, used by one thread at a time; the guest may hold at most `resources`, within `bounds`.
+
+    `memory` is the most bytes of all its memories.
 
     `ending` is the way in which an exception ends the guest, `call_ending` the way from a host function, which is
     `by_trap` in a core module.
     """
 
-    def __init__(self, context: int, resources: int | None = None, *, by_trap: bool = False) -> None:
+    def __init__(
+        self,
+        context: int,
+        memory: int | None = None,
+        resources: int | None = None,
+        bounds: Bounds = UNBOUNDED,
+        *,
+        by_trap: bool = False,
+    ) -> None:
         #: The address of the store's context, the same in all calls.
         self.context = context
         self.kept = capi.Kept()
         self.ending = capi.Ending(self.kept)
         self.call_ending = capi.Ending(self.kept, by_trap=True) if by_trap else self.ending
-        self.memory = GuestMemory(self.ending)
-        self.table = ResourceTable(resources)
+        self.bounds = bounds
+        #: The elements of lists and the bytes of strings that may still be lifted in the current call.
+        self.elements, self.text = bounds.elements, bounds.text
+        self.memory = GuestMemory(self.ending, MemoryBudget(memory, bounds))
+        self.table = ResourceTable(resources, bounds)
         self.type_ids: dict[Resource[object], int] = {}
         self.calls: Counter[str] = Counter()
         #: Called with the name of a function and the value of the error that it returns.
@@ -44,6 +60,22 @@ class HostState:
     def type_id(self, resource: Resource[object]) -> int:
         """Return the engine's number of a resource type of the host in this store."""
         return self.type_ids.setdefault(resource, len(self.type_ids) + 1)
+
+    def begin_lifting(self) -> None:
+        """Allow as many elements and as much text as one call may have."""
+        self.elements, self.text = self.bounds.elements, self.bounds.text
+
+    def count_elements(self, count: int) -> None:
+        """Count the elements of a list before they are lifted; raises `Misfit` if one call has too many."""
+        self.elements -= count
+        if self.elements < 0:
+            raise _too_much(f"a list of {count} elements", f"{self.bounds.elements} elements of lists")
+
+    def count_text(self, size: int) -> None:
+        """Count the bytes of a string before it is lifted; raises `Misfit` if one call has too many."""
+        self.text -= size
+        if self.text < 0:
+            raise _too_much(f"a string of {size} bytes", f"{self.bounds.text} bytes of strings")
 
     def take_over(self) -> None:
         """Remove resources that were passed by `own` from the table, now that all arguments are lifted."""
@@ -61,3 +93,8 @@ class HostState:
         self.memory.close()
         self.ending.close()
         self.call_ending.close()
+
+
+def _too_much(given: str, most: str) -> Misfit:
+    """Return the misfit for a list or a string that is too large to be lifted."""
+    return Misfit(GuestTrap, f"the guest passed {given}, and one call may have {most} in all; pass less in each call")

@@ -13,6 +13,7 @@ In: the engine's value for a list of bytes. Out: a buffer, and back. An implemen
 from __future__ import annotations
 
 import re
+from codecs import utf_8_decode
 from enum import Enum, auto
 from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
 
@@ -20,6 +21,7 @@ from .. import capi
 from ..capi import Kind, Value
 from ..errors import GuestTrap
 from ..misfits import Misfit
+from ..views import copy_memory
 from .memory import GuestMemory
 
 
@@ -54,6 +56,10 @@ _EXHAUSTED = "fuel allocated for hostcalls has been exhausted"
 LARGEST_STRING = 128 << 20
 #: The most elements of lists that a guest can pass in one call: each counts as 48 bytes.
 LARGEST_LIST = LARGEST_STRING // 48
+#: The most bytes of a result that crosses as a list.
+LARGEST_RESULT = 32 << 20
+#: The bytes of a string that are converted at once, before other threads may run.
+_PIECE = 1 << 20
 
 
 def lift(memory: GuestMemory, value: Value) -> memoryview:
@@ -64,22 +70,38 @@ def lift(memory: GuestMemory, value: Value) -> memoryview:
     if value.kind == Kind.TUPLE:
         return memory.lend(memory.only.view(*capi.read_pair(value)))
     if value.kind == Kind.STRING:
-        return memory.lend(memoryview(_characters(capi.read_text(value))))
+        return memory.lend(_characters(capi.view_text(value)))
     return memory.lend(memoryview(capi.view_numbers(value, "B").tobytes()))
 
 
-def _characters(text: str) -> bytes:
-    """Encode each character of a text as a byte; raises `Misfit` if one is not a byte."""
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise Misfit(GuestTrap, f"the guest passed a character that is not a byte, at {error.start}") from None
+def _characters(text: memoryview) -> memoryview:
+    """Encode each character of a text in UTF-8 as a byte; raises `Misfit` if one is not a byte.
+
+    Other threads may run between the pieces of a long text.
+    """
+    characters, size = bytearray(text.nbytes), 0
+    begin = 0
+    while begin < text.nbytes:
+        piece, used = utf_8_decode(text[begin : begin + _PIECE], "strict", False)
+        try:
+            characters[size : size + len(piece)] = piece.encode("latin-1")
+        except UnicodeEncodeError as error:
+            place = size + error.start
+            raise Misfit(GuestTrap, f"the guest passed a character that is not a byte, at {place}") from None
+        begin, size = begin + used, size + len(piece)
+    return memoryview(characters)[:size]
 
 
 def lower(value: Value, content: object) -> None:
     """Pass `content` to the guest as a list; raises `Misfit` if it is not `Bytes`."""
     source = as_source(content)
     size = source.nbytes
+    if size > LARGEST_RESULT:
+        text = (
+            f"{size} bytes are too many for a guest whose results cross as lists (limit {LARGEST_RESULT}, as each byte "
+            "takes 70 in the host); build the guest with one memory of 32 bits, so that they cross by address"
+        )
+        raise Misfit(GuestTrap, text)
     capi.new_list(value, size)
     if size:
         capi.fill_numbers(value, Kind.U8, source if isinstance(source, memoryview) else _filled(source), "B")
@@ -88,7 +110,7 @@ def lower(value: Value, content: object) -> None:
 def write_bytes(source: memoryview | ByteSource, destination: memoryview) -> None:
     """Copy all of `source` to `destination`, which has the same length."""
     if isinstance(source, memoryview):
-        destination[:] = source
+        copy_memory(destination, source)
     else:
         source.write_into(destination)
 

@@ -82,7 +82,10 @@ def _core_module(data: bytes, part: Section) -> Reader:
 
 
 def _memories(reader: Reader) -> int:
-    """Return how many memories a section defines. Raises `Obstacle` for anything but one plain memory."""
+    """Return how many memories a section defines. Raises `Obstacle` for anything but one plain memory.
+
+    At run time, the heap of a garbage collector looks like a memory that begins empty.
+    """
     count = reader.count()
     if count > 1:
         raise Obstacle("the component has more than one memory")
@@ -90,4 +93,6 @@ def _memories(reader: Reader) -> int:
         flags = reader.byte()
         if flags & ~_HAS_MAXIMUM:
             raise Obstacle("the memory is of an unfamiliar kind, such as one with 64 bits or one that threads share")
+        if not reader.u32():
+            raise Obstacle("the memory begins empty, as the heap of a garbage collector does")
     return count

@@ -4,30 +4,58 @@ from __future__ import annotations
 
 import re
 
+from ..crossing.bounds import Bounds
+from ..crossing.state import HostState
 from ..crossing.transport import explain_trap
-from ..errors import GuestTrap, LinkError
+from ..errors import GuestLimit, GuestTrap, LinkError
 
 
-def trap(name: str, text: str) -> GuestTrap:
-    """Return the trap for the engine's report, which has the guest's backtrace, and then the causes."""
-    explained = explain_trap(text) or _explain_size(text)
+def trap(name: str, text: str, state: HostState) -> GuestTrap:
+    """Return the trap for the engine's report, which has the guest's backtrace, and then the causes.
+
+    A guest whose memory could not grow has probably trapped because of that.
+    """
+    beyond = _beyond(name, text, state.bounds)
+    if beyond is not None:
+        return beyond
+    explained = explain_trap(text)
     if explained is None:
         cause = " ".join(text.rsplit("Caused by:", 1)[-1].split())
         explained = re.sub(r"^(\d+: )?(wasm trap: )?", "", cause)
-    return GuestTrap(f"{name} trapped: {explained}", backtrace=text)
+    refusal = state.memory.budget.refusal
+    remark = f"; before that, {refusal}" if refusal else ""
+    return GuestTrap(f"{name} trapped: {explained}{remark}", backtrace=text)
 
 
-def _explain_size(text: str) -> str | None:
-    """Explain a trap because a memory of the guest begins with more than it may have; None for another trap."""
-    memory = _MEMORY.search(text)
-    if memory is not None:
-        mebibytes = int(memory["pages"]) / 16
-        return f"its memory begins with {mebibytes:g} MiB, which is more than it may have; raise the limit `memory`"
+def _beyond(name: str, text: str, bounds: Bounds) -> GuestLimit | None:
+    """Return the trap for a limit that the engine checks when a guest is started; None for another report."""
+    for limit, report, problem in _LIMITS:
+        found = report.search(text)
+        if found is not None:
+            given = problem.format(name=name, most=getattr(bounds, limit, None) or _DEFAULT, **found.groupdict())
+            return GuestLimit(f"{given}; {bounds.advice(limit)}", limit, backtrace=text)
     return None
 
 
-#: The engine's texts for a memory that is too large, and for a missing import.
-_MEMORY = re.compile(r"memory minimum size of (?P<pages>\d+) pages exceeds memory limits")
+#: The most memories, tables and instances of a guest without other limits.
+_DEFAULT = 10_000
+#: The limits that the engine checks: the name, the engine's report, and the problem in words.
+_LIMITS = (
+    (
+        "memory",
+        re.compile(r"memory minimum size of (?P<pages>\d+) pages exceeds memory limits"),
+        "a memory of {name} begins with {pages} pages of 64 KiB, which is more than it may have",
+    ),
+    (
+        "table_elements",
+        re.compile(r"table minimum size of (?P<size>\d+) elements exceeds table limits"),
+        "a table of {name} begins with {size} elements (limit {most})",
+    ),
+    ("memories", re.compile("memory count too high at"), "{name} has more than {most} memories"),
+    ("tables", re.compile("table count too high at"), "{name} has more than {most} tables"),
+    ("instances", re.compile("instance count too high at"), "{name} has more than {most} instances of core modules"),
+)
+#: The engine's text for a missing import.
 _MISSING = re.compile(r"component imports (?P<sort>[a-z ]+) `(?P<name>[^`]+)`")
 
 

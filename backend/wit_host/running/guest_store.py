@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import wasmtime
 
 from .. import capi
+from ..crossing.bounds import UNBOUNDED, Bounds
 from ..crossing.state import HostState
 from .runner import Runner
 from .ticker import Ticker
-from .wasi import WasiConfig, wait_for
+from .wasi import WasiConfig, share_bound, wait_for
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """The limits of one guest; None means no limit.
+
+    `memory` is the most bytes of all its memories together, `timeout` the most seconds of wall-clock time that each
+    call of it may take, `resources` the most that it may hold at a time. `counts_memory` says that the host makes the
+    memories of the engine; otherwise, `memory` is for each memory.
+    """
+
+    memory: int | None = None
+    timeout: float | None = None
+    resources: int | None = None
+    bounds: Bounds = UNBOUNDED
+    counts_memory: bool = False
 
 
 class GuestStore(ABC):
     """The store of one guest, and of its resources.
 
-    `engine` must have been configured with `epoch_interruption`; `memory` is the most bytes that each linear memory may
-    have, `timeout` the most seconds of wall-clock time that each call of the guest may take, `resources` the most that
-    the guest may hold at a time. Closing a store drops every remaining resource of the guest; so does the end of a run,
-    and a trap.
+    `engine` must have been configured with `epoch_interruption`. Closing a store drops every remaining resource of the
+    guest; so does the end of a run, and a trap.
     """
 
     def __init__(
@@ -29,24 +46,24 @@ class GuestStore(ABC):
         engine: wasmtime.Engine,
         ticker: Ticker,
         wasi: wasmtime.WasiConfig,
-        memory: int | None = None,
-        timeout: float | None = None,
-        resources: int | None = None,
+        limits: StoreLimits,
     ) -> None:
         store = wasmtime.Store(engine)
-        self.state = HostState(capi.store_context(store), resources, by_trap=self.ends_by_trap)
+        self.state = HostState(
+            capi.store_context(store), limits.memory, limits.resources, limits.bounds, by_trap=self.ends_by_trap
+        )
         self._is_used = False
         self._outputs = tuple(wasi.outputs) if isinstance(wasi, WasiConfig) else ()
         for output in self._outputs:
             output.kept = self.state.kept
-        if memory is not None:
-            store.set_limits(memory_size=memory)
+        share_bound(self._outputs, limits.bounds)
+        _set_limits(store, limits)
         try:
             store.set_wasi(wasi)
         except ValueError:
             raise ValueError("this WasiConfig belongs to another store; make a new one for each store") from None
         self._engine = engine
-        self._runner = Runner(store, self.state, ticker, timeout)
+        self._runner = Runner(store, self.state, ticker, limits.timeout)
         for output in self._outputs:
             output.stop_on(self._runner.check_time)
 
@@ -65,6 +82,10 @@ class GuestStore(ABC):
         returns first. A guest that was not started yet never starts; one that has ended is not affected.
         """
         self._runner.cancel()
+
+    def on_memory_refusal(self, receive: Callable[[str], None]) -> None:
+        """Have `receive` called with the reason whenever a memory of the guest cannot grow because of the limit."""
+        self.state.memory.budget.on_refusal = receive
 
     def close(self) -> None:
         """Drop the remaining resources of the guest and free its memory; closing it again does nothing.
@@ -100,3 +121,20 @@ class GuestStore(ABC):
             raise ValueError(f"{name} was compiled by another Engine; compile it with the one that made this store")
         self._runner.check()
         self._runner.name = name
+
+
+def _set_limits(store: wasmtime.Store, limits: StoreLimits) -> None:
+    """Set the limits that the engine checks."""
+    bounds = limits.bounds
+    store.set_limits(
+        memory_size=_or_default(None if limits.counts_memory else limits.memory),
+        table_elements=_or_default(bounds.table_elements),
+        instances=_or_default(bounds.instances),
+        tables=_or_default(bounds.tables),
+        memories=_or_default(bounds.memories),
+    )
+
+
+def _or_default(limit: int | None) -> int:
+    """Return `limit` as the engine takes it; a negative number stands for its default."""
+    return -1 if limit is None else limit

@@ -80,7 +80,7 @@ class Runner:
                 except wasmtime.ExitTrap as error:
                     failure: BaseException | None = self._kept() or GuestExit(self.name, error.code)
                 except (wasmtime.WasmtimeError, wasmtime.Trap) as error:  # `Trap` is raised by core modules
-                    failure = self._kept() or trap(self.name, str(error))
+                    failure = self._kept() or trap(self.name, str(error), self.state)
                 except BaseException:
                     kept = self._kept()
                     if kept is not None:  # the guest was stopped, and then another exception arrived

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import atexit
 import errno
+import os
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import wasmtime
 
 from .. import capi
+from ..crossing.bounds import Bounds
+from ..errors import GuestLimit
 from .pipes import Pipe, is_pipe
 
 Write = Callable[[bytes], object]
@@ -27,17 +31,41 @@ _INTERVAL = 0.0005
 
 
 class Output:
-    """One output of one guest. If it is `inherited`, the guest gets the errors of the system, not the host."""
+    """One output of one guest, which counts toward a bound that all outputs of the guest share.
+
+    If it is `inherited`, the guest gets the errors of the system, not the host.
+    """
 
     def __init__(self, write: Write, name: str, *, inherited: bool = False) -> None:
         self._receive = write
         self._inherited = inherited
+        self._bound: OutputBound | None = None
+        self._index = 0
         self.kept = capi.Kept()
         self.where = f"by the receiver of the {name} of the guest"
         _open.add(self)
 
-    def write(self, data: bytes) -> int:
-        """Give `data` to the receiver; return the number of the system's error, or 0."""
+    def write(self, data: bytes, /) -> int:
+        """Give `data` to the receiver; return the number of the system's error, or 0.
+
+        Raises GuestLimit after the part that is within the bound.
+        """
+        within = data if self._bound is None else self._bound.within(data, self._index)
+        error = self._give(within) if within else 0
+        if not error and self._bound is not None and len(within) < len(data):
+            raise self._bound.exceeded()
+        return error
+
+    def stop_on(self, check: Callable[[], object]) -> None:
+        """Stop waiting for a reader as soon as `check` raises."""
+        if isinstance(self._receive, Pipe):
+            self._receive.check = check
+
+    def share(self, bound: OutputBound, index: int) -> None:
+        """Count toward a bound, as the output number `index`."""
+        self._bound, self._index = bound, index
+
+    def _give(self, data: bytes) -> int:
         try:
             self._receive(data)
         except OSError as error:
@@ -46,10 +74,35 @@ class Output:
             return error.errno or errno.EIO
         return 0
 
-    def stop_on(self, check: Callable[[], object]) -> None:
-        """Stop waiting for a reader as soon as `check` raises."""
-        if isinstance(self._receive, Pipe):
-            self._receive.check = check
+
+class OutputBound:
+    """The most bytes of all outputs of a guest together.
+
+    Each output counts its own bytes, as the engine may write to each on another thread.
+    """
+
+    def __init__(self, most: int, bounds: Bounds, outputs: int) -> None:
+        self._most = most
+        self._bounds = bounds
+        self._written = [0] * outputs
+
+    def within(self, data: bytes, index: int) -> bytes:
+        """Count bytes of the output number `index`; return those of them that are within the bound."""
+        within = data[: max(0, self._most - sum(self._written))]
+        self._written[index] += len(within)
+        return within
+
+    def exceeded(self) -> GuestLimit:
+        """Return the trap for a guest that writes more."""
+        return self._bounds.exceeded("output", f"the guest wrote more than {self._most} bytes of output")
+
+
+def share_bound(outputs: Sequence[Output], bounds: Bounds) -> None:
+    """Bound the bytes of all these outputs together."""
+    if bounds.output is not None:
+        bound = OutputBound(bounds.output, bounds, len(outputs))
+        for index, output in enumerate(outputs):
+            output.share(bound, index)
 
 
 class WasiConfig(wasmtime.WasiConfig):
@@ -77,19 +130,24 @@ class WasiConfig(wasmtime.WasiConfig):
     def stderr_custom(self, write: Write) -> None:
         capi.set_stderr(self, self._output(write, "standard error"))
 
-    def inherit_stdout(self) -> None:
-        """Let the guest write to the standard output of this process."""
-        if is_pipe(1):
-            capi.set_stdout(self, self._output(Pipe(1), "standard output", inherited=True))
-        else:
-            super().inherit_stdout()
+    def inherit_stdout(self, *, counted: bool = False) -> None:
+        """Let the guest write to the standard output of this process; if `counted`, it counts toward the bound.
 
-    def inherit_stderr(self) -> None:
-        """Let the guest write to the standard error of this process."""
-        if is_pipe(2):
-            capi.set_stderr(self, self._output(Pipe(2), "standard error", inherited=True))
+        A terminal is never counted: the guest sees a terminal too, and writes each line at once.
+        """
+        write = _writer(1, counted)
+        if write is None:
+            super().inherit_stdout()
         else:
+            capi.set_stdout(self, self._output(write, "standard output", inherited=True))
+
+    def inherit_stderr(self, *, counted: bool = False) -> None:
+        """Let the guest write to the standard error of this process, as `inherit_stdout`."""
+        write = _writer(2, counted)
+        if write is None:
             super().inherit_stderr()
+        else:
+            capi.set_stderr(self, self._output(write, "standard error", inherited=True))
 
     @property
     def stdin_bytes(self) -> None:
@@ -104,6 +162,18 @@ class WasiConfig(wasmtime.WasiConfig):
         output = Output(write, name, inherited=inherited)
         self.outputs.append(output)
         return output
+
+
+def _writer(descriptor: int, counted: bool) -> Write | None:
+    """Return the function that writes to a stream of this process; None if the engine can write to it itself."""
+    if is_pipe(descriptor):
+        return Pipe(descriptor)
+    return partial(_write_all, descriptor) if counted and not os.isatty(descriptor) else None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def wait_for(outputs: Iterable[Output]) -> None:

@@ -129,8 +129,8 @@ def _give(state: HostState, value: Value, resource: Resource[object], item: obje
     else:
         return representation
     raise GuestTrap(
-        f"the guest holds {held} resources, the most that the engine permits beside its other handles: let it drop "
-        "those that it no longer needs"
+        f"the guest holds {held} resources, the most that the engine permits beside its other handles; this limit of "
+        "the engine cannot be raised: let the guest drop what it does not need, or run it in several sessions"
     )
 
 

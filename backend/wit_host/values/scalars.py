@@ -135,6 +135,7 @@ class String:
 
     def lift(self, state: HostState, value: Value) -> str:
         """Return a `str`."""
+        state.count_text(capi.text_size(value))
         return capi.read_text(value)
 
     def lower(self, state: HostState, value: Value, item: object) -> None:

@@ -60,10 +60,13 @@ class List:
     def lift(self, state: HostState, value: Value) -> list[object]:
         """Return a `list`."""
         if self._number is not None:
-            numbers: list[Any] = capi.view_numbers(value, self._number.code).tolist()
+            view = capi.view_numbers(value, self._number.code)
+            state.count_elements(len(view))
+            numbers: list[Any] = view.tolist()
             return numbers
         values = value.of.list
         data, lift = values.data, self.element.lift
+        state.count_elements(values.size)
         return [lift(state, data[index]) for index in range(values.size)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
@@ -149,6 +152,7 @@ class Map:
         """Return a `dict`, with the last one of several values for a key."""
         entries = value.of.map
         data, lift_key, lift_value = entries.data, self.key.lift, self.value.lift
+        state.count_elements(entries.size)
         return {lift_key(state, data[index].key): lift_value(state, data[index].value) for index in range(entries.size)}
 
     def lower(self, state: HostState, value: Value, item: object) -> None:

@@ -136,7 +136,7 @@ def test_handles_are_counted_while_they_are_held(play):
 def test_a_guest_whose_memory_is_larger_from_the_start_does_not_start(cli, probe_file):
     result = cli("run", "--max-memory", "1MiB", probe_file, "speak", "hello")
     assert result.stdout == ""
-    assert_stopped(result, 70, "its memory begins with", "which is more than it may have")
+    assert_stopped(result, 70, "begins with", "which is more than it may have", "Limits(memory=…)", "--max-memory")
 
 
 def test_a_guest_cannot_grow_its_memory_beyond_the_limit(cli, probe_file):

@@ -1,5 +1,6 @@
 import struct
 
+import numpy as np
 import pytest
 import torch
 
@@ -248,3 +249,10 @@ def test_an_output_beyond_the_limit_is_refused_before_it_is_copied(device):
 def test_an_output_without_elements_in_memory_is_refused(memory):
     with pytest.raises(NnError, match="unsupported-operation: output `output` is on the device `meta`"):
         DeviceTensor.from_output("output", torch.zeros(4, device="meta"), memory)
+
+
+@pytest.mark.cpu
+def test_dropping_a_large_output_on_memory_of_something_else_leaves_its_content():
+    table = np.ones(20 << 20, dtype=np.float32)
+    DeviceTensor.from_output("table", torch.from_numpy(table), SessionMemory.of(Ledger())).drop()
+    assert table.all()

@@ -65,7 +65,7 @@ def test_a_limit_is_a_whole_number(value):
 
 def test_limits_may_be_0_or_none():
     assert Limits(0, 0, 0, 0, 0.001, 0) == Limits(0, 0, 0, 0, 0.001, 0)
-    assert Limits() == Limits(None, None, None, None, None, None)
+    assert Limits.none() == Limits(*[None] * 11)
 
 
 def test_the_memory_for_models_is_not_negative():
