@@ -277,3 +277,11 @@ def test_its_help_loads_neither_torch_nor_wasmtime():
         "raise SystemExit('torch' in sys.modules or 'wasmtime' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@cpu
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere guests are compiled in the process of the host")
+def test_the_limits_of_compiling_are_told(findings):
+    _, found = findings()
+    assert found["compiling"]["health"] == "ok"
+    assert found["compiling"]["text"] == "in a process of its own, in at most 120 s and 2.1 GB by default"
