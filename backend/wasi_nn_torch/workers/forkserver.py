@@ -133,13 +133,13 @@ class Workers:
 
     def _fork(self, confinement: Confinement, descriptor: int, patience: Patience | None) -> tuple[_Server, int]:
         wanted = {name: value for name, value in asdict(confinement).items() if name != "parent"}
-        request = START + json.dumps(wanted, default=sorted).encode()
+        request = json.dumps(wanted, default=sorted).encode()
         for _ in range(2):  # a server that has died since is replaced, once
             with self._lock:
                 server = self._running()
             try:
                 server.wait_until_ready(patience)
-                return server, int(server.ask(request, descriptor))
+                return server, server.ask(START, request, descriptor)
             except ChannelClosed:
                 self._discard(server)
         raise WorkerError("the server of worker processes ended; see whether the memory of this machine was exhausted")
@@ -162,6 +162,7 @@ class _Server:
     def __init__(self, target: str, preload: Sequence[str]) -> None:
         self.control, there = Channel.pair(_MOST_BYTES)
         self._lock = threading.Lock()
+        self._asked = 0
         self._is_ready = False
         with there:
             self._process = _spawn(there)
@@ -186,16 +187,24 @@ class _Server:
             logger.error("the server of worker processes failed:\n%s", text)
             raise WorkerError(f"the server of worker processes failed: {text.strip().splitlines()[-1]}")
 
-    def ask(self, request: bytes, *descriptors: int) -> bytearray:
-        """Send a request, and return the answer; raises ChannelClosed."""
+    def ask(self, kind: bytes, content: bytes, *descriptors: int) -> int:
+        """Send a request, and return the answer; raises ChannelClosed.
+
+        If this is interrupted, such as by Ctrl-C, the next request skips the answer that was not read.
+        """
         with self._lock:
-            self.control.send(request, descriptors=descriptors)
-            return self.control.receive()
+            self._asked += 1
+            number = self._asked.to_bytes(8, "little")
+            self.control.send(kind + number + content, descriptors=descriptors)
+            while True:
+                answer = self.control.receive()
+                if answer.startswith(number):
+                    return int(answer[len(number) :])
 
     def end(self, pid: int) -> int:
         """Kill a worker, and return its status."""
         try:
-            return int(self.ask(END + str(pid).encode()))
+            return self.ask(END, str(pid).encode())
         except ChannelClosed:  # the server is dead, and its workers died with it
             return -signal.SIGKILL
 

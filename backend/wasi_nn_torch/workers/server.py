@@ -19,8 +19,10 @@ from importlib import import_module
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed
 from wasi_nn_torch.workers.confinement import Confinement, ConfinementError, confine
 
-#: The requests: start a worker, and kill one to get its status.
+#: The requests: start a worker, and kill one to get its status. A number of eight bytes follows, which the answer
+#: begins with: a host that was interrupted before it read an answer recognizes that it is not the next one.
 START, END = b"S", b"E"
+_HEAD = 9
 
 
 def main(descriptor: int) -> None:
@@ -64,13 +66,13 @@ def _serve(control: Channel, target: Callable[[Channel], object], workers: set[i
     while True:
         request, descriptors = control.receive_with_descriptors()
         if request[:1] == START:
-            confinement = Confinement(**json.loads(request[1:]), parent=os.getpid())
-            pid = _start(control, target, confinement, descriptors, workers)
-            control.send(str(pid).encode())
+            confinement = Confinement(**json.loads(request[_HEAD:]), parent=os.getpid())
+            answer = _start(control, target, confinement, descriptors, workers)
         else:
-            pid = int(request[1:])
+            pid = int(request[_HEAD:])
             workers.remove(pid)  # a number that is not a worker's must never be killed
-            control.send(str(_end(pid)).encode())
+            answer = _end(pid)
+        control.send(request[1:_HEAD] + str(answer).encode())
 
 
 def _start(

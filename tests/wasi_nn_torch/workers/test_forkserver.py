@@ -156,6 +156,25 @@ def test_threads_start_workers_at_the_same_time(workers):
     assert not any(map(is_running, pids))
 
 
+def test_an_answer_that_was_not_read_is_not_taken_for_the_next_one(workers, monkeypatch):
+    workers.start(Confinement(), MOST).end()
+    server = workers._server
+    receive = server.control.receive
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server.control, "receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        workers.start(Confinement(), MOST)
+    monkeypatch.setattr(server.control, "receive", receive)
+    first, second = (workers.start(Confinement(), MOST) for _ in range(2))
+    assert ask(first, "pid") == first.pid
+    assert ask(second, "pid") == second.pid
+    first.end()
+    second.end()
+
+
 def test_starting_and_ending_workers_leaves_no_descriptor(workers):
     workers.start(Confinement(), MOST).end()
     before = len(os.listdir("/proc/self/fd"))
