@@ -41,7 +41,7 @@ FITTING = {
     Harm.HANGS: {"TIMEOUT", "TOO_LARGE", None},
     Harm.GROWS: {"TOO_LARGE", "RUNTIME_ERROR", "TIMEOUT", None},
     Harm.FLOODS: {None, "RUNTIME_ERROR", "TIMEOUT"},
-    Harm.CONFUSES: {"UNSUPPORTED_OPERATION", "TOO_LARGE", "RUNTIME_ERROR", "TIMEOUT", None},
+    Harm.CONFUSES: {"UNSUPPORTED_OPERATION", "TOO_LARGE", "TIMEOUT", None},
 }
 ENDS = ("status 0", "GuestTimeout: ")
 SHORT = Limits(device_bytes=256 * MIB, host_bytes=64 * MIB, tensors=100, memory=256 * MIB, timeout=1)
