@@ -17,7 +17,7 @@ help:
 	@echo "make plugins        run a plug-in on generated bindings"
 	@echo "make vad            detect speech in a recording"
 	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
-	@echo "make soak           run 10,000 sessions, 100,000 random calls and 6,000 interruptions, and check that nothing leaks"
+	@echo "make soak           run 10,000 sessions, 220,000 random calls and 6,000 interruptions, and check that nothing leaks"
 	@echo "make check          check formatting, lints, types, import rules and stale bindings; changes nothing"
 	@echo "make bindings       generate generated/ from wit/"
 	@echo "make bench          measure the boundary, inferences, starts and witgen against named baselines"
@@ -161,6 +161,7 @@ soak: $(VENV)/dev $(PROBE)
 	SOAK_SESSIONS=10000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/sessions/test_soak.py
 	SOAK_CALLS=100000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/hosts/test_witx_random.py \
 	    tests/wasi_nn_torch/hosts/test_versions_random.py
+	SOAK_FUZZ=100000 $(BIN)/python -m pytest -s tests/wasi_nn_torch/sessions/test_isolation_fuzz.py
 	SOAK_ROUNDS=3000 $(BIN)/python -m pytest -s tests/wit_host/test_exceptions.py -k from_another_thread
 
 check: $(VENV)/dev
