@@ -163,6 +163,15 @@ class Diagnoses(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """A backend that has to start something that takes long, which should not count as the time of a guest."""
+
+    def prepare(self) -> None:
+        """Return when a session need not wait for it any more; called before each guest runs."""
+        ...
+
+
+@runtime_checkable
 class KeepsMemory(Protocol):
     """A backend that keeps freed device memory for new tensors."""
 

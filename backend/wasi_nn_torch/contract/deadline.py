@@ -26,6 +26,11 @@ class Deadline:
         """Let the guest's time end now."""
         self._is_cancelled = True
 
+    @property
+    def left(self) -> float | None:
+        """The time that is left, in seconds; None if there is no end."""
+        return None if self._end == float("inf") else max(0.0, self._end - time.monotonic())
+
     def patience(self) -> float:
         """How long to wait before asking again, in seconds; raises NnError `timeout` if the guest's time is over."""
         left = self._end - time.monotonic()

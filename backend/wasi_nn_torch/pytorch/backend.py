@@ -37,6 +37,7 @@ class PyTorch:
             use_threads(options.threads, self)
         self._checks = options.guest_models is not GuestModels.ANY
         self._isolation: Isolation | None = None
+        self._prepares = options.prepares
         if options.guest_models is GuestModels.ISOLATED:
             self._isolation = Isolation(options.guest_devices, options.waive, options.imports)
             if options.prepares:
@@ -105,6 +106,11 @@ class PyTorch:
     def session(self, ledger: Ledger) -> PyTorchSession:
         """Open the part of a session that is PyTorch's."""
         return PyTorchSession(ledger, self._devices, self._pins, self._checks, self._isolation)
+
+    def prepare(self) -> None:
+        """Wait for the server of workers, if the operator chose to isolate guests' models."""
+        if self._isolation is not None and self._prepares:
+            self._isolation.wait()
 
     def trim(self) -> None:
         """Empty the cache of PyTorch's allocator for the accelerator, which all of the process shares."""

@@ -15,6 +15,9 @@ from wasi_nn_torch.pytorch.isolation.messages import INLINE
 from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
+#: The most processes that a session gets for its models, one after another, since each may end in a crash.
+_MOST_WORKERS = 16
+
 
 class PyTorchSession:
     """See `wasi_nn_torch.contract.BackendSession`.
@@ -31,6 +34,7 @@ class PyTorchSession:
         self._checks = checks
         self._isolation = isolation
         self._worker: GuestWorker | None = None
+        self._workers_started = 0
 
     @property
     def idle_bytes(self) -> int:
@@ -79,6 +83,12 @@ class PyTorchSession:
     def _running(self, isolation: Isolation) -> GuestWorker:
         """The worker of this session, or another one if it has ended."""
         if self._worker is None or self._worker.has_ended:
+            if self._workers_started == _MOST_WORKERS:
+                raise NnError(
+                    ErrorCode.RUNTIME_ERROR,
+                    f"the models that this guest supplied have ended {_MOST_WORKERS} processes; it may load no more",
+                )
+            self._workers_started += 1
             self._worker = isolation.start(self.memory.ledger)
             self.memory.staging.share(self._worker.allocate, INLINE + 1)
         return self._worker

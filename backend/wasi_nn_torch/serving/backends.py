@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, BackendOptions, KeepsMemory, ModelSource
+from wasi_nn_torch.contract.backend import Backend, BackendOptions, KeepsMemory, ModelSource, Prepares
 from wasi_nn_torch.contract.text import quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
 
@@ -35,6 +35,12 @@ class Backends:
     def start(self) -> None:
         """Create the default backend if it does not exist yet; raises ValueError if an option is not valid."""
         self._get(Encoding.PYTORCH)
+
+    def prepare(self) -> None:
+        """Create the default backend, and wait for what it has to start."""
+        backend = self.default
+        if isinstance(backend, Prepares):
+            backend.prepare()
 
     @property
     def encodings(self) -> list[Encoding]:

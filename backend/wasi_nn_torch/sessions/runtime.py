@@ -67,7 +67,7 @@ class Runtime:
     def prepare(self, guest: Guest) -> None:
         """Start the backend if the guest imports wasi-nn, so that the guest need not wait for PyTorch."""
         if hosts.are_imported_by(guest.compiled):
-            self._backends.start()
+            self._backends.prepare()
 
     def protected(self) -> Iterator[Protected]:
         """Everything that no guest may be able to change: this package, compiled guests and their key, model files."""

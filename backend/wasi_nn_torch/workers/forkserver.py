@@ -18,7 +18,7 @@ from multiprocessing import spawn
 
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed, Patience
 from wasi_nn_torch.workers.confinement import Confinement
-from wasi_nn_torch.workers.server import END, START
+from wasi_nn_torch.workers.server import END, NUMBER, START
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,16 @@ class Workers:
         with self._lock:
             self._running()
 
+    def wait(self) -> None:
+        """Start the server if it does not run, and return when it can start workers; raises WorkerError."""
+        with self._lock:
+            server = self._running()
+        try:
+            server.wait_until_ready(None)
+        except ChannelClosed:
+            self._discard(server)
+            raise WorkerError("the server of worker processes ended while it started") from None
+
     def start(self, confinement: Confinement, most_bytes: int, patience: Patience | None = None) -> Worker:
         """Start a worker, whose messages have at most `most_bytes`.
 
@@ -162,7 +172,10 @@ class _Server:
     def __init__(self, target: str, preload: Sequence[str]) -> None:
         self.control, there = Channel.pair(_MOST_BYTES)
         self._lock = threading.Lock()
+        self._answered = threading.Condition()
+        self._is_reading = False
         self._asked = 0
+        self._answers: dict[int, int | None] = {}
         self._is_ready = False
         with there:
             self._process = _spawn(there)
@@ -188,18 +201,38 @@ class _Server:
             raise WorkerError(f"the server of worker processes failed: {text.strip().splitlines()[-1]}")
 
     def ask(self, kind: bytes, content: bytes, *descriptors: int) -> int:
-        """Send a request, and return the answer; raises ChannelClosed.
+        """Send a request, and return the answer, which may come after those to later requests; raises ChannelClosed.
 
-        If this is interrupted, such as by Ctrl-C, the next request skips the answer that was not read.
+        An answer that nobody waits for any more, because of Ctrl-C, is discarded.
         """
-        with self._lock:
+        with self._answered:
             self._asked += 1
-            number = self._asked.to_bytes(8, "little")
-            self.control.send(kind + number + content, descriptors=descriptors)
-            while True:
-                answer = self.control.receive()
-                if answer.startswith(number):
-                    return int(answer[len(number) :])
+            number = self._asked
+            self.control.send(kind + number.to_bytes(NUMBER, "little") + content, descriptors=descriptors)
+            self._answers[number] = None
+            try:
+                while (answer := self._answers[number]) is None:
+                    if self._is_reading:
+                        self._answered.wait()
+                    else:
+                        self._read()
+                return answer
+            finally:
+                del self._answers[number]
+
+    def _read(self) -> None:
+        """Read one answer, for whichever thread waits for it; the others can send requests meanwhile."""
+        self._is_reading = True
+        self._answered.release()
+        try:
+            content = self.control.receive()
+        finally:
+            self._answered.acquire()
+            self._is_reading = False
+            self._answered.notify_all()
+        number = int.from_bytes(content[:NUMBER], "little")
+        if number in self._answers:
+            self._answers[number] = int(content[NUMBER:])
 
     def end(self, pid: int) -> int:
         """Kill a worker, and return its status."""

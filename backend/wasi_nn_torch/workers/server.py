@@ -8,21 +8,24 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from importlib import import_module
 
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed
 from wasi_nn_torch.workers.confinement import Confinement, ConfinementError, confine
 
-#: The requests: start a worker, and kill one to get its status. A number of eight bytes follows, which the answer
-#: begins with: a host that was interrupted before it read an answer recognizes that it is not the next one.
+#: The requests: start a worker, and kill one to get its status. A number follows, which the answer begins with.
 START, END = b"S", b"E"
-_HEAD = 9
+#: The bytes of that number.
+NUMBER = 8
+#: The time between two looks at workers that were killed, whose memory the system frees, in milliseconds.
+_INTERVAL = 2
 
 
 def main(descriptor: int) -> None:
@@ -63,16 +66,26 @@ def _load(control: Channel) -> Callable[[Channel], object]:
 
 
 def _serve(control: Channel, target: Callable[[Channel], object], workers: set[int]) -> None:
+    waiting = select.poll()
+    waiting.register(control, select.POLLIN)
+    ending: dict[int, bytes] = {}
     while True:
+        for pid, status in _ended(ending):
+            control.send(ending.pop(pid) + str(status).encode())
+        if not waiting.poll(_INTERVAL if ending else None):
+            continue
         request, descriptors = control.receive_with_descriptors()
+        number, content = bytes(request[1 : NUMBER + 1]), request[NUMBER + 1 :]
         if request[:1] == START:
-            confinement = Confinement(**json.loads(request[_HEAD:]), parent=os.getpid())
-            answer = _start(control, target, confinement, descriptors, workers)
+            confinement = Confinement(**json.loads(content), parent=os.getpid())
+            pid = _start(control, target, confinement, descriptors, workers)
+            control.send(number + str(pid).encode())
         else:
-            pid = int(request[_HEAD:])
+            pid = int(content)
             workers.remove(pid)  # a number that is not a worker's must never be killed
-            answer = _end(pid)
-        control.send(request[1:_HEAD] + str(answer).encode())
+            ending[pid] = number
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _start(
@@ -113,12 +126,10 @@ def _work(target: Callable[[Channel], object], confinement: Confinement, descrip
         os._exit(status)
 
 
-def _end(pid: int) -> int:
-    """Kill a worker, unless it has ended, and return its status: the exit code, or the negative signal."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+def _ended(ending: Collection[int]) -> list[tuple[int, int]]:
+    """The workers among these that have ended, with their status: the exit code, or the negative signal."""
+    waited = [os.waitpid(pid, os.WNOHANG) for pid in ending]
+    return [(pid, os.waitstatus_to_exitcode(status)) for pid, status in waited if pid]
 
 
 if __name__ == "__main__":

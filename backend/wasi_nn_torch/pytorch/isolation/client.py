@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 #: model.
 OVERHEAD = 256 << 20
 
+#: The processor time that a worker may take in addition to the guest's time on every thread, in seconds: for a model
+#: that computes in threads while the host does not wait for it.
+_EXTRA_SECONDS = 10
 #: The functions that a worker runs, and that its server runs before.
 _TARGET = "wasi_nn_torch.pytorch.isolation.worker:serve"
 _PRELOAD = ("wasi_nn_torch.pytorch.isolation.worker", "wasi_nn_torch.pytorch.preloading:preload")
@@ -63,6 +67,13 @@ class Isolation:
         except WorkerError as error:
             logger.warning("%s", error)
 
+    def wait(self) -> None:
+        """Start the server of workers and wait for it; what fails is reported when a worker is started."""
+        try:
+            self._workers.wait()
+        except WorkerError as error:
+            logger.warning("%s", error)
+
     def require(self, device: torch.device) -> None:
         """Raise NnError `unsupported-operation` for a device that guest-supplied models may not use."""
         if device.type != "cpu" and not self._devices:
@@ -75,7 +86,9 @@ class Isolation:
     def start(self, ledger: Ledger) -> GuestWorker:
         """Start a worker for the session of a ledger; raises NnError."""
         memory = None if ledger.device_limit is None else ledger.device_limit + OVERHEAD
-        confinement = Confinement(memory=memory, devices=self._devices, waive=self._waive)
+        left = ledger.deadline.left
+        seconds = None if left is None else _EXTRA_SECONDS + math.ceil(left) * torch.get_num_threads()
+        confinement = Confinement(memory=memory, cpu_seconds=seconds, devices=self._devices, waive=self._waive)
         return GuestWorker(self._workers, confinement, ledger)
 
 
