@@ -29,7 +29,6 @@ from .engine import Engine
 from .errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError, ResultError
 from .printing import printable
 from .results import Err, Ok, Some
-from .running.pipes import Pipe, is_pipe
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
 from .views import view_memory
@@ -55,14 +54,12 @@ __all__ = [
     "LinkError",
     "Linker",
     "Ok",
-    "Pipe",
     "Resource",
     "ResultError",
     "Some",
     "Store",
     "Ticker",
     "WasiConfig",
-    "is_pipe",
     "printable",
     "view_memory",
     "write_bytes",

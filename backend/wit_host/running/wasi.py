@@ -11,6 +11,7 @@ import errno
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from io import BufferedWriter, FileIO
 
 import wasmtime
 
@@ -76,6 +77,11 @@ class WasiConfig(wasmtime.WasiConfig):
     @stderr_custom.setter
     def stderr_custom(self, write: Write) -> None:
         capi.set_stderr(self, self._output(write, "standard error"))
+
+    @staticmethod
+    def pipe(file: FileIO | BufferedWriter) -> Write | None:
+        """Return a function that writes to a pipe or socket, and stops when the guest has to; None for other files."""
+        return Pipe(file.fileno(), file.flush) if is_pipe(file.fileno()) else None
 
     def inherit_stdout(self) -> None:
         """Let the guest write to the standard output of this process."""
