@@ -44,7 +44,6 @@ from .errors import (
 from .owners import why_foreign, why_replaceable
 from .printing import printable
 from .results import Err, Ok, Some
-from .running.pipes import Pipe, is_pipe
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
 from .views import copy_memory, view_memory
@@ -75,7 +74,6 @@ __all__ = [
     "LinkError",
     "Linker",
     "Ok",
-    "Pipe",
     "Resource",
     "ResultError",
     "Some",
@@ -83,7 +81,6 @@ __all__ = [
     "Ticker",
     "WasiConfig",
     "copy_memory",
-    "is_pipe",
     "precompile",
     "printable",
     "view_memory",

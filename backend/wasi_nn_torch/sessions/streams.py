@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from wit_host import Pipe, WasiConfig, is_pipe
+from wit_host import WasiConfig
 
 
 class BinaryReader(Protocol):
@@ -83,9 +83,8 @@ def _writing(output: Callable[[bytes], object] | BinaryWriter, name: str) -> Cal
         return output
     if isinstance(output, io.TextIOBase) or not callable(getattr(output, "write", None)):
         raise _wrong(name, "a function that takes bytes, or a file that is open in binary mode", output)
-    if isinstance(output, io.FileIO | io.BufferedWriter) and is_pipe(output.fileno()):
-        return Pipe(output.fileno(), output.flush)
-    return lambda data: _write_all(output, data)
+    pipe = WasiConfig.pipe(output) if isinstance(output, io.FileIO | io.BufferedWriter) else None
+    return pipe or (lambda data: _write_all(output, data))
 
 
 def _write_all(file: BinaryWriter, data: bytes) -> None:

@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from io import BufferedWriter, FileIO
 
 import wasmtime
 
@@ -129,6 +130,11 @@ class WasiConfig(wasmtime.WasiConfig):
     @stderr_custom.setter
     def stderr_custom(self, write: Write) -> None:
         capi.set_stderr(self, self._output(write, "standard error"))
+
+    @staticmethod
+    def pipe(file: FileIO | BufferedWriter) -> Write | None:
+        """Return a function that writes to a pipe or socket, and stops when the guest has to; None for other files."""
+        return Pipe(file.fileno(), file.flush) if is_pipe(file.fileno()) else None
 
     def inherit_stdout(self, *, counted: bool = False) -> None:
         """Let the guest write to the standard output of this process; if `counted`, it counts toward the bound.
