@@ -128,6 +128,7 @@ def test_the_names_that_users_import_are_these():
         "Guest",
         "GuestCancelled",
         "GuestError",
+        "GuestLimit",
         "GuestTimeout",
         "GuestTrap",
         "InvalidGuest",
@@ -141,6 +142,7 @@ def test_the_names_that_users_import_are_these():
     ]
     assert all(getattr(wasi_nn_torch, name) for name in wasi_nn_torch.__all__)
     assert wit_host.__all__ == [
+        "Bounds",
         "ByteSource",
         "Bytes",
         "CacheEntry",
@@ -153,6 +155,7 @@ def test_the_names_that_users_import_are_these():
         "GuestExit",
         "GuestFunction",
         "GuestInterface",
+        "GuestLimit",
         "GuestResource",
         "GuestResourceType",
         "GuestTimeout",
@@ -161,12 +164,14 @@ def test_the_names_that_users_import_are_these():
         "LinkError",
         "Linker",
         "Ok",
+        "OutputClosed",
         "Resource",
         "ResultError",
         "Some",
         "Store",
         "Ticker",
         "WasiConfig",
+        "copy_memory",
         "printable",
         "view_memory",
         "write_bytes",
