@@ -129,6 +129,7 @@ def test_the_names_that_users_import_are_these():
         "Guest",
         "GuestCancelled",
         "GuestError",
+        "GuestLimit",
         "GuestTimeout",
         "GuestTrap",
         "InvalidGuest",
@@ -142,6 +143,7 @@ def test_the_names_that_users_import_are_these():
     ]
     assert all(getattr(wasi_nn_torch, name) for name in wasi_nn_torch.__all__)
     assert wit_host.__all__ == [
+        "Bounds",
         "ByteSource",
         "Bytes",
         "CacheDirectory",
@@ -157,6 +159,7 @@ def test_the_names_that_users_import_are_these():
         "GuestExit",
         "GuestFunction",
         "GuestInterface",
+        "GuestLimit",
         "GuestResource",
         "GuestResourceType",
         "GuestTimeout",
@@ -165,12 +168,14 @@ def test_the_names_that_users_import_are_these():
         "LinkError",
         "Linker",
         "Ok",
+        "OutputClosed",
         "Resource",
         "ResultError",
         "Some",
         "Store",
         "Ticker",
         "WasiConfig",
+        "copy_memory",
         "precompile",
         "printable",
         "view_memory",

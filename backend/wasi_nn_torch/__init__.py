@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wasi_nn_torch.sessions.limits import Limits
     from wasi_nn_torch.sessions.session import Session
     from wasi_nn_torch.sessions.stats import EngineStats, SessionStats
-    from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
+    from wit_host import GuestCancelled, GuestError, GuestLimit, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
     "CompileLimits",
@@ -36,6 +36,7 @@ __all__ = [
     "Guest",
     "GuestCancelled",
     "GuestError",
+    "GuestLimit",
     "GuestTimeout",
     "GuestTrap",
     "InvalidGuest",
@@ -56,6 +57,7 @@ _HOMES = {
     "Guest": "wasi_nn_torch.sessions.guests",
     "GuestCancelled": "wit_host",
     "GuestError": "wit_host",
+    "GuestLimit": "wit_host",
     "GuestTimeout": "wit_host",
     "GuestTrap": "wit_host",
     "InvalidGuest": "wasi_nn_torch.sessions.guests",

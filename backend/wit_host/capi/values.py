@@ -59,7 +59,7 @@ class Kind:
 #: The size and the address of a list, a tuple, a string or a name.
 _VECTOR = struct.Struct("NP")
 #: The elements of a long list that are filled in at once, before other threads may run.
-_PIECE = 1 << 18
+_PIECE = 1 << 16
 #: The layouts of an option, of a result, and of two adjacent values that are `u32`.
 _POINTER = struct.Struct("P")
 _RESULT = struct.Struct("?P")

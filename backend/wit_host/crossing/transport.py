@@ -12,6 +12,7 @@ In: the engine's value for a list of bytes. Out: a buffer, and back. An implemen
 
 from __future__ import annotations
 
+import mmap
 import re
 from codecs import utf_8_decode
 from enum import Enum, auto
@@ -79,8 +80,9 @@ def _characters(text: memoryview) -> memoryview:
 
     Other threads may run between the pieces of a long text.
     """
-    characters, size = bytearray(text.nbytes), 0
-    begin = 0
+    # The pages of a mapping are made when they are written to; those of a long bytearray all at once.
+    characters = bytearray(text.nbytes) if text.nbytes <= _PIECE else mmap.mmap(-1, text.nbytes)
+    begin = size = 0
     while begin < text.nbytes:
         piece, used = utf_8_decode(text[begin : begin + _PIECE], "strict", False)
         try:

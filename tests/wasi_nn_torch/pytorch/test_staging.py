@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import random
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +14,7 @@ from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.freeing import free_pages
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, Kind, Parameter, Signature
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory, Staging
@@ -257,3 +260,20 @@ def test_memory_that_cannot_be_had_is_a_refusal(memory, monkeypatch):
     with pytest.raises(NnError, match="too-large: a new tensor of 8 bytes does not fit into the host's memory"):
         DeviceTensor.from_guest([2], ElementType.FP32, memoryview(bytes(8)), memory)
     assert memory.ledger.snapshot().places == {}
+
+
+# --- pages of large tensors ---
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes back the pages of memory that is still allocated")
+def test_the_pages_of_a_large_tensor_are_returned_unless_something_else_refers_to_it():
+    shared = torch.ones(64 << 20, dtype=torch.uint8)
+    other = shared.view(-1)
+    free_pages(shared)
+    assert bool(other.all())
+    alone = torch.ones((64 << 20) + 8192, dtype=torch.uint8)
+    free_pages(alone)
+    assert int(alone.sum()) <= 2 * mmap.PAGESIZE
+    small = torch.ones(1 << 20, dtype=torch.uint8)
+    free_pages(small)
+    assert bool(small.all())
