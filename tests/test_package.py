@@ -168,7 +168,6 @@ def test_the_names_that_users_import_are_these():
         "LinkError",
         "Linker",
         "Ok",
-        "OutputClosed",
         "Resource",
         "ResultError",
         "Some",

@@ -54,7 +54,7 @@ class Pair(nn.Module):
 
 class Crash(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sum(x, dtype=-1)
+        return x + torch._weight_norm(torch.zeros([0]), torch.zeros([0]))
 
 
 class Loop(nn.Module):
@@ -331,7 +331,7 @@ def test_a_crash_is_an_error_of_its_guest_alone(guest):
     unharmed = other.context(Add())
     context = one.context(Crash())
     pid = one.worker.pid
-    with pytest.raises(NnError, match=r"ended \(SIGSEGV\) while computing") as caught:
+    with pytest.raises(NnError, match=r"ended \(SIGFPE\) while computing") as caught:
         context.compute([("x", one.tensor(torch.zeros(4, 4)))])
     assert caught.value.code is ErrorCode.RUNTIME_ERROR
     assert not is_running(pid)
@@ -345,9 +345,9 @@ def test_after_a_crash_models_can_be_loaded_again(guest):
     [(_, small)] = add.compute([("x", one.tensor(torch.zeros(2)))])
     [(_, large)] = add.compute([("x", one.tensor(torch.zeros(100_000)))])
     kept = one.tensor(torch.zeros(100_000))
-    with pytest.raises(NnError, match="SIGSEGV"):
+    with pytest.raises(NnError, match="SIGFPE"):
         crash.compute([("x", one.tensor(torch.zeros(4)))])
-    with pytest.raises(NnError, match=r"has ended \(SIGSEGV\); load them again"):
+    with pytest.raises(NnError, match=r"has ended \(SIGFPE\); load them again"):
         add.compute([("x", one.tensor(torch.zeros(4)))])
     assert torch.equal(floats(small), torch.ones(2)), "what is in the host is not lost"
     with pytest.raises(GuestTrap, match="the tensor is lost"):
