@@ -19,7 +19,9 @@ from wasi_nn_torch.contract.backend import (
     KeepsMemory,
     MakesTensors,
     ModelSource,
+    Prepares,
 )
+from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.description import Contents, ModelDescription, ValueDescription, WeightsDescription
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.findings import Finding, Health
@@ -39,6 +41,7 @@ __all__ = [
     "BackendSession",
     "Contents",
     "Context",
+    "Deadline",
     "DescribesModels",
     "Diagnoses",
     "ElementType",
@@ -61,6 +64,7 @@ __all__ = [
     "NamedTensor",
     "NnError",
     "Optimize",
+    "Prepares",
     "SharesMemory",
     "Tensor",
     "Transfer",
