@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.workers.channel import Channel
 from wasi_nn_torch.workers.confinement import Confinement, describe, lacking
-from wasi_nn_torch.workers.forkserver import WorkerError, Workers
+from wasi_nn_torch.workers.forkserver import Workers
+from wasi_nn_torch.workers.server_process import WorkerError
 
 _NAME = "isolation"
 #: The longest message of the worker that is tried, in bytes.

@@ -19,7 +19,8 @@ from wasi_nn_torch.sessions.durations import require_duration
 from wasi_nn_torch.workers import kernel
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed, InvalidMessage
 from wasi_nn_torch.workers.confinement import PARTS, Confinement
-from wasi_nn_torch.workers.forkserver import WorkerError, shared_workers
+from wasi_nn_torch.workers.forkserver import shared_workers
+from wasi_nn_torch.workers.server_process import WorkerError
 from wit_host import CompileTask
 
 logger = logging.getLogger(__name__)

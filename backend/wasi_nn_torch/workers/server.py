@@ -22,6 +22,8 @@ from wasi_nn_torch.workers.confinement import Confinement, ConfinementError, con
 
 #: The requests: start a worker, and kill one to get its status. A number follows, which the answer begins with.
 START, END = b"S", b"E"
+#: The most characters of the traceback of a server that cannot load.
+_LONGEST = 8000
 #: The bytes of that number.
 NUMBER = 8
 #: The time between two looks at workers that were killed, whose memory the system frees, in milliseconds.
@@ -57,7 +59,7 @@ def _load(control: Channel) -> Callable[[Channel], object]:
         module, _, function = wanted["target"].partition(":")
         target: Callable[[Channel], object] = getattr(import_module(module), function)
     except Exception as error:  # noqa: BLE001  # modules may raise anything, and the host reports it
-        control.send("".join(traceback.format_exception(error)).encode())
+        control.send("".join(traceback.format_exception(error))[-_LONGEST:].encode())
         raise ChannelClosed from None
     gc.collect()
     gc.freeze()  # so that workers do not copy pages by collecting garbage

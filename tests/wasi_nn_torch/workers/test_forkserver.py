@@ -16,7 +16,8 @@ import pytest
 
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed, InvalidMessage
 from wasi_nn_torch.workers.confinement import Confinement, lacking
-from wasi_nn_torch.workers.forkserver import WorkerError, Workers
+from wasi_nn_torch.workers.forkserver import Workers
+from wasi_nn_torch.workers.server_process import WorkerError
 
 pytestmark = [
     pytest.mark.cpu,

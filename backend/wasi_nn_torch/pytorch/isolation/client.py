@@ -21,7 +21,8 @@ from wasi_nn_torch.pytorch.isolation.blocks import new_block
 from wasi_nn_torch.pytorch.isolation.messages import MOST_BYTES, BadAnswer, Reader, Request, Writer, success
 from wasi_nn_torch.workers.channel import ChannelClosed, InvalidMessage, Patience
 from wasi_nn_torch.workers.confinement import Confinement
-from wasi_nn_torch.workers.forkserver import Worker, WorkerError, Workers, shared_workers
+from wasi_nn_torch.workers.forkserver import Worker, Workers, shared_workers
+from wasi_nn_torch.workers.server_process import WorkerError
 
 logger = logging.getLogger(__name__)
 
