@@ -29,6 +29,8 @@ if sys.platform == "linux":
     ]
     _munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
+#: `PROT_READ` and `PROT_READ | PROT_WRITE`, which Windows does not have.
+_READ, _READ_AND_WRITE = 1, 3
 #: `MAP_FAILED`.
 _FAILED = ctypes.c_void_p(-1).value
 
@@ -44,7 +46,7 @@ def new_block(size: int, on_free: Callable[[int], object]) -> tuple[torch.Untype
     """
     descriptor = _memory(size)
     try:
-        view = mapped(descriptor, size, mmap.PROT_READ | mmap.PROT_WRITE, on_free)
+        view = mapped(descriptor, size, _READ_AND_WRITE, on_free)
         fcntl.fcntl(
             descriptor,
             fcntl.F_ADD_SEALS,
@@ -75,7 +77,7 @@ def sealed(content: memoryview) -> int:
 
 
 def mapped(
-    descriptor: int, size: int, access: int = mmap.PROT_READ, on_free: Callable[[int], object] | None = None
+    descriptor: int, size: int, access: int = _READ, on_free: Callable[[int], object] | None = None
 ) -> memoryview:
     """The memory behind a descriptor, which may be closed then; the mapping ends with the last reference to the view.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -337,6 +338,26 @@ def test_a_crash_is_an_error_of_its_guest_alone(guest):
     assert not is_running(pid)
     [(_, output)] = unharmed.compute([("x", other.tensor(torch.zeros(2)))])
     assert torch.equal(floats(output), torch.ones(2))
+
+
+def test_a_worker_that_is_killed_is_an_error_of_its_guest(guest):
+    one = guest()
+    context = one.context(Loop())
+    threading.Timer(0.3, os.kill, (one.worker.pid, signal.SIGKILL)).start()
+    with pytest.raises(NnError, match=r"ended \(SIGKILL\) while computing"):
+        context.compute([("x", one.tensor(torch.zeros(100_000)))])
+    del context
+    assert one.bytes == 0
+
+
+def test_a_guest_that_ends_many_workers_gets_no_more(guest):
+    one = guest()
+    model = archive(Crash())
+    for _ in range(16):
+        with pytest.raises(NnError, match="SIGFPE"):
+            one.context(model).compute([("x", one.tensor(torch.zeros(4)))])
+    with pytest.raises(NnError, match="have ended 16 processes; it may load no more"):
+        one.context(model)
 
 
 def test_after_a_crash_models_can_be_loaded_again(guest):
