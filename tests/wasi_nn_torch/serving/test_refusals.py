@@ -158,7 +158,7 @@ def test_a_trap_of_a_component_is_told_with_the_last_error(device, version):
 
 
 def test_a_timeout_is_told_with_the_last_error(engine):
-    text = r"within 0\.2 s; the last error that it was given: not-found"
+    text = r"within 0\.2 s; raise the limit `timeout`, .*; the last error that it was given: not-found"
     with engine.session(limits=Limits(timeout=0.2)) as session, pytest.raises(GuestTimeout, match=text):
         session.run(command(f"{REFUSED} (loop $again (br $again))", NAME))
 

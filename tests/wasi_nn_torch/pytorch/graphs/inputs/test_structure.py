@@ -121,7 +121,7 @@ def test_inputs_have_the_names_of_their_leaves(folder, device, compute):
 
 
 def test_inspecting_tells_the_same_names(folder):
-    contents = describe(folder / "returns.pt2", "net", trust=True).contents
+    contents = describe(folder / "returns.pt2", "net").contents
     assert [each.name for each in contents.outputs] == list(LEAVES)
 
 
