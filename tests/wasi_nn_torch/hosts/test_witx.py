@@ -432,14 +432,15 @@ def test_without_a_gpu_automatic_means_the_cpu(guest):
     assert refusal(guest.load, b"no model", target=AUTO) == Errno.INVALID_ENCODING
 
 
-def test_automatic_means_the_accelerator_if_there_is_one(guest, accelerator, allocated):
-    before = allocated()
-    guest.load(scripted(Add()), target=CPU)
-    assert allocated() == before
-    context = guest.context(guest.load(scripted(Scale(3.0)), target=AUTO))
-    guest.set_input(context, 0, *range(1000))
-    guest.compute(context)
-    assert allocated() >= before + 4000
+def test_automatic_means_the_accelerator_if_there_is_one(accelerator, allocated):
+    with Engine(accelerator, guest_models="any", cache=False) as engine, playing(engine) as guest:
+        before = allocated()
+        guest.load(scripted(Add()), target=CPU)
+        assert allocated() == before
+        context = guest.context(guest.load(scripted(Scale(3.0)), target=AUTO))
+        guest.set_input(context, 0, *range(1000))
+        guest.compute(context)
+        assert allocated() >= before + 4000
 
 
 def test_a_policy_against_models_of_guests_is_an_unsupported_operation(device):
