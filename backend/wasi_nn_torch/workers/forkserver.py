@@ -44,8 +44,10 @@ class Worker:
             server = self._alive.pop()
         except IndexError:
             return self._status
-        self._status = server.end(self.pid)
-        self.channel.close()
+        try:
+            self._status = server.end(self.pid)
+        finally:
+            self.channel.close()
         return self._status
 
     def forget(self) -> None:
@@ -128,9 +130,13 @@ class Workers:
                 server = self._running()
             try:
                 server.wait_until_ready(patience)
-                return server, server.ask(START, request, descriptor)
+                pid = server.ask(START, request, descriptor)
             except ChannelClosed:
                 self._discard(server)
+                continue
+            if pid < 0:
+                raise WorkerError(f"a worker process could not be started: {os.strerror(-pid)}")
+            return server, pid
         raise WorkerError("the server of worker processes ended; see whether the memory of this machine was exhausted")
 
     def _running(self) -> ServerProcess:

@@ -5,6 +5,7 @@ It has an empty environment and no files but its channel. When the host is gone,
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -80,8 +81,7 @@ def _serve(control: Channel, target: Callable[[Channel], object], workers: set[i
         number, content = bytes(request[1 : NUMBER + 1]), request[NUMBER + 1 :]
         if request[:1] == START:
             confinement = Confinement(**json.loads(content), parent=os.getpid())
-            pid = _start(control, target, confinement, descriptors, workers)
-            control.send(number + str(pid).encode())
+            control.send(number + str(_start(control, target, confinement, descriptors, workers)).encode())
         else:
             pid = int(content)
             workers.remove(pid)  # a number that is not a worker's must never be killed
@@ -97,16 +97,23 @@ def _start(
     descriptors: Sequence[int],
     workers: set[int],
 ) -> int:
-    """Fork a worker, which owns the descriptor of its channel, and return its process number."""
-    pid = os.fork()
-    if not pid:
-        workers.clear()
-        control.close()
-        _work(target, confinement, descriptors[0])
-    workers.add(pid)
-    for descriptor in descriptors:
-        os.close(descriptor)
-    return pid
+    """Fork a worker, which owns the descriptor of its channel.
+
+    Return its process number, or the negative number of the system's error if there can be no more processes.
+    """
+    try:
+        pid = os.fork()
+        if not pid:
+            workers.clear()
+            control.close()
+            _work(target, confinement, descriptors[0])
+        workers.add(pid)
+        return pid
+    except OSError as error:
+        return -(error.errno or errno.EAGAIN)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _work(target: Callable[[Channel], object], confinement: Confinement, descriptor: int) -> None:

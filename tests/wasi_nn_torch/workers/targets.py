@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -18,6 +19,18 @@ def load() -> None:
     """Called in the server, before any worker."""
     global _loaded
     _loaded = True
+
+
+def fork_once() -> None:
+    """Called in the server: let it fork once, as on a system without room for more processes."""
+    forks = [os.fork]
+
+    def fork() -> int:
+        if not forks:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return forks.pop()()
+
+    os.fork = fork
 
 
 def answer(channel: Channel) -> None:

@@ -203,6 +203,16 @@ def test_a_server_that_cannot_load_says_why():
     workers.close()
 
 
+def test_a_system_without_room_for_a_process_is_told_and_other_workers_go_on():
+    workers = Workers(f"{HERE}:answer", [f"{HERE}:fork_once"])
+    worker = workers.start(Confinement(), MOST)
+    with pytest.raises(WorkerError, match="could not be started: Resource temporarily unavailable"):
+        workers.start(Confinement(), MOST)
+    assert ask(worker, "pid") == worker.pid
+    worker.end()
+    workers.close()
+
+
 def test_closing_ends_the_server_and_its_workers():
     workers = Workers(f"{HERE}:answer")
     worker = workers.start(Confinement(), MOST)
