@@ -17,6 +17,8 @@ _STACK = 64 << 20
 #: It bounds the tables of pages, which are memory too.
 _SHARED, _RESERVED = 16 << 30, 4
 _MOST = 1 << 62
+#: The kernel counts in nanoseconds of 64 bits, and would kill a process at once if that overflowed.
+_MOST_SECONDS = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def _limits(state: State, memory: int | None, cpu_seconds: int | None, devices: 
         if not devices:
             yield resource.RLIMIT_AS, state.address_space + _RESERVED * memory + _SHARED
     if cpu_seconds is not None:
-        yield resource.RLIMIT_CPU, math.ceil(time.process_time()) + cpu_seconds
+        yield resource.RLIMIT_CPU, min(math.ceil(time.process_time()) + cpu_seconds, _MOST_SECONDS)
 
 
 def _soft(name: int) -> int:
