@@ -47,11 +47,7 @@ def new_block(size: int, on_free: Callable[[int], object]) -> tuple[torch.Untype
     descriptor = _memory(size)
     try:
         view = mapped(descriptor, size, _READ_AND_WRITE, on_free)
-        fcntl.fcntl(
-            descriptor,
-            fcntl.F_ADD_SEALS,
-            fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | _F_SEAL_FUTURE_WRITE,
-        )
+        _seal(descriptor, _F_SEAL_FUTURE_WRITE)
     except BaseException:
         os.close(descriptor)
         raise
@@ -65,11 +61,7 @@ def sealed(content: memoryview) -> int:
         rest = content.cast("B")
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        fcntl.fcntl(
-            descriptor,
-            fcntl.F_ADD_SEALS,
-            fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | fcntl.F_SEAL_WRITE,
-        )
+        _seal(descriptor, fcntl.F_SEAL_WRITE)
     except BaseException:
         os.close(descriptor)
         raise
@@ -97,6 +89,12 @@ def _unmap(address: int, size: int, on_free: Callable[[int], object] | None) -> 
             on_free(address)
     finally:
         _munmap(address, size)
+
+
+def _seal(descriptor: int, against_writing: int) -> None:
+    """Let nobody change the size of some memory, nor write to it as the seal `against_writing` says."""
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | against_writing
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
 
 
 def _memory(size: int) -> int:
