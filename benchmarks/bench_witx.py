@@ -99,7 +99,8 @@ def guest_with(model: bytes, *shape: int) -> Iterator[Callable[[str], Calls]]:
         engine.register("model", model, optimize="none")
         ledger = Ledger()
         with engine._runtime.open_core_store(wasmtime.WasiConfig(), Limits()) as store:
-            hosts.add_to_core_store(store, engine._runtime.serve(ledger))
+            hosts.add_to_core_linker(store.linker)
+            hosts.serve(store, engine._runtime.serve(ledger))
             instance = store.instantiate(engine.compile(WITX.encode()).compiled)
             size = 4 * torch.Size(shape).numel()
             instance.call("open", len(shape), *shape, *[1] * (4 - len(shape)), size)

@@ -58,7 +58,8 @@ def on_ours(store: Store, guest: Component) -> Iterator[Guest]:
 def on_wasi_nn(engine: Engine, wat: str) -> Iterator[Guest]:
     """A guest that uses wasi-nn, as a session runs it."""
     ledger, store = Ledger(), engine._runtime.open_store(wasmtime.WasiConfig(), Limits())
-    hosts.add_to_linker(store.linker, engine._runtime.serve(ledger))
+    hosts.add_to_linker(store.linker)
+    hosts.serve(store, engine._runtime.serve(ledger))
     try:
         with on_ours(store, engine.compile(wat.encode()).compiled) as guest:
             yield guest

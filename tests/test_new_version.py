@@ -34,6 +34,7 @@ import sys
 from wasi_nn_bindings.v2099_01_01.errors import ERROR, ErrorException
 from wasi_nn_bindings.v2099_01_01.graph import GRAPH
 from wasi_nn_torch import Engine
+from wasi_nn_torch import hosts
 from wasi_nn_torch.hosts import v2099_01_01
 from wasi_nn_torch.contract.ledger import Ledger
 from wit_host import Engine as Guests, GuestFunction, GuestInterface, values as wit
@@ -41,7 +42,8 @@ from wit_host import Engine as Guests, GuestFunction, GuestInterface, values as 
 LOAD = GuestFunction("load-by-name", {"name": wit.STRING}, wit.Result(wit.Own(GRAPH), wit.Own(ERROR), ErrorException))
 guests = Guests()
 with guests.store() as store:
-    v2099_01_01.add_to_linker(store.linker, Engine(device="cpu")._runtime.serve(Ledger()))
+    v2099_01_01.add_to_linker(store.linker)
+    hosts.serve(store, Engine(device="cpu")._runtime.serve(Ledger()))
     guest = GuestInterface(store.instantiate(guests.compile(sys.argv[1])), None, [LOAD])
     try:
         LOAD(guest, "net")

@@ -208,6 +208,7 @@ class Engine:
         stdin: Input = None,
         stdout: Output = None,
         stderr: Output = None,
+        data: object = None,
     ) -> Session:
         """A session for one guest; use it in a `with` block.
 
@@ -215,13 +216,13 @@ class Engine:
         path of each directory that the guest may read to the guest's path, or to `Directory(path, writable=True)` if
         the guest may write too. `stdin` is the path of a file, bytes, or a file that is open in binary mode, which is
         read to its end at once; `stdout` and `stderr` are functions that take bytes, or files that are open in binary
-        mode, which stay open. By default, each is the host's own stream.
+        mode, which stay open. By default, each is the host's own stream. `data` is for `per_session`.
 
         Raises NotADirectoryError for a directory that does not exist, OSError for an input file that does not exist,
         TypeError for a stream of another type, and ValueError for text that WASI cannot pass on and for a writable
         directory with files that the host trusts: registered models, compiled guests, this package.
         """
-        return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr)
+        return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data)
 
     def close(self) -> None:
         """Release every model; one that a session still uses is freed when that session ends."""

@@ -24,10 +24,12 @@ from .cache_files import CacheEntry
 from .compiling import Compiler, CompileTask
 from .component.compiled import Component
 from .component.exports import GuestFunction, GuestInterface, Instance
+from .component.linked import LinkedComponent
 from .component.linker import Linker
 from .component.store import Store
 from .crossing.bounds import Bounds
 from .crossing.guest_resources import GuestResource, GuestResourceType
+from .crossing.per_store import per_store
 from .crossing.resources import Resource
 from .crossing.transport import Bytes, ByteSource, write_bytes
 from .engine import Engine, precompile
@@ -72,6 +74,7 @@ __all__ = [
     "GuestTrap",
     "Instance",
     "LinkError",
+    "LinkedComponent",
     "Linker",
     "Ok",
     "Resource",
@@ -81,6 +84,7 @@ __all__ = [
     "Ticker",
     "WasiConfig",
     "copy_memory",
+    "per_store",
     "precompile",
     "printable",
     "view_memory",

@@ -17,8 +17,12 @@ from . import capi
 from .cache import CompileCache
 from .compiling import Compiler, CompileTask, Compiling
 from .component.compiled import Component
+from .component.imports import link
+from .component.linked import LinkedComponent
+from .component.linker import Linker
 from .component.store import Store
-from .core import CoreModule, CoreStore
+from .core import CoreLinker, CoreModule, CoreStore, LinkedModule
+from .core.imports import link as link_module
 from .core.slicing import SlicingModules, memory_of, slicing_modules, waits
 from .crossing.bounds import UNBOUNDED, Bounds
 from .crossing.memory import unsupported
@@ -165,6 +169,18 @@ class Engine:
         """Return why the bytes of an import do not cross by address."""
         return self._no_addresses or pointers.reasons.get(name, "")
 
+    def link(self, guest: Component, linker: Linker, name: str = "") -> LinkedComponent:
+        """Give a component the definitions in `linker`, once for all stores that start it.
+
+        The implementations are shared by all these stores, in any threads, unless they come from `per_store`. `name` is
+        its name in messages. What is defined later has no effect. Raises `LinkError` if its imports do not fit.
+        """
+        return link(linker, guest, name or guest.name)
+
+    def link_module(self, guest: CoreModule, linker: CoreLinker, name: str = "") -> LinkedModule:
+        """Give a core module the definitions in `linker`, as `link` does for a component."""
+        return link_module(linker, guest, name or guest.name)
+
     def is_from_cache(self, guest: Component | CoreModule) -> bool:
         """Return whether `compile` loaded this guest from the cache."""
         return self._cache is not None and self._cache.supplied(guest.compiled)
@@ -177,15 +193,18 @@ class Engine:
         timeout: float | None = None,
         resources: int | None = None,
         bounds: Bounds = UNBOUNDED,
+        data: object = None,
     ) -> Store:
         """Make a store for one guest; use it in a `with` block.
 
         `wasi` is the guest's access to the host's system, by default none. `memory` is the most bytes that all its
         memories together may have, `timeout` the most seconds of wall-clock time that each call of it may take,
         `resources` the most resources of the host that it may hold at a time, and `bounds` has the other limits. With a
-        custom configuration, `memory` is for each memory.
+        custom configuration, `memory` is for each memory. `data` is for host functions that stores share: see
+        `per_store`.
         """
-        return Store(self._engine, self._ticker, wasi or WasiConfig(), self._limits(memory, timeout, resources, bounds))
+        limits = self._limits(memory, timeout, resources, bounds)
+        return Store(self._engine, self._ticker, wasi or WasiConfig(), limits, data)
 
     def core_store(
         self,
@@ -195,10 +214,11 @@ class Engine:
         timeout: float | None = None,
         resources: int | None = None,
         bounds: Bounds = UNBOUNDED,
+        data: object = None,
     ) -> CoreStore:
         """Make a store for one core module, with the same arguments as `store`."""
         limits = self._limits(memory, timeout, resources, bounds)
-        return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), limits)
+        return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), limits, data)
 
     def _limits(self, memory: int | None, timeout: float | None, resources: int | None, bounds: Bounds) -> StoreLimits:
         return StoreLimits(memory, timeout, resources, bounds, counts_memory=not self._no_addresses)

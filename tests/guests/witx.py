@@ -184,7 +184,8 @@ def playing(
     assert isinstance(compiled, CoreModule)
     try:
         with engine._runtime.open_core_store(wasmtime.WasiConfig(), limits) as store:
-            hosts.add_to_core_store(store, engine._runtime.serve(ledger))
+            hosts.add_to_core_linker(store.linker)
+            hosts.serve(store, engine._runtime.serve(ledger))
             yield Guest(store, store.instantiate(compiled, "guest"), ledger)
     finally:
         ledger.sweep()

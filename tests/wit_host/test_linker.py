@@ -211,7 +211,7 @@ def define_check(instance):
 
 def test_every_error_that_a_function_answers_is_observed(host, store):
     seen = []
-    store.linker.on_error = lambda *error: seen.append(error)
+    store.on_error(lambda *error: seen.append(error))
     body = "(call check (i32.const 2) (i32.const 64)) (call check (i32.const 3) (i32.const 64))"
     assert host.run(CHECK, body, define_check, store) == 0
     assert seen == [(f"{API}#check", 3)]
@@ -221,7 +221,7 @@ def test_what_an_observer_of_errors_raises_traps_the_guest(host, store):
     def observe(function, value):
         raise LookupError(function)
 
-    store.linker.on_error = observe
+    store.on_error(observe)
     with pytest.raises(LookupError, match="#check"):
         host.run(CHECK, "(call check (i32.const 3) (i32.const 64))", define_check, store)
 
@@ -304,13 +304,13 @@ def test_what_is_asked_for_again_before_the_answer_was_taken_is_a_trap():
     state = HostState(context=0)
     state.memory.parts.append(LinearMemory(1 << 16, 1 << 16, 0))
     definition = FunctionDefinition("give", lambda number: bytes(number), {"number": wit.U32}, wit.BYTES)
-    function = BridgedFunction(state, definition)
+    function = BridgedFunction(definition)
 
     def call(number):
         with capi.OwnedValues(2) as arguments, capi.OwnedValues(0) as results:
             for value, content in zip(arguments.item, (number, 64), strict=True):
                 value.kind, value.of.u32 = Kind.U32, content
-            function.call(arguments.item, results.item)
+            function.call(state, arguments.item, results.item)
 
     call(3)
     with pytest.raises(GuestTrap, match="give: result: the guest called it for something else before it had taken"):

@@ -6,10 +6,11 @@ from functools import partial
 
 from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28, witx
 from wasi_nn_torch.hosts.resources import ErrorResource
+from wasi_nn_torch.hosts.served import Served, ServedModule
 from wasi_nn_torch.serving.refusals import Refusals
 from wasi_nn_torch.serving.serving import Serving
-from wit_host import Component, Linker
-from wit_host.core import CoreModule, CoreStore
+from wit_host import Component, Linker, Store
+from wit_host.core import CoreLinker, CoreModule, CoreStore
 
 #: The versions that guests may import, any number of them at once.
 VERSIONS = (v2024_06_25, v2024_08_19, v2024_10_28)
@@ -27,18 +28,26 @@ def are_imported_by(guest: Component | CoreModule) -> bool:
     return any((each.implements or name).startswith(_PACKAGE) for name, each in guest.imports.items())
 
 
-def add_to_linker(linker: Linker, serving: Serving) -> None:
-    """Define every version in `linker` for one guest, and record each error in `serving`."""
-    linker.on_error = partial(_record, serving.refusals)
+def add_to_linker(linker: Linker) -> None:
+    """Define every version in `linker`, for the stores that `serve` prepares."""
     for version in VERSIONS:
-        version.add_to_linker(linker, serving)
+        version.add_to_linker(linker)
+
+
+def add_to_core_linker(linker: CoreLinker) -> None:
+    """Define `wasi_ephemeral_nn` in `linker`, for the stores that `serve` prepares."""
+    witx.add_to_linker(linker)
+
+
+def serve(store: Store | CoreStore, serving: Serving, data: object = None) -> None:
+    """Let the guest of `store` use `serving`, which records each error; `data` is for `per_session`."""
+    if isinstance(store, CoreStore):
+        store.data = ServedModule(serving, data, store.memory, store.resources)
+    else:
+        store.data = Served(serving, data)
+        store.on_error(partial(_record, serving.refusals))
 
 
 def _record(refusals: Refusals, function: str, error: object) -> None:
     if isinstance(error, ErrorResource):
         refusals.record(function, error.kind.value, error.data())
-
-
-def add_to_core_store(store: CoreStore, serving: Serving) -> None:
-    """Define `wasi_ephemeral_nn` for the core module of `store`, and record each error in `serving`."""
-    witx.add_to_store(store, serving)

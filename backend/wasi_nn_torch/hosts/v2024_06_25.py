@@ -1,4 +1,4 @@
-"""`wasi:nn@0.2.0-rc-2024-06-25` for one guest: the only place that knows the names of this version."""
+"""`wasi:nn@0.2.0-rc-2024-06-25` as host functions: the only place that knows the names of this version."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from wasi_nn_torch.contract.errors import ErrorCode
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.hosts.answering import answering
 from wasi_nn_torch.hosts.resources import ErrorResource, GraphResource, TensorResource, content, new_content
+from wasi_nn_torch.hosts.served import per_serving
 from wasi_nn_torch.hosts.stepwise import StepwiseContext
 from wasi_nn_torch.serving.serving import Serving
 from wit_host import GuestTrap, Linker
@@ -20,9 +21,9 @@ _answering = answering(lambda error: errors.ErrorException(_Error(error.code, er
 _LONGEST_TEXT = 1 << 16
 
 
-def add_to_linker(linker: Linker, serving: Serving) -> None:
-    """Define every interface of this version for one guest."""
-    host = _Host(serving)
+def add_to_linker(linker: Linker) -> None:
+    """Define every interface of this version, for stores whose data is `Served`."""
+    host = per_serving(_Host)
     bindings.add_to_linker(linker, errors_host=host, graph_host=host, tensor_host=host)
 
 

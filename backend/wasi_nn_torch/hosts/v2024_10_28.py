@@ -1,4 +1,4 @@
-"""`wasi:nn@0.2.0-rc-2024-10-28` for one guest: the only place that knows the names of this version."""
+"""`wasi:nn@0.2.0-rc-2024-10-28` as host functions: the only place that knows the names of this version."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from wasi_nn_torch.contract.backend import Context
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.hosts.answering import answering
 from wasi_nn_torch.hosts.resources import ErrorResource, GraphResource, TensorResource, content, held, new_content
+from wasi_nn_torch.hosts.served import per_serving
 from wasi_nn_torch.serving.serving import Serving
 from wit_host import Linker
 
@@ -16,9 +17,9 @@ BUFFERS = bindings.BUFFERS
 _answering = answering(lambda error: errors.ErrorException(_Error(error.code, error.text)))
 
 
-def add_to_linker(linker: Linker, serving: Serving) -> None:
-    """Define every interface of this version for one guest."""
-    host = _Host(serving)
+def add_to_linker(linker: Linker) -> None:
+    """Define every interface of this version, for stores whose data is `Served`."""
+    host = per_serving(_Host)
     bindings.add_to_linker(linker, graph_host=host, tensor_host=host)
 
 

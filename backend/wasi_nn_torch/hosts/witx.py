@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import TypeVar
 
 from wasi_nn_torch.contract.backend import Context
@@ -18,11 +19,12 @@ from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.contract.vocabulary import ExecutionTarget
 from wasi_nn_torch.hosts.resources import MOST_DIMENSIONS
+from wasi_nn_torch.hosts.served import ServedModule
 from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, Errno
 from wasi_nn_torch.serving.leases import Lease
-from wasi_nn_torch.serving.refusals import Refusals
 from wasi_nn_torch.serving.serving import Serving
-from wit_host.core import CallerMemory, CoreStore, NoMemory, ResourceTable
+from wit_host import per_store
+from wit_host.core import CallerMemory, CoreLinker, NoMemory, ResourceTable
 
 MODULE = "wasi_ephemeral_nn"
 
@@ -41,26 +43,34 @@ T = TypeVar("T")
 V = TypeVar("V", "GraphHandle", "ContextHandle")
 
 
-def add_to_store(store: CoreStore, serving: Serving) -> None:
-    """Define every function for the core module of `store`."""
-    host = _Host(serving, store.memory, store.resources)
-    out = ("out_buffer", "out_buffer_max_size", "bytes_written")
-    functions: Sequence[tuple[Callable[..., None], Sequence[str]]] = (
-        (host.load, ("builder", "builder_len", "encoding", "target", "graph")),
-        (host.load_by_name, ("name", "name_len", "graph")),
-        (host.load_by_name_with_config, ("name", "name_len", "config", "config_len", "graph")),
-        (host.unload, ("graph",)),
-        (host.init_execution_context, ("graph", "context")),
-        (host.finalize_execution_context, ("context",)),
-        (host.set_input, ("context", "index", "tensor")),
-        (host.compute, ("context",)),
-        (host.compute_single, ("context",)),
-        (host.fini_single, ("context",)),
-        (host.get_output, ("context", "index", *out)),
-        (host.get_output_single, ("context", "index", *out)),
-    )
-    for function, parameters in functions:
-        store.linker.function(MODULE, function.__name__, parameters, _answering(function, serving.refusals))
+#: The parameters of the functions that write an output.
+_OUT = ("out_buffer", "out_buffer_max_size", "bytes_written")
+#: The functions, and their parameters, which are all `i32`.
+_FUNCTIONS: Mapping[str, Sequence[str]] = {
+    "load": ("builder", "builder_len", "encoding", "target", "graph"),
+    "load_by_name": ("name", "name_len", "graph"),
+    "load_by_name_with_config": ("name", "name_len", "config", "config_len", "graph"),
+    "unload": ("graph",),
+    "init_execution_context": ("graph", "context"),
+    "finalize_execution_context": ("context",),
+    "set_input": ("context", "index", "tensor"),
+    "compute": ("context",),
+    "compute_single": ("context",),
+    "fini_single": ("context",),
+    "get_output": ("context", "index", *_OUT),
+    "get_output_single": ("context", "index", *_OUT),
+}
+
+
+def add_to_linker(linker: CoreLinker) -> None:
+    """Define every function, for stores whose data is `ServedModule`."""
+    host = per_store(_host)
+    for name, parameters in _FUNCTIONS.items():
+        linker.function(MODULE, name, parameters, getattr(host, name))
+
+
+def _host(served: ServedModule) -> _Host:
+    return _Host(served.serving, served.memory, served.resources)
 
 
 class GraphHandle:
@@ -120,14 +130,35 @@ class ContextHandle:
             self._outputs.pop().drop()
 
 
+def _answering(function: Callable[..., None]) -> Callable[..., int]:
+    """A method of `_Host` that returns an errno and records errors, as guests call it."""
+    label = f"{MODULE}#{function.__name__}"
+
+    @wraps(function)
+    def answer(host: _Host, *arguments: int) -> int:
+        try:
+            function(host, *arguments)
+        except NnError as error:
+            host.refusals.record(label, error.code.value, error.text)
+            return ERRNOS[error.code]
+        except NoMemory as error:
+            host.refusals.record(label, "missing-memory", str(error))
+            return Errno.MISSING_MEMORY
+        return 0
+
+    return answer
+
+
 class _Host:
     """The functions for one guest; each raises NnError, or writes its results to the guest's memory."""
 
     def __init__(self, serving: Serving, memory: CallerMemory, handles: ResourceTable) -> None:
+        self.refusals = serving.refusals
         self._serving = serving
         self._memory = memory
         self._handles = handles
 
+    @_answering
     def load(self, builders: int, count: int, encoding: int, target: int, graph: int) -> None:
         models = self._builders(builders, count)
         known = _meaning(WASMEDGE.encodings, encoding, "encoding", ErrorCode.INVALID_ENCODING)
@@ -135,38 +166,64 @@ class _Host:
         answer = self._memory.view(graph, 4, "graph")
         self._give(answer, GraphHandle(self._first(targets, lambda each: self._serving.load(models, known, each))))
 
+    @_answering
     def load_by_name(self, name: int, length: int, graph: int) -> None:
         text = self._text(name, length, "name")
         answer = self._memory.view(graph, 4, "graph")
         self._give(answer, GraphHandle(self._serving.load_by_name(text)))
 
+    @_answering
     def load_by_name_with_config(self, name: int, length: int, config: int, size: int, graph: int) -> None:
         text = self._text(name, length, "name")
         device = _device(self._text(config, size, "config"))
         answer = self._memory.view(graph, 4, "graph")
         self._give(answer, GraphHandle(self._serving.load_by_name(text, device)))
 
+    @_answering
     def unload(self, graph: int) -> None:
         self._held(graph, GraphHandle)
         self._handles.take(graph).drop()
 
+    @_answering
     def init_execution_context(self, graph: int, context: int) -> None:
         held = self._held(graph, GraphHandle)
         answer = self._memory.view(context, 4, "context")
         self._give(answer, ContextHandle(self._serving.context(held.graph)))
 
+    @_answering
     def finalize_execution_context(self, context: int) -> None:
         self._held(context, ContextHandle)
         self._handles.take(context).drop()
 
+    @_answering
     def set_input(self, context: int, index: int, tensor: int) -> None:
         held = self._held(context, ContextHandle)
         held.set_input(index, self._tensor(tensor, index))
 
+    @_answering
     def compute(self, context: int) -> None:
         self._held(context, ContextHandle).compute()
 
+    @_answering
     def get_output(self, context: int, index: int, buffer: int, size: int, written: int) -> None:
+        self._write_output(context, index, buffer, size, written)
+
+    @_answering
+    def compute_single(self, context: int) -> None:
+        """Compute one step of a sequence; a model with state continues from the step before."""
+        self._held(context, ContextHandle).compute()
+
+    @_answering
+    def get_output_single(self, context: int, index: int, buffer: int, size: int, written: int) -> None:
+        """Get an output of the last step."""
+        self._write_output(context, index, buffer, size, written)
+
+    @_answering
+    def fini_single(self, context: int) -> None:
+        """End a sequence by dropping its tensors; the context and the state of its model stay."""
+        self._held(context, ContextHandle).drop()
+
+    def _write_output(self, context: int, index: int, buffer: int, size: int, written: int) -> None:
         source = self._held(context, ContextHandle).output(index).data()
         view = self._memory.view(buffer, size, "out_buffer")
         answer = self._memory.view(written, 4, "bytes_written")
@@ -178,18 +235,6 @@ class _Host:
             )
         source.write_into(view[: source.nbytes])
         answer[:] = _NUMBER.pack(source.nbytes)
-
-    def compute_single(self, context: int) -> None:
-        """Compute one step of a sequence; a model with state continues from the step before."""
-        self.compute(context)
-
-    def get_output_single(self, context: int, index: int, buffer: int, size: int, written: int) -> None:
-        """Get an output of the last step."""
-        self.get_output(context, index, buffer, size, written)
-
-    def fini_single(self, context: int) -> None:
-        """End a sequence by dropping its tensors; the context and the state of its model stay."""
-        self._held(context, ContextHandle).drop()
 
     # --- from arguments to values ---
 
@@ -251,24 +296,6 @@ class _Host:
                 if error.code is not ErrorCode.UNSUPPORTED_OPERATION:
                     raise
         return load(last)
-
-
-def _answering(function: Callable[..., None], refusals: Refusals) -> Callable[..., int]:
-    """A function of `_Host` that returns an errno and records errors, as the guest calls it."""
-    label = f"{MODULE}#{function.__name__}"
-
-    def answer(*arguments: int) -> int:
-        try:
-            function(*arguments)
-        except NnError as error:
-            refusals.record(label, error.code.value, error.text)
-            return ERRNOS[error.code]
-        except NoMemory as error:
-            refusals.record(label, "missing-memory", str(error))
-            return Errno.MISSING_MEMORY
-        return 0
-
-    return answer
 
 
 def _meaning(table: Mapping[int, T], number: int, what: str, code: ErrorCode = ErrorCode.INVALID_ARGUMENT) -> T:

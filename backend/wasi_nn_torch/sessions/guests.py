@@ -6,16 +6,18 @@ import logging
 import os
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import wasmtime
 
+from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.errors import why_unreadable
 from wasi_nn_torch.contract.text import one_line
 from wasi_nn_torch.sessions.compiling import CompileError, ProcessCompiler
-from wit_host import Component, Engine, GuestError
-from wit_host.core import CoreModule
+from wit_host import Component, Engine, GuestError, LinkedComponent, Linker
+from wit_host.core import CoreLinker, CoreModule, LinkedModule
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,21 @@ class Guest:
     name: str
     compiled: Component | CoreModule
     compile_seconds: float
-    from_cache: bool = False
+    from_cache: bool
+    _engine: Engine = field(repr=False)
+
+    @cached_property
+    def linked(self) -> LinkedComponent | LinkedModule:
+        """The guest with its imports, which all its sessions share; raises LinkError if they do not fit."""
+        if isinstance(self.compiled, CoreModule):
+            core_linker = CoreLinker()
+            core_linker.add_wasi()
+            hosts.add_to_core_linker(core_linker)
+            return self._engine.link_module(self.compiled, core_linker, self.name)
+        linker = Linker()
+        linker.add_wasi()
+        hosts.add_to_linker(linker)
+        return self._engine.link(self.compiled, linker, self.name)
 
 
 @dataclass(frozen=True)
@@ -82,7 +98,7 @@ def compile_guest(
     from_cache = engine.is_from_cache(compiled)
     done = "loaded from the cache" if from_cache else "compiled"
     logger.info("%s was %s: %d bytes in %.2f s", file.name, done, len(file.content), seconds)
-    return Guest(file.name, compiled, seconds, from_cache)
+    return Guest(file.name, compiled, seconds, from_cache, engine)
 
 
 def _compile(engine: Engine, name: str, wasm: bytes, buffers: Collection[str]) -> Component | CoreModule:

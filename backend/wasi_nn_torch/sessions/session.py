@@ -24,8 +24,8 @@ from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
-from wit_host import Component, GuestError, GuestTimeout, Store, WasiConfig
-from wit_host.core import CoreModule, CoreStore
+from wit_host import GuestError, GuestTimeout, Store, WasiConfig
+from wit_host.core import CoreStore, LinkedModule
 
 
 class Session:
@@ -44,8 +44,10 @@ class Session:
         stdin: Input = None,
         stdout: Output = None,
         stderr: Output = None,
+        data: object = None,
     ) -> None:
         self._runtime = runtime
+        self._data = data
         self._args = [_text(argument, "argument") for argument in args]
         self._limits = limits or Limits()
         streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
@@ -157,35 +159,24 @@ class Session:
         finally:
             self._serving.close()
 
-    def _pass_on_cancelling(self, store: Store | CoreStore) -> None:
-        """Cancel the store if `cancel` was called before the store existed."""
-        if self._cancelled:
-            store.cancel()
-
-    def _record_refusals(self, store: Store | CoreStore) -> None:
-        """Record each growth of memory that the limit refuses, which is a likely reason if the guest fails."""
-        store.on_memory_refusal(partial(self._serving.refusals.record, "memory.grow", ErrorCode.TOO_LARGE.value))
-
     def _run(self, guest: Guest) -> int:
-        if isinstance(guest.compiled, CoreModule):
-            return self._run_module(guest.compiled, guest.name)
-        return self._run_component(guest.compiled, guest.name)
+        linked = guest.linked
+        if isinstance(linked, LinkedModule):
+            core_store = self._runtime.open_core_store(self._wasi, self._limits)
+            self._serve(core_store)
+            return core_store.run_command(linked)
+        store = self._runtime.open_store(self._wasi, self._limits)
+        self._serve(store)
+        return store.run_command(linked)
 
-    def _run_component(self, guest: Component, name: str) -> int:
-        store = self._store = self._runtime.open_store(self._wasi, self._limits)
-        self._pass_on_cancelling(store)
-        self._record_refusals(store)
-        store.linker.add_wasi()
-        hosts.add_to_linker(store.linker, self._serving)
-        return store.run_command(guest, name)
-
-    def _run_module(self, guest: CoreModule, name: str) -> int:
-        store = self._store = self._runtime.open_core_store(self._wasi, self._limits)
-        self._pass_on_cancelling(store)
-        self._record_refusals(store)
-        store.linker.add_wasi()
-        hosts.add_to_core_store(store, self._serving)
-        return store.run_command(guest, name)
+    def _serve(self, store: Store | CoreStore) -> None:
+        """Let the guest of `store` use the models of this session."""
+        self._store = store
+        if self._cancelled:  # before the store existed
+            store.cancel()
+        # Memory that could not grow is a likely reason if the guest fails.
+        store.on_memory_refusal(partial(self._serving.refusals.record, "memory.grow", ErrorCode.TOO_LARGE.value))
+        hosts.serve(store, self._serving, self._data)
 
 
 def _with_advice(error: GuestError) -> str:

@@ -31,8 +31,9 @@ from .callbacks import (
 )
 from .calls import call_guest, store_context
 from .config import allow_many_borrows
-from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, exported_memory
+from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, clone_linker, exported_memory
 from .disposal import Disposing, dispose
+from .entered import entered
 from .errors import Ending, ErrorAddress, Kept
 from .handles import ResourceHandle, forget_resource, read_resource, write_resource
 from .memories import Memory, MemoryCreator, create_memories
@@ -99,8 +100,10 @@ __all__ = [
     "add_resource",
     "allow_many_borrows",
     "call_guest",
+    "clone_linker",
     "create_memories",
     "dispose",
+    "entered",
     "exported_memory",
     "externs",
     "fill_numbers",

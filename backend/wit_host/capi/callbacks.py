@@ -19,6 +19,7 @@ from wasmtime import _ffi as ffi
 from wasmtime.component import LinkerInstance, ResourceType
 
 from .disposal import Disposing
+from .entered import Guest, entered
 from .errors import Ending, ErrorAddress, Kept, check
 from .values import Value
 
@@ -26,39 +27,38 @@ if TYPE_CHECKING:
     from .values import Values
 
 F = TypeVar("F", bound=Callable[..., Any])
+G_contra = TypeVar("G_contra", contravariant=True)
 
 
 class Callback(Protocol):
-    """A callback that can raise: `kept` holds the exception for the caller of the guest, `where` says where it was."""
+    """A callback that can raise; `where` says in the exception where that was."""
 
-    kept: Kept
-    where: str
+    @property
+    def where(self) -> str:
+        """Words for the end of "raised …"."""
+        ...
 
 
-class EndingCallback(Callback, Protocol):
-    """A callback that ends the guest when it raises."""
+class FunctionCallback(Callback, Protocol[G_contra]):
+    """A host function, as the engine calls it for any guest."""
+
+    def call(self, guest: G_contra, arguments: Values, results: Values) -> None:
+        """Read `arguments`, do the work for `guest`, fill in `results`."""
+        ...
+
+
+class DropCallback(Callback, Protocol[G_contra]):
+    """A resource type's destructor, as the engine calls it for any guest."""
+
+    def drop(self, guest: G_contra, representation: int) -> None:
+        """Drop the object, as `guest` dropped its handle."""
+        ...
+
+
+class EpochCallback(Callback, Protocol):
+    """The callback for each time that a store reaches its epoch deadline."""
 
     ending: Ending
-
-
-class FunctionCallback(EndingCallback, Protocol):
-    """A host function, as the engine calls it."""
-
-    def call(self, arguments: Values, results: Values) -> None:
-        """Read `arguments`, do the work, fill in `results`."""
-        ...
-
-
-class DropCallback(EndingCallback, Protocol):
-    """A resource type's destructor, as the engine calls it."""
-
-    def drop(self, representation: int) -> None:
-        """Drop the object, as the guest dropped its handle."""
-        ...
-
-
-class EpochCallback(EndingCallback, Protocol):
-    """The callback for each time that a store reaches its epoch deadline."""
 
     def tick(self) -> None:
         """Raise to stop the guest."""
@@ -86,21 +86,19 @@ _AFTER_AWAIT = 3
 
 
 @unbroken
-def keep_exception(callback: Callback, exception: BaseException) -> None:
-    """Keep `exception` for the caller of the guest.
+def keep_exception(kept: Kept, where: str, exception: BaseException) -> None:
+    """Keep `exception`, raised `where`, for the caller of the guest.
 
     It cannot raise, whatever `exception` is: it makes no calls, and reads no attribute of the exception.
     """
-    kept = callback.kept
     kept.exception = exception
-    kept.where = callback.where
+    kept.where = where
 
 
 @unbroken
-def failed(callback: EndingCallback, exception: BaseException) -> ErrorAddress:
+def failed(ending: Ending, where: str, exception: BaseException) -> ErrorAddress:
     """Keep `exception`, and return the error that ends the guest; it cannot raise either."""
-    keep_exception(callback, exception)
-    ending = callback.ending
+    keep_exception(ending.kept, where, exception)
     error = ending.error
     ending.error = None
     return error
@@ -130,25 +128,33 @@ _Finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 @unbroken
 def _on_call(
-    function: FunctionCallback, _context: int, _type: int, arguments: Values, _n: int, results: Values, _m: int
+    function: FunctionCallback[Guest],
+    _context: int,
+    _type: int,
+    arguments: Values,
+    _n: int,
+    results: Values,
+    _m: int,
 ) -> ErrorAddress:
+    guest = entered.guest
     try:
-        if function.kept.exception is not None:
-            function.ending.raise_kept()
-        function.call(arguments, results)
+        if guest.kept.exception is not None:
+            guest.call_ending.raise_kept()
+        function.call(guest, arguments, results)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return failed(function, exception)
+        return failed(guest.call_ending, function.where, exception)
     return None
 
 
 @unbroken
-def _on_drop(resource: DropCallback, _context: int, representation: int) -> ErrorAddress:
+def _on_drop(resource: DropCallback[Guest], _context: int, representation: int) -> ErrorAddress:
+    guest = entered.guest
     try:
-        if resource.kept.exception is not None:
-            resource.ending.raise_kept()
-        resource.drop(representation)
+        if guest.kept.exception is not None:
+            guest.call_ending.raise_kept()
+        resource.drop(guest, representation)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return failed(resource, exception)
+        return failed(guest.call_ending, resource.where, exception)
     return None
 
 
@@ -160,13 +166,13 @@ def _on_epoch(
     kind: ctypes._Pointer[ctypes.c_uint8],
 ) -> ErrorAddress:
     try:
-        if callback.kept.exception is not None:
+        if callback.ending.kept.exception is not None:
             callback.ending.raise_kept()
         callback.tick()
         delta[0] = 1
         kind[0] = 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return failed(callback, exception)
+        return failed(callback.ending, callback.where, exception)
     return None
 
 
@@ -175,8 +181,9 @@ _kept: dict[int, object] = {}
 
 
 @unbroken
-def _on_release(address: int) -> None:
-    del _kept[address]
+def _on_release(address: int, kept: dict[int, object] = _kept) -> None:
+    # By a parameter, because at the end of the interpreter a global name may be gone before the engine is.
+    del kept[address]
 
 
 def keep(item: object) -> int:
@@ -216,14 +223,14 @@ _EPOCH_POINTER = pointer(_EPOCH, _SET_EPOCH_CALLBACK, 1)
 _EPOCH_RELEASE = pointer(RELEASE, _SET_EPOCH_CALLBACK, 3)
 
 
-def add_function(instance: LinkerInstance, name: str, function: FunctionCallback) -> None:
+def add_function(instance: LinkerInstance, name: str, function: FunctionCallback[Any]) -> None:
     """Define `name` in `instance`; raises `wasmtime.WasmtimeError` if the name is taken."""
     encoded = name.encode()
     buffer = ctypes.create_string_buffer(encoded)
     check(_ADD_FUNCTION(instance.ptr(), buffer, len(encoded), _CALL_POINTER, keep(function), _FUNCTION_RELEASE))
 
 
-def add_resource(instance: LinkerInstance, name: str, type_id: int, resource: DropCallback) -> None:
+def add_resource(instance: LinkerInstance, name: str, type_id: int, resource: DropCallback[Any]) -> None:
     """Define the resource type `name`, known as `type_id` within this linker."""
     encoded = name.encode()
     buffer = ctypes.create_string_buffer(encoded)

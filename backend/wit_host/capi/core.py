@@ -6,12 +6,13 @@ Arguments and results are `i32`, which are read and written directly in the engi
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from .callbacks import RELEASE, EndingCallback, failed, keep, pointer, unbroken
+from .callbacks import RELEASE, Callback, G_contra, failed, keep, pointer, unbroken
+from .entered import Guest, entered
 from .errors import ErrorAddress, check
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ RAW_STRIDE = ctypes.sizeof(ffi.wasmtime_val_raw_t) // 4
 _MEMORY = b"memory"
 
 
-class CoreCallback(EndingCallback, Protocol):
-    """A host function, as the engine calls it for a core module."""
+class CoreCallback(Callback, Protocol[G_contra]):
+    """A host function, as the engine calls it for any core module."""
 
-    def call(self, caller: int, values: RawValues) -> None:
-        """Read the arguments in `values`, do the work, write the result to the first of them."""
+    def call(self, guest: G_contra, caller: int, values: RawValues) -> None:
+        """Read the arguments in `values`, do the work for `guest`, write the result to the first of them."""
         ...
 
 
@@ -39,13 +40,14 @@ _Function = ctypes.CFUNCTYPE(
 
 
 @unbroken
-def _on_call(function: CoreCallback, caller: int, values: RawValues, _count: int) -> ErrorAddress:
+def _on_call(function: CoreCallback[Guest], caller: int, values: RawValues, _count: int) -> ErrorAddress:
+    guest = entered.guest
     try:
-        if function.kept.exception is not None:
-            function.ending.raise_kept()
-        function.call(caller, values)
+        if guest.kept.exception is not None:
+            guest.call_ending.raise_kept()
+        function.call(guest, caller, values)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return failed(function, exception)
+        return failed(guest.call_ending, function.where, exception)
     return None
 
 
@@ -61,12 +63,15 @@ _CONTEXT = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_caller_
 _EXPORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)(
     ("wasmtime_caller_export_get", ffi.dll)
 )
+_CLONE = ffi.dll.wasmtime_linker_clone
+_CLONE.restype = ctypes.POINTER(ffi.wasmtime_linker_t)
+_CLONE.argtypes = [ctypes.POINTER(ffi.wasmtime_linker_t)]
 _DATA = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_memory_data", ffi.dll))
 _DATA_SIZE = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_memory_data_size", ffi.dll))
 
 
 def add_core_function(
-    linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, function: CoreCallback
+    linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, function: CoreCallback[Any]
 ) -> None:
     """Define `module` `name` in `linker`; raises `wasmtime.WasmtimeError` if the name is taken.
 
@@ -87,6 +92,14 @@ def add_core_function(
             _FUNCTION_RELEASE,
         )
     )
+
+
+def clone_linker(linker: wasmtime.Linker) -> wasmtime.Linker:
+    """Return another linker with the same definitions, for definitions of one store."""
+    clone = wasmtime.Linker.__new__(wasmtime.Linker)
+    clone._set_ptr(_CLONE(linker.ptr()))
+    clone.engine = linker.engine
+    return clone
 
 
 class ExportedMemory:

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from .callbacks import RELEASE, EndingCallback, failed, keep, unbroken
-from .errors import ErrorAddress, new_error
+from .callbacks import RELEASE, Callback, failed, keep, unbroken
+from .errors import Ending, ErrorAddress, new_error
 
 if TYPE_CHECKING:
     Size = ctypes._Pointer[ctypes.c_size_t]
     Made = ctypes._Pointer[ffi.wasmtime_linear_memory_t]
+
+
+class EndingCallback(Callback, Protocol):
+    """A callback for one guest, which ends when it raises."""
+
+    ending: Ending
 
 
 class Memory(EndingCallback, Protocol):
@@ -90,7 +96,8 @@ def _on_new(
         struct.get_memory, struct.grow_memory, struct.finalizer = _GET_POINTER, _GROW_POINTER, _FINALIZER
         struct.env = keep(memory)
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return failed(creator.thread.guest, exception)
+        guest = creator.thread.guest
+        return failed(guest.ending, guest.where, exception)
     return None
 
 
@@ -107,7 +114,7 @@ def _on_grow(memory: Memory, size: int) -> ErrorAddress:
         if not memory.grow(size):
             return new_error("the memory cannot grow")
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        return failed(memory, exception)  # the guest goes on, to its next call or tick
+        return failed(memory.ending, memory.where, exception)  # the guest goes on, to its next call or tick
     return None
 
 

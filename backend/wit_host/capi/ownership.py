@@ -6,7 +6,9 @@ would take about a tenth of the time of the call.
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
@@ -52,6 +54,7 @@ class Owner(Generic[T]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if self._item is not None:
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        # At the end of the interpreter, what it takes to free the item may be gone; the system frees it then.
+        if self._item is not None and not is_ending():
             self.close()

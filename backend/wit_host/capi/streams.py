@@ -10,10 +10,13 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from .callbacks import RELEASE, Callback, keep, keep_exception, pointer, unbroken
+from .errors import Kept
 
 
 class OutputCallback(Callback, Protocol):
     """The receiver of an output. The engine may call it, and release it, on a thread of its own."""
+
+    kept: Kept
 
     def write(self, data: bytes, /) -> int:
         """Take all of `data`, and return 0, or return the number of an error for the guest."""
@@ -28,7 +31,7 @@ def _on_write(output: OutputCallback, address: int, size: int) -> int:
     try:
         error = output.write(ctypes.string_at(address, size))
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
-        keep_exception(output, exception)
+        keep_exception(output.kept, output.where, exception)
         return _REFUSED
     return -error if error else size
 

@@ -6,13 +6,12 @@ Binding an interface finds the guest's functions and compares their types, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
 from wasmtime import component
-from wasmtime.component import ExportIndex
 
-from .. import capi, versions
+from .. import capi
 from ..crossing.guest_resources import GuestResource
 from ..crossing.outgoing import Outgoing
 from ..crossing.state import HostState
@@ -20,9 +19,8 @@ from ..errors import LinkError
 from ..misfits import Misfit
 from ..running.runner import Runner
 from ..values import Codec, Result
-from .compiled import Component
-from .resource_identities import ComponentIdentities
-from .signatures import check_signature
+from .exported import ExportedFunction
+from .linked import LinkedComponent
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -30,18 +28,11 @@ R_co = TypeVar("R_co", covariant=True)
 class Instance:
     """One instantiated guest; bindings of its exports are made with it. Made by `Store.instantiate`."""
 
-    def __init__(
-        self,
-        instance: component.Instance,
-        guest: Component,
-        runner: Runner,
-        identities: ComponentIdentities,
-    ) -> None:
+    def __init__(self, instance: component.Instance, linked: LinkedComponent, runner: Runner) -> None:
         self.runner = runner
-        self.identities = identities
         self.functions: dict[GuestFunction[object], BoundFunction] = {}
         self._instance = instance
-        self._exports = guest.exports
+        self._linked = linked
 
     @property
     def state(self) -> HostState:
@@ -51,35 +42,13 @@ class Instance:
     def bind(self, interface: str | None, functions: Sequence[GuestFunction[object]]) -> None:
         """Find functions in an exported interface, or in the world; raises `LinkError` if they do not fit."""
         store = self.runner.store
-        exports, index = self._exports, None
-        name = self.runner.name
-        if interface is not None:
-            found = versions.find(interface, self._exports)
-            type_ = None if found is None else self._exports[found].type
-            if found is None or not isinstance(type_, capi.InstanceType):
-                raise LinkError(f"{name} does not export {interface}, which this host calls")
-            exports, index = type_.exports, self._instance.get_export_index(store, found)
+        self._linked.require_interface(interface)
         for function in functions:
-            label = function.name if interface is None else f"{interface}#{function.name}"
-            self.functions[function] = self._bind_function(function, label, exports, index)
-
-    def _bind_function(
-        self,
-        function: GuestFunction[object],
-        label: str,
-        exports: Mapping[str, capi.Extern],
-        interface: ExportIndex | None,
-    ) -> BoundFunction:
-        store, name = self.runner.store, self.runner.name
-        extern = exports.get(function.name)
-        theirs = None if extern is None else extern.type
-        index = self._instance.get_export_index(store, function.name, interface)
-        found = None if index is None else self._instance.get_func(store, index)
-        if found is None or not isinstance(theirs, capi.FunctionType):
-            raise LinkError(f"{name} does not export {label}, which this host calls")
-        text = f"{name} exports {label} with another type"
-        check_signature(theirs, function.parameters, function.result, self.identities, text)
-        return BoundFunction(label, found, function.parameters, function.result)
+            exported = self._linked.exported(interface, function)
+            found = self._instance.get_func(store, exported.index)
+            if found is None:
+                raise LinkError(f"{self._linked.name} does not export {exported.label}, which this host calls")
+            self.functions[function] = BoundFunction(exported, found)
 
 
 class GuestInterface:
@@ -126,27 +95,25 @@ class GuestFunction(Generic[R_co]):
 
 
 class BoundFunction:
-    """One function of one guest, with all that is known before it is called."""
+    """One function of one instance."""
 
-    def __init__(
-        self, label: str, function: component.Func, parameters: Mapping[str, Codec], result: Codec | Result | None
-    ) -> None:
-        self.label = label
-        self.function = function
-        self.names = tuple(parameters)
-        self.lowers = tuple(codec.lower for codec in parameters.values())
-        self.result = result
-        self.lift = _lifting(result)
+    __slots__ = ("_exported", "_function", "label")
+
+    def __init__(self, exported: ExportedFunction, function: component.Func) -> None:
+        self.label = exported.label
+        self._exported = exported
+        self._function = function
 
     def call(self, instance: Instance, items: Sequence[object]) -> tuple[bool, object]:
         """Lower, call, lift, and free; return whether the guest answered `ok`, and its answer."""
         state = instance.state
         outgoing = Outgoing(instance)
-        with capi.OwnedValues(len(self.lowers)) as arguments, capi.OwnedValues(1 if self.result else 0) as results:
+        ours = self._exported
+        with capi.OwnedValues(len(ours.lowers)) as arguments, capi.OwnedValues(1 if ours.result else 0) as results:
             try:
                 self._lower(state, outgoing, arguments, items)
                 outgoing.is_over = True
-                capi.call_guest(self.function, state.context, arguments, results)
+                capi.call_guest(self._function, state.context, arguments, results)
                 return self._lift(state, outgoing, results)
             finally:
                 outgoing.settle(state)
@@ -158,26 +125,28 @@ class BoundFunction:
         arguments: capi.OwnedValues,
         items: Sequence[object],
     ) -> None:
-        if len(items) != len(self.lowers):
-            raise TypeError(f"{self.label} takes {len(self.lowers)} arguments, not {len(items)}")
+        ours = self._exported
+        if len(items) != len(ours.lowers):
+            raise TypeError(f"{self.label} takes {len(ours.lowers)} arguments, not {len(items)}")
         state.outgoing = outgoing
         index = 0
         try:
-            for index, lower in enumerate(self.lowers):
+            for index, lower in enumerate(ours.lowers):
                 lower(state, arguments[index], items[index])
         except Misfit as misfit:
-            raise misfit.error(self.label, self.names[index]) from None
+            raise misfit.error(self.label, ours.names[index]) from None
         finally:
             state.outgoing = None
 
     def _lift(self, state: HostState, outgoing: Outgoing, results: capi.OwnedValues) -> tuple[bool, object]:
         """Lift the result; objects that return to the host leave the table once everything is lifted."""
-        if self.lift is None:
+        lift = self._exported.lift
+        if lift is None:
             return True, None
         state.outgoing = outgoing
         state.begin_lifting()
         try:
-            answer = self.lift(state, results[0])
+            answer = lift(state, results[0])
             state.take_over()
             return answer
         except Misfit as misfit:
@@ -185,11 +154,3 @@ class BoundFunction:
         finally:
             state.outgoing = None
             state.end_call()
-
-
-def _lifting(result: Codec | Result | None) -> Callable[[HostState, capi.Value], tuple[bool, object]] | None:
-    """Return the function that lifts a result, and says whether it is `ok`."""
-    if result is None or isinstance(result, Result):
-        return None if result is None else result.lift
-    lift = result.lift
-    return lambda state, value: (True, lift(state, value))

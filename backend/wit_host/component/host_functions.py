@@ -1,15 +1,19 @@
 """Host functions and resource types, as the engine calls them.
 
-In: values of the engine. Out: a call of an implementation, and its answer as a value. Everything that does not depend
-on the call is computed when the function is defined.
+In: a guest and values of the engine. Out: a call of an implementation, and its answer as a value. Everything that does
+not depend on the call is computed when the function is defined. A function is shared by all guests of a linker, so it
+keeps nothing between calls; the state of each guest does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import cast
 
 from .. import capi
 from ..crossing import transport
+from ..crossing.per_store import StoreMethod
 from ..crossing.state import HostState
 from ..crossing.transport import ByteSource
 from ..errors import GuestTrap, ResultError
@@ -22,47 +26,44 @@ from .linker import FunctionDefinition
 class HostFunction:
     """One host function, with all that is known before it is called."""
 
-    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
-        self.state = state
-        self.ending = state.call_ending
-        self.kept = state.kept
+    def __init__(self, definition: FunctionDefinition) -> None:
         self.name = definition.name
         self.where = f"in the host function {self.name}"
         self.implementation = definition.implementation
+        self.is_per_store = isinstance(definition.implementation, StoreMethod)
         self.parameters = tuple(definition.parameters)
         self.lifts = tuple((index, codec.lift) for index, codec in enumerate(definition.parameters.values()))
         self.result = definition.result
 
-    def call(self, arguments: capi.Values, results: capi.Values) -> None:
+    def call(self, state: HostState, arguments: capi.Values, results: capi.Values) -> None:
         """Lift the arguments, call the implementation, lower its result or its error."""
-        state = self.state
         state.calls[self.name] += 1
         try:
-            self._call(self._lift(arguments), results)
+            self._call(state, self._lift(state, arguments), results)
         except BaseException:
             state.end_call()
             raise
         if state.memory.lent:
-            self._take_back()
+            self._take_back(state)
 
-    def _call(self, lifted: list[object], results: capi.Values) -> None:
+    def _call(self, state: HostState, lifted: list[object], results: capi.Values) -> None:
         result = self.result
         try:
-            answer = self.implementation(*lifted)
+            implementation = state.implementation(self.implementation) if self.is_per_store else self.implementation
+            answer = implementation(*lifted)
         except ResultError as error:
             if not isinstance(result, Result) or not isinstance(error, result.error):
                 raise _wrong_error(self.name, result, error) from error
-            if self.state.on_error is not None:
-                self.state.on_error(self.name, error.value)
-            self._answer(result.lower_error, "error", results, error.value)
+            if state.on_error is not None:
+                state.on_error(self.name, error.value)
+            self._answer(state, result.lower_error, "error", results, error.value)
             return
         if result is not None:
-            self._answer(result.lower, "result", results, answer)
+            self._answer(state, result.lower, "result", results, answer)
         elif answer is not None:
             raise unexpected(self.name, answer)
 
-    def _lift(self, arguments: capi.Values) -> list[object]:
-        state = self.state
+    def _lift(self, state: HostState, arguments: capi.Values) -> list[object]:
         state.begin_lifting()
         index = 0
         lifted = []
@@ -77,20 +78,21 @@ class HostFunction:
 
     def _answer(
         self,
+        state: HostState,
         lower: Callable[[HostState, capi.Value, object], None],
         what: str,
         results: capi.Values,
         item: object,
     ) -> None:
         try:
-            lower(self.state, results[0], item)
+            lower(state, results[0], item)
         except Misfit as misfit:
             if isinstance(item, Coroutine):
                 raise unexpected(self.name, item) from None
             raise misfit.error(self.name, what) from None
 
-    def _take_back(self) -> None:
-        if not self.state.end_call():
+    def _take_back(self, state: HostState) -> None:
+        if not state.end_call():
             raise self._kept()
 
     def _kept(self) -> BufferError:
@@ -100,27 +102,37 @@ class HostFunction:
 class StringFunction(HostFunction):
     """A function whose bytes cross as strings; the last argument says which of them have an additional first byte."""
 
-    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
-        super().__init__(state, definition)
+    def __init__(self, definition: FunctionDefinition) -> None:
+        super().__init__(definition)
         codecs = enumerate(definition.parameters.values())
         self._strings = tuple(index for index, codec in codecs if isinstance(codec, ByteList))
 
-    def _lift(self, arguments: capi.Values) -> list[object]:
+    def _lift(self, state: HostState, arguments: capi.Values) -> list[object]:
         bits: int = arguments[len(self.lifts)].of.u32
         for number, index in enumerate(self._strings):
             if bits >> number & 1 << TOO_LONG_BITS:
                 misfit = Misfit(GuestTrap, f"the guest passed {TOO_LONG} bytes or more")
                 raise misfit.error(self.name, self.parameters[index])
-        lifted = super()._lift(arguments)
+        lifted = super()._lift(state, arguments)
         for number, index in enumerate(self._strings):
             if bits >> number & 1:
-                lifted[index] = self._without_first(lifted[index])
+                lifted[index] = _without_first(state, lifted[index])
         return lifted
 
-    def _without_first(self, content: object) -> object:
-        if isinstance(content, memoryview):
-            return self.state.memory.lend(content[1:])
-        return content[1:] if isinstance(content, bytes) else content
+
+def _without_first(state: HostState, content: object) -> object:
+    if isinstance(content, memoryview):
+        return state.memory.lend(content[1:])
+    return content[1:] if isinstance(content, bytes) else content
+
+
+@dataclass
+class _Answer:
+    """The answer to a guest between two calls: the place of the result, the arguments, and the bytes."""
+
+    to: int
+    asked: list[object]
+    source: memoryview | ByteSource
 
 
 class BridgedFunction(HostFunction):
@@ -130,53 +142,48 @@ class BridgedFunction(HostFunction):
     bridge requests memory of this length from the guest's allocator.
     """
 
-    def __init__(self, state: HostState, definition: FunctionDefinition) -> None:
-        super().__init__(state, definition)
-        self._answer_to: int | None = None
-        self._asked: list[object] = []
-        self._source: memoryview | ByteSource = memoryview(b"")
-
-    def call(self, arguments: capi.Values, results: capi.Values) -> None:
+    def call(self, state: HostState, arguments: capi.Values, results: capi.Values) -> None:
         """Call the implementation and store the length the first time, store the bytes the second time."""
         place: int = arguments[len(self.lifts)].of.u32
+        answer = cast("_Answer | None", state.answers.get(self))
         try:
-            if self._answer_to != place:
-                super().call(arguments, results)
-                self.state.memory.only.write_u32(place + 4, _size_of(self._source))
-                self._answer_to = place
+            if answer is None or answer.to != place:
+                super().call(state, arguments, results)
+                made = cast(_Answer, state.answers[self])
+                state.memory.only.write_u32(place + 4, _size_of(made.source))
+                made.to = place
             else:
-                self._answer_to = None
+                del state.answers[self]
                 try:
-                    self._require_same(self._lift(arguments))  # which consumes the handles
+                    self._require_same(answer, self._lift(state, arguments))  # which consumes the handles
                 finally:
-                    self.state.end_call()
-                source, self._source = self._source, memoryview(b"")
-                self._write(place, source)
+                    state.end_call()
+                self._write(state, place, answer.source)
         except Misfit as misfit:
             raise misfit.error(self.name, "result") from None
 
-    def _call(self, lifted: list[object], results: capi.Values) -> None:
-        answer = self.implementation(*lifted)
+    def _call(self, state: HostState, lifted: list[object], results: capi.Values) -> None:
+        implementation = state.implementation(self.implementation) if self.is_per_store else self.implementation
+        answer = implementation(*lifted)
         if isinstance(answer, Coroutine):
             raise unexpected(self.name, answer)
-        self._asked = _comparable(lifted)
-        self._source = transport.as_source(answer)
+        state.answers[self] = _Answer(_NOWHERE, _comparable(lifted), transport.as_source(answer))
 
-    def _require_same(self, lifted: list[object]) -> None:
+    def _require_same(self, answer: _Answer, lifted: list[object]) -> None:
         """Check the second call: the allocator, which runs in between, may call other functions with the same place."""
-        asked, self._asked = self._asked, []
-        if _comparable(lifted) != asked:
+        if _comparable(lifted) != answer.asked:
             raise Misfit(GuestTrap, "the guest called it for something else before it had taken the answer")
 
-    def _take_back(self) -> None:
+    def _take_back(self, state: HostState) -> None:
         """Copy the answer if it is a view of borrowed memory."""
-        if not self.state.end_call() and isinstance(self._source, memoryview):
-            self._source = memoryview(bytes(self._source))
-        if self.state.memory.is_viewed:
+        answer = cast(_Answer, state.answers[self])
+        if not state.end_call() and isinstance(answer.source, memoryview):
+            answer.source = memoryview(bytes(answer.source))
+        if state.memory.is_viewed:
             raise self._kept()
 
-    def _write(self, place: int, source: memoryview | ByteSource) -> None:
-        memory = self.state.memory.only
+    def _write(self, state: HostState, place: int, source: memoryview | ByteSource) -> None:
+        memory = state.memory.only
         view = memory.view(memory.read_u32(place), source.nbytes)
         try:
             transport.write_bytes(source, view)
@@ -184,6 +191,10 @@ class BridgedFunction(HostFunction):
             view.release()
         if memory.is_viewed:
             raise self._kept()
+
+
+#: The place of an answer whose length was not stored: no address in a memory of 32 bits.
+_NOWHERE = -1
 
 
 def _comparable(lifted: list[object]) -> list[object]:
@@ -206,17 +217,14 @@ def _wrong_error(name: str, result: Codec | Result | None, error: ResultError[ob
 
 
 class ResourceDefinition:
-    """One resource type, whose handles a guest drops."""
+    """One resource type, whose handles guests drop."""
 
-    def __init__(self, state: HostState, name: str) -> None:
-        self.state = state
-        self.ending = state.call_ending
-        self.kept = state.kept
+    def __init__(self, name: str) -> None:
         self.name = name
         self.where = f"in the drop of a {name}"
 
-    def drop(self, representation: int) -> None:
+    def drop(self, state: HostState, representation: int) -> None:
         """Take the object out of the table and drop it."""
-        answer: object = self.state.table.take(representation).drop()  # type: ignore[func-returns-value]  # it might
+        answer: object = state.table.take(representation).drop()  # type: ignore[func-returns-value]  # it might
         if answer is not None:
             raise unexpected(f"the drop of a {self.name}", answer)

@@ -1,26 +1,26 @@
 """The imports of a component, which it gets after their types were compared.
 
-In: the definitions of a host and a component. Out: an engine's linker with all imports of the component, under the
-names that the component uses. The engine itself accepts host functions of any type, and would confuse values.
+In: the definitions of a host and a component. Out: a linked component, whose linker has all imports under the names
+that the component uses. The engine itself accepts host functions of any type, and would confuse values.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-import wasmtime
 from wasmtime import component
 from wasmtime.component import LinkerInstance, ResourceType
 
 from .. import capi, versions
-from ..crossing.state import HostState
+from ..crossing.resources import Resource
 from ..crossing.transport import Crossing
 from ..errors import LinkError
 from ..values import ByteList
 from .compiled import Component
 from .host_functions import BridgedFunction, HostFunction, ResourceDefinition, StringFunction
+from .linked import LinkedComponent
 from .linker import FunctionDefinition, InstanceLinker, Linker
 from .resource_identities import ComponentIdentities
 from .signatures import check_signature
@@ -28,10 +28,8 @@ from .signatures import check_signature
 _Items = Mapping[str, capi.Extern]
 
 
-def link(
-    engine: wasmtime.Engine, host: Linker, state: HostState, guest: Component, name: str
-) -> tuple[component.Linker, ComponentIdentities]:
-    """Make a linker for `guest`, and find its imported resources; raises `LinkError` if the imports do not fit."""
+def link(host: Linker, guest: Component, name: str) -> LinkedComponent:
+    """Link `guest`, whose name in messages is `name`; raises `LinkError` if its imports do not fit the definitions."""
     identities = ComponentIdentities()
     _require_wasi(host, guest, name)
     scopes = _scopes(host, guest)
@@ -39,15 +37,15 @@ def link(
         scope.find_resources(identities, name)
     for scope in scopes:
         scope.check_functions(identities, name)
-    state.on_error = host.on_error
-    linker = component.Linker(engine)
+    type_ids: dict[Resource[object], int] = {}
+    linker = component.Linker(guest.engine)
     if host.has_wasi:
         linker.add_wasip2()
     linker.allow_shadowing = True
     with capi.Disposing(linker.root()) as root:
         for scope in scopes:
-            scope.define(root, state)
-    return linker, identities
+            scope.define(root, type_ids)
+    return LinkedComponent(guest, name, linker, identities, type_ids, tuple(host.instances))
 
 
 def _require_wasi(host: Linker, guest: Component, name: str) -> None:
@@ -63,9 +61,9 @@ def _require_wasi(host: Linker, guest: Component, name: str) -> None:
 _WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/")
 
 
-def missing_hint(name: str, host: Linker) -> str:
-    """Return a hint for a message about the unknown `name`: a similar name."""
-    near = get_close_matches(name, set(host.instances) - {name}, n=1, cutoff=0.8)
+def missing_hint(name: str, offered: Iterable[str]) -> str:
+    """Return a hint for a message about the unknown `name`: a similar name that is offered."""
+    near = get_close_matches(name, set(offered) - {name}, n=1, cutoff=0.8)
     return f"; it provides {near[0]}" if near else ""
 
 
@@ -107,23 +105,24 @@ class _Scope:
                 crossing = self._crossing(name)
                 check_signature(theirs, ours.parameters, ours.result, identities, text, crossing, is_bridged)
 
-    def define(self, root: LinkerInstance, state: HostState) -> None:
+    def define(self, root: LinkerInstance, type_ids: dict[Resource[object], int]) -> None:
+        """Define the imports; `type_ids` gets the engine's numbers of the resource types."""
         if self.imported is None:
-            self._define_in(root, state)
+            self._define_in(root, type_ids)
         else:
             with capi.Disposing(root.add_instance(self.imported)) as instance:
-                self._define_in(instance, state)
+                self._define_in(instance, type_ids)
 
-    def _define_in(self, instance: LinkerInstance, state: HostState) -> None:
+    def _define_in(self, instance: LinkerInstance, type_ids: dict[Resource[object], int]) -> None:
         for name, extern in self.items.items():
             theirs = extern.type
             if isinstance(theirs, capi.FunctionType):
                 ours = self.ours.functions[name]
-                capi.add_function(instance, name, self._kind(name, ours)(state, ours))
+                capi.add_function(instance, name, self._kind(name, ours)(ours))
             elif isinstance(theirs, ResourceType) and name in self.ours.resources:
                 resource = self.ours.resources[name]
-                definition = ResourceDefinition(state, self.ours.label(name))
-                capi.add_resource(instance, name, state.type_id(resource), definition)
+                type_id = type_ids.setdefault(resource, len(type_ids) + 1)
+                capi.add_resource(instance, name, type_id, ResourceDefinition(self.ours.label(name)))
 
     def _kind(self, name: str, ours: FunctionDefinition) -> type[HostFunction]:
         if self._crossing(name) is Crossing.STRING:

@@ -76,12 +76,10 @@ class InstanceLinker:
 
 
 class Linker:
-    """The definitions that the guest of one store may import."""
+    """The definitions that guests may import: those of one store, or those of many stores, given to `Engine.link`."""
 
     def __init__(self) -> None:
         self.has_wasi = False
-        #: Called with the name of each function that answers `err`, and the value; an exception of it traps the guest.
-        self.on_error: Callable[[str, object], None] | None = None
         self.instances: dict[str, InstanceLinker] = {}
         self._root = InstanceLinker(None)
 
@@ -108,4 +106,3 @@ class Linker:
         """Release every definition; closing it again does nothing."""
         self.instances.clear()
         self._root = InstanceLinker(None)
-        self.on_error = None

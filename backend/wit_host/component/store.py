@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 
 import wasmtime
-from wasmtime import component
 
-from .. import capi
 from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError, ResultError
 from ..running.failures import link_error, missing_import
@@ -21,8 +19,8 @@ from ..values import Result
 from .compiled import Component
 from .exports import GuestFunction, Instance
 from .imports import link, missing_hint
+from .linked import LinkedComponent
 from .linker import Linker
-from .resource_identities import ComponentIdentities
 
 #: The interface that a command component exports; its version differs between guests.
 RUN = re.compile(r"wasi:cli/run@0\.2\.\d+$")
@@ -39,64 +37,74 @@ class Store(GuestStore):
         ticker: Ticker,
         wasi: wasmtime.WasiConfig,
         limits: StoreLimits,
+        data: object = None,
     ) -> None:
-        super().__init__(engine, ticker, wasi, limits)
+        super().__init__(engine, ticker, wasi, limits, data)
         self.linker = Linker()
 
     def _forget(self) -> None:
         self.linker.close()
 
-    def instantiate(self, guest: Component, name: str = "") -> Instance:
-        """Start `guest`, whose name in messages is `name`, so that its exports can be called.
+    def instantiate(self, guest: Component | LinkedComponent, name: str = "") -> Instance:
+        """Start `guest` so that its exports can be called.
 
-        Raises `LinkError` if its imports do not fit the definitions in `linker`, the exceptions of `Runner.run` if it
-        does not start, and RuntimeError if this store already has a guest.
+        A guest that is not linked yet gets the definitions in `linker`, and is called `name` in messages. Raises
+        `LinkError` if its imports do not fit them, the exceptions of `Runner.run` if it does not start, and
+        RuntimeError if this store already has a guest.
         """
-        linker, identities = self._link(guest, name)
-        return self._runner.run(lambda: self._start(linker, identities, guest), "did not start")
+        linked = self._link(guest, name)
+        return self._runner.run(lambda: self._start(linked), "did not start")
 
-    def run_command(self, guest: Component, name: str = "") -> int:
-        """Instantiate `guest`, call its `wasi:cli/run`, and return the exit status.
+    def run_command(self, guest: Component | LinkedComponent, name: str = "") -> int:
+        """Instantiate `guest` as `instantiate` does, call its `wasi:cli/run`, and return the exit status.
 
         Raises `LinkError`, `GuestTrap`, `GuestTimeout`, or the exception of an implementation or a signal handler, and
         RuntimeError if this store already has a guest.
         """
-        linker, identities = self._link(guest, name)
+        linked = self._link(guest, name)
         try:
-            return self._runner.run(lambda: self._run(self._start(linker, identities, guest), guest), "did not end")
+            return self._runner.run(lambda: self._run(self._start(linked), linked), "did not end")
         except GuestExit as exit_:
             return exit_.status
         finally:
             self._runner.finish()
 
-    def _link(self, guest: Component, name: str) -> tuple[component.Linker, ComponentIdentities]:
-        name = name or guest.name
-        self._begin(name, guest.engine)
-        return link(self._engine, self.linker, self.state, guest, name)
+    def _link(self, guest: Component | LinkedComponent, name: str) -> LinkedComponent:
+        """Prepare to start a guest, with the definitions of this store if it is not linked yet."""
+        if isinstance(guest, LinkedComponent):
+            self._begin(guest.name, guest.guest.engine)
+            linked = guest
+        else:
+            name = name or guest.name
+            self._begin(name, guest.engine)
+            linked = link(self.linker, guest, name)
+        self.state.type_ids = linked.type_ids
+        return linked
 
-    def _start(self, linker: component.Linker, identities: ComponentIdentities, guest: Component) -> Instance:
-        with capi.Disposing(linker), Starting(self.state.memory, guest.helpers):
+    def _start(self, linked: LinkedComponent) -> Instance:
+        guest = linked.guest
+        with Starting(self.state.memory, guest.helpers):
             try:
-                instance = linker.instantiate(self._runner.store, guest.compiled)
+                instance = linked.linker.instantiate(self._runner.store, guest.compiled)
             except wasmtime.ExitTrap:
                 raise
             except wasmtime.WasmtimeError as error:
                 missing = missing_import(str(error))
                 if missing is None:
                     raise
-                hint = missing_hint(missing, self.linker)
+                hint = missing_hint(missing, linked.offered)
                 failure = link_error(self._runner.name, missing, str(error), hint)
             else:
                 self._is_used = True
-                return Instance(instance, guest, self._runner, identities)
+                return Instance(instance, linked, self._runner)
         try:
             raise failure
         finally:
             del failure  # its traceback leads here: without this, a cycle would keep it alive
 
-    def _run(self, instance: Instance, guest: Component) -> int:
+    def _run(self, instance: Instance, linked: LinkedComponent) -> int:
         name = self._runner.name
-        exports = [export for export in guest.exports if RUN.match(export)]
+        exports = [export for export in linked.guest.exports if RUN.match(export)]
         if not exports:
             raise LinkError(
                 f"{name} exports no wasi:cli/run@0.2; build it as a command, a program with a main function"

@@ -9,7 +9,17 @@ from __future__ import annotations
 from ..crossing.resources import ResourceTable
 from .caller_memory import CallerMemory, NoMemory
 from .compiled import CoreModule
+from .linked import LinkedModule
 from .linker import CoreLinker
 from .store import CoreInstance, CoreStore
 
-__all__ = ["CallerMemory", "CoreInstance", "CoreLinker", "CoreModule", "CoreStore", "NoMemory", "ResourceTable"]
+__all__ = [
+    "CallerMemory",
+    "CoreInstance",
+    "CoreLinker",
+    "CoreModule",
+    "CoreStore",
+    "LinkedModule",
+    "NoMemory",
+    "ResourceTable",
+]

@@ -6,10 +6,10 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 from .. import capi
-from ..crossing.state import HostState
+from ..crossing.per_store import StoreMethod
 from ..misfits import Misfit, unexpected
-from .caller_memory import CallerMemory
 from .linker import CoreDefinition
+from .state import CoreState
 
 if TYPE_CHECKING:
     from ..capi import RawValues
@@ -24,25 +24,23 @@ def _not_a_number(name: str, answer: object) -> TypeError:
 class CoreFunction:
     """One host function, with all that is known before it is called."""
 
-    def __init__(self, state: HostState, memory: CallerMemory, definition: CoreDefinition) -> None:
-        self._state = state
-        self._memory = memory
+    def __init__(self, definition: CoreDefinition) -> None:
         self._name = definition.label
-        self.ending = state.call_ending
-        self.kept = state.kept
         self.where = f"in the host function {self._name}"
         self._implementation = definition.implementation
+        self._is_per_store = isinstance(definition.implementation, StoreMethod)
         count = len(definition.parameters)
         # Without an end, ctypes would return one element.
         self._arguments = slice(0, count * capi.RAW_STRIDE, capi.RAW_STRIDE) if count else slice(0, 0)
 
-    def call(self, caller: int, values: RawValues) -> None:
+    def call(self, state: CoreState, caller: int, values: RawValues) -> None:
         """Call the implementation; its exception is raised after the views that it borrowed were released."""
-        memory = self._memory
+        memory = state.caller_memory
         memory.caller = caller
-        self._state.calls[self._name] += 1
+        state.calls[self._name] += 1
         try:
-            answer = self._implementation(*values[self._arguments])
+            implementation = state.implementation(self._implementation) if self._is_per_store else self._implementation
+            answer = implementation(*values[self._arguments])
         except Misfit as misfit:
             memory.take_back()
             raise misfit.error(self._name, "") from None

@@ -1,6 +1,6 @@
 """The imports of a core module, which it gets after their types were compared.
 
-In: the definitions of a host and a module. Out: an engine's linker with all imports of the module.
+In: the definitions of a host and a module. Out: a linked module, whose linker has all its imports.
 """
 
 from __future__ import annotations
@@ -12,41 +12,35 @@ import wasmtime
 from wasmtime import FuncType, ValType
 
 from .. import capi
-from ..crossing.state import HostState
 from ..errors import LinkError
-from .caller_memory import CallerMemory
 from .compiled import CoreModule
 from .host_functions import CoreFunction
+from .linked import LinkedModule
 from .linker import CoreDefinition, CoreLinker
-from .slicing import WASI, Slicing
+from .slicing import WASI, add_begin
 from .slicing_text import PRIVATE
 
 
-def link(
-    store: wasmtime.Store, host: CoreLinker, state: HostState, memory: CallerMemory, guest: CoreModule, name: str
-) -> tuple[wasmtime.Linker, Slicing | None]:
-    """Make a linker for `guest`, named `name` in messages, and the functions of WASI that wait, if it imports any.
-
-    Raises `LinkError` if an import is missing or differs.
-    """
-    linker = wasmtime.Linker(store.engine)
+def link(host: CoreLinker, guest: CoreModule, name: str) -> LinkedModule:
+    """Link `guest`, named `name` in messages; raises `LinkError` if an import is missing or differs."""
+    linker = wasmtime.Linker(guest.engine)
     linker.allow_shadowing = True  # a guest may import one function several times
-    slicing = None
     if host.has_wasi:
         linker.define_wasi()
-        if guest.slicing is not None:
-            slicing = Slicing(store, linker, guest.slicing, state)
+    store = wasmtime.Store(guest.engine)  # only to look up what is defined
     for each in guest.compiled.imports:
         definition = host.functions.get((each.module, each.name or ""))
         if definition is not None:
             _check_type(each.type, definition, name)
-            function = CoreFunction(state, memory, definition)
+            function = CoreFunction(definition)
             capi.add_core_function(linker, definition.module, definition.name, _type(definition), function)
         elif PRIVATE in (each.module, each.name) or not _is_defined(linker, store, each.module, each.name or ""):
             label = f"{each.module}#{each.name or ''}"
             hint = "; call `linker.add_wasi()` to offer WASI to it" if each.module == WASI else _hint(label, host)
             raise LinkError(f"{name} imports {label}, which this host does not provide{hint}")
-    return linker, slicing
+    if host.has_wasi and guest.slicing is not None:
+        add_begin(linker, guest.slicing)
+    return LinkedModule(guest, name, linker, host.has_wasi)
 
 
 def _check_type(theirs: object, definition: CoreDefinition, name: str) -> None:

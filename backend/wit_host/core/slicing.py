@@ -15,12 +15,12 @@ import wasmtime
 from wasmtime import FuncType, MemoryType, ValType
 
 from .. import capi
-from ..crossing.state import HostState
 from ..errors import GuestTrap
 from .slicing_text import FRONT, FUNCTIONS, MEMORIES, POLLING, PRIVATE, READING
 
 if TYPE_CHECKING:
     from ..capi import RawValues
+    from .state import CoreState
 
 #: The module of WASI preview 1.
 WASI = "wasi_snapshot_preview1"
@@ -59,26 +59,19 @@ def slicing_modules(compile_: Callable[[bytes], wasmtime.Module], memory: str) -
 class Slicing:
     """The functions of one guest that wait; most guests never call them, so the modules behind them start on demand.
 
-    It is kept alive by the engine's store, so it does not keep that alive.
+    It does not keep the store alive, whose state refers to it.
     """
 
-    where = "in a function of WASI that waits"
-
-    def __init__(
-        self, store: wasmtime.Store, linker: wasmtime.Linker, modules: SlicingModules, state: HostState
-    ) -> None:
-        """Replace functions in `linker`, which allows that."""
-        self.ending = state.call_ending
-        self.kept = state.kept
+    def __init__(self, store: wasmtime.Store, linker: wasmtime.Linker, modules: SlicingModules) -> None:
+        """Replace functions in `linker`, which has `Begin` and allows that."""
         #: The guest, once it has started.
         self.guest: wasmtime.Instance | None = None
         self._store = weakref.ref(store)
         self._modules = modules
-        capi.add_core_function(linker, PRIVATE, "begin", modules.begin, self)
         self._front = linker.instantiate(store, modules.front)
         linker.define_instance(store, WASI, self._front)
 
-    def call(self, _caller: int, values: RawValues) -> None:
+    def begin(self) -> None:
         """Start the modules behind the functions, as one of them is called for the first time."""
         store = self._store()
         if store is None or self.guest is None:
@@ -89,4 +82,20 @@ class Slicing:
             linker.define_instance(store, "front", self._front)
             linker.define_instance(store, "polling", linker.instantiate(store, self._modules.polling))
             linker.instantiate(store, self._modules.reading)
+
+
+class Begin:
+    """The host function that a guest's first call of a function that waits leads to."""
+
+    where = "in a function of WASI that waits"
+
+    def call(self, state: CoreState, _caller: int, values: RawValues) -> None:
+        """Start the modules behind the functions."""
+        if state.slicing is not None:
+            state.slicing.begin()
         values[0] = 0
+
+
+def add_begin(linker: wasmtime.Linker, modules: SlicingModules) -> None:
+    """Define the function that `FRONT` imports."""
+    capi.add_core_function(linker, PRIVATE, "begin", modules.begin, Begin())

@@ -10,20 +10,16 @@ import re
 
 import wasmtime
 
-from .. import capi
 from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError
 from ..running.guest_store import GuestStore, StoreLimits
 from ..running.runner import Runner
 from ..running.ticker import Ticker
-from .caller_memory import CallerMemory
-from .compiled import CoreModule
+from .compiled import COMMAND, REACTOR, CoreModule
 from .imports import link
+from .linked import LinkedModule
 from .linker import CoreLinker
-from .slicing import Slicing
-
-#: The export of a command, and the export that a reactor may have, which is called once, before all others.
-COMMAND, REACTOR = "_start", "_initialize"
+from .state import CoreState
 
 #: The engine's report if an import that the host does not define, such as a function of WASI, has another type.
 _MISFIT = re.compile(r"incompatible import type for `([^`]*)`(.*)", re.DOTALL)
@@ -36,7 +32,7 @@ class CoreStore(GuestStore):
     they are dropped when the run ends, with success or not, and when the store is closed.
     """
 
-    ends_by_trap = True
+    state: CoreState
 
     def __init__(
         self,
@@ -44,68 +40,71 @@ class CoreStore(GuestStore):
         ticker: Ticker,
         wasi: wasmtime.WasiConfig,
         limits: StoreLimits,
+        data: object = None,
     ) -> None:
-        super().__init__(engine, ticker, wasi, limits)
+        super().__init__(engine, ticker, wasi, limits, data)
         self.linker = CoreLinker()
-        self.memory = CallerMemory()
+        self.memory = self.state.caller_memory
         self.resources = self.state.table
+
+    def _new_state(self, context: int, limits: StoreLimits, data: object) -> CoreState:
+        return CoreState(context, limits.memory, limits.resources, limits.bounds, data)
 
     def _forget(self) -> None:
         self.linker.close()
-        self.memory.close()
 
-    def instantiate(self, guest: CoreModule, name: str = "") -> CoreInstance:
-        """Start `guest`, a reactor or a library named `name` in messages, so that its exports can be called.
+    def instantiate(self, guest: CoreModule | LinkedModule, name: str = "") -> CoreInstance:
+        """Start `guest`, a reactor or a library, so that its exports can be called.
 
-        Calls its `_initialize`, if there is one. Raises `LinkError` if its imports do not fit the definitions in
-        `linker`, the exceptions of `Runner.run` if it does not start, and RuntimeError if this store already has a
-        guest.
+        Calls its `_initialize`, if there is one. A guest that is not linked yet gets the definitions in `linker`, and
+        is called `name` in messages. Raises `LinkError` if its imports do not fit them, the exceptions of `Runner.run`
+        if it does not start, and RuntimeError if this store already has a guest.
         """
-        linker, slicing = self._link(guest, name)
-        return self._runner.run(lambda: self._start(linker, slicing, guest), "did not start")
+        linked = self._link(guest, name)
+        return self._runner.run(lambda: self._start(linked), "did not start")
 
-    def run_command(self, guest: CoreModule, name: str = "") -> int:
+    def run_command(self, guest: CoreModule | LinkedModule, name: str = "") -> int:
         """Call the `_start` of `guest`, or the `_initialize` of a reactor, and return the exit status.
 
         Raises `LinkError`, also if it has neither, `GuestTrap`, `GuestTimeout`, or the exception of an implementation
         or a signal handler, and RuntimeError if this store already has a guest.
         """
-        linker, slicing = self._link(guest, name)
-        exports = {export.name for export in guest.compiled.exports}
-        if exports.isdisjoint((COMMAND, REACTOR)):
+        linked = self._link(guest, name)
+        if not linked.guest.is_program:
             raise LinkError(
                 f"{self._runner.name} exports neither {COMMAND} nor {REACTOR}; build it as a command, a program with a "
                 "main function"
             )
         try:
-            self._runner.run(lambda: self._start(linker, slicing, guest).enter(COMMAND), "did not end")
+            self._runner.run(lambda: self._start(linked).enter(COMMAND), "did not end")
         except GuestExit as exit_:
             return exit_.status
         finally:
             self._runner.finish()
         return 0
 
-    def _link(self, guest: CoreModule, name: str) -> tuple[wasmtime.Linker, Slicing | None]:
-        name = name or guest.name
-        self._begin(name, guest.engine)
-        linked = link(self._runner.store, self.linker, self.state, self.memory, guest, name)
+    def _link(self, guest: CoreModule | LinkedModule, name: str) -> LinkedModule:
+        """Prepare to start a guest, with the definitions of this store if it is not linked yet."""
+        if isinstance(guest, LinkedModule):
+            self._begin(guest.name, guest.guest.engine)
+            linked = guest
+        else:
+            name = name or guest.name
+            self._begin(name, guest.engine)
+            linked = link(self.linker, guest, name)
         self._is_used = True
         return linked
 
-    def _start(self, linker: wasmtime.Linker, slicing: Slicing | None, guest: CoreModule) -> CoreInstance:
-        with capi.Disposing(linker):
-            started = self._instantiate(linker, guest)
-        if slicing is not None:
-            slicing.guest = started
-        instance = CoreInstance(started, self._runner)
+    def _start(self, linked: LinkedModule) -> CoreInstance:
+        instance = CoreInstance(self._instantiate(linked), self._runner)
         if COMMAND not in instance.exports:
             instance.enter(REACTOR)
         return instance
 
-    def _instantiate(self, linker: wasmtime.Linker, guest: CoreModule) -> wasmtime.Instance:
+    def _instantiate(self, linked: LinkedModule) -> wasmtime.Instance:
         try:
             with Starting(self.state.memory):
-                return linker.instantiate(self._runner.store, guest.compiled)
+                return linked.instantiate(self._runner.store, self.state)
         except wasmtime.WasmtimeError as error:
             misfit = _MISFIT.search(str(error))
             if misfit is None:

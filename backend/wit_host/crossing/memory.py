@@ -59,7 +59,6 @@ class LinearMemory:
         budget: MemoryBudget | None = None,
     ) -> None:
         self.ending = ending
-        self.kept = ending.kept
         self.budget = MemoryBudget() if budget is None else budget
         self.limit = max(minimum, reserved)
         #: The address space that it takes, in bytes.
@@ -129,7 +128,6 @@ class GuestMemory:
 
     def __init__(self, ending: capi.Ending = _UNKNOWN_ENDING, budget: MemoryBudget | None = None) -> None:
         self.ending = ending
-        self.kept = ending.kept
         self.budget = MemoryBudget() if budget is None else budget
         #: All its memories, and the heap of its garbage collector if it has one.
         self.parts: list[LinearMemory] = []

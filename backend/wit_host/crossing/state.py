@@ -6,14 +6,15 @@ It does not refer to the store itself, so the callbacks that the engine keeps al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
 
 from .. import capi
 from ..errors import GuestTrap
 from ..misfits import Misfit
 from .bounds import UNBOUNDED, Bounds, MemoryBudget
 from .memory import GuestMemory
+from .per_store import StoreMethod
 from .resources import Resource, ResourceTable
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class HostState:
     `memory` is the most bytes of all its memories.
 
     `ending` is the way in which an exception ends the guest, `call_ending` the way from a host function, which is
-    `by_trap` in a core module.
+    `by_trap` in a core module. `data` is for implementations that are shared by several stores.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class HostState:
         memory: int | None = None,
         resources: int | None = None,
         bounds: Bounds = UNBOUNDED,
+        data: object = None,
         *,
         by_trap: bool = False,
     ) -> None:
@@ -48,7 +50,13 @@ class HostState:
         self.elements, self.text = bounds.elements, bounds.text
         self.memory = GuestMemory(self.ending, MemoryBudget(memory, bounds))
         self.table = ResourceTable(resources, bounds)
-        self.type_ids: dict[Resource[object], int] = {}
+        self.data = data
+        #: The engine's number of each resource type of the host; the linker of the guest has them.
+        self.type_ids: Mapping[Resource[object], int] = {}
+        #: Implementations of this store for host functions that are shared.
+        self._implementations: dict[Callable[..., object], Callable[..., object]] = {}
+        #: The answers of functions that the guest calls twice.
+        self.answers: dict[object, object] = {}
         self.calls: Counter[str] = Counter()
         #: Called with the name of a function and the value of the error that it returns.
         self.on_error: Callable[[str, object], None] | None = None
@@ -57,9 +65,12 @@ class HostState:
         #: The resources of the current call of a guest, while its arguments are lowered or its result is lifted.
         self.outgoing: Outgoing | None = None
 
-    def type_id(self, resource: Resource[object]) -> int:
-        """Return the engine's number of a resource type of the host in this store."""
-        return self.type_ids.setdefault(resource, len(self.type_ids) + 1)
+    def implementation(self, shared: Callable[..., object]) -> Callable[..., object]:
+        """Return the method of this store's own host that `shared`, a `StoreMethod`, stands for."""
+        found = self._implementations.get(shared)
+        if found is None:
+            found = self._implementations[shared] = cast(StoreMethod, shared).of(self.data)
+        return found
 
     def begin_lifting(self) -> None:
         """Allow as many elements and as much text as one call may have."""
@@ -89,7 +100,10 @@ class HostState:
         return self.memory.take_back()
 
     def close(self) -> None:
-        """Release the memory and the endings; closing it again does nothing."""
+        """Release the memory, the endings and the implementations; closing it again does nothing."""
+        self._implementations.clear()
+        self.answers.clear()
+        self.data = None
         self.memory.close()
         self.ending.close()
         self.call_ending.close()

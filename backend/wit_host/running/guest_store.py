@@ -38,7 +38,7 @@ class GuestStore(ABC):
     """The store of one guest, and of its resources.
 
     `engine` must have been configured with `epoch_interruption`. Closing a store drops every remaining resource of the
-    guest; so does the end of a run, and a trap.
+    guest; so does the end of a run, and a trap. `data` is for `per_store`.
     """
 
     def __init__(
@@ -47,11 +47,10 @@ class GuestStore(ABC):
         ticker: Ticker,
         wasi: wasmtime.WasiConfig,
         limits: StoreLimits,
+        data: object = None,
     ) -> None:
         store = wasmtime.Store(engine)
-        self.state = HostState(
-            capi.store_context(store), limits.memory, limits.resources, limits.bounds, by_trap=self.ends_by_trap
-        )
+        self.state = self._new_state(capi.store_context(store), limits, data)
         self._is_used = False
         self._outputs = tuple(wasi.outputs) if isinstance(wasi, WasiConfig) else ()
         for output in self._outputs:
@@ -87,6 +86,22 @@ class GuestStore(ABC):
         """Have `receive` called with the reason whenever a memory of the guest cannot grow because of the limit."""
         self.state.memory.budget.on_refusal = receive
 
+    @property
+    def data(self) -> object:
+        """The data of this store for host functions that are shared: see `per_store`."""
+        return self.state.data
+
+    @data.setter
+    def data(self, data: object) -> None:
+        self.state.data = data
+
+    def on_error(self, receive: Callable[[str, object], None]) -> None:
+        """Have `receive` called with the name of each host function that answers `err`, and the value of the error.
+
+        An exception that it raises traps the guest.
+        """
+        self.state.on_error = receive
+
     def close(self) -> None:
         """Drop the remaining resources of the guest and free its memory; closing it again does nothing.
 
@@ -103,8 +118,9 @@ class GuestStore(ABC):
         if exception is not None and not self._runner.was_stopped_by(exception):
             raise exception
 
-    #: Whether an exception of a host function is a trap to the engine, not an error.
-    ends_by_trap = False
+    def _new_state(self, context: int, limits: StoreLimits, data: object) -> HostState:
+        """Return the state for the store with this context."""
+        return HostState(context, limits.memory, limits.resources, limits.bounds, data)
 
     @abstractmethod
     def _forget(self) -> None:

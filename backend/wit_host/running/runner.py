@@ -72,6 +72,7 @@ class Runner:
         if not self._inside.acquire(blocking=False):
             raise _nested()
         stack.enter()
+        before, capi.entered.guest = capi.entered.guest, self.state
         try:
             self._deadline.start(f"{self.name} {what}", self._timeout)
             with self._ticker:
@@ -92,6 +93,7 @@ class Runner:
                     return answer
                 self._end(failure)
         finally:
+            capi.entered.guest = before
             stack.leave()
             self._inside.release()
         try:
@@ -159,7 +161,6 @@ class Deadline:
 
     def __init__(self, state: HostState) -> None:
         self.ending = state.ending
-        self.kept = state.kept
         self.is_cancelled = False
         self._message = ""
         self._end = float("inf")

@@ -147,7 +147,8 @@ def open_guests(
     limits = limits or Limits()
     package, ledger = guest_of(*versions), Ledger(limits.device_bytes, limits.host_bytes, limits.tensors)
     with engine._runtime.open_store(wasmtime.WasiConfig(), limits) as store:
-        hosts.add_to_linker(store.linker, serving or engine._runtime.serve(ledger))
+        hosts.add_to_linker(store.linker)
+        hosts.serve(store, serving or engine._runtime.serve(ledger))
         exports = package.bindings.Guest(store.instantiate(engine.compile(package.wasm).compiled))
         suffixes = [f"_v0_2_0_rc_{version.replace('-', '_')}" if versions[1:] else "" for version in versions]
         yield [

@@ -34,11 +34,10 @@ from tests.guests.witx import (
 from tests.wasi_nn_torch.helpers.isolation import isolated
 from tests.wasi_nn_torch.helpers.models import Add, Fails, Scale, Split, scripted
 from wasi_nn_bindings import v2024_10_28 as wit
-from wasi_nn_torch import Engine, GuestTimeout, GuestTrap, Limits
+from wasi_nn_torch import Engine, GuestTimeout, GuestTrap, Limits, hosts
 from wasi_nn_torch.contract.errors import ErrorCode
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.vocabulary import Encoding, ExecutionTarget
-from wasi_nn_torch.hosts import witx
 from wasi_nn_torch.hosts.witx_numbers import ERRNOS, WASMEDGE, WITX, Errno
 
 
@@ -179,7 +178,8 @@ def test_the_numbers_of_wit_are_different():
 
 def test_every_function_has_the_type_of_its_abi(engine):
     with engine._runtime.open_core_store(wasmtime.WasiConfig(), Limits()) as store:
-        witx.add_to_store(store, engine._runtime.serve(Ledger()))
+        hosts.add_to_core_linker(store.linker)
+        hosts.serve(store, engine._runtime.serve(Ledger()))
         defined = {name: len(each.parameters) for (_, name), each in store.linker.functions.items()}
     assert defined == ALL
     assert {module for module, _ in store.linker.functions} <= {"wasi_ephemeral_nn"}
