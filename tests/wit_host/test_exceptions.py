@@ -224,14 +224,14 @@ def test_what_a_guest_left_behind_does_not_hide_why_it_ended(host):
 
 def test_nothing_is_called_where_no_memory_may_be_had(host, monkeypatch):
     """Neither an error nor a text is made once something was raised."""
-    for name in ("wasmtime_error_new", "wasmtime_trap_new"):
-        monkeypatch.setattr(f"wasmtime._ffi.{name}", raising(MemoryError("no error can be made")))
+    for name in ("_NEW_ERROR", "_NEW_TRAP"):
+        monkeypatch.setattr(f"wit_host.capi.errors.{name}", raising(MemoryError("no error can be made")))
     with pytest.raises(MemoryError, match="no error can be made"):
         host.store()
     monkeypatch.undo()
     store = host.store()
-    for name in ("wasmtime_error_new", "wasmtime_trap_new"):
-        monkeypatch.setattr(f"wasmtime._ffi.{name}", raising(MemoryError("no error can be made")))
+    for name in ("_NEW_ERROR", "_NEW_TRAP"):
+        monkeypatch.setattr(f"wit_host.capi.errors.{name}", raising(MemoryError("no error can be made")))
     with store, pytest.raises(LookupError):
         host.run(PING, "(call ping)", lambda i: i.function("ping", raising(LookupError()), {}, None), store)
 

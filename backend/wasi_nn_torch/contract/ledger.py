@@ -241,6 +241,8 @@ class Ledger:
 
     def sweep(self) -> int:
         """Drop every tensor that is still alive, after which all live figures are zero; return how many there were."""
+        if not self._live:
+            return 0
         with self._lock:
             left_behind = [held for reference in list(self._live.values()) if (held := reference()) is not None]
         for held in left_behind:
@@ -255,14 +257,18 @@ class Ledger:
                 name: PlaceFigures(place.bytes, place.tensors, place.peak_bytes, place.peak_tensors)
                 for name, place in figures.places.items()
             }
-            transfers = {transfer: figures.transfers.get(transfer, _Copies()) for transfer in Transfer}
+            made = {transfer: TransferFigures(each.copies, each.bytes) for transfer, each in figures.transfers.items()}
             return LedgerSnapshot(
                 places=places,
-                transfers={transfer: TransferFigures(made.copies, made.bytes) for transfer, made in transfers.items()},
+                transfers={**_NO_TRANSFERS, **made} if made else _NO_TRANSFERS,
                 computes=figures.computes,
                 compute_seconds=figures.compute_seconds,
                 idle_bytes=idle_bytes,
             )
+
+
+#: The transfers of a session without any.
+_NO_TRANSFERS: Mapping[Transfer, TransferFigures] = {transfer: TransferFigures() for transfer in Transfer}
 
 
 def _same_quota(first: str, second: str) -> bool:

@@ -28,6 +28,14 @@ def are_imported_by(guest: Component | CoreModule) -> bool:
     return any((each.implements or name).startswith(_PACKAGE) for name, each in guest.imports.items())
 
 
+def is_wasi_imported_by(guest: Component | CoreModule) -> bool:
+    """Whether a guest imports WASI itself, and so can read its arguments and use its streams."""
+    if isinstance(guest, CoreModule):
+        return any(each.module != witx.MODULE and each.module.startswith("wasi_") for each in guest.compiled.imports)
+    names = [each.implements or name for name, each in guest.imports.items()]
+    return any(name.startswith("wasi:") and not name.startswith(_PACKAGE) for name in names)
+
+
 def add_to_linker(linker: Linker) -> None:
     """Define every version in `linker`, for the stores that `serve` prepares."""
     for version in VERSIONS:

@@ -13,7 +13,7 @@ from wit_host.core import CallerMemory, ResourceTable
 H = TypeVar("H")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Served:
     """The operations of wasi-nn for one guest, and what its operator passed to `Engine.session` as `data`."""
 
@@ -21,7 +21,7 @@ class Served:
     data: object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServedModule(Served):
     """The same for a core module, whose functions also need its memory, and its table of resources."""
 

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 
+from wasi_nn_torch.contract.errors import ErrorCode
 from wasi_nn_torch.contract.text import printable
 
 #: Has a name that operators can filter by, whatever this module is called.
@@ -58,6 +59,10 @@ class Refusals:
         is_shown = number <= _MOST_IN_A_ROW or number.bit_count() == 1
         level = logging.WARNING if is_shown else logging.DEBUG
         logger.log(level, "%s: %s answered %s%s", self.guest, function, self.last, _remark(number))
+
+    def record_growth(self, text: str) -> None:
+        """Record that a memory of the guest could not grow."""
+        self.record("memory.grow", ErrorCode.TOO_LARGE.value, text)
 
     def explain(self, outcome: str) -> str:
         """The `outcome` of the guest, followed by its last error, if there was one, as the likely reason."""

@@ -91,6 +91,11 @@ class Serving:
         """Make a context for a graph (`graph.init-execution-context`); raises NnError."""
         return lease.context(self._session(lease.backend))
 
+    @property
+    def was_used(self) -> bool:
+        """Whether the guest has used a backend, so that there are figures of it."""
+        return bool(self._sessions)
+
     def snapshot(self) -> LedgerSnapshot:
         """The figures of the session at this moment."""
         return self._ledger.snapshot(sum(session.idle_bytes for session in list(self._sessions.values())))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from wasi_nn_torch.contract.limiting import advice
 from wasi_nn_torch.sessions.limits import Limits
 from wit_host import Bounds
@@ -12,6 +14,7 @@ _ELEMENTS = 8192
 _TEXT = 1 << 20
 
 
+@lru_cache(maxsize=64)
 def bounds_of(limits: Limits) -> Bounds:
     """The bounds for the guest of a session."""
     return Bounds(

@@ -47,6 +47,16 @@ class Guest:
     _engine: Engine = field(repr=False)
 
     @cached_property
+    def imports_nn(self) -> bool:
+        """Whether it imports any version of wasi-nn."""
+        return hosts.are_imported_by(self.compiled)
+
+    @cached_property
+    def imports_wasi(self) -> bool:
+        """Whether it imports WASI, and so can read its arguments and use its streams."""
+        return hosts.is_wasi_imported_by(self.compiled)
+
+    @cached_property
     def linked(self) -> LinkedComponent | LinkedModule:
         """The guest with its imports, which all its sessions share; raises LinkError if they do not fit."""
         if isinstance(self.compiled, CoreModule):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Final, Self
 
 from wasi_nn_torch.contract.limiting import LIMITS, Unit
 from wasi_nn_torch.contract.sizes import require_amount, spell_binary_size
@@ -49,6 +49,10 @@ class Limits:
         return cls(**dict.fromkeys((field.name for field in fields(cls)), None))
 
 
+#: The limits of a session that is given none.
+DEFAULT_LIMITS: Final = Limits()
+
+
 @dataclass(frozen=True)
 class LimitRow:
     """One limit for people: its names, its default value, and what it limits."""
@@ -62,7 +66,7 @@ class LimitRow:
 def default_limits() -> Iterator[LimitRow]:
     """The defaults of all limits, in the order in which they are documented."""
     for name, text in LIMITS.items():
-        yield LimitRow(name, text.option, spell_limit(name, getattr(Limits(), name)), text.meaning)
+        yield LimitRow(name, text.option, spell_limit(name, getattr(DEFAULT_LIMITS, name)), text.meaning)
 
 
 def spell_limit(name: str, value: float | None) -> str:

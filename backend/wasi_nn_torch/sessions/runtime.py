@@ -66,7 +66,7 @@ class Runtime:
 
     def prepare(self, guest: Guest) -> None:
         """Start the backend if the guest imports wasi-nn, so that the guest need not wait for PyTorch."""
-        if hosts.are_imported_by(guest.compiled):
+        if guest.imports_nn:
             self._backends.prepare()
 
     def protected(self) -> Iterator[Protected]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,13 +13,12 @@ import wasmtime
 
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.deadline import Deadline
-from wasi_nn_torch.contract.errors import ErrorCode
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.limiting import advice
 from wasi_nn_torch.serving.refusals import Refusal
 from wasi_nn_torch.sessions.directories import Directory, Protected, require_apart
 from wasi_nn_torch.sessions.guests import Guest, GuestSource
-from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.limits import DEFAULT_LIMITS, Limits
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
@@ -49,9 +47,11 @@ class Session:
         self._runtime = runtime
         self._data = data
         self._args = [_text(argument, "argument") for argument in args]
-        self._limits = limits or Limits()
-        streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
-        self._wasi = _wasi(env or {}, dirs or {}, streams, runtime.protected)
+        self._limits = limits or DEFAULT_LIMITS
+        self._streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
+        self._wasi = _wasi(env or {}, dirs or {}, runtime.protected)
+        if not self._streams.are_inherited:
+            self._streams.set(self._wasi)
         self._deadline = Deadline()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
         self._serving = runtime.serve(self._ledger)
@@ -88,9 +88,8 @@ class Session:
         self._compile_seconds = guest.compile_seconds
         self._from_cache = guest.from_cache
         self._transport = guest.compiled.transport
-        self._wasi.argv = [guest.name, *self._args]
-        if sys.stdout is not None:  # it is None in a program without a console
-            sys.stdout.flush()  # so that the host's output comes before the guest's
+        if guest.imports_wasi:
+            self._prepare_wasi(guest.name)
         self._serving.refusals.guest = guest.name
         self._deadline.start(self._limits.timeout)
         started = time.perf_counter()
@@ -111,7 +110,7 @@ class Session:
             try:
                 self._release()
             finally:
-                self._runtime.tally.end_session(outcome, self._serving.snapshot(), self._serving.refusals.counts)
+                self._runtime.tally.end_session(outcome, self._serving)
                 del outcome  # otherwise the exception and this frame would keep each other alive
 
     def cancel(self) -> None:
@@ -159,6 +158,13 @@ class Session:
         finally:
             self._serving.close()
 
+    def _prepare_wasi(self, name: str) -> None:
+        self._wasi.argv = [name, *self._args]
+        if self._streams.are_inherited:
+            self._streams.set(self._wasi)
+        if sys.stdout is not None:  # it is None in a program without a console
+            sys.stdout.flush()  # so that the host's output comes before the guest's
+
     def _run(self, guest: Guest) -> int:
         linked = guest.linked
         if isinstance(linked, LinkedModule):
@@ -175,7 +181,7 @@ class Session:
         if self._cancelled:  # before the store existed
             store.cancel()
         # Memory that could not grow is a likely reason if the guest fails.
-        store.on_memory_refusal(partial(self._serving.refusals.record, "memory.grow", ErrorCode.TOO_LARGE.value))
+        store.on_memory_refusal(self._serving.refusals.record_growth)
         hosts.serve(store, self._serving, self._data)
 
 
@@ -187,11 +193,11 @@ def _with_advice(error: GuestError) -> str:
 def _wasi(
     env: Mapping[str, str],
     dirs: Mapping[str, str | Directory],
-    streams: Streams,
     protected: Callable[[], Iterable[Protected]],
 ) -> WasiConfig:
     wasi = WasiConfig()
-    wasi.env = [(_text(name, "variable name"), _text(value, f"value of {name}")) for name, value in env.items()]
+    if env:
+        wasi.env = [(_text(name, "variable name"), _text(value, f"value of {name}")) for name, value in env.items()]
     names: set[str] = set()
     for host, guest in dirs.items():
         if not Path(host).is_dir():
@@ -207,7 +213,6 @@ def _wasi(
             )
         except wasmtime.WasmtimeError:
             raise NotADirectoryError(f"guest directory {host} cannot be opened; check its permissions") from None
-    streams.set(wasi)
     return wasi
 
 

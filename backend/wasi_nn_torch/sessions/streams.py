@@ -35,7 +35,7 @@ Input = str | os.PathLike[str] | bytes | BinaryReader | None
 Output = Callable[[bytes], object] | BinaryWriter | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Streams:
     """The three streams of a guest; `counts_output` if the bytes of its output have a limit."""
 
@@ -43,6 +43,11 @@ class Streams:
     stdout: Output
     stderr: Output
     counts_output: bool = False
+
+    @property
+    def are_inherited(self) -> bool:
+        """Whether all of them are the host's own, which cannot fail, and can wait until a guest needs them."""
+        return self.stdin is None and self.stdout is None and self.stderr is None
 
     def set(self, wasi: WasiConfig) -> None:
         """Set the streams; raises TypeError for one of another type, OSError if a file does not exist."""

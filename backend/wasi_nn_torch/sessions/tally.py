@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 
-from wasi_nn_torch.contract.ledger import LedgerSnapshot, Transfer, TransferFigures
+from wasi_nn_torch.contract.ledger import Transfer, TransferFigures
 from wasi_nn_torch.serving.entries import ModelFigures
+from wasi_nn_torch.serving.serving import Serving
 from wasi_nn_torch.sessions.stats import EngineStats
 from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
 
@@ -56,15 +56,20 @@ class Tally:
         with self._lock:
             self._running += 1
 
-    def end_session(self, outcome: int | BaseException, memory: LedgerSnapshot, errors: Mapping[str, int]) -> None:
+    def end_session(self, outcome: int | BaseException, serving: Serving) -> None:
         """Count a guest that has stopped: its exit status or exception, and the figures of its session."""
+        memory = serving.snapshot() if serving.was_used else None
         with self._lock:
             self._running -= 1
             self._ended[ending_of(outcome)] += 1
-            self._errors.update(errors)
+            self._errors.update(serving.refusals.counts)
+            if memory is None:
+                return
             self._computes += memory.computes
             self._compute_seconds += memory.compute_seconds
             for way, figures in memory.transfers.items():
+                if not figures.copies:
+                    continue
                 before = self._transfers[way]
                 self._transfers[way] = TransferFigures(before.copies + figures.copies, before.bytes + figures.bytes)
 

@@ -25,11 +25,12 @@ from .callbacks import (
     FunctionCallback,
     add_function,
     add_resource,
+    all_kept,
     is_kept,
     on_epoch,
     unbroken,
 )
-from .calls import call_guest, store_context
+from .calls import Function, call_guest, find_function
 from .config import allow_many_borrows
 from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, clone_linker, exported_memory
 from .disposal import Disposing, dispose
@@ -38,9 +39,11 @@ from .errors import Ending, ErrorAddress, Kept
 from .handles import ResourceHandle, forget_resource, read_resource, write_resource
 from .memories import Memory, MemoryCreator, create_memories
 from .ownership import Owner
+from .stores import init_wasi, new_store, set_arguments, set_limits, set_wasi, store_context
 from .streams import set_stderr, set_stdin, set_stdout
 from .types import Extern, FunctionType, InstanceType, ValueType, externs, require_few_externs
 from .values import (
+    NO_VALUES,
     Kind,
     Name,
     OwnedValues,
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from .values import Values
 
 __all__ = [
+    "NO_VALUES",
     "RAW_STRIDE",
     "CoreCallback",
     "Disposing",
@@ -79,6 +83,7 @@ __all__ = [
     "ErrorAddress",
     "ExportedMemory",
     "Extern",
+    "Function",
     "FunctionCallback",
     "FunctionType",
     "InstanceType",
@@ -98,6 +103,7 @@ __all__ = [
     "add_core_function",
     "add_function",
     "add_resource",
+    "all_kept",
     "allow_many_borrows",
     "call_guest",
     "clone_linker",
@@ -107,12 +113,15 @@ __all__ = [
     "exported_memory",
     "externs",
     "fill_numbers",
+    "find_function",
     "forget_resource",
+    "init_wasi",
     "is_kept",
     "new_flags",
     "new_list",
     "new_map",
     "new_record",
+    "new_store",
     "new_tuple",
     "new_value",
     "on_epoch",
@@ -121,9 +130,12 @@ __all__ = [
     "read_resource",
     "read_text",
     "require_few_externs",
+    "set_arguments",
+    "set_limits",
     "set_stderr",
     "set_stdin",
     "set_stdout",
+    "set_wasi",
     "store_context",
     "text_size",
     "unbroken",

@@ -199,6 +199,11 @@ def is_kept(item: object) -> bool:
     return id(item) in _kept
 
 
+def all_kept() -> list[object]:
+    """Return all items that the engine has its reference to."""
+    return list(_kept.values())
+
+
 def pointer(callback: object, function: Callable[..., object], parameter: int) -> object:
     """Return `callback` as the pointer type that wasmtime's package declares for this parameter of `function`."""
     wanted = function.argtypes[parameter]  # type: ignore[attr-defined]  # it is a ctypes function
@@ -222,6 +227,14 @@ _RESOURCE_RELEASE = pointer(RELEASE, _ADD_RESOURCE, 6)
 _EPOCH_POINTER = pointer(_EPOCH, _SET_EPOCH_CALLBACK, 1)
 _EPOCH_RELEASE = pointer(RELEASE, _SET_EPOCH_CALLBACK, 3)
 
+# Declared again to keep Python's lock: they are quick, and called for each guest.
+_KEEP_EPOCH_CALLBACK = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 4)(
+    ("wasmtime_store_epoch_deadline_callback", ffi.dll)
+)
+_SET_EPOCH_DEADLINE = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)(
+    ("wasmtime_context_set_epoch_deadline", ffi.dll)
+)
+
 
 def add_function(instance: LinkerInstance, name: str, function: FunctionCallback[Any]) -> None:
     """Define `name` in `instance`; raises `wasmtime.WasmtimeError` if the name is taken."""
@@ -243,5 +256,5 @@ def add_resource(instance: LinkerInstance, name: str, type_id: int, resource: Dr
 
 def on_epoch(store: wasmtime.Store, callback: EpochCallback) -> None:
     """Have `callback` called at every tick of the engine's epoch while a guest runs in `store`."""
-    _SET_EPOCH_CALLBACK(store.ptr(), _EPOCH_POINTER, keep(callback), _EPOCH_RELEASE)
-    store.set_epoch_deadline(1)
+    _KEEP_EPOCH_CALLBACK(store.ptr(), _EPOCH_POINTER, keep(callback), _EPOCH_RELEASE)
+    _SET_EPOCH_DEADLINE(store._context(), 1)

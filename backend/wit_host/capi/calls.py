@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 
-import wasmtime
 from wasmtime import _ffi as ffi
-from wasmtime.component import Func
+from wasmtime.component import ExportIndex, Instance
 
 from .errors import check
 from .values import OwnedValues
+
+#: A function of one instance.
+Function = ffi.wasmtime_component_func_t
 
 # Declared again, because a context comes as an address, and the package's own takes several times as long to call.
 _CALL_GUEST = ctypes.CFUNCTYPE(
@@ -22,17 +24,22 @@ _CALL_GUEST = ctypes.CFUNCTYPE(
     ctypes.c_size_t,
 )(("wasmtime_component_func_call", ffi.dll))
 
-
-def store_context(store: wasmtime.Store) -> int:
-    """Return the address of the context of `store`, which is valid until the store is closed.
-
-    The engine passes the same address to each callback that a guest in this store calls.
-    """
-    return ctypes.cast(store._context(), ctypes.c_void_p).value or 0
+_GET_FUNCTION = ctypes.PYFUNCTYPE(ctypes.c_bool, *[ctypes.c_void_p] * 4)(
+    ("wasmtime_component_instance_get_func", ffi.dll)
+)
 
 
-def call_guest(function: Func, context: int, arguments: OwnedValues, results: OwnedValues) -> None:
+def find_function(instance: Instance, context: int, index: ExportIndex) -> Function | None:
+    """Return the function of an instance with this index, which belongs to its component; None if it has none."""
+    function = Function()
+    if not _GET_FUNCTION(ctypes.byref(instance._instance), context, index.ptr(), ctypes.byref(function)):
+        return None
+    return function
+
+
+def call_guest(function: Function, context: int, arguments: OwnedValues, results: OwnedValues) -> None:
     """Call a function of a guest; raises `wasmtime.WasmtimeError` if it does not return."""
-    raw = ctypes.byref(function._func)
     taken, returned = arguments.item, results.item
-    check(_CALL_GUEST(raw, context, taken, len(taken), returned, len(returned)))
+    error = _CALL_GUEST(ctypes.byref(function), context, taken, len(taken), returned, len(returned))
+    if error:
+        check(error)

@@ -30,7 +30,8 @@ def discard(error: int) -> None:
 
 def new_error(text: str) -> ErrorAddress:
     """Return a new error; a callback that returns it traps the guest."""
-    return ctypes.cast(ffi.wasmtime_error_new(text.encode()), ctypes.c_void_p).value
+    error: ErrorAddress = _NEW_ERROR(text.encode())
+    return error
 
 
 class Kept:
@@ -91,9 +92,13 @@ class Ending:
 def _new_trap(text: str) -> ErrorAddress:
     """Return a new trap, for callbacks of core modules."""
     encoded = text.encode()
-    return ctypes.cast(ffi.wasmtime_trap_new(encoded, len(encoded)), ctypes.c_void_p).value
+    trap: ErrorAddress = _NEW_TRAP(encoded, len(encoded))
+    return trap
 
 
-_Delete = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+# Declared again, because the package's own take several times as long to call.
+_NEW_ERROR = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)(("wasmtime_error_new", ffi.dll))
+_NEW_TRAP = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)(("wasmtime_trap_new", ffi.dll))
+_Delete = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 _DELETE_ERROR = _Delete(("wasmtime_error_delete", ffi.dll))
 _DELETE_TRAP = _Delete(("wasm_trap_delete", ffi.dll))

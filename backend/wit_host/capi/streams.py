@@ -40,6 +40,14 @@ def _on_write(output: OutputCallback, address: int, size: int) -> int:
 _REFUSED = -errno.EIO
 _WRITE = _Write(_on_write)
 
+_WRITE_POINTER = pointer(_WRITE, ffi.dll.wasi_config_set_stdout_custom, 1)
+_OUTPUT_RELEASE = pointer(RELEASE, ffi.dll.wasi_config_set_stdout_custom, 3)
+
+# Declared again to keep Python's lock: they are quick, and called for each guest.
+_Set = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 4)
+_SET_STDOUT = _Set(("wasi_config_set_stdout_custom", ffi.dll))
+_SET_STDERR = _Set(("wasi_config_set_stderr_custom", ffi.dll))
+
 
 def set_stdin(wasi: wasmtime.WasiConfig, content: bytes) -> None:
     """Let the guest read `content` from its standard input."""
@@ -51,13 +59,9 @@ def set_stdin(wasi: wasmtime.WasiConfig, content: bytes) -> None:
 
 def set_stdout(wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:
     """Send the standard output of the guest to `output`."""
-    _set(ffi.dll.wasi_config_set_stdout_custom, wasi, output)
+    _SET_STDOUT(wasi.ptr(), _WRITE_POINTER, keep(output), _OUTPUT_RELEASE)
 
 
 def set_stderr(wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:
     """Send the standard error of the guest to `output`."""
-    _set(ffi.dll.wasi_config_set_stderr_custom, wasi, output)
-
-
-def _set(function: ctypes._NamedFuncPointer, wasi: wasmtime.WasiConfig, output: OutputCallback) -> None:
-    function(wasi.ptr(), pointer(_WRITE, function, 1), keep(output), pointer(RELEASE, function, 3))
+    _SET_STDERR(wasi.ptr(), _WRITE_POINTER, keep(output), _OUTPUT_RELEASE)

@@ -234,3 +234,16 @@ class OwnedValues(Owner["ValueArray"]):
         address = ctypes.addressof(item)
         for index in range(len(item)):
             _DELETE_VALUE(address + index * VALUE_SIZE)
+
+
+class _NoValues(OwnedValues):
+    """No values, which nobody has to free."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+#: For calls without arguments, or without a result.
+NO_VALUES = _NoValues(0)

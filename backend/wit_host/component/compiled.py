@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,9 @@ import wasmtime
 from wasmtime import component
 
 from .. import capi
+
+#: The interface that a command exports.
+_RUN = re.compile(r"wasi:cli/run@0\.2\.\d+$")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class Component:
     def exports(self) -> Mapping[str, capi.Extern]:
         """The exports, by name."""
         return capi.externs(self.compiled.type.exports(self.engine), self.engine)
+
+    @cached_property
+    def command(self) -> str | None:
+        """The name of the `wasi:cli/run` that it exports, whose version differs between guests; None without one."""
+        return next((export for export in self.exports if _RUN.match(export)), None)
 
     @property
     def transport(self) -> str:

@@ -41,11 +41,11 @@ class Instance:
 
     def bind(self, interface: str | None, functions: Sequence[GuestFunction[object]]) -> None:
         """Find functions in an exported interface, or in the world; raises `LinkError` if they do not fit."""
-        store = self.runner.store
+        context = self.runner.context
         self._linked.require_interface(interface)
         for function in functions:
             exported = self._linked.exported(interface, function)
-            found = self._instance.get_func(store, exported.index)
+            found = capi.find_function(self._instance, context, exported.index)
             if found is None:
                 raise LinkError(f"{self._linked.name} does not export {exported.label}, which this host calls")
             self.functions[function] = BoundFunction(exported, found)
@@ -99,7 +99,7 @@ class BoundFunction:
 
     __slots__ = ("_exported", "_function", "label")
 
-    def __init__(self, exported: ExportedFunction, function: component.Func) -> None:
+    def __init__(self, exported: ExportedFunction, function: capi.Function) -> None:
         self.label = exported.label
         self._exported = exported
         self._function = function
@@ -109,7 +109,7 @@ class BoundFunction:
         state = instance.state
         outgoing = Outgoing(instance)
         ours = self._exported
-        with capi.OwnedValues(len(ours.lowers)) as arguments, capi.OwnedValues(1 if ours.result else 0) as results:
+        with _values(len(ours.lowers)) as arguments, _values(1 if ours.result else 0) as results:
             try:
                 self._lower(state, outgoing, arguments, items)
                 outgoing.is_over = True
@@ -154,3 +154,7 @@ class BoundFunction:
         finally:
             state.outgoing = None
             state.end_call()
+
+
+def _values(size: int) -> capi.OwnedValues:
+    return capi.OwnedValues(size) if size else capi.NO_VALUES

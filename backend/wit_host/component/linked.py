@@ -44,6 +44,9 @@ class LinkedComponent:
         self.offered = offered
         self._identities = identities
         self._exported: dict[tuple[str | None, Declaration], ExportedFunction] = {}
+        self._interfaces: dict[str | None, tuple[Mapping[str, capi.Extern], ExportIndex | None]] = {
+            None: (guest.exports, None)
+        }
 
     def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
         if not is_ending():
@@ -75,11 +78,14 @@ class LinkedComponent:
 
     def _interface(self, interface: str | None) -> tuple[Mapping[str, capi.Extern], ExportIndex | None]:
         """Return the exports of an interface, or of the world, and the index of the interface."""
+        known = self._interfaces.get(interface)
+        if known is not None or interface is None:
+            return self._interfaces[interface]
         exports = self.guest.exports
-        if interface is None:
-            return exports, None
         found = versions.find(interface, exports)
         type_ = None if found is None else exports[found].type
         if found is None or not isinstance(type_, capi.InstanceType):
             raise LinkError(f"{self.name} does not export {interface}, which this host calls")
-        return type_.exports, self.guest.compiled.get_export_index(found)
+        index = self.guest.compiled.get_export_index(found)
+        known = self._interfaces[interface] = type_.exports, index
+        return known

@@ -6,8 +6,6 @@ stores of one engine run in parallel.
 
 from __future__ import annotations
 
-import re
-
 import wasmtime
 
 from ..crossing.reservations import Starting
@@ -22,9 +20,7 @@ from .imports import link, missing_hint
 from .linked import LinkedComponent
 from .linker import Linker
 
-#: The interface that a command component exports; its version differs between guests.
-RUN = re.compile(r"wasi:cli/run@0\.2\.\d+$")
-#: The function of that interface.
+#: The function of `wasi:cli/run`.
 _RUN = GuestFunction[object]("run", {}, Result(None, None, ResultError))
 
 
@@ -40,10 +36,18 @@ class Store(GuestStore):
         data: object = None,
     ) -> None:
         super().__init__(engine, ticker, wasi, limits, data)
-        self.linker = Linker()
+        self._linker: Linker | None = None
+
+    @property
+    def linker(self) -> Linker:
+        """The definitions for a guest that is not linked yet."""
+        if self._linker is None:
+            self._linker = Linker()
+        return self._linker
 
     def _forget(self) -> None:
-        self.linker.close()
+        if self._linker is not None:
+            self._linker.close()
 
     def instantiate(self, guest: Component | LinkedComponent, name: str = "") -> Instance:
         """Start `guest` so that its exports can be called.
@@ -104,15 +108,15 @@ class Store(GuestStore):
 
     def _run(self, instance: Instance, linked: LinkedComponent) -> int:
         name = self._runner.name
-        exports = [export for export in linked.guest.exports if RUN.match(export)]
-        if not exports:
+        command = linked.guest.command
+        if command is None:
             raise LinkError(
                 f"{name} exports no wasi:cli/run@0.2; build it as a command, a program with a main function"
             )
         try:
-            instance.bind(exports[0], [_RUN])
+            instance.bind(command, [_RUN])
         except LinkError:
-            text = f"{name} exports {exports[0]} without the function `run: func() -> result` that WASI defines"
+            text = f"{name} exports {command} without the function `run: func() -> result` that WASI defines"
             raise LinkError(text) from None
         is_ok, _ = instance.functions[_RUN].call(instance, ())
         return 0 if is_ok else 1

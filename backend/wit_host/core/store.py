@@ -43,15 +43,23 @@ class CoreStore(GuestStore):
         data: object = None,
     ) -> None:
         super().__init__(engine, ticker, wasi, limits, data)
-        self.linker = CoreLinker()
+        self._linker: CoreLinker | None = None
         self.memory = self.state.caller_memory
         self.resources = self.state.table
 
     def _new_state(self, context: int, limits: StoreLimits, data: object) -> CoreState:
         return CoreState(context, limits.memory, limits.resources, limits.bounds, data)
 
+    @property
+    def linker(self) -> CoreLinker:
+        """The definitions for a guest that is not linked yet."""
+        if self._linker is None:
+            self._linker = CoreLinker()
+        return self._linker
+
     def _forget(self) -> None:
-        self.linker.close()
+        if self._linker is not None:
+            self._linker.close()
 
     def instantiate(self, guest: CoreModule | LinkedModule, name: str = "") -> CoreInstance:
         """Start `guest`, a reactor or a library, so that its exports can be called.

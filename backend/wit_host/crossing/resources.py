@@ -79,6 +79,8 @@ class ResourceTable:
 
         Raises a group of the exceptions that the drops raised, after all of them were tried.
         """
+        if not self._objects:
+            return 0
         failures: list[BaseException] = []
         count = len(self._objects)
         while self._objects:

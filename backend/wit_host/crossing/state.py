@@ -5,7 +5,7 @@ It does not refer to the store itself, so the callbacks that the engine keeps al
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -57,7 +57,7 @@ class HostState:
         self._implementations: dict[Callable[..., object], Callable[..., object]] = {}
         #: The answers of functions that the guest calls twice.
         self.answers: dict[object, object] = {}
-        self.calls: Counter[str] = Counter()
+        self.calls: dict[str, int] = defaultdict(int)
         #: Called with the name of a function and the value of the error that it returns.
         self.on_error: Callable[[str, object], None] | None = None
         #: The representations of resources that are being lifted and were passed by `own`.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import wasmtime
 
@@ -18,8 +17,7 @@ from .ticker import Ticker
 from .wasi import WasiConfig, share_bound, wait_for
 
 
-@dataclass(frozen=True)
-class StoreLimits:
+class StoreLimits(NamedTuple):
     """The limits of one guest; None means no limit.
 
     `memory` is the most bytes of all its memories together, `timeout` the most seconds of wall-clock time that each
@@ -49,16 +47,17 @@ class GuestStore(ABC):
         limits: StoreLimits,
         data: object = None,
     ) -> None:
-        store = wasmtime.Store(engine)
+        store = capi.new_store(engine)
         self.state = self._new_state(capi.store_context(store), limits, data)
         self._is_used = False
+        self._is_closed = False
         self._outputs = tuple(wasi.outputs) if isinstance(wasi, WasiConfig) else ()
         for output in self._outputs:
             output.kept = self.state.kept
         share_bound(self._outputs, limits.bounds)
         _set_limits(store, limits)
         try:
-            store.set_wasi(wasi)
+            capi.set_wasi(self.state.context, wasi)
         except ValueError:
             raise ValueError("this WasiConfig belongs to another store; make a new one for each store") from None
         self._engine = engine
@@ -108,12 +107,15 @@ class GuestStore(ABC):
         Returns when the last of its output has been received. Raises the exception that the receiver of an output
         raised after the guest ended.
         """
+        if self._is_closed:
+            return
         try:
             self._runner.close()
         finally:
             self._forget()
             self.state.close()
         wait_for(self._outputs)
+        self._is_closed = True
         exception = self.state.kept.take()
         if exception is not None and not self._runner.was_stopped_by(exception):
             raise exception
@@ -142,8 +144,9 @@ class GuestStore(ABC):
 def _set_limits(store: wasmtime.Store, limits: StoreLimits) -> None:
     """Set the limits that the engine checks."""
     bounds = limits.bounds
-    store.set_limits(
-        memory_size=_or_default(None if limits.counts_memory else limits.memory),
+    capi.set_limits(
+        store,
+        memory=_or_default(None if limits.counts_memory else limits.memory),
         table_elements=_or_default(bounds.table_elements),
         instances=_or_default(bounds.instances),
         tables=_or_default(bounds.tables),

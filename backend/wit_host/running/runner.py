@@ -48,6 +48,13 @@ class Runner:
         return self._store
 
     @property
+    def context(self) -> int:
+        """The address of the store's context; raises ValueError if the store is closed."""
+        if self._store is None:
+            raise ValueError("the store of this guest is closed")
+        return self.state.context
+
+    @property
     def is_over(self) -> bool:
         """Whether the guest cannot be entered any more."""
         return self._store is None or bool(self._reason)
@@ -179,14 +186,15 @@ class Deadline:
             raise GuestTimeout(self._message)
 
 
-#: The number of calls of Python functions that must be possible when a guest is entered, so that its callbacks can run.
-_DEPTH = 20
+#: The nested calls that must be possible when a guest is entered, so that its callbacks can run: of 20 functions in
+#: Python, each through C, which counts as well.
+_DEPTH = 40
 
 
 def _require_depth(calls: int) -> None:
-    """Raise RecursionError if so many nested calls, each through C, are not possible here."""
+    """Raise RecursionError if so many nested calls are not possible here."""
     if calls:
-        next(map(_require_depth, (calls - 1,)))
+        _require_depth(calls - 1)
 
 
 def _nested() -> RuntimeError:

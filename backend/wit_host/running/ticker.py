@@ -12,7 +12,6 @@ import os
 import threading
 import time
 import weakref
-from collections import Counter
 from types import TracebackType
 
 import wasmtime
@@ -33,30 +32,30 @@ class Ticker:
         self._engine = engine
         self._lock = threading.Lock()
         #: The number of blocks that each thread is in.
-        self._running: Counter[int] = Counter()
+        self._running: dict[int, int] = {}
         self._is_ticking = False
         _tickers.add(self)
 
     def __enter__(self) -> None:
         with self._lock:
-            self._running[threading.get_ident()] += 1
-            self._start()
+            thread = threading.get_ident()
+            self._running[thread] = self._running.get(thread, 0) + 1
+            if not self._is_ticking:
+                self._start()
 
     def __exit__(
         self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
     ) -> None:
         thread = threading.get_ident()
         with self._lock:
-            self._running[thread] -= 1
-            if not self._running[thread]:
-                del self._running[thread]
+            blocks = self._running.pop(thread) - 1
+            if blocks:
+                self._running[thread] = blocks
 
     def _start(self) -> None:
-        if not self._is_ticking:
-            # Not by `threading`, which waits for the start of the thread, with locks that an exception would leave
-            # locked.
-            _thread.start_new_thread(self._tick, (threading.get_ident(),))
-            self._is_ticking = True  # afterwards, as starting a thread may fail; two of them do no harm
+        # Not by `threading`, which waits for the start of the thread, with locks that an exception would leave locked.
+        _thread.start_new_thread(self._tick, (threading.get_ident(),))
+        self._is_ticking = True  # afterwards, as starting a thread may fail; two of them do no harm
 
     @unbroken
     def _tick(self, starter: int) -> None:
@@ -84,7 +83,8 @@ class Ticker:
         """Continue in the child of a fork, which has only the thread that forked."""
         thread = threading.get_ident()
         self._lock = threading.Lock()  # another thread may have held the old one
-        self._running = Counter({thread: self._running[thread]} if self._running[thread] else {})
+        blocks = self._running.get(thread)
+        self._running = {} if blocks is None else {thread: blocks}
         self._is_ticking = False
         if self._running:
             self._start()

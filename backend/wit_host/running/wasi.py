@@ -10,7 +10,6 @@ import atexit
 import errno
 import os
 import time
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from io import BufferedWriter, FileIO
@@ -44,7 +43,6 @@ class Output:
         self._index = 0
         self.kept = capi.Kept()
         self.where = f"by the receiver of the {name} of the guest"
-        _open.add(self)
 
     def write(self, data: bytes, /) -> int:
         """Give `data` to the receiver; return the number of the system's error, or 0.
@@ -110,8 +108,18 @@ class WasiConfig(wasmtime.WasiConfig):
     """Wasmtime's configuration, with functions for outputs that may raise; the exception ends the guest."""
 
     def __init__(self) -> None:
-        super().__init__()
+        capi.init_wasi(self)
         self.outputs: list[Output] = []
+
+    @property
+    def argv(self) -> None:
+        """The arguments of the guest, the first of which is its name; they can only be set."""
+        raise AttributeError("argv can only be set")
+
+    @argv.setter
+    def argv(self, arguments: Sequence[str]) -> None:
+        if not capi.set_arguments(self, arguments):
+            raise wasmtime.WasmtimeError("the arguments of the guest cannot be set")
 
     @property
     def stdout_custom(self) -> None:
@@ -192,15 +200,15 @@ def wait_for(outputs: Iterable[Output]) -> None:
 
 def _finish() -> None:
     """Wait for all outputs before the interpreter ends, and let none wait for its reader any longer."""
-    wait_for(list(_open))
-    for output in list(_open):
+    outputs = [each for each in capi.all_kept() if isinstance(each, Output)]
+    wait_for(outputs)
+    for output in outputs:
         output.stop_on(_give_up)
-    wait_for(list(_open))
+    wait_for(outputs)
 
 
 def _give_up() -> None:
     raise OSError(errno.EPIPE, "the program ends, and nobody reads this output")
 
 
-_open: weakref.WeakSet[Output] = weakref.WeakSet()
 atexit.register(_finish)
