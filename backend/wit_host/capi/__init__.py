@@ -32,7 +32,16 @@ from .callbacks import (
 )
 from .calls import Function, call_guest, find_function
 from .config import allow_many_borrows
-from .core import RAW_STRIDE, CoreCallback, ExportedMemory, add_core_function, clone_linker, exported_memory
+from .core import (
+    RAW_STRIDE,
+    CoreCallback,
+    ExportedMemory,
+    add_core_function,
+    call_procedure,
+    clone_linker,
+    exported_function,
+    exported_memory,
+)
 from .disposal import Disposing, dispose
 from .entered import entered
 from .errors import Ending, ErrorAddress, Kept
@@ -106,10 +115,12 @@ __all__ = [
     "all_kept",
     "allow_many_borrows",
     "call_guest",
+    "call_procedure",
     "clone_linker",
     "create_memories",
     "dispose",
     "entered",
+    "exported_function",
     "exported_memory",
     "externs",
     "fill_numbers",

@@ -18,6 +18,9 @@ from .errors import ErrorAddress, check
 if TYPE_CHECKING:
     RawValues = ctypes._Pointer[ctypes.c_uint32]
 
+#: A function that an instance exports.
+CoreFunction = ffi.wasmtime_func_t
+
 #: The distance between two raw values, counted in `i32`.
 RAW_STRIDE = ctypes.sizeof(ffi.wasmtime_val_raw_t) // 4
 
@@ -63,6 +66,19 @@ _CONTEXT = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_caller_
 _EXPORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)(
     ("wasmtime_caller_export_get", ffi.dll)
 )
+_GET_EXPORT = ctypes.PYFUNCTYPE(
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p
+)(("wasmtime_instance_export_get", ffi.dll))
+_CALL_PROCEDURE = ctypes.CFUNCTYPE(
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_void_p,
+)(("wasmtime_func_call", ffi.dll))
 _CLONE = ffi.dll.wasmtime_linker_clone
 _CLONE.restype = ctypes.POINTER(ffi.wasmtime_linker_t)
 _CLONE.argtypes = [ctypes.POINTER(ffi.wasmtime_linker_t)]
@@ -100,6 +116,33 @@ def clone_linker(linker: wasmtime.Linker) -> wasmtime.Linker:
     clone._set_ptr(_CLONE(linker.ptr()))
     clone.engine = linker.engine
     return clone
+
+
+def exported_function(instance: wasmtime.Instance, context: int, name: str) -> CoreFunction | None:
+    """Return the function that `instance` exports as `name`; None if it has none."""
+    item = ffi.wasmtime_extern_t()
+    encoded = name.encode()
+    if not _GET_EXPORT(context, ctypes.byref(instance._instance), encoded, len(encoded), ctypes.byref(item)):
+        return None
+    if int(item.kind) != ffi.WASMTIME_EXTERN_FUNC.value:
+        ffi.wasmtime_extern_delete(ctypes.byref(item))
+        return None
+    function = CoreFunction()
+    ctypes.pointer(function)[0] = item.of.func
+    return function
+
+
+def call_procedure(function: CoreFunction, context: int) -> None:
+    """Call a function of a guest that has neither parameters nor results.
+
+    Raises `wasmtime.WasmtimeError` or `wasmtime.Trap` if it does not return.
+    """
+    trap = ctypes.POINTER(ffi.wasm_trap_t)()
+    error = _CALL_PROCEDURE(context, ctypes.byref(function), None, 0, None, 0, ctypes.byref(trap))
+    if error:
+        check(error)
+    if trap:
+        raise wasmtime.Trap._from_ptr(trap)
 
 
 class ExportedMemory:

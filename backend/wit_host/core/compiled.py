@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -31,4 +32,18 @@ class CoreModule:
     @cached_property
     def is_program(self) -> bool:
         """Whether it is a command or a reactor, which a host can run without knowing its exports."""
-        return not {export.name for export in self.compiled.exports}.isdisjoint((COMMAND, REACTOR))
+        return not self._types.keys().isdisjoint((COMMAND, REACTOR))
+
+    @cached_property
+    def is_command(self) -> bool:
+        """Whether it is a command, which runs once."""
+        return COMMAND in self._types
+
+    def is_procedure(self, name: str) -> bool:
+        """Whether it exports `name` as a function with neither parameters nor results."""
+        type_ = self._types.get(name)
+        return isinstance(type_, wasmtime.FuncType) and not type_.params and not type_.results
+
+    @cached_property
+    def _types(self) -> Mapping[str, object]:
+        return {export.name: export.type for export in self.compiled.exports if export.name is not None}

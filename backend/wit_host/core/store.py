@@ -7,9 +7,12 @@ stores of one engine run in parallel.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cached_property
 
 import wasmtime
 
+from .. import capi
 from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError
 from ..running.guest_store import GuestStore, StoreLimits
@@ -104,8 +107,8 @@ class CoreStore(GuestStore):
         return linked
 
     def _start(self, linked: LinkedModule) -> CoreInstance:
-        instance = CoreInstance(self._instantiate(linked), self._runner)
-        if COMMAND not in instance.exports:
+        instance = CoreInstance(self._instantiate(linked), linked.guest, self._runner)
+        if not linked.guest.is_command:
             instance.enter(REACTOR)
         return instance
 
@@ -124,9 +127,15 @@ class CoreStore(GuestStore):
 class CoreInstance:
     """A core module that was started."""
 
-    def __init__(self, instance: wasmtime.Instance, runner: Runner) -> None:
+    def __init__(self, instance: wasmtime.Instance, guest: CoreModule, runner: Runner) -> None:
+        self._instance = instance
+        self._guest = guest
         self._runner = runner
-        self.exports = dict(instance.exports(runner.store).items())
+
+    @cached_property
+    def exports(self) -> Mapping[str, object]:
+        """The exports by name, as objects of wasmtime's package."""
+        return dict(self._instance.exports(self._runner.store).items())
 
     @property
     def store(self) -> wasmtime.Store:
@@ -141,8 +150,16 @@ class CoreInstance:
 
     def enter(self, name: str, *arguments: float) -> object:
         """Call the export `name` inside `Runner.run`; return None if there is no such function."""
+        if not arguments and self._guest.is_procedure(name):
+            self._enter_procedure(name)
+            return None
         function = self.exports.get(name)
         if not isinstance(function, wasmtime.Func):
             return None
         result: object = function(self._runner.store, *arguments)
         return result
+
+    def _enter_procedure(self, name: str) -> None:
+        function = capi.exported_function(self._instance, self._runner.context, name)
+        if function is not None:
+            capi.call_procedure(function, self._runner.context)
