@@ -84,9 +84,9 @@ class Module:
 class Layout:
     """The modules of one world. `imports` and `exports` are in the order of their names.
 
-    `existing` are the imported interfaces that an existing package has, in the order of their names in WIT. `traits`
-    are those of all types, `packages` those of the world and of its interfaces. `async_hosts` says whether the functions
-    of hosts are coroutines.
+    `existing` are the imported interfaces that existing packages have, in the order of their names in WIT. `traits` are
+    those of all types, `packages` those of the world and of its interfaces. `async_hosts` says whether the functions of
+    hosts are coroutines.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ class Layout:
                 for case in kind.cases:
                     names.cases[type_id, case.name] = scope.claim(naming.case(name, case.name))
         for type_id, name in declared.items():
-            packages = self._raised.get(type_id, frozenset())
+            packages = self._raised.get(type_id, set())
             if packages and raisers in (None, *packages):
                 names.errors[type_id] = scope.claim(naming.error(owner, name))
         for type_id, name in declared.items():

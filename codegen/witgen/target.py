@@ -37,8 +37,8 @@ class Target:
         """Refuse what cannot go together; raises `MappingError`."""
         if self.standalone and self.mappings:
             raise MappingError(
-                f"a standalone package cannot use the types of `{self.mappings[0].value}`, which belong to another copy "
-                "of the runtime; leave out one of both"
+                f"a standalone package cannot use the types of `{self.mappings[0].value}`, which need the runtime that "
+                "is installed, while it has a copy of its own; leave out `standalone`, or generate all interfaces"
             )
 
     @property

@@ -60,10 +60,8 @@ def _existing(layout: Layout) -> str:
     if not layout.existing:
         return ""
     lines = [f"- `{module.link_name}` is `{module.existing}`." for module in layout.existing]
-    what = (
-        "These imports are modules of existing packages, whose own `add_to_linker` defines them and whose `BUFFERS`\n"
-    )
-    return "\n".join([f"{what}has those with `list<u8>` in them:\n", *lines])
+    what = "These imports are modules of existing packages, whose own `add_to_linker` defines them and whose own\n"
+    return "\n".join([f"{what}`BUFFERS` has those with `list<u8>` in them:\n", *lines])
 
 
 def _packages(layout: Layout) -> Iterator[str]:
