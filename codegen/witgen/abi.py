@@ -1,7 +1,7 @@
 """Each WIT type in Python: its annotation, and the codec that lifts and lowers it. No other module knows these.
 
 In: a type of the resolved model, and the module that it is written in. Out: pieces of Python. `Abi.imports` has the
-names that they use from other modules of the package.
+names that they use from other modules, of this package or an existing one.
 """
 
 from __future__ import annotations
@@ -229,9 +229,12 @@ class Abi:
     # --- errors ---
 
     def error(self, result: Result) -> str:
-        """The exception class that stands for `err`: one of its own if the type of the error has a name."""
+        """The exception class that stands for `err`: one of its own if the type of the error has a name.
+
+        An existing package has such classes only for the types that functions of its own have as their errors.
+        """
         type_id = error_type(self.resolved, result)
-        if type_id is not None and self.has_name(type_id):
+        if type_id is not None and self.has_name(type_id) and type_id in self._owner(type_id).names.errors:
             return self._name(type_id, _errors)
         return "ResultError"
 
@@ -256,7 +259,7 @@ class Abi:
         name = names(owner.names)[type_id]
         if owner is self.module:
             return name
-        wanted = relative(self.module.path, owner.path), name
+        wanted = owner.existing or relative(self.module.path, owner.path), name
         if wanted not in self._imported:
             self._imported[wanted] = self.module.names.scope.claim(name)
         return self._imported[wanted]

@@ -41,6 +41,19 @@ Package = Annotated[
 Standalone = Annotated[
     bool, typer.Option("--standalone", help="Copy the runtime into the package, so that it needs only wasmtime.")
 ]
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        help="Use an existing package for interfaces, such as 'acme:store/*@1.0.0=acme_store', or a module for one "
+        "interface. Can be repeated.",
+        metavar="INTERFACE=MODULE",
+        show_default=False,
+    ),
+]
+AsyncHosts = Annotated[
+    bool, typer.Option("--async-hosts", help="Declare the functions that hosts implement with `async def`.")
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -68,11 +81,13 @@ def generate(
     out: Out = None,
     package: Package = None,
     standalone: Standalone = False,
+    with_: With = None,
+    async_hosts: AsyncHosts = False,
 ) -> None:
     """Write the bindings of a world, or of all that pyproject.toml lists."""
     from witgen import generate as generator
 
-    for target in _targets(wit, world, out, package, standalone):
+    for target in _targets(wit, world, out, package, standalone, with_, async_hosts):
         files = _files(target)
         try:
             changed = generator.write(target, files)
@@ -89,12 +104,14 @@ def check(
     out: Out = None,
     package: Package = None,
     standalone: Standalone = False,
+    with_: With = None,
+    async_hosts: AsyncHosts = False,
 ) -> None:
     """Fail if the bindings on disk differ from what `generate` would write; changes nothing."""
     from witgen import generate as generator
 
     stale = []
-    for target in _targets(wit, world, out, package, standalone):
+    for target in _targets(wit, world, out, package, standalone, with_, async_hosts):
         difference = generator.compare(target, _files(target))
         if difference:
             typer.echo(difference, nl=False)
@@ -131,26 +148,40 @@ def main() -> None:
 
 
 def _targets(
-    wit: list[Path] | None, world: str | None, out: str | None, package: str | None, standalone: bool
+    wit: list[Path] | None,
+    world: str | None,
+    out: str | None,
+    package: str | None,
+    standalone: bool,
+    with_: list[str] | None,
+    async_hosts: bool,
 ) -> list[Target]:
-    from witgen.target import Target, package_fault
+    from witgen import naming
+    from witgen.mappings import MappingError, parse_mappings, parse_option
+    from witgen.target import Target
 
-    if package is not None and (fault := package_fault(package)):
+    if package is not None and (fault := naming.package_fault(package)):
         _fail(f"--package: {fault}", status=2)
     if out == "":
         _fail("--out is empty; give the directory of the package, such as `bindings`", status=2)
     if wit and out is not None:
-        target = Target(tuple(wit), Path(out), world, package, standalone)
+        try:
+            mappings = parse_mappings(map(parse_option, with_ or ()))
+            target = Target(tuple(wit), Path(out), world, package, standalone, mappings, async_hosts)
+        except MappingError as error:
+            _fail(f"--with: {error}", status=2)
         if target.fault:
             _fail(f"--out: {target.fault}, or put a package into it with --package", status=2)
         return [target]
-    if wit or world is not None or out is not None or package is not None or standalone:
+    if wit or with_ or standalone or async_hosts or any(option is not None for option in (world, out, package)):
         _fail("give both the WIT and --out, or nothing and list the packages in pyproject.toml", status=2)
     return configured(Path("pyproject.toml"))
 
 
 def configured(project: Path) -> list[Target]:
     """The packages that a pyproject.toml lists."""
+    from witgen.mappings import MappingError
+
     try:
         table = tomllib.loads(project.read_text(encoding="utf-8"))
         packages = table.get("tool", {}).get("witgen", {}).get("packages", [])
@@ -160,9 +191,11 @@ def configured(project: Path) -> list[Target]:
     except (AttributeError, KeyError, TypeError):
         _fail(
             f"{project}: each [[tool.witgen.packages]] needs `wit`, a path or a list of them, and `out`; it may have "
-            "`world`, `package` and `standalone`",
+            "`world`, `package`, `standalone`, `with` and `async-hosts`",
             status=2,
         )
+    except MappingError as error:
+        _fail(f"{project}: `with`: {error}", status=2)
     for fault in (target.fault for target in targets):
         if fault:
             _fail(f"{project}: {fault}", status=2)
@@ -172,13 +205,17 @@ def configured(project: Path) -> list[Target]:
 
 
 def _target(entry: Mapping[str, Any]) -> Target:
+    from witgen.mappings import parse_mappings
     from witgen.target import Target
 
     wit = [entry["wit"]] if isinstance(entry["wit"], str) else entry["wit"]
-    types = {"out": str, "world": str, "package": str, "standalone": bool}
+    types = {"out": str, "world": str, "package": str, "standalone": bool, "with": dict, "async-hosts": bool}
     if not wit or not entry["out"] or not entry.keys() <= {"wit", *types}:
         raise KeyError
     if not all(isinstance(entry.get(key, type_()), type_) for key, type_ in types.items()):
+        raise TypeError
+    mappings = entry.get("with", {})
+    if not all(isinstance(value, str) for value in mappings.values()):
         raise TypeError
     return Target(
         tuple(Path(path) for path in wit),
@@ -186,6 +223,8 @@ def _target(entry: Mapping[str, Any]) -> Target:
         entry.get("world"),
         entry.get("package"),
         entry.get("standalone", False),
+        parse_mappings(mappings.items()),
+        entry.get("async-hosts", False),
     )
 
 

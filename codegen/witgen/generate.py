@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from witgen.diagnostics import WitError
+from witgen.existing import existing_modules
 from witgen.render import LEAVE_AS_IT_IS, MARK, render
 from witgen.resolver import choose_world, resolve
 from witgen.target import Target
@@ -34,7 +35,9 @@ def generate(target: Target) -> dict[str, str]:
     resolved = resolve(*target.wit)
     copied = _copy_of_the_runtime() if target.standalone else {}
     try:
-        view = view_world(resolved, choose_world(resolved, target.world), f".{_COPY}" if copied else _RUNTIME)
+        world = choose_world(resolved, target.world)
+        existing = existing_modules(resolved, world, target.mappings)
+        view = view_world(resolved, world, f".{_COPY}" if copied else _RUNTIME, existing, target.async_hosts)
         return {**render(view), "py.typed": "", **copied}
     except WitError as error:
         files = {one.file for one in (error, *error.others) if Path(one.file).is_file()}

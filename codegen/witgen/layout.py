@@ -4,6 +4,9 @@ In: the resolved model and a world. Out: a `Layout`: one `Module` for each inter
 and one for the world itself, each with its `Names`. Imported interfaces are modules of the package, exported ones of
 its subpackage `exports`; the world is the package's `__init__`. If a world has an interface more than once, as an
 import, an export or under a label, its types without handles are the same in all of them, and are in the imported one.
+
+An interface that an existing package has, as `mappings` says, is a `Module` of that package: it has the names of the
+types there, and no functions. It takes the place of the import; an export of the interface is generated as any other.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from witgen.model import (
     InterfaceItem,
     InterfaceOwner,
     Own,
+    PackageId,
     PackageName,
     Primitive,
     Resolved,
@@ -61,7 +65,7 @@ class Module:
     `path` leads to it from the package, whose own `__init__` has an empty one. `interface` is absent for the world.
     `name` is the name in WIT, `link_name` that of the instance in components. `remark` is the documentation of the
     import or export in the world, in addition to the interface's own `docs`. The host serves `imported` functions and
-    calls `exported` ones.
+    calls `exported` ones. `existing` is the full name of a module of an existing package, whose `path` is empty.
     """
 
     path: tuple[str, ...]
@@ -74,22 +78,36 @@ class Module:
     imported: tuple[Function, ...]
     exported: tuple[Function, ...]
     names: Names
+    existing: str = ""
 
 
 class Layout:
     """The modules of one world. `imports` and `exports` are in the order of their names.
 
-    `traits` are those of all types, `packages` those of the world and of its interfaces.
+    `existing` are the imported interfaces that existing packages have, in the order of their names in WIT. `traits` are
+    those of all types, `packages` those of the world and of its interfaces. `async_hosts` says whether the functions of
+    hosts are coroutines.
     """
 
-    def __init__(self, resolved: Resolved, world_id: WorldId) -> None:
+    def __init__(
+        self,
+        resolved: Resolved,
+        world_id: WorldId,
+        existing: Mapping[InterfaceId, str] | None = None,
+        async_hosts: bool = False,
+    ) -> None:
         self.resolved = resolved
+        self.async_hosts = async_hosts
         world = resolved.worlds[world_id]
         self._raised = _raised(resolved)
         self.traits = traits(resolved)
-        self._imported = {key for key in world.imports if not isinstance(key, str)}
         self._found: dict[tuple[InterfaceId, bool], Module] = {}
-        self.imports = tuple(self._interfaces(world.imports, is_export=False))
+        mapped = [self._existing(interface, module) for interface, module in (existing or {}).items()]
+        by_name = sorted(mapped, key=lambda module: module.link_name)
+        self.existing = tuple(module for module in by_name if module.interface in world.imports)
+        self._imported = {key for key in world.imports if not isinstance(key, str)} | (existing or {}).keys()
+        generated = {key: item for key, item in world.imports.items() if key not in (existing or {})}
+        self.imports = tuple(self._interfaces(generated, is_export=False))
         self.exports = tuple(self._interfaces(world.exports, is_export=True))
         self.world = self._world(world)
         ids = [resolved.interfaces[module.interface].package for module in self.modules if module.interface is not None]
@@ -97,7 +115,7 @@ class Layout:
 
     @property
     def modules(self) -> tuple[Module, ...]:
-        """All modules, that of the world itself last."""
+        """All modules that are generated, that of the world itself last."""
         return (*self.imports, *self.exports, self.world)
 
     def owner(self, type_id: TypeId, seen_from: Module) -> Module:
@@ -151,6 +169,25 @@ class Layout:
             names=self._names(naming.module(), wit_name, types),
         )
 
+    def _existing(self, id: InterfaceId, module: str) -> Module:
+        """The module of an existing package that an interface is."""
+        interface = self.resolved.interfaces[id]
+        name = interface.name or ""
+        found = self._found[id, False] = Module(
+            path=(),
+            name=name,
+            link_name=self.resolved.packages[interface.package].name.of(name),
+            docs=None,
+            remark=None,
+            interface=id,
+            is_export=False,
+            imported=(),
+            exported=(),
+            names=self._names(naming.module(), name, interface.types.values(), interface.package),
+            existing=module,
+        )
+        return found
+
     def _spellings(self, key: WorldKey, item: InterfaceItem) -> list[str]:
         if isinstance(key, str):
             return [key]
@@ -179,8 +216,13 @@ class Layout:
             names=self._names(naming.module(below), world.name, types),
         )
 
-    def _names(self, scope: naming.Scope, owner: str, types: Iterable[TypeId]) -> Names:
-        """Types are named first, so that names that are derived from them get the underscores."""
+    def _names(
+        self, scope: naming.Scope, owner: str, types: Iterable[TypeId], raisers: PackageId | None = None
+    ) -> Names:
+        """Types are named first, so that names that are derived from them get the underscores.
+
+        `raisers` is the package whose functions decide which types have an exception; without it, all functions do.
+        """
         names = Names(scope)
         declared = {type_id: self._wit_name(type_id) for type_id in types if self._is_declared(type_id)}
         names.left_out.extend(type_id for type_id in declared if self.traits[type_id].refusal is not None)
@@ -193,7 +235,8 @@ class Layout:
                 for case in kind.cases:
                     names.cases[type_id, case.name] = scope.claim(naming.case(name, case.name))
         for type_id, name in declared.items():
-            if type_id in self._raised:
+            packages = self._raised.get(type_id, set())
+            if packages and raisers in (None, *packages):
                 names.errors[type_id] = scope.claim(naming.error(owner, name))
         for type_id, name in declared.items():
             names.constants[type_id] = scope.claim(naming.constant(name))
@@ -233,11 +276,16 @@ def error_type(resolved: Resolved, result: Result) -> TypeId | None:
     return None if resolved.types[found].name is None else found
 
 
-def _raised(resolved: Resolved) -> frozenset[TypeId]:
-    """Every type that is the error of a function."""
-    functions = [function for interface in resolved.interfaces for function in interface.functions.values()]
+def _raised(resolved: Resolved) -> dict[TypeId, set[PackageId]]:
+    """Every type that is the error of a function, with the packages of such functions."""
+    functions = [(i.package, function) for i in resolved.interfaces for function in i.functions.values()]
     for world in resolved.worlds:
         items = (*world.imports.values(), *world.exports.values())
-        functions += [item.function for item in items if isinstance(item, FunctionItem)]
-    errors = (error_type(resolved, result) for function in functions if (result := resolved.result(function)))
-    return frozenset(error for error in errors if error is not None)
+        functions += [(world.package, item.function) for item in items if isinstance(item, FunctionItem)]
+    raised: dict[TypeId, set[PackageId]] = {}
+    for package, function in functions:
+        result = resolved.result(function)
+        error = None if result is None else error_type(resolved, result)
+        if error is not None:
+            raised.setdefault(error, set()).add(package)
+    return raised

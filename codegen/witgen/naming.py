@@ -192,3 +192,25 @@ def cases(names: Iterable[str]) -> list[str]:
 def plain(function: str) -> str:
     """The name after `[method]resource.`; a plain name as it is."""
     return function.rsplit("]", 1)[-1].rsplit(".", 1)[-1]
+
+
+def package_fault(package: str, what: str = "the name of a Python package") -> str | None:
+    """Why a dotted name is not the name of a package, and a better one; nothing if it is."""
+    parts = package.split(".")
+    if all(map(is_importable, parts)):
+        return None
+    written = ".".join(importable(part) for part in parts if part)
+    return f"`{package}` is not {what}; write `{written or importable('')}`"
+
+
+def is_importable(name: str) -> bool:
+    """Whether Python can import a module of this name."""
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
+def importable(name: str) -> str:
+    """The name that Python can import and that is nearest to `name`."""
+    name = re.sub(r"\W", "_", name) or "bindings"
+    if keyword.iskeyword(name):
+        return f"{name}_"
+    return name if name.isidentifier() else f"_{name}"

@@ -23,7 +23,8 @@ def check(layout: Layout) -> None:
     for module in layout.modules:
         for error in (*_functions(layout, module), *_types(layout, module)):
             errors.add(error)
-    for error in (*_similar(layout, layout.imports, "imported"), *_similar(layout, layout.exports, "exported")):
+    imports = (*layout.existing, *layout.imports)
+    for error in (*_similar(layout, imports, "imported"), *_similar(layout, layout.exports, "exported")):
         errors.add(error)
     errors.check()
 

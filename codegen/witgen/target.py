@@ -7,10 +7,12 @@ can import it.
 from __future__ import annotations
 
 import os
-import re
+import shlex
 from dataclasses import dataclass
-from keyword import iskeyword
 from pathlib import Path
+
+from witgen import naming
+from witgen.mappings import InterfaceMapping, MappingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Target:
     `wit` are files or directories: the first has the package of the world, the others have packages that it uses.
     `world` may be left out if there is only one. The package goes into the directory `out`, or, if it is given a name,
     below it: `package="acme.bindings"` is `out/acme/bindings`. With `standalone` it contains a copy of the runtime.
+    `mappings` are the interfaces that existing packages have; with `async_hosts` the functions of hosts are coroutines.
     """
 
     wit: tuple[Path, ...]
@@ -27,6 +30,16 @@ class Target:
     world: str | None = None
     package: str | None = None
     standalone: bool = False
+    mappings: tuple[InterfaceMapping, ...] = ()
+    async_hosts: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot go together; raises `MappingError`."""
+        if self.standalone and self.mappings:
+            raise MappingError(
+                f"a standalone package cannot use the types of `{self.mappings[0].value}`, which need the runtime that "
+                "is installed, while it has a copy of its own; leave out `standalone`, or generate all interfaces"
+            )
 
     @property
     def directory(self) -> Path:
@@ -40,35 +53,17 @@ class Target:
         words += ["--world", self.world] if self.world else []
         words += ["--out", self.out.as_posix()]
         words += ["--package", self.package] if self.package else []
+        words += [f"--with {shlex.quote(f'{mapping.key}={mapping.value}')}" for mapping in self.mappings]
+        words += ["--async-hosts"] if self.async_hosts else []
         return " ".join(words + (["--standalone"] if self.standalone else []))
 
     @property
     def fault(self) -> str | None:
         """Why Python could not import the package, and a better name; nothing if it can."""
         if self.package is not None:
-            return package_fault(self.package)
+            return naming.package_fault(self.package)
         name = Path(os.path.abspath(self.out)).name  # a link keeps its own name, and `.` has one
-        if _is_importable(name):
+        if naming.is_importable(name):
             return None
-        return f"the directory `{name or self.out}` cannot be imported as a package; call it `{_importable(name)}`"
-
-
-def package_fault(package: str) -> str | None:
-    """Why a dotted name is not the name of a package, and a better one; nothing if it is."""
-    parts = package.split(".")
-    if all(map(_is_importable, parts)):
-        return None
-    written = ".".join(_importable(part) for part in parts if part)
-    return f"`{package}` is not the name of a Python package; write `{written or _importable('')}`"
-
-
-def _is_importable(name: str) -> bool:
-    return name.isidentifier() and not iskeyword(name)
-
-
-def _importable(name: str) -> str:
-    """The name that Python can import and that is nearest to `name`."""
-    name = re.sub(r"\W", "_", name) or "bindings"
-    if iskeyword(name):
-        return f"{name}_"
-    return name if name.isidentifier() else f"_{name}"
+        better = naming.importable(name)
+        return f"the directory `{name or self.out}` cannot be imported as a package; call it `{better}`"

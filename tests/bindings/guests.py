@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.guests.forward import forwarding_guest
@@ -20,9 +21,9 @@ def engine() -> Engine:
 
 
 @contextmanager
-def open_guest(golden: str, define: Callable[[Linker], None]) -> Iterator[Instance]:
+def open_guest(golden: str, define: Callable[[Linker], None], deps: Sequence[Path] = ()) -> Iterator[Instance]:
     """An instance of the guest of a golden package, with the imports that `define` adds."""
-    guest = engine().compile(forwarding_guest(GOLDEN / golden / "wit"))
+    guest = engine().compile(forwarding_guest(GOLDEN / golden / "wit", deps=deps))
     with engine().store() as store:
         define(store.linker)
         yield store.instantiate(guest, golden)

@@ -27,53 +27,20 @@ interface or the world imports that.
 
 from __future__ import annotations
 
-import tempfile
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.guests.components import component
 from tests.guests.core import core_module
-from tests.guests.tools import wasm_tools
-from witgen.model import Resolved
-from witgen.resolver import choose_world, resolve, resolve_texts
 
 
-def forwarding_guest(wit: str | Path, world: str | None = None, *, encoding: str = "utf8") -> bytes:
+def forwarding_guest(
+    wit: str | Path, world: str | None = None, *, deps: Sequence[Path] = (), encoding: str = "utf8"
+) -> bytes:
     """A component for a world of `wit`, which is text, or the path of a file or directory.
 
-    `encoding` is that of its strings: `utf8`, `utf16` or `compact-utf16`. Guests are cached by the content of `wit`.
-    Raises `WitError` for invalid WIT, `Unsupported` for async functions, streams and futures, and `ValueError` if an
-    export and its import differ in core values.
+    `deps` are directories of packages that it uses. `encoding` is that of its strings: `utf8`, `utf16` or
+    `compact-utf16`. Guests are cached by the content of the WIT. Raises `WitError` for invalid WIT, `Unsupported` for
+    async functions, streams and futures, and `ValueError` if an export and its import differ in core values.
     """
-    return _built(_texts(wit), world, encoding)
-
-
-_Texts = tuple[tuple[str, str], ...]
-
-
-def _texts(wit: str | Path) -> _Texts:
-    if isinstance(wit, str):
-        return (("guest.wit", wit),)
-    if wit.is_file():
-        return ((wit.name, wit.read_text()),)
-    return tuple((str(each.relative_to(wit)), each.read_text()) for each in sorted(wit.rglob("*.wit")))
-
-
-@cache
-def _built(texts: _Texts, world: str | None, encoding: str) -> bytes:
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        wit = directory / "wit"
-        for file, text in texts:
-            (wit / file).parent.mkdir(parents=True, exist_ok=True)
-            (wit / file).write_text(text)
-        resolved = resolve(wit) if len(texts) > 1 else resolve_texts(dict(texts))
-        (directory / "core.wat").write_text(core_module(resolved, resolved.worlds[choose_world(resolved, world)]))
-        options = ("--world", _world_name(resolved, world), "--encoding", encoding)
-        wasm_tools("component", "embed", wit, *options, directory / "core.wat", "-o", directory / "core.wasm")
-        wasm_tools("component", "new", directory / "core.wasm", "-o", directory / "guest.wasm")
-        return (directory / "guest.wasm").read_bytes()
-
-
-def _world_name(resolved: Resolved, name: str | None) -> str:
-    world = resolved.worlds[choose_world(resolved, name)]
-    return resolved.packages[world.package].name.of(world.name)
+    return component(core_module, wit, world, deps=deps, encoding=encoding)

@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import ROOT
 from witgen.generate import Target, compare, generate, write
+from witgen.mappings import parse_mappings
 from witgen.render import LEAVE_AS_IT_IS
 
 GOLDEN = Path("tests/golden/bindings")
@@ -29,8 +30,29 @@ def in_the_checkout(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+#: The WIT that a package needs beside its own, and what else differs from the defaults.
+NEEDS = {
+    "guards": [Path("wit/2024-10-28")],
+    "extended": [GOLDEN / name / "wit" for name in ("worlds", "resources", "conventions")],
+}
+OPTIONS = {
+    "guards": {"mappings": parse_mappings([("wasi:nn/*@0.2.0-rc-2024-10-28", "wasi_nn_bindings.v2024_10_28")])},
+    "extended": {
+        "mappings": parse_mappings(
+            [
+                ("golden:worlds/*@0.3.0", "tests.golden.bindings.worlds.bindings"),
+                ("golden:resources/store@1.0.0", "tests.golden.bindings.resources.bindings.store"),
+                ("golden:conventions/*", "tests.golden.bindings.conventions.bindings"),
+            ]
+        )
+    },
+    "async_hosts": {"async_hosts": True},
+}
+
+
 def target(name):
-    return Target((GOLDEN / name / "wit",), GOLDEN / name / "bindings")
+    wit = (GOLDEN / name / "wit", *NEEDS.get(name, ()))
+    return Target(wit, GOLDEN / name / "bindings", **OPTIONS.get(name, {}))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,7 +104,7 @@ def test_ruff_finds_nothing_in_any_of_them_if_it_may_look(tmp_path):
     run(sys.executable, "-m", "ruff", "format", "--isolated", "--check", *LONG, str(tmp_path))
 
 
-LONG = ["--config", "line-length=120", "--target-version", "py311"]
+LONG = ["--config", "line-length=120", "--target-version", "py311", "--config", "src=[]"]
 
 
 def test_mypy_finds_nothing_in_any_of_them():

@@ -12,8 +12,10 @@ and ordering is done here:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from witgen.layout import Layout
-from witgen.model import Resolved, WorldId
+from witgen.model import InterfaceId, Resolved, WorldId
 from witgen.refusals import check
 from witgen.view.modules import exports_module, interface_module, world_module
 from witgen.view.shapes import ModuleView, PackageView, TypeView
@@ -21,12 +23,20 @@ from witgen.view.shapes import ModuleView, PackageView, TypeView
 __all__ = ["ModuleView", "PackageView", "TypeView", "view_world"]
 
 
-def view_world(resolved: Resolved, world_id: WorldId, runtime: str = "wit_host") -> PackageView:
+def view_world(
+    resolved: Resolved,
+    world_id: WorldId,
+    runtime: str = "wit_host",
+    existing: Mapping[InterfaceId, str] | None = None,
+    async_hosts: bool = False,
+) -> PackageView:
     """The package for a world; raises `WitError` for anything that Python hosts do not support.
 
     `runtime` is the package of the runtime; a name that begins with a dot is one inside the generated package.
+    `existing` has the modules of interfaces that are not generated, from `mappings.existing_modules`. With
+    `async_hosts`, the functions that hosts implement are coroutines.
     """
-    layout = Layout(resolved, world_id)
+    layout = Layout(resolved, world_id, existing, async_hosts)
     check(layout)
     modules = [interface_module(layout, module, runtime) for module in (*layout.imports, *layout.exports)]
     modules.append(world_module(layout, runtime))

@@ -11,11 +11,15 @@ from witgen.view.shapes import ConstantView, FunctionView
 
 
 def host_function(abi: Abi, function: Function) -> FunctionView:
-    """A method for a host to implement: its arguments are borrowed, and its result can be any buffer."""
+    """A method for a host to implement: its arguments are borrowed, and its result can be any buffer.
+
+    Every function that a guest calls may be a coroutine; the `drop` of a resource, which is none of them, never is.
+    """
     parameters = _parameters(abi, function, Bytes.BORROWED)
     returns = abi.success(function, Bytes.GIVEN)
     docs = _docs(abi, function, Bytes.GIVEN, "to answer with an error")
-    return FunctionView(abi.module.names.imported[function.name], parameters, returns, docs)
+    prefix = "async " if abi.layout.async_hosts else ""
+    return FunctionView(abi.module.names.imported[function.name], parameters, returns, docs, prefix=prefix)
 
 
 def exported_function(abi: Abi, function: Function) -> FunctionView:

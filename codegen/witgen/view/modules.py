@@ -36,7 +36,8 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
     name_functions(abi)
     world = layout.world
     what = f"Host bindings of the world `{world.link_name}`."
-    docs = docstring(world.docs, f"The world `{world.name}`.", what, _left_out(abi), *_packages(layout))
+    more = (what, _left_out(abi), _existing(layout), *_packages(layout))
+    docs = docstring(world.docs, f"The world `{world.name}`.", *more)
     host = _host(abi, "this world") if _has_host(world) else None
     guest = _world_guest(abi) if world.exported or layout.exports else None
     linker = _world_linker(abi, host) if world.imported or layout.imports else None
@@ -52,6 +53,15 @@ def _left_out(abi: Abi) -> str:
     """A sentence about the types in WIT that this module lacks."""
     names = ", ".join(f"`{abi.resolved.types[type_id].name}`" for type_id in abi.module.names.left_out)
     return f"Left out, as no function uses it and hosts in Python cannot have it: {names}." if names else ""
+
+
+def _existing(layout: Layout) -> str:
+    """A list of the imports that existing packages have."""
+    if not layout.existing:
+        return ""
+    lines = [f"- `{module.link_name}` is `{module.existing}`." for module in layout.existing]
+    what = "These imports are modules of existing packages, whose own `add_to_linker` defines them and whose own\n"
+    return "\n".join([f"{what}`BUFFERS` has those with `list<u8>` in them:\n", *lines])
 
 
 def _packages(layout: Layout) -> Iterator[str]:
@@ -122,6 +132,8 @@ def _imports(abi: Abi, runtime: str, below: Sequence[str]) -> tuple[str, ...]:
 
 def _host(abi: Abi, of: str) -> HostView:
     docs = f"The functions of {of} for a host to implement, except methods."
+    if abi.layout.async_hosts:
+        docs += "\n\nThey are coroutines, so the guest has to run under asyncio."
     return HostView(docs, tuple(host_function(abi, function) for function in _free(abi.module.imported)))
 
 
@@ -158,7 +170,10 @@ def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
             arguments.append(local.claim(naming.host(name)))
             parameters.append(f"{arguments[-1]}: {name}.Host")
         lines.append(f"{name}.add_to_linker({', '.join(arguments)})")
-    return LinkerView(", ".join(parameters), "Define every import of the world.", tuple(lines))
+    docs = "Define every import of the world."
+    if abi.layout.existing:
+        docs = "Define every import of the world, except those that are modules of existing packages."
+    return LinkerView(", ".join(parameters), docs, tuple(lines))
 
 
 def _definitions(abi: Abi, instance: str, host: str) -> Iterator[str]:

@@ -25,13 +25,17 @@ class CaseView:
 
 @dataclass(frozen=True, slots=True)
 class FunctionView:
-    """A method: `parameters` begins with `self`; `call` is the statement that calls the guest, if it does."""
+    """A method: `parameters` begins with `self`; `call` is the statement that calls the guest, if it does.
+
+    `prefix` is `async ` for a coroutine, or empty.
+    """
 
     name: str
     parameters: str
     returns: str
     docs: str
     call: str = ""
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
