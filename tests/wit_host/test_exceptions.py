@@ -222,16 +222,20 @@ def test_what_a_guest_left_behind_does_not_hide_why_it_ended(host):
     assert caught.value.__context__.exceptions[0].args == ("in the drop",)
 
 
+def forbid_errors(monkeypatch):
+    for name in ("_ERRORS", "_TRAPS"):
+        monkeypatch.setattr(f"wit_host.capi.errors.{name}._make", raising(MemoryError("no error can be made")))
+        monkeypatch.setattr(f"wit_host.capi.errors.{name}._spare", [])
+
+
 def test_nothing_is_called_where_no_memory_may_be_had(host, monkeypatch):
     """Neither an error nor a text is made once something was raised."""
-    for name in ("_NEW_ERROR", "_NEW_TRAP"):
-        monkeypatch.setattr(f"wit_host.capi.errors.{name}", raising(MemoryError("no error can be made")))
+    forbid_errors(monkeypatch)
     with pytest.raises(MemoryError, match="no error can be made"):
         host.store()
     monkeypatch.undo()
     store = host.store()
-    for name in ("_NEW_ERROR", "_NEW_TRAP"):
-        monkeypatch.setattr(f"wit_host.capi.errors.{name}", raising(MemoryError("no error can be made")))
+    forbid_errors(monkeypatch)
     with store, pytest.raises(LookupError):
         host.run(PING, "(call ping)", lambda i: i.function("ping", raising(LookupError()), {}, None), store)
 

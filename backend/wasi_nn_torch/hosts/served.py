@@ -40,4 +40,4 @@ def per_session(get: Callable[[Any], H]) -> H:
     `get` returns the host for the `data` that was passed to `Engine.session`. Use it in the function that
     `Engine.compile` takes as `link`.
     """
-    return per_store(lambda served: get(served.data))
+    return per_store(lambda served: get(None if served is None else served.data))

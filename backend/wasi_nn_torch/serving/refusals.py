@@ -8,7 +8,6 @@ are all logged, and then fewer and fewer of them.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import dataclass
 
 from wasi_nn_torch.contract.errors import ErrorCode
@@ -44,7 +43,7 @@ class Refusals:
     def __init__(self) -> None:
         self.guest = "the guest"
         self.last: Refusal | None = None
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, int] = {}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -54,8 +53,8 @@ class Refusals:
     def record(self, function: str, code: str, text: str) -> None:
         """Count the error with which `function` answers, log it unless there were too many, and keep it as the last."""
         self.last = Refusal(function, code, printable(text, _LONGEST_TEXT))
-        self._counts[code] += 1
-        number = self._counts.total()
+        self._counts[code] = self._counts.get(code, 0) + 1
+        number = sum(self._counts.values())
         is_shown = number <= _MOST_IN_A_ROW or number.bit_count() == 1
         level = logging.WARNING if is_shown else logging.DEBUG
         logger.log(level, "%s: %s answered %s%s", self.guest, function, self.last, _remark(number))

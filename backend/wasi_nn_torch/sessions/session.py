@@ -169,20 +169,21 @@ class Session:
         linked = guest.linked
         if isinstance(linked, LinkedModule):
             core_store = self._runtime.open_core_store(self._wasi, self._limits)
-            self._serve(core_store)
+            self._serve(core_store, guest)
             return core_store.run_command(linked)
         store = self._runtime.open_store(self._wasi, self._limits)
-        self._serve(store)
+        self._serve(store, guest)
         return store.run_command(linked)
 
-    def _serve(self, store: Store | CoreStore) -> None:
+    def _serve(self, store: Store | CoreStore, guest: Guest) -> None:
         """Let the guest of `store` use the models of this session."""
         self._store = store
         if self._cancelled:  # before the store existed
             store.cancel()
         # Memory that could not grow is a likely reason if the guest fails.
         store.on_memory_refusal(self._serving.refusals.record_growth)
-        hosts.serve(store, self._serving, self._data)
+        if guest.imports_nn or self._data is not None:
+            hosts.serve(store, self._serving, self._data)
 
 
 def _with_advice(error: GuestError) -> str:

@@ -62,7 +62,8 @@ class Tally:
         with self._lock:
             self._running -= 1
             self._ended[ending_of(outcome)] += 1
-            self._errors.update(serving.refusals.counts)
+            if serving.refusals.last is not None:
+                self._errors.update(serving.refusals.counts)
             if memory is None:
                 return
             self._computes += memory.computes

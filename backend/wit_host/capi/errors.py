@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
@@ -59,18 +60,18 @@ class Ending:
     is enough; `arm` makes the next. `callbacks.failed` moves `error` to the engine by hand, as it may make no calls.
     """
 
-    __slots__ = ("_delete", "_make", "error", "kept")
+    __slots__ = ("_supply", "error", "kept")
 
     def __init__(self, kept: Kept, *, by_trap: bool = False) -> None:
         self.kept = kept
         self.error: ErrorAddress = None
-        self._make, self._delete = (_new_trap, _DELETE_TRAP) if by_trap else (new_error, _DELETE_ERROR)
+        self._supply = _TRAPS if by_trap else _ERRORS
         self.arm()
 
     def arm(self) -> None:
         """Make the error, unless it exists."""
         if self.error is None:
-            self.error = self._make(_TEXT)
+            self.error = self._supply.take()
 
     def raise_kept(self) -> None:
         """Raise an exception that was kept while it could not end the guest: as memory grew, or output was written."""
@@ -83,10 +84,10 @@ class Ending:
                 del exception  # its traceback leads here: without this, a cycle would keep it alive
 
     def close(self) -> None:
-        """Free the error, unless the engine has it."""
+        """Give the error back, unless the engine has it."""
         error, self.error = self.error, None
         if error is not None:
-            self._delete(error)
+            self._supply.give_back(error)
 
 
 def _new_trap(text: str) -> ErrorAddress:
@@ -102,3 +103,33 @@ _NEW_TRAP = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
 _Delete = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 _DELETE_ERROR = _Delete(("wasmtime_error_delete", ffi.dll))
 _DELETE_TRAP = _Delete(("wasm_trap_delete", ffi.dll))
+
+
+class _Supply:
+    """Errors that end a guest, of which few are ever used: those that were not are kept for other guests."""
+
+    #: The most errors that are kept.
+    _MOST = 64
+
+    def __init__(self, make: Callable[[str], ErrorAddress], delete: Callable[[int], object]) -> None:
+        self._make = make
+        self._delete = delete
+        self._spare: list[int] = []
+
+    def take(self) -> ErrorAddress:
+        """Return an error, which the caller owns."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return self._make(_TEXT)
+
+    def give_back(self, error: int) -> None:
+        """Take an error that was not used."""
+        if len(self._spare) < self._MOST:
+            self._spare.append(error)
+        else:
+            self._delete(error)
+
+
+_ERRORS = _Supply(new_error, _DELETE_ERROR)
+_TRAPS = _Supply(_new_trap, _DELETE_TRAP)

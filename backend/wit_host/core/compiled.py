@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -39,10 +39,11 @@ class CoreModule:
         """Whether it is a command, which runs once."""
         return COMMAND in self._types
 
-    def is_procedure(self, name: str) -> bool:
-        """Whether it exports `name` as a function with neither parameters nor results."""
-        type_ = self._types.get(name)
-        return isinstance(type_, wasmtime.FuncType) and not type_.params and not type_.results
+    @cached_property
+    def procedures(self) -> Collection[str]:
+        """The names of the exported functions that have neither parameters nor results."""
+        functions = [(name, each) for name, each in self._types.items() if isinstance(each, wasmtime.FuncType)]
+        return {name for name, each in functions if not each.params and not each.results}
 
     @cached_property
     def _types(self) -> Mapping[str, object]:

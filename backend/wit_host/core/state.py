@@ -27,11 +27,19 @@ class CoreState(HostState):
         data: object = None,
     ) -> None:
         super().__init__(context, memory, resources, bounds, data, by_trap=True)
-        self.caller_memory = CallerMemory()
+        self._caller_memory: CallerMemory | None = None
         self.slicing: Slicing | None = None
+
+    @property
+    def caller_memory(self) -> CallerMemory:
+        """The memory of the guest."""
+        if self._caller_memory is None:
+            self._caller_memory = CallerMemory()
+        return self._caller_memory
 
     def close(self) -> None:
         """Release everything, also the view of the guest's memory."""
-        self.caller_memory.close()
+        if self._caller_memory is not None:
+            self._caller_memory.close()
         self.slicing = None
         super().close()

@@ -18,6 +18,7 @@ from ..errors import GuestExit, LinkError
 from ..running.guest_store import GuestStore, StoreLimits
 from ..running.runner import Runner
 from ..running.ticker import Ticker
+from .caller_memory import CallerMemory
 from .compiled import COMMAND, REACTOR, CoreModule
 from .imports import link
 from .linked import LinkedModule
@@ -47,11 +48,15 @@ class CoreStore(GuestStore):
     ) -> None:
         super().__init__(engine, ticker, wasi, limits, data)
         self._linker: CoreLinker | None = None
-        self.memory = self.state.caller_memory
         self.resources = self.state.table
 
     def _new_state(self, context: int, limits: StoreLimits, data: object) -> CoreState:
         return CoreState(context, limits.memory, limits.resources, limits.bounds, data)
+
+    @property
+    def memory(self) -> CallerMemory:
+        """The memory of the guest during a call of a function in `linker`."""
+        return self.state.caller_memory
 
     @property
     def linker(self) -> CoreLinker:
@@ -150,7 +155,7 @@ class CoreInstance:
 
     def enter(self, name: str, *arguments: float) -> object:
         """Call the export `name` inside `Runner.run`; return None if there is no such function."""
-        if not arguments and self._guest.is_procedure(name):
+        if not arguments and name in self._guest.procedures:
             self._enter_procedure(name)
             return None
         function = self.exports.get(name)
