@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .arrays import array_type
 from .callbacks import (
     DropCallback,
     EpochCallback,
@@ -114,6 +115,7 @@ __all__ = [
     "add_resource",
     "all_kept",
     "allow_many_borrows",
+    "array_type",
     "call_guest",
     "call_procedure",
     "clone_linker",

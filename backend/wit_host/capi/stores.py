@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import wasmtime
 from wasmtime import _ffi as ffi
 
+from .arrays import array_type
 from .errors import check
 
 _Make = ctypes.PYFUNCTYPE(ctypes.POINTER(ffi.wasmtime_store_t), ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
@@ -67,6 +68,6 @@ def set_wasi(context: int, wasi: wasmtime.WasiConfig) -> None:
 
 def set_arguments(wasi: wasmtime.WasiConfig, arguments: Sequence[str]) -> bool:
     """Set the arguments of the guest, the first of which is its name; return whether WASI can pass them on."""
-    texts = (ctypes.c_char_p * len(arguments))(*[argument.encode() for argument in arguments])
+    texts = array_type(ctypes.c_char_p, len(arguments))(*[argument.encode() for argument in arguments])
     is_set: bool = _SET_ARGUMENTS(wasi.ptr(), len(arguments), texts)
     return is_set

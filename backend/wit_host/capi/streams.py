@@ -44,6 +44,7 @@ _WRITE_POINTER = pointer(_WRITE, ffi.dll.wasi_config_set_stdout_custom, 1)
 _OUTPUT_RELEASE = pointer(RELEASE, ffi.dll.wasi_config_set_stdout_custom, 3)
 
 # Declared again to keep Python's lock: they are quick, and called for each guest.
+_NEW_BYTES = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)(("wasm_byte_vec_new", ffi.dll))
 _Set = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 4)
 _SET_STDOUT = _Set(("wasi_config_set_stdout_custom", ffi.dll))
 _SET_STDERR = _Set(("wasi_config_set_stderr_custom", ffi.dll))
@@ -52,8 +53,7 @@ _SET_STDERR = _Set(("wasi_config_set_stderr_custom", ffi.dll))
 def set_stdin(wasi: wasmtime.WasiConfig, content: bytes) -> None:
     """Let the guest read `content` from its standard input."""
     vector = ffi.wasm_byte_vec_t()
-    buffer = (ffi.wasm_byte_t * len(content)).from_buffer_copy(content)
-    ffi.wasm_byte_vec_new(ctypes.byref(vector), len(content), buffer)
+    _NEW_BYTES(ctypes.byref(vector), len(content), content)
     ffi.wasi_config_set_stdin_bytes(wasi.ptr(), ctypes.byref(vector))  # which owns it from now on
 
 

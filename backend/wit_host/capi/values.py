@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from wasmtime import _ffi as ffi
 
 from ..views import view_memory
+from .arrays import array_type
 from .ownership import Owner
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ _BLANK.kind = Kind.BOOL
 _BLANK_ADDRESS = ctypes.addressof(_BLANK)
 
 _VALUE_AT = Value.from_address
-_TWO_VALUES_AT = (Value * 2).from_address
+_TWO_VALUES_AT = array_type(Value, 2).from_address
 
 
 def view_numbers(value: Value, code: str) -> memoryview[Any]:
@@ -225,7 +226,7 @@ class OwnedValues(Owner["ValueArray"]):
     __slots__ = ()
 
     def __init__(self, size: int) -> None:
-        super().__init__((Value * size)())
+        super().__init__(array_type(Value, size)())
 
     def __getitem__(self, index: int) -> Value:
         return self.item[index]

@@ -25,7 +25,7 @@ class CallerMemory:
         self.caller = 0
         self._memory: capi.ExportedMemory | None = None
         self._place = (0, 0)
-        self._content: ctypes.Array[ctypes.c_ubyte] = (ctypes.c_ubyte * 0)()
+        self._content: ctypes.Array[ctypes.c_ubyte] = capi.array_type(ctypes.c_ubyte, 0)()
         self._lent: list[memoryview] = []
         self._unviewed = sys.getrefcount(self._content)
 
@@ -79,4 +79,4 @@ class CallerMemory:
 
     def _open(self, base: int, size: int) -> None:
         self._place = base, size
-        self._content = (ctypes.c_ubyte * size).from_address(base)
+        self._content = capi.array_type(ctypes.c_ubyte, size).from_address(base)
