@@ -247,6 +247,22 @@ def test_a_resource_that_another_interface_uses_is_the_same(host):
         store.instantiate(host.engine.compile(text.encode()))
 
 
+def test_the_interface_of_a_resource_is_named_if_it_is_not_defined_at_all(host):
+    """As when the bindings of that interface are those of another package, which was forgotten."""
+    text = """(component
+        (import "a:b/things" (instance $t (export "thing" (type (sub resource)))))
+        (alias export $t "thing" (type $thing))
+        (import "a:b/users" (instance
+          (alias outer 1 $thing (type $x)) (export "thing" (type $y (eq $x)))
+          (export "f" (func (param "v" (borrow $y)))))))"""
+    with host.store() as store:
+        store.linker.instance("a:b/users").function("f", lambda *_: None, {"v": wit.Borrow(THING)}, None)
+        with pytest.raises(
+            LinkError, match=r"imports a:b/users#thing, a resource of a:b/things, which this host does not provide$"
+        ):
+            store.instantiate(host.engine.compile(text.encode()))
+
+
 def test_a_resource_of_the_right_name_from_elsewhere_is_another_one(host):
     text = """(component
         (import "a:b/things" (instance (export "thing" (type (sub resource)))))

@@ -77,6 +77,7 @@ class _Scope:
         self.imported = imported
         self.items = items
         self.ours = ours
+        self._guest = guest
         self._by_address = imported in guest.by_address
         self._bridged = guest.by_address.get(imported or "", frozenset())
         self._as_strings = guest.as_strings.get(imported or "", frozenset())
@@ -89,7 +90,7 @@ class _Scope:
                 if ours is not None:
                     identities.add_host(ours, theirs)
                 elif not identities.is_imported(theirs):  # `use` repeats in one interface what another one defines
-                    raise self._missing(name, guest)
+                    raise self._missing_resource(name, theirs, guest)
 
     def check_functions(self, identities: ComponentIdentities, guest: str) -> None:
         for name, extern in self.items.items():
@@ -142,6 +143,16 @@ class _Scope:
 
     def _missing(self, name: str, guest: str) -> LinkError:
         return LinkError(f"{guest} imports {self._label(name)}, which this host does not provide")
+
+    def _missing_resource(self, name: str, theirs: ResourceType, guest: str) -> LinkError:
+        """Return the error for a resource, which may belong to an interface that the host does not define at all."""
+        for imported, extern in self._guest.imports.items():
+            types = [each.type for each in _items(extern).values()]
+            if imported != self.imported and any(isinstance(each, ResourceType) and each == theirs for each in types):
+                return LinkError(
+                    f"{guest} imports {self._label(name)}, a resource of {imported}, which this host does not provide"
+                )
+        return self._missing(name, guest)
 
 
 def _scopes(host: Linker, guest: Component) -> list[_Scope]:
