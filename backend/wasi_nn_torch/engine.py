@@ -18,7 +18,7 @@ from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, CompileLimits
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
-from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource
+from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.session import Session
@@ -185,16 +185,22 @@ class Engine:
         """The names of the offered models, in the order of their registration."""
         return self._registry.names
 
-    def compile(self, guest: GuestFile | GuestSource) -> Guest:
-        """Compile a guest to run it in several sessions; raises InvalidGuest if it cannot be read, is not valid, or
-        passes one of the `compile_limits`.
+    def compile(self, guest: GuestFile | GuestSource, link: Link | None = None, buffers: Collection[str] = ()) -> Guest:
+        """Compile a guest to run or start it in several sessions.
+
+        `link` is called with a `Linker` of `wit_host`, for a core module with a `CoreLinker` of `wit_host.core`, when
+        the guest is linked, and defines what it may import beside WASI and wasi-nn. Generated bindings have such a
+        function, which takes the implementations as well: `partial(my_bindings.add_to_linker, log_host=log)`. `buffers`
+        are the interfaces whose bytes shall cross at the speed of memory: `my_bindings.BUFFERS`.
+
+        Raises InvalidGuest if the guest cannot be read, is not valid, or passes one of the `compile_limits`.
         """
-        return self._runtime.compile(guest)
+        return self._runtime.compile(guest, link, buffers)
 
     def prepare(self, guest: Guest) -> None:
         """Import PyTorch if the guest needs it, so that the guest need not wait for it.
 
-        `Session.run` does so before the guest's time starts.
+        `Session.run` and `Session.start` do so before the guest's time starts.
         """
         self._runtime.prepare(guest)
 
@@ -210,7 +216,7 @@ class Engine:
         stderr: Output = None,
         data: object = None,
     ) -> Session:
-        """A session for one guest; use it in a `with` block.
+        """A session for one guest, which it runs or starts; use it in a `with` block.
 
         `args` are the guest's arguments after its own name, and `env` is its whole environment. `dirs` maps the host's
         path of each directory that the guest may read to the guest's path, or to `Directory(path, writable=True)` if

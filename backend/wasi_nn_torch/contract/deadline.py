@@ -11,7 +11,7 @@ _SLICE = 0.05
 
 
 class Deadline:
-    """The end of a guest's time. Made without an end; `start` and `cancel` may be called from any thread."""
+    """The end of a guest's time, of each call of it. Made without an end; any thread may call its methods."""
 
     def __init__(self) -> None:
         self._end = float("inf")
@@ -21,6 +21,10 @@ class Deadline:
         """Let the guest's time end `timeout` seconds from now; None means never."""
         if timeout is not None:
             self._end = time.monotonic() + timeout
+
+    def stop(self) -> None:
+        """Let the guest's time have no end, as it does not run."""
+        self._end = float("inf")
 
     def cancel(self) -> None:
         """Let the guest's time end now."""
