@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, overload
 
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions, Optimize, Release
@@ -20,10 +22,13 @@ from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link
 from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.session import Session
 from wasi_nn_torch.sessions.stats import EngineStats
-from wasi_nn_torch.sessions.streams import Input, Output
+from wasi_nn_torch.sessions.streams import Input, Output, reusable
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -86,6 +91,7 @@ class Engine:
             self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
         self._runtime = Runtime(self._backends, self._registry, policy, self._release, cache, compile_limits)
+        self._pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
         return self
@@ -230,11 +236,94 @@ class Engine:
         """
         return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data)
 
+    @overload
+    def pool(
+        self,
+        guest: Guest | GuestSource,
+        *,
+        size: int = 4,
+        max_uses: int | None = None,
+        by_tenant: bool = False,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
+        limits: Limits | None = None,
+        stdin: Input = None,
+        stdout: Output = None,
+        stderr: Output = None,
+    ) -> Pool[Any]: ...
+
+    @overload
+    def pool(
+        self,
+        guest: Guest | GuestSource,
+        cls: Callable[[Any], T],
+        *,
+        size: int = 4,
+        max_uses: int | None = None,
+        by_tenant: bool = False,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
+        limits: Limits | None = None,
+        stdin: Input = None,
+        stdout: Output = None,
+        stderr: Output = None,
+    ) -> Pool[T]: ...
+
+    def pool(
+        self,
+        guest: Guest | GuestSource,
+        cls: Callable[[Any], object] | None = None,
+        *,
+        size: int = 4,
+        max_uses: int | None = None,
+        by_tenant: bool = False,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
+        limits: Limits | None = None,
+        stdin: Input = None,
+        stdout: Output = None,
+        stderr: Output = None,
+    ) -> Pool[Any]:
+        """A pool of started instances of a guest, lent to any number of threads; use it in a `with` block.
+
+        `guest` and `cls` are those of `Session.start`, and the other arguments those of `session`; `stdin` is read once
+        and given to each instance. There are at most `size` instances, each in a session of its own, with the limits of
+        one. An instance is replaced after `max_uses` leases; None means that it stays until it fails. `by_tenant` tells
+        instances apart by the tenant that a lease names. See `Pool`.
+
+        Raises InvalidGuest if `guest` cannot be compiled, TypeError or ValueError for a wrong number, and TypeError for
+        a stream of another type.
+        """
+        guest = guest if isinstance(guest, Guest) else self._runtime.compile(guest)
+        open_session = partial(
+            self.session,
+            args=args,
+            env=env,
+            dirs=dirs,
+            limits=limits,
+            stdin=reusable(stdin),
+            stdout=stdout,
+            stderr=stderr,
+        )
+        start = partial(_start, guest=guest, cls=cls)
+        pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant)
+        self._pools.add(pool)
+        return pool
+
     def close(self) -> None:
-        """Release every model; one that a session still uses is freed when that session ends."""
+        """Close every pool, and release every model; one that a session still uses is freed when that session ends."""
+        for pool in list(self._pools):
+            pool.close()
         self._registry.close()
         if self._release is Release.DRIVER:
             self._backends.trim()
+
+
+def _start(session: Session, guest: Guest, cls: Callable[[Any], object] | None) -> object:
+    return session.start(guest) if cls is None else session.start(guest, cls)
 
 
 def _options(

@@ -95,3 +95,30 @@ class EngineStats:
             "guest_calls": self.guest_calls,
             "guest_seconds": self.guest_seconds,
         }
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """Figures of one moment of a pool.
+
+    `size` is the most instances that there may be; `idle` and `lent` are those that there are, and `waiting` is the
+    number of leases that wait for one. `started` and `uses` are the numbers of instances that were started and of
+    leases so far. `replaced` counts the instances that were ended for a reason: those of `EngineStats.ended`, such as
+    `trap`; `uses` after the most uses; `tenant` to make room for another tenant; `running` if one was still called when
+    it was returned. `waits` is the number of leases that had to wait, and `wait_seconds` the time that they waited
+    together.
+    """
+
+    size: int
+    idle: int
+    lent: int
+    waiting: int
+    started: int
+    replaced: Mapping[str, int]
+    uses: int
+    waits: int
+    wait_seconds: float
+
+    def to_dict(self) -> dict[str, object]:
+        """These figures for JSON, with the names of the fields as keys."""
+        return asdict(self)
