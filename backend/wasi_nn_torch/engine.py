@@ -251,6 +251,7 @@ class Engine:
         stdin: Input = None,
         stdout: Output = None,
         stderr: Output = None,
+        data: object = None,
     ) -> Pool[Any]: ...
 
     @overload
@@ -269,6 +270,7 @@ class Engine:
         stdin: Input = None,
         stdout: Output = None,
         stderr: Output = None,
+        data: object = None,
     ) -> Pool[T]: ...
 
     def pool(
@@ -286,6 +288,7 @@ class Engine:
         stdin: Input = None,
         stdout: Output = None,
         stderr: Output = None,
+        data: object = None,
     ) -> Pool[Any]:
         """A pool of started instances of a guest, lent to any number of threads; use it in a `with` block.
 
@@ -307,6 +310,7 @@ class Engine:
             stdin=reusable(stdin),
             stdout=stdout,
             stderr=stderr,
+            data=data,
         )
         start = partial(_start, guest=guest, cls=cls)
         pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant)

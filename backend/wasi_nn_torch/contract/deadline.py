@@ -16,9 +16,12 @@ class Deadline:
     def __init__(self) -> None:
         self._end = float("inf")
         self._is_cancelled = False
+        #: How often the guest's time has begun, and whether it begins anew with each call of the guest.
+        self.starts, self.restarts = 0, False
 
     def start(self, timeout: float | None) -> None:
         """Let the guest's time end `timeout` seconds from now; None means never."""
+        self.starts += 1
         if timeout is not None:
             self._end = time.monotonic() + timeout
 

@@ -12,8 +12,10 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import ROOT
 from tests.guests import witx
@@ -406,7 +408,7 @@ def test_a_host_function_can_call_another_guest(engine, session, guest):
 
 def test_closing_from_another_thread_while_calls_go_on_is_refused_or_final(engine, guest):
     """Whatever the moment, a call either returns or says that the session is closed."""
-    for _ in range(20):
+    for _ in range(8):
         session = engine.session()
         plugin = session.start(guest, Plugin)
         stopped = []
@@ -535,13 +537,20 @@ def isolating(device):
         yield engine
 
 
-def own_context(exports):
+def own_context(exports, model=None):
     bindings = guest_of(VERSION).bindings
     graph = exports.graph.load(
-        [scripted(Add())], bindings.graph.GraphEncoding.PYTORCH, bindings.graph.ExecutionTarget.CPU
+        [scripted(model or Add())], bindings.graph.GraphEncoding.PYTORCH, bindings.graph.ExecutionTarget.CPU
     )
     with graph:
         return graph.init_execution_context()
+
+
+def zombies():
+    """The ended workers that their server still keeps in mind."""
+    servers = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    children = [each for pid in servers for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [pid for pid in children if " Z " in Path(f"/proc/{pid}/stat").read_text()]
 
 
 def computed(exports, context, value):
@@ -563,14 +572,35 @@ def test_an_isolated_model_stays_for_the_whole_session(isolating):
 
 def test_an_isolated_model_waits_between_calls_longer_than_a_call_may_take(isolating):
     guest = isolating.compile(guest_of(VERSION).wasm)
-    with isolating.session(limits=Limits(timeout=30)) as session:
+    with isolating.session(limits=Limits(timeout=3)) as session:
         exports = start(session, guest)
         context = own_context(exports)
-        session._record._timeout = 1.0
-        session._store._runner._timeout = 1.0
-        for n in (1.0, 2.0):
-            time.sleep(1.2)
-            assert computed(exports, context, n) == n + 1
+        time.sleep(3.2)
+        assert computed(exports, context, 1.0) == 2.0
+
+
+class Long(torch.nn.Module):
+    """Takes some hundredths of a second of processor time."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.ones(100, 100)
+        for _ in range(200):
+            y = (y @ y).clamp(-1.0, 1.0)
+        return x + y.min()
+
+
+@pytest.mark.cpu
+def test_the_processor_time_of_an_isolated_model_is_for_each_call(isolating, monkeypatch):
+    monkeypatch.setattr("wasi_nn_torch.pytorch.isolation.client._EXTRA_SECONDS", 1)
+    guest = isolating.compile(guest_of(VERSION).wasm)
+    before = set(workers(os.getpid()))
+    of_one_call = 1 + 2 * torch.get_num_threads()
+    with isolating.session(limits=Limits(timeout=2)) as session:
+        exports = start(session, guest)
+        context = own_context(exports, Long())
+        [worker] = set(workers(os.getpid())) - before
+        while time.clock_gettime((~worker << 3) | 2) < of_one_call + 1:
+            assert computed(exports, context, 1.0) == 2.0
 
 
 def test_the_worker_of_a_session_that_nobody_closed_ends(isolating):
@@ -586,6 +616,9 @@ def test_the_worker_of_a_session_that_nobody_closed_ends(isolating):
     while len(workers(os.getpid())) > before and time.monotonic() < end:
         time.sleep(0.01)
     assert len(workers(os.getpid())) == before
+    with isolating.session() as session:
+        own_context(start(session, guest)).drop()
+    assert zombies() == []
 
 
 # --- forks ---
