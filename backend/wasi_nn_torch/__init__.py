@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wasi_nn_torch.contract.errors import ModelError
     from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.hosts.served import per_session
     from wasi_nn_torch.serving.entries import ModelFigures
     from wasi_nn_torch.serving.refusals import Refusal
     from wasi_nn_torch.sessions.compiling import CompileLimits
@@ -57,6 +58,7 @@ __all__ = [
     "Refusal",
     "Session",
     "SessionStats",
+    "per_session",
 ]
 
 _HOMES = {
@@ -81,6 +83,7 @@ _HOMES = {
     "Refusal": "wasi_nn_torch.serving.refusals",
     "Session": "wasi_nn_torch.sessions.session",
     "SessionStats": "wasi_nn_torch.sessions.stats",
+    "per_session": "wasi_nn_torch.hosts.served",
 }
 
 

@@ -165,11 +165,6 @@ class CoreInstance:
         result: object = function(self._runner.store, *arguments)
         return result
 
-    def _enter_procedure(self, name: str) -> None:
-        function = capi.exported_function(self._instance, self._runner.context, name)
-        if function is not None:
-            capi.call_procedure(function, self._runner.context)
-
     def read(self, address: int, length: int) -> bytes:
         """Copy bytes out of the guest's exported memory.
 
@@ -181,6 +176,11 @@ class CoreInstance:
     def write(self, address: int, data: bytes) -> None:
         """Copy bytes into the guest's exported memory; raises the same as `read`."""
         ctypes.memmove(self._place(address, len(data)), data, len(data))
+
+    def _enter_procedure(self, name: str) -> None:
+        function = capi.exported_function(self._instance, self._runner.context, name)
+        if function is not None:
+            capi.call_procedure(function, self._runner.context)
 
     def _place(self, address: int, length: int) -> int:
         """Return the host's address of so many bytes of the exported memory."""

@@ -25,7 +25,7 @@ from tests.wasi_nn_torch.helpers.plugins import PLUGIN, Misfit, Plugin, compiled
 from tests.wasi_nn_torch.helpers.processes import workers
 from tests.wasi_nn_torch.helpers.versions import command as nn_command
 from tests.wasi_nn_torch.helpers.versions import guest_of
-from wasi_nn_torch import Engine, GuestCancelled, GuestError, GuestTimeout, GuestTrap, Limits, LinkError
+from wasi_nn_torch import Engine, GuestCancelled, GuestError, GuestTimeout, GuestTrap, Limits, LinkError, per_session
 from wit_host import GuestExit, Instance
 from wit_host.core import CoreInstance
 
@@ -159,6 +159,47 @@ def test_imports_of_a_core_module_are_defined_by_its_link(engine, session):
       (func (export "quadruple") (param i32) (result i32) (call $double (call $double (local.get 0)))))"""
     guest = engine.compile(text, link=lambda linker: linker.function("own", "double", ["n"], lambda n: 2 * n))
     assert session.start(guest).call("quadruple", 3) == 12
+
+
+def test_each_session_has_implementations_of_its_own_where_it_asks_for_them(engine):
+    class Pings:
+        count = 0
+
+        def ping(self):
+            self.count += 1
+
+    def link(linker):
+        linker.root().function("ping", per_session(lambda data: data).ping, {}, None)
+
+    guest, first, second = engine.compile(PLUGIN, link=link), Pings(), Pings()
+    with engine.session(data=first) as one, engine.session(data=second) as other:
+        plugin, neighbour = one.start(guest, Plugin), other.start(guest, Plugin)
+        plugin.ping()
+        neighbour.ping()
+        plugin.ping()
+    assert (first.count, second.count) == (2, 1)
+
+
+def test_a_guest_is_linked_once_however_many_threads_start_it(engine):
+    linked = []
+
+    def link(linker):
+        linked.append(linker)
+        time.sleep(0.05)
+        linker.root().function("ping", lambda: None, {}, None)
+
+    guest = engine.compile(PLUGIN, link=link)
+
+    def begin():
+        with engine.session() as session:
+            session.start(guest, Plugin)
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(linked) == 1
 
 
 # --- what cannot be started ---
