@@ -84,10 +84,12 @@ class Places:
     def give_back(self) -> None:
         """Give a place to the first who waits, if anyone does."""
         with self._lock:
-            if self._requests:
-                self._requests.popleft().set_result(None)
-            else:
-                self._free += 1
+            while self._requests:
+                request = self._requests.popleft()
+                if request.set_running_or_notify_cancel():  # False if it was cancelled instead of withdrawn
+                    request.set_result(None)
+                    return
+            self._free += 1
 
     def close(self, refusal: str) -> None:
         """Give no more places: those who wait, or ask later, get a RuntimeError with the text `refusal`."""
@@ -95,4 +97,5 @@ class Places:
             self._refusal = refusal
             requests, self._requests = self._requests, deque()
         for request in requests:
-            request.set_exception(RuntimeError(refusal))
+            if request.set_running_or_notify_cancel():
+                request.set_exception(RuntimeError(refusal))

@@ -16,6 +16,7 @@ from tests.wasi_nn_torch.helpers.models import Add, scripted
 from tests.wasi_nn_torch.helpers.plugins import PLUGIN, Misfit, Plugin, compiled
 from tests.wasi_nn_torch.helpers.versions import guest_of
 from wasi_nn_torch import Engine, GuestError, GuestTimeout, GuestTrap, InvalidGuest, Limits, LinkError
+from wasi_nn_torch.sessions.places import Places
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +303,18 @@ def test_a_lease_gives_up_after_its_timeout(engine, guest):
         assert used(pool, timeout=0.1) == 1
         with pytest.raises(ValueError, match="the timeout of a lease"):
             pool.lease(timeout=-1)
+
+
+def test_a_request_that_was_cancelled_leaves_its_place_to_the_next():
+    places = Places(1)
+    assert places.request() is None
+    first, second = places.request(), places.request()
+    first.cancel()
+    places.give_back()
+    assert second.result(0) is None
+    assert not places.take(0.01)
+    places.give_back()
+    assert places.take(0.01)
 
 
 def test_a_place_is_free_again_when_its_instance_failed(engine, guest):
