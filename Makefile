@@ -174,7 +174,7 @@ check: $(VENV)/dev
 bindings: $(VENV)/dev
 	$(BIN)/witgen generate
 
-bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched
+bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	@$(BIN)/python -m pytest --quiet --benchmark-quiet benchmarks/bench_*.py
 	@$(BIN)/python -m benchmarks.bench_witgen
 

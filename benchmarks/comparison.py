@@ -38,7 +38,10 @@ Samples = Sequence[float]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `reached` is None if there is no goal; `spread` is a fraction of the median."""
+    """One line of the table. `reached` is None if there is no goal; `spread` is a fraction of the median.
+
+    `spell` has the two numbers for people, which are seconds or something else.
+    """
 
     what: str
     baseline: str
@@ -48,6 +51,7 @@ class Row:
     goal: str
     reached: bool | None
     spread: float
+    spell: Callable[[float], str]
 
 
 class Comparison:
@@ -93,10 +97,23 @@ class Comparison:
         figure = f"{size / median(ours) / 1e9:.1f} GB/s"
         self._add(what, name, baseline, ours, figure, "works", True)
 
+    def memory(self, what: str, name: str, baseline: int, ours: int) -> None:
+        """Add a line with the bytes of ours as a multiple of the baseline's, of which nothing is timed."""
+        self._benchmark.pedantic(lambda: None)
+        self._add(what, name, [baseline], [ours], f"{ours / baseline:,.3g} x", "", None, size)
+
     def _add(
-        self, what: str, name: str, baseline: Samples, ours: Samples, figure: str, goal: str, reached: bool | None
+        self,
+        what: str,
+        name: str,
+        baseline: Samples,
+        ours: Samples,
+        figure: str,
+        goal: str,
+        reached: bool | None,
+        spell: Callable[[float], str] | None = None,
     ) -> None:
-        row = Row(what, name, median(baseline), median(ours), figure, goal, reached, _spread(ours))
+        row = Row(what, name, median(baseline), median(ours), figure, goal, reached, _spread(ours), spell or duration)
         self._benchmark.extra_info[what] = {"baseline": row.baseline_seconds, "ours": row.ours_seconds}
         self._rows.append(row)
 
@@ -113,7 +130,7 @@ def table(rows: Sequence[Row]) -> Table:
         column.justify = "right"
     for row in rows:
         reached = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[row.reached]
-        times = duration(row.baseline_seconds), duration(row.ours_seconds), f"{row.spread:.0%}"
+        times = row.spell(row.baseline_seconds), row.spell(row.ours_seconds), f"{row.spread:.0%}"
         shown.add_row(row.what, row.baseline, *times, row.figure, row.goal, reached)
     return shown
 
@@ -124,6 +141,11 @@ def duration(seconds: float) -> str:
         if abs(seconds) * factor >= 1:
             return f"{seconds * factor:,.3g} {unit}"
     return f"{seconds * 1e6:.2g} µs"
+
+
+def size(nbytes: float) -> str:
+    """A number of bytes as people write it."""
+    return f"{nbytes / 1e6:,.3g} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:,.3g} kB"
 
 
 def _ratio(above: Samples, below: Samples) -> float:

@@ -133,13 +133,17 @@ def test_the_names_that_users_import_are_these():
         "GuestTimeout",
         "GuestTrap",
         "InvalidGuest",
+        "Lease",
         "Limits",
         "LinkError",
         "ModelError",
         "ModelFigures",
+        "Pool",
+        "PoolStats",
         "Refusal",
         "Session",
         "SessionStats",
+        "per_session",
     ]
     assert all(getattr(wasi_nn_torch, name) for name in wasi_nn_torch.__all__)
     assert wit_host.__all__ == [

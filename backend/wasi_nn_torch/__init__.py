@@ -7,6 +7,12 @@
     with engine.session(args=["photo.ppm"], dirs={"photos": "/photos"}) as session:
         status = session.run("guest.wasm")
 
+A guest whose exports are called is started instead of run; `Guest` is the class that witgen generated for its world:
+
+    with engine.session() as session:
+        plugin = session.start("plugin.wasm", Guest)
+        plugin.actions.run("count", "words")
+
 PyTorch is imported only when it is needed: by `Engine.register`, or by a guest that uses wasi-nn.
 """
 
@@ -18,14 +24,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wasi_nn_torch.contract.errors import ModelError
     from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.hosts.served import per_session
     from wasi_nn_torch.serving.entries import ModelFigures
     from wasi_nn_torch.serving.refusals import Refusal
     from wasi_nn_torch.sessions.compiling import CompileLimits
     from wasi_nn_torch.sessions.directories import Directory
     from wasi_nn_torch.sessions.guests import Guest, InvalidGuest
     from wasi_nn_torch.sessions.limits import Limits
+    from wasi_nn_torch.sessions.pool import Lease, Pool
     from wasi_nn_torch.sessions.session import Session
-    from wasi_nn_torch.sessions.stats import EngineStats, SessionStats
+    from wasi_nn_torch.sessions.stats import EngineStats, PoolStats, SessionStats
     from wit_host import GuestCancelled, GuestError, GuestLimit, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
@@ -40,13 +48,17 @@ __all__ = [
     "GuestTimeout",
     "GuestTrap",
     "InvalidGuest",
+    "Lease",
     "Limits",
     "LinkError",
     "ModelError",
     "ModelFigures",
+    "Pool",
+    "PoolStats",
     "Refusal",
     "Session",
     "SessionStats",
+    "per_session",
 ]
 
 _HOMES = {
@@ -61,13 +73,17 @@ _HOMES = {
     "GuestTimeout": "wit_host",
     "GuestTrap": "wit_host",
     "InvalidGuest": "wasi_nn_torch.sessions.guests",
+    "Lease": "wasi_nn_torch.sessions.pool",
     "Limits": "wasi_nn_torch.sessions.limits",
     "LinkError": "wit_host",
     "ModelError": "wasi_nn_torch.contract.errors",
     "ModelFigures": "wasi_nn_torch.serving.entries",
+    "Pool": "wasi_nn_torch.sessions.pool",
+    "PoolStats": "wasi_nn_torch.sessions.stats",
     "Refusal": "wasi_nn_torch.serving.refusals",
     "Session": "wasi_nn_torch.sessions.session",
     "SessionStats": "wasi_nn_torch.sessions.stats",
+    "per_session": "wasi_nn_torch.hosts.served",
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, overload
 
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions, Optimize, Release
@@ -18,12 +20,15 @@ from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, CompileLimits
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
-from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource
+from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link
 from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.session import Session
 from wasi_nn_torch.sessions.stats import EngineStats
-from wasi_nn_torch.sessions.streams import Input, Output
+from wasi_nn_torch.sessions.streams import Input, Output, reusable
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -86,6 +91,7 @@ class Engine:
             self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
         self._runtime = Runtime(self._backends, self._registry, policy, self._release, cache, compile_limits)
+        self._pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
         return self
@@ -185,16 +191,22 @@ class Engine:
         """The names of the offered models, in the order of their registration."""
         return self._registry.names
 
-    def compile(self, guest: GuestFile | GuestSource) -> Guest:
-        """Compile a guest to run it in several sessions; raises InvalidGuest if it cannot be read, is not valid, or
-        passes one of the `compile_limits`.
+    def compile(self, guest: GuestFile | GuestSource, link: Link | None = None, buffers: Collection[str] = ()) -> Guest:
+        """Compile a guest to run or start it in several sessions.
+
+        `link` is called with a `Linker` of `wit_host`, for a core module with a `CoreLinker` of `wit_host.core`, when
+        the guest is linked, and defines what it may import beside WASI and wasi-nn. Generated bindings have such a
+        function, which takes the implementations as well: `partial(my_bindings.add_to_linker, log_host=log)`. `buffers`
+        are the interfaces whose bytes shall cross at the speed of memory: `my_bindings.BUFFERS`.
+
+        Raises InvalidGuest if the guest cannot be read, is not valid, or passes one of the `compile_limits`.
         """
-        return self._runtime.compile(guest)
+        return self._runtime.compile(guest, link, buffers)
 
     def prepare(self, guest: Guest) -> None:
         """Import PyTorch if the guest needs it, so that the guest need not wait for it.
 
-        `Session.run` does so before the guest's time starts.
+        `Session.run` and `Session.start` do so before the guest's time starts.
         """
         self._runtime.prepare(guest)
 
@@ -210,7 +222,7 @@ class Engine:
         stderr: Output = None,
         data: object = None,
     ) -> Session:
-        """A session for one guest; use it in a `with` block.
+        """A session for one guest, which it runs or starts; use it in a `with` block.
 
         `args` are the guest's arguments after its own name, and `env` is its whole environment. `dirs` maps the host's
         path of each directory that the guest may read to the guest's path, or to `Directory(path, writable=True)` if
@@ -224,11 +236,98 @@ class Engine:
         """
         return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data)
 
+    @overload
+    def pool(
+        self,
+        guest: Guest | GuestSource,
+        *,
+        size: int = 4,
+        max_uses: int | None = None,
+        by_tenant: bool = False,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
+        limits: Limits | None = None,
+        stdin: Input = None,
+        stdout: Output = None,
+        stderr: Output = None,
+        data: object = None,
+    ) -> Pool[Any]: ...
+
+    @overload
+    def pool(
+        self,
+        guest: Guest | GuestSource,
+        cls: Callable[[Any], T],
+        *,
+        size: int = 4,
+        max_uses: int | None = None,
+        by_tenant: bool = False,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
+        limits: Limits | None = None,
+        stdin: Input = None,
+        stdout: Output = None,
+        stderr: Output = None,
+        data: object = None,
+    ) -> Pool[T]: ...
+
+    def pool(
+        self,
+        guest: Guest | GuestSource,
+        cls: Callable[[Any], object] | None = None,
+        *,
+        size: int = 4,
+        max_uses: int | None = None,
+        by_tenant: bool = False,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, str | Directory] | None = None,
+        limits: Limits | None = None,
+        stdin: Input = None,
+        stdout: Output = None,
+        stderr: Output = None,
+        data: object = None,
+    ) -> Pool[Any]:
+        """A pool of started instances of a guest, lent to any number of threads; use it in a `with` block.
+
+        `guest` and `cls` are those of `Session.start`, and the other arguments those of `session`; `stdin` is read once
+        and given to each instance. There are at most `size` instances, each in a session of its own, with the limits of
+        one. An instance is replaced after `max_uses` leases; None means that it stays until it fails. `by_tenant` tells
+        instances apart by the tenant that a lease names. See `Pool`.
+
+        Raises InvalidGuest if `guest` cannot be compiled, TypeError or ValueError for a wrong number, and TypeError for
+        a stream of another type.
+        """
+        guest = guest if isinstance(guest, Guest) else self._runtime.compile(guest)
+        open_session = partial(
+            self.session,
+            args=args,
+            env=env,
+            dirs=dirs,
+            limits=limits,
+            stdin=reusable(stdin),
+            stdout=stdout,
+            stderr=stderr,
+            data=data,
+        )
+        start = partial(_start, guest=guest, cls=cls)
+        pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant)
+        self._pools.add(pool)
+        return pool
+
     def close(self) -> None:
-        """Release every model; one that a session still uses is freed when that session ends."""
+        """Close every pool, and release every model; one that a session still uses is freed when that session ends."""
+        for pool in list(self._pools):
+            pool.close()
         self._registry.close()
         if self._release is Release.DRIVER:
             self._backends.trim()
+
+
+def _start(session: Session, guest: Guest, cls: Callable[[Any], object] | None) -> object:
+    return session.start(guest) if cls is None else session.start(guest, cls)
 
 
 def _options(

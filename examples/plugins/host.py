@@ -1,10 +1,12 @@
 """A note-taking program that runs a plug-in: `python host.py PLUGIN.wasm`."""
 
 import sys
+from functools import partial
 
 from plugin_bindings import Guest, add_to_linker, notes
 
-from wit_host import Engine, ResultError
+from wasi_nn_torch import Engine, Limits
+from wit_host import ResultError
 
 
 class Book(notes.Notebook):
@@ -44,10 +46,9 @@ class Library(notes.Host):
 
 
 engine = Engine()
-with engine.store(memory=256 << 20, timeout=10) as store:
-    store.linker.add_wasi()
-    add_to_linker(store.linker, Library())
-    plugin = Guest(store.instantiate(engine.compile(sys.argv[1])))
+guest = engine.compile(sys.argv[1], link=partial(add_to_linker, notes_host=Library()))
+with engine.session(limits=Limits(memory=256 << 20, timeout=10)) as session:
+    plugin = session.start(guest, Guest)
     print("can:", *(f"{action.name} ({action.help})" for action in plugin.actions.available()), sep="\n  ")
     for wish in ["words home", "todo home", "todo home", "todo archive", "words attic"]:
         try:

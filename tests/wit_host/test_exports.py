@@ -148,7 +148,7 @@ def test_calls_of_exports_are_not_counted(plugin, store):
 def test_a_trap_ends_the_guest(plugin):
     with pytest.raises(GuestTrap, match=r"^plugin trapped: wasm `unreachable` instruction executed$"):
         FAIL(plugin)
-    message = r"^plugin cannot be called any more: it trapped before .*unreachable.*; instantiate it in a new store$"
+    message = r"^plugin cannot be called any more: it trapped before .*unreachable.*; start it in a new store$"
     with pytest.raises(GuestTrap, match=message):
         ADD(plugin, 1, 2)
 
@@ -204,6 +204,24 @@ def test_a_host_function_cannot_call_the_guest_that_called_it(compiled, store):
     PING(plugins[0])
     assert len(refusals) == 1
     assert ADD(plugins[0], 1, 2) == 3
+
+
+def test_a_store_that_is_closed_while_a_call_runs_still_serves_it(compiled, store):
+    asked = []
+
+    def ping():
+        with pytest.raises(RuntimeError, match="a store cannot be closed while its guest runs; call `cancel` first"):
+            store.close()
+        asked.append(threading.get_ident())
+        if len(asked) > 1:
+            raise KeyError("raised by ping")
+
+    plugin = start(compiled, store, ping)
+    PING(plugin)
+    assert TEXT(plugin) == "hello"
+    assert isinstance(MAKE(plugin), Thing)
+    with pytest.raises(KeyError, match="raised by ping"):
+        PING(plugin)
 
 
 def test_a_call_has_the_time_that_the_store_allows(host, compiled):

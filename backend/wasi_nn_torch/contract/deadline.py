@@ -11,16 +11,23 @@ _SLICE = 0.05
 
 
 class Deadline:
-    """The end of a guest's time. Made without an end; `start` and `cancel` may be called from any thread."""
+    """The end of a guest's time, of each call of it. Made without an end; any thread may call its methods."""
 
     def __init__(self) -> None:
         self._end = float("inf")
         self._is_cancelled = False
+        #: How often the guest's time has begun, and whether it begins anew with each call of the guest.
+        self.starts, self.restarts = 0, False
 
     def start(self, timeout: float | None) -> None:
         """Let the guest's time end `timeout` seconds from now; None means never."""
+        self.starts += 1
         if timeout is not None:
             self._end = time.monotonic() + timeout
+
+    def stop(self) -> None:
+        """Let the guest's time have no end, as it does not run."""
+        self._end = float("inf")
 
     def cancel(self) -> None:
         """Let the guest's time end now."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import wasmtime
 
@@ -28,6 +30,10 @@ _MODULE = b"\x01\x00\x00\x00"
 #: A guest that is not compiled yet: the path of a file, or its bytes, in WebAssembly's binary or text format.
 GuestSource = str | os.PathLike[str] | bytes
 
+#: Defines imports beside WASI and wasi-nn: in a `Linker` of `wit_host` for a component, in a `CoreLinker` for a core
+#: module. The type of the parameter is left open, because a function takes only the one that its guest needs.
+Link = Callable[[Any], object]
+
 
 class InvalidGuest(Exception):
     """A guest that cannot be run; the text says which one, why, and what to do."""
@@ -37,14 +43,17 @@ class InvalidGuest(Exception):
 class Guest:
     """A compiled component or core module of one engine, which any number of its sessions may run.
 
-    `compile_seconds` is the time that compiling it took, or loading it, if it came `from_cache`.
+    `compile_seconds` is the time that compiling it took, or loading it, if it came `from_cache`. `link` defines what
+    it may import beside WASI and wasi-nn.
     """
 
     name: str
     compiled: Component | CoreModule
     compile_seconds: float
     from_cache: bool
+    link: Link | None
     _engine: Engine = field(repr=False)
+    _linking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @cached_property
     def imports_nn(self) -> bool:
@@ -56,18 +65,34 @@ class Guest:
         """Whether it imports WASI, and so can read its arguments and use its streams."""
         return hosts.is_wasi_imported_by(self.compiled)
 
-    @cached_property
+    @property
     def linked(self) -> LinkedComponent | LinkedModule:
         """The guest with its imports, which all its sessions share; raises LinkError if they do not fit."""
+        done: LinkedComponent | LinkedModule | None = self.__dict__.get("_linked")
+        if done is not None:
+            return done
+        with self._linking:  # so that `link` is called once, whichever sessions begin at the same time
+            done = self.__dict__.get("_linked")
+            if done is None:
+                done = self.__dict__["_linked"] = self._link()
+            return done
+
+    def _link(self) -> LinkedComponent | LinkedModule:
         if isinstance(self.compiled, CoreModule):
             core_linker = CoreLinker()
             core_linker.add_wasi()
             hosts.add_to_core_linker(core_linker)
+            self._define(core_linker)
             return self._engine.link_module(self.compiled, core_linker, self.name)
         linker = Linker()
         linker.add_wasi()
         hosts.add_to_linker(linker)
+        self._define(linker)
         return self._engine.link(self.compiled, linker, self.name)
+
+    def _define(self, linker: Linker | CoreLinker) -> None:
+        if self.link is not None:
+            self.link(linker)
 
 
 @dataclass(frozen=True)
@@ -91,11 +116,16 @@ def read_guest(source: GuestSource) -> GuestFile:
 
 
 def compile_guest(
-    engine: Engine, file: GuestFile, buffers: Collection[str], compiler: ProcessCompiler | None = None
+    engine: Engine,
+    file: GuestFile,
+    buffers: Collection[str],
+    compiler: ProcessCompiler | None = None,
+    link: Link | None = None,
 ) -> Guest:
     """Compile a guest, which may take seconds, or load it from the cache.
 
-    `compiler` is that of the engine. Raises InvalidGuest if the guest is not valid, or passes a limit of `compiler`.
+    `compiler` is that of the engine, and `link` defines further imports. Raises InvalidGuest if the guest is not valid,
+    or passes a limit of `compiler`.
     """
     started = time.perf_counter()
     try:
@@ -108,7 +138,7 @@ def compile_guest(
     from_cache = engine.is_from_cache(compiled)
     done = "loaded from the cache" if from_cache else "compiled"
     logger.info("%s was %s: %d bytes in %.2f s", file.name, done, len(file.content), seconds)
-    return Guest(file.name, compiled, seconds, from_cache, engine)
+    return Guest(file.name, compiled, seconds, from_cache, link, engine)
 
 
 def _compile(engine: Engine, name: str, wasm: bytes, buffers: Collection[str]) -> Component | CoreModule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import wasmtime
@@ -20,7 +20,7 @@ from wasi_nn_torch.sessions.cache_key import key_path
 from wasi_nn_torch.sessions.compiling import CompileLimits, compiler_within
 from wasi_nn_torch.sessions.directories import Protected
 from wasi_nn_torch.sessions.guest_policy import GuestPolicy
-from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, compile_guest, read_guest
+from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link, compile_guest, read_guest
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.tally import Tally
 from wit_host import Store
@@ -57,10 +57,14 @@ class Runtime:
         #: Counts what sessions do.
         self.tally = Tally()
 
-    def compile(self, guest: GuestFile | GuestSource) -> Guest:
-        """Compile a guest; raises InvalidGuest if it cannot be read, is not valid, or passes a limit."""
+    def compile(self, guest: GuestFile | GuestSource, link: Link | None = None, buffers: Collection[str] = ()) -> Guest:
+        """Compile a guest; raises InvalidGuest if it cannot be read, is not valid, or passes a limit.
+
+        `link` defines imports beside WASI and wasi-nn, and `buffers` are the interfaces among them whose bytes shall
+        cross at the speed of memory.
+        """
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
-        compiled = compile_guest(self._engine, file, hosts.BUFFERS, self._compiler)
+        compiled = compile_guest(self._engine, file, (*hosts.BUFFERS, *buffers), self._compiler, link)
         self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
         return compiled
 

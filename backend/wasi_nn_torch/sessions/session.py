@@ -1,35 +1,43 @@
-"""The session of one guest: its directories and streams, its run, and the figures of it."""
+"""The session of one guest: its directories and streams, its run or the calls of it, and the figures of it."""
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Self
-
-import wasmtime
+from typing import Any, Self, TypeVar, overload
 
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.ledger import Ledger
-from wasi_nn_torch.contract.limiting import advice
 from wasi_nn_torch.serving.refusals import Refusal
-from wasi_nn_torch.sessions.directories import Directory, Protected, require_apart
+from wasi_nn_torch.sessions.directories import Directory
+from wasi_nn_torch.sessions.guest_record import GuestRecord, explain
 from wasi_nn_torch.sessions.guests import Guest, GuestSource
 from wasi_nn_torch.sessions.limits import DEFAULT_LIMITS, Limits
+from wasi_nn_torch.sessions.opening import Opened, open_guest, require_startable
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
-from wit_host import GuestError, GuestTimeout, Store, WasiConfig
-from wit_host.core import CoreStore, LinkedModule
+from wasi_nn_torch.sessions.tally import ending_of
+from wasi_nn_torch.sessions.wasi_access import text_for_wasi, wasi_config
+from wit_host import GuestError, Store
+from wit_host.core import CoreStore
+
+T = TypeVar("T")
 
 
 class Session:
-    """Runs one guest, once. Made by `Engine.session`; used by one thread at a time, in a `with` block.
+    """Runs or starts one guest. Made by `Engine.session`; used by one thread at a time, in a `with` block.
 
-    When the run ends, however it ends, every tensor that the guest left behind is dropped.
+    `run` runs a command to completion. `start` starts a guest that stays: its exports can be called until the session
+    is closed. When the guest ends, however it ends, every tensor that it left behind is dropped.
     """
 
     def __init__(
@@ -46,20 +54,21 @@ class Session:
     ) -> None:
         self._runtime = runtime
         self._data = data
-        self._args = [_text(argument, "argument") for argument in args]
+        self._args = [text_for_wasi(argument, "argument") for argument in args]
         self._limits = limits or DEFAULT_LIMITS
         self._streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
-        self._wasi = _wasi(env or {}, dirs or {}, runtime.protected)
+        self._wasi = wasi_config(env or {}, dirs or {}, runtime.protected)
         if not self._streams.are_inherited:
             self._streams.set(self._wasi)
         self._deadline = Deadline()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
         self._serving = runtime.serve(self._ledger)
         self._store: Store | CoreStore | None = None
-        self._compile_seconds = 0.0
-        self._from_cache = False
-        self._transport = "none"
+        self._guest: Guest | None = None
+        self._record: GuestRecord | None = None
         self._run_seconds = 0.0
+        #: Held while the guest is run or started, and while the session is closed.
+        self._in_use = threading.Lock()
         self._closed = False
         self._cancelled = False
         runtime.tally.open_session()
@@ -80,45 +89,69 @@ class Session:
         given. An exception of a function for an output is passed on unchanged. Raises RuntimeError if the session was
         used before, and ValueError for a guest of another engine.
         """
-        if self._closed or self._store is not None:
-            raise RuntimeError("a session runs one guest, once; make another session")
-        if not isinstance(guest, Guest):
-            guest = self._runtime.compile(guest)
-        self._runtime.prepare(guest)
-        self._compile_seconds = guest.compile_seconds
-        self._from_cache = guest.from_cache
-        self._transport = guest.compiled.transport
-        if guest.imports_wasi:
-            self._prepare_wasi(guest.name)
-        self._serving.refusals.guest = guest.name
-        self._deadline.start(self._limits.timeout)
-        started = time.perf_counter()
-        self._runtime.tally.start_session()
-        outcome: int | BaseException = 0
+        if not self._in_use.acquire(blocking=False):
+            raise _used()
         try:
-            outcome = self._run(guest)
-            return outcome
-        except GuestError as error:
-            error.args = (self._serving.refusals.explain(_with_advice(error)),)
-            outcome = error
-            raise
-        except BaseException as error:
-            outcome = error
-            raise
-        finally:
-            self._run_seconds = time.perf_counter() - started
+            ready, record = self._begin(guest)
+            outcome: int | BaseException = 0
             try:
-                self._release()
+                outcome = self._measured(lambda: self._open(ready).run())
+                return outcome
+            except BaseException as error:
+                outcome = error
+                raise
             finally:
-                self._runtime.tally.end_session(outcome, self._serving)
+                self._end(record, outcome)
                 del outcome  # otherwise the exception and this frame would keep each other alive
+        finally:
+            self._in_use.release()
+
+    @overload
+    def start(self, guest: Guest | GuestSource) -> Any: ...  # noqa: ANN401  # which of the two depends on the guest
+
+    @overload
+    def start(self, guest: Guest | GuestSource, cls: Callable[[Any], T]) -> T: ...
+
+    def start(self, guest: Guest | GuestSource, cls: Callable[[Any], object] | None = None) -> object:
+        """Start a guest that stays, and return an object to call its exports with, any number of times.
+
+        For a component that is `cls(instance)`, where `cls` is the class of generated bindings for the exports of a
+        world, such as `Guest`, or any other function of an `Instance` of `wit_host`; without `cls` it is the instance
+        itself. For a core module, whose `_initialize` is called if it has one, it is the `CoreInstance` of
+        `wit_host.core`, or `cls` of it.
+
+        The limit `timeout` is for the start and for each call, all other limits are for the whole session. A call
+        raises the errors of `run`. After a GuestError, or an exception of a host function, the guest has ended: every
+        tensor that it held is dropped, and each later call raises a GuestError that says why. A call raises ValueError
+        once the session is closed, and RuntimeError from within a host function of the same guest, or while another
+        thread calls it.
+
+        Raises the same as `run`; LinkError also for a command, and for a guest without the exports that `cls` calls;
+        and any exception of `cls`.
+        """
+        if not self._in_use.acquire(blocking=False):
+            raise _used()
+        try:
+            ready, record = self._begin(guest)
+            self._deadline.restarts = True
+            try:
+                instance = self._measured(lambda: self._start(ready, record))
+                started = instance if cls is None else cls(instance)
+            except BaseException as error:
+                self._end(record, error)
+                raise
+            _alive.add(self)
+            return started
+        finally:
+            self._in_use.release()
 
     def cancel(self) -> None:
-        """Stop the guest, from any thread or signal handler, so that `run` raises GuestCancelled.
+        """Stop the guest, from any thread or signal handler, so that `run`, or the call of it, raises GuestCancelled.
 
         WebAssembly code stops almost at once, and so does waiting in WASI for time, for input, or for the reader of a
         pipe; a computation of a model, a function that receives output, or another host call finishes first. A session
-        that is cancelled before its run does not run its guest; after the run, cancelling does nothing.
+        that is cancelled before its run does not run its guest, and one that is cancelled between two calls does not
+        call it any more; after the run, cancelling does nothing.
         """
         self._cancelled = True
         self._deadline.cancel()
@@ -130,15 +163,18 @@ class Session:
     def stats(self) -> SessionStats:
         """The figures of this moment, also after `close`."""
         state = None if self._store is None else self._store.state
+        guest, record = self._guest, self._record
         return SessionStats(
             calls=dict(state.calls) if state else {},
-            transport=self._transport,
+            transport="none" if guest is None else guest.compiled.transport,
             memory=self._serving.snapshot(),
-            compile_seconds=self._compile_seconds,
-            from_cache=self._from_cache,
+            compile_seconds=0.0 if guest is None else guest.compile_seconds,
+            from_cache=guest is not None and guest.from_cache,
             run_seconds=self._run_seconds,
             errors=self._serving.refusals.counts,
             last_refusal=self.last_refusal,
+            guest_calls=0 if record is None else record.calls,
+            guest_seconds=0.0 if record is None else record.seconds,
         )
 
     @property
@@ -146,17 +182,56 @@ class Session:
         """The last error that the guest was given, which is the likely reason if it fails; None if there was none."""
         return self._serving.refusals.last
 
-    def close(self) -> None:
-        """Drop everything that is left; a second call does nothing."""
-        self._closed = True
-        self._release()
+    @property
+    def ended(self) -> str | None:
+        """How the guest ended, in the words of `EngineStats.ended`; None if it has not begun, runs, or can be called.
 
-    def _release(self) -> None:
+        A session that was cancelled has ended, and so has one whose guest was started and that was closed.
+        """
+        if self._record is None or self._record.ended is not None:
+            return None if self._record is None else self._record.ended
+        return "cancelled" if self._cancelled and not self.is_running else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread runs the guest, or calls it, at this moment."""
+        return self._in_use.locked() or (self._store is not None and self._store.is_running)
+
+    def close(self) -> None:
+        """End the guest and drop everything that is left; a second call does nothing.
+
+        Raises RuntimeError while the guest runs or is called, which changes nothing; call `cancel` first.
+        """
+        if not self._in_use.acquire(blocking=False):
+            raise RuntimeError(
+                "a session cannot be closed while its guest runs; call `cancel` first, and let it return"
+            )
         try:
             if self._store is not None:
-                self._store.close()
+                self._store.retire()
+            self._closed = True
+            try:
+                self._release()
+            finally:
+                if self._record is not None:
+                    self._record.finish("cancelled" if self._cancelled else "success")
         finally:
-            self._serving.close()
+            self._in_use.release()
+
+    def _begin(self, guest: Guest | GuestSource) -> tuple[Guest, GuestRecord]:
+        """Return the guest, compiled and ready to be opened, and its record; the caller holds `_in_use`."""
+        if self._closed or self._record is not None:
+            raise _used()
+        if not isinstance(guest, Guest):
+            guest = self._runtime.compile(guest)
+        self._runtime.prepare(guest)
+        if guest.imports_wasi:
+            self._prepare_wasi(guest.name)
+        self._serving.refusals.guest = guest.name
+        self._guest = guest
+        record = GuestRecord(self._serving, self._deadline, self._limits.timeout, self._runtime.tally)
+        self._record = record
+        return guest, record
 
     def _prepare_wasi(self, name: str) -> None:
         self._wasi.argv = [name, *self._args]
@@ -165,64 +240,69 @@ class Session:
         if sys.stdout is not None:  # it is None in a program without a console
             sys.stdout.flush()  # so that the host's output comes before the guest's
 
-    def _run(self, guest: Guest) -> int:
-        linked = guest.linked
-        if isinstance(linked, LinkedModule):
-            core_store = self._runtime.open_core_store(self._wasi, self._limits)
-            self._serve(core_store, guest)
-            return core_store.run_command(linked)
-        store = self._runtime.open_store(self._wasi, self._limits)
-        self._serve(store, guest)
-        return store.run_command(linked)
+    def _measured(self, action: Callable[[], T]) -> T:
+        """Call `action`, which runs or starts the guest, within its time; the text of its errors has the reason."""
+        self._deadline.start(self._limits.timeout)
+        started = time.perf_counter()
+        try:
+            return action()
+        except GuestError as error:
+            explain(error, self._serving.refusals)
+            raise
+        finally:
+            self._run_seconds = time.perf_counter() - started
 
-    def _serve(self, store: Store | CoreStore, guest: Guest) -> None:
-        """Let the guest of `store` use the models of this session."""
-        self._store = store
+    def _start(self, guest: Guest, record: GuestRecord) -> object:
+        """Start the guest, whose later calls are recorded."""
+        require_startable(guest)
+        opened = self._open(guest)
+        instance = opened.start()
+        self._deadline.stop()
+        opened.store.observe(record, "session")
+        return instance
+
+    def _open(self, guest: Guest) -> Opened:
+        """Open the store of the guest, and let it use the models of this session."""
+        opened = open_guest(self._runtime, guest, self._wasi, self._limits)
+        store = self._store = opened.store
         if self._cancelled:  # before the store existed
             store.cancel()
         # Memory that could not grow is a likely reason if the guest fails.
         store.on_memory_refusal(self._serving.refusals.record_growth)
         if guest.imports_nn or self._data is not None:
             hosts.serve(store, self._serving, self._data)
+        return opened
 
-
-def _with_advice(error: GuestError) -> str:
-    """The text of an error; a timeout says how to raise the limit, as the other limits do by themselves."""
-    return f"{error}; {advice('timeout')}" if isinstance(error, GuestTimeout) else str(error)
-
-
-def _wasi(
-    env: Mapping[str, str],
-    dirs: Mapping[str, str | Directory],
-    protected: Callable[[], Iterable[Protected]],
-) -> WasiConfig:
-    wasi = WasiConfig()
-    if env:
-        wasi.env = [(_text(name, "variable name"), _text(value, f"value of {name}")) for name, value in env.items()]
-    names: set[str] = set()
-    for host, guest in dirs.items():
-        if not Path(host).is_dir():
-            raise NotADirectoryError(f"guest directory {host} does not exist or is not a directory")
-        directory = guest if isinstance(guest, Directory) else Directory(guest)
-        if directory.path in names:
-            raise ValueError(f"two guest directories have the name {directory.path}; give each its own name")
-        names.add(directory.path)
-        require_apart(host, directory.writable, protected())
+    def _end(self, record: GuestRecord, outcome: int | BaseException) -> None:
+        """Release everything, and count how the guest ended."""
         try:
-            wasi.preopen_dir(
-                _text(host, "directory"), _text(directory.path, "directory"), fs_mutable=directory.writable
-            )
-        except wasmtime.WasmtimeError:
-            raise NotADirectoryError(f"guest directory {host} cannot be opened; check its permissions") from None
-    return wasi
+            self._release()
+        finally:
+            record.finish(ending_of(outcome))
+
+    def _release(self) -> None:
+        try:
+            if self._store is not None:
+                self._store.close()
+        finally:
+            self._serving.close()
 
 
-def _text(value: str, what: str) -> str:
-    """`value`, if WASI can pass it on; raises ValueError otherwise."""
-    if "\0" in value:
-        raise ValueError(f"the guest's {what} {value!r} contains a NUL character; remove it")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"the guest's {what} {value!r} is not valid Unicode") from None
-    return value
+def _used() -> RuntimeError:
+    return RuntimeError("a session runs or starts one guest, once; make another session")
+
+
+#: The sessions whose guests were started and may not be closed yet.
+_alive: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """Close what is left before the interpreter ends, except for guests that still run."""
+    for session in list(_alive):
+        with suppress(Exception):
+            session.close()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_alive.clear)  # they are the parent's

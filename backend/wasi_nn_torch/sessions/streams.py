@@ -62,6 +62,13 @@ class Streams:
             wasi.stderr_custom = _writing(self.stderr, "stderr")
 
 
+def reusable(stdin: Input) -> Input:
+    """The same input for any number of guests: a file is read to its end now. Raises TypeError for another type."""
+    if stdin is None or isinstance(stdin, str | os.PathLike | bytes | bytearray | memoryview):
+        return stdin
+    return _read(stdin)
+
+
 def _set_input(wasi: WasiConfig, stdin: Input) -> None:
     if stdin is None:
         wasi.inherit_stdin()

@@ -9,12 +9,13 @@ from wasi_nn_torch.contract.ledger import Transfer, TransferFigures
 from wasi_nn_torch.serving.entries import ModelFigures
 from wasi_nn_torch.serving.serving import Serving
 from wasi_nn_torch.sessions.stats import EngineStats
-from wit_host import GuestCancelled, GuestError, GuestTimeout, GuestTrap, LinkError
+from wit_host import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap, LinkError
 
 _ENDINGS: tuple[tuple[type[BaseException], str], ...] = (
     (GuestTrap, "trap"),
     (GuestTimeout, "timeout"),
     (GuestCancelled, "cancelled"),
+    (GuestExit, "exit"),
     (LinkError, "link-error"),
     (GuestError, "guest-error"),
     (Exception, "host-error"),
@@ -32,9 +33,10 @@ class Tally:
     """The sums over the sessions of one engine."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._opened = self._running = self._computes = 0
-        self._compute_seconds = self._compile_seconds = 0.0
+        # The garbage collector can end a session that was not closed during any operation of the same thread.
+        self._lock = threading.RLock()
+        self._opened = self._running = self._computes = self._guest_calls = 0
+        self._compute_seconds = self._compile_seconds = self._guest_seconds = 0.0
         self._ended: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._guests: Counter[bool] = Counter()
@@ -56,23 +58,28 @@ class Tally:
         with self._lock:
             self._running += 1
 
-    def end_session(self, outcome: int | BaseException, serving: Serving) -> None:
-        """Count a guest that has stopped: its exit status or exception, and the figures of its session."""
+    def end_session(self, ending: str, serving: Serving, calls: int = 0, seconds: float = 0.0) -> None:
+        """Count a guest that has stopped, by its ending, of `ending_of`, and the figures of its session.
+
+        `calls` and `seconds` are the number and the time of its calls, if it was started.
+        """
         memory = serving.snapshot() if serving.was_used else None
         with self._lock:
             self._running -= 1
-            self._ended[ending_of(outcome)] += 1
+            self._ended[ending] += 1
             if serving.refusals.last is not None:
                 self._errors.update(serving.refusals.counts)
+            self._guest_calls += calls
+            self._guest_seconds += seconds
             if memory is None:
                 return
             self._computes += memory.computes
             self._compute_seconds += memory.compute_seconds
-            for way, figures in memory.transfers.items():
-                if not figures.copies:
+            for way, made in memory.transfers.items():
+                if not made.copies:
                     continue
                 before = self._transfers[way]
-                self._transfers[way] = TransferFigures(before.copies + figures.copies, before.bytes + figures.bytes)
+                self._transfers[way] = TransferFigures(before.copies + made.copies, before.bytes + made.bytes)
 
     def stats(self, models: tuple[ModelFigures, ...]) -> EngineStats:
         """The figures of this moment, with those of the models."""
@@ -89,4 +96,6 @@ class Tally:
                 guests_compiled=self._guests[False],
                 guests_from_cache=self._guests[True],
                 compile_seconds=self._compile_seconds,
+                guest_calls=self._guest_calls,
+                guest_seconds=self._guest_seconds,
             )

@@ -34,13 +34,15 @@ class Confinement:
     """What a process may take, and what it may do without.
 
     `memory` is the private memory in bytes, and `cpu_seconds` the time of all its threads together, that the process
-    may take beyond what it has when it is confined; None means no limit. `devices` leaves it the accelerators of this
+    may take beyond what it has when it is confined; None means no limit. With `more_time`, `rlimits.allow` can give it
+    more time later. `devices` leaves it the accelerators of this
     machine. The parts in `waive` may be lacking; they are used nevertheless if the kernel has them. `parent` is the
     process whose end ends this one; None means the parent at the time of confining.
     """
 
     memory: int | None = None
     cpu_seconds: int | None = None
+    more_time: bool = False
     devices: bool = False
     waive: frozenset[str] = frozenset()
     parent: int | None = None
@@ -71,8 +73,11 @@ def confine(confinement: Confinement) -> None:
     _attempt("the end with its parent", lambda: kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL))
     if os.getppid() != parent:
         raise ConfinementError(f"the parent of the process, {parent}, has ended")
-    memory, seconds, devices = confinement.memory, confinement.cpu_seconds, confinement.devices
-    _attempt("limits", lambda: rlimits.restrict(state, memory, seconds, devices))
+    devices = confinement.devices
+    _attempt("limits", lambda: rlimits.restrict(state, confinement.memory, devices))
+    if confinement.cpu_seconds is not None:
+        seconds, is_final = confinement.cpu_seconds, not confinement.more_time
+        _attempt("limits", lambda: rlimits.restrict_time(seconds, is_final))
     _attempt_or_waive("landlock", lambda: landlock.restrict(devices), confinement.waive)
     _attempt_or_waive("seccomp", lambda: seccomp.restrict(devices), confinement.waive)
 

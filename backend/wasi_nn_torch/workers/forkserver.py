@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -16,6 +18,9 @@ from wasi_nn_torch.workers.channel import Channel, ChannelClosed, Patience
 from wasi_nn_torch.workers.confinement import Confinement
 from wasi_nn_torch.workers.server import START
 from wasi_nn_torch.workers.server_process import ServerProcess, WorkerError
+
+if sys.platform == "linux":
+    from wasi_nn_torch.workers import rlimits  # whose modules other systems lack
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +54,14 @@ class Worker:
         finally:
             self.channel.close()
         return self._status
+
+    def allow_time(self, seconds: int) -> None:
+        """Give it `seconds` of processor time from now, if its confinement has `more_time`; raises OSError."""
+        rlimits.allow(self.pid, seconds)
+
+    def __del__(self) -> None:
+        if self._alive:  # nobody has ended it: its end of the channel is closed, so it ends by itself
+            _abandoned.append((self._alive[0], self.pid))
 
     def forget(self) -> None:
         """Close this process's end of the channel, after a fork."""
@@ -92,6 +105,7 @@ class Workers:
         Raises WorkerError if the server cannot be started or the worker cannot be confined, and the exceptions of
         `patience`.
         """
+        _collect_abandoned()
         channel, there = Channel.pair(most_bytes)
         with there:
             server, pid = self._fork(confinement, there.fileno(), patience)
@@ -156,12 +170,22 @@ _shared: dict[tuple[str, tuple[str, ...]], Workers] = {}
 _shared_lock = threading.Lock()
 _all: weakref.WeakSet[Workers] = weakref.WeakSet()
 _open: weakref.WeakSet[Worker] = weakref.WeakSet()
+#: Workers that are gone and that nobody has ended, which their servers keep in mind. They are not ended as soon as they
+#: are gone, since that can be at any moment, also while this thread asks a server.
+_abandoned: deque[tuple[ServerProcess, int]] = deque()
 
 
 def shared_workers(target: str, preload: Sequence[str] = ()) -> Workers:
     """The workers with this target and preload, which all engines of this process share."""
     with _shared_lock:
         return _shared.setdefault((target, tuple(preload)), Workers(target, preload))
+
+
+def _collect_abandoned() -> None:
+    """Let the servers forget the workers that nobody has ended."""
+    while _abandoned:
+        server, pid = _abandoned.popleft()
+        server.end(pid)
 
 
 def _close_all() -> None:
@@ -176,6 +200,7 @@ def _after_fork() -> None:
     """Forget the parent's servers and workers: the child has no right to them, and must not keep them alive."""
     global _shared_lock
     _shared_lock = threading.Lock()
+    _abandoned.clear()
     for worker in list(_open):
         worker.forget()
     for workers in list(_all):

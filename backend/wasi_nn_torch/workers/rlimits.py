@@ -19,6 +19,8 @@ _SHARED, _RESERVED = 16 << 30, 4
 _MOST = 1 << 62
 #: The kernel counts in nanoseconds of 64 bits, and would kill a process at once if that overflowed.
 _MOST_SECONDS = 1 << 31
+#: The kind of clock that has the processor time of another process; the kernel's number of it also has the process.
+_CLOCK = 2
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,41 @@ class State:
         )
 
 
-def restrict(state: State, memory: int | None, cpu_seconds: int | None, devices: bool = False) -> None:
-    """Limit this process to `memory` bytes and `cpu_seconds` beyond what it has. Raises OSError."""
-    for name, wanted in _limits(state, memory, cpu_seconds, devices):
-        _, hard = resource.getrlimit(name)
-        limit = min(wanted, _MOST if hard == resource.RLIM_INFINITY else hard)
+def restrict(state: State, memory: int | None, devices: bool = False) -> None:
+    """Limit this process to `memory` bytes beyond what it has, and in everything else but time. Raises OSError."""
+    for name, wanted in _limits(state, memory, devices):
+        limit = _within_hard(name, wanted)
         resource.setrlimit(name, (limit, limit))
 
 
-def _limits(state: State, memory: int | None, cpu_seconds: int | None, devices: bool) -> Iterator[tuple[int, int]]:
+def restrict_time(seconds: int, is_final: bool) -> None:
+    """Limit this process to `seconds` of processor time beyond what it has taken. Raises OSError.
+
+    Unless that `is_final`, `allow` can give it more: then the limit is the one that sends a signal, which ends the
+    process unless it is handled.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limit = _within_hard(resource.RLIMIT_CPU, _end(time.process_time(), seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit if is_final else hard))
+
+
+def allow(pid: int, seconds: int) -> None:
+    """Limit another process of this user to `seconds` of processor time beyond what it has taken. Raises OSError."""
+    taken = time.clock_gettime((~pid << 3) | _CLOCK)
+    _, hard = resource.prlimit(pid, resource.RLIMIT_CPU)
+    resource.prlimit(pid, resource.RLIMIT_CPU, (_end(taken, seconds), hard))
+
+
+def _end(taken: float, seconds: int) -> int:
+    return min(math.ceil(taken) + seconds, _MOST_SECONDS)
+
+
+def _within_hard(name: int, wanted: int) -> int:
+    _, hard = resource.getrlimit(name)
+    return min(wanted, _MOST if hard == resource.RLIM_INFINITY else hard)
+
+
+def _limits(state: State, memory: int | None, devices: bool) -> Iterator[tuple[int, int]]:
     # Of 1 rather than 0, which does not keep the kernel from piping a core to a program of the system.
     yield resource.RLIMIT_CORE, 1
     yield resource.RLIMIT_NOFILE, _DESCRIPTORS
@@ -63,8 +91,6 @@ def _limits(state: State, memory: int | None, cpu_seconds: int | None, devices: 
         yield resource.RLIMIT_DATA, state.data + memory
         if not devices:
             yield resource.RLIMIT_AS, state.address_space + _RESERVED * memory + _SHARED
-    if cpu_seconds is not None:
-        yield resource.RLIMIT_CPU, min(math.ceil(time.process_time()) + cpu_seconds, _MOST_SECONDS)
 
 
 def _soft(name: int) -> int:

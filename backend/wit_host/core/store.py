@@ -6,6 +6,7 @@ stores of one engine run in parallel.
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -164,7 +165,30 @@ class CoreInstance:
         result: object = function(self._runner.store, *arguments)
         return result
 
+    def read(self, address: int, length: int) -> bytes:
+        """Copy bytes out of the guest's exported memory.
+
+        Raises ValueError if not all of them are in it, LinkError if the guest exports no `memory`, and the errors of
+        `Runner.check`, because nobody may use the memory while the guest runs.
+        """
+        return ctypes.string_at(self._place(address, length), length)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Copy bytes into the guest's exported memory; raises the same as `read`."""
+        ctypes.memmove(self._place(address, len(data)), data, len(data))
+
     def _enter_procedure(self, name: str) -> None:
         function = capi.exported_function(self._instance, self._runner.context, name)
         if function is not None:
             capi.call_procedure(function, self._runner.context)
+
+    def _place(self, address: int, length: int) -> int:
+        """Return the host's address of so many bytes of the exported memory."""
+        self._runner.check()
+        memory = self.exports.get("memory")
+        if not isinstance(memory, wasmtime.Memory):
+            raise LinkError(f"{self._runner.name} exports no memory of its own as `memory`")
+        size = memory.data_len(self.store)
+        if not 0 <= address <= address + length <= size:
+            raise ValueError(f"{length} bytes at address {address} are not all in the guest's memory of {size} bytes")
+        return ctypes.addressof(memory.data_ptr(self.store).contents) + address

@@ -12,7 +12,7 @@ import wasmtime
 from .. import capi
 from ..crossing.bounds import UNBOUNDED, Bounds
 from ..crossing.state import HostState
-from .runner import Runner
+from .runner import CallObserver, Runner
 from .ticker import Ticker
 from .wasi import WasiConfig, share_bound, wait_for
 
@@ -81,6 +81,28 @@ class GuestStore(ABC):
         """
         self._runner.cancel()
 
+    def observe(self, observer: CallObserver, owner: str = "store") -> None:
+        """Have `observer` see every later call of the guest, and call this store `owner` in messages about the guest.
+
+        The store keeps the observer alive, so the observer must not refer to the store.
+        """
+        self._runner.observer = observer
+        self._runner.owner = owner
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the guest cannot be called any more."""
+        return self._runner.is_over
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread is in the guest, or in a host function that it called."""
+        return self._runner.is_inside
+
+    def retire(self) -> None:
+        """Never call the guest again, as the first step of `close`; raises RuntimeError while it runs."""
+        self._runner.retire()
+
     def on_memory_refusal(self, receive: Callable[[str], None]) -> None:
         """Have `receive` called with the reason whenever a memory of the guest cannot grow because of the limit."""
         self.state.memory.budget.on_refusal = receive
@@ -105,10 +127,11 @@ class GuestStore(ABC):
         """Drop the remaining resources of the guest and free its memory; closing it again does nothing.
 
         Returns when the last of its output has been received. Raises the exception that the receiver of an output
-        raised after the guest ended.
+        raised after the guest ended, and RuntimeError while the guest runs, which changes nothing.
         """
         if self._is_closed:
             return
+        self._runner.retire()
         try:
             self._runner.close()
         finally:

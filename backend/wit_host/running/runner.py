@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import wasmtime
 
@@ -24,12 +24,30 @@ from .ticker import Ticker
 T = TypeVar("T")
 
 
+class CallObserver(Protocol):
+    """Sees every call of a guest, on the thread that calls it; it must not raise."""
+
+    def begin(self) -> None:
+        """The guest is about to be entered."""
+        ...
+
+    def end(self, failure: BaseException | None) -> None:
+        """The guest was left; `failure` is the exception that ended it, or None if it can be called again."""
+        ...
+
+
 class Runner:
-    """Runs the guest of one store; of the objects that refer to the guest, it knows only the engine's store."""
+    """Runs the guest of one store; of the objects that refer to the guest, it knows only the engine's store.
+
+    `owner` is the word in messages for what a guest is started in, by default its store.
+    """
 
     def __init__(self, store: wasmtime.Store, state: HostState, ticker: Ticker, timeout: float | None) -> None:
         self.state = state
         self.name = "the guest"
+        self.owner = "store"
+        #: Sees every call from now on.
+        self.observer: CallObserver | None = None
         self._store: wasmtime.Store | None = store
         self._ticker = ticker
         self._timeout = timeout
@@ -37,6 +55,7 @@ class Runner:
         self._inside = threading.Lock()
         self._reason = ""
         self._trapped = False
+        self._retired = False
         self._stop: type[GuestError] | None = None
         capi.on_epoch(store, self._deadline)
 
@@ -44,20 +63,25 @@ class Runner:
     def store(self) -> wasmtime.Store:
         """The engine's store; raises ValueError if it is closed."""
         if self._store is None:
-            raise ValueError("the store of this guest is closed")
+            raise self._closed()
         return self._store
 
     @property
     def context(self) -> int:
         """The address of the store's context; raises ValueError if the store is closed."""
         if self._store is None:
-            raise ValueError("the store of this guest is closed")
+            raise self._closed()
         return self.state.context
 
     @property
     def is_over(self) -> bool:
         """Whether the guest cannot be entered any more."""
-        return self._store is None or bool(self._reason)
+        return self._retired or bool(self._reason)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a thread is in the guest, or in a host function that it called."""
+        return self._inside.locked()
 
     def check(self) -> None:
         """Raise the error that `run` would raise at once: GuestError if the guest is over, ValueError, RuntimeError."""
@@ -81,28 +105,46 @@ class Runner:
         stack.enter()
         before, capi.entered.guest = capi.entered.guest, self.state
         try:
-            self._deadline.start(f"{self.name} {what}", self._timeout)
-            with self._ticker:
-                try:
-                    answer = action()
-                except wasmtime.ExitTrap as error:
-                    failure: BaseException | None = self._kept() or GuestExit(self.name, error.code)
-                except (wasmtime.WasmtimeError, wasmtime.Trap) as error:  # `Trap` is raised by core modules
-                    failure = self._kept() or trap(self.name, str(error), self.state)
-                except BaseException:
-                    kept = self._kept()
-                    if kept is not None:  # the guest was stopped, and then another exception arrived
-                        self._end(kept)
-                    raise
-                else:
-                    failure = self._kept()
-                if failure is None:
-                    return answer
-                self._end(failure)
+            self._check_alive()  # another thread may have closed or ended the guest meanwhile
+            if self.observer is None:
+                return self._run(action, what)
+            return self._run_observed(self.observer, action, what)
         finally:
             capi.entered.guest = before
             stack.leave()
             self._inside.release()
+
+    def _run_observed(self, observer: CallObserver, action: Callable[[], T], what: str) -> T:
+        failure: BaseException | None = None
+        observer.begin()
+        try:
+            return self._run(action, what)
+        except BaseException as error:
+            failure = error if self._reason else None
+            raise
+        finally:
+            observer.end(failure)
+            del failure
+
+    def _run(self, action: Callable[[], T], what: str) -> T:
+        self._deadline.start(f"{self.name} {what}", self._timeout)
+        with self._ticker:
+            try:
+                answer = action()
+            except wasmtime.ExitTrap as error:
+                failure: BaseException | None = self._kept() or GuestExit(self.name, error.code)
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:  # `Trap` is raised by core modules
+                failure = self._kept() or trap(self.name, str(error), self.state)
+            except BaseException:
+                kept = self._kept()
+                if kept is not None:  # the guest was stopped, and then another exception arrived
+                    self._end(kept)
+                raise
+            else:
+                failure = self._kept()
+            if failure is None:
+                return answer
+            self._end(failure)
         try:
             raise failure
         finally:
@@ -125,26 +167,35 @@ class Runner:
         self._reason = self._reason or "it ran to completion"
         self.state.table.sweep()
 
-    def close(self) -> None:
-        """Drop the resources of the guest, and free its memory; closing it again does nothing."""
+    def retire(self) -> None:
+        """Never enter the guest again; raises RuntimeError while it runs. Retiring it again does nothing."""
         if not self._inside.acquire(blocking=False):
-            raise RuntimeError("a store cannot be closed while its guest runs; call `cancel` first, and let it return")
+            raise RuntimeError(
+                f"a {self.owner} cannot be closed while its guest runs; call `cancel` first, and let it return"
+            )
+        self._retired = True
+        self._inside.release()
+
+    def close(self) -> None:
+        """Drop the resources of the guest, which was retired, and free its memory; a second call does nothing."""
         try:
             self.state.table.sweep()
         finally:
-            self._inside.release()
             store, self._store = self._store, None
             if store is not None:
                 capi.dispose(store)
 
     def _check_alive(self) -> None:
-        if self._store is None:
-            raise ValueError("the store of this guest is closed")
+        if self._retired:
+            raise self._closed()
         if self._reason:
             kind = GuestTrap if self._trapped else GuestError
-            raise kind(f"{self.name} cannot be called any more: {self._reason}; instantiate it in a new store")
+            raise kind(f"{self.name} cannot be called any more: {self._reason}; start it in a new {self.owner}")
         if self._deadline.is_cancelled:
             raise GuestCancelled(f"{self.name} was cancelled before it was called")
+
+    def _closed(self) -> ValueError:
+        return ValueError(f"the {self.owner} of this guest is closed")
 
     def _kept(self) -> BaseException | None:
         """Return the exception of a callback, which has priority over the engine's report."""

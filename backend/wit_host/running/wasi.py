@@ -200,7 +200,7 @@ def wait_for(outputs: Iterable[Output]) -> None:
 
 def _finish() -> None:
     """Wait for all outputs before the interpreter ends, and let none wait for its reader any longer."""
-    outputs = [each for each in capi.all_kept() if isinstance(each, Output)]
+    outputs = [each for each in _kept() if each not in _of_parent]
     wait_for(outputs)
     for output in outputs:
         output.stop_on(_give_up)
@@ -211,4 +211,13 @@ def _give_up() -> None:
     raise OSError(errno.EPIPE, "the program ends, and nobody reads this output")
 
 
+def _kept() -> list[Output]:
+    return [each for each in capi.all_kept() if isinstance(each, Output)]
+
+
+#: The outputs that the parent of this process, which was forked, had: no thread of this process releases them.
+_of_parent: list[Output] = []
+
 atexit.register(_finish)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _of_parent.extend(_kept()))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.wasi_nn_torch.workers.children import Outcome, in_child, without_privileges
-from wasi_nn_torch.workers import kernel, seccomp
+from wasi_nn_torch.workers import kernel, rlimits, seccomp
 from wasi_nn_torch.workers.bpf import ALLOW, assemble, errno_action
 from wasi_nn_torch.workers.confinement import Confinement, ConfinementError, confine, describe, lacking
 
@@ -117,6 +117,24 @@ def test_shared_memory_that_it_was_given_can_be_written_but_not_enlarged(native:
 @linux
 def test_a_loop_ends_when_its_time_is_used_up(native: ctypes.CDLL) -> None:
     assert confined(Confinement(cpu_seconds=1), native.loop).status == -signal.SIGKILL
+
+
+@linux
+@pytest.mark.parametrize(("more", "least", "most"), [(0, 0.9, 2), (3, 2.9, 5)])
+def test_its_time_can_be_extended_by_the_process_that_made_it(
+    native: ctypes.CDLL, more: int, least: float, most: float
+) -> None:
+    child = os.fork()
+    if not child:
+        confine(Confinement(cpu_seconds=1, more_time=True))
+        native.loop()
+    while more and time.clock_gettime((~child << 3) | 2) < 0.3:
+        time.sleep(0.01)
+    if more:
+        rlimits.allow(child, more)
+    _, status, usage = os.wait4(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGXCPU
+    assert least < usage.ru_utime + usage.ru_stime < most
 
 
 @linux

@@ -10,11 +10,13 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import torch
 
+from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.pytorch.isolation.blocks import new_block
@@ -87,9 +89,13 @@ class Isolation:
     def start(self, ledger: Ledger) -> GuestWorker:
         """Start a worker for the session of a ledger; raises NnError."""
         memory = None if ledger.device_limit is None else ledger.device_limit + OVERHEAD
-        left = ledger.deadline.left
-        seconds = None if left is None else _EXTRA_SECONDS + math.ceil(left) * torch.get_num_threads()
-        confinement = Confinement(memory=memory, cpu_seconds=seconds, devices=self._devices, waive=self._waive)
+        confinement = Confinement(
+            memory=memory,
+            cpu_seconds=_processor_time(ledger.deadline),
+            more_time=ledger.deadline.restarts,
+            devices=self._devices,
+            waive=self._waive,
+        )
         return GuestWorker(self._workers, confinement, ledger)
 
 
@@ -101,7 +107,9 @@ class GuestWorker:
     """
 
     def __init__(self, workers: Workers, confinement: Confinement, ledger: Ledger) -> None:
+        self._deadline = ledger.deadline
         self._patience: Patience = ledger.deadline.patience
+        self._call = ledger.deadline.starts
         self._worker = _started(workers, confinement, self._patience)
         self._lock = threading.Lock()  # not reentrant: a tensor can die at any time, and must not write into a message
         self._dropped: deque[bytes] = deque()
@@ -128,6 +136,7 @@ class GuestWorker:
         """
         with self._lock:
             self._require_alive()
+            self._allow_time()
             try:
                 self._send(request, descriptor)
                 return parse(success(self._worker.channel.receive(self._patience)))
@@ -198,6 +207,15 @@ class GuestWorker:
         while self._dropped:
             self._worker.channel.send(self._dropped.popleft(), patience=self._patience)
 
+    def _allow_time(self) -> None:
+        """Give the process as much processor time as this call of the guest may take, once for each call."""
+        if self._deadline.restarts and self._call != self._deadline.starts:
+            self._call = self._deadline.starts
+            seconds = _processor_time(self._deadline)
+            if seconds is not None:
+                with suppress(OSError):  # it has ended, which the request will find
+                    self._worker.allow_time(seconds)
+
     def _require_alive(self) -> None:
         if self.has_ended:
             raise NnError(
@@ -226,6 +244,12 @@ def _started(workers: Workers, confinement: Confinement, patience: Patience) -> 
         logger.error("no process for guest-supplied models: %s", error)
         refusal = NnError(ErrorCode.RUNTIME_ERROR, "this host cannot start a process for guest-supplied models")
     raise refusal
+
+
+def _processor_time(deadline: Deadline) -> int | None:
+    """The processor time that a worker may take until the deadline, in seconds; None if there is no end."""
+    left = deadline.left
+    return None if left is None else _EXTRA_SECONDS + math.ceil(left) * torch.get_num_threads()
 
 
 def _spell(status: int) -> str:
