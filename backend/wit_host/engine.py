@@ -40,7 +40,6 @@ from .rewrite import (
 )
 from .running.guest_store import StoreLimits
 from .running.ticker import Ticker
-from .running.wasi import WasiConfig
 
 #: All differences from Wasmtime's default configuration: its attributes, and functions that change it. Other settings
 #: lead to other code, so the keys of the cache depend on both.
@@ -204,7 +203,7 @@ class Engine:
         `per_store`.
         """
         limits = self._limits(memory, timeout, resources, bounds)
-        return Store(self._engine, self._ticker, wasi or WasiConfig(), limits, data)
+        return Store(self._engine, self._ticker, wasi, limits, data)
 
     def core_store(
         self,
@@ -218,7 +217,7 @@ class Engine:
     ) -> CoreStore:
         """Make a store for one core module, with the same arguments as `store`."""
         limits = self._limits(memory, timeout, resources, bounds)
-        return CoreStore(self._engine, self._ticker, wasi or WasiConfig(), limits, data)
+        return CoreStore(self._engine, self._ticker, wasi, limits, data)
 
     def _limits(self, memory: int | None, timeout: float | None, resources: int | None, bounds: Bounds) -> StoreLimits:
         return StoreLimits(memory, timeout, resources, bounds, counts_memory=not self._no_addresses)

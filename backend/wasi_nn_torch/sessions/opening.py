@@ -27,7 +27,7 @@ class Opened(NamedTuple):
     start: Callable[[], Instance | CoreInstance]
 
 
-def open_guest(runtime: Runtime, guest: Guest, wasi: WasiConfig, limits: Limits) -> Opened:
+def open_guest(runtime: Runtime, guest: Guest, wasi: WasiConfig | None, limits: Limits) -> Opened:
     """Open a store for a guest; raises LinkError if it imports what this host does not provide."""
     linked = guest.linked
     if isinstance(linked, LinkedModule):

@@ -89,7 +89,7 @@ class Runtime:
         policy = self._policy
         return Serving(self._backends, self._registry, ledger, policy.models, policy.why_none, self._release)
 
-    def open_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> Store:
+    def open_store(self, wasi: wasmtime.WasiConfig | None, limits: Limits) -> Store:
         """Open a store for one component, with the limits that do not concern tensors."""
         return self._engine.store(
             wasi=wasi,
@@ -99,7 +99,7 @@ class Runtime:
             bounds=bounds_of(limits),
         )
 
-    def open_core_store(self, wasi: wasmtime.WasiConfig, limits: Limits) -> CoreStore:
+    def open_core_store(self, wasi: wasmtime.WasiConfig | None, limits: Limits) -> CoreStore:
         """Open a store for one core module, with the same limits."""
         return self._engine.core_store(
             wasi=wasi,

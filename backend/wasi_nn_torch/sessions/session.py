@@ -27,7 +27,7 @@ from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
 from wasi_nn_torch.sessions.tally import ending_of
 from wasi_nn_torch.sessions.wasi_access import text_for_wasi, wasi_config
-from wit_host import GuestError, Store
+from wit_host import GuestError, Store, WasiConfig
 from wit_host.core import CoreStore
 
 T = TypeVar("T")
@@ -57,8 +57,10 @@ class Session:
         self._args = [text_for_wasi(argument, "argument") for argument in args]
         self._limits = limits or DEFAULT_LIMITS
         self._streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
-        self._wasi = wasi_config(env or {}, dirs or {}, runtime.protected)
+        #: What the guest may use of the host's system; None until it is known that it imports WASI, if that is nothing.
+        self._wasi = wasi_config(env or {}, dirs or {}, runtime.protected) if env or dirs else None
         if not self._streams.are_inherited:
+            self._wasi = self._wasi or WasiConfig()
             self._streams.set(self._wasi)
         self._deadline = Deadline()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
@@ -234,9 +236,10 @@ class Session:
         return guest, record
 
     def _prepare_wasi(self, name: str) -> None:
-        self._wasi.argv = [name, *self._args]
+        wasi = self._wasi = self._wasi or WasiConfig()
+        wasi.argv = [name, *self._args]
         if self._streams.are_inherited:
-            self._streams.set(self._wasi)
+            self._streams.set(wasi)
         if sys.stdout is not None:  # it is None in a program without a console
             sys.stdout.flush()  # so that the host's output comes before the guest's
 

@@ -40,8 +40,8 @@ from .core import (
     add_core_function,
     call_procedure,
     clone_linker,
-    exported_function,
     exported_memory,
+    instantiate_module,
 )
 from .disposal import Disposing, dispose
 from .entered import entered
@@ -122,13 +122,13 @@ __all__ = [
     "create_memories",
     "dispose",
     "entered",
-    "exported_function",
     "exported_memory",
     "externs",
     "fill_numbers",
     "find_function",
     "forget_resource",
     "init_wasi",
+    "instantiate_module",
     "is_kept",
     "new_flags",
     "new_list",

@@ -18,9 +18,6 @@ from .errors import ErrorAddress, check
 if TYPE_CHECKING:
     RawValues = ctypes._Pointer[ctypes.c_uint32]
 
-#: A function that an instance exports.
-CoreFunction = ffi.wasmtime_func_t
-
 #: The distance between two raw values, counted in `i32`.
 RAW_STRIDE = ctypes.sizeof(ffi.wasmtime_val_raw_t) // 4
 
@@ -79,6 +76,10 @@ _CALL_PROCEDURE = ctypes.CFUNCTYPE(
     ctypes.c_size_t,
     ctypes.c_void_p,
 )(("wasmtime_func_call", ffi.dll))
+_INSTANTIATE = ctypes.CFUNCTYPE(ctypes.c_void_p, *[ctypes.c_void_p] * 5)(("wasmtime_linker_instantiate", ffi.dll))
+_Trap = ctypes.POINTER(ffi.wasm_trap_t)
+#: The offset of the object in an export.
+_EXTERN_OFFSET = ffi.wasmtime_extern_t.of.offset
 _CLONE = ffi.dll.wasmtime_linker_clone
 _CLONE.restype = ctypes.POINTER(ffi.wasmtime_linker_t)
 _CLONE.argtypes = [ctypes.POINTER(ffi.wasmtime_linker_t)]
@@ -118,27 +119,34 @@ def clone_linker(linker: wasmtime.Linker) -> wasmtime.Linker:
     return clone
 
 
-def exported_function(instance: wasmtime.Instance, context: int, name: str) -> CoreFunction | None:
-    """Return the function that `instance` exports as `name`; None if it has none."""
-    item = ffi.wasmtime_extern_t()
-    encoded = name.encode()
-    if not _GET_EXPORT(context, ctypes.byref(instance._instance), encoded, len(encoded), ctypes.byref(item)):
-        return None
-    if int(item.kind) != ffi.WASMTIME_EXTERN_FUNC.value:
-        ffi.wasmtime_extern_delete(ctypes.byref(item))
-        return None
-    function = CoreFunction()
-    ctypes.pointer(function)[0] = item.of.func
-    return function
+def instantiate_module(linker: wasmtime.Linker, store: wasmtime.Store, module: wasmtime.Module) -> wasmtime.Instance:
+    """Start a module with the definitions in `linker`.
+
+    Raises `wasmtime.WasmtimeError` or `wasmtime.Trap` if it does not start.
+    """
+    instance, trap = ffi.wasmtime_instance_t(), _Trap()
+    _check_both(
+        _INSTANTIATE(linker.ptr(), store._context(), module.ptr(), ctypes.byref(instance), ctypes.byref(trap)), trap
+    )
+    return wasmtime.Instance._from_raw(instance)
 
 
-def call_procedure(function: CoreFunction, context: int) -> None:
-    """Call a function of a guest that has neither parameters nor results.
+def call_procedure(instance: wasmtime.Instance, context: int, name: str) -> None:
+    """Call a function that `instance` exports as `name`, and that has neither parameters nor results.
 
     Raises `wasmtime.WasmtimeError` or `wasmtime.Trap` if it does not return.
     """
-    trap = ctypes.POINTER(ffi.wasm_trap_t)()
-    error = _CALL_PROCEDURE(context, ctypes.byref(function), None, 0, None, 0, ctypes.byref(trap))
+    item = ffi.wasmtime_extern_t()
+    encoded = name.encode()
+    if not _GET_EXPORT(context, ctypes.byref(instance._instance), encoded, len(encoded), ctypes.byref(item)):
+        raise KeyError(name)
+    trap = _Trap()
+    function = ctypes.addressof(item) + _EXTERN_OFFSET
+    _check_both(_CALL_PROCEDURE(context, function, None, 0, None, 0, ctypes.byref(trap)), trap)
+
+
+def _check_both(error: ErrorAddress, trap: ctypes._Pointer[ffi.wasm_trap_t]) -> None:
+    """Raise the error or the trap that a call returned."""
     if error:
         check(error)
     if trap:

@@ -47,6 +47,11 @@ class Component:
         return capi.externs(self.compiled.type.exports(self.engine), self.engine)
 
     @cached_property
+    def imports_wasi(self) -> bool:
+        """Whether it imports an interface of WASI, under any name."""
+        return any((each.implements or name).startswith("wasi:") for name, each in self.imports.items())
+
+    @cached_property
     def command(self) -> str | None:
         """The name of the `wasi:cli/run` that it exports, whose version differs between guests; None without one."""
         return next((export for export in self.exports if _RUN.match(export)), None)

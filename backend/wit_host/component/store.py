@@ -31,7 +31,7 @@ class Store(GuestStore):
         self,
         engine: wasmtime.Engine,
         ticker: Ticker,
-        wasi: wasmtime.WasiConfig,
+        wasi: wasmtime.WasiConfig | None,
         limits: StoreLimits,
         data: object = None,
     ) -> None:
@@ -76,11 +76,11 @@ class Store(GuestStore):
     def _link(self, guest: Component | LinkedComponent, name: str) -> LinkedComponent:
         """Prepare to start a guest, with the definitions of this store if it is not linked yet."""
         if isinstance(guest, LinkedComponent):
-            self._begin(guest.name, guest.guest.engine)
+            self._begin(guest.name, guest.guest.engine, guest.guest.imports_wasi)
             linked = guest
         else:
             name = name or guest.name
-            self._begin(name, guest.engine)
+            self._begin(name, guest.engine, guest.imports_wasi)
             linked = link(self.linker, guest, name)
         self.state.type_ids = linked.type_ids
         return linked

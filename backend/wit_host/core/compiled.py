@@ -35,6 +35,11 @@ class CoreModule:
         return not self._types.keys().isdisjoint((COMMAND, REACTOR))
 
     @cached_property
+    def imports_wasi(self) -> bool:
+        """Whether it imports functions of WASI."""
+        return any(each.module.startswith("wasi_") for each in self.compiled.imports)
+
+    @cached_property
     def is_command(self) -> bool:
         """Whether it is a command, which runs once."""
         return COMMAND in self._types

@@ -32,10 +32,10 @@ class LinkedModule:
     def instantiate(self, store: wasmtime.Store, state: CoreState) -> wasmtime.Instance:
         """Start the guest in `store`, whose state is `state`; raises the errors of the engine."""
         if self._slices is None:
-            return self._linker.instantiate(store, self.guest.compiled)
+            return capi.instantiate_module(self._linker, store, self.guest.compiled)
         # The functions that wait belong to one store.
         with capi.Disposing(capi.clone_linker(self._linker)) as linker:
             slicing = state.slicing = Slicing(store, linker, self._slices)
-            instance = linker.instantiate(store, self.guest.compiled)
+            instance = capi.instantiate_module(linker, store, self.guest.compiled)
         slicing.guest = instance
         return instance

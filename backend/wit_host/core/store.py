@@ -43,7 +43,7 @@ class CoreStore(GuestStore):
         self,
         engine: wasmtime.Engine,
         ticker: Ticker,
-        wasi: wasmtime.WasiConfig,
+        wasi: wasmtime.WasiConfig | None,
         limits: StoreLimits,
         data: object = None,
     ) -> None:
@@ -103,11 +103,11 @@ class CoreStore(GuestStore):
     def _link(self, guest: CoreModule | LinkedModule, name: str) -> LinkedModule:
         """Prepare to start a guest, with the definitions of this store if it is not linked yet."""
         if isinstance(guest, LinkedModule):
-            self._begin(guest.name, guest.guest.engine)
+            self._begin(guest.name, guest.guest.engine, guest.guest.imports_wasi)
             linked = guest
         else:
             name = name or guest.name
-            self._begin(name, guest.engine)
+            self._begin(name, guest.engine, guest.imports_wasi)
             linked = link(self.linker, guest, name)
         self._is_used = True
         return linked
@@ -157,7 +157,7 @@ class CoreInstance:
     def enter(self, name: str, *arguments: float) -> object:
         """Call the export `name` inside `Runner.run`; return None if there is no such function."""
         if not arguments and name in self._guest.procedures:
-            self._enter_procedure(name)
+            capi.call_procedure(self._instance, self._runner.context, name)
             return None
         function = self.exports.get(name)
         if not isinstance(function, wasmtime.Func):
@@ -176,11 +176,6 @@ class CoreInstance:
     def write(self, address: int, data: bytes) -> None:
         """Copy bytes into the guest's exported memory; raises the same as `read`."""
         ctypes.memmove(self._place(address, len(data)), data, len(data))
-
-    def _enter_procedure(self, name: str) -> None:
-        function = capi.exported_function(self._instance, self._runner.context, name)
-        if function is not None:
-            capi.call_procedure(function, self._runner.context)
 
     def _place(self, address: int, length: int) -> int:
         """Return the host's address of so many bytes of the exported memory."""

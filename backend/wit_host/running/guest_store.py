@@ -43,7 +43,7 @@ class GuestStore(ABC):
         self,
         engine: wasmtime.Engine,
         ticker: Ticker,
-        wasi: wasmtime.WasiConfig,
+        wasi: wasmtime.WasiConfig | None,
         limits: StoreLimits,
         data: object = None,
     ) -> None:
@@ -56,10 +56,9 @@ class GuestStore(ABC):
             output.kept = self.state.kept
         share_bound(self._outputs, limits.bounds)
         _set_limits(store, limits)
-        try:
-            capi.set_wasi(self.state.context, wasi)
-        except ValueError:
-            raise ValueError("this WasiConfig belongs to another store; make a new one for each store") from None
+        self._has_wasi = False
+        if wasi is not None:
+            self._set_wasi(wasi)
         self._engine = engine
         self._runner = Runner(store, self.state, ticker, limits.timeout)
         for output in self._outputs:
@@ -151,8 +150,17 @@ class GuestStore(ABC):
     def _forget(self) -> None:
         """Release the definitions for the guest, and its memory."""
 
-    def _begin(self, name: str, engine: wasmtime.Engine) -> None:
+    def _set_wasi(self, wasi: wasmtime.WasiConfig) -> None:
+        try:
+            capi.set_wasi(self.state.context, wasi)
+        except ValueError:
+            raise ValueError("this WasiConfig belongs to another store; make a new one for each store") from None
+        self._has_wasi = True
+
+    def _begin(self, name: str, engine: wasmtime.Engine, imports_wasi: bool) -> None:
         """Prepare to link a guest of `engine`, whose name in messages is `name`.
+
+        If it imports WASI but was granted nothing of the host's system, it gets a configuration with nothing.
 
         Raises RuntimeError if this store already has a guest, ValueError for a guest of another engine.
         """
@@ -162,6 +170,8 @@ class GuestStore(ABC):
             raise ValueError(f"{name} was compiled by another Engine; compile it with the one that made this store")
         self._runner.check()
         self._runner.name = name
+        if imports_wasi and not self._has_wasi:
+            self._set_wasi(WasiConfig())
 
 
 def _set_limits(store: wasmtime.Store, limits: StoreLimits) -> None:
