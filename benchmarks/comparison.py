@@ -87,6 +87,13 @@ class Comparison:
         reached = None if goal is None else ratio <= goal
         self._add(what, name, baseline, ours, f"{ratio:,.3g} x", "" if goal is None else f"≤ {goal:g} x", reached)
 
+    def rate(self, what: str, name: str, baseline: Samples, ours: Samples, goal: float | None) -> None:
+        """Add a line with how often ours is done in a second, as a multiple of the baseline's rate."""
+        ratio = _ratio(baseline, ours)
+        reached = None if goal is None else ratio >= goal
+        text = "" if goal is None else f"≥ {goal:g} x the rate"
+        self._add(what, name, baseline, ours, f"{ratio:.2f} x the rate", text, reached, per_second)
+
     def above(self, what: str, name: str, baseline: Samples, ours: Samples, goal: float) -> None:
         """Add a line with the seconds that ours takes in addition to the baseline."""
         more = median(difference(ours, baseline))
@@ -141,6 +148,11 @@ def duration(seconds: float) -> str:
         if abs(seconds) * factor >= 1:
             return f"{seconds * factor:,.3g} {unit}"
     return f"{seconds * 1e6:.2g} µs"
+
+
+def per_second(seconds: float) -> str:
+    """How often something is done in a second, if it takes so long."""
+    return f"{1 / seconds:,.0f}/s"
 
 
 def size(nbytes: float) -> str:
