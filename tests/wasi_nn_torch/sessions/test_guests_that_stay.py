@@ -291,6 +291,26 @@ def test_a_trap_frees_what_the_guest_held_at_once(engine, forwarding):
             each.drop()
 
 
+@pytest.mark.usefixtures("no_gc")
+@pytest.mark.parametrize("end", ["close", "trap", "drop everything"])
+def test_the_end_of_the_guest_frees_device_memory_to_the_byte(engine, forwarding, allocated, end):
+    before = allocated()
+    session = engine.session(limits=Limits(resources=12))
+    exports = start(session, forwarding)
+    with exports.graph.load_by_name("add") as graph:
+        context = graph.init_execution_context()
+    outputs = [context.compute([("x", floats(exports, *([1.0] * 5000)))])[0][1] for _ in range(3)]
+    assert allocated() >= before + 3 * 20000
+    if end == "close":
+        session.close()
+    elif end == "trap":
+        with pytest.raises(GuestTrap, match="the limit `resources`"):
+            outputs += [floats(exports, 1.0) for _ in range(20)]
+    else:
+        del session, exports, graph, context, outputs
+    assert allocated() == before
+
+
 def test_the_error_of_a_call_ends_with_the_last_refusal(session):
     text = b"""(module
       (import "wasi_ephemeral_nn" "load_by_name" (func $load (param i32 i32 i32) (result i32)))
@@ -618,6 +638,39 @@ def test_an_isolated_model_waits_between_calls_longer_than_a_call_may_take(isola
         context = own_context(exports)
         time.sleep(3.2)
         assert computed(exports, context, 1.0) == 2.0
+
+
+def test_the_end_of_the_guest_ends_its_isolated_models_at_once(isolating):
+    guest = isolating.compile(guest_of(VERSION).wasm)
+    before = len(workers(os.getpid()))
+    with isolating.session(limits=Limits(resources=5)) as session:
+        exports = start(session, guest)
+        own_context(exports)
+        with pytest.raises(GuestTrap, match="the limit `resources`"):
+            _ = [floats(exports, 1.0) for _ in range(10)]
+        assert len(workers(os.getpid())) == before
+
+
+class Endless(torch.nn.Module):
+    """Never returns."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(1 << 60):
+            x = x + 1
+        return x
+
+
+def test_an_isolated_model_that_computes_too_long_ends_at_the_time_of_a_later_call(isolating):
+    guest = isolating.compile(guest_of(VERSION).wasm)
+    before = len(workers(os.getpid()))
+    with isolating.session(limits=Limits(timeout=2)) as session:
+        exports = start(session, guest)
+        context = own_context(exports, Endless())
+        began = time.monotonic()
+        with pytest.raises(GuestTimeout, match=r"did not return from .*compute within 2 s"):
+            computed(exports, context, 1.0)
+        assert time.monotonic() - began < 8, "not only when its processor time is over"
+        assert len(workers(os.getpid())) == before
 
 
 class Long(torch.nn.Module):
