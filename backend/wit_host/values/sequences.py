@@ -60,10 +60,8 @@ class List:
     def lift(self, state: HostState, value: Value) -> list[object]:
         """Return a `list`."""
         if self._number is not None:
-            view = capi.view_numbers(value, self._number.code)
-            state.count_elements(len(view))
-            numbers: list[Any] = view.tolist()
-            return numbers
+            state.count_elements(capi.list_size(value))
+            return capi.read_numbers(value, self._number.code)
         values = value.of.list
         data, lift = values.data, self.element.lift
         state.count_elements(values.size)
