@@ -172,24 +172,25 @@ class DeviceTensor:
         NnError `invalid-argument` if the content does not fit its dimensions, or the `dtype` (see `require_values`),
         and `too-large` if the session's limit is exceeded.
         """
-        if dtype is not None and self._content().dtype is not dtype:
-            self.require_fit(name)
-            require_values(self._content(), dtype, name)  # before the move, so that nothing waits for a device
-            return self.on(device, name).to(dtype)
         self.require_fit(name)
         tensor = self._content()
-        if self._place == place_of(device):
+        if dtype is not None and tensor.dtype is not dtype:
+            require_values(tensor, dtype, name)  # before the move, so that nothing waits for a device
+            del tensor
+            return self.on(device, name).to(dtype)
+        place = place_of(device)
+        if self._place == place:
             return tensor.detach()
         ledger = self._memory.ledger
-        ledger.grant(place_of(device), tensor.nbytes, "tensor", name)
+        ledger.grant(place, tensor.nbytes, "tensor", name)
         left = None
         if tensor.device != device:
             way, left = _way(tensor.device, device), tensor
             # From pinned memory the host need not wait: PyTorch keeps it until the copy has ended, even if it is freed.
             tensor = tensor.to(device, non_blocking=self._is_staged and self._memory.staging.pinned)
             ledger.record_transfer(way, tensor.nbytes)
-        ledger.move(self._place, place_of(device), tensor.nbytes)
-        self._tensor, self._place = tensor, place_of(device)
+        ledger.move(self._place, place, tensor.nbytes)
+        self._tensor, self._place = tensor, place
         if left is not None:
             self._release(left)
         # A separate tensor object, so that a model that keeps it counts as another owner of the memory.
@@ -266,7 +267,7 @@ class DeviceTensor:
             self._memory.ledger.record_transfer(Transfer.DEVICE_TO_HOST, tensor.nbytes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # `frozen` would make it take several times as long to make
 class TensorBytes:
     """The elements of a tensor as `nbytes` bytes: little-endian, row-major, without gaps.
 

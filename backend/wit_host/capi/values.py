@@ -15,6 +15,7 @@ from .ownership import Owner
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Iterator
 
     Values: TypeAlias = "ctypes._Pointer[Value]"
     ValueArray: TypeAlias = "ctypes.Array[Value]"
@@ -122,6 +123,12 @@ def list_size(value: Value) -> int:
     return size
 
 
+def elements(value: Value) -> Iterator[Value]:
+    """Return the elements of a list or a tuple one by one; they are valid as long as the engine keeps it."""
+    size, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
+    return map(_VALUE_AT, range(address, address + size * VALUE_SIZE, VALUE_SIZE))
+
+
 def fill_numbers(value: Value, kind: int, numbers: Numbers, code: str) -> None:
     """Fill a list with numbers of one kind; `numbers` has as many, in the format `code`."""
     memory = _view_items(value)
@@ -209,21 +216,17 @@ def _address(payload: Value | None) -> int:
     return 0 if payload is None else ctypes.addressof(payload)
 
 
-def new_list(value: Value, size: int) -> Values:
-    """Make `value` a list that the engine will own, and return its elements, `false` until they are filled in."""
+def new_list(value: Value, size: int) -> None:
+    """Make `value` a list that the engine will own; its elements are `false` until they are filled in."""
     new = _NEW_LIST if size < _PIECE else _NEW_LONG_LIST  # which lets other threads run meanwhile
     new(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
     value.kind = Kind.LIST
-    data: Values = value.of.list.data
-    return data
 
 
-def new_tuple(value: Value, size: int) -> Values:
-    """Make `value` a tuple that the engine will own, and return its elements, `false` until they are filled in."""
+def new_tuple(value: Value, size: int) -> None:
+    """Make `value` a tuple that the engine will own; its elements are `false` until they are filled in."""
     _NEW_TUPLE(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
     value.kind = Kind.TUPLE
-    data: Values = value.of.tuple.data
-    return data
 
 
 def new_record(values: ffi.wasmtime_component_valrecord_t, size: int) -> None:
