@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: What `torch.inference_mode` enters, after several steps in Python.
+_InferenceMode = getattr(torch._C, "_InferenceMode", torch.inference_mode)
 _MOST_SPELLED = 16
 #: The most characters of input names that a context keeps.
 _MOST_KEPT = 1000
@@ -98,7 +100,7 @@ class ExecutionContext:
             (name, adopted.adopt(tensor, name, parameter.kind is Kind.TENSOR))
             for parameter, (name, tensor) in zip(parameters, inputs, strict=True)
         ]
-        with torch.inference_mode():
+        with _InferenceMode(True):
             outputs = flatten(self._call(parameters, own))
             if self._graph.is_laid_out:
                 outputs = [(name, output.contiguous()) for name, output in outputs]
