@@ -52,7 +52,7 @@ def copy_to_address(address: int, source: memoryview) -> None:
 
     Raises BufferError if they are not contiguous.
     """
-    if source.nbytes < _LARGE:
+    if source.nbytes < _LARGE and source.c_contiguous:
         _COPY(address, source.tobytes(), source.nbytes)  # faster than a view of a few bytes
         return
     origin = _BUFFER()
