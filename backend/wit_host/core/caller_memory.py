@@ -21,17 +21,23 @@ class NoMemory(Exception):
 
 
 class CallerMemory:
-    """The memory of one guest during the call of a host function; `caller` is set before each call."""
+    """The memory of one guest, for the calls of host functions, each between `begin` and `take_back`."""
 
     def __init__(self) -> None:
-        self.caller = 0
+        self._caller = 0
+        self._is_called = False
         self._memory: capi.ExportedMemory | None = None
         self._place = (0, 0)
-        #: Whether `_place` was found in the current call, during which the guest does not run.
+        #: Whether `_place` was found in the current call.
         self._is_found = False
         self._content: ctypes.Array[ctypes.c_ubyte] = capi.array_type(ctypes.c_ubyte, 0)()
         self._lent: list[memoryview] = []
         self._unviewed = sys.getrefcount(self._content)
+
+    def begin(self, caller: int) -> None:
+        """Begin a call, for which the engine gave `caller`; the guest does not run until `take_back`."""
+        self._caller = caller
+        self._is_called = True
 
     def view(self, address: int, length: int, what: str) -> memoryview:
         """View the guest's bytes, writable until the call ends; `what` is their name in messages.
@@ -71,7 +77,7 @@ class CallerMemory:
 
     def take_back(self) -> bool:
         """Release all borrowed views; return whether no view that was made from them is left."""
-        self._is_found = False
+        self._is_called = self._is_found = False
         if not self._lent:
             return True
         is_free = True
@@ -93,11 +99,11 @@ class CallerMemory:
         place = memory.base, memory.size
         if place != self._place:
             self._open(*place)
-        self._is_found = True
+        self._is_found = self._is_called
 
     def _find(self) -> capi.ExportedMemory:
         """Find the memory once, as all calls come from the one instance of the store."""
-        memory = self._memory = capi.exported_memory(self.caller)
+        memory = self._memory = capi.exported_memory(self._caller)
         if memory is None:
             raise NoMemory("the guest exports no `memory` of its own")
         return memory
