@@ -51,7 +51,7 @@ def on_ours(store: Store, guest: Component) -> Iterator[Guest]:
     """A guest in a store that has all of its imports."""
     with store:
         instance = store.instantiate(guest)
-        yield Guest(instance, [name for name in _FUNCTIONS if name in instance._exports])
+        yield Guest(instance, [name for name in _FUNCTIONS if name in guest.exports])
 
 
 @contextmanager

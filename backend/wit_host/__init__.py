@@ -48,7 +48,7 @@ from .printing import printable
 from .results import Err, Ok, Some
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
-from .views import copy_memory, view_memory
+from .views import copy_from_address, copy_memory, copy_to_address, view_memory
 
 __all__ = [
     "Bounds",
@@ -83,7 +83,9 @@ __all__ = [
     "Store",
     "Ticker",
     "WasiConfig",
+    "copy_from_address",
     "copy_memory",
+    "copy_to_address",
     "per_store",
     "precompile",
     "printable",

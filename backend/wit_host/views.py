@@ -12,6 +12,10 @@ _WRITABLE = ctypes.c_int(0x200)
 #: `PyBUF_SIMPLE` and `PyBUF_WRITABLE`
 _SIMPLE_BUFFER, _WRITABLE_BUFFER = 0, 1
 
+#: Copies while it keeps Python's lock, unlike `ctypes.memmove`.
+_COPY = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)(
+    ctypes.cast(ctypes.memmove, ctypes.c_void_p).value or 0
+)
 
 #: From this size on, other threads can run during a copy; for less, letting them costs more than it gives.
 _LARGE = 1 << 16
@@ -39,6 +43,38 @@ def copy_memory(destination: memoryview, source: memoryview) -> None:
             ctypes.memmove(target[0], origin[0], source.nbytes)
         finally:
             _RELEASE_BUFFER(origin)
+    finally:
+        _RELEASE_BUFFER(target)
+
+
+def copy_to_address(address: int, source: memoryview) -> None:
+    """Copy contiguous bytes to an address, where there is room for them; other threads run meanwhile if there are many.
+
+    Raises BufferError if they are not contiguous.
+    """
+    if source.nbytes < _LARGE and source.c_contiguous:
+        _COPY(address, source.tobytes(), source.nbytes)  # faster than a view of a few bytes
+        return
+    origin = _BUFFER()
+    _GET_BUFFER(source, origin, _SIMPLE_BUFFER)
+    try:
+        ctypes.memmove(address, origin[0], source.nbytes)
+    finally:
+        _RELEASE_BUFFER(origin)
+
+
+def copy_from_address(destination: memoryview, address: int) -> None:
+    """Fill contiguous, writable bytes from an address; other threads run meanwhile if there are many.
+
+    Raises TypeError or BufferError if `destination` cannot be filled.
+    """
+    if destination.nbytes < _LARGE:
+        destination[:] = view_memory(address, destination.nbytes)
+        return
+    target = _BUFFER()
+    _GET_BUFFER(destination, target, _WRITABLE_BUFFER)
+    try:
+        ctypes.memmove(target[0], address, destination.nbytes)
     finally:
         _RELEASE_BUFFER(target)
 

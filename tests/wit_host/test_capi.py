@@ -117,8 +117,8 @@ def test_the_kinds_are_numbered_as_in_the_header():
 @pytest.mark.parametrize("new", [capi.new_list, capi.new_tuple])
 def test_new_lists_hold_values_that_are_safe_to_free(new):
     values = capi.OwnedValues(1)
-    data = new(values[0], 3)
-    assert [data[index].kind for index in range(3)] == [capi.Kind.BOOL] * 3
+    new(values[0], 3)
+    assert [element.kind for element in capi.elements(values[0])] == [capi.Kind.BOOL] * 3
     values.close()
 
 
@@ -133,12 +133,16 @@ def test_new_values_are_safe_to_free_one_by_one():
     values.close()
 
 
-@pytest.mark.parametrize(("code", "numbers"), [("B", [1, 255]), ("q", [-(1 << 63), 7]), ("f", [0.5, -1.25]), ("I", [])])
+@pytest.mark.parametrize(
+    ("code", "numbers"),
+    [("B", [1, 255]), ("q", [-(1 << 63), 7]), ("f", [0.5, -1.25]), ("I", []), ("I", list(range(8))), ("H", [7] * 9)],
+)
 def test_numbers_are_written_and_read_all_at_once(code, numbers):
     values = capi.OwnedValues(1)
     capi.new_list(values[0], len(numbers))
     capi.fill_numbers(values[0], capi.Kind.U8, array(code, numbers), code)
     assert capi.view_numbers(values[0], code).tolist() == numbers
+    assert capi.read_numbers(values[0], code) == numbers
     assert [values[0].of.list.data[index].kind for index in range(len(numbers))] == [capi.Kind.U8] * len(numbers)
     values.close()
 

@@ -175,8 +175,10 @@ def test_a_memory_that_grows_is_reached_where_it_is_then(make):
         guest = start(engine, store, lambda a, n: store.memory.read(a, n, "text")[0], MEMORY, grow)
         for pages in range(1, 40):
             assert guest.call("pass", pages * PAGE - 1, 1) == 0
+            assert store.memory.read(pages * PAGE - 1, 1, "text")[0] == 0  # between two calls
             assert guest.call("grow", 1) == pages
             assert guest.call("pass", pages * PAGE - 4, 1) == 7
+            assert store.memory.read(pages * PAGE - 4, 1, "text")[0] == 7
         with pytest.raises(GuestTrap, match=f"the guest's memory of {40 * PAGE} bytes"):
             guest.call("pass", 40 * PAGE, 1)
 

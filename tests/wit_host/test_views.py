@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 
-from wit_host import copy_memory
+from wit_host import copy_from_address, copy_memory, copy_to_address
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, (1 << 16) - 1, 1 << 16, (1 << 20) + 3])
@@ -16,6 +18,34 @@ def test_every_byte_is_copied_and_both_memories_are_free_afterwards(size, kind):
         copy_memory(destination, origin)
     assert target == content
     target.append(0)  # which a buffer that is in use does not permit
+
+
+@pytest.mark.parametrize("size", [1, 1000, (1 << 16) - 1, 1 << 16, (1 << 20) + 3])
+def test_every_byte_is_copied_to_and_from_an_address_and_none_beyond(size):
+    content = bytes(index % 251 for index in range(size))
+    memory = (ctypes.c_ubyte * (size + 1))()
+    with memoryview(content) as source:
+        copy_to_address(ctypes.addressof(memory), source)
+    assert bytes(memory) == content + b"\0"
+    target = bytearray(size)
+    with memoryview(target) as destination:
+        copy_from_address(destination, ctypes.addressof(memory))
+    assert target == content
+    target.append(0)  # which a buffer that is in use does not permit
+
+
+@pytest.mark.parametrize("size", [10, 1 << 17])
+def test_bytes_with_gaps_are_not_copied_to_an_address(size):
+    memory = (ctypes.c_ubyte * size)()
+    with pytest.raises(BufferError):
+        copy_to_address(ctypes.addressof(memory), memoryview(bytes(2 * size))[::2])
+
+
+def test_a_memory_that_cannot_be_written_to_is_not_filled_from_an_address():
+    for size in (10, 1 << 17):
+        memory = (ctypes.c_ubyte * size)()
+        with pytest.raises((BufferError, TypeError)):
+            copy_from_address(memoryview(bytes(size)), ctypes.addressof(memory))
 
 
 @pytest.mark.parametrize(("source", "target"), [(1 << 17, 1 << 16), (1 << 16, 1 << 17), (3, 2)])

@@ -25,6 +25,9 @@ _DROP = "drop tensors that are no longer needed, or ask the operator to "
 class Transfer(Enum):
     """The direction of a copy."""
 
+    # Used for every tensor, and faster than that of `Enum`, which is computed in Python.
+    __hash__ = object.__hash__
+
     GUEST_TO_HOST = "host"
     HOST_TO_DEVICE = "h2d"
     DEVICE_TO_HOST = "d2h"
@@ -101,14 +104,24 @@ def transfers_to_dict(transfers: Mapping[Transfer, TransferFigures]) -> dict[str
     return {transfer.name.lower(): asdict(figures) for transfer, figures in transfers.items()}
 
 
-@dataclass
+@dataclass(slots=True)
+class _Quota:
+    """The bytes that are used in one place, or in several together, and the maximum of them."""
+
+    limit: int | None
+    used: int = 0
+
+
+@dataclass(slots=True)
 class _Place:
+    quota: _Quota
     bytes: int = 0
     tensors: int = 0
     peak_bytes: int = 0
     peak_tensors: int = 0
 
     def add(self, nbytes: int, tensors: int = 1) -> None:
+        self.quota.used += nbytes
         self.bytes += nbytes
         self.tensors += tensors
         if self.bytes > self.peak_bytes:  # faster than `max`, and done for every tensor
@@ -117,19 +130,36 @@ class _Place:
             self.peak_tensors = self.tensors
 
     def remove(self, nbytes: int, tensors: int = 1) -> None:
+        self.quota.used -= nbytes
         self.bytes -= nbytes
         self.tensors -= tensors
 
 
-@dataclass
+@dataclass(slots=True)
 class _Copies:
     copies: int = 0
     bytes: int = 0
 
 
+class _Places(dict[str, _Place]):
+    """The places by name; each is made when it is first used."""
+
+    def __init__(self, staging: _Quota, devices: _Quota) -> None:
+        self.staging = staging
+        self.devices = devices
+
+    def __missing__(self, name: str) -> _Place:
+        place = self[name] = _Place(self.quota(name))
+        return place
+
+    def quota(self, name: str) -> _Quota:
+        """The quota that a place shares with others: all devices have one together."""
+        return self.staging if name == STAGING else self.devices
+
+
 @dataclass
 class _Figures:
-    places: dict[str, _Place] = field(default_factory=lambda: defaultdict(_Place))
+    places: _Places
     transfers: dict[Transfer, _Copies] = field(default_factory=lambda: defaultdict(_Copies))
     computes: int = 0
     compute_seconds: float = 0.0
@@ -160,7 +190,7 @@ class Ledger:
         #: The end of the guest's time, for backends that wait.
         self.deadline = deadline or Deadline()
         self._live: dict[int, weakref.ref[Held]] = {}
-        self._figures = _Figures()
+        self._figures = _Figures(_Places(_Quota(host_limit), _Quota(device_limit)))
         # A tensor can die, and so leave, during any operation of the same thread.
         self._lock = threading.RLock()
 
@@ -169,27 +199,26 @@ class Ledger:
 
         The error text says `what` needs the bytes, and the `name` that a guest or a model gave it.
         """
-        limit = self.host_limit if place == STAGING else self.device_limit
-        if limit is None:
-            return
-        with self._lock:
-            used = sum(figures.bytes for name, figures in self._figures.places.items() if _same_quota(name, place))
-        if used + nbytes > limit:
+        quota = self._figures.places.quota(place)
+        used = quota.used  # once, as other threads may change it
+        if quota.limit is not None and used + nbytes > quota.limit:
             if name is not None:
                 what = f"{what} {quote(name)}"
             raise NnError(
                 ErrorCode.TOO_LARGE,
-                f"{what} needs {nbytes} bytes on {place}, but this guest already uses {used} (limit {limit}); "
+                f"{what} needs {nbytes} bytes on {place}, but this guest already uses {used} (limit {quota.limit}); "
                 f"{_DROP}{advice('host_bytes' if place == STAGING else 'device_bytes')}",
             )
 
+    def grant_tensor(self, place: str, nbytes: int, what: str, name: str | None = None) -> None:
+        """Raise NnError `too-large` if one more tensor of `nbytes` in `place` would exceed a limit; as `grant`."""
+        self.grant_one_more(what, name)
+        self.grant(place, nbytes, what, name)
+
     def grant_one_more(self, what: str, name: str | None = None) -> None:
         """Raise NnError `too-large` if one more tensor would exceed the limit; `what` and `name` as in `grant`."""
-        if self.tensor_limit is None:
-            return
-        with self._lock:
-            held = len(self._live)
-        if held >= self.tensor_limit:
+        held = len(self._live)
+        if self.tensor_limit is not None and held >= self.tensor_limit:
             if name is not None:
                 what = f"{what} {quote(name)}"
             raise NnError(
@@ -198,11 +227,13 @@ class Ledger:
                 f"{_DROP}{advice('tensors')}",
             )
 
-    def enter(self, held: Held, place: str, nbytes: int) -> None:
-        """Start to count `nbytes` of `held` in `place`."""
+    def enter(self, held: Held, place: str, nbytes: int, transfer: Transfer | None = None) -> None:
+        """Start to count `nbytes` of `held` in `place`, and the copy in the direction `transfer` that made it."""
         with self._lock:
             self._live[id(held)] = weakref.ref(held)
             self._figures.places[place].add(nbytes)
+            if transfer is not None:
+                self._count(transfer, nbytes)
 
     def move(self, source: str, target: str, nbytes: int) -> None:
         """Count `nbytes` in `target` instead of `source`; for a moment they count in both, as the peaks show."""
@@ -229,9 +260,12 @@ class Ledger:
     def record_transfer(self, transfer: Transfer, nbytes: int) -> None:
         """Count one copy."""
         with self._lock:
-            copies = self._figures.transfers[transfer]
-            copies.copies += 1
-            copies.bytes += nbytes
+            self._count(transfer, nbytes)
+
+    def _count(self, transfer: Transfer, nbytes: int) -> None:
+        copies = self._figures.transfers[transfer]
+        copies.copies += 1
+        copies.bytes += nbytes
 
     def record_compute(self, seconds: float) -> None:
         """Count one `compute`, successful or not."""
@@ -269,7 +303,3 @@ class Ledger:
 
 #: The transfers of a session without any.
 _NO_TRANSFERS: Mapping[Transfer, TransferFigures] = {transfer: TransferFigures() for transfer in Transfer}
-
-
-def _same_quota(first: str, second: str) -> bool:
-    return (first == STAGING) == (second == STAGING)

@@ -224,17 +224,18 @@ class _Host:
         self._held(context, ContextHandle).drop()
 
     def _write_output(self, context: int, index: int, buffer: int, size: int, written: int) -> None:
+        memory = self._memory
         source = self._held(context, ContextHandle).output(index).data()
-        view = self._memory.view(buffer, size, "out_buffer")
-        answer = self._memory.view(written, 4, "bytes_written")
+        memory.check(buffer, size, "out_buffer")
+        memory.check(written, 4, "bytes_written")
         if source.nbytes > size:
-            answer[:] = _NUMBER.pack(min(source.nbytes, _LARGEST_NUMBER))
+            memory.pack(_NUMBER, written, "bytes_written", min(source.nbytes, _LARGEST_NUMBER))
             raise NnError(
                 ErrorCode.TOO_LARGE,
                 f"the buffer for output number {index} is too small: {size} bytes ({source.nbytes} needed)",
             )
-        source.write_into(view[: source.nbytes])
-        answer[:] = _NUMBER.pack(source.nbytes)
+        source.write_into(memory.view(buffer, source.nbytes, "out_buffer"))
+        memory.pack(_NUMBER, written, "bytes_written", source.nbytes)
 
     # --- from arguments to values ---
 
@@ -272,13 +273,14 @@ class _Host:
 
     def _tensor(self, address: int, index: int) -> Tensor:
         memory = self._memory
-        dimensions, rank, number, data, length = _TENSOR.unpack(memory.read(address, _TENSOR.size, "tensor"))
-        numbers = memory.read(dimensions, 4 * rank, "tensor.dimensions")
+        dimensions, rank, number, data, length = memory.unpack(_TENSOR, address, "tensor")
+        memory.check(dimensions, 4 * rank, "tensor.dimensions")
         dtype = _meaning(WASMEDGE.element_types, number, "tensor type")
         content = memory.read(data, length, "tensor.data")
         if rank > MOST_DIMENSIONS:
             raise _wrong(f"too many dimensions: {rank} (limit {MOST_DIMENSIONS})")
-        tensor = self._serving.tensor(struct.unpack(f"<{rank}I", numbers), dtype, content)
+        shape = memory.unpack(struct.Struct(f"<{rank}I"), dimensions, "tensor.dimensions")
+        tensor = self._serving.tensor(shape, dtype, content)
         try:
             tensor.require_fit(str(index))
         except NnError:

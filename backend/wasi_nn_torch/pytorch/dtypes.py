@@ -49,10 +49,11 @@ def nameable_dtype(tensor: torch.Tensor, name: str) -> torch.dtype:
         raise _unsupported(f"output {quote(name)} is a {kind} tensor", "a dense tensor")
     if tensor.is_meta:
         raise _unsupported(f"output {quote(name)} is on the device `meta`, which holds no elements", "a dense tensor")
-    if tensor.dtype in ELEMENT_TYPES:
-        return tensor.dtype
-    if tensor.dtype in _WIDENED:
-        return DTYPES[_WIDENED[tensor.dtype]]
+    dtype = tensor.dtype
+    if dtype in ELEMENT_TYPES:
+        return dtype
+    if dtype in _WIDENED:
+        return DTYPES[_WIDENED[dtype]]
     raise _unsupported(f"output {quote(name)} has the dtype {spell(tensor.dtype)}", "one of " + " ".join(_names()))
 
 

@@ -70,15 +70,24 @@ class Staging:
         storage = self._take(size) if size >= self._smallest else None
         return self._fresh(size) if storage is None else storage
 
+    def tensor(self, shape: tuple[int, ...], dtype: torch.dtype, size: int) -> torch.Tensor:
+        """A tensor on memory of its own for `size` bytes, which are those of `shape`; their content is undefined."""
+        if size < self._smallest and not self.pinned:
+            return torch.empty(shape, dtype=dtype)
+        # Not by `view`, which would keep the tensor that it was made from, as another owner of the memory.
+        return torch.empty(0, dtype=dtype).set_(self.storage(size), 0, shape, ())
+
     def reuse(self, tensor: torch.Tensor) -> bool:
-        """Keep the memory of a tensor, made by `copy`, for the next one, unless something else refers to it.
+        """Keep the memory of a tensor, made by `tensor`, for the next one, unless something else refers to it.
 
         Return whether it is kept.
 
         The caller holds the only reference to the tensor object itself, and does not use it any more.
         """
+        if tensor.nbytes < self._smallest or self.pinned:  # the usual case, decided without the storage
+            return False
         size = tensor.untyped_storage().nbytes()
-        if self.pinned or not self._smallest <= size <= self._limit or not is_sole_owner(tensor):
+        if not self._smallest <= size <= self._limit or not is_sole_owner(tensor):
             return False
         with self._lock:
             storages = self._idle.pop(size, [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import math
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.freeing import free_pages
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
-from wit_host import copy_memory, view_memory
+from wit_host import copy_from_address, copy_to_address, view_memory
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +58,7 @@ class DeviceTensor:
         misfit: str | None = None,
         is_staged: bool = False,
         is_borrowed: bool = False,
+        transfer: Transfer | None = None,
     ) -> None:
         self._tensor: torch.Tensor | None = tensor
         self._dimensions = dimensions
@@ -68,7 +68,7 @@ class DeviceTensor:
         self._misfit = misfit
         self._is_staged = is_staged  # whether the storage came from `memory.staging`
         self._counted = 0 if is_borrowed else tensor.nbytes  # borrowed memory is counted by its owner
-        memory.ledger.enter(self, place, self._counted)
+        memory.ledger.enter(self, place, self._counted, transfer)  # with the copy that made it
 
     @classmethod
     def from_guest(
@@ -81,20 +81,16 @@ class DeviceTensor:
         fail. Raises NnError `too-large` only, if a limit of the session, for staging memory or tensors, is exceeded.
         """
         shape = tuple(dimensions)
-        misfit = _misfit(shape, dtype, data.nbytes)
-        ledger = memory.ledger
-        ledger.grant_one_more("a new tensor")
-        ledger.grant(STAGING, data.nbytes, "a new tensor")
-        storage = _staging(data.nbytes, memory)
-        if data.nbytes:
-            copy_memory(view_memory(storage.data_ptr(), data.nbytes), data)
-        ledger.record_transfer(Transfer.GUEST_TO_HOST, data.nbytes)
-        # Not by `view`, which would keep the tensor that it was made from, as another owner of the memory.
-        if misfit is not None:
-            tensor = torch.empty(0, dtype=torch.uint8).set_(storage)
+        size = data.nbytes
+        misfit = _misfit(shape, dtype, size)
+        memory.ledger.grant_tensor(STAGING, size, "a new tensor")
+        if misfit is None:
+            tensor = _staging(shape, DTYPES[dtype], size, memory)
         else:
-            tensor = torch.empty(0, dtype=DTYPES[dtype]).set_(storage, 0, shape, ())
-        return cls(tensor, shape, dtype, STAGING, memory, misfit, is_staged=True)
+            tensor = _staging((size,), torch.uint8, size, memory)
+        if size:
+            copy_to_address(tensor.data_ptr(), data)
+        return cls(tensor, shape, dtype, STAGING, memory, misfit, True, False, Transfer.GUEST_TO_HOST)
 
     @classmethod
     def staged_copy(cls, content: Tensor, memory: SessionMemory) -> DeviceTensor:
@@ -104,11 +100,9 @@ class DeviceTensor:
         """
         source, ledger = content.data(), memory.ledger
         what = "the copy of a tensor for a guest-supplied model"
-        ledger.grant_one_more(what)
-        ledger.grant(STAGING, source.nbytes, what)
-        storage = _staging(source.nbytes, memory)
-        source.write_into(view_memory(storage.data_ptr(), source.nbytes))
-        tensor = torch.empty(0, dtype=DTYPES[content.dtype]).set_(storage, 0, content.dimensions, ())
+        ledger.grant_tensor(STAGING, source.nbytes, what)
+        tensor = _staging(content.dimensions, DTYPES[content.dtype], source.nbytes, memory)
+        source.write_into(view_memory(tensor.data_ptr(), source.nbytes))
         return cls(tensor, content.dimensions, content.dtype, STAGING, memory, is_staged=True)
 
     @classmethod
@@ -178,24 +172,25 @@ class DeviceTensor:
         NnError `invalid-argument` if the content does not fit its dimensions, or the `dtype` (see `require_values`),
         and `too-large` if the session's limit is exceeded.
         """
-        if dtype is not None and self._content().dtype is not dtype:
-            self.require_fit(name)
-            require_values(self._content(), dtype, name)  # before the move, so that nothing waits for a device
-            return self.on(device, name).to(dtype)
         self.require_fit(name)
         tensor = self._content()
-        if self._place == place_of(device):
+        if dtype is not None and tensor.dtype is not dtype:
+            require_values(tensor, dtype, name)  # before the move, so that nothing waits for a device
+            del tensor
+            return self.on(device, name).to(dtype)
+        place = place_of(device)
+        if self._place == place:
             return tensor.detach()
         ledger = self._memory.ledger
-        ledger.grant(place_of(device), tensor.nbytes, "tensor", name)
+        ledger.grant(place, tensor.nbytes, "tensor", name)
         left = None
         if tensor.device != device:
             way, left = _way(tensor.device, device), tensor
             # From pinned memory the host need not wait: PyTorch keeps it until the copy has ended, even if it is freed.
             tensor = tensor.to(device, non_blocking=self._is_staged and self._memory.staging.pinned)
             ledger.record_transfer(way, tensor.nbytes)
-        ledger.move(self._place, place_of(device), tensor.nbytes)
-        self._tensor, self._place = tensor, place_of(device)
+        ledger.move(self._place, place, tensor.nbytes)
+        self._tensor, self._place = tensor, place
         if left is not None:
             self._release(left)
         # A separate tensor object, so that a model that keeps it counts as another owner of the memory.
@@ -224,8 +219,7 @@ class DeviceTensor:
         self.require_fit(name)
         tensor, place = self._content(), place_of(device)
         ledger = self._memory.ledger
-        ledger.grant_one_more("the copy of a tensor that is still in use", name)
-        ledger.grant(place, tensor.nbytes, "the copy of a tensor that is still in use", name)
+        ledger.grant_tensor(place, tensor.nbytes, "the copy of a tensor that is still in use", name)
         if tensor.device != device:
             ledger.record_transfer(_way(tensor.device, device), tensor.nbytes)
         copied = torch.empty(tensor.shape, dtype=tensor.dtype, device=device).copy_(tensor)
@@ -273,7 +267,7 @@ class DeviceTensor:
             self._memory.ledger.record_transfer(Transfer.DEVICE_TO_HOST, tensor.nbytes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # `frozen` would make it take several times as long to make
 class TensorBytes:
     """The elements of a tensor as `nbytes` bytes: little-endian, row-major, without gaps.
 
@@ -292,8 +286,7 @@ class TensorBytes:
             return
         if tensor.device.type == "cpu" and tensor.is_contiguous() and not tensor.is_neg():
             # Faster than the copy of PyTorch, by a third for what the caches hold; other threads go on meanwhile.
-            target = ctypes.c_char.from_buffer(destination)
-            ctypes.memmove(ctypes.addressof(target), tensor.data_ptr(), self.nbytes)
+            copy_from_address(destination, tensor.data_ptr())
         else:
             torch.frombuffer(destination, dtype=tensor.dtype).view(tensor.shape).copy_(tensor)
         self._source._count_download(tensor)
@@ -305,10 +298,10 @@ def spell_dimensions(dimensions: Sequence[int]) -> str:
     return f"[{listed}, … {len(dimensions)} in all]" if len(dimensions) > 8 else f"[{listed}]"
 
 
-def _staging(size: int, memory: SessionMemory) -> torch.UntypedStorage:
-    """Staging memory; raises NnError `too-large` if the host has none left."""
+def _staging(shape: tuple[int, ...], dtype: torch.dtype, size: int, memory: SessionMemory) -> torch.Tensor:
+    """A tensor in staging memory; raises NnError `too-large` if the host has none left."""
     try:
-        return memory.staging.storage(size)
+        return memory.staging.tensor(shape, dtype, size)
     except (MemoryError, OSError, RuntimeError) as error:  # PyTorch raises the last
         logger.warning("no staging memory for %d bytes: %s", size, error)
     raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {size} bytes does not fit into the host's memory")

@@ -59,9 +59,14 @@ _CALL_POINTER = pointer(_CALL, _DEFINE, 6)
 _FUNCTION_RELEASE = pointer(RELEASE, _DEFINE, 8)
 
 # Declared again, because a caller comes as an address, and the package's own take several times as long to call.
-_CONTEXT = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_caller_context", ffi.dll))
-_EXPORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)(
+# Those that run no code of a guest keep Python's lock meanwhile.
+_CONTEXT = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_caller_context", ffi.dll))
+_EXPORT = ctypes.PYFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)(
     ("wasmtime_caller_export_get", ffi.dll)
+)
+_DATA = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_memory_data", ffi.dll))
+_DATA_SIZE = ctypes.PYFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)(
+    ("wasmtime_memory_data_size", ffi.dll)
 )
 _GET_EXPORT = ctypes.PYFUNCTYPE(
     ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p
@@ -83,8 +88,6 @@ _EXTERN_OFFSET = ffi.wasmtime_extern_t.of.offset
 _CLONE = ffi.dll.wasmtime_linker_clone
 _CLONE.restype = ctypes.POINTER(ffi.wasmtime_linker_t)
 _CLONE.argtypes = [ctypes.POINTER(ffi.wasmtime_linker_t)]
-_DATA = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_memory_data", ffi.dll))
-_DATA_SIZE = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_memory_data_size", ffi.dll))
 
 
 def add_core_function(

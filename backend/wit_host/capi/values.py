@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wasmtime import _ffi as ffi
@@ -14,6 +15,7 @@ from .ownership import Owner
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Iterator
 
     Values: TypeAlias = "ctypes._Pointer[Value]"
     ValueArray: TypeAlias = "ctypes.Array[Value]"
@@ -89,11 +91,42 @@ _BLANK_ADDRESS = ctypes.addressof(_BLANK)
 
 _VALUE_AT = Value.from_address
 _TWO_VALUES_AT = array_type(Value, 2).from_address
+#: The most numbers of a list for which a layout is kept: for so few, it is faster than a view of them.
+_FEW = 8
+_SOME_VALUES_AT = [array_type(Value, size).from_address for size in range(_FEW + 1)]
 
 
 def view_numbers(value: Value, code: str) -> memoryview[Any]:
     """View the numbers in a list; `code` is their format. The view is valid as long as the engine keeps the list."""
     return _numbers(_view_items(value), code)
+
+
+def read_numbers(value: Value, code: str) -> list[Any]:
+    """Return the numbers in a list; `code` is their format."""
+    size, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
+    if size > _FEW:
+        numbers: list[Any] = view_numbers(value, code).tolist()
+        return numbers
+    return list(_layout(code, size).unpack_from(_SOME_VALUES_AT[size](address))) if size else []
+
+
+@cache
+def _layout(code: str, size: int) -> struct.Struct:
+    """Return the layout of a list of numbers."""
+    rest = VALUE_SIZE - PAYLOAD_OFFSET - struct.calcsize(code)
+    return struct.Struct(f"{PAYLOAD_OFFSET}x{code}{rest}x" * size)
+
+
+def list_size(value: Value) -> int:
+    """Return the number of elements of a list."""
+    size: int = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)[0]
+    return size
+
+
+def elements(value: Value) -> Iterator[Value]:
+    """Return the elements of a list or a tuple one by one; they are valid as long as the engine keeps it."""
+    size, address = _VECTOR.unpack_from(value, PAYLOAD_OFFSET)
+    return map(_VALUE_AT, range(address, address + size * VALUE_SIZE, VALUE_SIZE))
 
 
 def fill_numbers(value: Value, kind: int, numbers: Numbers, code: str) -> None:
@@ -183,21 +216,17 @@ def _address(payload: Value | None) -> int:
     return 0 if payload is None else ctypes.addressof(payload)
 
 
-def new_list(value: Value, size: int) -> Values:
-    """Make `value` a list that the engine will own, and return its elements, `false` until they are filled in."""
+def new_list(value: Value, size: int) -> None:
+    """Make `value` a list that the engine will own; its elements are `false` until they are filled in."""
     new = _NEW_LIST if size < _PIECE else _NEW_LONG_LIST  # which lets other threads run meanwhile
     new(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
     value.kind = Kind.LIST
-    data: Values = value.of.list.data
-    return data
 
 
-def new_tuple(value: Value, size: int) -> Values:
-    """Make `value` a tuple that the engine will own, and return its elements, `false` until they are filled in."""
+def new_tuple(value: Value, size: int) -> None:
+    """Make `value` a tuple that the engine will own; its elements are `false` until they are filled in."""
     _NEW_TUPLE(ctypes.addressof(value) + PAYLOAD_OFFSET, size)
     value.kind = Kind.TUPLE
-    data: Values = value.of.tuple.data
-    return data
 
 
 def new_record(values: ffi.wasmtime_component_valrecord_t, size: int) -> None:

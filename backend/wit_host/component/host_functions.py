@@ -126,7 +126,7 @@ def _without_first(state: HostState, content: object) -> object:
     return content[1:] if isinstance(content, bytes) else content
 
 
-@dataclass
+@dataclass(slots=True)
 class _Answer:
     """The answer to a guest between two calls: the place of the result, the arguments, and the bytes."""
 
@@ -197,9 +197,13 @@ class BridgedFunction(HostFunction):
 _NOWHERE = -1
 
 
+#: A tuple, since the union of types would be made anew at each check.
+_PLAIN = (int, float, str)
+
+
 def _comparable(lifted: list[object]) -> list[object]:
     """Return the arguments that can be compared later: numbers, texts, resources, but no views of memory."""
-    return [item for item in lifted if isinstance(item, int | float | str) or hasattr(item, "drop")]
+    return [item for item in lifted if isinstance(item, _PLAIN) or hasattr(item, "drop")]
 
 
 def _size_of(source: memoryview | ByteSource) -> int:

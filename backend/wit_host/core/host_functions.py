@@ -36,7 +36,7 @@ class CoreFunction:
     def call(self, state: CoreState, caller: int, values: RawValues) -> None:
         """Call the implementation; its exception is raised after the views that it borrowed were released."""
         memory = state.caller_memory
-        memory.caller = caller
+        memory.begin(caller)
         state.calls[self._name] += 1
         try:
             implementation = state.implementation(self._implementation) if self._is_per_store else self._implementation

@@ -179,8 +179,8 @@ class GuestMemory:
     @property
     def is_viewed(self) -> bool:
         """Whether there are views of the guest's memory that were not released."""
-        for part in self.parts:  # noqa: SIM110  # a generator would take longer than the loop
-            if part.is_viewed:
+        for part in self.parts:  # noqa: SIM110  # a generator would take longer, and so would the property of a part
+            if sys.getrefcount(part._content) > part._unviewed:
                 return True
         return False
 

@@ -60,14 +60,11 @@ class List:
     def lift(self, state: HostState, value: Value) -> list[object]:
         """Return a `list`."""
         if self._number is not None:
-            view = capi.view_numbers(value, self._number.code)
-            state.count_elements(len(view))
-            numbers: list[Any] = view.tolist()
-            return numbers
-        values = value.of.list
-        data, lift = values.data, self.element.lift
-        state.count_elements(values.size)
-        return [lift(state, data[index]) for index in range(values.size)]
+            state.count_elements(capi.list_size(value))
+            return capi.read_numbers(value, self._number.code)
+        state.count_elements(capi.list_size(value))
+        lift = self.element.lift
+        return [lift(state, element) for element in capi.elements(value)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Take a `list`, or any other sequence except text and bytes."""
@@ -75,7 +72,8 @@ class List:
         if self._number is not None:
             _lower_numbers(self._number, value, items)
         else:
-            _lower_all(state, capi.new_list(value, len(items)), repeat(self.element), items)
+            capi.new_list(value, len(items))
+            _lower_all(state, value, repeat(self.element), items)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Accept a list whose elements fit."""
@@ -91,15 +89,16 @@ class FixedLengthList:
 
     def lift(self, state: HostState, value: Value) -> list[object]:
         """Return a `list` of that length."""
-        data, lift = value.of.tuple.data, self.element.lift
-        return [lift(state, data[index]) for index in range(self.size)]
+        lift = self.element.lift
+        return [lift(state, element) for element in capi.elements(value)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Take a `list`, or any other sequence except text and bytes, of that length."""
         items = _items(item)
         if len(items) != self.size:
             raise wrong_value(f"a list of {self.size} is needed, not one of {len(items)}")
-        _lower_all(state, capi.new_tuple(value, self.size), repeat(self.element), items)
+        capi.new_tuple(value, self.size)
+        _lower_all(state, value, repeat(self.element), items)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Accept a tuple of as many elements, each of which fits."""
@@ -120,8 +119,8 @@ class Tuple:
 
     def lift(self, state: HostState, value: Value) -> tuple[object, ...]:
         """Return a `tuple`."""
-        data = value.of.tuple.data
-        return tuple([element.lift(state, data[index]) for index, element in enumerate(self.elements)])
+        pairs = zip(self.elements, capi.elements(value), strict=True)
+        return tuple([codec.lift(state, element) for codec, element in pairs])
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Take a `tuple` of the right length."""
@@ -129,7 +128,8 @@ class Tuple:
             raise wrong_type("tuple", item)
         if len(item) != len(self.elements):
             raise wrong_value(f"a tuple of {len(self.elements)} is needed, not one of {len(item)}")
-        _lower_all(state, capi.new_tuple(value, len(item)), self.elements, item)
+        capi.new_tuple(value, len(item))
+        _lower_all(state, value, self.elements, item)
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Accept a tuple of as many elements, each of which fits."""
@@ -229,13 +229,13 @@ def _items(item: object) -> Sequence[object]:
     raise wrong_type("list", item)
 
 
-def _lower_all(state: HostState, data: capi.Values, codecs: Iterable[Codec], items: Sequence[object]) -> None:
-    index = 0
-    try:
-        for index, (codec, item) in enumerate(zip(codecs, items)):  # noqa: B905  # `codecs` may have no end
-            codec.lower(state, data[index], item)
-    except Misfit as misfit:
-        raise misfit.inside(f"[{index}]") from None
+def _lower_all(state: HostState, value: Value, codecs: Iterable[Codec], items: Sequence[object]) -> None:
+    """Fill in the elements of `value`, a list or a tuple that was just made; `codecs` may have no end."""
+    for index, (element, item, codec) in enumerate(zip(capi.elements(value), items, codecs)):  # noqa: B905
+        try:
+            codec.lower(state, element, item)
+        except Misfit as misfit:
+            raise misfit.inside(f"[{index}]") from None
 
 
 def _lower_numbers(codec: Integer | Float, value: Value, items: Sequence[object]) -> None:

@@ -140,6 +140,29 @@ def test_the_limit_of_a_device_is_enforced_before_the_upload(device):
     assert second.place == STAGING
 
 
+def test_all_devices_share_one_limit_and_staging_has_its_own():
+    ledger = Ledger(device_limit=20, host_limit=10)
+    ledger.enter_other(ledger, "cpu", 12)
+    ledger.grant(STAGING, 10, "it")
+    ledger.grant("cuda:0", 8, "it")
+    with pytest.raises(NnError, match=r"it needs 9 bytes on cuda:0, but this guest already uses 12 \(limit 20\)"):
+        ledger.grant("cuda:0", 9, "it")
+
+
+def test_memory_that_moved_or_left_makes_room():
+    class Held:
+        def drop(self) -> None: ...
+
+    held, ledger = Held(), Ledger(device_limit=20, host_limit=20)
+    ledger.enter(held, STAGING, 16)
+    ledger.move(STAGING, "cpu", 16)
+    ledger.grant(STAGING, 20, "it")
+    with pytest.raises(NnError, match="already uses 16"):
+        ledger.grant("cpu", 5, "it")
+    ledger.leave(held, "cpu", 16)
+    ledger.grant("cpu", 20, "it")
+
+
 def test_the_limit_of_staging_memory_is_enforced_before_the_copy():
     memory = SessionMemory.of(Ledger(host_limit=20))
     first = DeviceTensor.from_guest([4], _FP32, memoryview(bytes(16)), memory)

@@ -253,10 +253,10 @@ def _tensor(staging: Staging, size: int, byte: int = 0) -> torch.Tensor:
 
 
 def test_memory_that_cannot_be_had_is_a_refusal(memory, monkeypatch):
-    def full(_self, size):
+    def full(_self, _shape, _dtype, size):
         raise RuntimeError(f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {size} bytes.")
 
-    monkeypatch.setattr(Staging, "_fresh", full)
+    monkeypatch.setattr(Staging, "tensor", full)
     with pytest.raises(NnError, match="too-large: a new tensor of 8 bytes does not fit into the host's memory"):
         DeviceTensor.from_guest([2], ElementType.FP32, memoryview(bytes(8)), memory)
     assert memory.ledger.snapshot().places == {}

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: What `torch.inference_mode` enters, after several steps in Python.
+_InferenceMode = getattr(torch._C, "_InferenceMode", torch.inference_mode)
 _MOST_SPELLED = 16
+#: The most characters of input names that a context keeps.
+_MOST_KEPT = 1000
 _WANTED = {
     Kind.INTEGER: "an integer: U8, I32 or I64",
     Kind.BOOLEAN: "a boolean: U8, I32 or I64, where 0 is false",
@@ -51,6 +55,9 @@ class ExecutionContext:
         self._model = _instance(graph)
         if graph.state_nbytes:
             ledger.enter_other(self, place, graph.state_nbytes)
+        #: The input names of the last computation, and their parameters; most guests give the same ones each time.
+        self._names: list[str] = []
+        self._parameters: list[Parameter] | None = None
 
     def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         """Run the graph once and return its outputs, which stay on the graph's device.
@@ -86,20 +93,28 @@ class ExecutionContext:
         return failure
 
     def _run(self, inputs: Sequence[NamedTensor], adopted: Adopted) -> list[NamedTensor]:
-        parameters = self._graph.signature.match([name for name, _ in inputs])
+        parameters = self._match([name for name, _ in inputs])
         for name, tensor in inputs:
             tensor.require_fit(name)
         own = [
             (name, adopted.adopt(tensor, name, parameter.kind is Kind.TENSOR))
             for parameter, (name, tensor) in zip(parameters, inputs, strict=True)
         ]
-        with torch.inference_mode():
+        with _InferenceMode(True):
             outputs = flatten(self._call(parameters, own))
             if self._graph.is_laid_out:
                 outputs = [(name, output.contiguous()) for name, output in outputs]
         # Inputs are dropped first: an output on the memory of one takes it over, unless it has another owner.
         adopted.release()
         return self._take_over(outputs)
+
+    def _match(self, names: list[str]) -> list[Parameter]:
+        if self._parameters is not None and names == self._names:
+            return self._parameters
+        parameters = self._graph.signature.match(names)
+        if sum(map(len, names)) <= _MOST_KEPT:
+            self._names, self._parameters = names, parameters
+        return parameters
 
     def _call(self, parameters: Sequence[Parameter], inputs: Sequence[tuple[str, DeviceTensor]]) -> object:
         arguments: dict[str, object] = {**self._graph.signature.absent}

@@ -25,6 +25,8 @@ def flatten(result: object) -> list[tuple[str, torch.Tensor]]:
 
     Raises NnError `unsupported-operation` for anything else, such as a string.
     """
+    if isinstance(result, torch.Tensor):  # the usual case
+        return [(_SINGLE, result.detach())]
     found = result if isinstance(result, Flat) else leaves(result)
     return [(".".join(path) or _SINGLE, _as_tensor(path, leaf)) for path, leaf in found if leaf is not None]
 
