@@ -43,16 +43,10 @@ def instances_of(module: torch.jit.ScriptModule, method: str = FORWARD) -> tuple
 
 def bound(module: torch.nn.Module, method: str) -> Model:
     """A callable that computes a method of a module, with the hooks of the module if the method is `forward`."""
-    if method == FORWARD and not _is_bare(module):
+    if method == FORWARD:
         return module
     model: Model = getattr(module, method)
     return model
-
-
-def _is_bare(module: torch.nn.Module) -> bool:
-    """Whether a module is compiled and has no hooks: then its method is faster to call than the module itself."""
-    hooks = module._forward_hooks or module._forward_pre_hooks
-    return isinstance(module, torch.jit.ScriptModule) and not hooks
 
 
 def _may_remember(nodes: Iterable[torch._C.Node]) -> bool:
