@@ -177,10 +177,12 @@ class Ledger:
         if used + nbytes > limit:
             if name is not None:
                 what = f"{what} {quote(name)}"
+            exceeded = "host_bytes" if place == STAGING else "device_bytes"
             raise NnError(
                 ErrorCode.TOO_LARGE,
                 f"{what} needs {nbytes} bytes on {place}, but this guest already uses {used} (limit {limit}); "
-                f"{_DROP}{advice('host_bytes' if place == STAGING else 'device_bytes')}",
+                f"{_DROP}{advice(exceeded)}",
+                exceeded,
             )
 
     def grant_one_more(self, what: str, name: str | None = None) -> None:
@@ -196,6 +198,7 @@ class Ledger:
                 ErrorCode.TOO_LARGE,
                 f"{what} is one tensor too many: this guest already has {held} (limit {self.tensor_limit}); "
                 f"{_DROP}{advice('tensors')}",
+                "tensors",
             )
 
     def enter(self, held: Held, place: str, nbytes: int) -> None:
@@ -215,6 +218,12 @@ class Ledger:
         with self._lock:
             self._live.pop(id(held), None)
             self._figures.places[place].remove(nbytes)
+
+    def has(self, held: Held) -> bool:
+        """Whether `held` is one of the live tensors of this session."""
+        with self._lock:
+            reference = self._live.get(id(held))
+        return reference is not None and reference() is held
 
     def enter_other(self, holder: object, place: str, nbytes: int) -> None:
         """Count memory other than the guest's tensors, such as a model's weights, for as long as `holder` is alive."""
