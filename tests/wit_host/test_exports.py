@@ -275,6 +275,38 @@ def test_an_object_that_is_lent_is_not_dropped_by_a_trap_either(plugin, store):
     assert len(store.state.table) == 0
 
 
+def test_the_host_can_refuse_to_pass_an_object(plugin, store):
+    def check(item, is_second):
+        if item.number == 7:
+            raise ValueError("seven is not for this guest")
+
+    store.on_pass(check)
+    good, bad = Thing(), Thing(7)
+    LOOK(plugin, good)
+    for function in (GIVE, LOOK):
+        with pytest.raises(ValueError, match=f"{function.name}: t: seven is not for this guest"):
+            function(plugin, bad)
+    assert len(store.state.table) == 0
+    GIVE(plugin, good)
+    assert (good.drops, bad.drops) == (1, 0)
+
+
+def test_the_host_is_told_when_the_guest_would_own_an_object_twice(compiled, store):
+    thing, told = Thing(), []
+    plugin = start(compiled, store, make=lambda: thing)
+    store.on_pass(lambda item, is_second: told.append(is_second))
+    GIVE(plugin, Thing())
+    assert not store.has(thing)
+    KEEP(plugin)
+    assert store.has(thing)
+    GIVE(plugin, Thing())
+    LOOK(plugin, thing)
+    GIVE(plugin, thing)
+    assert told == [False, False, False, True]
+    store.close()
+    assert not store.has(thing)
+
+
 def test_an_object_stays_with_the_caller_when_another_argument_does_not_fit(host):
     text = """(component
       (import "thing" (type $thing (sub resource)))

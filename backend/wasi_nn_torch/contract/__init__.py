@@ -15,6 +15,7 @@ from wasi_nn_torch.contract.backend import (
     Context,
     DescribesModels,
     Diagnoses,
+    ExchangesTensors,
     Graph,
     KeepsMemory,
     MakesTensors,
@@ -29,7 +30,7 @@ from wasi_nn_torch.contract.ledger import STAGING, Ledger, LedgerSnapshot, Trans
 from wasi_nn_torch.contract.muting import muted
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions, Optimize
 from wasi_nn_torch.contract.sizes import spell_size
-from wasi_nn_torch.contract.tensor import NamedTensor, SharesMemory, Tensor, read_bytes
+from wasi_nn_torch.contract.tensor import NamedTensor, OffersMemory, SharesMemory, Tensor, TensorSource, read_bytes
 from wasi_nn_torch.contract.text import one_line, printable, quote, quote_all
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.contract.warm_up import WarmUp
@@ -47,6 +48,7 @@ __all__ = [
     "ElementType",
     "Encoding",
     "ErrorCode",
+    "ExchangesTensors",
     "ExecutionTarget",
     "Finding",
     "Graph",
@@ -63,10 +65,12 @@ __all__ = [
     "ModelTooLarge",
     "NamedTensor",
     "NnError",
+    "OffersMemory",
     "Optimize",
     "Prepares",
     "SharesMemory",
     "Tensor",
+    "TensorSource",
     "Transfer",
     "ValueDescription",
     "WarmUp",

@@ -15,7 +15,7 @@ from wasi_nn_torch.contract.description import ModelDescription
 from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
-from wasi_nn_torch.contract.tensor import NamedTensor, Tensor
+from wasi_nn_torch.contract.tensor import NamedTensor, Tensor, TensorSource
 from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
 
 #: One of the operator's models: the path of a file, its bytes, or an object that a backend recognizes.
@@ -100,6 +100,27 @@ class MakesTensors(Protocol):
 
         Since that constructor cannot fail, dimensions that do not fit the bytes are refused later, by
         `Tensor.require_fit`. Raises no NnError but `too-large`.
+        """
+        ...
+
+
+@runtime_checkable
+class ExchangesTensors(Protocol):
+    """A `BackendSession` that makes tensors of the operator's and gives tensors back, as the default backend's does."""
+
+    def wrap(self, source: TensorSource, dimensions: Sequence[int] | None, dtype: object) -> Tensor:
+        """Make a tensor on the memory of `source`, or on a copy if it is bytes of these dimensions and this dtype.
+
+        Memory that is not copied is only read. Raises TypeError and ValueError for a source that cannot be a tensor of
+        wasi-nn, and NnError `too-large` if a limit of the session is exceeded or memory does not suffice.
+        """
+        ...
+
+    def take(self, tensor: Tensor) -> object:
+        """The elements of a tensor of this session, whichever backend made it, as a tensor of the engine; drops it.
+
+        The caller has called `require_fit`, and owns the memory: nothing in the session uses it any more. Raises
+        NnError if the elements are lost.
         """
         ...
 

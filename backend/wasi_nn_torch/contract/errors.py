@@ -29,12 +29,16 @@ class ErrorCode(Enum):
 
 
 class NnError(Exception):
-    """An error that the guest receives as a resource (`errors.error`): it sees `code` and `text`, and nothing else."""
+    """An error that the guest receives as a resource (`errors.error`): it sees `code` and `text`, and nothing else.
 
-    def __init__(self, code: ErrorCode, text: str) -> None:
+    `limit` is the name of the limit of the session that was exceeded, if that is the reason.
+    """
+
+    def __init__(self, code: ErrorCode, text: str, limit: str | None = None) -> None:
         super().__init__(f"{code.value}: {text}")
         self.code = code
         self.text = text
+        self.limit = limit
 
 
 class ModelError(Exception):

@@ -204,10 +204,12 @@ class Ledger:
         if quota.limit is not None and used + nbytes > quota.limit:
             if name is not None:
                 what = f"{what} {quote(name)}"
+            exceeded = "host_bytes" if place == STAGING else "device_bytes"
             raise NnError(
                 ErrorCode.TOO_LARGE,
                 f"{what} needs {nbytes} bytes on {place}, but this guest already uses {used} (limit {quota.limit}); "
-                f"{_DROP}{advice('host_bytes' if place == STAGING else 'device_bytes')}",
+                f"{_DROP}{advice(exceeded)}",
+                exceeded,
             )
 
     def grant_tensor(self, place: str, nbytes: int, what: str, name: str | None = None) -> None:
@@ -225,6 +227,7 @@ class Ledger:
                 ErrorCode.TOO_LARGE,
                 f"{what} is one tensor too many: this guest already has {held} (limit {self.tensor_limit}); "
                 f"{_DROP}{advice('tensors')}",
+                "tensors",
             )
 
     def enter(self, held: Held, place: str, nbytes: int, transfer: Transfer | None = None) -> None:
@@ -246,6 +249,12 @@ class Ledger:
         with self._lock:
             self._live.pop(id(held), None)
             self._figures.places[place].remove(nbytes)
+
+    def has(self, held: Held) -> bool:
+        """Whether `held` is one of the live tensors of this session."""
+        with self._lock:
+            reference = self._live.get(id(held))
+        return reference is not None and reference() is held
 
     def enter_other(self, holder: object, place: str, nbytes: int) -> None:
         """Count memory other than the guest's tensors, such as a model's weights, for as long as `holder` is alive."""

@@ -45,13 +45,15 @@ class Share:
         return self._shared.tensor.origin
 
     def take_if_last(self) -> Tensor | None:
-        """Drop this share and give the tensor to the caller; None, without a change, if there are other shares."""
+        """Drop this share and give the tensor to the caller; None, without a change, if it has other owners."""
         self._require_held()
         if self._shared.holders > 1:
             return None
-        self._is_held = False
-        self._shared.holders = 0
-        return self._shared.tensor.take_if_last()
+        taken = self._shared.tensor.take_if_last()
+        if taken is not None:
+            self._is_held = False
+            self._shared.holders = 0
+        return taken
 
     def another(self) -> Share:
         """A new share for one more holder."""

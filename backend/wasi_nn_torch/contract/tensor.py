@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from wasi_nn_torch.contract.vocabulary import ElementType
 
@@ -73,6 +73,17 @@ class SharesMemory(Protocol):
         """The DLPack device type and its index."""
         ...
 
+
+class OffersMemory(Protocol):
+    """An object of another library that offers its memory by the DLPack protocol, such as an array of NumPy."""
+
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401  # libraries differ in their options
+        """A DLPack capsule, as the Python array API standard defines it."""
+        ...
+
+
+#: The elements of a tensor that the host makes: a `torch.Tensor`, another library's array, or bytes.
+TensorSource = OffersMemory | bytes | bytearray | memoryview
 
 #: The `named-tensor` of wasi-nn: the name of an input or output, and the tensor.
 NamedTensor = tuple[str, Tensor]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28, witx
-from wasi_nn_torch.hosts.resources import ErrorResource
+from wasi_nn_torch.hosts.resources import ErrorResource, require_passable
 from wasi_nn_torch.hosts.served import Served, ServedModule
 from wasi_nn_torch.serving.refusals import Refusals
 from wasi_nn_torch.serving.serving import Serving
@@ -54,6 +54,7 @@ def serve(store: Store | CoreStore, serving: Serving, data: object = None) -> No
     else:
         store.data = Served(serving, data)
         store.on_error(partial(_record, serving.refusals))
+        store.on_pass(partial(require_passable, serving))
 
 
 def _record(refusals: Refusals, function: str, error: object) -> None:

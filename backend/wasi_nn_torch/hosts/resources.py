@@ -20,7 +20,9 @@ MOST_DIMENSIONS = 1024
 
 
 class TensorResource:
-    """`tensor.tensor`, except for its `ty`."""
+    """`tensor.tensor`, except for its `ty`; `is_over` is whether it was dropped, taken or used up."""
+
+    is_over = False
 
     def __init__(self, content: Tensor) -> None:
         self.content = content
@@ -34,7 +36,8 @@ class TensorResource:
         return self.content.data()
 
     def drop(self) -> None:
-        """Free the memory, unless it has other holders."""
+        """Free the memory, unless it has other holders; a second call does nothing."""
+        self.is_over = True
         self.content.drop()
 
 
@@ -82,10 +85,30 @@ def new_content(serving: Serving, dimensions: Sequence[int], dtype: ElementType,
 
 
 def content(item: object) -> Tensor:
-    """The tensor of a resource that this host made."""
+    """The tensor of a resource that this host made; the caller uses it up."""
     if not isinstance(item, TensorResource):
         raise TypeError(f"expected a tensor resource of this host, not a {type(item).__name__}")
+    item.is_over = True
     return item.content
+
+
+def require_passable(serving: Serving, item: object, is_second: bool) -> None:
+    """Raise ValueError if an object is a tensor that the host must not pass to the guest of this session.
+
+    That is a tensor of another session, one that is over, or one that the guest would own twice (`is_second`).
+    """
+    if not isinstance(item, TensorResource):
+        return
+    require_usable(item)
+    serving.require_own(item.content)
+    if is_second:
+        raise ValueError("the guest already owns this tensor")
+
+
+def require_usable(item: TensorResource) -> None:
+    """Raise ValueError if a tensor is over."""
+    if item.is_over:
+        raise ValueError("this tensor was dropped, taken, or used up by a computation")
 
 
 def held(item: T | None) -> T:

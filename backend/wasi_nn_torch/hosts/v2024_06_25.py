@@ -42,7 +42,7 @@ class _Host(errors.Host, graph.Host, tensor.Host):
         return _Error(ErrorCode(code.value), data)
 
     def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
-        return _Tensor(new_content(self._serving, dimensions, ElementType[ty.name], data))
+        return Tensor(new_content(self._serving, dimensions, ElementType[ty.name], data))
 
     @_answering
     def load(
@@ -80,16 +80,17 @@ class _Context(inference.GraphExecutionContext):
 
     @_answering
     def get_output(self, name: str) -> tensor.Tensor:
-        return _Tensor(self._context.output(name))
+        return Tensor(self._context.output(name))
 
     def drop(self) -> None:
         self._context.drop()
 
 
-class _Tensor(TensorResource, tensor.Tensor):
+class Tensor(TensorResource, tensor.Tensor):
     """`tensor.tensor`."""
 
     def ty(self) -> tensor.TensorType:
+        """The type of the elements."""
         return tensor.TensorType[self.content.dtype.name]
 
 

@@ -30,7 +30,7 @@ class _Host(graph.Host, tensor.Host):
         self._serving = serving
 
     def new_tensor(self, dimensions: list[int], ty: tensor.TensorType, data: memoryview) -> tensor.Tensor:
-        return _Tensor(new_content(self._serving, dimensions, ElementType[ty.name], data))
+        return Tensor(new_content(self._serving, dimensions, ElementType[ty.name], data))
 
     @_answering
     def load(
@@ -61,16 +61,17 @@ class _Context(inference.GraphExecutionContext):
     @_answering
     def compute(self, inputs: list[tuple[str, tensor.Tensor]]) -> list[tuple[str, tensor.Tensor]]:
         outputs = held(self._context).compute([(name, content(item)) for name, item in inputs])
-        return [(name, _Tensor(output)) for name, output in outputs]
+        return [(name, Tensor(output)) for name, output in outputs]
 
     def drop(self) -> None:
         self._context = None
 
 
-class _Tensor(TensorResource, tensor.Tensor):
+class Tensor(TensorResource, tensor.Tensor):
     """`tensor.tensor`."""
 
     def ty(self) -> tensor.TensorType:
+        """The type of the elements."""
         return tensor.TensorType[self.content.dtype.name]
 
 

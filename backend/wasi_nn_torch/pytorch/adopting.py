@@ -8,7 +8,9 @@ from typing import cast
 import torch
 from torch.utils.dlpack import from_dlpack
 
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.tensor import SharesMemory, Tensor, read_bytes
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES
 from wasi_nn_torch.pytorch.staging import SessionMemory
@@ -38,7 +40,7 @@ class Adopted:
         """The input `name`; `is_moved` is whether the computation needs it on its device.
 
         Raises NnError `too-large` if a copy would pass a limit of the session, `invalid-argument` if the content of
-        another backend's tensor does not fit its dimensions.
+        another backend's tensor does not fit its dimensions, and for a tensor of another session.
         """
         taken = tensor.take_if_last()
         if taken is not None:
@@ -63,6 +65,8 @@ class Adopted:
             self._borrowed.pop().drop()
 
     def _from_another_backend(self, content: Tensor, name: str, is_moved: bool, is_shared: bool) -> DeviceTensor:
+        if isinstance(content, DeviceTensor):
+            raise NnError(ErrorCode.INVALID_ARGUMENT, f"tensor {quote(name)} belongs to another session")
         content.require_fit(name)
         view = _view(content, self._memory)
         if view is None:

@@ -57,6 +57,11 @@ def nameable_dtype(tensor: torch.Tensor, name: str) -> torch.dtype:
     raise _unsupported(f"output {quote(name)} has the dtype {spell(tensor.dtype)}", "one of " + " ".join(_names()))
 
 
+def wider_dtype(dtype: torch.dtype) -> torch.dtype | None:
+    """The dtype that wasi-nn can name and that represents all values of a `dtype` that it cannot name, if any."""
+    return DTYPES[_WIDENED[dtype]] if dtype in _WIDENED else None
+
+
 def spell(constant: torch.dtype | torch.layout) -> str:
     """The short name of a dtype or layout: `complex64`, not `torch.complex64`."""
     return str(constant).removeprefix("torch.").removeprefix("_")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.tensor import Tensor, TensorSource
 from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
+from wasi_nn_torch.pytorch import exchanging
 from wasi_nn_torch.pytorch.devices import Devices, place_of
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
 from wasi_nn_torch.pytorch.isolation.client import GuestWorker, Isolation
@@ -44,6 +48,14 @@ class PyTorchSession:
     def tensor(self, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> DeviceTensor:
         """Make a tensor in staging memory: see `DeviceTensor.from_guest`."""
         return DeviceTensor.from_guest(dimensions, dtype, data, self.memory)
+
+    def wrap(self, source: TensorSource, dimensions: Sequence[int] | None, dtype: object) -> DeviceTensor:
+        """Make a tensor of the operator's: see `wasi_nn_torch.contract.ExchangesTensors`."""
+        return exchanging.wrap(source, dimensions, dtype, self.memory)
+
+    def take(self, tensor: Tensor) -> torch.Tensor:
+        """Take a tensor out of the session: see `wasi_nn_torch.contract.ExchangesTensors`."""
+        return exchanging.take(tensor, self.memory)
 
     def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph | IsolatedGraph:
         """Load a guest-supplied model, which is one builder.

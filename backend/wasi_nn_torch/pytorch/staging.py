@@ -60,6 +60,11 @@ class Staging:
             self._allocate, self._smallest, self.pinned = allocate, smallest, False
 
     @property
+    def is_shared(self) -> bool:
+        """Whether a worker can read storages that are taken from now on."""
+        return self._allocate is not None
+
+    @property
     def nbytes(self) -> int:
         """The bytes that are kept to be reused."""
         with self._lock:

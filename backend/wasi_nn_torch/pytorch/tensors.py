@@ -32,8 +32,9 @@ _MOST_ELEMENTS = 2**63 - 1  # sizes and strides are signed 64-bit numbers
 class DeviceTensor:
     """One tensor of a session: in the host's staging memory or on one device.
 
-    Made by `from_guest` and `from_output`. Its owner calls `drop`, which frees the memory at once; nothing else in the
-    host keeps a reference to the memory. Not for use by several threads at a time.
+    Made by `from_guest`, `from_bytes`, `from_operator` and `from_output`. Its owner calls `drop`, which frees the
+    memory at once; nothing else in the host keeps a reference to it, unless the operator lent it. Not for use by
+    several threads at a time.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class DeviceTensor:
         "_counted",
         "_dimensions",
         "_dtype",
+        "_is_lent",
         "_is_staged",
         "_memory",
         "_misfit",
@@ -59,6 +61,7 @@ class DeviceTensor:
         is_staged: bool = False,
         is_borrowed: bool = False,
         transfer: Transfer | None = None,
+        is_lent: bool = False,
     ) -> None:
         self._tensor: torch.Tensor | None = tensor
         self._dimensions = dimensions
@@ -67,6 +70,7 @@ class DeviceTensor:
         self._memory = memory
         self._misfit = misfit
         self._is_staged = is_staged  # whether the storage came from `memory.staging`
+        self._is_lent = is_lent  # whether it is the memory of the operator, which is only read
         self._counted = 0 if is_borrowed else tensor.nbytes  # borrowed memory is counted by its owner
         memory.ledger.enter(self, place, self._counted, transfer)  # with the copy that made it
 
@@ -74,7 +78,16 @@ class DeviceTensor:
     def from_guest(
         cls, dimensions: Sequence[int], dtype: ElementType, data: memoryview, memory: SessionMemory
     ) -> DeviceTensor:
-        """Copy a guest's bytes, once, into staging memory (`tensor.constructor` of wasi-nn).
+        """Copy a guest's bytes, once, into staging memory (`tensor.constructor` of wasi-nn); see `from_bytes`."""
+        made = cls.from_bytes(dimensions, dtype, data, memory)
+        memory.ledger.record_transfer(Transfer.GUEST_TO_HOST, data.nbytes)
+        return made
+
+    @classmethod
+    def from_bytes(
+        cls, dimensions: Sequence[int], dtype: ElementType, data: memoryview, memory: SessionMemory
+    ) -> DeviceTensor:
+        """Copy bytes, once, into staging memory.
 
         `data` holds the elements little-endian, row-major and without gaps. Dimensions that do not fit it are
         remembered, and refused by the first operation that needs the content, since the constructor of wasi-nn cannot
@@ -82,7 +95,7 @@ class DeviceTensor:
         """
         shape = tuple(dimensions)
         size = data.nbytes
-        misfit = _misfit(shape, dtype, size)
+        misfit = misfit_of(shape, dtype, size)
         memory.ledger.grant_tensor(STAGING, size, "a new tensor")
         if misfit is None:
             tensor = _staging(shape, DTYPES[dtype], size, memory)
@@ -90,7 +103,19 @@ class DeviceTensor:
             tensor = _staging((size,), torch.uint8, size, memory)
         if size:
             copy_to_address(tensor.data_ptr(), data)
-        return cls(tensor, shape, dtype, STAGING, memory, misfit, True, False, Transfer.GUEST_TO_HOST)
+        return cls(tensor, shape, dtype, STAGING, memory, misfit, is_staged=True, transfer=Transfer.GUEST_TO_HOST)
+
+    @classmethod
+    def from_operator(cls, lent: torch.Tensor, memory: SessionMemory) -> DeviceTensor:
+        """A tensor on the memory of the operator's tensor `lent`, which has a dtype that wasi-nn can name.
+
+        Nothing in the session writes to the memory. It counts as staging if it is on the CPU, or else on its device.
+        Raises NnError `too-large` if a limit of the session is exceeded.
+        """
+        place = STAGING if lent.device.type == "cpu" else place_of(lent.device)
+        memory.ledger.grant_one_more("a new tensor")
+        memory.ledger.grant(place, lent.nbytes, "a new tensor")
+        return cls(lent, tuple(lent.shape), ELEMENT_TYPES[lent.dtype], place, memory, is_lent=True)
 
     @classmethod
     def staged_copy(cls, content: Tensor, memory: SessionMemory) -> DeviceTensor:
@@ -145,9 +170,9 @@ class DeviceTensor:
         """The tensor itself."""
         return self
 
-    def take_if_last(self) -> DeviceTensor:
-        """The tensor itself, which has one owner."""
-        return self
+    def take_if_last(self) -> DeviceTensor | None:
+        """The tensor itself, which has one owner; None if the operator lent the memory, and so owns it as well."""
+        return None if self._is_lent else self
 
     @property
     def place(self) -> str:
@@ -193,6 +218,7 @@ class DeviceTensor:
         self._tensor, self._place = tensor, place
         if left is not None:
             self._release(left)
+            self._is_lent = False
         # A separate tensor object, so that a model that keeps it counts as another owner of the memory.
         return tensor.detach()
 
@@ -209,6 +235,19 @@ class DeviceTensor:
     def data(self) -> TensorBytes:
         """The elements, ready to be written to the guest (`tensor.data` of wasi-nn); copies nothing yet."""
         return TensorBytes(self, self._content().nbytes)
+
+    def take(self, is_last: bool) -> torch.Tensor:
+        """The elements as a tensor that the session does not use any more once this one is dropped.
+
+        `is_last` is whether the caller is the only holder of this tensor. The memory is that of this tensor if it has
+        no other user, or if it was lent and PyTorch allocated it; else it is a copy on the same device.
+        """
+        tensor = self._content().resolve_neg()
+        with torch.inference_mode(False):  # outputs are made in that mode, and could not be changed outside of it
+            if not self._may_be_taken(tensor, is_last):
+                return tensor.clone()
+            way = tensor.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride()
+            return torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(*way)
 
     def copy(self, device: torch.device, name: str) -> DeviceTensor:
         """Make a separate tensor with the same elements on `device`; this one stays in its place.
@@ -248,6 +287,14 @@ class DeviceTensor:
     def __repr__(self) -> str:
         state = "dropped" if self._tensor is None else f"on {self._place}"
         return f"<DeviceTensor {self._dtype.spelling} {spell_dimensions(self._dimensions)} {state}>"
+
+    def _may_be_taken(self, tensor: torch.Tensor, is_last: bool) -> bool:
+        """Whether the operator may have the memory itself: nothing but this tensor uses it, or it is the operator's."""
+        if self._is_lent:
+            # The memory of other libraries may be for reading only.
+            return tensor.untyped_storage().resizable()
+        is_in_worker = self._is_staged and self._memory.staging.is_shared
+        return is_last and not is_in_worker and is_sole_owner(tensor)
 
     def _release(self, left: torch.Tensor) -> None:
         """Release memory that this tensor had; staging memory is reused."""
@@ -307,7 +354,7 @@ def _staging(shape: tuple[int, ...], dtype: torch.dtype, size: int, memory: Sess
     raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {size} bytes does not fit into the host's memory")
 
 
-def _misfit(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:
+def misfit_of(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:
     """The reason why `given` bytes cannot be a tensor of these dimensions; exact for any numbers, allocates nothing."""
     if len(dimensions) > _MOST_DIMENSIONS:
         return f"has {len(dimensions)} dimensions; at most {_MOST_DIMENSIONS} are possible"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, MakesTensors
+from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, ExchangesTensors, MakesTensors
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger, LedgerSnapshot
 from wasi_nn_torch.contract.policy import GuestModels, Release
-from wasi_nn_torch.contract.tensor import Tensor
+from wasi_nn_torch.contract.tensor import Tensor, TensorSource
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.leases import Lease
@@ -43,6 +43,8 @@ class Serving:
         self._release = release
         self._sessions: dict[int, BackendSession[Any]] = {}
         self._new_tensor: Callable[[Sequence[int], ElementType, memoryview], Tensor] | None = None
+        self._exchanges: ExchangesTensors | None = None
+        self._is_closed = False
         #: The errors that the guest was given.
         self.refusals = Refusals()
 
@@ -54,6 +56,29 @@ class Serving:
                 raise TypeError("the session of the default backend has no method `tensor`")
             self._new_tensor = session.tensor
         return self._new_tensor(dimensions, dtype, data)
+
+    def wrap(self, source: TensorSource, dimensions: Sequence[int] | None, dtype: object) -> Tensor:
+        """Make a tensor of the operator's in this session: see `ExchangesTensors.wrap`.
+
+        Raises RuntimeError if the session has ended.
+        """
+        if self._is_closed:
+            raise RuntimeError("the session has ended, so no guest could use a tensor; make it in another session")
+        return self._exchange().wrap(source, dimensions, dtype)
+
+    def take(self, tensor: Tensor) -> object:
+        """Take a tensor out of this session, which is one of its own and fits: see `ExchangesTensors.take`."""
+        return self._exchange().take(tensor)
+
+    def require_own(self, tensor: Tensor) -> None:
+        """Raise ValueError if a tensor is not one of the live tensors of this session."""
+        if self._ledger.has(tensor.content):
+            return
+        if self._is_closed:
+            raise ValueError("the session has ended, and its tensors were dropped; take them before")
+        raise ValueError(
+            "this tensor belongs to another session; pass it to the guest of that session, or take it there"
+        )
 
     def load(self, builders: Sequence[memoryview], encoding: Encoding, target: ExecutionTarget) -> Lease:
         """Load a guest-supplied model (`graph.load`).
@@ -102,11 +127,20 @@ class Serving:
 
     def close(self) -> None:
         """Drop everything that the guest left behind; a second call does nothing."""
+        self._is_closed = True
         self._ledger.sweep()
         for session in self._sessions.values():
             session.close()
         if self._release is Release.DRIVER:
             self._backends.trim()
+
+    def _exchange(self) -> ExchangesTensors:
+        if self._exchanges is None:
+            session = self._session(self._backends.default)
+            if not isinstance(session, ExchangesTensors):
+                raise TypeError("the session of the default backend has no methods `wrap` and `take`")
+            self._exchanges = session
+        return self._exchanges
 
     def _session(self, backend: Backend[Any]) -> BackendSession[Any]:
         """A backend's part of this session, opened when it is first needed."""

@@ -11,11 +11,14 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.tensor import TensorSource
+from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28
+from wasi_nn_torch.hosts.exchanging import AnyTensor, HostTensor, new_tensor, take
 from wasi_nn_torch.serving.refusals import Refusal
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_record import GuestRecord, explain
@@ -29,6 +32,9 @@ from wasi_nn_torch.sessions.tally import ending_of
 from wasi_nn_torch.sessions.wasi_access import text_for_wasi, wasi_config
 from wit_host import GuestError, Store, WasiConfig
 from wit_host.core import CoreStore
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -146,6 +152,76 @@ class Session:
             return started
         finally:
             self._in_use.release()
+
+    @overload
+    def tensor(
+        self,
+        source: TensorSource,
+        *,
+        dimensions: Sequence[int] | None = None,
+        dtype: object = None,
+        version: Literal["2024-10-28"] = "2024-10-28",
+    ) -> v2024_10_28.Tensor: ...
+
+    @overload
+    def tensor(
+        self,
+        source: TensorSource,
+        *,
+        dimensions: Sequence[int] | None = None,
+        dtype: object = None,
+        version: Literal["2024-08-19"],
+    ) -> v2024_08_19.Tensor: ...
+
+    @overload
+    def tensor(
+        self,
+        source: TensorSource,
+        *,
+        dimensions: Sequence[int] | None = None,
+        dtype: object = None,
+        version: Literal["2024-06-25"],
+    ) -> v2024_06_25.Tensor: ...
+
+    def tensor(
+        self,
+        source: TensorSource,
+        *,
+        dimensions: Sequence[int] | None = None,
+        dtype: object = None,
+        version: str = "2024-10-28",
+    ) -> HostTensor:
+        """Make a tensor that can be passed to the guest of this session, as `own` or `borrow` of `tensor` of wasi-nn.
+
+        `source` is a `torch.Tensor`, an array that offers its memory by DLPack, or bytes: the elements little-endian,
+        row-major and without gaps, with their `dimensions` and `dtype`, such as "FP32" or `torch.float32`. Bytes are
+        copied. All other memory is shared with the caller, on whatever device it is: guests see later changes of it,
+        and models only read it. Rank 0 becomes `[1]`. `version` is that of wasi-nn in the guest's world.
+
+        The tensor counts toward the limits of the session until the guest or the caller drops it, a model uses it up,
+        or the session ends. Dropping it releases the session's reference to shared memory; a second drop does nothing.
+
+        Raises GuestLimit, without ending the guest, if a limit of the session is exceeded; MemoryError if memory does
+        not suffice; TypeError for a dtype or a layout that wasi-nn does not have; ValueError for bytes that do not fill
+        their dimensions, for a tensor that requires a gradient and for memory that cannot be shared; RuntimeError if
+        the session has ended.
+        """
+        return new_tensor(self._serving, source, dimensions, dtype, version)
+
+    def take(self, tensor: AnyTensor) -> torch.Tensor:
+        """Take a tensor out of the session: one that the guest returned, or that `tensor` made and the host still owns.
+
+        Returns its elements, with its dimensions and dtype, on the device where they are; those of a model in another
+        process are copied to the CPU. The caller owns the memory, which outlives the session. It is the memory of the
+        tensor itself, without a copy, unless something else uses it as well, such as a context that keeps an input. For
+        a tensor that was made from a `torch.Tensor`, it is the memory of that one. `tensor` is used up, and counts
+        toward the limits of the session no longer.
+
+        Raises ValueError if the guest has the tensor, if it was dropped, taken or used up by a computation, if it
+        belongs to another session, if the session has ended, and if its bytes do not fill its dimensions; GuestError if
+        the process that computed it has ended.
+        """
+        return cast("torch.Tensor", take(self._serving, tensor, self._has))
 
     def cancel(self) -> None:
         """Stop the guest, from any thread or signal handler, so that `run`, or the call of it, raises GuestCancelled.
@@ -282,6 +358,10 @@ class Session:
             self._release()
         finally:
             record.finish(ending_of(outcome))
+
+    def _has(self, item: object) -> bool:
+        """Whether the guest has a handle of an object."""
+        return self._store is not None and self._store.has(item)
 
     def _release(self) -> None:
         try:

@@ -66,6 +66,10 @@ class ResourceTable:
         self._objects[representation] = item
         return representation
 
+    def has(self, item: object) -> bool:
+        """Whether the guest has a handle of this very object; takes longer the more objects there are."""
+        return any(held is item for held in self._objects.values())
+
     def borrow(self, representation: int) -> Droppable:
         """Return the object for a handle that the guest keeps; raises KeyError if there is none."""
         return self._objects[representation]

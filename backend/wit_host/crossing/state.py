@@ -60,6 +60,9 @@ class HostState:
         self.calls: dict[str, int] = defaultdict(int)
         #: Called with the name of a function and the value of the error that it returns.
         self.on_error: Callable[[str, object], None] | None = None
+        #: Called with each object that a call of the guest passes as a resource, and whether the guest would own it
+        #: twice; a ValueError refuses it.
+        self.on_pass: Callable[[object, bool], None] | None = None
         #: The representations of resources that are being lifted and were passed by `own`.
         self.taken: list[int] = []
         #: The resources of the current call of a guest, while its arguments are lowered or its result is lifted.

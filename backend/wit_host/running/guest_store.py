@@ -122,6 +122,18 @@ class GuestStore(ABC):
         """
         self.state.on_error = receive
 
+    def on_pass(self, check: Callable[[object, bool], None]) -> None:
+        """Have `check` called with each object that a call of the guest passes to it as a resource of the host.
+
+        Its second argument is whether the guest would own an object of which it has a handle already. A ValueError that
+        it raises refuses the object; the caller gets it with the names of the function and the argument.
+        """
+        self.state.on_pass = check
+
+    def has(self, item: object) -> bool:
+        """Whether the guest has a handle of this very object, which implements a resource."""
+        return self.state.table.has(item)
+
     def close(self) -> None:
         """Drop the remaining resources of the guest and free its memory; closing it again does nothing.
 

@@ -33,6 +33,8 @@ class Own:
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Take the object that implements the resource; the guest owns it afterwards."""
+        if state.outgoing is not None:
+            _check_pass(state, item, is_owned=True)
         _give(state, value, self.resource, item)
         if state.outgoing is not None:
             state.outgoing.given.append(value)
@@ -56,6 +58,7 @@ class Borrow:
         """Take the object that implements the resource, and lend it to the guest for the call."""
         if state.outgoing is None:
             raise Misfit(TypeError, f"a borrow of resource {self.resource.name} cannot be returned")
+        _check_pass(state, item, is_owned=False)
         representation = _give(state, value, self.resource, item)
         state.outgoing.lent.append((value, representation))
 
@@ -132,6 +135,19 @@ def _give(state: HostState, value: Value, resource: Resource[object], item: obje
         f"the guest holds {held} resources, the most that the engine permits beside its other handles; this limit of "
         "the engine cannot be raised: let the guest drop what it does not need, or run it in several sessions"
     )
+
+
+def _check_pass(state: HostState, item: object, is_owned: bool) -> None:
+    """Ask the host whether `item` may be passed to the guest."""
+    if state.on_pass is None:
+        return
+    try:
+        state.on_pass(item, is_owned and state.table.has(item))
+    except ValueError as error:
+        misfit = wrong_value(str(error))
+    else:
+        return
+    raise misfit
 
 
 def _is_droppable(item: object) -> TypeGuard[Droppable]:

@@ -119,6 +119,14 @@ def test_tensors_and_their_ledger_do_not_form_a_reference_cycle():
     assert ledger_is_gone() is None
 
 
+def test_a_ledger_knows_its_live_tensors_and_no_others(ledger, tensor):
+    made = tensor(torch.ones(3))
+    assert ledger.has(made)
+    assert not Ledger().has(made)
+    made.drop()
+    assert not ledger.has(made)
+
+
 def test_a_snapshot_does_not_change(ledger, tensor):
     before = ledger.snapshot()
     kept = tensor(FOUR)

@@ -94,6 +94,19 @@ def test_the_last_holder_can_take_the_tensor(drops_the_other):
     assert tensor.drops == 0, "it belongs to the taker, or has another holder"
 
 
+def test_a_tensor_with_an_owner_outside_of_its_shares_is_not_taken():
+    class Lent(Plain):
+        def take_if_last(self):
+            return None
+
+    tensor = Lent()
+    share = Share.of(tensor)
+    assert share.take_if_last() is None
+    assert share.content is tensor
+    share.drop()
+    assert tensor.drops == 1
+
+
 # --- contexts ---
 
 

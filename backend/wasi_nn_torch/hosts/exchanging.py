@@ -1,0 +1,78 @@
+"""Tensors that the host makes for a guest, and takes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from wasi_nn_torch.contract.errors import NnError
+from wasi_nn_torch.contract.tensor import Tensor, TensorSource
+from wasi_nn_torch.hosts import VERSIONS, v2024_06_25, v2024_08_19, v2024_10_28
+from wasi_nn_torch.hosts.resources import TensorResource, require_usable
+from wasi_nn_torch.serving.serving import Serving
+from wit_host import Bytes, GuestError, GuestLimit
+
+#: The tensors that this host makes, in all versions.
+HostTensor = v2024_06_25.Tensor | v2024_08_19.Tensor | v2024_10_28.Tensor
+
+_RESOURCES: Final[dict[str, Callable[[Tensor], HostTensor]]] = {
+    adapter.__name__.rpartition(".v")[2].replace("_", "-"): adapter.Tensor for adapter in VERSIONS
+}
+
+
+class AnyTensor(Protocol):
+    """The resource `tensor.tensor`, as the bindings of any version declare it."""
+
+    def dimensions(self) -> list[int]:
+        """The size of each dimension, outermost first."""
+        ...
+
+    def data(self) -> Bytes:
+        """The elements."""
+        ...
+
+    def drop(self) -> None:
+        """Release the resource."""
+        ...
+
+
+def new_tensor(
+    serving: Serving, source: TensorSource, dimensions: Sequence[int] | None, dtype: object, version: str
+) -> HostTensor:
+    """Make a tensor in a session for a guest of a `version` of wasi-nn, and raise as `Session.tensor` does."""
+    resource = _RESOURCES.get(version)
+    if resource is None:
+        raise ValueError(f"there is no version {version!r} of wasi-nn; choose one of {', '.join(_RESOURCES)}")
+    return resource(_new_content(serving, source, dimensions, dtype))
+
+
+def take(serving: Serving, item: AnyTensor, is_held: Callable[[object], bool]) -> object:
+    """Take a tensor out of a session, as a tensor of the default backend's engine, and raise as `Session.take` does.
+
+    `is_held` is whether the guest has a handle of an object.
+    """
+    if not isinstance(item, TensorResource):
+        raise TypeError(f"a tensor of wasi-nn is needed, not {type(item).__name__}")
+    if is_held(item):
+        raise ValueError("the guest has this tensor; take it after the guest has returned it")
+    require_usable(item)
+    try:
+        serving.require_own(item.content)
+        item.content.require_fit("that is taken")
+        item.is_over = True
+        return serving.take(item.content)
+    except NnError as error:
+        refusal = error
+    if item.is_over:
+        raise GuestError(f"the tensor is lost: {refusal.text}")
+    raise ValueError(refusal.text)
+
+
+def _new_content(serving: Serving, source: TensorSource, dimensions: Sequence[int] | None, dtype: object) -> Tensor:
+    try:
+        return serving.wrap(source, dimensions, dtype)
+    except NnError as error:
+        refusal = error
+    if refusal.limit is not None:
+        raise GuestLimit(refusal.text, refusal.limit)
+    raise MemoryError(refusal.text)
