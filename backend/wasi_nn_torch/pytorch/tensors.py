@@ -79,15 +79,18 @@ class DeviceTensor:
         cls, dimensions: Sequence[int], dtype: ElementType, data: memoryview, memory: SessionMemory
     ) -> DeviceTensor:
         """Copy a guest's bytes, once, into staging memory (`tensor.constructor` of wasi-nn); see `from_bytes`."""
-        made = cls.from_bytes(dimensions, dtype, data, memory)
-        memory.ledger.record_transfer(Transfer.GUEST_TO_HOST, data.nbytes)
-        return made
+        return cls.from_bytes(dimensions, dtype, data, memory, Transfer.GUEST_TO_HOST)
 
     @classmethod
     def from_bytes(
-        cls, dimensions: Sequence[int], dtype: ElementType, data: memoryview, memory: SessionMemory
+        cls,
+        dimensions: Sequence[int],
+        dtype: ElementType,
+        data: memoryview,
+        memory: SessionMemory,
+        transfer: Transfer | None = None,
     ) -> DeviceTensor:
-        """Copy bytes, once, into staging memory.
+        """Copy bytes, once, into staging memory; the copy counts as a `transfer` if that is given.
 
         `data` holds the elements little-endian, row-major and without gaps. Dimensions that do not fit it are
         remembered, and refused by the first operation that needs the content, since the constructor of wasi-nn cannot
@@ -103,7 +106,7 @@ class DeviceTensor:
             tensor = _staging((size,), torch.uint8, size, memory)
         if size:
             copy_to_address(tensor.data_ptr(), data)
-        return cls(tensor, shape, dtype, STAGING, memory, misfit, is_staged=True, transfer=Transfer.GUEST_TO_HOST)
+        return cls(tensor, shape, dtype, STAGING, memory, misfit, is_staged=True, transfer=transfer)
 
     @classmethod
     def from_operator(cls, lent: torch.Tensor, memory: SessionMemory) -> DeviceTensor:
