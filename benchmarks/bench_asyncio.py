@@ -14,11 +14,11 @@ from statistics import median, quantiles
 
 import pytest
 import torch
-
-from benchmarks.comparison import Row
 from tests.guests import witx
 from tests.wasi_nn_torch.helpers.awaited import COMPUTE, LOOP, SLEEP
 from tests.wasi_nn_torch.helpers.models import scripted, slow
+
+from benchmarks.comparison import Row
 from wasi_nn_torch import Engine, Guest, GuestTimeout, Limits
 
 #: The number of guests at work, and of threads in one of the baselines.

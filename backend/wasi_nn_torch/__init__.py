@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from wasi_nn_torch.sessions.directories import Directory
     from wasi_nn_torch.sessions.guests import Guest, InvalidGuest
     from wasi_nn_torch.sessions.limits import Limits
-    from wasi_nn_torch.sessions.pool import Lease, Pool
     from wasi_nn_torch.sessions.offloading.workers import EngineBusy
+    from wasi_nn_torch.sessions.pool import Lease, Pool
     from wasi_nn_torch.sessions.session import Session
     from wasi_nn_torch.sessions.stats import EngineStats, PoolStats, SessionStats
     from wit_host import GuestCancelled, GuestError, GuestLimit, GuestTimeout, GuestTrap, LinkError

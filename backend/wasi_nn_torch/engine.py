@@ -22,8 +22,8 @@ from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link
 from wasi_nn_torch.sessions.limits import Limits
-from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.offloading import ASYNC_QUEUE, guest_workers
+from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.session import Session
 from wasi_nn_torch.sessions.stats import EngineStats
