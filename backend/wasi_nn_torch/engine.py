@@ -21,7 +21,7 @@ from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, CompileLimits
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link
-from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.limits import DEFAULT_LIMITS, Limits
 from wasi_nn_torch.sessions.offloading import ASYNC_QUEUE, guest_workers
 from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.runtime import Runtime
@@ -320,7 +320,8 @@ class Engine:
             data=data,
         )
         start = partial(_start, guest=guest, cls=cls)
-        pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant)
+        open_lane = partial(self._runtime.lane, limits or DEFAULT_LIMITS)
+        pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant, open_lane)
         self._pools.add(pool)
         return pool
 

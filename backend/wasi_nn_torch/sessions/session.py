@@ -254,8 +254,22 @@ class Session:
         If the guest ran for asyncio and is overdue, its thread does so when it ends. Otherwise this raises RuntimeError
         while the guest runs or is called, which changes nothing; call `cancel` first.
         """
-        if not self._lane.closes_later(self._close):
+        if not self.closes_later():
             self._close()
+
+    def closes_later(self, then: Callable[[], object] = bool) -> bool:
+        """Whether the guest ran for asyncio and is overdue, so that its thread closes this session when it ends.
+
+        After that, the thread calls `then`.
+        """
+
+        def close() -> None:
+            try:
+                self._close()
+            finally:
+                then()
+
+        return self._lane.closes_later(close)
 
     def _close(self) -> None:
         if not self._in_use.acquire(blocking=False):

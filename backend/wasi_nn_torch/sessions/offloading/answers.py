@@ -26,14 +26,21 @@ class Answer(Generic[T]):
     """What a job returns or raises, for one coroutine of the running event loop.
 
     `guest` is the one that the function runs, and `timeout` the most seconds of each of its calls; None means no limit.
-    A job without a guest runs in any case, even if the coroutine is cancelled.
+    A job without a guest runs in any case, even if the coroutine is cancelled. `unclaimed` is called with a result that
+    the coroutine does not return, because it was cancelled or the guest's time was over.
     """
 
-    def __init__(self, function: Callable[[], T], guest: Guest | None = None, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[[], T],
+        guest: Guest | None = None,
+        timeout: float | None = None,
+        unclaimed: Callable[[T], object] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         # The thread does not keep this alive, so that a coroutine that nobody awaits any more can be found out.
         end = partial(_post_end, self._loop, weakref.ref(self))
-        self.job = Job(partial(_awaiting, self._loop, function), guest, end)
+        self.job = Job(partial(_awaiting, self._loop, function), guest, end, unclaimed)
         self._timeout = timeout
         self._news = self._loop.create_future()
         self._has_ended = False
@@ -55,11 +62,13 @@ class Answer(Generic[T]):
                 self._look_after(self._timeout)
             await self._news
         except asyncio.CancelledError:
+            self.job.abandon()
             await self._stop(workers)
             raise
         finally:
             self._stop_looking()
             if not self._has_ended and not self.job.is_overdue:  # nobody awaits it: the event loop was closed
+                self.job.abandon()
                 self._withdraw(workers)
         guest = self.job.guest
         if guest is not None and not self._has_ended:

@@ -6,6 +6,7 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from wit_host import GuestTimeout
@@ -42,10 +43,17 @@ class Guest(Protocol):
 class Job(Generic[T]):
     """A function that is run once, in the context (`contextvars`) of the caller who made the job.
 
-    `on_end` is called after the end, on any thread; it may not raise.
+    `on_end` is called after the end, on any thread; it may not raise. `unclaimed` is called with a result that the
+    caller does not get, because it was answered before.
     """
 
-    def __init__(self, function: Callable[[], T], guest: Guest | None, on_end: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        function: Callable[[], T],
+        guest: Guest | None,
+        on_end: Callable[[], object],
+        unclaimed: Callable[[T], object] | None = None,
+    ) -> None:
         #: The guest that the function runs; None if it runs none.
         self.guest = guest
         #: Whether the caller was answered before the end, because the guest's time was over.
@@ -54,8 +62,9 @@ class Job(Generic[T]):
         self.on_end = on_end
         self._function: Callable[[], T] | None = function
         self._context = contextvars.copy_context()
+        self._unclaimed = unclaimed
         self._lock = threading.Lock()
-        self._has_ended = False
+        self._has_ended = self._has_result = self._is_abandoned = False
         self._result: T
         self._exception: BaseException | None = None
         self._last: list[Callable[[], object]] = []
@@ -75,6 +84,8 @@ class Job(Generic[T]):
             self._exception = exception
         finally:
             del function  # it may have the last reference to what a guest holds
+        if self._is_unclaimed():
+            self._drop_result()
         while (last := self._next()) is not None:
             _try(last)
 
@@ -84,9 +95,19 @@ class Job(Generic[T]):
             if self._last:
                 return self._last.pop(0)
             self._has_ended = True
-        if self.is_overdue:
-            self._exception = None  # the caller was answered; its traceback leads to the session, which has this job
+        if self._is_abandoned:
+            self._exception = None  # its traceback leads to the session, which has this job
         return None
+
+    def _is_unclaimed(self) -> bool:
+        """Whether the caller was answered already; if not, the result is kept for the caller from now on."""
+        with self._lock:
+            self._has_result = not self._is_abandoned
+            return self._is_abandoned
+
+    def _drop_result(self) -> None:
+        if self._unclaimed is not None and self._exception is None:
+            _try(partial(self._unclaimed, self._result))
 
     def withdraw(self) -> None:
         """End a job that will never run."""
@@ -112,8 +133,15 @@ class Job(Generic[T]):
     def leave_behind(self) -> bool:
         """Let the caller be answered before the end, if the job has not ended; return whether it has not."""
         with self._lock:
-            self.is_overdue = not self._has_ended
+            self.is_overdue = self._is_abandoned = not self._has_result and not self._has_ended
             return self.is_overdue
+
+    def abandon(self) -> None:
+        """Let the caller be answered with something else than the result, which is dropped."""
+        with self._lock:
+            has_result, self._has_result, self._is_abandoned = self._has_result, False, True
+        if has_result:
+            self._drop_result()
 
     def result(self) -> T:
         """What the function returned; raises what it raised. May be called once, after the end."""
@@ -130,4 +158,4 @@ def _try(function: Callable[[], object]) -> None:
     try:
         function()
     except BaseException:
-        logger.exception("closing a session failed after its guest had run longer than allowed")
+        logger.exception("what a guest left behind could not be closed, after its caller had been answered")

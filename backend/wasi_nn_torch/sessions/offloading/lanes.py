@@ -32,14 +32,16 @@ class Lane:
         job = self._job
         return int(job is not None and job.is_overdue and not job.has_ended)
 
-    async def run(self, function: Callable[[], T], guest: Guest) -> T:
+    async def run(self, function: Callable[[], T], guest: Guest, unclaimed: Callable[[T], object] | None = None) -> T:
         """Call `function`, which runs `guest`, on a worker thread, and return its result.
+
+        `unclaimed` is called with a result that this does not return.
 
         Raises RuntimeError if another task awaits the session; for the other exceptions, see `Answer.wait`.
         """
         if self._is_busy():
             raise RuntimeError("a session serves one call at a time; await the other one first, or use another session")
-        answer = _answer(function, guest, self._timeout)
+        answer = _answer(function, guest, self._timeout, unclaimed)
         self._job = answer.job
         try:
             return await answer.wait(self._workers)
@@ -58,6 +60,10 @@ class Lane:
             guest.cancel()
         await _answer(function).wait(self._closers, self._job)
 
+    async def finish(self, function: Callable[[], object]) -> None:
+        """Call `function`, which ends something, on one of the threads for that, even if the task is cancelled."""
+        await _answer(function).wait(self._closers)
+
     def close_unawaited(self, function: Callable[[], object], guest: Guest) -> None:
         """Do the same for a coroutine that nobody awaits any more, such as one whose event loop was closed."""
         if self._is_busy():
@@ -74,8 +80,13 @@ class Lane:
         return self._job is not None and not self._job.has_ended
 
 
-def _answer(function: Callable[[], T], guest: Guest | None = None, timeout: float | None = None) -> Answer[T]:
+def _answer(
+    function: Callable[[], T],
+    guest: Guest | None = None,
+    timeout: float | None = None,
+    unclaimed: Callable[[T], object] | None = None,
+) -> Answer[T]:
     """The answer of a new job; asyncio, which takes a while to import, is imported by whoever has an event loop."""
     from wasi_nn_torch.sessions.offloading.answers import Answer
 
-    return Answer(function, guest, timeout)
+    return Answer(function, guest, timeout, unclaimed)
