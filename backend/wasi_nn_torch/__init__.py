@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wasi_nn_torch.sessions.directories import Directory
     from wasi_nn_torch.sessions.guests import Guest, InvalidGuest
     from wasi_nn_torch.sessions.limits import Limits
+    from wasi_nn_torch.sessions.offloading.workers import EngineBusy
     from wasi_nn_torch.sessions.pool import Lease, Pool
     from wasi_nn_torch.sessions.session import Session
     from wasi_nn_torch.sessions.stats import EngineStats, PoolStats, SessionStats
@@ -40,6 +41,7 @@ __all__ = [
     "CompileLimits",
     "Directory",
     "Engine",
+    "EngineBusy",
     "EngineStats",
     "Guest",
     "GuestCancelled",
@@ -65,6 +67,7 @@ _HOMES = {
     "CompileLimits": "wasi_nn_torch.sessions.compiling",
     "Directory": "wasi_nn_torch.sessions.directories",
     "Engine": "wasi_nn_torch.engine",
+    "EngineBusy": "wasi_nn_torch.sessions.offloading.workers",
     "EngineStats": "wasi_nn_torch.sessions.stats",
     "Guest": "wasi_nn_torch.sessions.guests",
     "GuestCancelled": "wit_host",

@@ -21,7 +21,8 @@ from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, CompileLimits
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link
-from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.limits import DEFAULT_LIMITS, Limits
+from wasi_nn_torch.sessions.offloading import ASYNC_QUEUE, guest_workers
 from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.session import Session
@@ -51,9 +52,12 @@ class Engine:
     Systems other than Linux always do so. `imports` are names of Python modules, such as "torchvision", that are
     imported first because they register operators that models need.
 
+    `async_threads` is the most guests that asyncio runs at a time, each on a thread: by default 4 more than there are
+    processors, and at most 32. `async_queue` is the most that wait for a thread; None means no limit.
+
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
-    `device` or `threads` that is given. Raises ValueError if the device does not exist, the number of threads is not
-    valid, a module cannot be imported, or models shall be isolated on a system that lacks what is not waived.
+    `device` or `threads` that is given. Raises ValueError if the device does not exist, a number is not valid, a module
+    cannot be imported, or models shall be isolated on a system that lacks what is not waived.
     """
 
     def __init__(
@@ -69,8 +73,11 @@ class Engine:
         cache: bool = True,
         compile_limits: CompileLimits | None = COMPILE_LIMITS,
         imports: Sequence[str] = (),
+        async_threads: int | None = None,
+        async_queue: int | None = ASYNC_QUEUE,
     ) -> None:
         require_amount("`model_bytes`", model_bytes)
+        workers = guest_workers(async_threads, async_queue)
         import_modules(imports)
         policy = GuestPolicy.of(None if guest_models is None else GuestModels(guest_models), frozenset(waive))
         if policy.models is GuestModels.CHECKED:
@@ -90,7 +97,7 @@ class Engine:
         if device is not None or threads is not None:
             self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
-        self._runtime = Runtime(self._backends, self._registry, policy, self._release, cache, compile_limits)
+        self._runtime = Runtime(self._backends, self._registry, policy, self._release, cache, compile_limits, workers)
         self._pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
@@ -112,7 +119,7 @@ class Engine:
     @property
     def stats(self) -> EngineStats:
         """The figures of this moment, for any thread: sessions and how they ended, errors, models, transfers."""
-        return self._runtime.tally.stats(self._registry.figures())
+        return self._runtime.stats()
 
     def register(
         self,
@@ -313,14 +320,19 @@ class Engine:
             data=data,
         )
         start = partial(_start, guest=guest, cls=cls)
-        pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant)
+        open_lane = partial(self._runtime.lane, limits or DEFAULT_LIMITS)
+        pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant, open_lane)
         self._pools.add(pool)
         return pool
 
     def close(self) -> None:
-        """Close every pool, and release every model; one that a session still uses is freed when that session ends."""
+        """Close every pool, and release every model; one that a session still uses is freed when that session ends.
+
+        The threads for asyncio end as soon as their guests have ended; this does not wait for them.
+        """
         for pool in list(self._pools):
             pool.close()
+        self._runtime.close()
         self._registry.close()
         if self._release is Release.DRIVER:
             self._backends.trim()

@@ -27,6 +27,7 @@ from .component.exports import GuestFunction, GuestInterface, Instance
 from .component.linked import LinkedComponent
 from .component.linker import Linker
 from .component.store import Store
+from .crossing.awaiting import awaiting_in
 from .crossing.bounds import Bounds
 from .crossing.guest_resources import GuestResource, GuestResourceType
 from .crossing.per_store import per_store
@@ -83,6 +84,7 @@ __all__ = [
     "Store",
     "Ticker",
     "WasiConfig",
+    "awaiting_in",
     "copy_from_address",
     "copy_memory",
     "copy_to_address",

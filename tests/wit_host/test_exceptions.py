@@ -256,7 +256,7 @@ def generator(*_):
 @pytest.mark.parametrize(
     ("implementation", "message"),
     [
-        (coroutine, "ping is a coroutine function; guests call functions that return their result at once"),
+        (coroutine, "ping is a coroutine function, which needs an event loop: run the guest with `run_async`"),
         (generator, "ping returned a generator, but its type has no result; return nothing"),
         (lambda: False, "ping returned a bool, but its type has no result; return nothing"),
     ],

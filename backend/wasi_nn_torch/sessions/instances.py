@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 #: The reasons for replacing an instance, beside those of `EngineStats.ended`.
 _USES, _TENANT, _RUNNING = "uses", "tenant", "running"
+#: The reason of `EngineStats.ended` for one that was overdue.
+_TIMEOUT = "timeout"
 
 
 @dataclass(eq=False)
@@ -85,16 +87,29 @@ class Instances(Generic[T]):
                 wait_seconds=self.places.wait_seconds,
             )
 
-    def take(self, tenant: Hashable) -> Started[T]:
+    def take_idle(self, tenant: Hashable) -> Started[T] | None:
+        """Return an idle instance of the tenant, if that takes no time; the caller has taken a place."""
+        with self._lock:
+            found = self._newest(tenant)
+            if found is None or any(each.session.ended is not None for each in self._idle):
+                return None
+            self._idle.remove(found)
+            self._lent += 1
+            self._uses += 1
+        found.uses += 1
+        return found
+
+    def take(self, tenant: Hashable, on_open: Callable[[Session], object] = bool) -> Started[T]:
         """Return an idle instance of the tenant, or start one; the caller has taken a place.
 
-        Raises the errors of the start, after which the place is free again.
+        `on_open` is called with the session of one that is to be started. Raises the errors of the start, after which
+        the place is free again.
         """
         found, ended = self._choose(tenant)
         try:
             for each in ended:
                 self._end(each)
-            found = found or self._start_one(tenant)
+            found = found or self._start_one(tenant, on_open)
         except BaseException:
             with self._lock:
                 self._lent -= 1
@@ -106,9 +121,12 @@ class Instances(Generic[T]):
     def give_back(self, instance: Started[T]) -> None:
         """Keep an instance that was lent for the next one, or end it.
 
-        Raises RuntimeError if another thread still calls it; then it is cancelled. Raises the exception that a receiver
-        of its output raises at its end.
+        One that is overdue is ended by its thread, and keeps its place until then. Raises RuntimeError if another
+        thread still calls it; then it is cancelled. Raises the exception that a receiver of its output raises at its
+        end.
         """
+        if instance.session.closes_later(self._forget_overdue):
+            return
         reason = self._why_not_again(instance)
         with self._lock:
             self._lent -= 1
@@ -128,6 +146,17 @@ class Instances(Generic[T]):
                 instance.session.close()
         finally:
             self.places.give_back()
+
+    def keeps(self, instance: Started[T]) -> bool:
+        """Whether `give_back` would keep an instance, which takes no time."""
+        return not self._is_closed and self._why_not_again(instance) is None
+
+    def _forget_overdue(self) -> None:
+        """Replace an instance that is not overdue any more."""
+        with self._lock:
+            self._lent -= 1
+            self._replaced[_TIMEOUT] += 1
+        self.places.give_back()
 
     def close(self) -> None:
         """End the idle instances, and each lent one when it is returned; nobody gets one any more.
@@ -164,7 +193,7 @@ class Instances(Generic[T]):
             dead = [each for each in self._idle if each.session.ended is not None]
             for each in dead:
                 self._remove(each, each.session.ended or "")
-            found = next((each for each in reversed(self._idle) if each.tenant == tenant), None)
+            found = self._newest(tenant)
             if found is not None:
                 self._idle.remove(found)
             elif len(self._idle) + self._lent > self._size:
@@ -172,12 +201,17 @@ class Instances(Generic[T]):
                 self._remove(self._idle[0], _TENANT)
             return found, dead
 
+    def _newest(self, tenant: Hashable) -> Started[T] | None:
+        """The idle instance that the tenant used last."""
+        return next((each for each in reversed(self._idle) if each.tenant == tenant), None)
+
     def _remove(self, instance: Started[T], reason: str) -> None:
         self._idle.remove(instance)
         self._replaced[reason] += 1
 
-    def _start_one(self, tenant: Hashable) -> Started[T]:
+    def _start_one(self, tenant: Hashable, on_open: Callable[[Session], object]) -> Started[T]:
         session = self._open_session()
+        on_open(session)
         started = Started(session, self._start(session), tenant)
         with self._lock:
             self._started += 1

@@ -22,10 +22,14 @@ from wasi_nn_torch.sessions.directories import Protected
 from wasi_nn_torch.sessions.guest_policy import GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link, compile_guest, read_guest
 from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.offloading import Lane, Workers
+from wasi_nn_torch.sessions.stats import EngineStats
 from wasi_nn_torch.sessions.tally import Tally
 from wit_host import Store
 from wit_host.core import CoreStore
 
+#: The number of threads that close sessions for asyncio.
+_CLOSERS = 2
 #: The directory of this package.
 _PACKAGE = Path(__file__).parents[1]
 
@@ -34,7 +38,7 @@ class Runtime:
     """Compiles guests and opens their stores; used by any number of threads.
 
     `cache` keeps compiled guests in the user's cache directory. `compile_limits` are for compiling each guest in a
-    process of its own; None means in this process.
+    process of its own; None means in this process. `workers` run guests for asyncio.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Runtime:
         release: Release = Release.POOL,
         cache: bool = True,
         compile_limits: CompileLimits | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._backends = backends
         self._registry = registry
@@ -54,6 +59,8 @@ class Runtime:
         self._compiler = compiler_within(compile_limits)
         compiler = None if self._compiler is None else self._compiler.compile
         self._engine = wit_host.Engine(cache=self._cache, compiler=compiler)
+        self._workers = workers or Workers("wasi-nn-guest", 1)
+        self._closers = Workers("wasi-nn-close", _CLOSERS)
         #: Counts what sessions do.
         self.tally = Tally()
 
@@ -88,6 +95,19 @@ class Runtime:
         """The operations of wasi-nn for one guest, whose tensors `ledger` counts."""
         policy = self._policy
         return Serving(self._backends, self._registry, ledger, policy.models, policy.why_none, self._release)
+
+    def stats(self) -> EngineStats:
+        """The figures of this moment."""
+        return self.tally.stats(self._registry.figures(), self._workers.overdue)
+
+    def lane(self, limits: Limits) -> Lane:
+        """The worker threads for one session with these limits."""
+        return Lane(self._workers, self._closers, limits.timeout)
+
+    def close(self) -> None:
+        """Let the worker threads end as soon as they have nothing to do."""
+        self._workers.close()
+        self._closers.close()
 
     def open_store(self, wasi: wasmtime.WasiConfig | None, limits: Limits) -> Store:
         """Open a store for one component, with the limits that do not concern tensors."""

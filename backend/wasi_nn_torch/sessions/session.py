@@ -10,8 +10,9 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.deadline import Deadline
@@ -30,13 +31,14 @@ from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
 from wasi_nn_torch.sessions.tally import ending_of
 from wasi_nn_torch.sessions.wasi_access import text_for_wasi, wasi_config
-from wit_host import GuestError, Store, WasiConfig
+from wit_host import GuestError, GuestTimeout, Store, WasiConfig
 from wit_host.core import CoreStore
 
 if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Session:
@@ -79,6 +81,7 @@ class Session:
         self._in_use = threading.Lock()
         self._closed = False
         self._cancelled = False
+        self._lane = runtime.lane(self._limits)
         runtime.tally.open_session()
 
     def __enter__(self) -> Self:
@@ -88,6 +91,21 @@ class Session:
         self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop what other tasks run in this session, and close it without making the event loop wait.
+
+        A guest that is overdue is not waited for; its thread closes the session when it ends.
+        """
+        if kind is GeneratorExit:
+            self._lane.close_unawaited(self._close, Control(self))
+        else:
+            await self._lane.close(self._close, Control(self))
 
     def run(self, guest: Guest | GuestSource) -> int:
         """Run a command, which is a component or a core module, to completion, and return its exit status.
@@ -223,6 +241,36 @@ class Session:
         """
         return cast("torch.Tensor", take(self._serving, tensor, self._has))
 
+    async def run_async(self, guest: Guest | GuestSource) -> int:
+        """Call `run` on a worker thread of the engine; see `call_async`."""
+        return await self._lane.run(partial(self.run, guest), Control(self))
+
+    @overload
+    async def start_async(self, guest: Guest | GuestSource) -> Any: ...  # noqa: ANN401
+
+    @overload
+    async def start_async(self, guest: Guest | GuestSource, cls: Callable[[Any], T]) -> T: ...
+
+    async def start_async(self, guest: Guest | GuestSource, cls: Callable[[Any], object] | None = None) -> object:
+        """Call `start` on a worker thread of the engine; see `call_async`."""
+        return await self._lane.run(partial(self.start, guest, cls), Control(self))
+
+    async def call_async(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that calls the guest, such as one of its exports, on a worker thread of the engine.
+
+        If the task is cancelled, the guest stops as `cancel` stops it; CancelledError comes out after that, when
+        everything that the guest held is free. A call that still waits for a thread is never made. At the end of
+        `Limits.timeout`, GuestTimeout comes out within 50 ms, even while a model computes: that goes on until the end
+        of its current operator, `stats.overdue` counts it, and then what the guest held is freed. The time that a call
+        waits for a thread does not count.
+
+        The implementations of the guest's imports may be coroutine functions, which run in the event loop.
+
+        Raises what the function raises, EngineBusy if the queue of the engine is full, and RuntimeError if another task
+        awaits the session.
+        """
+        return await self._lane.run(partial(function, *args, **kwargs), Control(self))
+
     def cancel(self) -> None:
         """Stop the guest, from any thread or signal handler, so that `run`, or the call of it, raises GuestCancelled.
 
@@ -253,6 +301,7 @@ class Session:
             last_refusal=self.last_refusal,
             guest_calls=0 if record is None else record.calls,
             guest_seconds=0.0 if record is None else record.seconds,
+            overdue=self._lane.overdue,
         )
 
     @property
@@ -278,8 +327,27 @@ class Session:
     def close(self) -> None:
         """End the guest and drop everything that is left; a second call does nothing.
 
-        Raises RuntimeError while the guest runs or is called, which changes nothing; call `cancel` first.
+        If the guest ran for asyncio and is overdue, its thread does so when it ends. Otherwise this raises RuntimeError
+        while the guest runs or is called, which changes nothing; call `cancel` first.
         """
+        if not self.closes_later():
+            self._close()
+
+    def closes_later(self, then: Callable[[], object] = bool) -> bool:
+        """Whether the guest ran for asyncio and is overdue, so that its thread closes this session when it ends.
+
+        After that, the thread calls `then`.
+        """
+
+        def close() -> None:
+            try:
+                self._close()
+            finally:
+                then()
+
+        return self._lane.closes_later(close)
+
+    def _close(self) -> None:
         if not self._in_use.acquire(blocking=False):
             raise RuntimeError(
                 "a session cannot be closed while its guest runs; call `cancel` first, and let it return"
@@ -369,6 +437,36 @@ class Session:
                 self._store.close()
         finally:
             self._serving.close()
+
+
+class Control:
+    """The guest of a session, for an event loop: see `offloading.Guest`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def time_left(self) -> float | None:
+        """See `offloading.Guest`."""
+        store = self._session._store
+        return None if store is None else store.time_left
+
+    def cancel(self) -> None:
+        """See `offloading.Guest`."""
+        self._session.cancel()
+
+    def stop_if_late(self) -> None:
+        """See `offloading.Guest`."""
+        store = self._session._store
+        if store is not None:
+            store.stop_if_late()
+
+    def give_up(self) -> GuestTimeout:
+        """See `offloading.Guest`; the text of the error has the reason."""
+        store = self._session._store
+        error = GuestTimeout("the guest did not end in time") if store is None else store.give_up()
+        explain(error, self._session._serving.refusals)
+        return error
 
 
 def _used() -> RuntimeError:

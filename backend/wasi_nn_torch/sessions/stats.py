@@ -19,7 +19,9 @@ class SessionStats:
     `run_seconds` is the time of `run` or of `start`. `guest_calls` is the number of calls of a guest that was started,
     and `guest_seconds` the time of these calls. Each includes the time of host calls. `compile_seconds` is the time
     that compiling the guest took, or loading it, if it came `from_cache`. `errors` counts the errors that the guest was
-    given, by code, such as `invalid-argument`; `last_refusal` is the last of them.
+    given, by code, such as `invalid-argument`; `last_refusal` is the last of them. `overdue` is 1 if the guest's time
+    is over and its caller in asyncio has been answered, but the guest still computes a model, or is in another function
+    of the host; otherwise it is 0.
     """
 
     calls: Mapping[str, int]
@@ -32,6 +34,7 @@ class SessionStats:
     last_refusal: Refusal | None = None
     guest_calls: int = 0
     guest_seconds: float = 0.0
+    overdue: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """These figures for JSON, with the names of the fields as keys; for `memory` see `LedgerSnapshot.to_dict`."""
@@ -46,6 +49,7 @@ class SessionStats:
             "last_refusal": None if self.last_refusal is None else asdict(self.last_refusal),
             "guest_calls": self.guest_calls,
             "guest_seconds": self.guest_seconds,
+            "overdue": self.overdue,
         }
 
 
@@ -59,13 +63,16 @@ class EngineStats:
     `exit` in the middle of a call; `trap`, `timeout`, `cancelled`, `link-error`, `guest-error` for another error of the
     guest, `host-error` for an exception of the host, and `interrupted` for one such as KeyboardInterrupt. `errors`
     counts the errors that guests were given, by code. `errors`, `transfers`, `computes`, `compute_seconds`,
-    `guest_calls` and `guest_seconds` are sums over the sessions that have ended.
+    `guest_calls` and `guest_seconds` are sums over the sessions that have ended. `overdue` is the number of running
+    guests whose time is over and whose callers in asyncio have been answered, but that still compute a model, or are in
+    another function of the host, so that what they hold is not free yet.
     `guests_compiled` and `guests_from_cache` are the numbers of guests that were compiled and loaded from the cache,
     which took `compile_seconds` together.
     """
 
     opened: int
     running: int
+    overdue: int
     ended: Mapping[str, int]
     errors: Mapping[str, int]
     models: tuple[ModelFigures, ...]
@@ -83,6 +90,7 @@ class EngineStats:
         return {
             "opened": self.opened,
             "running": self.running,
+            "overdue": self.overdue,
             "ended": dict(self.ended),
             "errors": dict(self.errors),
             "models": [asdict(model) for model in self.models],

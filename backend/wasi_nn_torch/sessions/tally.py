@@ -81,12 +81,13 @@ class Tally:
                 before = self._transfers[way]
                 self._transfers[way] = TransferFigures(before.copies + made.copies, before.bytes + made.bytes)
 
-    def stats(self, models: tuple[ModelFigures, ...]) -> EngineStats:
-        """The figures of this moment, with those of the models."""
+    def stats(self, models: tuple[ModelFigures, ...], overdue: int = 0) -> EngineStats:
+        """The figures of this moment, with those of the models, and the number of guests that are overdue."""
         with self._lock:
             return EngineStats(
                 opened=self._opened,
                 running=self._running,
+                overdue=overdue,
                 ended=dict(self._ended),
                 errors=dict(self._errors),
                 models=models,

@@ -59,6 +59,8 @@ class EpochCallback(Callback, Protocol):
     """The callback for each time that a store reaches its epoch deadline."""
 
     ending: Ending
+    #: The number of ticks until the next call.
+    ticks: int
 
     def tick(self) -> None:
         """Raise to stop the guest."""
@@ -169,7 +171,7 @@ def _on_epoch(
         if callback.ending.kept.exception is not None:
             callback.ending.raise_kept()
         callback.tick()
-        delta[0] = 1
+        delta[0] = callback.ticks
         kind[0] = 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
     except BaseException as exception:  # noqa: BLE001  # nothing may escape
         return failed(callback.ending, callback.where, exception)
@@ -234,6 +236,7 @@ _KEEP_EPOCH_CALLBACK = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 4)(
 _SET_EPOCH_DEADLINE = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)(
     ("wasmtime_context_set_epoch_deadline", ffi.dll)
 )
+_INCREMENT_EPOCH = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("wasmtime_engine_increment_epoch", ffi.dll))
 
 
 def add_function(instance: LinkerInstance, name: str, function: FunctionCallback[Any]) -> None:
@@ -255,6 +258,18 @@ def add_resource(instance: LinkerInstance, name: str, type_id: int, resource: Dr
 
 
 def on_epoch(store: wasmtime.Store, callback: EpochCallback) -> None:
-    """Have `callback` called at every tick of the engine's epoch while a guest runs in `store`."""
+    """Have `callback` called at ticks of the engine's epoch while a guest runs in `store`: first at the next one."""
     _KEEP_EPOCH_CALLBACK(store.ptr(), _EPOCH_POINTER, keep(callback), _EPOCH_RELEASE)
+    call_at_next_tick(store)
+
+
+def call_at_next_tick(store: wasmtime.Store) -> None:
+    """Have the callback of the store called at the next tick, whatever it has said before."""
     _SET_EPOCH_DEADLINE(store._context(), 1)
+
+
+def advance_epoch(engine: wasmtime.Engine, ticks: int) -> None:
+    """Advance the epoch of an engine by several ticks, from any thread or handler of signals."""
+    pointer = engine.ptr()
+    for _ in range(ticks):
+        _INCREMENT_EPOCH(pointer)

@@ -7,8 +7,9 @@ keeps nothing between calls; the state of each guest does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import cast
 
 from .. import capi
@@ -51,6 +52,8 @@ class HostFunction:
         try:
             implementation = state.implementation(self.implementation) if self.is_per_store else self.implementation
             answer = implementation(*lifted)
+            if type(answer) is CoroutineType:
+                answer = state.waiting.wait(self.name, answer, state.clock)
         except ResultError as error:
             if not isinstance(result, Result) or not isinstance(error, result.error):
                 raise _wrong_error(self.name, result, error) from error
@@ -87,8 +90,6 @@ class HostFunction:
         try:
             lower(state, results[0], item)
         except Misfit as misfit:
-            if isinstance(item, Coroutine):
-                raise unexpected(self.name, item) from None
             raise misfit.error(self.name, what) from None
 
     def _take_back(self, state: HostState) -> None:
@@ -165,8 +166,8 @@ class BridgedFunction(HostFunction):
     def _call(self, state: HostState, lifted: list[object], results: capi.Values) -> None:
         implementation = state.implementation(self.implementation) if self.is_per_store else self.implementation
         answer = implementation(*lifted)
-        if isinstance(answer, Coroutine):
-            raise unexpected(self.name, answer)
+        if type(answer) is CoroutineType:
+            answer = state.waiting.wait(self.name, answer, state.clock)
         state.answers[self] = _Answer(_NOWHERE, _comparable(lifted), transport.as_source(answer))
 
     def _require_same(self, answer: _Answer, lifted: list[object]) -> None:

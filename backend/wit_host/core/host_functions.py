@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from .. import capi
 from ..crossing.per_store import StoreMethod
-from ..misfits import Misfit, unexpected
+from ..misfits import Misfit
 from .linker import CoreDefinition
 from .state import CoreState
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 
 def _not_a_number(name: str, answer: object) -> TypeError:
-    if isinstance(answer, Coroutine):
-        return unexpected(name, answer)
     return TypeError(f"{name} returned a {type(answer).__name__}; it must return a number")
 
 
@@ -41,6 +39,8 @@ class CoreFunction:
         try:
             implementation = state.implementation(self._implementation) if self._is_per_store else self._implementation
             answer = implementation(*values[self._arguments])
+            if type(answer) is CoroutineType:
+                answer = state.waiting.wait(self._name, answer, state.clock)
         except Misfit as misfit:
             memory.take_back()
             raise misfit.error(self._name, "") from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from .. import capi
 from ..errors import GuestTrap
 from ..misfits import Misfit
+from .awaiting import Clock, Waiting
 from .bounds import UNBOUNDED, Bounds, MemoryBudget
 from .memory import GuestMemory
 from .per_store import StoreMethod
@@ -51,6 +52,10 @@ class HostState:
         self.memory = GuestMemory(self.ending, MemoryBudget(memory, bounds))
         self.table = ResourceTable(resources, bounds)
         self.data = data
+        #: The time of the guest; the runner sets it.
+        self.clock: Clock = _Unlimited()
+        #: What the guest waits for, if an implementation is a coroutine function.
+        self.waiting = Waiting()
         #: The engine's number of each resource type of the host; the linker of the guest has them.
         self.type_ids: Mapping[Resource[object], int] = {}
         #: Implementations of this store for host functions that are shared.
@@ -110,6 +115,15 @@ class HostState:
         self.memory.close()
         self.ending.close()
         self.call_ending.close()
+
+
+class _Unlimited:
+    """The time of a guest that nobody stops."""
+
+    left: float | None = None
+
+    def tick(self) -> None:
+        pass
 
 
 def _too_much(given: str, most: str) -> Misfit:

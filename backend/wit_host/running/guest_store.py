@@ -12,6 +12,7 @@ import wasmtime
 from .. import capi
 from ..crossing.bounds import UNBOUNDED, Bounds
 from ..crossing.state import HostState
+from ..errors import GuestTimeout
 from .runner import CallObserver, Runner
 from .ticker import Ticker
 from .wasi import WasiConfig, share_bound, wait_for
@@ -101,6 +102,25 @@ class GuestStore(ABC):
     def retire(self) -> None:
         """Never call the guest again, as the first step of `close`; raises RuntimeError while it runs."""
         self._runner.retire()
+
+    @property
+    def time_left(self) -> float | None:
+        """The seconds that the guest may still run, for any thread; None outside a call, and without a limit.
+
+        It is not positive from the end of the guest's time on, also after the call that this has ended.
+        """
+        return self._runner.time_left
+
+    def stop_if_late(self) -> None:
+        """Have the guest check its time now, from any thread, instead of within 50 ms."""
+        self._runner.stop_if_late()
+
+    def give_up(self) -> GuestTimeout:
+        """Return the error for a caller who waits no longer for a guest whose time is over.
+
+        The guest ends with the same error as soon as it can; `close` the store after that.
+        """
+        return self._runner.give_up()
 
     def on_memory_refusal(self, receive: Callable[[str], None]) -> None:
         """Have `receive` called with the reason whenever a memory of the guest cannot grow because of the limit."""

@@ -15,11 +15,12 @@ from typing import Protocol, TypeVar
 import wasmtime
 
 from .. import capi
+from ..crossing.awaiting import has_loop
 from ..crossing.state import HostState
 from ..errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap
 from . import stack
 from .failures import trap
-from .ticker import Ticker
+from .ticker import INTERVAL, PATIENCE, Ticker
 
 T = TypeVar("T")
 
@@ -51,11 +52,12 @@ class Runner:
         self._store: wasmtime.Store | None = store
         self._ticker = ticker
         self._timeout = timeout
-        self._deadline = Deadline(state)
+        self._deadline = state.clock = Deadline(state)
         self._inside = threading.Lock()
         self._reason = ""
         self._trapped = False
         self._retired = False
+        self._given_up = False
         self._stop: type[GuestError] | None = None
         capi.on_epoch(store, self._deadline)
 
@@ -111,6 +113,8 @@ class Runner:
             return self._run_observed(self.observer, action, what)
         finally:
             capi.entered.guest = before
+            if self._stop is not GuestTimeout:
+                self._deadline.stop()
             stack.leave()
             self._inside.release()
 
@@ -127,7 +131,11 @@ class Runner:
             del failure
 
     def _run(self, action: Callable[[], T], what: str) -> T:
-        self._deadline.start(f"{self.name} {what}", self._timeout)
+        deadline = self._deadline
+        deadline.start(f"{self.name} {what}", self._timeout, is_patient=has_loop())
+        if deadline.ticks != 1:
+            deadline.ticks = 1
+            capi.call_at_next_tick(self.store)
         with self._ticker:
             try:
                 answer = action()
@@ -142,6 +150,8 @@ class Runner:
                 raise
             else:
                 failure = self._kept()
+            if self._given_up:
+                failure = deadline.timed_out()
             if failure is None:
                 return answer
             self._end(failure)
@@ -151,8 +161,30 @@ class Runner:
             del failure  # its traceback leads here: without this, a cycle would keep it alive
 
     def cancel(self) -> None:
-        """Stop the guest at its next tick, or as soon as it is entered, from any thread or handler of signals."""
+        """Stop the guest at its next step, or as soon as it is entered, from any thread or handler of signals."""
         self._deadline.is_cancelled = True
+        self._ticker.advance()
+        self.state.waiting.wake()
+
+    @property
+    def time_left(self) -> float | None:
+        """The seconds that the guest may still run; None outside a call, and without a limit.
+
+        It is not positive from the end of the guest's time on, also after the call that this has ended.
+        """
+        return self._deadline.left
+
+    def stop_if_late(self) -> None:
+        """Have the guest stop at its next step if its time is over, from any thread; the next tick does so too."""
+        self._ticker.advance()
+
+    def give_up(self) -> GuestTimeout:
+        """Return the error for a caller who waits no longer for a guest whose time is over.
+
+        The guest ends with the same error when the host function returns that it is in.
+        """
+        self._given_up = True
+        return self._deadline.timed_out()
 
     def check_time(self) -> None:
         """Raise GuestTimeout or GuestCancelled if the guest has to stop; from any thread."""
@@ -188,6 +220,8 @@ class Runner:
     def _check_alive(self) -> None:
         if self._retired:
             raise self._closed()
+        if self._given_up and not self._reason:
+            raise GuestError(f"{self.name} cannot be called any more: {self._deadline.timed_out()}")
         if self._reason:
             kind = GuestTrap if self._trapped else GuestError
             raise kind(f"{self.name} cannot be called any more: {self._reason}; start it in a new {self.owner}")
@@ -220,23 +254,50 @@ class Deadline:
     def __init__(self, state: HostState) -> None:
         self.ending = state.ending
         self.is_cancelled = False
+        #: The number of ticks until the next check.
+        self.ticks = 1
+        self._is_patient = False
         self._message = ""
-        self._end = float("inf")
+        self._end = _NEVER
 
-    def start(self, message: str, timeout: float | None) -> None:
-        """Let the guest run for `timeout` seconds from now, or without a limit."""
+    @property
+    def left(self) -> float | None:
+        """The seconds that are left; None without a limit."""
+        end = self._end
+        return None if end == _NEVER else end - time.monotonic()
+
+    def start(self, message: str, timeout: float | None, *, is_patient: bool = False) -> None:
+        """Let the guest run for `timeout` seconds from now, or without a limit.
+
+        A patient one checks its time less often, because no signals are handled on its thread, and others need Python
+        at the same time. It still ends in time.
+        """
+        self._is_patient = is_patient
         if timeout is not None:
             self._message = f"{message} within {timeout:g} s"
             self._end = time.monotonic() + timeout
+
+    def stop(self) -> None:
+        """Let the time of the next call be its own."""
+        self._end = _NEVER
+
+    def timed_out(self) -> GuestTimeout:
+        """Return the error for a guest that did not end in time."""
+        return GuestTimeout(self._message)
 
     def tick(self) -> None:
         """Raise if the guest was cancelled or its time is over; Python runs the handlers of signals meanwhile."""
         if self.is_cancelled:
             raise GuestCancelled("the guest was cancelled")
-        if time.monotonic() >= self._end:
-            raise GuestTimeout(self._message)
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise self.timed_out()
+        if self._is_patient:
+            self.ticks = int(min(left / INTERVAL + 1, PATIENCE))
 
 
+#: The end of a time without a limit.
+_NEVER = float("inf")
 #: The nested calls that must be possible when a guest is entered, so that its callbacks can run: of 20 functions in
 #: Python, each through C, which counts as well.
 _DEPTH = 40

@@ -16,10 +16,12 @@ from types import TracebackType
 
 import wasmtime
 
-from ..capi import unbroken
+from ..capi import advance_epoch, unbroken
 
 #: Seconds between two ticks.
 INTERVAL = 0.05
+#: The most ticks between two checks of a guest.
+PATIENCE = 20
 
 
 class Ticker:
@@ -51,6 +53,10 @@ class Ticker:
             blocks = self._running.pop(thread) - 1
             if blocks:
                 self._running[thread] = blocks
+
+    def advance(self) -> None:
+        """Have each guest that runs check its time now, also patient ones, from any thread or handler of signals."""
+        advance_epoch(self._engine, PATIENCE)
 
     def _start(self) -> None:
         # Not by `threading`, which waits for the start of the thread, with locks that an exception would leave locked.

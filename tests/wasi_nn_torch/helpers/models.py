@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import warnings
 
 import torch
@@ -53,6 +54,20 @@ class Writes(nn.Module):
         return x
 
 
+class Slow(nn.Module):
+    """Multiplies matrices, `times` times, and adds nothing to its input."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.full((256, 256), 1 / 256)
+        for _ in range(self.times):
+            y = torch.mm(y, y)
+        return x + y.sum() * 0
+
+
 def scripted(module: nn.Module) -> bytes:
     """A module as the bytes of a TorchScript file."""
     with warnings.catch_warnings():
@@ -60,3 +75,13 @@ def scripted(module: nn.Module) -> bytes:
         file = io.BytesIO()
         torch.jit.save(torch.jit.script(module.eval()), file)
     return file.getvalue()
+
+
+def slow(seconds: float) -> Slow:
+    """A model that computes for about this time, on one thread of this machine."""
+    y = torch.ones(256, 256)
+    torch.mm(y, y)
+    begin = time.perf_counter()
+    for _ in range(20):
+        torch.mm(y, y)
+    return Slow(max(1, int(seconds * 20 / (time.perf_counter() - begin))))
