@@ -16,6 +16,7 @@ from typing import Final
 
 from ..errors import GuestTrap
 from .memory import GuestMemory, LinearMemory
+from .memory_image import MemoryImage
 
 #: The most address space of all memories in this process: a quarter of what 47 bits address, or 8,000 usual memories,
 #: which have at most 24,000 mappings; Linux permits 65,530 by default.
@@ -48,13 +49,13 @@ _thread = _Thread()
 class Starting:
     """The block in which one guest is started: the memories that the engine requests on this thread belong to it.
 
-    The first `others` of them belong to parts of the host. Any exception may pass it, even one without settable
-    attributes.
+    The first `others` of them belong to parts of the host; the others begin with `image`. Any exception may pass it,
+    even one without settable attributes.
     """
 
-    def __init__(self, guest: GuestMemory, others: int = 0) -> None:
+    def __init__(self, guest: GuestMemory, others: int = 0, image: MemoryImage | None = None) -> None:
         self._guest = guest
-        guest.others = others
+        guest.others, guest.image = others, image
 
     def __enter__(self) -> None:
         self._before = _thread.guest
@@ -80,8 +81,9 @@ class Reservations:
         _require_space(max(minimum, reserved) + guard, has_few=len(guest.parts) < _FEW)
         if not guest.budget.take(minimum):
             raise guest.budget.exceeded(minimum)
+        image = guest.image_of(minimum)
         try:
-            memory = LinearMemory(minimum, reserved, guard, guest.ending, guest.budget)
+            memory = LinearMemory(minimum, reserved, guard, guest.ending, guest.budget, image)
         except (OSError, OverflowError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is None:  # raised by other code, as TimeoutError is
                 raise
