@@ -71,9 +71,10 @@ class LinearMemory:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANON | _NO_RESERVE
         self._content = mmap.mmap(-1, self.reserved, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._content))
-        if not (self._protect(self.reserved, _CLOSED) and self._protect(minimum, _OPEN)):
+        used = _whole_pages(minimum)
+        if used < self.reserved and _mprotect(self.base + used, self.reserved - used, _CLOSED):
             number = ctypes.get_errno()
-            raise OSError(number, f"the access to {minimum} bytes cannot be changed: {os.strerror(number)}")
+            raise OSError(number, f"the access to its address space cannot be changed: {os.strerror(number)}")
         if image is not None:
             image.map(self.base, _NO_RESERVE)
         #: Its smallest size, which is also the one that it begins with.
@@ -88,7 +89,7 @@ class LinearMemory:
         if not self.budget.take(more):
             self.budget.refuse_growth(more)
             return False
-        if not self._protect(size, _OPEN):
+        if not self._open(size):
             self.budget.give_back(more)
             return False
         self.size = size
@@ -122,10 +123,14 @@ class LinearMemory:
         text = f"{length} bytes at address {address} are not all in the guest's memory of {self.size} bytes"
         return Misfit(GuestTrap, text)
 
-    def _protect(self, size: int, access: int) -> bool:
-        """Change the access to the first `size` bytes; return whether that was possible."""
-        size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-        return not size or not _mprotect(self.base, size, access)
+    def _open(self, size: int) -> bool:
+        """Make the first `size` bytes accessible; return whether that was possible."""
+        return not size or not _mprotect(self.base, _whole_pages(size), _OPEN)
+
+
+def _whole_pages(size: int) -> int:
+    """Return the size of the pages that have the first `size` bytes."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 class GuestMemory:
@@ -156,8 +161,8 @@ class GuestMemory:
             return None
         if minimum != image.minimum:
             raise RuntimeError(
-                f"a memory of the guest begins with {minimum} bytes, and its image is of {image.minimum}; please report "
-                "this error of the host"
+                f"a memory of the guest begins with {minimum} bytes, and its image is of {image.minimum}; please "
+                "report this error of the host"
             )
         return image
 

@@ -18,15 +18,16 @@ from ..errors import GuestTrap
 from .memory import GuestMemory, LinearMemory
 from .memory_image import MemoryImage
 
-#: The most address space of all memories in this process: a quarter of what 47 bits address, or 8,000 usual memories,
-#: which have at most 24,000 mappings; Linux permits 65,530 by default.
+#: The most address space of all memories in this process: a quarter of what 47 bits address, or 8,000 usual memories.
+#: Each of them has at most four mappings, the image and what is around it, so all have 32,000; Linux permits 65,530 by
+#: default.
 MOST_RESERVED: Final = 32 << 40
 #: The part of it that guests with several memories may use.
 _MOST_FOR_MORE: Final = MOST_RESERVED // 4 * 3
 #: The memories that almost every guest has: one of its own, and the heap of its garbage collector.
 _FEW: Final = 2
-#: The address space of each memory in this process, by its identity. The process has one address space.
-_reserved: dict[int, int] = {}
+#: The address space of each memory in this process. The process has one address space.
+_reserved: dict[weakref.ref[LinearMemory], int] = {}
 
 #: The memory of an unknown guest.
 _UNKNOWN = GuestMemory()
@@ -109,5 +110,4 @@ def _require_space(size: int, *, has_few: bool) -> None:
 
 
 def _count(memory: LinearMemory) -> None:
-    _reserved[id(memory)] = memory.reserved
-    weakref.finalize(memory, _reserved.pop, id(memory), None).atexit = False
+    _reserved[weakref.ref(memory, _reserved.pop)] = memory.reserved
