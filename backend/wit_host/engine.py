@@ -5,6 +5,7 @@ In: components and core modules. Out: their compiled forms, and stores to run th
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -26,6 +27,7 @@ from .core.imports import link as link_module
 from .core.slicing import SlicingModules, memory_of, slicing_modules, waits
 from .crossing.bounds import UNBOUNDED, Bounds
 from .crossing.memory import unsupported
+from .crossing.memory_image import MemoryImage
 from .crossing.reservations import Reservations
 from .errors import GuestError
 from .private_copy import Compiled
@@ -37,9 +39,12 @@ from .rewrite import (
     pass_by_address,
     replace_fixed_length_lists,
     slice_waits,
+    take_image,
 )
 from .running.guest_store import StoreLimits
 from .running.ticker import Ticker
+
+logger = logging.getLogger(__name__)
 
 #: All differences from Wasmtime's default configuration: its attributes, and functions that change it. Other settings
 #: lead to other code, so the keys of the cache depend on both.
@@ -101,7 +106,7 @@ class Engine:
         """
         wasm, file = _read(guest)
         try:
-            wasm = _binary(wasm)
+            wasm, image = self._with_image(_binary(wasm))
             pointers = self._with_pointers(replace_fixed_length_lists(wasm), buffers)
             strings = self._with_strings(pointers)
             sliced = slice_waits(strings.wasm)
@@ -129,16 +134,18 @@ class Engine:
             lists,
             no_addresses,
             sliced.helpers,
+            image,
         )
 
     def compile_module(self, guest: str | os.PathLike[str] | bytes, name: str | None = None) -> CoreModule:
         """Compile a core module, as `compile` compiles a component."""
         wasm, file = _read(guest)
         try:
-            compiled = self._compile(_binary(wasm), wasmtime.Module, name or file)
+            wasm, image = self._with_image(_binary(wasm))
+            compiled = self._compile(wasm, wasmtime.Module, name or file)
         except wasmtime.WasmtimeError as error:
             raise GuestError(f"{name or file} is not a valid core module: {' '.join(str(error).split())}") from None
-        return CoreModule(name or file, self._engine, compiled, slicing=self._slicing(compiled))
+        return CoreModule(name or file, self._engine, compiled, slicing=self._slicing(compiled), image=image)
 
     def _slicing(self, guest: wasmtime.Module) -> SlicingModules | None:
         """Return the modules for a guest that waits, which are compiled once."""
@@ -152,6 +159,19 @@ class Engine:
         if self._cache is None:
             return self._compiling.compile(wasm, kind)[0]
         return self._cache.compile(self._compiling, self._fingerprint, wasm, kind, name)
+
+    def _with_image(self, wasm: bytes) -> tuple[bytes, MemoryImage | None]:
+        """Take the image of its memory out of a guest, unless the engine makes the memories, and images of them."""
+        if self._no_addresses:
+            return wasm, None
+        imaged = take_image(wasm)
+        if imaged.image is None:
+            return wasm, None
+        try:
+            return imaged.wasm, MemoryImage(imaged.image)
+        except OSError as error:
+            logger.info("a guest fills its memory itself, which takes longer to start: %s", error)
+            return wasm, None
 
     def _with_pointers(self, wasm: bytes, buffers: Collection[str]) -> Rewritten:
         if self._no_addresses:

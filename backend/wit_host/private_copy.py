@@ -6,7 +6,6 @@ In: the serialized form of a guest, in pieces. Out: the guest, loaded from a cop
 from __future__ import annotations
 
 import io
-import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +14,7 @@ from typing import Self, TypeVar
 import wasmtime
 from wasmtime import component
 
-if sys.platform == "linux":
-    import fcntl
+from .sealed_files import new_file, seal
 
 Compiled = TypeVar("Compiled", component.Component, wasmtime.Module)
 
@@ -51,7 +49,7 @@ class PrivateCopy:
         if isinstance(self._file, io.BytesIO):
             return kind.deserialize(engine, self._file.getvalue())
         self._file.flush()
-        _seal(self._file.fileno())
+        seal(self._file.fileno())
         return kind.deserialize_file(engine, str(_OPEN_FILES / str(self._file.fileno())))
 
 
@@ -64,11 +62,5 @@ def load_serialized(engine: wasmtime.Engine, content: bytes | bytearray | memory
 
 def _new_file() -> io.BufferedWriter | io.BytesIO:
     if sys.platform == "linux" and _OPEN_FILES.is_dir():
-        return open(os.memfd_create("compiled guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb")
+        return open(new_file("compiled guest"), "wb")
     return io.BytesIO()
-
-
-def _seal(descriptor: int) -> None:
-    if sys.platform == "linux":
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)

@@ -136,7 +136,7 @@ _FINALIZER = _field(RELEASE, ffi.wasmtime_linear_memory_t, "finalizer")
 
 def create_memories(config: wasmtime.Config, creator: MemoryCreator) -> None:
     """Have `creator` make each memory of the guests of an engine, which keeps `creator` alive."""
-    # Copying on write maps images of memory, which only works for memories that the engine has mapped itself.
+    # The engine maps images only into memories that it has made; `creator` may do the same with its own.
     ffi.wasmtime_config_memory_init_cow_set(config.ptr(), False)
     struct = ffi.wasmtime_memory_creator_t()
     struct.env = keep(creator)  # type: ignore[assignment]  # ctypes takes an address for a `void *`

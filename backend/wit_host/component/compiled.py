@@ -11,6 +11,7 @@ import wasmtime
 from wasmtime import component
 
 from .. import capi
+from ..crossing.memory_image import MemoryImage
 
 #: The interface that a command exports.
 _RUN = re.compile(r"wasi:cli/run@0\.2\.\d+$")
@@ -24,7 +25,8 @@ class Component:
     functions whose result does too. `as_strings` has interfaces with the functions that receive bytes as strings, and
     `no_addresses` the reasons why these do not cross by address. `as_lists` has the reasons for bytes that cross as
     lists, by interface, or by `interface#function` for functions of interfaces in `as_strings`. `helpers` is the number
-    of components with a memory that start before the guest.
+    of components with a memory that start before the guest, and `image` is the first content of the guest's own memory,
+    unless the guest fills it itself.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Component:
     as_lists: Mapping[str, str] = field(default_factory=dict)
     no_addresses: Mapping[str, str] = field(default_factory=dict)
     helpers: int = 0
+    image: MemoryImage | None = None
 
     @cached_property
     def imports(self) -> Mapping[str, capi.Extern]:

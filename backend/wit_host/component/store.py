@@ -87,7 +87,7 @@ class Store(GuestStore):
 
     def _start(self, linked: LinkedComponent) -> Instance:
         guest = linked.guest
-        with Starting(self.state.memory, guest.helpers):
+        with Starting(self.state.memory, guest.helpers, guest.image):
             try:
                 instance = linked.linker.instantiate(self._runner.store, guest.compiled)
             except wasmtime.ExitTrap:

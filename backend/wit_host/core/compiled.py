@@ -9,6 +9,7 @@ from typing import Final
 
 import wasmtime
 
+from ..crossing.memory_image import MemoryImage
 from .slicing import SlicingModules
 
 #: The export of a command, and the export that a reactor may have, which is called once, before all others.
@@ -20,7 +21,8 @@ REACTOR: Final = "_initialize"
 class CoreModule:
     """A compiled core module, made by `Engine.compile_module`. It belongs to that engine; any of its stores may run it.
 
-    `transport` is the way in which bytes cross, as in `Component`; `slicing` is for a module that waits.
+    `transport` is the way in which bytes cross, and `image` the first content of its memory, as in `Component`;
+    `slicing` is for a module that waits.
     """
 
     name: str
@@ -28,6 +30,7 @@ class CoreModule:
     compiled: wasmtime.Module
     transport: str = "pointer"
     slicing: SlicingModules | None = None
+    image: MemoryImage | None = None
 
     @cached_property
     def is_program(self) -> bool:

@@ -15,6 +15,8 @@ import wasmtime
 from wasmtime import FuncType, MemoryType, ValType
 
 from .. import capi
+from ..crossing.memory import GuestMemory
+from ..crossing.reservations import Starting
 from ..errors import GuestTrap
 from .slicing_text import FRONT, FUNCTIONS, MEMORIES, POLLING, PRIVATE, READING
 
@@ -76,7 +78,8 @@ class Slicing:
         store = self._store()
         if store is None or self.guest is None:
             raise GuestTrap("the guest calls a function of WASI that waits before it has started")
-        with capi.Disposing(wasmtime.Linker(store.engine)) as linker:
+        # Another guest may be starting on this thread, and these memories are not its own.
+        with Starting(GuestMemory()), capi.Disposing(wasmtime.Linker(store.engine)) as linker:
             linker.define_wasi()
             linker.define_instance(store, "guest", self.guest)
             linker.define_instance(store, "front", self._front)

@@ -120,7 +120,7 @@ class CoreStore(GuestStore):
 
     def _instantiate(self, linked: LinkedModule) -> wasmtime.Instance:
         try:
-            with Starting(self.state.memory):
+            with Starting(self.state.memory, image=linked.guest.image):
                 return linked.instantiate(self._runner.store, self.state)
         except wasmtime.WasmtimeError as error:
             misfit = _MISFIT.search(str(error))

@@ -16,6 +16,7 @@ from .. import capi
 from ..errors import GuestTrap
 from ..misfits import Misfit
 from .bounds import MemoryBudget
+from .memory_image import MemoryImage
 
 #: `PROT_NONE`, and `PROT_READ | PROT_WRITE`
 _CLOSED, _OPEN = 0, 3
@@ -46,7 +47,10 @@ def unsupported() -> str:
 
 
 class LinearMemory:
-    """One linear memory of a guest: address space that is released with its last reference, views included."""
+    """One linear memory of a guest: address space that is released with its last reference, views included.
+
+    It begins with `image`, or with zeros. Raises OSError if the system refuses it.
+    """
 
     where = "while a memory of the guest grew"
 
@@ -57,6 +61,7 @@ class LinearMemory:
         guard: int,
         ending: capi.Ending = _UNKNOWN_ENDING,
         budget: MemoryBudget | None = None,
+        image: MemoryImage | None = None,
     ) -> None:
         self.ending = ending
         self.budget = MemoryBudget() if budget is None else budget
@@ -66,9 +71,12 @@ class LinearMemory:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANON | _NO_RESERVE
         self._content = mmap.mmap(-1, self.reserved, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._content))
-        if not (self._protect(self.reserved, _CLOSED) and self._protect(minimum, _OPEN)):
+        used = _whole_pages(minimum)
+        if used < self.reserved and _mprotect(self.base + used, self.reserved - used, _CLOSED):
             number = ctypes.get_errno()
-            raise OSError(number, f"the access to {minimum} bytes cannot be changed: {os.strerror(number)}")
+            raise OSError(number, f"the access to its address space cannot be changed: {os.strerror(number)}")
+        if image is not None:
+            image.map(self.base, _NO_RESERVE)
         #: Its smallest size, which is also the one that it begins with.
         self.minimum = self.size = minimum
         self._unviewed = sys.getrefcount(self._content)
@@ -81,7 +89,7 @@ class LinearMemory:
         if not self.budget.take(more):
             self.budget.refuse_growth(more)
             return False
-        if not self._protect(size, _OPEN):
+        if not self._open(size):
             self.budget.give_back(more)
             return False
         self.size = size
@@ -115,10 +123,14 @@ class LinearMemory:
         text = f"{length} bytes at address {address} are not all in the guest's memory of {self.size} bytes"
         return Misfit(GuestTrap, text)
 
-    def _protect(self, size: int, access: int) -> bool:
-        """Change the access to the first `size` bytes; return whether that was possible."""
-        size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-        return not size or not _mprotect(self.base, size, access)
+    def _open(self, size: int) -> bool:
+        """Make the first `size` bytes accessible; return whether that was possible."""
+        return not size or not _mprotect(self.base, _whole_pages(size), _OPEN)
+
+
+def _whole_pages(size: int) -> int:
+    """Return the size of the pages that have the first `size` bytes."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 class GuestMemory:
@@ -131,10 +143,28 @@ class GuestMemory:
         self.budget = MemoryBudget() if budget is None else budget
         #: All its memories, and the heap of its garbage collector if it has one.
         self.parts: list[LinearMemory] = []
+        #: The image that its own memories begin with.
+        self.image: MemoryImage | None = None
         #: The number of memories to come that are not the guest's own.
         self.others = 0
         #: The views that `take_back` has to release.
         self.lent: list[memoryview] = []
+
+    def image_of(self, minimum: int) -> MemoryImage | None:
+        """Return the image for the next memory, which begins with `minimum` bytes; None if it begins with zeros.
+
+        The heap of a guest's garbage collector, which begins with no bytes, has no image. Raises RuntimeError for a
+        memory that the image is not of.
+        """
+        image = self.image
+        if image is None or self.others or not minimum:
+            return None
+        if minimum != image.minimum:
+            raise RuntimeError(
+                f"a memory of the guest begins with {minimum} bytes, and its image is of {image.minimum}; please "
+                "report this error of the host"
+            )
+        return image
 
     def add(self, memory: LinearMemory) -> None:
         """Add a memory that the engine requested."""
@@ -188,3 +218,4 @@ class GuestMemory:
         """Forget the memories, which end with their store."""
         self.take_back()
         self.parts.clear()
+        self.image = None

@@ -16,16 +16,18 @@ from typing import Final
 
 from ..errors import GuestTrap
 from .memory import GuestMemory, LinearMemory
+from .memory_image import MemoryImage
 
-#: The most address space of all memories in this process: a quarter of what 47 bits address, or 8,000 usual memories,
-#: which have at most 24,000 mappings; Linux permits 65,530 by default.
+#: The most address space of all memories in this process: a quarter of what 47 bits address, or 8,000 usual memories.
+#: Each of them has at most four mappings, the image and what is around it, so all have 32,000; Linux permits 65,530 by
+#: default.
 MOST_RESERVED: Final = 32 << 40
 #: The part of it that guests with several memories may use.
 _MOST_FOR_MORE: Final = MOST_RESERVED // 4 * 3
 #: The memories that almost every guest has: one of its own, and the heap of its garbage collector.
 _FEW: Final = 2
-#: The address space of each memory in this process, by its identity. The process has one address space.
-_reserved: dict[int, int] = {}
+#: The address space of each memory in this process. The process has one address space.
+_reserved: dict[weakref.ref[LinearMemory], int] = {}
 
 #: The memory of an unknown guest.
 _UNKNOWN = GuestMemory()
@@ -48,13 +50,13 @@ _thread = _Thread()
 class Starting:
     """The block in which one guest is started: the memories that the engine requests on this thread belong to it.
 
-    The first `others` of them belong to parts of the host. Any exception may pass it, even one without settable
-    attributes.
+    The first `others` of them belong to parts of the host; the others begin with `image`. Any exception may pass it,
+    even one without settable attributes.
     """
 
-    def __init__(self, guest: GuestMemory, others: int = 0) -> None:
+    def __init__(self, guest: GuestMemory, others: int = 0, image: MemoryImage | None = None) -> None:
         self._guest = guest
-        guest.others = others
+        guest.others, guest.image = others, image
 
     def __enter__(self) -> None:
         self._before = _thread.guest
@@ -80,8 +82,9 @@ class Reservations:
         _require_space(max(minimum, reserved) + guard, has_few=len(guest.parts) < _FEW)
         if not guest.budget.take(minimum):
             raise guest.budget.exceeded(minimum)
+        image = guest.image_of(minimum)
         try:
-            memory = LinearMemory(minimum, reserved, guard, guest.ending, guest.budget)
+            memory = LinearMemory(minimum, reserved, guard, guest.ending, guest.budget, image)
         except (OSError, OverflowError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is None:  # raised by other code, as TimeoutError is
                 raise
@@ -107,5 +110,4 @@ def _require_space(size: int, *, has_few: bool) -> None:
 
 
 def _count(memory: LinearMemory) -> None:
-    _reserved[id(memory)] = memory.reserved
-    weakref.finalize(memory, _reserved.pop, id(memory), None).atexit = False
+    _reserved[weakref.ref(memory, _reserved.pop)] = memory.reserved

@@ -20,7 +20,7 @@ Understanding:
     instance_types, root_types    the types of an instance, and of the component
     uses                whether the uses of an import allow its type to change
     outer_types         the types that components inside the component use
-    core_memories       the memories of core modules
+    core_sections, core_memories  the sections of core modules, and their memories
     obstacles           why something stays as it is
 
 Changing:
@@ -35,15 +35,16 @@ Changing:
     waiting_imports     the imports with functions that wait
     slicing_text, slicing_code, slicing_imports    the component that waits in slices, and what it imports
 
-The four steps, each a component → a component:
+The five steps, each a component → a component; the first one takes core modules too:
 
+    memory_images       the first content of the memory apart from the guest
     fixed_length_lists  lists of fixed length as tuples
     by_address          bytes as addresses
     as_strings          bytes as strings
     sliced_waits        functions that wait as functions that can be interrupted
 
-Reading takes time in proportion to the bytes read, and only the heads of the sections of core modules are read. A
-component that cannot be read is an `InvalidComponent`, which has the place in the bytes.
+Reading takes time in proportion to the bytes read. Of core modules, only the heads of the sections are read, and the
+segments of the memory. A component that cannot be read is an `InvalidComponent`, which has the place in the bytes.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from .binary import InvalidComponent
 from .bridge_code import TOO_LONG, TOO_LONG_BITS
 from .by_address import pass_by_address
 from .fixed_length_lists import replace_fixed_length_lists
+from .memory_images import Image, Imaged, take_image
 from .obstacles import Obstacle
 from .served_imports import Rewritten
 from .sliced_waits import Sliced, slice_waits
@@ -60,6 +62,8 @@ from .sliced_waits import Sliced, slice_waits
 __all__ = [
     "TOO_LONG",
     "TOO_LONG_BITS",
+    "Image",
+    "Imaged",
     "InvalidComponent",
     "Obstacle",
     "Rewritten",
@@ -68,4 +72,5 @@ __all__ = [
     "pass_by_address",
     "replace_fixed_length_lists",
     "slice_waits",
+    "take_image",
 ]

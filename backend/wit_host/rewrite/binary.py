@@ -67,16 +67,20 @@ class Reader:
 
     def s33(self) -> int:
         """Read a signed LEB128 number: an index, or a code below zero."""
+        return self.signed(33)
+
+    def signed(self, bits: int) -> int:
+        """Read a signed LEB128 number of at most `bits` bits."""
         start, value, shift, part = self.at, 0, 0, 0x80
         while part & 0x80:
-            if shift >= 33:
-                raise InvalidComponent("a number has more than 33 bits", start)
+            if shift >= bits:
+                raise InvalidComponent(f"a number has more than {bits} bits", start)
             part = self.byte()
             value |= (part & 0x7F) << shift
             shift += 7
         value -= (part >> 6) << shift
-        if not -(1 << 32) <= value < 1 << 32:
-            raise InvalidComponent("a number has more than 33 bits", start)
+        if not -(1 << bits - 1) <= value < 1 << bits - 1:
+            raise InvalidComponent(f"a number has more than {bits} bits", start)
         return value
 
     def count(self) -> int:
@@ -88,11 +92,16 @@ class Reader:
 
     def name(self) -> bytes:
         """Read a length and as many bytes; the engine checks whether they are text."""
+        start = self.skip("a name")
+        return self.data[start : self.at]
+
+    def skip(self, what: str) -> int:
+        """Skip a length and as many bytes, which are `what`; return where these bytes begin."""
         start, length = self.at, self.u32()
         if length > self.end - self.at:
-            raise InvalidComponent(f"a name of {length} bytes does not fit", start)
+            raise InvalidComponent(f"{what} of {length} bytes does not fit", start)
         self.at += length
-        return self.data[self.at - length : self.at]
+        return self.at - length
 
     def finish(self) -> None:
         """Check that everything was read."""

@@ -10,20 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .binary import InvalidComponent, Reader
-from .definitions import CORE_MODULE
+from .binary import Reader
+from .core_sections import MEMORY, core_sections
 from .obstacles import Obstacle
 from .sections import Section
 
-#: The start of a core module.
-_CORE_PREAMBLE: Final = b"\0asm\x01\0\0\0"
-#: The section of memories, and flags of a memory.
-_MEMORY_SECTION: Final = 5
+#: The flags of a memory.
 _HAS_MAXIMUM: Final = 1
 _SHARED: Final = 2
-
-#: The most sections of all core modules; a large guest has hundreds.
-MOST = 20_000
 
 
 def memory_module(data: bytes, parts: Sequence[Section]) -> int | None:
@@ -57,28 +51,9 @@ def check_addresses(data: bytes, parts: Sequence[Section]) -> None:
 
 def _memory_sections(data: bytes, parts: Sequence[Section]) -> Iterator[tuple[int, Reader]]:
     """Yield the memory sections of all core modules, each with the index of the section that is the module."""
-    left = MOST
-    for index, part in enumerate(parts):
-        if part.id != CORE_MODULE:
-            continue
-        reader = _core_module(data, part)
-        while reader.at < reader.end:
-            left -= 1
-            if left < 0:
-                raise InvalidComponent(f"core modules have more than {MOST} sections", part.start)
-            id, length = reader.byte(), reader.u32()
-            if length > reader.end - reader.at:
-                raise InvalidComponent(f"a section of {length} bytes does not fit", reader.at)
-            after = reader.at + length
-            if id == _MEMORY_SECTION:
-                yield index, Reader(data, reader.at, after)
-            reader.at = after
-
-
-def _core_module(data: bytes, part: Section) -> Reader:
-    if data[part.body : min(part.end, part.body + len(_CORE_PREAMBLE))] != _CORE_PREAMBLE:
-        raise InvalidComponent("this is not the start of a core module", part.body)
-    return Reader(data, part.body + len(_CORE_PREAMBLE), part.end)
+    for each in core_sections(data, parts):
+        if each.id == MEMORY:
+            yield each.module, Reader(data, each.body, each.end)
 
 
 def _memories(reader: Reader) -> int:

@@ -1,4 +1,4 @@
-"""Types of core modules inside types of components.
+"""Types of core modules inside types of components, and the imports of core modules.
 
 In: a reader at the start of one. Out: the reader at its end; the content is skipped. Garbage-collected types are
 unfamiliar.
@@ -11,6 +11,8 @@ from .binary import InvalidComponent, Reader
 _FUNC, _MODULE = 0x60, 0x50
 _NULLABLE, _NOT_NULLABLE = 0x63, 0x64
 _HAS_MAXIMUM, _HAS_PAGE_SIZE = 1, 8
+#: The sort of an imported or exported memory.
+MEMORY = 2
 
 
 def skip_core_type(reader: Reader) -> None:
@@ -23,6 +25,15 @@ def skip_core_type(reader: Reader) -> None:
         _function(reader)
 
 
+def skip_import(reader: Reader) -> int:
+    """Skip an import of a core module, and return its sort. Raises `InvalidComponent`."""
+    reader.name()
+    reader.name()
+    sort = reader.peek()
+    _description(reader)
+    return sort
+
+
 def _function(reader: Reader) -> None:
     reader.expect(_FUNC, "a core function type")
     for _ in range(2):
@@ -33,9 +44,7 @@ def _function(reader: Reader) -> None:
 def _declaration(reader: Reader) -> None:
     match reader.byte():
         case 0:
-            reader.name()
-            reader.name()
-            _description(reader)
+            skip_import(reader)
         case 1:
             _function(reader)
         case 2:
