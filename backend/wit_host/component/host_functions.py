@@ -38,6 +38,8 @@ class HostFunction:
 
     def call(self, state: HostState, arguments: capi.Values, results: capi.Values) -> None:
         """Lift the arguments, call the implementation, lower its result or its error."""
+        if state.pace is not None:
+            state.pace()
         state.calls[self.name] += 1
         try:
             self._call(state, self._lift(state, arguments), results)

@@ -33,6 +33,8 @@ class CoreFunction:
 
     def call(self, state: CoreState, caller: int, values: RawValues) -> None:
         """Call the implementation; its exception is raised after the views that it borrowed were released."""
+        if state.pace is not None:
+            state.pace()
         memory = state.caller_memory
         memory.begin(caller)
         state.calls[self._name] += 1

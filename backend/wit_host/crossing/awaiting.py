@@ -7,7 +7,7 @@ lent, such as a view of the guest's memory, up to its end.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 #: The seconds between two checks whether an event loop still runs.
 _INTERVAL = 0.1
 
+Pace = Callable[[], object]
+"""Called at the begin of each call of a host function; it may wait a moment."""
+
 _loop: ContextVar[AbstractEventLoop | None] = ContextVar("wit_host.loop", default=None)
+_pace: ContextVar[Pace | None] = ContextVar("wit_host.pace", default=None)
 
 
 class Clock(Protocol):
@@ -36,18 +40,24 @@ class Clock(Protocol):
 
 
 @contextmanager
-def awaiting_in(loop: AbstractEventLoop) -> Iterator[None]:
+def awaiting_in(loop: AbstractEventLoop, pace: Pace | None = None) -> Iterator[None]:
     """Await the coroutines that implementations return in `loop`, for guests that are called in this block.
 
     The loop has to run on another thread. A coroutine sees the context variables of the block. Between two checks of
     its time, a guest of the block leaves Python to others for up to a second; `cancel` and timeouts are as prompt as
-    without.
+    without. `pace` is called at the begin of each call of a host function, and may wait a moment.
     """
-    token = _loop.set(loop)
+    token, pace_token = _loop.set(loop), _pace.set(pace)
     try:
         yield
     finally:
         _loop.reset(token)
+        _pace.reset(pace_token)
+
+
+def current_pace() -> Pace | None:
+    """Return what is to be called at each call of a host function here."""
+    return _pace.get()
 
 
 def has_loop() -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from .. import capi
 from ..errors import GuestTrap
 from ..misfits import Misfit
-from .awaiting import Clock, Waiting
+from .awaiting import Clock, Pace, Waiting
 from .bounds import UNBOUNDED, Bounds, MemoryBudget
 from .memory import GuestMemory
 from .per_store import StoreMethod
@@ -54,6 +54,8 @@ class HostState:
         self.data = data
         #: The time of the guest; the runner sets it.
         self.clock: Clock = _Unlimited()
+        #: Called at the begin of each call of a host function.
+        self.pace: Pace | None = None
         #: What the guest waits for, if an implementation is a coroutine function.
         self.waiting = Waiting()
         #: The engine's number of each resource type of the host; the linker of the guest has them.

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import wasmtime
 
 from .. import capi
-from ..crossing.awaiting import has_loop
+from ..crossing.awaiting import current_pace, has_loop
 from ..crossing.state import HostState
 from ..errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap
 from . import stack
@@ -133,6 +133,7 @@ class Runner:
     def _run(self, action: Callable[[], T], what: str) -> T:
         deadline = self._deadline
         deadline.start(f"{self.name} {what}", self._timeout, is_patient=has_loop())
+        self.state.pace = current_pace()
         if deadline.ticks != 1:
             deadline.ticks = 1
             capi.call_at_next_tick(self.store)

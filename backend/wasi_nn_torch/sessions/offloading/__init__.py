@@ -4,6 +4,7 @@
     jobs        functions that are run once on such a thread
     answers     the coroutine that awaits a job: cancelling, and deadlines
     lanes       the jobs of one session, one at a time
+    pulse       how threads notice that an event loop is late, and let it go first
     sizes       the numbers of threads and of waiting jobs of an engine
 
 Nothing here knows sessions or guests: a job is a function, and `Guest` is what can be done to a guest from outside.

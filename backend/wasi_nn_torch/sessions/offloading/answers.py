@@ -10,6 +10,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from wasi_nn_torch.sessions.offloading.jobs import Guest, Job
+from wasi_nn_torch.sessions.offloading.pulse import Pace, Pulse
 from wasi_nn_torch.sessions.offloading.workers import Workers
 from wit_host import awaiting_in
 
@@ -23,7 +24,7 @@ _LEAST = 0.01
 
 
 class Answer(Generic[T]):
-    """What a job returns or raises, for one coroutine of the running event loop.
+    """What a job of `workers` returns or raises, for one coroutine of the running event loop.
 
     `guest` is the one that the function runs, and `timeout` the most seconds of each of its calls; None means no limit.
     A job without a guest runs in any case, even if the coroutine is cancelled. `unclaimed` is called with a result that
@@ -32,6 +33,7 @@ class Answer(Generic[T]):
 
     def __init__(
         self,
+        workers: Workers,
         function: Callable[[], T],
         guest: Guest | None = None,
         timeout: float | None = None,
@@ -40,63 +42,67 @@ class Answer(Generic[T]):
         self._loop = asyncio.get_running_loop()
         # The thread does not keep this alive, so that a coroutine that nobody awaits any more can be found out.
         end = partial(_post_end, self._loop, weakref.ref(self))
-        self.job = Job(partial(_awaiting, self._loop, function), guest, end, unclaimed)
+        self._workers = workers
+        self._pulse = workers.pulse(self._loop)
+        self.job = Job(partial(_awaiting, self._loop, self._pulse, function), guest, end, unclaimed)
         self._timeout = timeout
         self._news = self._loop.create_future()
         self._has_ended = False
         self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self, workers: Workers, after: Job[object] | None = None) -> T:
+    async def wait(self, after: Job[object] | None = None) -> T:
         """Have the job run, and return its result, or raise its exception.
 
-        It runs on the thread of the job `after`, once that ends, or else on one of `workers`.
+        It runs on the thread of the job `after`, once that ends, or else on one of the workers.
 
         Raises EngineBusy if the queue is full. If the task is cancelled, a job that waits never runs; one that runs has
         its guest stop, and this ends when the job has ended. When the guest's time is over, a job that does not end
         is left behind, and this raises GuestTimeout.
         """
         if after is None or not after.finish_with(self.job.run_and_report):
-            self._submit(workers)
+            self._submit()
+        self._pulse.enter()
         try:
             if self._timeout is not None:
                 self._look_after(self._timeout)
             await self._news
         except asyncio.CancelledError:
             self.job.abandon()
-            await self._stop(workers)
+            await self._stop()
             raise
         finally:
+            self._pulse.leave()
             self._stop_looking()
             if not self._has_ended and not self.job.is_overdue:  # nobody awaits it: the event loop was closed
                 self.job.abandon()
-                self._withdraw(workers)
+                self._withdraw()
         guest = self.job.guest
         if guest is not None and not self._has_ended:
             raise guest.give_up()
         return self.job.result()
 
-    def _submit(self, workers: Workers) -> None:
+    def _submit(self) -> None:
         try:
-            workers.submit(self.job)
+            self._workers.submit(self.job)
         except BaseException:
             self.job.withdraw()
             raise
 
-    async def _stop(self, workers: Workers) -> None:
+    async def _stop(self) -> None:
         """Return when the job has ended, or will never run, however often the task is cancelled meanwhile."""
         self._stop_looking()
-        self._withdraw(workers)
+        self._withdraw()
         while not self.job.has_ended:
             self._news = self._loop.create_future()
             with suppress(asyncio.CancelledError):
                 await self._news
 
-    def _withdraw(self, workers: Workers) -> None:
+    def _withdraw(self) -> None:
         """Have the guest stop, or not start."""
         guest = self.job.guest
         if guest is None:
             return
-        if workers.withdraw(self.job):
+        if self._workers.withdraw(self.job):
             self.job.withdraw()
         elif not self.job.has_ended:
             guest.cancel()
@@ -135,9 +141,9 @@ class Answer(Generic[T]):
             self._timer.cancel()
 
 
-def _awaiting(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> T:
-    """Call `function` on the thread of a job, with coroutines of the host awaited in `loop`."""
-    with awaiting_in(loop):
+def _awaiting(loop: asyncio.AbstractEventLoop, pulse: Pulse, function: Callable[[], T]) -> T:
+    """Call `function` on the thread of a job, with coroutines of the host awaited in `loop`, which comes first."""
+    with awaiting_in(loop, Pace(pulse)):
         return function()
 
 

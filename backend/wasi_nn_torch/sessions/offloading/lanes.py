@@ -41,10 +41,10 @@ class Lane:
         """
         if self._is_busy():
             raise RuntimeError("a session serves one call at a time; await the other one first, or use another session")
-        answer = _answer(function, guest, self._timeout, unclaimed)
+        answer = _answer(self._workers, function, guest, self._timeout, unclaimed)
         self._job = answer.job
         try:
-            return await answer.wait(self._workers)
+            return await answer.wait()
         finally:
             if answer.job.has_ended:  # what it raised may lead to the session, which has this lane
                 self._job = None
@@ -58,11 +58,11 @@ class Lane:
             return
         if self._is_busy():
             guest.cancel()
-        await _answer(function).wait(self._closers, self._job)
+        await _answer(self._closers, function).wait(self._job)
 
     async def finish(self, function: Callable[[], object]) -> None:
         """Call `function`, which ends something, on one of the threads for that, even if the task is cancelled."""
-        await _answer(function).wait(self._closers)
+        await _answer(self._closers, function).wait()
 
     def close_unawaited(self, function: Callable[[], object], guest: Guest) -> None:
         """Do the same for a coroutine that nobody awaits any more, such as one whose event loop was closed."""
@@ -81,6 +81,7 @@ class Lane:
 
 
 def _answer(
+    workers: Workers,
     function: Callable[[], T],
     guest: Guest | None = None,
     timeout: float | None = None,
@@ -89,4 +90,4 @@ def _answer(
     """The answer of a new job; asyncio, which takes a while to import, is imported by whoever has an event loop."""
     from wasi_nn_torch.sessions.offloading.answers import Answer
 
-    return Answer(function, guest, timeout, unclaimed)
+    return Answer(workers, function, guest, timeout, unclaimed)

@@ -10,9 +10,13 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wasi_nn_torch.sessions.offloading.jobs import Job
+from wasi_nn_torch.sessions.offloading.pulse import Pulse
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 #: The stack of each thread, in bytes; the system reserves it, and provides what is used.
 _STACK = 8 << 20
@@ -41,6 +45,8 @@ class Workers:
         self._running: set[Job[Any]] = set()
         self._threads = self._idle = self._made = 0
         self._is_closed = self._is_over = False
+        #: The event loops that await jobs.
+        self._pulses: weakref.WeakKeyDictionary[AbstractEventLoop, Pulse] = weakref.WeakKeyDictionary()
         _register(self)
 
     @property
@@ -62,6 +68,13 @@ class Workers:
                 self._start(job)
             else:
                 self._has_changed.notify()
+
+    def pulse(self, loop: AbstractEventLoop) -> Pulse:
+        """The pulse of an event loop, which calls this."""
+        pulse = self._pulses.get(loop)
+        if pulse is None:
+            pulse = self._pulses[loop] = Pulse(loop)
+        return pulse
 
     def withdraw(self, job: Job[Any]) -> bool:
         """Take `job` out of the queue, so that it never runs; return whether it was there."""
