@@ -14,6 +14,7 @@ import pytest
 from tests.wit_host.helpers.host import Host
 from tests.wit_host.helpers.wat import API, Import
 from wit_host import Engine, GuestCancelled, GuestTimeout, ResultError, awaiting_in, values
+from wit_host.running.runner import Deadline
 
 PING = {"ping": Import("", "")}
 ASK = {"ask": Import("(result u32)", "(result i32)")}
@@ -279,3 +280,72 @@ def test_what_a_coroutine_raised_is_not_kept_alive_by_a_cycle(host):
         assert [reference() for reference in gone] == [None]
     finally:
         gc.enable()
+
+
+# --- the turns of other threads ---
+
+LOOPING = """(module (func (export "loop") (loop $again (br $again))))"""
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """When guests looked at their time."""
+    times = []
+    tick = Deadline.tick
+
+    def count(deadline):
+        times.append(time.monotonic())
+        tick(deadline)
+
+    monkeypatch.setattr(Deadline, "tick", count)
+    return times
+
+
+def test_a_guest_beside_an_event_loop_rarely_looks_at_its_time_and_is_in_time(looks):
+    engine = Engine()
+    with engine.core_store(timeout=1.0) as store:
+        instance = store.instantiate(engine.compile_module(LOOPING.encode()))
+        begin = time.monotonic()
+        with pytest.raises(GuestTimeout):
+            awaited(lambda: instance.call("loop"))
+    assert 1.0 <= time.monotonic() - begin < SOON
+    assert len(looks) <= 6, "it looks 20 times in a second without a loop"
+
+
+def test_without_an_event_loop_it_looks_often_also_after_it_was_called_beside_one(looks):
+    text = """(module (import "host" "is-over" (func $is-over (result i32)))
+      (func (export "wait") (loop $again (br_if $again (i32.eqz (call $is-over)))))
+      (func (export "loop") (loop $again (br $again))))"""
+    engine = Engine()
+    with engine.core_store(timeout=1.0) as store:
+        store.linker.function("host", "is-over", [], lambda: int(len(looks) > 0))
+        instance = store.instantiate(engine.compile_module(text.encode()))
+        awaited(lambda: instance.call("wait"))  # returns after a look, after which the next one may be far away
+        looks.clear()
+        begin = time.monotonic()
+        with pytest.raises(GuestTimeout):
+            instance.call("loop")
+    assert looks[0] - begin < 0.5, "the first look was as late as beside a loop"
+    assert len(looks) >= 3
+
+
+def test_a_guest_beside_an_event_loop_is_cancelled_at_once(looks):
+    engine = Engine()
+    with engine.core_store() as store:
+        instance = store.instantiate(engine.compile_module(LOOPING.encode()))
+        threading.Timer(0.3, store.cancel).start()
+        with pytest.raises(GuestCancelled):
+            awaited(lambda: instance.call("loop"))
+
+
+def test_the_pace_is_called_before_each_host_function(host):
+    order = []
+
+    loop = asyncio.new_event_loop()
+    define = lambda i: i.function("ping", lambda: order.append("ping"), {}, None)  # noqa: E731
+    with awaiting_in(loop, lambda: order.append("pace")):
+        host.run(PING, "(call ping) (call ping)", define)
+    loop.close()
+    assert order == ["pace", "ping", "pace", "ping"]
+    host.run(PING, "(call ping)", lambda i: i.function("ping", lambda: None, {}, None))
+    assert len(order) == 4

@@ -13,6 +13,7 @@ import pytest
 from tests.wasi_nn_torch.helpers.awaited import LOOP, QUICK, SAY, SLEEP
 from wasi_nn_torch import Engine, EngineBusy, GuestCancelled, GuestTrap, InvalidGuest
 from wasi_nn_torch.sessions.offloading import workers
+from wasi_nn_torch.sessions.offloading.pulse import Pace, Pulse
 
 # The device does not matter here.
 pytestmark = pytest.mark.cpu
@@ -328,3 +329,41 @@ def test_two_loops_in_two_threads_share_an_engine(engine):
     for loop in loops:
         loop.join()
     assert statuses == [0] * 40
+
+
+# --- the turn of the loop ---
+
+
+def test_a_thread_waits_a_moment_for_a_loop_that_is_late_once_for_each_beat(monkeypatch):
+    waited = []
+    monkeypatch.setattr("wasi_nn_torch.sessions.offloading.pulse.time.sleep", waited.append)
+
+    async def run():
+        pulse = Pulse(asyncio.get_running_loop())
+        pace = Pace(pulse)
+        pace()
+        assert waited == [], "no guest runs for the loop"
+        pulse.enter()
+        pace()
+        assert waited == [], "the loop is not late"
+        for late in (1, 2):
+            pulse.due = time.monotonic() - late
+            for _ in range(3):
+                pace()
+            assert len(waited) == late
+        pulse.leave()
+
+    asyncio.run(run())
+
+
+def test_a_loop_beats_while_guests_run_for_it():
+    async def run():
+        pulse = Pulse(asyncio.get_running_loop())
+        pulse.enter()
+        first = pulse.due
+        await until(lambda: pulse.due > first)
+        assert pulse.due < float("inf")
+        pulse.leave()
+        await until(lambda: pulse.due == float("inf"))
+
+    asyncio.run(run())
