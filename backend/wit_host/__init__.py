@@ -13,6 +13,7 @@ others are private. From top to bottom, each imports only those below it:
     rewrite, cache, capi        component binaries; compiled guests on disk; Wasmtime's C API
     cache_directory, compiling  the directory of the cache; compiling in this process or elsewhere
     cache_files, private_copy   signed files; native code that nothing can change
+    sealed_files                files that nothing can change
     owners, errors, misfits, printing, results, versions, views
 """
 
