@@ -19,6 +19,7 @@ from tests.guests.tools import wasm_tools
 from tests.wit_host.helpers.host import THING
 from tests.wit_host.helpers.processes import in_a_process
 from tests.wit_host.helpers.waiting import BODY, IMPORTS
+from tests.wit_host.helpers.waiting import module as waiting_module
 from tests.wit_host.helpers.wat import API, command
 from wit_host import CompileCache, Engine, GuestError, GuestLimit, GuestTrap
 from wit_host.crossing import memory_image
@@ -257,6 +258,12 @@ def test_instructions_that_name_segments_keep_their_meaning(engine):
            (func (export "drop") (data.drop 0) (data.drop $passive))""",
     )
 
+    def use_after_it_was_stored(instance):
+        with pytest.raises(GuestTrap, match="out of bounds"):
+            instance.call("init", 0, 1)
+
+    started(engine, wasm, use_after_it_was_stored)
+
     def use(instance):
         instance.call("init", 0, 0)
         instance.call("init", 1, 7)
@@ -264,7 +271,7 @@ def test_instructions_that_name_segments_keep_their_meaning(engine):
         instance.call("drop")
         instance.call("init", 1, 0)
         with pytest.raises(GuestTrap, match="out of bounds"):
-            instance.call("init", 0, 1)
+            instance.call("init", 1, 1)
 
     assert take_image(wasm).image is not None
     started(engine, wasm, use)
@@ -474,6 +481,16 @@ def test_the_memories_of_others_and_the_heap_of_a_collector_have_no_image(engine
         guest.add(LinearMemory(PAGE, PAGE, 0))
         assert guest.image_of(0) is None
         assert guest.image_of(2 * PAGE) is image
+
+
+def test_modules_that_start_for_a_guest_that_waits_have_no_part_of_the_guest_that_starts(engine):
+    image, starting = engine.compile_module(module(HELLO, memory="(memory 1)")).image, GuestMemory()
+    with engine.core_store() as store:
+        store.linker.add_wasi()
+        waiting = store.instantiate(engine.compile_module(waiting_module()))
+        with Starting(starting, 0, image):
+            assert (waiting.call("sleep", 1), waiting.call("events")) == (0, 1)
+    assert starting.parts == []
 
 
 def test_a_guest_with_a_garbage_collector_has_its_image(engine):
