@@ -1,8 +1,9 @@
-"""Many sessions, one after the other, leave nothing behind; `make soak` runs 10,000 of them."""
+"""Many sessions leave nothing behind; `make soak` runs 10,000 of them, and 100,000 small ones."""
 
 from __future__ import annotations
 
 import os
+import threading
 from itertools import islice
 from pathlib import Path
 
@@ -70,6 +71,38 @@ def test_sessions_leave_neither_device_memory_nor_resident_memory_behind(engine,
             print(f"{number + 1:6} sessions: {resident[-1] / 1e6:.1f} MB resident, {allocated()} B on the device")
     growth = max(resident) - max(resident[:WARM])
     assert growth < 4 << 20, f"{growth / (SESSIONS - WARM):.0f} bytes for each session"
+
+
+#: Guests that do nothing, of which many sessions are open at the same time.
+COMPONENT = b"""(component
+  (core module $main (func (export "run") (result i32) i32.const 0))
+  (core instance $main (instantiate $main))
+  (func $run (result (result)) (canon lift (core func $main "run")))
+  (instance $command (export "run" (func $run)))
+  (export "wasi:cli/run@0.2.0" (instance $command)))"""
+MODULE = b'(module (func (export "_start")))'
+THREADS, BATCHES = 4, 10
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="the system does not say how much memory a process has")
+def test_ten_times_as_many_small_sessions_in_threads_leave_no_memory_behind(engine):
+    guests, resident = [engine.compile(COMPONENT), engine.compile(MODULE)], []
+
+    def work():
+        for number in range(SESSIONS // THREADS):
+            with engine.session() as session:
+                session.run(guests[number % 2])
+
+    for batch in range(BATCHES):
+        threads = [threading.Thread(target=work) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        resident.append(int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+        print(f"{(batch + 1) * (SESSIONS // THREADS) * THREADS:6} small sessions: {resident[-1] / 1e6:.1f} MB resident")
+    assert engine.stats.ended == {"success": SESSIONS // THREADS * THREADS * BATCHES}
+    assert max(resident) - resident[1] < 4 << 20
 
 
 def scenes():
