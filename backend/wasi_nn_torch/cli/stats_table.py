@@ -62,4 +62,6 @@ def _times(stats: SessionStats) -> Iterator[Row]:
     yield compiling, "", f"{stats.compile_seconds * 1e3:,.1f} ms"
     yield "running the guest", "", f"{stats.run_seconds * 1e3:,.1f} ms"
     yield "  of which computing", f"{stats.memory.computes:,}", f"{stats.memory.compute_seconds * 1e3:,.1f} ms"
+    if stats.overdue:
+        yield "computing beyond the guest's time", f"{stats.overdue:,}", ""
     yield f"byte transport: {stats.transport}", "", ""

@@ -9,10 +9,11 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
+from wasi_nn_torch.sessions.control import Control
 from wasi_nn_torch.sessions.instances import Instances, Started
 from wasi_nn_torch.sessions.offloading import Lane
 from wasi_nn_torch.sessions.places import Places
-from wasi_nn_torch.sessions.session import Control, Session
+from wasi_nn_torch.sessions.session import Session
 from wit_host import GuestTimeout
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class _Starting:
 
     def open(self, session: Session) -> None:
         """The session of the guest is opened."""
-        self._control = Control(session)
+        self._control = session.control()
         if self._is_cancelled:
             session.cancel()
 

@@ -21,6 +21,7 @@ from wasi_nn_torch.contract.tensor import TensorSource
 from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28
 from wasi_nn_torch.hosts.exchanging import AnyTensor, HostTensor, new_tensor, take
 from wasi_nn_torch.serving.refusals import Refusal
+from wasi_nn_torch.sessions.control import Control
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guest_record import GuestRecord, explain
 from wasi_nn_torch.sessions.guests import Guest, GuestSource
@@ -31,7 +32,7 @@ from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
 from wasi_nn_torch.sessions.tally import ending_of
 from wasi_nn_torch.sessions.wasi_access import text_for_wasi, wasi_config
-from wit_host import GuestError, GuestTimeout, Store, WasiConfig
+from wit_host import GuestError, Store, WasiConfig
 from wit_host.core import CoreStore
 
 if TYPE_CHECKING:
@@ -103,9 +104,9 @@ class Session:
         A guest that is overdue is not waited for; its thread closes the session when it ends.
         """
         if kind is GeneratorExit:
-            self._lane.close_unawaited(self._close, Control(self))
+            self._lane.close_unawaited(self._close, self.control())
         else:
-            await self._lane.close(self._close, Control(self))
+            await self._lane.close(self._close, self.control())
 
     def run(self, guest: Guest | GuestSource) -> int:
         """Run a command, which is a component or a core module, to completion, and return its exit status.
@@ -243,7 +244,7 @@ class Session:
 
     async def run_async(self, guest: Guest | GuestSource) -> int:
         """Call `run` on a worker thread of the engine; see `call_async`."""
-        return await self._lane.run(partial(self.run, guest), Control(self))
+        return await self._lane.run(partial(self.run, guest), self.control())
 
     @overload
     async def start_async(self, guest: Guest | GuestSource) -> Any: ...  # noqa: ANN401
@@ -253,7 +254,7 @@ class Session:
 
     async def start_async(self, guest: Guest | GuestSource, cls: Callable[[Any], object] | None = None) -> object:
         """Call `start` on a worker thread of the engine; see `call_async`."""
-        return await self._lane.run(partial(self.start, guest, cls), Control(self))
+        return await self._lane.run(partial(self.start, guest, cls), self.control())
 
     async def call_async(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that calls the guest, such as one of its exports, on a worker thread of the engine.
@@ -269,7 +270,7 @@ class Session:
         Raises what the function raises, EngineBusy if the queue of the engine is full, and RuntimeError if another task
         awaits the session.
         """
-        return await self._lane.run(partial(function, *args, **kwargs), Control(self))
+        return await self._lane.run(partial(function, *args, **kwargs), self.control())
 
     def cancel(self) -> None:
         """Stop the guest, from any thread or signal handler, so that `run`, or the call of it, raises GuestCancelled.
@@ -332,6 +333,10 @@ class Session:
         """
         if not self.closes_later():
             self._close()
+
+    def control(self) -> Control:
+        """What an event loop can do to the guest."""
+        return Control(self.cancel, lambda: self._store, self._serving.refusals)
 
     def closes_later(self, then: Callable[[], object] = bool) -> bool:
         """Whether the guest ran for asyncio and is overdue, so that its thread closes this session when it ends.
@@ -437,36 +442,6 @@ class Session:
                 self._store.close()
         finally:
             self._serving.close()
-
-
-class Control:
-    """The guest of a session, for an event loop: see `offloading.Guest`."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    @property
-    def time_left(self) -> float | None:
-        """See `offloading.Guest`."""
-        store = self._session._store
-        return None if store is None else store.time_left
-
-    def cancel(self) -> None:
-        """See `offloading.Guest`."""
-        self._session.cancel()
-
-    def stop_if_late(self) -> None:
-        """See `offloading.Guest`."""
-        store = self._session._store
-        if store is not None:
-            store.stop_if_late()
-
-    def give_up(self) -> GuestTimeout:
-        """See `offloading.Guest`; the text of the error has the reason."""
-        store = self._session._store
-        error = GuestTimeout("the guest did not end in time") if store is None else store.give_up()
-        explain(error, self._session._serving.refusals)
-        return error
 
 
 def _used() -> RuntimeError:

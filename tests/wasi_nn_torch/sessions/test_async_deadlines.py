@@ -12,6 +12,7 @@ from tests.wasi_nn_torch.helpers.awaited import COMPUTE, LOOP, SAY, SLEEP
 from tests.wasi_nn_torch.helpers.models import scripted, slow
 from tests.wasi_nn_torch.sessions.test_async import SOON, until
 from wasi_nn_torch import Engine, GuestTimeout, Limits
+from wasi_nn_torch.cli.stats_table import print_stats
 
 pytestmark = pytest.mark.cpu
 
@@ -44,7 +45,7 @@ def test_a_guest_has_stopped_at_its_deadline(name, engine, guests):
     asyncio.run(run())
 
 
-def test_the_caller_is_answered_while_a_model_computes(engine, guests):
+def test_the_caller_is_answered_while_a_model_computes(engine, guests, capsys):
     async def run():
         async with engine.session(limits=Limits(timeout=0.3)) as session:
             begin = time.monotonic()
@@ -53,6 +54,8 @@ def test_the_caller_is_answered_while_a_model_computes(engine, guests):
             assert time.monotonic() - begin < LONG / 2
             assert session.stats.overdue == engine.stats.overdue == 1
             assert session.stats.memory.live_bytes == 16
+            print_stats(session.stats)
+            assert "computing beyond the guest's time" in capsys.readouterr().err
             assert session.stats.to_dict()["overdue"] == engine.stats.to_dict()["overdue"] == 1
         assert time.monotonic() - begin < LONG / 2, "leaving the session waited for the model"
         await until(lambda: engine.stats.overdue == 0)
