@@ -8,7 +8,7 @@ lent, such as a view of the guest's memory, up to its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,8 +22,12 @@ _INTERVAL = 0.1
 Pace = Callable[[], object]
 """Called at the begin of each call of a host function; it may wait a moment."""
 
+Rest = Callable[[], AbstractContextManager[object]]
+"""Makes the block in which a thread waits for a coroutine."""
+
 _loop: ContextVar[AbstractEventLoop | None] = ContextVar("wit_host.loop", default=None)
 _pace: ContextVar[Pace | None] = ContextVar("wit_host.pace", default=None)
+_rest: ContextVar[Rest] = ContextVar("wit_host.rest", default=nullcontext)
 
 
 class Clock(Protocol):
@@ -40,19 +44,21 @@ class Clock(Protocol):
 
 
 @contextmanager
-def awaiting_in(loop: AbstractEventLoop, pace: Pace | None = None) -> Iterator[None]:
+def awaiting_in(loop: AbstractEventLoop, pace: Pace | None = None, rest: Rest = nullcontext) -> Iterator[None]:
     """Await the coroutines that implementations return in `loop`, for guests that are called in this block.
 
     The loop has to run on another thread. A coroutine sees the context variables of the block. Between two checks of
     its time, a guest of the block leaves Python to others for up to a second; `cancel` and timeouts are as prompt as
-    without. `pace` is called at the begin of each call of a host function, and may wait a moment.
+    without. `pace` is called at the begin of each call of a host function, and may wait a moment. `rest` makes a
+    context manager, in whose block the thread waits for a coroutine.
     """
-    token, pace_token = _loop.set(loop), _pace.set(pace)
+    token, pace_token, rest_token = _loop.set(loop), _pace.set(pace), _rest.set(rest)
     try:
         yield
     finally:
         _loop.reset(token)
         _pace.reset(pace_token)
+        _rest.reset(rest_token)
 
 
 def current_pace() -> Pace | None:
@@ -87,11 +93,9 @@ class Waiting:
             raise _no_loop(name, coroutine)
         news: SimpleQueue[Task[object] | None] = SimpleQueue()
         self._news = news
-        awaited = _Awaited(loop, coroutine, news)
         try:
-            return _result(name, _wait(news, clock))
+            return _result(name, _ended(loop, coroutine, news, clock))
         finally:
-            awaited.finish()
             self._news = None
 
 
@@ -132,6 +136,21 @@ class _Awaited:
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+def _ended(
+    loop: AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, object],
+    news: SimpleQueue[Task[object] | None],
+    clock: Clock,
+) -> Task[object]:
+    """Run the coroutine in the event loop, and return its task when it has ended; raises the exceptions of `clock`."""
+    with _rest.get()():
+        awaited = _Awaited(loop, coroutine, news)
+        try:
+            return _wait(news, clock)
+        finally:
+            awaited.finish()
 
 
 def _wait(news: SimpleQueue[Task[object] | None], clock: Clock) -> Task[object]:

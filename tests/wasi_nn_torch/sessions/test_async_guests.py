@@ -12,6 +12,7 @@ import pytest
 from tests.wasi_nn_torch.helpers.plugins import Plugin, compiled
 from tests.wasi_nn_torch.sessions.test_async import SOON, until
 from wasi_nn_torch import Engine, GuestCancelled, GuestError, GuestTimeout, GuestTrap, Limits
+from wasi_nn_torch.sessions.offloading import workers
 
 pytestmark = pytest.mark.cpu
 
@@ -230,6 +231,87 @@ def test_a_coroutine_may_use_the_engine_of_the_guest_that_waits_for_it():
         counted = []
         asyncio.run(run())
     assert counted == [1]
+
+
+def test_guests_that_wait_for_coroutines_leave_their_place_to_others():
+    """On an engine that runs one guest at a time, and has no queue: each waits until all are there."""
+    number = 6
+
+    async def ping():
+        arrived.append(engine.stats.running)
+        if len(arrived) == number:
+            all_are_there.set()
+        await all_are_there.wait()
+
+    async def one():
+        async with engine.session() as session:
+            plugin = await session.start_async(guest, Plugin)
+            await session.call_async(plugin.ping)
+            return await session.call_async(plugin.count)
+
+    async def run():
+        async with asyncio.timeout(SOON):
+            return await asyncio.gather(*(one() for _ in range(number)))
+
+    arrived, all_are_there = [], asyncio.Event()
+    with Engine("cpu", async_threads=1) as engine:
+        guest = compiled(engine, ping)
+        assert asyncio.run(run()) == [1] * number
+    assert len(arrived) == number
+
+
+def test_only_so_many_guests_that_wait_leave_their_place(monkeypatch):
+    """With one place, and one guest that may leave its own, two run: the third begins when one of them has ended."""
+    monkeypatch.setattr(workers, "_MOST_RESTING", 1)
+
+    async def ping():
+        waiting.append(1)
+        await both_may_go_on.wait()
+
+    async def one():
+        async with engine.session() as session:
+            plugin = await session.start_async(guest, Plugin)
+            await session.call_async(plugin.ping)
+
+    async def run():
+        async with asyncio.timeout(SOON):
+            tasks = [asyncio.create_task(one()) for _ in range(3)]
+            await until(lambda: len(waiting) == 2)
+            await asyncio.sleep(0.1)
+            assert len(waiting) == 2
+            both_may_go_on.set()
+            await asyncio.gather(*tasks)
+
+    waiting, both_may_go_on = [], asyncio.Event()
+    with Engine("cpu", async_threads=1) as engine:
+        guest = compiled(engine, ping)
+        asyncio.run(run())
+    assert len(waiting) == 3
+
+
+def test_guests_that_went_on_are_counted_again():
+    """One at a time: while one loops, none begins, whoever waited before."""
+
+    async def ping():
+        await asyncio.sleep(0.01)
+
+    async def run():
+        async with asyncio.timeout(SOON), engine.session() as one, engine.session() as two:
+            plugin = await one.start_async(guest, Plugin)
+            await one.call_async(plugin.ping)
+            other = await two.start_async(guest, Plugin)
+            looping = asyncio.create_task(one.call_async(plugin.loop))
+            await until(lambda: one.is_running)
+            waiting = asyncio.create_task(two.call_async(other.count))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            looping.cancel()
+            await asyncio.wait([looping])
+            assert await waiting == 1
+
+    with Engine("cpu", async_threads=1) as engine:
+        guest = compiled(engine, ping)
+        asyncio.run(run())
 
 
 @pytest.mark.filterwarnings("error")

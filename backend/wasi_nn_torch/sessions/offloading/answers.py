@@ -44,7 +44,7 @@ class Answer(Generic[T]):
         end = partial(_post_end, self._loop, weakref.ref(self))
         self._workers = workers
         self._pulse = workers.pulse(self._loop)
-        self.job = Job(partial(_awaiting, self._loop, self._pulse, function), guest, end, unclaimed)
+        self.job = Job(partial(_awaiting, self._loop, self._pulse, workers, function), guest, end, unclaimed)
         self._timeout = timeout
         self._news = self._loop.create_future()
         self._has_ended = False
@@ -141,9 +141,9 @@ class Answer(Generic[T]):
             self._timer.cancel()
 
 
-def _awaiting(loop: asyncio.AbstractEventLoop, pulse: Pulse, function: Callable[[], T]) -> T:
+def _awaiting(loop: asyncio.AbstractEventLoop, pulse: Pulse, workers: Workers, function: Callable[[], T]) -> T:
     """Call `function` on the thread of a job, with coroutines of the host awaited in `loop`, which comes first."""
-    with awaiting_in(loop, Pace(pulse)):
+    with awaiting_in(loop, Pace(pulse), workers.rest):
         return function()
 
 

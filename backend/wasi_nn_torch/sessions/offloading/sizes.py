@@ -1,4 +1,4 @@
-"""The number of worker threads of an engine, and the length of their queue."""
+"""The number of guests that an engine runs at a time for asyncio, and the length of their queue."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ ASYNC_QUEUE: Final = 1000
 
 
 def guest_workers(threads: int | None, queue: int | None) -> Workers:
-    """The workers that run the guests of one engine; `threads` is by default what a pool of threads of Python has.
+    """The workers that run the guests of one engine; `threads` is by default the number of processors, at least 2.
 
-    Guests that wait need no processor, so there are more threads than processors. Raises ValueError unless there is a
-    thread, and for a negative `queue`; TypeError for what is not a whole number.
+    With more, guests take processors from each other, and from the thread that runs Python: an event loop waits longer.
+    Raises ValueError unless there is a thread, and for a negative `queue`; TypeError for what is not a whole number.
     """
     require_amount("`async_threads`", threads)
     require_amount("`async_queue`", queue)
     if threads == 0:
         raise ValueError("`async_threads` is 0; give at least 1, or None for the default")
-    return Workers("wasi-nn-guest", threads or min(32, (os.cpu_count() or 1) + 4), queue)
+    return Workers("wasi-nn-guest", threads or max(2, _processors()), queue)
+
+
+def _processors() -> int:
+    """The number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

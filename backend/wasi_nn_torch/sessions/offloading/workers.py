@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _STACK = 8 << 20
 #: The time, in seconds, after which a thread without a job ends.
 _PATIENCE = 10.0
+#: The most jobs that are not counted because they rest.
+_MOST_RESTING = 32
 
 
 class EngineBusy(Exception):
@@ -29,9 +31,10 @@ class EngineBusy(Exception):
 
 
 class Workers:
-    """At most `threads` threads, for which at most `queue` jobs wait; None means no limit of the queue.
+    """Threads that run at most `threads` jobs at a time, while at most `queue` wait; None means no limit of the queue.
 
-    Threads are made when there is a job and no thread is free, and end when they have had none for ten seconds. When
+    A job that rests, because it waits for something else, is not counted: one that waits can be run meanwhile. At most
+    32 jobs rest in this sense. Threads are made when there is a job and no thread is free, and end when they have had none for ten seconds. When
     the interpreter ends, it cancels the guests and waits for the threads. After a fork, the child has none of the jobs,
     and makes threads of its own.
     """
@@ -43,7 +46,7 @@ class Workers:
         self._has_changed = threading.Condition(threading.Lock())
         self._waiting: deque[Job[Any]] = deque()
         self._running: set[Job[Any]] = set()
-        self._threads = self._idle = self._made = 0
+        self._threads = self._idle = self._resting = self._made = 0
         self._is_closed = self._is_over = False
         #: The event loops that await jobs.
         self._pulses: weakref.WeakKeyDictionary[AbstractEventLoop, Pulse] = weakref.WeakKeyDictionary()
@@ -60,14 +63,27 @@ class Workers:
         with self._has_changed:
             if self._is_over:
                 raise RuntimeError("no guest can be started any more, because the interpreter ends")
-            free = self._most - len(self._running)
-            if self._longest is not None and len(self._waiting) >= self._longest + free:
+            if self._longest is not None and len(self._waiting) >= self._longest + max(self._free, 0):
                 raise self._busy()
             self._waiting.append(job)
-            if self._idle < len(self._waiting) and self._threads < self._most:
-                self._start(job)
-            else:
-                self._has_changed.notify()
+            try:
+                self._have_run()
+            except RuntimeError:
+                self._waiting.remove(job)
+                raise
+
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """Let another job run while the one that calls this waits in this block, on the thread of that one."""
+        with self._has_changed:
+            is_counted = self._resting < _MOST_RESTING
+            self._resting += is_counted
+            self._have_run()
+        try:
+            yield
+        finally:
+            with self._has_changed:
+                self._resting -= is_counted
 
     def pulse(self, loop: AbstractEventLoop) -> Pulse:
         """The pulse of an event loop, which calls this."""
@@ -109,10 +125,24 @@ class Workers:
         self._has_changed = threading.Condition(threading.Lock())  # another thread may have held the old one
         self._waiting.clear()
         self._running.clear()
-        self._threads = self._idle = 0
+        self._threads = self._idle = self._resting = 0
 
-    def _start(self, job: Job[Any]) -> None:
-        """Start one more thread, with the lock held.
+    @property
+    def _free(self) -> int:
+        """The number of jobs that may be run now; it may be negative when jobs go on that rested."""
+        return self._most - (len(self._running) - self._resting)
+
+    def _have_run(self) -> None:
+        """Wake or start a thread for a job that waits and that may run now, with the lock held."""
+        if not self._waiting or self._free <= 0:
+            return
+        if self._idle < min(len(self._waiting), self._free):
+            self._start()
+        else:
+            self._has_changed.notify()
+
+    def _start(self) -> None:
+        """Start one more thread, with the lock held; raises RuntimeError if there is none and can be none.
 
         Not by `threading`, which waits until the new thread runs: beside busy threads that may take a second, and this
         one may be the thread of the event loop.
@@ -122,7 +152,6 @@ class Workers:
                 _thread.start_new_thread(self._begin, (f"{self._name}-{self._made + 1}",))
         except RuntimeError:  # the system has no more threads
             if not self._threads:
-                self._waiting.remove(job)
                 raise
         else:
             self._threads += 1
@@ -157,13 +186,17 @@ class Workers:
     def _next(self) -> Job[Any] | None:
         """Return the next job; None if there is none for some time, or if the workers are closed."""
         with self._has_changed:
-            self._has_changed.wait_for(lambda: self._waiting or self._is_closed, _PATIENCE)
+            self._has_changed.wait_for(lambda: self._may_run() or self._is_closed, _PATIENCE)
             self._idle -= 1
-            if not self._waiting:
+            if not self._may_run():
                 return None
             job = self._waiting.popleft()
             self._running.add(job)
             return job
+
+    def _may_run(self) -> bool:
+        """Whether there is a job to be run now."""
+        return bool(self._waiting) and self._free > 0
 
     def _busy(self) -> EngineBusy:
         return EngineBusy(
