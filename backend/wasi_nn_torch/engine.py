@@ -53,7 +53,8 @@ class Engine:
     imported first because they register operators that models need.
 
     `async_threads` is the most guests that asyncio runs at a time, each on a thread: by default as many as there are
-    processors, and at least 2. Those that wait for a coroutine of the host do not count. `async_queue` is the most that wait for a thread; None means no limit.
+    processors, and at least 2. Those that wait for a coroutine of the host do not count. `async_queue` is the most that
+    wait for a thread; None means no limit.
 
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
     `device` or `threads` that is given. Raises ValueError if the device does not exist, a number is not valid, a module
