@@ -35,6 +35,8 @@ from .rewrite import (
     InvalidComponent,
     Obstacle,
     Rewritten,
+    WithExports,
+    export_by_address,
     pass_as_strings,
     pass_by_address,
     replace_fixed_length_lists,
@@ -109,7 +111,8 @@ class Engine:
             wasm, image = self._with_image(_binary(wasm))
             pointers = self._with_pointers(replace_fixed_length_lists(wasm), buffers)
             strings = self._with_strings(pointers)
-            sliced = slice_waits(strings.wasm)
+            exported = WithExports(strings.wasm) if self._no_addresses else export_by_address(strings.wasm)
+            sliced = slice_waits(exported.wasm)
             compiled = self._compile(sliced.wasm, component.Component, name or file)
             capi.require_few_externs(compiled.type, self._engine, name or file)
         except Obstacle as obstacle:
@@ -135,6 +138,8 @@ class Engine:
             no_addresses,
             sliced.helpers,
             image,
+            exported.functions,
+            exported.names,
         )
 
     def compile_module(self, guest: str | os.PathLike[str] | bytes, name: str | None = None) -> CoreModule:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import array
 import gc
 import math
+import re
 import sys
 from collections import UserList
 from dataclasses import dataclass
 from enum import Enum, Flag, IntEnum, auto
 
+import numpy
 import pytest
 
 from tests.wit_host.helpers.echo import NAME, echo
@@ -87,59 +89,130 @@ NESTED_WIT = f"{POINT_WIT} record nested {{ name: string, points: list<point>, i
 LONG = "naïve 🦀" * 1000
 
 
-@pytest.mark.parametrize(
+#: Types, how they cross, what has to be declared, and values.
+VALUES = [
+    ("bool", wit.BOOL, "", [True, False]),
+    ("u8", wit.U8, "", [0, 255, Number.SEVEN]),
+    ("s64", wit.S64, "", [-(2**63), 2**63 - 1]),
+    ("f32", wit.F32, "", [0.5, math.inf, -math.inf, 3, 3.4028234663852886e38]),
+    ("f64", wit.F64, "", [0.1, math.inf, sys.float_info.max, 2**1023]),
+    ("char", wit.CHAR, "", ["a", "🦀", "\0"]),
+    ("string", wit.STRING, "", ["", "nul \0 inside", LONG]),
+    ("list<u8>", wit.COPIED_BYTES, "", [b"", b"abc", bytes(range(256)) * 100]),
+    ("list<string>", wit.List(wit.STRING), "", [[], ["a", "", LONG]]),
+    ("list<bool>", wit.List(wit.BOOL), "", [[], [True, False]]),
+    ("list<s8>", wit.List(wit.S8), "", [[], [-128, 0, 127]]),
+    ("list<u16>", wit.List(wit.U16), "", [[], [0, 2**16 - 1]]),
+    ("list<s16>", wit.List(wit.S16), "", [[-(2**15), 2**15 - 1]]),
+    ("list<u32>", wit.List(wit.U32), "", [[], [1, 3, 224, Number.SEVEN, 2**32 - 1], list(range(10_000))]),
+    ("list<s32>", wit.List(wit.S32), "", [[-(2**31), 2**31 - 1]]),
+    ("list<u64>", wit.List(wit.U64), "", [[0, 2**64 - 1]]),
+    ("list<s64>", wit.List(wit.S64), "", [[-(2**63), 2**63 - 1]]),
+    ("list<f32>", wit.List(wit.F32), "", [[], [0.5, math.inf, -math.inf, 3, 3.4028234663852886e38]]),
+    ("list<f64>", wit.List(wit.F64), "", [[0.1, -math.inf, sys.float_info.max, 2**1023]]),
+    ("list<list<u16>>", wit.List(wit.List(wit.U16)), "", [[[], [1], [2, 3]]]),
+    ("list<u32, 3>", wit.FixedLengthList(wit.U32, 3), "", [[1, 2, 3]]),
+    ("list<list<u8, 2>, 2>", wit.FixedLengthList(wit.FixedLengthList(wit.U8, 2), 2), "", [[[1, 2], [3, 4]]]),
+    ("tuple<u8, string, bool>", wit.Tuple(wit.U8, wit.STRING, wit.BOOL), "", [(1, "x", True)]),
+    ("map<string, u32>", wit.Map(wit.STRING, wit.U32), "", [{}, {"a": 1}, {str(n): n for n in range(1000)}]),
+    ("map<char, map<u8, bool>>", wit.Map(wit.CHAR, wit.Map(wit.U8, wit.BOOL)), "", [{"a": {1: True}, "b": {}}]),
+    ("option<string>", wit.Option(wit.STRING), "", [None, "", "x"]),
+    ("option<option<u8>>", wit.NestedOption(wit.Option(wit.U8)), "", [None, Some(None), Some(3)]),
+    (
+        "option<option<option<u8>>>",
+        wit.NestedOption(wit.NestedOption(wit.Option(wit.U8))),
+        "",
+        [None, Some(None), Some(Some(None)), Some(Some(0))],
+    ),
+    ("list<result<u8, string>>", wit.List(wit.NestedResult(wit.U8, wit.STRING)), "", [[Ok(1), Err("no")]]),
+    ("tuple<result>", wit.Tuple(wit.NestedResult(None, None)), "", [(Ok(None),), (Err(None),)]),
+    ("tuple<result<_, u8>>", wit.Tuple(wit.NestedResult(None, wit.U8)), "", [(Ok(None),), (Err(3),)]),
+    ("colour", COLOUR, COLOUR_WIT, list(Colour)),
+    ("access", ACCESS, ACCESS_WIT, [Access(0), Access.READ, Access.WRITE, Access.READ | Access.WRITE]),
+    ("wide", WIDE, WIDE_WIT, [Wide(0), Wide.B31, Wide(2**32 - 1)]),
+    ("point", POINT, POINT_WIT, [Point(-1, 1)]),
+    ("shape", SHAPE, SHAPE_WIT, [Circle(0.5), Corner(Point(1, 2)), Empty()]),
+    ("nested", NESTED, NESTED_WIT, [Nested("n", [Point(1, 2)], {"k": [1, 2]}), Nested("", [], None)]),
+]
+_each_type = pytest.mark.parametrize(
     ("type_", "codec", "declarations", "values"),
-    [
-        ("bool", wit.BOOL, "", [True, False]),
-        ("u8", wit.U8, "", [0, 255, Number.SEVEN]),
-        ("s64", wit.S64, "", [-(2**63), 2**63 - 1]),
-        ("f32", wit.F32, "", [0.5, math.inf, -math.inf, 3, 3.4028234663852886e38]),
-        ("f64", wit.F64, "", [0.1, math.inf, sys.float_info.max, 2**1023]),
-        ("char", wit.CHAR, "", ["a", "🦀", "\0"]),
-        ("string", wit.STRING, "", ["", "nul \0 inside", LONG]),
-        ("list<u8>", wit.COPIED_BYTES, "", [b"", b"abc", bytes(range(256)) * 100]),
-        ("list<string>", wit.List(wit.STRING), "", [[], ["a", "", LONG]]),
-        ("list<bool>", wit.List(wit.BOOL), "", [[], [True, False]]),
-        ("list<s8>", wit.List(wit.S8), "", [[], [-128, 0, 127]]),
-        ("list<u16>", wit.List(wit.U16), "", [[], [0, 2**16 - 1]]),
-        ("list<s16>", wit.List(wit.S16), "", [[-(2**15), 2**15 - 1]]),
-        ("list<u32>", wit.List(wit.U32), "", [[], [1, 3, 224, Number.SEVEN, 2**32 - 1], list(range(10_000))]),
-        ("list<s32>", wit.List(wit.S32), "", [[-(2**31), 2**31 - 1]]),
-        ("list<u64>", wit.List(wit.U64), "", [[0, 2**64 - 1]]),
-        ("list<s64>", wit.List(wit.S64), "", [[-(2**63), 2**63 - 1]]),
-        ("list<f32>", wit.List(wit.F32), "", [[], [0.5, math.inf, -math.inf, 3, 3.4028234663852886e38]]),
-        ("list<f64>", wit.List(wit.F64), "", [[0.1, -math.inf, sys.float_info.max, 2**1023]]),
-        ("list<list<u16>>", wit.List(wit.List(wit.U16)), "", [[[], [1], [2, 3]]]),
-        ("list<u32, 3>", wit.FixedLengthList(wit.U32, 3), "", [[1, 2, 3]]),
-        ("list<list<u8, 2>, 2>", wit.FixedLengthList(wit.FixedLengthList(wit.U8, 2), 2), "", [[[1, 2], [3, 4]]]),
-        ("tuple<u8, string, bool>", wit.Tuple(wit.U8, wit.STRING, wit.BOOL), "", [(1, "x", True)]),
-        ("map<string, u32>", wit.Map(wit.STRING, wit.U32), "", [{}, {"a": 1}, {str(n): n for n in range(1000)}]),
-        ("map<char, map<u8, bool>>", wit.Map(wit.CHAR, wit.Map(wit.U8, wit.BOOL)), "", [{"a": {1: True}, "b": {}}]),
-        ("option<string>", wit.Option(wit.STRING), "", [None, "", "x"]),
-        ("option<option<u8>>", wit.NestedOption(wit.Option(wit.U8)), "", [None, Some(None), Some(3)]),
-        (
-            "option<option<option<u8>>>",
-            wit.NestedOption(wit.NestedOption(wit.Option(wit.U8))),
-            "",
-            [None, Some(None), Some(Some(None)), Some(Some(0))],
-        ),
-        ("list<result<u8, string>>", wit.List(wit.NestedResult(wit.U8, wit.STRING)), "", [[Ok(1), Err("no")]]),
-        ("tuple<result>", wit.Tuple(wit.NestedResult(None, None)), "", [(Ok(None),), (Err(None),)]),
-        ("tuple<result<_, u8>>", wit.Tuple(wit.NestedResult(None, wit.U8)), "", [(Ok(None),), (Err(3),)]),
-        ("colour", COLOUR, COLOUR_WIT, list(Colour)),
-        ("access", ACCESS, ACCESS_WIT, [Access(0), Access.READ, Access.WRITE, Access.READ | Access.WRITE]),
-        ("wide", WIDE, WIDE_WIT, [Wide(0), Wide.B31, Wide(2**32 - 1)]),
-        ("point", POINT, POINT_WIT, [Point(-1, 1)]),
-        ("shape", SHAPE, SHAPE_WIT, [Circle(0.5), Corner(Point(1, 2)), Empty()]),
-        ("nested", NESTED, NESTED_WIT, [Nested("n", [Point(1, 2)], {"k": [1, 2]}), Nested("", [], None)]),
-    ],
+    VALUES,
     ids=lambda each: each if isinstance(each, str) and len(each) < 40 else "",
 )
+
+
+@_each_type
 def test_values_come_back_as_they_were(host, type_, codec, declarations, values):
     with echo(host, type_, codec, declarations) as guest:
         for value in values:
             assert guest(value) == value
         assert guest.seen == values
+
+
+@_each_type
+def test_values_beside_bytes_come_back_as_they_were(host, type_, codec, declarations, values):
+    """The host reads such a result in the guest's memory."""
+    around = wit.Tuple(wit.U8, codec, wit.COPIED_BYTES, codec)
+    with echo(host, f"tuple<u8, {type_}, list<u8>, {type_}>", around, declarations) as guest:
+        for value in values:
+            assert guest((1, value, b"bytes", value)) == (1, value, b"bytes", value)
+
+
+@_each_type
+def test_values_that_may_be_missing_come_back_beside_bytes(host, type_, codec, declarations, values):
+    error = wit.NestedResult(wit.List(codec), wit.COPIED_BYTES)
+    with echo(host, f"result<list<{type_}>, list<u8>>", error, declarations) as guest:
+        for value in (Ok(values), Err(b"bytes"), Ok([])):
+            assert guest(value) == value
+
+
+def test_many_cases_and_flags_come_back_beside_bytes(host):
+    many = Enum("Many", {f"C{case}": f"c{case}" for case in range(300)})
+    cases = ", ".join(each.value for each in many)
+    with echo(
+        host,
+        "tuple<many, list<u8>, wide, access>",
+        wit.Tuple(wit.Enum(many), wit.COPIED_BYTES, WIDE, ACCESS),
+        f"enum many {{ {cases} }} {WIDE_WIT} {ACCESS_WIT}",
+    ) as guest:
+        for value in ((many.C0, b"", Wide.B31, Access.WRITE), (many.C299, b"a", Wide(2**32 - 1), Access(0))):
+            assert guest(value) == value
+
+
+@pytest.mark.parametrize("name", ["u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64"])
+def test_arrays_are_lists_of_numbers(host, name):
+    kind = {"u": "uint", "s": "int", "f": "float"}[name[0]]
+    numbers = numpy.arange(100, dtype=f"{kind}{name[1:]}")
+    codec = getattr(wit, name.upper())
+    with echo(host, f"list<{name}>", wit.List(codec)) as guest:
+        for content in (numbers, array.array(codec.code, numbers.tolist()), memoryview(numbers), list(numbers)):
+            assert guest(content) == numbers.tolist()
+        assert guest(numbers[:0]) == []
+    with echo(host, name, codec) as guest:
+        assert guest(numbers[7]) == 7
+
+
+def test_a_tensor_is_a_list_of_numbers_by_way_of_numpy(host):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with echo(host, "list<f32>", wit.List(wit.F32)) as guest:
+        assert guest(torch.arange(3, dtype=torch.float32).numpy()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (numpy.zeros(3), "v: a list<f32> takes an array of that type, not of 'd'; convert it"),
+        (numpy.zeros(3, dtype=">f4"), "v: a list<f32> takes an array of that type, not of '>f'; convert it"),
+        (numpy.zeros((2, 2), dtype="f4"), "v: a list<f32> takes an array of one dimension without gaps; pass a flat"),
+        (numpy.zeros(6, dtype="f4")[::2], "v: a list<f32> takes an array of one dimension without gaps; pass a flat"),
+        (b"1234", "v: list is needed, not bytes"),
+    ],
+)
+def test_arrays_of_another_type_or_form_are_refused(host, content, message):
+    with echo(host, "list<f32>", wit.List(wit.F32)) as guest:
+        with pytest.raises(TypeError, match=re.escape(message)):
+            guest(content)
+        assert guest.seen == []
 
 
 def test_nan_comes_back(host):

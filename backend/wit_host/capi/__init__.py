@@ -55,7 +55,6 @@ from .stores import init_wasi, new_store, set_arguments, set_limits, set_wasi, s
 from .streams import set_stderr, set_stdin, set_stdout
 from .types import Extern, FunctionType, InstanceType, ValueType, externs, require_few_externs
 from .values import (
-    NO_VALUES,
     Kind,
     Name,
     OwnedValues,
@@ -69,6 +68,7 @@ from .values import (
     new_record,
     new_tuple,
     new_value,
+    owned_values,
     read_name,
     read_numbers,
     read_pair,
@@ -88,7 +88,6 @@ if TYPE_CHECKING:
     from .values import Values
 
 __all__ = [
-    "NO_VALUES",
     "RAW_STRIDE",
     "CoreCallback",
     "Disposing",
@@ -147,6 +146,7 @@ __all__ = [
     "new_tuple",
     "new_value",
     "on_epoch",
+    "owned_values",
     "read_name",
     "read_numbers",
     "read_pair",

@@ -276,4 +276,9 @@ class _NoValues(OwnedValues):
 
 
 #: For calls without arguments, or without a result.
-NO_VALUES = _NoValues(0)
+_NONE = _NoValues(0)
+
+
+def owned_values(size: int) -> OwnedValues:
+    """Return the arguments, or the results, of a call of a guest."""
+    return OwnedValues(size) if size else _NONE

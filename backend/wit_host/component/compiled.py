@@ -12,6 +12,7 @@ from wasmtime import component
 
 from .. import capi
 from ..crossing.memory_image import MemoryImage
+from ..rewrite import ListExport
 
 #: The interface that a command exports.
 _RUN = re.compile(r"wasi:cli/run@0\.2\.\d+$")
@@ -26,7 +27,8 @@ class Component:
     `no_addresses` the reasons why these do not cross by address. `as_lists` has the reasons for bytes that cross as
     lists, by interface, or by `interface#function` for functions of interfaces in `as_strings`. `helpers` is the number
     of components with a memory that start before the guest, and `image` is the first content of the guest's own memory,
-    unless the guest fills it itself.
+    unless the guest fills it itself. `list_exports` has the exported functions whose lists of numbers cross by address,
+    by interface, or None for the world, and name; `added` are the names of the exports that were added for them.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Component:
     no_addresses: Mapping[str, str] = field(default_factory=dict)
     helpers: int = 0
     image: MemoryImage | None = None
+    list_exports: Mapping[tuple[str | None, str], ListExport] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()
 
     @cached_property
     def imports(self) -> Mapping[str, capi.Extern]:
@@ -47,7 +51,8 @@ class Component:
     @cached_property
     def exports(self) -> Mapping[str, capi.Extern]:
         """The exports, by name."""
-        return capi.externs(self.compiled.type.exports(self.engine), self.engine)
+        exports = capi.externs(self.compiled.type.exports(self.engine), self.engine)
+        return {name: each for name, each in exports.items() if name not in self.added}
 
     @cached_property
     def imports_wasi(self) -> bool:

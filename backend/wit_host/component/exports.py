@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
 from wasmtime import component
+from wasmtime.component import ExportIndex
 
 from .. import capi
 from ..crossing.guest_resources import GuestResource
@@ -19,6 +20,8 @@ from ..errors import LinkError
 from ..misfits import Misfit
 from ..running.runner import Runner
 from ..values import Codec, Result
+from ..values.stored import Stored
+from .addressed import Addressed, Numbers, numbers_of
 from .exported import ExportedFunction
 from .linked import LinkedComponent
 
@@ -41,14 +44,25 @@ class Instance:
 
     def bind(self, interface: str | None, functions: Sequence[GuestFunction[object]]) -> None:
         """Find functions in an exported interface, or in the world; raises `LinkError` if they do not fit."""
-        context = self.runner.context
         self._linked.require_interface(interface)
         for function in functions:
             exported = self._linked.exported(interface, function)
-            found = capi.find_function(self._instance, context, exported.index)
-            if found is None:
-                raise LinkError(f"{self._linked.name} does not export {exported.label}, which this host calls")
-            self.functions[function] = BoundFunction(exported, found)
+            found = self._find(exported, exported.index)
+            self.functions[function] = BoundFunction(exported, found, self._addressed(exported))
+
+    def _addressed(self, exported: ExportedFunction) -> Addressed | None:
+        helpers = exported.helpers
+        if helpers is None:
+            return None
+        allocator = None if helpers.allocator is None else self._find(exported, helpers.allocator)
+        after = None if helpers.after is None else self._find(exported, helpers.after)
+        return Addressed(allocator, after)
+
+    def _find(self, exported: ExportedFunction, index: ExportIndex) -> capi.Function:
+        found = capi.find_function(self._instance, self.runner.context, index)
+        if found is None:
+            raise LinkError(f"{self._linked.name} does not export {exported.label}, which this host calls")
+        return found
 
 
 class GuestInterface:
@@ -95,23 +109,26 @@ class GuestFunction(Generic[R_co]):
 
 
 class BoundFunction:
-    """One function of one instance."""
+    """One function of one instance; with `addressed`, its lists of numbers cross by address."""
 
-    __slots__ = ("_exported", "_function", "label")
+    __slots__ = ("_addressed", "_exported", "_function", "label")
 
-    def __init__(self, exported: ExportedFunction, function: capi.Function) -> None:
+    def __init__(self, exported: ExportedFunction, function: capi.Function, addressed: Addressed | None) -> None:
         self.label = exported.label
         self._exported = exported
         self._function = function
+        self._addressed = addressed
 
     def call(self, instance: Instance, items: Sequence[object]) -> tuple[bool, object]:
         """Lower, call, lift, and free; return whether the guest answered `ok`, and its answer."""
         state = instance.state
         outgoing = Outgoing(instance)
         ours = self._exported
-        with _values(len(ours.lowers)) as arguments, _values(1 if ours.result else 0) as results:
+        with capi.owned_values(len(ours.lowers)) as arguments, capi.owned_values(1 if ours.result else 0) as results:
             try:
-                self._lower(state, outgoing, arguments, items)
+                lists = self._lower(state, outgoing, arguments, items)
+                if lists:
+                    self._give(state, arguments, lists)
                 outgoing.is_over = True
                 capi.call_guest(self._function, state.context, arguments, results)
                 return self._lift(state, outgoing, results)
@@ -124,25 +141,41 @@ class BoundFunction:
         outgoing: Outgoing,
         arguments: capi.OwnedValues,
         items: Sequence[object],
-    ) -> None:
+    ) -> list[tuple[int, Numbers]]:
+        """Lower all arguments but lists that cross by address, which are returned with their places."""
         ours = self._exported
         if len(items) != len(ours.lowers):
             raise TypeError(f"{self.label} takes {len(ours.lowers)} arguments, not {len(items)}")
         state.outgoing = outgoing
+        lists: list[tuple[int, Numbers]] = []
         index = 0
         try:
             for index, lower in enumerate(ours.lowers):
-                lower(state, arguments[index], items[index])
+                if index in ours.lists:
+                    lists.append((index, numbers_of(ours.lists[index], items[index])))
+                else:
+                    lower(state, arguments[index], items[index])
         except Misfit as misfit:
             raise misfit.error(self.label, ours.names[index]) from None
         finally:
             state.outgoing = None
+        return lists
+
+    def _give(self, state: HostState, arguments: capi.OwnedValues, lists: list[tuple[int, Numbers]]) -> None:
+        """Copy lists to the guest, once all arguments are known to be right."""
+        for index, numbers in lists:
+            try:
+                cast(Addressed, self._addressed).give(state, arguments[index], numbers)
+            except Misfit as misfit:
+                raise misfit.error(self.label, self._exported.names[index]) from None
 
     def _lift(self, state: HostState, outgoing: Outgoing, results: capi.OwnedValues) -> tuple[bool, object]:
         """Lift the result; objects that return to the host leave the table once everything is lifted."""
         lift = self._exported.lift
         if lift is None:
             return True, None
+        if self._exported.stored is not None:
+            return self._take(state, self._exported.stored, results[0])
         state.outgoing = outgoing
         state.begin_lifting()
         try:
@@ -155,6 +188,10 @@ class BoundFunction:
             state.outgoing = None
             state.end_call()
 
-
-def _values(size: int) -> capi.OwnedValues:
-    return capi.OwnedValues(size) if size else capi.NO_VALUES
+    def _take(self, state: HostState, stored: Stored, result: capi.Value) -> tuple[bool, object]:
+        """Read the result where the guest stored it."""
+        try:
+            answer = cast(Addressed, self._addressed).take(state, stored, result)
+        except Misfit as misfit:
+            raise misfit.error(self.label, "result") from None
+        return answer if isinstance(self._exported.result, Result) else (True, answer)

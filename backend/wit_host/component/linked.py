@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from wasmtime import component
 from wasmtime.component import ExportIndex
@@ -16,7 +17,7 @@ from .. import capi, versions
 from ..crossing.resources import Resource
 from ..errors import LinkError
 from .compiled import Component
-from .exported import Declaration, ExportedFunction
+from .exported import Declaration, ExportedFunction, Helpers
 from .resource_identities import ComponentIdentities
 from .signatures import check_signature
 
@@ -44,9 +45,7 @@ class LinkedComponent:
         self.offered = offered
         self._identities = identities
         self._exported: dict[tuple[str | None, Declaration], ExportedFunction] = {}
-        self._interfaces: dict[str | None, tuple[Mapping[str, capi.Extern], ExportIndex | None]] = {
-            None: (guest.exports, None)
-        }
+        self._interfaces: dict[str | None, _Interface] = {None: _Interface(None, guest.exports, None)}
 
     def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
         if not is_ending():
@@ -65,19 +64,34 @@ class LinkedComponent:
         return found
 
     def _find(self, interface: str | None, function: Declaration) -> ExportedFunction:
-        exports, index = self._interface(interface)
+        exporting = self._interface(interface)
         label = function.name if interface is None else f"{interface}#{function.name}"
-        extern = exports.get(function.name)
+        extern = exporting.exports.get(function.name)
         theirs = None if extern is None else extern.type
-        found = self.guest.compiled.get_export_index(function.name, index)
+        found = self.guest.compiled.get_export_index(function.name, exporting.index)
         if found is None or not isinstance(theirs, capi.FunctionType):
             raise LinkError(f"{self.name} does not export {label}, which this host calls")
         text = f"{self.name} exports {label} with another type"
         check_signature(theirs, function.parameters, function.result, self._identities, text)
-        return ExportedFunction(label, found, function.parameters, function.result)
+        helpers = self._helpers(exporting.name, function.name)
+        return ExportedFunction(label, found, function.parameters, function.result, helpers)
 
-    def _interface(self, interface: str | None) -> tuple[Mapping[str, capi.Extern], ExportIndex | None]:
-        """Return the exports of an interface, or of the world, and the index of the interface."""
+    def _helpers(self, interface: str | None, function: str) -> Helpers | None:
+        names = self.guest.list_exports.get((interface, function))
+        if names is None:
+            return None
+        allocator = None if names.allocator is None else self._added(names.allocator)
+        after = None if names.after is None else self._added(names.after)
+        return Helpers(self._added(names.function), allocator, after, names.returns_address)
+
+    def _added(self, name: str) -> ExportIndex:
+        found = self.guest.compiled.get_export_index(name)
+        if found is None:
+            raise RuntimeError(f"{self.name} lost the export {name}, which the host added; please report this error")
+        return found
+
+    def _interface(self, interface: str | None) -> _Interface:
+        """Return the exports of an interface, or of the world."""
         known = self._interfaces.get(interface)
         if known is not None or interface is None:
             return self._interfaces[interface]
@@ -87,5 +101,14 @@ class LinkedComponent:
         if found is None or not isinstance(type_, capi.InstanceType):
             raise LinkError(f"{self.name} does not export {interface}, which this host calls")
         index = self.guest.compiled.get_export_index(found)
-        known = self._interfaces[interface] = type_.exports, index
+        known = self._interfaces[interface] = _Interface(found, type_.exports, index)
         return known
+
+
+@dataclass(frozen=True)
+class _Interface:
+    """An interface that a guest exports, under the name that it has there, or its world, which has no name."""
+
+    name: str | None
+    exports: Mapping[str, capi.Extern]
+    index: ExportIndex | None

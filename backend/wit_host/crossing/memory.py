@@ -11,6 +11,7 @@ import mmap
 import os
 import struct
 import sys
+from typing import Any
 
 from .. import capi
 from ..errors import GuestTrap
@@ -97,9 +98,13 @@ class LinearMemory:
 
     def view(self, address: int, length: int) -> memoryview:
         """View the bytes at `address`; the caller releases the view. Raises `Misfit` if not all are in the memory."""
-        if address + length > self.size:
-            raise self._outside(address, length)
+        self.require(address, length)
         return memoryview(self._content)[address : address + length]
+
+    def unpack(self, layout: struct.Struct, address: int) -> tuple[Any, ...]:
+        """Return the numbers at `address`; raises `Misfit` if they are not all in the memory."""
+        self.require(address, layout.size)
+        return layout.unpack_from(self._content, address)
 
     def read_u32(self, address: int) -> int:
         """Return the number at `address`; raises `Misfit` if it is not entirely in the memory."""
@@ -107,6 +112,11 @@ class LinearMemory:
             raise self._outside(address, _U32.size)
         number: int = _U32.unpack_from(self._content, address)[0]
         return number
+
+    def require(self, address: int, length: int) -> None:
+        """Raise `Misfit` if not all bytes at `address` are in the memory."""
+        if address + length > self.size:
+            raise self._outside(address, length)
 
     def write_u32(self, address: int, number: int) -> None:
         """Store a number at `address`; raises `Misfit` if it is not entirely in the memory."""

@@ -48,6 +48,8 @@ class ByteSource(Protocol):
         ...
 
 
+#: Bytes that are ready to be copied.
+Source: TypeAlias = memoryview | ByteSource
 #: The types that an implementation may return for a `list<u8>`.
 Bytes: TypeAlias = bytes | bytearray | memoryview | ByteSource
 

@@ -20,6 +20,8 @@ Understanding:
     instance_types, root_types    the types of an instance, and of the component
     uses                whether the uses of an import allow its type to change
     outer_types         the types that components inside the component use
+    exported_functions  the exported functions by name
+    named_types         types with names
     core_sections, core_memories  the sections of core modules, and their memories
     obstacles           why something stays as it is
 
@@ -35,12 +37,13 @@ Changing:
     waiting_imports     the imports with functions that wait
     slicing_text, slicing_code, slicing_imports    the component that waits in slices, and what it imports
 
-The five steps, each a component → a component; the first one takes core modules too:
+The six steps, each a component → a component; the first one takes core modules too:
 
     memory_images       the first content of the memory apart from the guest
     fixed_length_lists  lists of fixed length as tuples
     by_address          bytes as addresses
     as_strings          bytes as strings
+    exported_lists      lists of numbers of exported functions as addresses
     sliced_waits        functions that wait as functions that can be interrupted
 
 Reading takes time in proportion to the bytes read. Of core modules, only the heads of the sections are read, and the
@@ -53,6 +56,7 @@ from .as_strings import pass_as_strings
 from .binary import InvalidComponent
 from .bridge_code import TOO_LONG, TOO_LONG_BITS
 from .by_address import pass_by_address
+from .exported_lists import ListExport, WithExports, export_by_address
 from .fixed_length_lists import replace_fixed_length_lists
 from .memory_images import Image, Imaged, take_image
 from .obstacles import Obstacle
@@ -65,9 +69,12 @@ __all__ = [
     "Image",
     "Imaged",
     "InvalidComponent",
+    "ListExport",
     "Obstacle",
     "Rewritten",
     "Sliced",
+    "WithExports",
+    "export_by_address",
     "pass_as_strings",
     "pass_by_address",
     "replace_fixed_length_lists",

@@ -31,7 +31,7 @@ def pass_by_address(wasm: bytes, interfaces: Collection[str]) -> Rewritten:
     and are called twice for each call of the guest. First the host stores the length at `ret + 4`, then it copies the
     bytes to the address at `ret`. Other results do not change.
     """
-    return rewrite_imports(wasm, interfaces, _change, _check_memory)
+    return rewrite_imports(wasm, interfaces, _change, check_memory)
 
 
 def _change(served: Served, each: Import) -> Change | None:
@@ -50,7 +50,7 @@ def _lowered(lower: Lower, new: Retyped) -> Lowered:
     return Lowered(lower.index, ResultCode(new.bridged[lower.function]), lower.memory, lower.realloc)
 
 
-def _check_memory(served: Served) -> None:
+def check_memory(served: Served) -> None:
     """Raise `Obstacle` if an address could be in one of several memories."""
     found = served.found
     section = memory_module(served.wasm, served.parts)

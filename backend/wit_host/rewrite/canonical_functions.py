@@ -13,8 +13,9 @@ from .definitions import Definition, Options, Origin, Reference, Role, Space, re
 from .parts import Part, index, value_type
 
 #: The options for the encoding of strings, and the other options.
-_ENCODINGS = (0, 1, 2)
-_MEMORY, _REALLOC, _POST_RETURN, _ASYNC, _CALLBACK = 3, 4, 5, 6, 7
+UTF8 = 0
+_ENCODINGS = (UTF8, 1, 2)
+MEMORY, REALLOC, POST_RETURN, _ASYNC, _CALLBACK = 3, 4, 5, 6, 7
 
 _Content = Callable[[Reader, list[Reference]], None]
 
@@ -26,9 +27,9 @@ def canonical_function(reader: Reader) -> Definition:
     if kind == 0:
         reader.expect(0, "a core function")
         references.append(reference(Space.CORE_FUNC, index(reader), Role.LIFTED))
-        _options(reader, references)
+        options = _options(reader, references)
         references.append(reference(Space.TYPE, index(reader), Role.TYPE))
-        return Definition(Origin.CANON, Space.FUNC, tuple(references))
+        return Definition(Origin.LIFT, Space.FUNC, tuple(references), options=options)
     if kind == 1:
         reader.expect(0, "a function")
         references.append(reference(Space.FUNC, index(reader), Role.LOWERED))
@@ -48,11 +49,13 @@ def _options(reader: Reader, references: list[Reference]) -> Options:
     asynchronous = False
     for _ in range(amount):
         start, option = reader.at, reader.byte()
-        if option == _MEMORY:
+        if option == MEMORY:
             references.append(reference(Space.CORE_MEMORY, index(reader), Role.MEMORY))
-        elif option == _REALLOC:
+        elif option == REALLOC:
             references.append(reference(Space.CORE_FUNC, index(reader), Role.REALLOC))
-        elif option in (_POST_RETURN, _CALLBACK):
+        elif option == POST_RETURN:
+            references.append(reference(Space.CORE_FUNC, index(reader), Role.POST_RETURN))
+        elif option == _CALLBACK:
             references.append(reference(Space.CORE_FUNC, index(reader), Role.OTHER))
         elif option == _ASYNC:
             asynchronous = True

@@ -44,8 +44,12 @@ class Origin(Enum):
     ALIAS_OUTER = auto()
     TYPE = auto()
     MODULE = auto()
+    COMPONENT = auto()
     INSTANTIATE = auto()
+    INSTANTIATE_COMPONENT = auto()
     BUNDLE = auto()
+    BUNDLE_ITEMS = auto()
+    LIFT = auto()
     LOWER = auto()
     CANON = auto()
     OTHER = auto()
@@ -63,6 +67,7 @@ class Role(Enum):
     LIFTED = auto()
     MEMORY = auto()
     REALLOC = auto()
+    POST_RETURN = auto()
     OTHER = auto()
 
 
@@ -90,13 +95,15 @@ class Options:
 class Definition:
     """One item of a section; it takes the next index of `space`.
 
-    `name` is that of an import, or of the export that an alias is of. `options` is for lowers.
+    `name` is that of an import or export, or of the export that an alias is of. `names` are those of the arguments of a
+    component, or of the items of a bundle, apart from bundles of core definitions. `options` is for lifts and lowers.
     """
 
     origin: Origin
     space: Space
     references: tuple[Reference, ...] = ()
     name: bytes = b""
+    names: tuple[bytes, ...] = ()
     type: Type | None = None
     options: Options | None = None
 
@@ -178,18 +185,19 @@ def instance(reader: Reader) -> Definition:
     """Read a component with its arguments, or a bundle of definitions."""
     start, form = reader.at, reader.byte()
     references: list[Reference] = []
+    names: list[bytes] = []
     if form == 0:
         references.append(reference(Space.COMPONENT, index(reader), Role.OTHER))
         for _ in range(reader.count()):
-            reader.name()
+            names.append(reader.name())
             references.append(reference(_sort(reader), index(reader), Role.ARGUMENT))
-    elif form == 1:
+        return Definition(Origin.INSTANTIATE_COMPONENT, Space.INSTANCE, tuple(references), names=tuple(names))
+    if form == 1:
         for _ in range(reader.count()):
-            extern_name(reader)
+            names.append(extern_name(reader))
             references.append(reference(_sort(reader), index(reader), Role.ITEM))
-    else:
-        raise InvalidComponent(f"{form:#04x} is an unfamiliar form of instance", start)
-    return Definition(Origin.OTHER, Space.INSTANCE, tuple(references))
+        return Definition(Origin.BUNDLE_ITEMS, Space.INSTANCE, tuple(references), names=tuple(names))
+    raise InvalidComponent(f"{form:#04x} is an unfamiliar form of instance", start)
 
 
 def aliased(reader: Reader) -> Definition:

@@ -51,9 +51,9 @@ _ITEMS: Final[Mapping[int, Callable[[Reader], Definition]]] = {
     IMPORT: imported,
     EXPORT: exported,
 }
-#: The definitions of a core module, and of a component inside.
+#: The definitions of a core module, and of a component inside; both are sections of their own.
 _MODULE = Definition(Origin.MODULE, Space.CORE_MODULE)
-_COMPONENT = Definition(Origin.OTHER, Space.COMPONENT)
+_COMPONENT = Definition(Origin.COMPONENT, Space.COMPONENT)
 
 
 @dataclass(slots=True)  # not frozen, as creating a frozen one takes three times as long: there are thousands
@@ -96,12 +96,15 @@ class Indices:
         return ((index, self.all[number][1]) for index, number in enumerate(self.space(space)))
 
 
-def indices(data: bytes, parts: Sequence[Section]) -> Indices:
-    """Read the definitions of the outermost component. Raises `InvalidComponent`."""
+def indices(data: bytes, parts: Sequence[Section], parent: int | None = None) -> Indices:
+    """Read the definitions of the outermost component, or of the one that is the section `parent`.
+
+    Raises `InvalidComponent`.
+    """
     check_sizes(parts)
     found = Indices()
     for number, part in enumerate(parts):
-        if part.parent is not None:
+        if part.parent != parent:
             continue
         for each in _definitions(data, part):
             space = found.spaces.setdefault(each.space, [])

@@ -104,6 +104,14 @@ class Flags:
             bits |= self._by_name[capi.read_name(flags.data[index])]
         return self.cls(bits)
 
+    def of_bits(self, bits: int) -> enum.Flag:
+        """Return the combination of the flags whose bits, by the order of `names`, are set in a number."""
+        chosen = 0
+        for place, (_, bit) in enumerate(self._bits):
+            if bits >> place & 1:
+                chosen |= bit
+        return self.cls(chosen)
+
     def lower(self, state: HostState, value: Value, item: object) -> None:
         """Take a combination of members of the class."""
         if not isinstance(item, self.cls):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+from operator import index
 from typing import cast
 
 from .. import capi
@@ -53,14 +55,16 @@ class Integer:
         return cast(int, getattr(value.of, self.name))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Take an `int` in range, but not a `bool`."""
+        """Take an `int` in range, or what stands for one (`__index__`), but not a `bool`."""
         setattr(value.of, self.name, self.number(item))
         value.kind = self.kind
 
     def number(self, item: object) -> int:
         """Return `item` if it is a number that fits; otherwise raises `Misfit`."""
-        if not isinstance(item, int) or isinstance(item, bool):
+        if isinstance(item, bool) or not hasattr(item, "__index__"):
             raise wrong_type("int", item)
+        if not isinstance(item, int):
+            item = index(item)
         if not self.lowest <= item <= self.highest:
             raise wrong_value(f"{_digits(item)} does not fit {self.name} ({self.lowest} to {self.highest})")
         return item
@@ -70,6 +74,8 @@ class Integer:
         check_kind(self.name, theirs)
 
 
+#: What is taken as a float: those of Python first, which are found at once.
+_REAL = (float, int, Real)
 #: The smallest number that is rounded to infinity: half a unit in the last place above the largest finite one.
 _BEYOND = {"f32": float.fromhex("0x1.ffffffp+127"), "f64": float("inf")}
 
@@ -88,18 +94,20 @@ class Float:
         return cast(float, getattr(value.of, self.name))
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Take a `float` or an `int` that is not too large; NaN and the infinities cross."""
+        """Take a `float`, an `int` or another real number that is not too large; NaN and the infinities cross."""
         setattr(value.of, self.name, self.number(item))
         value.kind = self.kind
 
     def number(self, item: object) -> float:
         """Return `item` as a `float` if it is a number that fits; otherwise raises `Misfit`."""
-        if not isinstance(item, float | int) or isinstance(item, bool):
+        if not isinstance(item, _REAL) or isinstance(item, bool):
             raise wrong_type("float", item)
         try:
             number = float(item)
         except OverflowError:
-            raise wrong_value(f"an integer of {int(item).bit_length()} bits is too large for {self.name}") from None
+            raise wrong_value(
+                f"an integer of {cast(int, item).bit_length()} bits is too large for {self.name}"
+            ) from None
         if self.beyond <= abs(number) < float("inf"):
             raise wrong_value(f"{number!r} is too large for {self.name}")
         return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
+import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
@@ -55,25 +56,37 @@ class List:
     def __init__(self, element: Codec) -> None:
         self.element = element
         #: The codec of elements that are numbers, which cross all at once.
-        self._number = element if isinstance(element, Integer | Float) else None
+        self.number = element if isinstance(element, Integer | Float) else None
 
     def lift(self, state: HostState, value: Value) -> list[object]:
         """Return a `list`."""
-        if self._number is not None:
+        if self.number is not None:
             state.count_elements(capi.list_size(value))
-            return capi.read_numbers(value, self._number.code)
+            return capi.read_numbers(value, self.number.code)
         state.count_elements(capi.list_size(value))
         lift = self.element.lift
         return [lift(state, element) for element in capi.elements(value)]
 
     def lower(self, state: HostState, value: Value, item: object) -> None:
-        """Take a `list`, or any other sequence except text and bytes."""
-        items = _items(item)
-        if self._number is not None:
-            _lower_numbers(self._number, value, items)
+        """Take a `list`, or any other sequence except text and bytes; for numbers also a buffer of such numbers."""
+        if self.number is not None:
+            numbers = _numbers(self.number, item)
+            capi.new_list(value, len(numbers))
+            capi.fill_numbers(value, self.number.kind, numbers, self.number.code)
         else:
+            items = _items(item)
             capi.new_list(value, len(items))
             _lower_all(state, value, repeat(self.element), items)
+
+    def packed(self, item: object) -> tuple[memoryview, int]:
+        """Return what `lower` takes as bytes in a guest's memory, and the size of a number; only for numbers."""
+        if self.number is None:
+            raise TypeError("a list of numbers is needed")
+        numbers = _numbers(self.number, item)
+        if sys.byteorder == "big":
+            numbers = array(self.number.code, numbers)
+            numbers.byteswap()
+        return memoryview(numbers).cast("B") if len(numbers) else memoryview(b""), numbers.itemsize
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Accept a list whose elements fit."""
@@ -185,6 +198,7 @@ class Record:
     def __init__(self, cls: type[Any], fields: Mapping[str, Codec]) -> None:
         self.cls = cls
         self.names = tuple(fields)
+        self.codecs = tuple(fields.values())
         attributes = [field.name for field in dataclasses.fields(cls)]
         self._fields = tuple(
             (index, name.encode(), attribute, codec)
@@ -238,15 +252,54 @@ def _lower_all(state: HostState, value: Value, codecs: Iterable[Codec], items: S
             raise misfit.inside(f"[{index}]") from None
 
 
-def _lower_numbers(codec: Integer | Float, value: Value, items: Sequence[object]) -> None:
+def _numbers(codec: Integer | Float, item: object) -> array[Any] | memoryview[Any]:
+    """Return the numbers in a sequence, or in a buffer, such as an array of NumPy."""
+    if isinstance(item, list | tuple):
+        return _packed(codec, item)
+    view = _buffer(item)
+    if view is not None and (_kind(view.format), view.itemsize) == (_kind(codec.code), array(codec.code).itemsize):
+        return _plain(view, codec)
+    if view is not None and not isinstance(item, Sequence):
+        raise Misfit(TypeError, f"a list<{codec.name}> takes an array of that type, not of {view.format!r}; convert it")
+    return _packed(codec, _items(item))
+
+
+def _packed(codec: Integer | Float, items: Sequence[object]) -> array[Any]:
     numbers: array[Any] = array(codec.code)
     try:
         for item in items:
             numbers.append(codec.number(item))
     except Misfit as misfit:
         raise misfit.inside(f"[{len(numbers)}]") from None
-    capi.new_list(value, len(numbers))
-    capi.fill_numbers(value, codec.kind, numbers, codec.code)
+    return numbers
+
+
+def _buffer(item: object) -> memoryview[Any] | None:
+    if isinstance(item, bytes | bytearray):
+        return None
+    try:
+        return memoryview(item)  # type: ignore[arg-type]  # the call checks it
+    except (TypeError, BufferError):
+        return None
+
+
+def _kind(code: str) -> str:
+    """Return the kind of numbers in the machine's own order: signed, unsigned, or floats; others are themselves."""
+    for kind in ("bhilqn", "BHILQN", "fd"):
+        if code in kind:
+            return kind
+    return code
+
+
+def _plain(view: memoryview[Any], codec: Integer | Float) -> array[Any] | memoryview[Any]:
+    """Return a view of numbers one after the other."""
+    if view.ndim != 1 or not view.c_contiguous:
+        wanted = "an array of one dimension without gaps"
+        raise Misfit(TypeError, f"a list<{codec.name}> takes {wanted}; pass a flat copy of it")
+    if not view.nbytes:
+        return array(codec.code)
+    plain: memoryview[Any] = view.cast("B").cast(codec.code)  # type: ignore[call-overload]  # has one for each format
+    return plain
 
 
 def _check_element(element: Codec, theirs: ValueType, comparison: Comparison) -> None:

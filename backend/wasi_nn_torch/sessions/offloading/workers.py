@@ -34,9 +34,9 @@ class Workers:
     """Threads that run at most `threads` jobs at a time, while at most `queue` wait; None means no limit of the queue.
 
     A job that rests, because it waits for something else, is not counted: one that waits can be run meanwhile. At most
-    32 jobs rest in this sense. Threads are made when there is a job and no thread is free, and end when they have had none for ten seconds. When
-    the interpreter ends, it cancels the guests and waits for the threads. After a fork, the child has none of the jobs,
-    and makes threads of its own.
+    32 jobs rest in this sense. Threads are made when there is a job and no thread is free, and end when they have had
+    none for ten seconds. When the interpreter ends, it cancels the guests and waits for the threads. After a fork, the
+    child has none of the jobs, and makes threads of its own.
     """
 
     def __init__(self, name: str, threads: int, queue: int | None = None) -> None:
