@@ -51,7 +51,8 @@ class _Module:
         self._imports, self._exports = scopes(resolved, world)
         self._core_imports: dict[tuple[str, str], str] = {}
         self._guests = {id: scope for scope in self._exports for id in scope.resources.values()}
-        self._hosts = {id: scope for scope in self._imports for id in scope.resources.values()}
+        # An interface may be imported several times; exports correspond to the import with its own name, the first.
+        self._hosts = {id: scope for scope in reversed(self._imports) for id in scope.resources.values()}
         # Bare functions know only the imported resources, the functions of an interface only the exported ones.
         bare: set[TypeId] = set()
         self._visits = {True: _visits("bare-", bare), False: _visits("", set(self._guests))}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+import warnings
 import weakref
 
 import pytest
@@ -109,6 +111,45 @@ def test_the_end_of_a_with_block_drops(guest, dropped):
     with MAKE(guest, 7) as counter:
         assert counter.value() == 7
     assert dropped == [7]
+
+
+def test_a_resource_that_is_forgotten_is_warned_about_and_dropped_at_the_next_call(guest, dropped):
+    counter = NEW(guest, 7)
+    with pytest.warns(ResourceWarning, match="a Counter of plugin was never dropped; use it in a `with` block"):
+        del counter
+    assert dropped == []
+    with NEW(guest, 8):
+        assert dropped == [7]
+
+
+def test_a_resource_that_a_closed_guest_had_is_not_warned_about(compiled, host):
+    with host.store() as store:
+        counter = NEW(start(compiled, store), 7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del counter
+
+
+def test_a_resource_forgotten_by_another_thread_while_the_guest_runs_is_dropped_later(compiled, host, dropped):
+    """The guest is in `dropped`, which it calls."""
+    kept = []
+
+    def forget(number):
+        dropped.append(number)
+        if kept:
+            thread = threading.Thread(target=kept.clear)
+            thread.start()
+            thread.join()
+
+    with host.store() as store:
+        guest = start(compiled, store, forget)
+        first = NEW(guest, 1)
+        kept.append(NEW(guest, 2))
+        with pytest.warns(ResourceWarning):
+            first.drop()
+        assert dropped == [1]
+        NEW(guest, 3).drop()
+        assert dropped == [1, 2, 3]
 
 
 def test_a_resource_that_was_passed_to_the_guest_is_the_guests(guest, dropped):
@@ -235,13 +276,14 @@ def test_resources_travel_in_results_and_errors(host, store):
     first, second = NEW(guest, 1), NEW(guest, 2)
     [ok, err] = pass_(guest, [Ok(first), Err(second)])
     assert (type(ok), ok.value.value(), type(err), err.value.value()) == (Ok, 1, Err, 2)
-    assert find(guest, ok.value).value() == 1
+    with find(guest, ok.value) as found:
+        assert found.value() == 1
+    assert hosts.drops == [1]
     with pytest.raises(RefusedError) as caught:
         find(guest, None)
     assert caught.value.value.value() == 0
-    assert hosts.drops == []
     caught.value.value.drop()
-    assert hosts.drops == [0]
+    assert hosts.drops == [1, 0]
 
 
 class HostCounter:

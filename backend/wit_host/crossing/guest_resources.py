@@ -6,6 +6,9 @@ is dropped or passed back to the guest.
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
@@ -20,8 +23,9 @@ G_co = TypeVar("G_co", bound="GuestResource", covariant=True)
 class GuestResource:
     """One resource of a guest; bindings derive from it.
 
-    Its owner drops it, preferably with a `with` block; the store drops the rest when it closes. Using it after it was
-    dropped or passed to the guest raises ValueError.
+    Its owner drops it, preferably with a `with` block. One that is forgotten causes a ResourceWarning, and the guest
+    drops it at the begin of its next call, or with its store. Using it after it was dropped or passed to the guest
+    raises ValueError.
     """
 
     # Only names with an underscore, so that no method of a WIT resource has the same.
@@ -30,6 +34,15 @@ class GuestResource:
     def __init__(self, instance: Instance, handle: capi.ResourceHandle) -> None:
         self._instance = instance
         self._handle: capi.ResourceHandle | None = handle
+
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        handle = getattr(self, "_handle", None)  # it has none if a class of the host's own never calls `__init__`
+        if handle is None or is_ending() or self._instance.runner.is_over:
+            return
+        self._handle = None
+        self._instance.runner.forgotten.append(handle)
+        text = f"a {type(self).__name__} of {self._instance.runner.name} was never dropped; use it in a `with` block"
+        warnings.warn(text, ResourceWarning, stacklevel=1, source=self)
 
     def __enter__(self) -> Self:
         return self

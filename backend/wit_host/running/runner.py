@@ -49,6 +49,8 @@ class Runner:
         self.owner = "store"
         #: Sees every call from now on.
         self.observer: CallObserver | None = None
+        #: The guest's own resources that the host does not have any more, and the guest does not know about yet.
+        self.forgotten: list[capi.ResourceHandle] = []
         self._store: wasmtime.Store | None = store
         self._ticker = ticker
         self._timeout = timeout
@@ -139,6 +141,8 @@ class Runner:
             capi.call_at_next_tick(self.store)
         with self._ticker:
             try:
+                while self.forgotten:
+                    self.forgotten.pop().drop(self.context)
                 answer = action()
             except wasmtime.ExitTrap as error:
                 failure: BaseException | None = self._kept() or GuestExit(self.name, error.code)
