@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wasi_nn_torch.cli import cache, doctor, inspect, run, wit
+from wasi_nn_torch.cli import cache, doctor, inspect, new, run, wit
 from wasi_nn_torch.cli.other_hosts import RunCommand
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.add_typer(cache.app, name="cache")
 app.command(cls=RunCommand, context_settings={"allow_interspersed_args": False}, epilog=run.EXAMPLES)(run.run)
 app.command(epilog="Example: wasi-nn-torch inspect model.pt2")(inspect.inspect)
 app.command(epilog="Example: wasi-nn-torch doctor")(doctor.doctor)
+app.command(epilog="Example: wasi-nn-torch new my-guest --language python")(new.new)
 app.command(epilog="Example: wasi-nn-torch wit --out wit")(wit.wit)
 
 

@@ -49,7 +49,7 @@ def wit(
             print(f"wasi:nn@{each.version}: {each.file}")
         return
     try:
-        _write(out, _files(chosen), force)
+        _write(out, starter(chosen), force)
     except OSError as error:
         reason = f"{out} cannot be written to ({error.strerror}); choose another directory"
     else:
@@ -91,7 +91,7 @@ def declarations() -> list[Declarations]:
     return found
 
 
-def _files(chosen: list[Declarations]) -> Mapping[str, str]:
+def starter(chosen: list[Declarations]) -> Mapping[str, str]:
     """The files to build guests with, by path; the world uses the newest of the versions."""
     world = (_HERE / "starter" / "world.wit").read_text("utf-8").replace("VERSION", chosen[-1].version)
     cli = (_HERE / "starter" / "cli.wit").read_text("utf-8")
