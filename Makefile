@@ -76,6 +76,8 @@ $(DEMO)/labels/imagenet.txt: $(CLASSIFY)/write_labels.py $(CLASSIFY)/whole_file.
 # --- the demo as a core module ---
 
 WITX := examples/classify_witx
+# The header that `wasi-nn-torch new --language c` gives to every guest in C.
+NN_H := backend/wasi_nn_torch/cli/new/templates/c/shared/wasi_ephemeral_nn.h
 C    := build/c
 
 $(C)/ready: $(WITX)/requirements.txt
@@ -84,11 +86,11 @@ $(C)/ready: $(WITX)/requirements.txt
 	@$(C)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
 	@touch $@
 
-build/classify_witx/guest.wasm: $(wildcard $(WITX)/guest/*) $(C)/ready
+build/classify_witx/guest.wasm: $(wildcard $(WITX)/guest/*) $(NN_H) $(C)/ready
 	@echo "building the guest in C"
 	@mkdir -p $(@D)
 	@ZIG_GLOBAL_CACHE_DIR=$(abspath $(C)/cache) ZIG_LOCAL_CACHE_DIR=$(abspath $(C)/cache) $(C)/bin/python -m ziglang cc \
-	    -target wasm32-wasi -std=c17 -Os -s -Wall -Wextra -Wpedantic -Werror -o $@ $(filter %.c,$^)
+	    -target wasm32-wasi -std=c17 -Os -s -Wall -Wextra -Wpedantic -Werror -I $(dir $(NN_H)) -o $@ $(filter %.c,$^)
 
 classify-witx: build/classify_witx/guest.wasm $(DEMO)/model.pt2 $(DEMO)/labels/imagenet.txt $(PHOTOS)
 	@$(BIN)/wasi-nn-torch run --graph classifier=$(DEMO)/model.pt2 \

@@ -28,12 +28,8 @@ static _Noreturn void fail(const char *what, const char *why) {
 
 /* End with a message where a function of wasi-nn did not return 0; the host's log says more. */
 static void check(uint32_t number, const char *function) {
-    static const char *const NAMES[] = {
-        "success",       "invalid argument",      "invalid encoding", "missing memory", "busy",
-        "runtime error", "unsupported operation", "too large",        "not found",
-    };
     if (number)
-        fail(function, number < sizeof NAMES / sizeof *NAMES ? NAMES[number] : "unknown error");
+        fail(function, nn_error_name(number));
 }
 
 /* Read the names of the classes; how many there are. */

@@ -11,6 +11,7 @@ import sysconfig
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import ROOT
 from wasi_nn_torch.cli import app
 from wasi_nn_torch.cli.new.templates import languages, read_template
 
@@ -18,8 +19,14 @@ from wasi_nn_torch.cli.new.templates import languages, read_template
 pytestmark = pytest.mark.cpu
 
 SCRIPTS = sysconfig.get_path("scripts")
+#: What `make test` has installed for guests in C.
+ZIG = ROOT / "build" / "c"
 #: What a user has: this environment is active.
-ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join([SCRIPTS, os.environ["PATH"]])}
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": os.pathsep.join([SCRIPTS, os.environ["PATH"], str(ZIG / "bin")]),
+    "ZIG_GLOBAL_CACHE_DIR": str(ZIG / "cache"),
+}
 ANSWER = "probabilities: FP32 [4] 0.0321 0.0871 0.2369 0.6439\n"
 
 

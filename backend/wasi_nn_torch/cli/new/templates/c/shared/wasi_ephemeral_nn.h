@@ -27,4 +27,12 @@ NN_FUNCTION(set_input)(nn_context context, uint32_t index, const struct nn_tenso
 NN_FUNCTION(compute)(nn_context context);
 NN_FUNCTION(get_output)(nn_context context, uint32_t index, void *buffer, uint32_t size, uint32_t *written);
 
+static inline const char *nn_error_name(uint32_t number) {
+    static const char *const NAMES[] = {
+        "success",       "invalid argument",      "invalid encoding", "missing memory", "busy",
+        "runtime error", "unsupported operation", "too large",        "not found",
+    };
+    return number < sizeof NAMES / sizeof *NAMES ? NAMES[number] : "unknown error";
+}
+
 #endif
