@@ -199,7 +199,14 @@ class Engine:
         """The names of the offered models, in the order of their registration."""
         return self._registry.names
 
-    def compile(self, guest: GuestFile | GuestSource, link: Link | None = None, buffers: Collection[str] = ()) -> Guest:
+    def compile(
+        self,
+        guest: GuestFile | GuestSource,
+        link: Link | None = None,
+        buffers: Collection[str] = (),
+        *,
+        optimize: bool = True,
+    ) -> Guest:
         """Compile a guest to run or start it in several sessions.
 
         `link` is called with a `Linker` of `wit_host`, for a core module with a `CoreLinker` of `wit_host.core`, when
@@ -207,9 +214,12 @@ class Engine:
         function, which takes the implementations as well: `partial(my_bindings.add_to_linker, log_host=log)`. `buffers`
         are the interfaces whose bytes shall cross at the speed of memory: `my_bindings.BUFFERS`.
 
+        Without `optimize` the guest is compiled in less than half the time, and its own code runs slower. That is for
+        guests under development; the runtime does not recommend this way of compiling for code that is not trusted.
+
         Raises InvalidGuest if the guest cannot be read, is not valid, or passes one of the `compile_limits`.
         """
-        return self._runtime.compile(guest, link, buffers)
+        return self._runtime.compile(guest, link, buffers, optimize)
 
     def prepare(self, guest: Guest) -> None:
         """Import PyTorch if the guest needs it, so that the guest need not wait for it.

@@ -18,12 +18,14 @@ from .private_copy import Compiled, load_serialized
 class CompileTask:
     """A guest to compile, in the binary format: a component or a core module.
 
-    `reserves` says whether the engine that will run it reserves address space for memories, which changes the code.
+    `reserves` says whether the engine that will run it reserves address space for memories, which changes the code;
+    `optimize` whether its code shall be fast, or compiled quickly.
     """
 
     wasm: bytes
     is_component: bool
     reserves: bool
+    optimize: bool = True
 
 
 #: Compiles a guest, as `precompile` does, and returns its serialized form.
@@ -33,10 +35,13 @@ Compiler = Callable[[CompileTask], bytes | bytearray]
 class Compiling:
     """Compiles guests for one engine: with `compiler`, or if that is None, with the engine itself."""
 
-    def __init__(self, engine: wasmtime.Engine, compiler: Compiler | None, reserves: bool) -> None:
+    def __init__(
+        self, engine: wasmtime.Engine, compiler: Compiler | None, reserves: bool, optimize: bool = True
+    ) -> None:
         self.engine = engine
         self._compiler = compiler
         self._reserves = reserves
+        self._optimize = optimize
 
     def compile(self, wasm: bytes, kind: type[Compiled]) -> tuple[Compiled, bytes | bytearray | None]:
         """Compile a guest; return it, and its serialized form if that exists already.
@@ -45,5 +50,5 @@ class Compiling:
         """
         if self._compiler is None:
             return kind(self.engine, wasm), None
-        content = self._compiler(CompileTask(wasm, kind is component.Component, self._reserves))
+        content = self._compiler(CompileTask(wasm, kind is component.Component, self._reserves, self._optimize))
         return load_serialized(self.engine, content, kind), content

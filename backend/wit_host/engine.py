@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +48,9 @@ from .running.ticker import Ticker
 
 logger = logging.getLogger(__name__)
 
+#: Changes a configuration.
+Change = Callable[[wasmtime.Config], None]
+
 #: All differences from Wasmtime's default configuration: its attributes, and functions that change it. Other settings
 #: lead to other code, so the keys of the cache depend on both.
 _SETTINGS: Mapping[str, bool] = {
@@ -56,7 +59,7 @@ _SETTINGS: Mapping[str, bool] = {
     "wasm_component_model_implements": True,
 }
 #: The functions that change the configuration.
-_CHANGES = (capi.allow_many_borrows,)
+_CHANGES: tuple[Change, ...] = (capi.allow_many_borrows,)
 
 #: The ways in which bytes may cross, apart from lists, the faster one first.
 TRANSPORTS = ("pointer", "latin-1")
@@ -89,22 +92,30 @@ class Engine:
         self._no_addresses = _why_no_addresses(config, transports)
         self._no_strings = "" if "latin-1" in transports else "the engine uses no strings"
         self._cache = cache if config is None else None
-        config = config or wasmtime.Config()
-        self._fingerprint = _configure(config, reserve=not self._no_addresses)
-        self._engine = wasmtime.Engine(config)
-        self._compiling = Compiling(self._engine, compiler, reserves=not self._no_addresses)
+        reserves = not self._no_addresses
+        self._engine = wasmtime.Engine(_configured(config or wasmtime.Config(), _changes(reserves)))
+        self._compiling = Compiling(self._engine, compiler, reserves)
+        #: Compiles without optimization; the settings in a custom configuration cannot be read.
+        self._quickly = None if config else Compiling(self._engine, compiler or precompile, reserves, optimize=False)
         self._ticker = Ticker(self._engine)
         #: The modules for guests that wait, by the kinds of their memories.
         self._slicings: dict[str, SlicingModules] = {}
 
     def compile(
-        self, guest: str | os.PathLike[str] | bytes, name: str | None = None, *, buffers: Collection[str] = ()
+        self,
+        guest: str | os.PathLike[str] | bytes,
+        name: str | None = None,
+        *,
+        buffers: Collection[str] = (),
+        optimize: bool = True,
     ) -> Component:
         """Compile a component, given by its path or bytes, in the binary or the text format.
 
         Any number of stores may run it. `name` is its name in messages, by default that of the file. `buffers` are the
-        interfaces whose `list<u8>` shall cross without boxing each byte: the constant `BUFFERS` of bindings. Raises
-        OSError if the file cannot be read, GuestError if it is not a valid component.
+        interfaces whose `list<u8>` shall cross without boxing each byte: the constant `BUFFERS` of bindings. Without
+        `optimize` it is compiled in less than half the time, to slower code: that is for guests under development, not
+        for those that you do not trust. Raises OSError if the file cannot be read, GuestError if it is not a valid
+        component, ValueError if an engine with a custom configuration shall not optimize.
         """
         wasm, file = _read(guest)
         try:
@@ -113,7 +124,7 @@ class Engine:
             strings = self._with_strings(pointers)
             exported = WithExports(strings.wasm) if self._no_addresses else export_by_address(strings.wasm)
             sliced = slice_waits(exported.wasm)
-            compiled = self._compile(sliced.wasm, component.Component, name or file)
+            compiled = self._compile(sliced.wasm, component.Component, name or file, optimize)
             capi.require_few_externs(compiled.type, self._engine, name or file)
         except Obstacle as obstacle:
             raise GuestError(
@@ -142,12 +153,14 @@ class Engine:
             exported.names,
         )
 
-    def compile_module(self, guest: str | os.PathLike[str] | bytes, name: str | None = None) -> CoreModule:
+    def compile_module(
+        self, guest: str | os.PathLike[str] | bytes, name: str | None = None, *, optimize: bool = True
+    ) -> CoreModule:
         """Compile a core module, as `compile` compiles a component."""
         wasm, file = _read(guest)
         try:
             wasm, image = self._with_image(_binary(wasm))
-            compiled = self._compile(wasm, wasmtime.Module, name or file)
+            compiled = self._compile(wasm, wasmtime.Module, name or file, optimize)
         except wasmtime.WasmtimeError as error:
             raise GuestError(f"{name or file} is not a valid core module: {' '.join(str(error).split())}") from None
         return CoreModule(name or file, self._engine, compiled, slicing=self._slicing(compiled), image=image)
@@ -160,10 +173,14 @@ class Engine:
             self._slicings[memory] = slicing_modules(compile_, memory)
         return None if memory is None else self._slicings[memory]
 
-    def _compile(self, wasm: bytes, kind: type[Compiled], name: str) -> Compiled:
+    def _compile(self, wasm: bytes, kind: type[Compiled], name: str, optimize: bool = True) -> Compiled:
+        compiling = self._compiling if optimize else self._quickly
+        if compiling is None:
+            raise ValueError("an engine with a `config` compiles as that says; leave out `optimize`")
         if self._cache is None:
-            return self._compiling.compile(wasm, kind)[0]
-        return self._cache.compile(self._compiling, self._fingerprint, wasm, kind, name)
+            return compiling.compile(wasm, kind)[0]
+        fingerprint = _fingerprint(_changes(not self._no_addresses, optimize))
+        return self._cache.compile(compiling, fingerprint, wasm, kind, name)
 
     def _with_image(self, wasm: bytes) -> tuple[bytes, MemoryImage | None]:
         """Take the image of its memory out of a guest, unless the engine makes the memories, and images of them."""
@@ -253,9 +270,7 @@ def precompile(task: CompileTask) -> bytearray:
 
     Raises `wasmtime.WasmtimeError` if it is not valid.
     """
-    config = wasmtime.Config()
-    _configure(config, reserve=task.reserves)
-    engine = wasmtime.Engine(config)
+    engine = wasmtime.Engine(_configured(wasmtime.Config(), _changes(task.reserves, task.optimize)))
     kind = component.Component if task.is_component else wasmtime.Module
     return kind(engine, task.wasm).serialize()
 
@@ -271,13 +286,23 @@ def _binary(wasm: bytes) -> bytes:
     return wasm if wasm.startswith(b"\0asm") else bytes(wasmtime.wat2wasm(wasm))
 
 
-def _configure(config: wasmtime.Config, *, reserve: bool) -> str:
-    """Add the settings that a host needs; return a fingerprint, which differs between sets of additions."""
-    changes = (*_CHANGES, _reserve_memories) if reserve else _CHANGES
+def _changes(reserves: bool, optimize: bool = True) -> tuple[Change, ...]:
+    """Return the functions that change the configuration of an engine, or of one that compiles for it."""
+    quickly = () if optimize else (capi.compile_quickly,)
+    return (*_CHANGES, *((_reserve_memories,) if reserves else ()), *quickly)
+
+
+def _configured(config: wasmtime.Config, changes: Collection[Change]) -> wasmtime.Config:
+    """Add the settings that a host needs to a configuration, and return it."""
     for name, value in _SETTINGS.items():
         setattr(config, name, value)
     for change in changes:
         change(config)
+    return config
+
+
+def _fingerprint(changes: Collection[Change]) -> str:
+    """Return a text that differs between sets of settings."""
     return repr((sorted(_SETTINGS.items()), [change.__name__ for change in changes]))
 
 

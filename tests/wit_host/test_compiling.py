@@ -28,12 +28,12 @@ class Compiler:
         return precompile(task)
 
 
-def run(engine, text):
+def run(engine, text, optimize=True):
     if text is COMMAND:
         with engine.core_store() as store:
-            return store.run_command(engine.compile_module(text))
+            return store.run_command(engine.compile_module(text, optimize=optimize))
     with engine.store() as store:
-        return store.run_command(engine.compile(text))
+        return store.run_command(engine.compile(text, optimize=optimize))
 
 
 @pytest.mark.parametrize("transports", [("pointer", "latin-1"), ()], ids=["by pointer", "as lists"])
@@ -68,6 +68,40 @@ def test_other_exceptions_of_a_compiler_pass(tmp_path):
     with pytest.raises(TimeoutError):
         Engine(compiler=fail, cache=CompileCache(tmp_path / "cache", bytes(32))).compile(COMPONENT)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+# --- without optimization ---
+
+
+@pytest.mark.parametrize("compiler", [None, Compiler()], ids=["in the engine", "elsewhere"])
+@pytest.mark.parametrize("text", [COMMAND, COMPONENT], ids=["a core module", "a component"])
+def test_a_guest_runs_without_optimization(text, compiler):
+    engine = Engine(compiler=compiler)
+    assert run(engine, text, optimize=False) == 0
+    if compiler is not None:
+        assert compiler.tasks[-1].optimize is False
+
+
+def test_without_optimization_the_code_is_another():
+    wasm = bytes(wasmtime.wat2wasm(COMPONENT))
+    fast, quick = (precompile(CompileTask(wasm, True, True, optimize)) for optimize in (True, False))
+    assert fast != quick
+
+
+def test_the_cache_tells_guests_with_and_without_optimization_apart(tmp_path):
+    engine = Engine(cache=CompileCache(tmp_path / "cache", bytes(32)))
+
+    def is_cached(optimize):
+        return engine.is_from_cache(engine.compile(COMPONENT, optimize=optimize))
+
+    assert [is_cached(optimize) for optimize in (True, False, True, False)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("compile_", [Engine.compile, Engine.compile_module])
+def test_an_engine_with_a_configuration_compiles_as_that_says(compile_):
+    engine = Engine(config=wasmtime.Config())
+    with pytest.raises(ValueError, match="an engine with a `config` compiles as that says; leave out `optimize`"):
+        compile_(engine, COMPONENT if compile_ is Engine.compile else COMMAND, optimize=False)
 
 
 def test_a_compiler_does_not_know_a_configuration():

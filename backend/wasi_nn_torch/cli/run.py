@@ -165,6 +165,15 @@ def run(
             rich_help_panel=MODELS,
         ),
     ] = None,
+    optimize: Annotated[
+        bool,
+        typer.Option(
+            " /--no-optimize",
+            help="Compile the guest in less than half the time, to slower code; for guests under development.",
+            rich_help_panel=GUEST,
+            show_default=False,
+        ),
+    ] = True,
     cache: Annotated[
         bool, typer.Option(help="Keep compiled guests in the user's cache directory.", rich_help_panel=GUEST)
     ] = True,
@@ -222,7 +231,7 @@ def run(
                     imports=imports or [],
                 )
             )
-            compiled = _compile(engine, guest)
+            compiled = _compile(engine, guest, optimize)
             engine.prepare(compiled)  # before the timeout starts
             for model in models:
                 _register(engine, model)
@@ -264,12 +273,12 @@ def _compile_limits(seconds: float | None, memory: int | None, in_process: bool)
     raise ValueError("`--compile-in-process` has no limits; leave out `--compile-timeout` and `--compile-memory`")
 
 
-def _compile(engine: Engine, path: Path) -> Guest:
+def _compile(engine: Engine, path: Path, optimize: bool) -> Guest:
     from wasi_nn_torch.sessions.guests import read_guest
 
     file = read_guest(path)
     with announced(f"compiling {file.name} ({len(file.content) / 1e6:.1f} MB) …"):
-        return engine.compile(file)
+        return engine.compile(file, optimize=optimize)
 
 
 def _register(engine: Engine, model: OfferedModel) -> None:

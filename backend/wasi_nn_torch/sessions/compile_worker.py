@@ -15,6 +15,8 @@ from wit_host import CompileTask, precompile
 COMPONENT, MODULE, TEXT = b"component", b"module", b"text"
 #: Follows `COMPONENT` or `MODULE` if the engine that will run the guest reserves address space.
 RESERVES = b" that reserves"
+#: Follows these if the code shall be compiled quickly, rather than be fast.
+QUICKLY = b" quickly"
 #: An answer is one of these, and the result or the text of the error.
 DONE, INVALID, NO_MEMORY = b"done", b"invalid", b"no memory"
 
@@ -34,7 +36,8 @@ def _answer(kind: bytes, content: bytearray) -> tuple[bytes, bytes | bytearray]:
     try:
         if kind == TEXT:
             return DONE, wasmtime.wat2wasm(bytes(content))
-        return DONE, precompile(CompileTask(bytes(content), kind.startswith(COMPONENT), kind.endswith(RESERVES)))
+        task = CompileTask(bytes(content), kind.startswith(COMPONENT), RESERVES in kind, QUICKLY not in kind)
+        return DONE, precompile(task)
     except MemoryError:
         return NO_MEMORY, b""
     except wasmtime.WasmtimeError as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import wasmtime
 
 from wasi_nn_torch.contract.sizes import spell_size
-from wasi_nn_torch.sessions.compile_worker import COMPONENT, DONE, INVALID, MODULE, RESERVES, TEXT
+from wasi_nn_torch.sessions.compile_worker import COMPONENT, DONE, INVALID, MODULE, QUICKLY, RESERVES, TEXT
 from wasi_nn_torch.sessions.durations import require_duration
 from wasi_nn_torch.workers import kernel
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed, InvalidMessage
@@ -76,8 +76,9 @@ class ProcessCompiler:
 
         Raises `wasmtime.WasmtimeError` if it is not valid, and CompileError if it passes a limit.
         """
-        kind = (COMPONENT if task.is_component else MODULE) + (RESERVES if task.reserves else b"")
-        return self._do(kind, task.wasm)
+        kind = COMPONENT if task.is_component else MODULE
+        how = (RESERVES if task.reserves else b"") + (b"" if task.optimize else QUICKLY)
+        return self._do(kind + how, task.wasm)
 
     def parse(self, text: bytes) -> bytes:
         """Translate the text format of a guest to the binary format, and raise the same exceptions."""

@@ -121,15 +121,16 @@ def compile_guest(
     buffers: Collection[str],
     compiler: ProcessCompiler | None = None,
     link: Link | None = None,
+    optimize: bool = True,
 ) -> Guest:
     """Compile a guest, which may take seconds, or load it from the cache.
 
-    `compiler` is that of the engine, and `link` defines further imports. Raises InvalidGuest if the guest is not valid,
-    or passes a limit of `compiler`.
+    `compiler` is that of the engine, `link` defines further imports, and without `optimize` compiling takes less time.
+    Raises InvalidGuest if the guest is not valid, or passes a limit of `compiler`.
     """
     started = time.perf_counter()
     try:
-        compiled = _compile(engine, file.name, _binary(file, compiler), buffers)
+        compiled = _compile(engine, file.name, _binary(file, compiler), buffers, optimize)
     except GuestError as error:
         raise InvalidGuest(str(error)) from None
     except CompileError as error:
@@ -141,10 +142,12 @@ def compile_guest(
     return Guest(file.name, compiled, seconds, from_cache, link, engine)
 
 
-def _compile(engine: Engine, name: str, wasm: bytes, buffers: Collection[str]) -> Component | CoreModule:
+def _compile(
+    engine: Engine, name: str, wasm: bytes, buffers: Collection[str], optimize: bool
+) -> Component | CoreModule:
     if wasm[4:8] == _MODULE:
-        return engine.compile_module(wasm, name)
-    return engine.compile(wasm, name, buffers=buffers)
+        return engine.compile_module(wasm, name, optimize=optimize)
+    return engine.compile(wasm, name, buffers=buffers, optimize=optimize)
 
 
 def _binary(file: GuestFile, compiler: ProcessCompiler | None) -> bytes:

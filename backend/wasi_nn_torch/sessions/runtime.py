@@ -64,14 +64,20 @@ class Runtime:
         #: Counts what sessions do.
         self.tally = Tally()
 
-    def compile(self, guest: GuestFile | GuestSource, link: Link | None = None, buffers: Collection[str] = ()) -> Guest:
+    def compile(
+        self,
+        guest: GuestFile | GuestSource,
+        link: Link | None = None,
+        buffers: Collection[str] = (),
+        optimize: bool = True,
+    ) -> Guest:
         """Compile a guest; raises InvalidGuest if it cannot be read, is not valid, or passes a limit.
 
         `link` defines imports beside WASI and wasi-nn, and `buffers` are the interfaces among them whose bytes shall
-        cross at the speed of memory.
+        cross at the speed of memory. Without `optimize` it is compiled more quickly, and runs slower.
         """
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
-        compiled = compile_guest(self._engine, file, (*hosts.BUFFERS, *buffers), self._compiler, link)
+        compiled = compile_guest(self._engine, file, (*hosts.BUFFERS, *buffers), self._compiler, link, optimize)
         self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
         return compiled
 

@@ -34,7 +34,7 @@ from .callbacks import (
     unbroken,
 )
 from .calls import Function, call_guest, find_function
-from .config import allow_many_borrows
+from .config import allow_many_borrows, compile_quickly
 from .core import (
     RAW_STRIDE,
     CoreCallback,
@@ -125,6 +125,7 @@ __all__ = [
     "call_guest",
     "call_procedure",
     "clone_linker",
+    "compile_quickly",
     "create_memories",
     "dispose",
     "elements",

@@ -212,11 +212,19 @@ def test_a_guest_runs_as_if_it_were_compiled_in_this_process(guest):
     assert len(transports) == 1
 
 
+@pytest.mark.parametrize("optimize", [True, False])
 @pytest.mark.parametrize("reserves", [True, False])
 @pytest.mark.parametrize("guest", [MODULE, COMPONENT], ids=["a core module", "a component"])
-def test_the_code_is_the_same(guest, reserves):
-    task = CompileTask(bytes(wasmtime.wat2wasm(guest)), guest is COMPONENT, reserves)
+def test_the_code_is_the_same(guest, reserves, optimize):
+    task = CompileTask(bytes(wasmtime.wat2wasm(guest)), guest is COMPONENT, reserves, optimize)
     assert ProcessCompiler(CompileLimits()).compile(task) == precompile(task)
+
+
+@pytest.mark.parametrize("limits", [CompileLimits(), None], ids=["in a process of its own", "in this process"])
+@pytest.mark.parametrize("guest", [MODULE, COMPONENT], ids=["a core module", "a component"])
+def test_a_guest_runs_without_optimization(guest, limits):
+    with Engine("cpu", cache=False, compile_limits=limits) as engine, engine.session() as session:
+        assert session.run(engine.compile(guest, optimize=False)) == 0
 
 
 def test_a_long_text_is_parsed_as_a_short_one(engine_with):
