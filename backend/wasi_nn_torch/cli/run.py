@@ -21,6 +21,7 @@ from wasi_nn_torch.cli.dir_option import METAVAR as DIR_METAVAR
 from wasi_nn_torch.cli.exits import HOST_FAILURE, fail, fails_on
 from wasi_nn_torch.cli.graph_option import METAVAR, OfferedModel, parse_graph
 from wasi_nn_torch.cli.option_values import directories, size, variable
+from wasi_nn_torch.cli.rebuilding import repeat
 from wasi_nn_torch.cli.stats_option import StatsFormat, print_last_refusal, print_session_stats
 from wasi_nn_torch.cli.watching import announced, killed_by_ctrl_c, overdue
 from wasi_nn_torch.contract.policy import GuestModels, Optimize
@@ -174,6 +175,16 @@ def run(
             show_default=False,
         ),
     ] = True,
+    watch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Build the guest with this command, such as make, and run it; again after every change of a file in "
+            "the current directory.",
+            show_default=False,
+            rich_help_panel=GUEST,
+        ),
+    ] = None,
     cache: Annotated[
         bool, typer.Option(help="Keep compiled guests in the user's cache directory.", rich_help_panel=GUEST)
     ] = True,
@@ -211,33 +222,37 @@ def run(
         },
     )
 
-    # PyTorch takes a second to import, so the command line is checked first.
-    from wasi_nn_torch.contract.errors import ModelError
-    from wasi_nn_torch.engine import Engine
-    from wasi_nn_torch.sessions.guests import InvalidGuest
+    def once() -> int:
+        # PyTorch takes a second to import, so the command line is checked first.
+        from wasi_nn_torch.contract.errors import ModelError
+        from wasi_nn_torch.engine import Engine
+        from wasi_nn_torch.sessions.guests import InvalidGuest
 
-    with ExitStack() as stack:
-        with fails_on(InvalidGuest, ModelError, NotADirectoryError, ValueError), _logged_warnings():
-            engine = stack.enter_context(
-                Engine(
-                    device,
-                    guest_models=guest_models,
-                    guest_devices=guest_devices,
-                    waive=waive or [],
-                    model_bytes=model_memory,
-                    threads=threads,
-                    cache=cache,
-                    compile_limits=_compile_limits(compile_timeout, compile_memory, compile_in_process),
-                    imports=imports or [],
+        with ExitStack() as stack:
+            with fails_on(InvalidGuest, ModelError, NotADirectoryError, ValueError), _logged_warnings():
+                engine = stack.enter_context(
+                    Engine(
+                        device,
+                        guest_models=guest_models,
+                        guest_devices=guest_devices,
+                        waive=waive or [],
+                        model_bytes=model_memory,
+                        threads=threads,
+                        cache=cache,
+                        compile_limits=_compile_limits(compile_timeout, compile_memory, compile_in_process),
+                        imports=imports or [],
+                    )
                 )
-            )
-            compiled = _compile(engine, guest, optimize)
-            engine.prepare(compiled)  # before the timeout starts
-            for model in models:
-                _register(engine, model)
-            session = engine.session(args=args or [], env=variables, dirs=dirs, limits=limits)
-        status = _run(stack.enter_context(session), compiled, limits.timeout, stats)
-    raise typer.Exit(status)
+                compiled = _compile(engine, guest, optimize)
+                engine.prepare(compiled)  # before the timeout starts
+                for model in models:
+                    _register(engine, model)
+                session = engine.session(args=args or [], env=variables, dirs=dirs, limits=limits)
+            return _run(stack.enter_context(session), compiled, limits.timeout, stats)
+
+    if watch is not None:
+        repeat(watch, once)
+    raise typer.Exit(once())
 
 
 def _run(session: Session, guest: Guest, timeout: float | None, stats: StatsFormat | None) -> int:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
-import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
+from wasi_nn_torch import Engine
 from wasi_nn_torch.cli import app
 from wasi_nn_torch.cli.new.templates import languages, read_template
 
@@ -29,6 +32,8 @@ ENVIRONMENT = {
 }
 ANSWER = "probabilities: FP32 [4] 0.0321 0.0871 0.2369 0.6439\n"
 
+PINS = {"python": ROOT / "constraints.txt", "c": ROOT / "examples/classify_witx/requirements.txt"}
+
 
 def new(*arguments):
     return CliRunner().invoke(app, ["new", *map(str, arguments)])
@@ -38,6 +43,11 @@ def shell(command, directory):
     return subprocess.run(
         command, shell=True, cwd=directory, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+def assert_made(command, directory):
+    done = shell(command, directory)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -53,29 +63,167 @@ def project(tmp_path_factory):
         if language not in projects:
             directory = tmp_path_factory.mktemp(language) / "try-it"
             assert new(directory, "--language", language).exit_code == 0
-            done = shell(f"{sys.executable} export_model.py && {template.build}", directory)
-            assert done.returncode == 0, done.stdout + done.stderr
+            assert_made(f"python export_model.py && {template.build}", directory)
             projects[language] = directory
         return projects[language], template.guest
 
     return build
 
 
-@pytest.mark.parametrize("language", languages())
-def test_a_new_guest_is_built_by_its_own_command_and_computes_a_model(project, language):
-    directory, guest = project(language)
-    done = shell(f"wasi-nn-torch run --graph model=model.pt2 {guest} 1 2 3 4", directory)
-    assert (done.returncode, done.stdout) == (0, ANSWER), done.stderr
+@pytest.fixture
+def run(capfd, monkeypatch):
+    """Run a guest in this process, which has PyTorch already; its output passes Python by."""
+
+    def run(directory, *arguments):
+        monkeypatch.chdir(directory)
+        result = CliRunner().invoke(app, ["run", "--no-optimize", *arguments])
+        guest = capfd.readouterr()
+        return result.exit_code, guest.out + result.stdout, guest.err + result.stderr
+
+    return run
+
+
+# --- what a new guest does ---
 
 
 @pytest.mark.parametrize("language", languages())
-def test_a_new_guest_prints_the_errors_that_it_is_given_and_fails(project, language):
+def test_a_new_guest_is_built_by_its_own_command_and_computes_a_model(project, run, language):
     directory, guest = project(language)
-    done = shell(f"wasi-nn-torch run --graph other=model.pt2 {guest} 1 2 3 4", directory)
-    assert (done.returncode, done.stdout) == (1, ""), done.stderr
-    by_the_guest = [line for line in done.stderr.splitlines() if not line.startswith(("WARNING", f"{guest} exited"))]
-    assert re.search("not.found", " ".join(by_the_guest)), done.stderr
+    status, stdout, stderr = run(directory, "--graph", "model=model.pt2", guest, "1", "2", "3", "4")
+    assert (status, stdout) == (0, ANSWER), stderr
+
+
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize(
+    ("graph", "number", "reason"),
+    [("other", "4", "not.found"), ("model", "four", "four")],
+    ids=["of the host", "of its own"],
+)
+def test_a_new_guest_prints_errors_and_fails(project, run, language, graph, number, reason):
+    directory, guest = project(language)
+    status, stdout, stderr = run(directory, "--graph", f"{graph}=model.pt2", guest, "1", "2", "3", number)
+    assert (status, stdout) == (1, ""), stderr
+    by_the_guest = [line for line in stderr.splitlines() if not line.startswith(("WARNING", f"{guest} exited"))]
+    assert re.search(reason, " ".join(by_the_guest)), stderr
+
+
+# --- the Python of a new guest ---
+
+
+class Echo(nn.Module):
+    def forward(self, x):
+        return {"y": x}
+
+
+def test_the_helpers_of_a_new_guest_in_python(project, tmp_path):
+    """Its loader runs any source, without a build: here `tests/guests/tensors`."""
+    directory, _ = project("python")
+    assert_made("make --silent build/dev.wasm", directory)
+    for source in [*(directory / "guest").glob("[mt]*.py"), *(ROOT / "tests/guests/tensors").glob("*.py")]:
+        shutil.copy(source, tmp_path)
+    output = []
+    with Engine("cpu") as engine:
+        engine.register("echo", Echo(), optimize="none")
+        loader = engine.compile(directory / "build" / "dev.wasm", optimize=False)
+        with engine.session(dirs={str(tmp_path): "guest"}, stdout=output.append) as session:
+            status = session.run(loader)
+    *passed, with_too_many, without_a_model = b"".join(output).decode().splitlines()
+    assert status == 0
+    assert len(passed) > 5
+    code, data, text = with_too_many.split("|")
+    assert code == "invalid-argument"
+    assert "more" in data
+    assert text == f"{code}: {data}"
+    assert without_a_model.startswith("not-found: there is no graph `ech`; this host offers `echo`")
+
+
+# --- what is written ---
+
+
+@pytest.mark.parametrize("language", languages())
+def test_nothing_is_left_to_fill_in(tmp_path, language):
+    assert new(tmp_path / "try-it", "-l", language).exit_code == 0
+    for path in (tmp_path / "try-it").rglob("*"):
+        assert path.is_dir() or not re.search("@[a-z]+@", path.read_text())
+    assert (tmp_path / "try-it" / "README.md").read_text().startswith("# try-it\n")
+    assert (tmp_path / "try-it" / ".gitignore").exists()
+
+
+@pytest.mark.parametrize("language", PINS)
+def test_the_versions_of_tools_are_those_that_are_tested(tmp_path, language):
+    new(tmp_path / "try-it", "--language", language)
+    pinned = [line for line in (tmp_path / "try-it" / "requirements.txt").read_text().splitlines() if "==" in line]
+    assert pinned
+    assert set(pinned) <= set(PINS[language].read_text().splitlines())
+
+
+def test_the_wit_is_that_of_the_command_wit(tmp_path):
+    new(tmp_path / "try-it", "--language", "python")
+    CliRunner().invoke(app, ["wit", "--out", str(tmp_path / "wit"), "--version", "2024-10-28"])
+    for path in (tmp_path / "wit").rglob("*.wit"):
+        assert (tmp_path / "try-it" / "wit" / path.relative_to(tmp_path / "wit")).read_bytes() == path.read_bytes()
+
+
+def test_it_says_what_comes_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = new("mine")
+    assert "wrote   mine/guest/app.py\n" in result.stdout
+    assert "    cd mine\n" in result.stdout
+
+
+def test_it_names_programs_that_are_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "missing on this machine: make, componentize-py" in new(tmp_path / "mine").stdout
+
+
+@pytest.mark.parametrize("directory", ["here", "."])
+def test_an_empty_directory_is_filled(tmp_path, monkeypatch, directory):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here" if directory == "." else tmp_path)
+    assert new(directory).exit_code == 0
+    assert (tmp_path / "here" / "README.md").read_text().startswith("# here\n")
 
 
 def test_the_help_lists_the_languages():
     assert f"The language of the guest: {', '.join(languages())}" in " ".join(new("--help").stdout.split())
+
+
+# --- what is refused ---
+
+
+def assert_refused(result, *texts):
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    for text in texts:
+        assert text in line
+
+
+@pytest.mark.parametrize("name", ["Guest", "my_guest", "1st", "a--b", "-", "/", "gäst", "a b", "x" * 65])
+def test_a_bad_name(tmp_path, name):
+    assert_refused(new("--", Path(tmp_path, name)), "name of")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_language(tmp_path):
+    result = new(tmp_path / "mine", "--language", "../python")
+    assert_refused(result, "there is no template for the language '../python'; expected", *languages())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_not_empty(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    assert_refused(new(tmp_path / "mine"), f"{tmp_path / 'mine'} cannot become a new project: it is not empty")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
+
+
+def test_a_file(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    assert_refused(new(tmp_path / "mine"), "it is not a directory")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert_refused(new(tmp_path / "file" / "mine"), f"{tmp_path / 'file' / 'mine'} cannot ", "choose another")

@@ -46,11 +46,13 @@ def new(
     reason = _write(directory, _project(template, name))
     if reason:
         fail(f"{directory} cannot be written to ({reason}); choose another directory")
-    print(_NEXT.format(directory=directory, build=template.build, guest=template.guest))
+    missing = template.missing()
+    note = f"; missing on this machine: {', '.join(missing)}" if missing else ""
+    print(_NEXT.format(directory=directory, note=note, build=template.build, guest=template.guest))
 
 
 _NEXT = """
-{directory}/README.md says how to build and run the guest. In short, once its tools are installed:
+{directory}/README.md says how to install the tools{note}. Then build and run the guest:
 
     cd {directory}
     python export_model.py

@@ -25,4 +25,4 @@ def main(arguments: list[str]) -> None:
     with Model("model") as model:
         outputs = model.compute({"scores": scores})
     for name, tensor in outputs.items():
-        print(f"{name}: {tensor.dtype} {list(tensor.shape)}", *(f"{number:.4f}" for number in tensor.array()))
+        print(f"{name}: {tensor.dtype} {list(tensor.shape)}", *(f"{number:.4f}" for number in tensor.numbers()))

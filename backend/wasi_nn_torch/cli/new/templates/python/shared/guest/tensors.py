@@ -55,16 +55,22 @@ class Tensor:
             raise TypeError(f"the elements are {own}, not {dtype}; convert them first")
         return cls(data, own, lengths if shape is None else tuple(shape))
 
+    def numbers(self) -> list[Any]:
+        """The elements as a flat list."""
+        return list(struct.unpack(f"<{prod(self.shape)}{self._letter()}", self.data))
+
     def tolist(self) -> Any:
         """The elements as nested lists, or as one number if there are no dimensions."""
-        numbers: list[Any] = list(struct.unpack(f"<{prod(self.shape)}{self._letter()}", self.data))
-        for length in reversed(self.shape[1:]):
-            rows = range(len(numbers) // length if length else prod(self.shape[:-1]))
-            numbers = [numbers[length * row : length * (row + 1)] for row in rows]
-        return numbers if self.shape else numbers[0]
+        level = self.numbers()
+        for depth in range(len(self.shape) - 1, 0, -1):
+            length = self.shape[depth]
+            level = [level[length * row : length * (row + 1)] for row in range(prod(self.shape[:depth]))]
+        return level if self.shape else level[0]
 
     def array(self) -> array[Any]:
-        """The elements as a flat `array`."""
+        """The elements as a flat `array`, which has no FP16."""
+        if self.dtype == "FP16":
+            raise TypeError("`array` has no FP16; use `numbers`, `tolist` or `numpy`")
         return array(self._letter(), self.data)
 
     def numpy(self) -> Any:
