@@ -46,6 +46,23 @@ def test_the_wheel_holds_every_package_with_its_types_grammar_and_templates(whee
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
 
 
+def test_the_wheel_holds_every_template_of_a_guest(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    place = ROOT / "backend" / "wasi_nn_torch" / "cli" / "new"
+    paths = [path for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    files = {path.relative_to(ROOT / "backend").as_posix() for path in paths}
+    assert "wasi_nn_torch/cli/new/templates/python/shared/gitignore" in files
+    assert files <= names
+
+
+def test_a_new_guest_is_written_by_what_the_wheel_installed(installed, tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(installed)!r}); import wasi_nn_torch.cli as cli; cli.main()"
+    command = [sys.executable, "-c", code, "new", str(tmp_path / "mine")]
+    subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path)
+    assert (tmp_path / "mine" / "guest" / "app.py").exists()
+    assert (tmp_path / "mine" / "wit" / "deps" / "wasi-nn-2024-10-28" / "nn.wit").exists()
+
+
 def test_bindings_are_generated_by_what_the_wheel_installed(installed, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(installed)!r}); import witgen.cli; "
