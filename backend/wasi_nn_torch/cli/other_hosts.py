@@ -30,6 +30,7 @@ COUNTERPARTS: Mapping[str, str] = {
     "--wasi": _WASI,
     "-W": _WASM,
     "--wasm": _WASM,
+    "-O": "for `opt-level=0` use --no-optimize; for models use --graph NAME=PATH,optimize=none|freeze|compile",
     "-C": _COMPILED,
     "--codegen": _COMPILED,
     "--allow-precompiled": _COMPILED,
