@@ -318,6 +318,7 @@ def _logged_warnings() -> Iterator[None]:
     """Log what the library warns about the options, instead of printing it with a line of its code."""
     with warnings.catch_warnings(record=True, category=FutureWarning) as raised:
         warnings.simplefilter("always", FutureWarning)
+        warnings.filterwarnings("ignore", "Failed to initialize NumPy")  # which nothing here needs
         yield
     for warning in raised:
         logger.warning("%s", warning.message)

@@ -333,6 +333,14 @@ def test_ctrl_c_ends_the_process(probe_file):
 # --- the program itself ---
 
 
+def test_nothing_is_said_of_numpy_if_it_is_not_installed(tmp_path, wat):
+    (tmp_path / "relu.pt2").write_bytes(exported(torch.nn.ReLU(), torch.ones(2)))
+    code = "import sys; sys.modules['numpy'] = None; from wasi_nn_torch.cli import main; main()"
+    arguments = ["run", "--graph", f"relu={tmp_path / 'relu.pt2'}", wat('(module (func (export "_start")))')]
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
 def test_help_does_not_import_torch():
     code = (
         "import sys; from typer.testing import CliRunner; from wasi_nn_torch.cli import app; "
