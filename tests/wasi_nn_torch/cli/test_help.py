@@ -88,6 +88,7 @@ def test_the_examples_of_run_are_command_lines_that_it_takes(tmp_path, monkeypat
         ("wasi-nn-torch run --guest-m", ["--guest-models"]),
         ("wasi-nn-torch run --guest-models ", ["none", "isolated", "any", "checked"]),
         ("wasi-nn-torch run guest.wasm --guest-m", []),
+        ("wasi-nn-torch new mine --language p", ["python"]),
         ("wasi-nn-torch run --dir ph", []),  # the shell's own: files
     ],
 )

@@ -33,7 +33,7 @@ def new(
     ],
     language: Annotated[
         str,
-        typer.Option("--language", "-l", metavar="LANGUAGE", help=_languages_help()),
+        typer.Option("--language", "-l", metavar="LANGUAGE", help=_languages_help(), autocompletion=languages),
     ] = "python",
 ) -> None:
     """Start the project of a guest: its source, the WIT files, a command that builds it, and a model to try."""

@@ -85,7 +85,7 @@ class Tensor:
         return LETTERS[self.dtype]
 
 
-def _from_buffer(value: object) -> tuple[bytes, str, tuple[int, ...]]:
+def _from_buffer(value: Any) -> tuple[bytes, str, tuple[int, ...]]:
     """The elements, the dtype and the shape of an `array`, a numpy array, or another buffer."""
     try:
         view = memoryview(value)
