@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sysconfig
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,16 +98,37 @@ def test_a_new_guest_is_built_by_its_own_command_and_computes_a_model(project, r
 
 @pytest.mark.parametrize("language", languages())
 @pytest.mark.parametrize(
-    ("graph", "number", "reason"),
-    [("other", "4", "not.found"), ("model", "four", "four")],
-    ids=["of the host", "of its own"],
+    ("graph", "numbers", "reason"),
+    [("other", "1 2", "not.found"), ("model", "1 " * 1001, "1000|invalid.argument"), ("model", "1 two", "two")],
+    ids=["no such model", "too many numbers", "not a number"],
 )
-def test_a_new_guest_prints_errors_and_fails(project, run, language, graph, number, reason):
+def test_a_new_guest_prints_errors_and_fails(project, run, language, graph, numbers, reason):
     directory, guest = project(language)
-    status, stdout, stderr = run(directory, "--graph", f"{graph}=model.pt2", guest, "1", "2", "3", number)
+    status, stdout, stderr = run(directory, "--graph", f"{graph}=model.pt2", guest, *numbers.split())
     assert (status, stdout) == (1, ""), stderr
     by_the_guest = [line for line in stderr.splitlines() if not line.startswith(("WARNING", f"{guest} exited"))]
     assert re.search(reason, " ".join(by_the_guest)), stderr
+
+
+@pytest.mark.parametrize("language", ["c", "python"])
+def test_a_change_of_a_watched_guest_shows(project, language):
+    directory, _ = project(language)
+    [source] = [directory / name for name in ("main.c", "guest/app.py") if (directory / name).exists()]
+    command = ["make", "watch", "ARGS=1 2 3 4"]
+    with subprocess.Popen(
+        command, cwd=directory, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        end = partial(os.killpg, process.pid, signal.SIGKILL)
+        timer = threading.Timer(200, end)
+        timer.start()
+        try:
+            lines = (line for line in process.stdout if line.startswith("probabilities"))
+            assert next(lines) == ANSWER
+            source.write_text(source.read_text().replace(".4f", ".1f"))
+            assert next(line for line in lines if line != ANSWER) == "probabilities: FP32 [4] 0.0 0.1 0.2 0.6\n"
+        finally:
+            timer.cancel()
+            end()
 
 
 # --- the Python of a new guest ---
