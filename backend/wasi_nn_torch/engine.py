@@ -54,7 +54,8 @@ class Engine:
 
     `async_threads` is the most guests that asyncio runs at a time, each on a thread: by default as many as there are
     processors, and at least 2. Those that wait for a coroutine of the host do not count. `async_queue` is the most that
-    wait for a thread; None means no limit.
+    wait for a thread; None means no limit. `fuel` counts what guests execute, for `Limits(fuel=…)`, which makes them
+    slower.
 
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
     `device` or `threads` that is given. Raises ValueError if the device does not exist, a number is not valid, a module
@@ -76,6 +77,7 @@ class Engine:
         imports: Sequence[str] = (),
         async_threads: int | None = None,
         async_queue: int | None = ASYNC_QUEUE,
+        fuel: bool = False,
     ) -> None:
         require_amount("`model_bytes`", model_bytes)
         workers = guest_workers(async_threads, async_queue)
@@ -98,7 +100,9 @@ class Engine:
         if device is not None or threads is not None:
             self._backends.start()
         self._registry = Registry(self._backends, model_bytes)
-        self._runtime = Runtime(self._backends, self._registry, policy, self._release, cache, compile_limits, workers)
+        self._runtime = Runtime(
+            self._backends, self._registry, policy, self._release, cache, compile_limits, workers, fuel
+        )
         self._pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
 
     def __enter__(self) -> Self:

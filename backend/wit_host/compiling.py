@@ -18,14 +18,15 @@ from .private_copy import Compiled, load_serialized
 class CompileTask:
     """A guest to compile, in the binary format: a component or a core module.
 
-    `reserves` says whether the engine that will run it reserves address space for memories, which changes the code;
-    `optimize` whether its code shall be fast, or compiled quickly.
+    `reserves` says whether the engine that will run it reserves address space for memories, and `counts_fuel` whether
+    it counts fuel, which both change the code; `optimize` whether the code shall be fast, or compiled quickly.
     """
 
     wasm: bytes
     is_component: bool
     reserves: bool
     optimize: bool = True
+    counts_fuel: bool = False
 
 
 #: Compiles a guest, as `precompile` does, and returns its serialized form.
@@ -36,12 +37,18 @@ class Compiling:
     """Compiles guests for one engine: with `compiler`, or if that is None, with the engine itself."""
 
     def __init__(
-        self, engine: wasmtime.Engine, compiler: Compiler | None, reserves: bool, optimize: bool = True
+        self,
+        engine: wasmtime.Engine,
+        compiler: Compiler | None,
+        reserves: bool,
+        optimize: bool = True,
+        counts_fuel: bool = False,
     ) -> None:
         self.engine = engine
         self._compiler = compiler
         self._reserves = reserves
         self._optimize = optimize
+        self._counts_fuel = counts_fuel
 
     def compile(self, wasm: bytes, kind: type[Compiled]) -> tuple[Compiled, bytes | bytearray | None]:
         """Compile a guest; return it, and its serialized form if that exists already.
@@ -50,5 +57,6 @@ class Compiling:
         """
         if self._compiler is None:
             return kind(self.engine, wasm), None
-        content = self._compiler(CompileTask(wasm, kind is component.Component, self._reserves, self._optimize))
+        is_component = kind is component.Component
+        content = self._compiler(CompileTask(wasm, is_component, self._reserves, self._optimize, self._counts_fuel))
         return load_serialized(self.engine, content, kind), content

@@ -72,7 +72,8 @@ class Engine:
     `precompile` in another process; by default the engine does. `config` is for custom settings, to which the engine
     adds those that it needs; with it bytes do not cross by address, and the cache is not used, because the settings in
     a configuration cannot be read. `transports` are the ways in which bytes may cross if a guest allows it, of
-    `pointer` and `latin-1`; all other bytes cross as lists. Raises ValueError for an unknown way, and for a `compiler`
+    `pointer` and `latin-1`; all other bytes cross as lists. `fuel` counts the fuel that guests consume, so that it can
+    be bounded (`Bounds.fuel`); their code is slower with it. Raises ValueError for an unknown way, and for a `compiler`
     with a `config`, which `precompile` does not know.
     """
 
@@ -83,6 +84,7 @@ class Engine:
         compiler: Compiler | None = None,
         config: wasmtime.Config | None = None,
         transports: Collection[str] = TRANSPORTS,
+        fuel: bool = False,
     ) -> None:
         for each in transports:
             if each not in TRANSPORTS:
@@ -92,11 +94,12 @@ class Engine:
         self._no_addresses = _why_no_addresses(config, transports)
         self._no_strings = "" if "latin-1" in transports else "the engine uses no strings"
         self._cache = cache if config is None else None
+        self._counts_fuel = fuel
         reserves = not self._no_addresses
-        self._engine = wasmtime.Engine(_configured(config or wasmtime.Config(), _changes(reserves)))
-        self._compiling = Compiling(self._engine, compiler, reserves)
+        self._engine = wasmtime.Engine(_configured(config or wasmtime.Config(), self._changes()))
+        self._compiling = Compiling(self._engine, compiler, reserves, counts_fuel=fuel)
         #: Compiles without optimization; the settings in a custom configuration cannot be read.
-        self._quickly = None if config else Compiling(self._engine, compiler or precompile, reserves, optimize=False)
+        self._quickly = None if config else Compiling(self._engine, compiler or precompile, reserves, False, fuel)
         self._ticker = Ticker(self._engine)
         #: The modules for guests that wait, by the kinds of their memories.
         self._slicings: dict[str, SlicingModules] = {}
@@ -179,8 +182,11 @@ class Engine:
             raise ValueError("an engine with a `config` compiles as that says; leave out `optimize`")
         if self._cache is None:
             return compiling.compile(wasm, kind)[0]
-        fingerprint = _fingerprint(_changes(not self._no_addresses, optimize))
+        fingerprint = _fingerprint(self._changes(optimize))
         return self._cache.compile(compiling, fingerprint, wasm, kind, name)
+
+    def _changes(self, optimize: bool = True) -> tuple[Change, ...]:
+        return _changes(not self._no_addresses, optimize, self._counts_fuel)
 
     def _with_image(self, wasm: bytes) -> tuple[bytes, MemoryImage | None]:
         """Take the image of its memory out of a guest, unless the engine makes the memories, and images of them."""
@@ -262,7 +268,9 @@ class Engine:
         return CoreStore(self._engine, self._ticker, wasi, limits, data)
 
     def _limits(self, memory: int | None, timeout: float | None, resources: int | None, bounds: Bounds) -> StoreLimits:
-        return StoreLimits(memory, timeout, resources, bounds, counts_memory=not self._no_addresses)
+        if bounds.fuel is not None and not self._counts_fuel:
+            raise ValueError("this engine does not count fuel, so it cannot bound it; make it with `Engine(fuel=True)`")
+        return StoreLimits(memory, timeout, resources, bounds, not self._no_addresses, self._counts_fuel)
 
 
 def precompile(task: CompileTask) -> bytearray:
@@ -270,7 +278,7 @@ def precompile(task: CompileTask) -> bytearray:
 
     Raises `wasmtime.WasmtimeError` if it is not valid.
     """
-    engine = wasmtime.Engine(_configured(wasmtime.Config(), _changes(task.reserves, task.optimize)))
+    engine = wasmtime.Engine(_configured(wasmtime.Config(), _changes(task.reserves, task.optimize, task.counts_fuel)))
     kind = component.Component if task.is_component else wasmtime.Module
     return kind(engine, task.wasm).serialize()
 
@@ -286,10 +294,10 @@ def _binary(wasm: bytes) -> bytes:
     return wasm if wasm.startswith(b"\0asm") else bytes(wasmtime.wat2wasm(wasm))
 
 
-def _changes(reserves: bool, optimize: bool = True) -> tuple[Change, ...]:
+def _changes(reserves: bool, optimize: bool, counts_fuel: bool) -> tuple[Change, ...]:
     """Return the functions that change the configuration of an engine, or of one that compiles for it."""
-    quickly = () if optimize else (capi.compile_quickly,)
-    return (*_CHANGES, *((_reserve_memories,) if reserves else ()), *quickly)
+    chosen = ((_reserve_memories, reserves), (capi.compile_quickly, not optimize), (capi.count_fuel, counts_fuel))
+    return (*_CHANGES, *(change for change, is_chosen in chosen if is_chosen))
 
 
 def _configured(config: wasmtime.Config, changes: Collection[Change]) -> wasmtime.Config:

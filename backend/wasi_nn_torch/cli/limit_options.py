@@ -64,6 +64,7 @@ MaxDeviceMemory = Annotated[int | None, _option("device_bytes")]
 MaxTensors = Annotated[int | None, _option("tensors")]
 MaxResources = Annotated[int | None, _option("resources")]
 MaxOutput = Annotated[int | None, _option("output")]
+MaxFuel = Annotated[int | None, _option("fuel")]
 NoLimits = Annotated[
     bool, typer.Option("--no-limits", help="Lift all limits except those that are given.", rich_help_panel=PANEL)
 ]

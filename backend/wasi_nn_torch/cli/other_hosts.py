@@ -17,7 +17,7 @@ _WASI = (
 )
 _WASM = (
     "for `max-memory-size` use --max-memory SIZE, for `max-memories` and the like --max-memories N, for `timeout` "
-    "--timeout TIME; fuel is not supported"
+    "--timeout TIME, for `fuel` --max-fuel N"
 )
 _COMPILED = "guests are always compiled; --no-cache disables the cache of compiled guests"
 _NETWORK = "guests have no network access"
@@ -43,7 +43,7 @@ COUNTERPARTS: Mapping[str, str] = {
     "--nn-preload": "for NAME:PyTorch:CPU:PATH use --graph NAME=PATH,device=cpu",
     "--time-limit": "use --timeout TIME, with a unit: 500ms",
     "--memory-page-limit": "use --max-memory SIZE; a page is 64KiB",
-    "--gas-limit": "gas is not supported; use --timeout TIME",
+    "--gas-limit": "use --max-fuel N, which counts instructions of WebAssembly",
     "--reactor": _FUNCTION,
     "--enable-all-statistics": "use --stats",
     "--enable-time-measuring": "use --stats",

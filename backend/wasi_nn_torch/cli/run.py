@@ -125,6 +125,7 @@ def run(
     max_tensors: limit_options.MaxTensors = None,
     max_resources: limit_options.MaxResources = None,
     max_output: limit_options.MaxOutput = None,
+    max_fuel: limit_options.MaxFuel = None,
     no_limits: limit_options.NoLimits = False,
     compile_timeout: limit_options.CompileTimeout = None,
     compile_memory: limit_options.CompileMemory = None,
@@ -219,6 +220,7 @@ def run(
             "tensors": max_tensors,
             "resources": max_resources,
             "output": max_output,
+            "fuel": max_fuel,
         },
     )
 
@@ -239,6 +241,7 @@ def run(
                         model_bytes=model_memory,
                         threads=threads,
                         cache=cache,
+                        fuel=limits.fuel is not None,
                         compile_limits=_compile_limits(compile_timeout, compile_memory, compile_in_process),
                         imports=imports or [],
                     )

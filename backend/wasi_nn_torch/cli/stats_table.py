@@ -64,4 +64,6 @@ def _times(stats: SessionStats) -> Iterator[Row]:
     yield "  of which computing", f"{stats.memory.computes:,}", f"{stats.memory.compute_seconds * 1e3:,.1f} ms"
     if stats.overdue:
         yield "computing beyond the guest's time", f"{stats.overdue:,}", ""
+    if stats.fuel:
+        yield "fuel", f"{stats.fuel:,}", ""
     yield f"byte transport: {stats.transport}", "", ""

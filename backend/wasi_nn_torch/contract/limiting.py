@@ -43,6 +43,7 @@ LIMITS: Final[Mapping[str, LimitText]] = {
         "--max-resources", Unit.COUNT, "the number of tensors, graphs, contexts and errors that the guest itself holds"
     ),
     "output": LimitText("--max-output", Unit.BYTES, "the bytes of standard output and standard error together"),
+    "fuel": LimitText("--max-fuel", Unit.COUNT, "the instructions of WebAssembly that the guest executes, roughly"),
     "timeout": LimitText("--timeout", Unit.SECONDS, "the wall-clock time of the run"),
 }
 

@@ -23,6 +23,7 @@ def bounds_of(limits: Limits) -> Bounds:
         table_elements=limits.table_elements,
         instances=limits.instances,
         output=limits.output,
+        fuel=limits.fuel,
         elements=_ELEMENTS,
         text=_TEXT,
         advice=advice,

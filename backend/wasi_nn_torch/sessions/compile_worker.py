@@ -17,6 +17,8 @@ COMPONENT, MODULE, TEXT = b"component", b"module", b"text"
 RESERVES = b" that reserves"
 #: Follows these if the code shall be compiled quickly, rather than be fast.
 QUICKLY = b" quickly"
+#: Follows these if the engine counts fuel.
+COUNTS = b" counting fuel"
 #: An answer is one of these, and the result or the text of the error.
 DONE, INVALID, NO_MEMORY = b"done", b"invalid", b"no memory"
 
@@ -36,7 +38,8 @@ def _answer(kind: bytes, content: bytearray) -> tuple[bytes, bytes | bytearray]:
     try:
         if kind == TEXT:
             return DONE, wasmtime.wat2wasm(bytes(content))
-        task = CompileTask(bytes(content), kind.startswith(COMPONENT), RESERVES in kind, QUICKLY not in kind)
+        is_component = kind.startswith(COMPONENT)
+        task = CompileTask(bytes(content), is_component, RESERVES in kind, QUICKLY not in kind, COUNTS in kind)
         return DONE, precompile(task)
     except MemoryError:
         return NO_MEMORY, b""

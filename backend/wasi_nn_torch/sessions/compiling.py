@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import wasmtime
 
 from wasi_nn_torch.contract.sizes import spell_size
-from wasi_nn_torch.sessions.compile_worker import COMPONENT, DONE, INVALID, MODULE, QUICKLY, RESERVES, TEXT
+from wasi_nn_torch.sessions.compile_worker import COMPONENT, COUNTS, DONE, INVALID, MODULE, QUICKLY, RESERVES, TEXT
 from wasi_nn_torch.sessions.durations import require_duration
 from wasi_nn_torch.workers import kernel
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed, InvalidMessage
@@ -78,6 +78,7 @@ class ProcessCompiler:
         """
         kind = COMPONENT if task.is_component else MODULE
         how = (RESERVES if task.reserves else b"") + (b"" if task.optimize else QUICKLY)
+        how += COUNTS if task.counts_fuel else b""
         return self._do(kind + how, task.wasm)
 
     def parse(self, text: bytes) -> bytes:

@@ -20,7 +20,9 @@ class Limits:
     tensors on devices, guest-supplied models, and the state of contexts; `host_bytes` for tensors that wait in the
     host's memory. `tensors` is the number of tensors at a time, and `resources` the number of tensors, graphs, contexts
     and errors that the guest itself may hold. `output` is for the bytes that the guest writes to its standard output
-    and standard error together; terminals are not counted. `timeout` is in seconds of wall-clock time.
+    and standard error together; terminals are not counted. `timeout` is in seconds of wall-clock time. `fuel` is about
+    one for each instruction of WebAssembly that the guest executes, for each run, start and call as `timeout` is: a
+    bound that does not depend on the machine. It needs `Engine(fuel=True)`.
 
     Raises ValueError for a negative number, and for a timeout that is not above 0 or not finite.
     """
@@ -36,6 +38,7 @@ class Limits:
     tables: int | None = 32
     table_elements: int | None = 1 << 18
     instances: int | None = 256
+    fuel: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -38,7 +38,7 @@ class Runtime:
     """Compiles guests and opens their stores; used by any number of threads.
 
     `cache` keeps compiled guests in the user's cache directory. `compile_limits` are for compiling each guest in a
-    process of its own; None means in this process. `workers` run guests for asyncio.
+    process of its own; None means in this process. `workers` run guests for asyncio. `fuel` counts what guests execute.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Runtime:
         cache: bool = True,
         compile_limits: CompileLimits | None = None,
         workers: Workers | None = None,
+        fuel: bool = False,
     ) -> None:
         self._backends = backends
         self._registry = registry
@@ -58,7 +59,8 @@ class Runtime:
         self._cache = user_cache() if cache else None
         self._compiler = compiler_within(compile_limits)
         compiler = None if self._compiler is None else self._compiler.compile
-        self._engine = wit_host.Engine(cache=self._cache, compiler=compiler)
+        self._engine = wit_host.Engine(cache=self._cache, compiler=compiler, fuel=fuel)
+        self._counts_fuel = fuel
         self._workers = workers or Workers("wasi-nn-guest", 1)
         self._closers = Workers("wasi-nn-close", _CLOSERS)
         #: Counts what sessions do.
@@ -105,6 +107,11 @@ class Runtime:
     def stats(self) -> EngineStats:
         """The figures of this moment."""
         return self.tally.stats(self._registry.figures(), self._workers.overdue)
+
+    def require_countable(self, limits: Limits) -> None:
+        """Raise ValueError for a limit on fuel, unless the engine counts it."""
+        if limits.fuel is not None and not self._counts_fuel:
+            raise ValueError("the limit `fuel` needs an engine that counts it; make it with `Engine(fuel=True)`")
 
     def lane(self, limits: Limits) -> Lane:
         """The worker threads for one session with these limits."""

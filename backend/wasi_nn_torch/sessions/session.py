@@ -65,6 +65,7 @@ class Session:
         self._data = data
         self._args = [text_for_wasi(argument, "argument") for argument in args]
         self._limits = limits or DEFAULT_LIMITS
+        runtime.require_countable(self._limits)
         self._streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
         #: What the guest may use of the host's system; None until it is known that it imports WASI, if that is nothing.
         self._wasi = wasi_config(env or {}, dirs or {}, runtime.protected) if env or dirs else None
@@ -303,6 +304,7 @@ class Session:
             guest_calls=0 if record is None else record.calls,
             guest_seconds=0.0 if record is None else record.seconds,
             overdue=self._lane.overdue,
+            fuel=0 if self._store is None else self._store.fuel,
         )
 
     @property

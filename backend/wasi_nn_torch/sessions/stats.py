@@ -21,7 +21,7 @@ class SessionStats:
     that compiling the guest took, or loading it, if it came `from_cache`. `errors` counts the errors that the guest was
     given, by code, such as `invalid-argument`; `last_refusal` is the last of them. `overdue` is 1 if the guest's time
     is over and its caller in asyncio has been answered, but the guest still computes a model, or is in another function
-    of the host; otherwise it is 0.
+    of the host; otherwise it is 0. `fuel` is what the guest has consumed, if the engine counts it.
     """
 
     calls: Mapping[str, int]
@@ -35,6 +35,7 @@ class SessionStats:
     guest_calls: int = 0
     guest_seconds: float = 0.0
     overdue: int = 0
+    fuel: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """These figures for JSON, with the names of the fields as keys; for `memory` see `LedgerSnapshot.to_dict`."""
@@ -50,6 +51,7 @@ class SessionStats:
             "guest_calls": self.guest_calls,
             "guest_seconds": self.guest_seconds,
             "overdue": self.overdue,
+            "fuel": self.fuel,
         }
 
 

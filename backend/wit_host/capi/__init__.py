@@ -34,7 +34,7 @@ from .callbacks import (
     unbroken,
 )
 from .calls import Function, call_guest, find_function
-from .config import allow_many_borrows, compile_quickly
+from .config import allow_many_borrows, compile_quickly, count_fuel
 from .core import (
     RAW_STRIDE,
     CoreCallback,
@@ -51,7 +51,7 @@ from .errors import Ending, ErrorAddress, Kept
 from .handles import ResourceHandle, forget_resource, read_resource, write_resource
 from .memories import Memory, MemoryCreator, create_memories
 from .ownership import Owner
-from .stores import init_wasi, new_store, set_arguments, set_limits, set_wasi, store_context
+from .stores import fuel_left, init_wasi, new_store, set_arguments, set_fuel, set_limits, set_wasi, store_context
 from .streams import set_stderr, set_stdin, set_stdout
 from .types import Extern, FunctionType, InstanceType, ValueType, externs, require_few_externs
 from .values import (
@@ -126,6 +126,7 @@ __all__ = [
     "call_procedure",
     "clone_linker",
     "compile_quickly",
+    "count_fuel",
     "create_memories",
     "dispose",
     "elements",
@@ -135,6 +136,7 @@ __all__ = [
     "fill_numbers",
     "find_function",
     "forget_resource",
+    "fuel_left",
     "init_wasi",
     "instantiate_module",
     "is_kept",
@@ -155,6 +157,7 @@ __all__ = [
     "read_text",
     "require_few_externs",
     "set_arguments",
+    "set_fuel",
     "set_limits",
     "set_stderr",
     "set_stdin",

@@ -14,6 +14,11 @@ def allow_many_borrows(config: wasmtime.Config) -> None:
     ffi.wasmtime_config_concurrency_support_set(config.ptr(), False)
 
 
+def count_fuel(config: wasmtime.Config) -> None:
+    """Count the fuel that guests consume, about one unit for each instruction, which makes their code slower."""
+    config.consume_fuel = True
+
+
 def compile_quickly(config: wasmtime.Config) -> None:
     """Compile in less than half the time, to slower and larger code; engines without this setting can load it."""
     config.cranelift_opt_level = "none"

@@ -28,6 +28,9 @@ _SET_ARGUMENTS = ctypes.PYFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_size
     ("wasi_config_set_argv", ffi.dll)
 )
 
+_SET_FUEL = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)(("wasmtime_context_set_fuel", ffi.dll))
+_GET_FUEL = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(("wasmtime_context_get_fuel", ffi.dll))
+
 
 def new_store(engine: wasmtime.Engine) -> wasmtime.Store:
     """Make a store without data of its own."""
@@ -52,6 +55,22 @@ def set_limits(
 ) -> None:
     """Set the limits that the engine checks; a negative number stands for its default."""
     _LIMIT(store.ptr(), memory, table_elements, instances, tables, memories)
+
+
+def set_fuel(context: int, fuel: int) -> None:
+    """Let the guest of a store consume this much fuel from now on; its engine must count it."""
+    error = _SET_FUEL(context, fuel)
+    if error:
+        check(error)
+
+
+def fuel_left(context: int) -> int:
+    """Return how much fuel the guest of a store has left."""
+    fuel = ctypes.c_uint64()
+    error = _GET_FUEL(context, ctypes.byref(fuel))
+    if error:
+        check(error)
+    return fuel.value
 
 
 def init_wasi(wasi: wasmtime.WasiConfig) -> None:

@@ -22,9 +22,11 @@ class Bounds:
     """The most that one guest may have, apart from its memory, time and resources; None means no bound.
 
     `memories`, `tables` and `instances` are numbers, each for the whole guest; `table_elements` is for each table.
-    `output` is in bytes, for the standard output and the standard error together. `elements` and `text` are for the
-    arguments of one call: the number of elements of all lists, and the bytes of all strings. They are checked before
-    Python objects are made of them; a `list<u8>` that is not rewritten has no elements in this sense.
+    `output` is in bytes, for the standard output and the standard error together. `fuel` is for each call, about one
+    unit for each instruction that the guest executes; the engine has to count it (`Engine(fuel=True)`). `elements` and
+    `text` are for the arguments of one call: the number of elements of all lists, and the bytes of all strings. They
+    are checked before Python objects are made of them; a `list<u8>` that is not rewritten has no elements in this
+    sense.
 
     `advice` returns the end of a message about a bound, given the name of the bound.
     """
@@ -34,6 +36,7 @@ class Bounds:
     table_elements: int | None = None
     instances: int | None = None
     output: int | None = None
+    fuel: int | None = None
     elements: int = sys.maxsize
     text: int = sys.maxsize
     advice: Callable[[str], str] = _advice

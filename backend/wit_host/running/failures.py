@@ -28,11 +28,12 @@ def trap(name: str, text: str, state: HostState) -> GuestTrap:
 
 
 def _beyond(name: str, text: str, bounds: Bounds) -> GuestLimit | None:
-    """Return the trap for a limit that the engine checks when a guest is started; None for another report."""
+    """Return the trap for a limit that the engine checks; None for another report."""
     for limit, report, problem in _LIMITS:
         found = report.search(text)
         if found is not None:
-            given = problem.format(name=name, most=getattr(bounds, limit, None) or _DEFAULT, **found.groupdict())
+            most = getattr(bounds, limit, None)
+            given = problem.format(name=name, most=_DEFAULT if most is None else most, **found.groupdict())
             return GuestLimit(f"{given}; {bounds.advice(limit)}", limit, backtrace=text)
     return None
 
@@ -54,6 +55,7 @@ _LIMITS = (
     ("memories", re.compile("memory count too high at"), "{name} has more than {most} memories"),
     ("tables", re.compile("table count too high at"), "{name} has more than {most} tables"),
     ("instances", re.compile("instance count too high at"), "{name} has more than {most} instances of core modules"),
+    ("fuel", re.compile("all fuel consumed by WebAssembly"), "{name} consumed all its fuel (limit {most})"),
 )
 #: The engine's text for a missing import.
 _MISSING = re.compile(r"component imports (?P<sort>[a-z ]+) `(?P<name>[^`]+)`")

@@ -23,7 +23,7 @@ class StoreLimits(NamedTuple):
 
     `memory` is the most bytes of all its memories together, `timeout` the most seconds of wall-clock time that each
     call of it may take, `resources` the most that it may hold at a time. `counts_memory` says that the host makes the
-    memories of the engine; otherwise, `memory` is for each memory.
+    memories of the engine; otherwise, `memory` is for each memory. `counts_fuel` says that the engine counts fuel.
     """
 
     memory: int | None = None
@@ -31,6 +31,7 @@ class StoreLimits(NamedTuple):
     resources: int | None = None
     bounds: Bounds = UNBOUNDED
     counts_memory: bool = False
+    counts_fuel: bool = False
 
 
 class GuestStore(ABC):
@@ -62,6 +63,7 @@ class GuestStore(ABC):
             self._set_wasi(wasi)
         self._engine = engine
         self._runner = Runner(store, self.state, ticker, limits.timeout)
+        self._runner.counts_fuel = limits.counts_fuel
         for output in self._outputs:
             output.stop_on(self._runner.check_time)
 
@@ -98,6 +100,11 @@ class GuestStore(ABC):
     def is_running(self) -> bool:
         """Whether a thread is in the guest, or in a host function that it called."""
         return self._runner.is_inside
+
+    @property
+    def fuel(self) -> int:
+        """The fuel that the guest has consumed in all its calls; 0 if the engine does not count it."""
+        return self._runner.fuel
 
     def retire(self) -> None:
         """Never call the guest again, as the first step of `close`; raises RuntimeError while it runs."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol, TypeVar
 
 import wasmtime
@@ -51,6 +52,9 @@ class Runner:
         self.observer: CallObserver | None = None
         #: The guest's own resources that the host does not have any more, and the guest does not know about yet.
         self.forgotten: list[capi.ResourceHandle] = []
+        #: Whether the engine counts fuel, and how much the guest has consumed.
+        self.counts_fuel = False
+        self.fuel = 0
         self._store: wasmtime.Store | None = store
         self._ticker = ticker
         self._timeout = timeout
@@ -110,6 +114,8 @@ class Runner:
         before, capi.entered.guest = capi.entered.guest, self.state
         try:
             self._check_alive()  # another thread may have closed or ended the guest meanwhile
+            if self.counts_fuel:
+                action = partial(self._with_fuel, action)
             if self.observer is None:
                 return self._run(action, what)
             return self._run_observed(self.observer, action, what)
@@ -119,6 +125,16 @@ class Runner:
                 self._deadline.stop()
             stack.leave()
             self._inside.release()
+
+    def _with_fuel(self, action: Callable[[], T]) -> T:
+        """Call `action` with the fuel that each call has."""
+        most = self.state.bounds.fuel
+        fuel = _MOST_FUEL if most is None else most
+        capi.set_fuel(self.context, fuel)
+        try:
+            return action()
+        finally:
+            self.fuel += fuel - capi.fuel_left(self.context)
 
     def _run_observed(self, observer: CallObserver, action: Callable[[], T], what: str) -> T:
         failure: BaseException | None = None
@@ -301,6 +317,8 @@ class Deadline:
             self.ticks = int(min(left / INTERVAL + 1, PATIENCE))
 
 
+#: The fuel of a call without a bound.
+_MOST_FUEL = (1 << 64) - 1
 #: The end of a time without a limit.
 _NEVER = float("inf")
 #: The nested calls that must be possible when a guest is entered, so that its callbacks can run: of 20 functions in

@@ -36,8 +36,8 @@ def engine():
 # --- defaults ---
 
 
-def test_every_limit_but_time_has_a_default():
-    assert {name for name in NAMES if getattr(Limits(), name) is None} == {"timeout"}
+def test_every_limit_but_time_and_fuel_has_a_default():
+    assert {name for name in NAMES if getattr(Limits(), name) is None} == {"timeout", "fuel"}
 
 
 def test_all_limits_can_be_lifted_and_each_of_them():
@@ -163,6 +163,22 @@ def test_a_guest_that_runs_too_long_ends_with_the_advice(engine):
     with engine.session(limits=Limits(timeout=0.1)) as session, pytest.raises(GuestTimeout) as caught:
         session.run(program("(loop $l (br $l))").encode())
     assert advice("timeout") in str(caught.value)
+
+
+def test_a_guest_that_consumes_all_its_fuel_ends_with_the_advice():
+    with Engine("cpu", cache=False, fuel=True) as engine:
+        with engine.session(limits=Limits(fuel=1000)) as session, pytest.raises(GuestLimit) as caught:
+            session.run(program("(loop $l (br $l))").encode())
+        assert caught.value.limit == "fuel"
+        assert advice("fuel") in str(caught.value)
+        assert session.stats.fuel == 1000
+
+
+def test_fuel_can_only_be_limited_if_it_is_counted(engine):
+    with pytest.raises(
+        ValueError, match=r"the limit `fuel` needs an engine that counts it; make it with `Engine\(fuel"
+    ):
+        engine.session(limits=Limits(fuel=1000))
 
 
 def test_a_guest_that_is_refused_memory_and_fails_ends_with_the_advice(engine):
