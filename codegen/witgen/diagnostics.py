@@ -58,12 +58,12 @@ class WitError(Exception):
 
     @property
     def line(self) -> int:
-        """The line, from 1."""
+        """The line, from 1; 0 in a binary file."""
         return self.span.line
 
     @property
     def column(self) -> int:
-        """The column in characters, from 1."""
+        """The column in characters, from 1; in a binary file the offset of a byte, from 0."""
         return self.span.column
 
     def in_text(self, text: str | bytes) -> WitError:
@@ -76,7 +76,7 @@ class WitError(Exception):
 
         def with_line(error: WitError, others: tuple[WitError, ...] = ()) -> WitError:
             of_file = lines.get(error.file, [])
-            line = of_file[error.line - 1] if error.line <= len(of_file) else error.source_line
+            line = of_file[error.line - 1] if 0 < error.line <= len(of_file) else error.source_line
             return WitError(error.message, error.span, error.hint, line, others, error.is_cut)
 
         return with_line(self, tuple(map(with_line, self.others)))

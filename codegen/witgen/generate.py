@@ -40,7 +40,7 @@ def generate(target: Target) -> dict[str, str]:
         view = view_world(resolved, world, f".{_COPY}" if copied else _RUNTIME, existing, target.async_hosts)
         return {**render(view), "py.typed": "", **copied}
     except WitError as error:
-        files = {one.file for one in (error, *error.others) if Path(one.file).is_file()}
+        files = {one.file for one in (error, *error.others) if one.line and Path(one.file).is_file()}
         raise error.in_texts({file: Path(file).read_bytes() for file in files}) from None
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lark import Token
 from lark.common import LexerConf
-from lark.lexer import Lexer, PatternStr
+from lark.lexer import Lexer, PatternStr, TerminalDef
 
 from witgen.diagnostics import Errors, WitError, clipped
 from witgen.syntax import Span
@@ -58,14 +58,30 @@ class Source:
         return Span(self.file, line, column, end_line, end_column)
 
 
+class Spelling:
+    """The form of names, versions and strings, as the grammar has it."""
+
+    def __init__(self, terminals: Iterable[TerminalDef]) -> None:
+        shape = {t.name: t.pattern.to_regexp() for t in terminals if not isinstance(t.pattern, PatternStr)}
+        self._identifier, self._version = re.compile(shape["IDENTIFIER"]), re.compile(shape["VERSION"])
+        self.text = re.compile(shape["TEXT"])
+
+    def is_identifier(self, text: str) -> bool:
+        """Whether the text is a name, though perhaps a keyword."""
+        return bool(self._identifier.fullmatch(text))
+
+    def is_version(self, text: str) -> bool:
+        """Whether the text is a version."""
+        numbers = re.split("[-+]", text, maxsplit=1)[0].split(".")
+        return bool(self._version.fullmatch(text)) and all(map(_fits_64_bits, numbers))
+
+
 class WitLexer(Lexer):
     """The lexer that lark is given; it reads a `Source` rather than a string."""
 
     def __init__(self, conf: LexerConf) -> None:
-        literal = {t.pattern.value: t.name for t in conf.terminals if isinstance(t.pattern, PatternStr)}
-        shape = {t.name: re.compile(t.pattern.to_regexp()) for t in conf.terminals if t.name not in literal.values()}
-        self._literal = literal
-        self._identifier, self._version, self._text = shape["IDENTIFIER"], shape["VERSION"], shape["TEXT"]
+        self._literal = {t.pattern.value: t.name for t in conf.terminals if isinstance(t.pattern, PatternStr)}
+        self._spelling = Spelling(conf.terminals)
 
     def lex(self, source: Source) -> Iterator[Token]:  # type: ignore[override]  # lark passes on the argument of `parse`
         """Yield the tokens of `source`; raises `WitError` at the first character that cannot begin one.
@@ -108,7 +124,7 @@ class WitLexer(Lexer):
             return self._literal[text], text, match.end()
         if text.isidentifier():
             return self._word(source, match.start(), match.end())
-        raise WitError(f"unexpected character {_shown(text)}", source.span(*match.span()))
+        raise WitError(f"unexpected character {shown(text)}", source.span(*match.span()))
 
     def _word(self, source: Source, at: int, end: int) -> tuple[str, str, int]:
         while end < len(source.text) and (("a" + source.text[end]).isidentifier() or source.text[end] == "-"):
@@ -117,7 +133,7 @@ class WitLexer(Lexer):
         if word in self._literal:
             return self._literal[word], word, end
         name = word.removeprefix("%")
-        if not self._identifier.fullmatch(name):
+        if not self._spelling.is_identifier(name):
             source.errors.add(WitError(f"`{clipped(word)}` is not an identifier", source.span(at, end), _advice(name)))
         return "IDENTIFIER", name, end
 
@@ -125,17 +141,13 @@ class WitLexer(Lexer):
         text = match.group()
         if "." not in text:
             return "INTEGER", text, match.end()
-        if not self._is_version(text):
+        if not self._spelling.is_version(text):
             hint = "a version is three numbers without leading zeros, optionally followed by tags, like `1.2.3-rc.1`"
             source.errors.add(WitError(f"`{clipped(text)}` is not a version", source.span(*match.span()), hint))
         return "VERSION", text, match.end()
 
-    def _is_version(self, text: str) -> bool:
-        numbers = re.split("[-+]", text, maxsplit=1)[0].split(".")
-        return bool(self._version.fullmatch(text)) and all(map(_fits_64_bits, numbers))
-
     def _string(self, source: Source, at: int) -> tuple[str, str, int]:
-        if match := self._text.match(source.text, at):
+        if match := self._spelling.text.match(source.text, at):
             with source.errors.caught():
                 return "TEXT", _unescaped(source, at + 1, match.end() - 1), match.end()
             return "TEXT", "", match.end()
@@ -153,10 +165,15 @@ def decode(text: str | bytes, file: str) -> Source:
             place = before.span(len(before.text), len(before.text) + 1)
             raise WitError("the file is not UTF-8", place, "save the file as UTF-8") from None
     source = _source(text, file)
-    if bad := _FORBIDDEN.search(source.text):
+    if bad := forbidden(source.text):
         place = source.span(bad.start(), bad.end())
-        raise WitError(f"the character {_shown(bad.group())} is not allowed in WIT text", place, "remove it")
+        raise WitError(f"the character {shown(bad.group())} is not allowed in WIT text", place, "remove it")
     return source
+
+
+def forbidden(text: str) -> re.Match[str] | None:
+    """The first character that WIT text may not contain, since it hides or misleads."""
+    return _FORBIDDEN.search(text)
 
 
 def _source(text: str, file: str) -> Source:
@@ -215,5 +232,6 @@ def _escaped_bytes(source: Source, escape: re.Match[str]) -> bytes:
     raise WitError("unknown escape in a string", place, r"the escapes are `\"` `\'` `\\` `\t` `\n` `\r` `\hh` `\u{…}`")
 
 
-def _shown(character: str) -> str:
+def shown(character: str) -> str:
+    """A character for a message."""
     return f"`{character}`" if character.isprintable() else f"U+{ord(character):04X}"

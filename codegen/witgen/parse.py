@@ -22,7 +22,7 @@ from witgen.attributes import Attribute
 from witgen.diagnostics import WitError, whole_file
 from witgen.docs import documentation
 from witgen.expected import unexpected
-from witgen.lex import Source, decode
+from witgen.lex import Source, Spelling, decode
 from witgen.syntax import Attributes, Docs, FunctionType, Name, PackageName, Path, Span
 
 LONGEST_LIST = 2**32 - 1
@@ -54,6 +54,12 @@ def _parse(source: Source) -> syntax.File:
         raise error.orig_exc from None
     source.errors.check()
     return file
+
+
+@cache
+def spelling() -> Spelling:
+    """The form of names and versions, for those that are not in a text."""
+    return Spelling(_grammar().terminals)
 
 
 @cache

@@ -23,7 +23,7 @@ def shown(span: Span, message: str, hint: str | None, source_line: str | None, c
     def paint(style: str, text: str) -> str:
         return f"{style}{text}{_PLAIN}" if colour and text else text
 
-    place = paint(_BOLD, f"{_printable(span.file)}:{span.line}:{span.column}:")
+    place = paint(_BOLD, f"{_printable(str(span))}:")
     heading = f"{place} {paint(_RED, 'error:')} {paint(_BOLD, _printable(message))}"
     advice = paint(_CYAN, _printable(hint or ""))
     if not source_line:

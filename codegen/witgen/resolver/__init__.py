@@ -3,7 +3,8 @@
 In: a path to a file or directory of WIT, or texts. Out: `model.Resolved`, or a located `WitError`. The way through, one
 module for each step:
 
-    load        path → texts of the main package and of `deps/`
+    load        path → texts and binaries of the main package and of `deps/`
+    parts       packages of which binaries show different parts → one of each
     packages    parsed files → packages, dependencies first
     build       one package after the other, by way of
       gates       the items that are kept
@@ -22,7 +23,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike
 
 from witgen import syntax
-from witgen.diagnostics import Errors, WitError
+from witgen.decode import Decoded, decode
+from witgen.diagnostics import Errors, WitError, whole_file
 from witgen.model import PackageId, PackageName, Resolved
 from witgen.parse import parse
 from witgen.resolver.arena import Arena
@@ -31,6 +33,7 @@ from witgen.resolver.choose import choose_world
 from witgen.resolver.gates import Gates
 from witgen.resolver.load import Sources, Text, in_memory, load
 from witgen.resolver.packages import PackageSource, in_order, named_packages, packages_of
+from witgen.resolver.parts import united
 
 __all__ = ["choose_world", "resolve", "resolve_texts"]
 
@@ -64,24 +67,39 @@ def _resolve(sources: Sources, gates: Gates) -> Resolved:
     try:
         return _from_packages(_packages(groups), gates, sources.advice)
     except WitError as error:
-        raise error.in_texts({text.file: text.content for group in groups for text in group}) from None
+        texts = (text for group in groups for text in group if not text.is_binary)
+        raise error.in_texts({text.file: text.content for text in texts}) from None
 
 
 def _packages(groups: Iterable[Sequence[Text]]) -> list[PackageSource]:
-    """Parse everything; the main package comes first."""
-    errors, parsed = Errors(), list[list[syntax.File]]()
-    for group in groups:
+    """Parse everything; the main package comes first. Those that binaries show only parts of come last."""
+    errors, parsed, parts = Errors(), list[list[syntax.File]](), list[syntax.File]()
+    for number, group in enumerate(groups):
         parsed.append([])
         for text in group:
             with errors.caught():
-                parsed[-1].append(parse(text.content, text.file))
+                if text.is_binary:
+                    decoded = _decoded(text, is_main=number == 0)
+                    parsed[-1].append(decoded.main)
+                    parts += decoded.others
+                else:
+                    parsed[-1].append(parse(text.content, text.file))
     errors.check()
     packages: list[PackageSource] = []
     for files in parsed:
         with errors.caught():
             packages.extend(packages_of(files))
     errors.check()
-    return packages
+    return [*packages, *united(parts, {package.name for package in packages})]
+
+
+def _decoded(text: Text, is_main: bool) -> Decoded:
+    content = text.content if isinstance(text.content, bytes) else text.content.encode()
+    decoded = decode(content, text.file)
+    if not is_main and not decoded.is_package:
+        hint = "it has no package that others could use; give it alone, or the WIT that it was built from"
+        raise WitError("this is a component or core module, not a package of WIT", whole_file(text.file), hint)
+    return decoded
 
 
 def _from_packages(packages: Sequence[PackageSource], gates: Gates, advice: str) -> Resolved:

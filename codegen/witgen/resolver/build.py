@@ -35,7 +35,8 @@ def add_package(arena: Arena, source: PackageSource, known: Mapping[PackageName,
     Each step gathers the errors that it can find without the result of another, and ends the way if there are any.
     """
     errors = Errors()
-    check_since(source, gates, errors)
+    if not source.is_binary:  # there the gates of included worlds stand beside those of the package itself
+        check_since(source, gates, errors)
     scope = package_scope(source, known, errors)
     errors.check()
     planned = plan(len(arena.packages), scope, arena, gates, errors)

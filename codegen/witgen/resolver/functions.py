@@ -114,7 +114,7 @@ def _distinct_members(errors: Errors, resource: syntax.Resource) -> None:
             errors.add(too_similar(name.text, before.text, name.span))
         elif before is not name:
             what = "a constructor" if member.sort == "constructor" else f"a function `{name.text}`"
-            hint = f"the first one is on line {before.span.line}"
+            hint = f"the first one is {before.span.within_file}"
             errors.add(WitError(f"resource `{resource.name.text}` has {what} twice", name.span, hint))
         elif member.sort != "constructor" and distinctive(full) == distinctive(resource.name.text):
             errors.add(too_similar(full, resource.name.text, name.span))

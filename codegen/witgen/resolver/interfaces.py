@@ -48,7 +48,7 @@ def declare(errors: Errors, scope: TypeScope, name: Name, what: str) -> None:
     if before.text != name.text:
         errors.add(too_similar(name.text, before.text, name.span))
     elif before is not name:
-        hint = f"the first one is on line {before.span.line}"
+        hint = f"the first one is {before.span.within_file}"
         errors.add(WitError(f"`{name.text}` is defined twice", name.span, hint))
         scope.doubtful[name.text] = name
     if what != "a type":

@@ -1,8 +1,8 @@
-"""Path → texts.
+"""Path → texts and binaries.
 
 In: a file, or a directory with perhaps a `deps/` in it, and more of them. Out: the texts of the main package, which is
-that of the first, and of each dependency, in the order in which they are read. Nothing is parsed here, so packages
-are not told apart yet.
+that of the first, and of each dependency, in the order in which they are read. A binary stands for a package of texts.
+Nothing is parsed here, so packages are not told apart yet.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from pathlib import Path
 from witgen.diagnostics import WitError, whole_file
 
 LARGEST = 16 << 20  # bytes of one file; reading it takes a gigabyte of memory and more
+LARGEST_BINARY = 1 << 30
 _BINARY = {".wasm", ".wat"}
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One file and its content."""
+    """One file and its content, which is WIT, or WebAssembly in its binary or its text form."""
 
     file: str
     content: str | bytes
+    is_binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,8 @@ def load(path: str | PathLike[str], *others: str | PathLike[str]) -> Sources:
 def _load(root: Path) -> Sources:
     try:
         if not root.is_dir():
-            _refuse_binary(root)
             advice = "put it into `deps/` beside the file and give the directory, or nest it in the file"
-            return Sources((_text(root),), advice=advice)
+            return Sources((_binary(root) if root.suffix in _BINARY else _text(root),), advice=advice)
         advice = f"put it into `{(root / 'deps').as_posix()}/`"
         return Sources(_directory(root), tuple(_dependencies(root / "deps")), advice)
     except OSError as error:
@@ -84,28 +85,31 @@ def _dependencies(directory: Path) -> list[tuple[Text, ...]]:
             groups.append(_directory(entry))
         elif entry.suffix == ".wit":
             groups.append((_text(entry),))
-        else:
-            _refuse_binary(entry)
+        elif entry.suffix in _BINARY:
+            groups.append((_binary(entry),))
     return groups
 
 
 def _text(path: Path) -> Text:
-    """The text of a file. Devices are refused as they may never end, and pipes as they may never have a writer."""
+    return Text(str(path), _content(path, LARGEST, "split it"))
+
+
+def _binary(path: Path) -> Text:
+    limit = LARGEST if path.suffix == ".wat" else LARGEST_BINARY
+    return Text(str(path), _content(path, limit, "give the WIT that it was built from"), is_binary=True)
+
+
+def _content(path: Path, limit: int, hint: str) -> bytes:
+    """The content of a file. Devices are refused as they may never end, and pipes as they may never have a writer."""
     if not path.is_file():
         path.stat()  # raises the reason, if there is nothing at all
         raise WitError("this is not a file", whole_file(str(path)), "give a file or a directory")
     with path.open("rb") as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise WitError(f"the file is larger than {LARGEST >> 20} MiB", whole_file(str(path)), "split it")
-    return Text(str(path), content)
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise WitError(f"the file is larger than {limit >> 20} MiB", whole_file(str(path)), hint)
+    return content
 
 
 def _none(place: str) -> tuple[Text, ...]:
     raise WitError("there is no `.wit` file here", whole_file(place), "add a file with a `package …;` line")
-
-
-def _refuse_binary(path: Path) -> None:
-    if path.suffix in _BINARY:
-        hint = "give the text form instead"
-        raise WitError("binary-encoded packages are not supported yet", whole_file(str(path)), hint)

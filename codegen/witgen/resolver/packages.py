@@ -19,12 +19,17 @@ from witgen.syntax import Span
 
 @dataclass(frozen=True, slots=True)
 class PackageSource:
-    """The source of one package: the items of each of its files."""
+    """The source of one package: the items of each of its files, or those that a binary has."""
 
     name: PackageName
     docs: str | None
     files: tuple[tuple[syntax.PackageItem, ...], ...]
     span: Span
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it was read from a binary."""
+        return self.span.line == 0
 
 
 def package_name(written: syntax.PackageName) -> PackageName:
@@ -63,7 +68,7 @@ def packages_of(files: Sequence[syntax.File]) -> list[PackageSource]:
 
 
 def in_order(packages: Iterable[PackageSource], advice: str) -> list[PackageSource]:
-    """All packages, each after those that it names; by name and version if that leaves a choice.
+    """All packages, each after those that it names; binaries first, then by name and version if that leaves a choice.
 
     `advice` says where to put a missing package.
     """
@@ -72,7 +77,7 @@ def in_order(packages: Iterable[PackageSource], advice: str) -> list[PackageSour
     for package in packages:
         before = known.setdefault(package.name, package).span
         if before is not package.span:
-            hint = f"it is also defined at {before.file}:{before.line}:{before.column}"
+            hint = f"it is also defined at {before}"
             errors.add(WitError(f"package `{package.name}` is defined twice", package.span, hint))
     named = {name: named_packages(package) for name, package in known.items()}
     for user, places in named.items():
@@ -82,7 +87,7 @@ def in_order(packages: Iterable[PackageSource], advice: str) -> list[PackageSour
                 errors.add(WitError(f"package `{name}` is not known", path.span, hint))
     errors.check()
     names = depth_first(
-        sorted(known, key=_sort_key),
+        sorted(known, key=lambda name: (not known[name].is_binary, _sort_key(name))),
         lambda name: named[name],
         on_cycle=lambda user, used: _cyclic(user, used, named[user][used]),
     )

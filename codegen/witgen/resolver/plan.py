@@ -42,7 +42,7 @@ def plan(package: PackageId, scope: PackageScope, arena: Arena, gates: Gates, er
     order = first_ready({name: _edges(scope, local, errors) for name, local in scope.declared.items()})
     if isinstance(order, Cycle):
         name = scope.declared[order.reference.text].item.name
-        hint = f"`{order.first}` refers to it on line {order.reference.span.line}"
+        hint = f"`{order.first}` refers to it {order.reference.span.within_file}"
         errors.add(WitError(f"interface or world `{name.text}` depends on itself", name.span, hint))
         raise errors.together()
     items = [scope.declared[name].item for name in order]

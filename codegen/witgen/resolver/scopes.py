@@ -94,7 +94,7 @@ def package_scope(source: PackageSource, packages: Mapping[PackageName, PackageI
             name = item.name
             if name.text in declared:
                 before = declared[name.text].item.name.span
-                hint = f"first in {before.file}:{before.line}"
+                hint = f"the first one is at {before}"
                 errors.add(WitError(f"`{name.text}` is declared twice", name.span, hint))
             else:
                 declared[name.text] = Local(item, file)

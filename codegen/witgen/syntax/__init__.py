@@ -35,6 +35,7 @@ from witgen.syntax.names import (
     PackageName,
     Path,
     Span,
+    at_offset,
 )
 from witgen.syntax.types import (
     Borrow,
@@ -116,4 +117,5 @@ __all__ = [
     "Variant",
     "World",
     "WorldItem",
+    "at_offset",
 ]

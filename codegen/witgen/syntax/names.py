@@ -10,13 +10,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a file. Lines and columns count characters from 1; the end column is the one after the last."""
+    """A stretch of a file. Lines and columns count characters from 1; the end column is the one after the last.
+
+    A binary file has no lines: there `line` is 0, and `column` is the offset of a byte, from 0.
+    """
 
     file: str
     line: int
     column: int
     end_line: int
     end_column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else f"{self.file}@{self.column:#x}"
+
+    @property
+    def within_file(self) -> str:
+        """The place for a sentence about the same file: "on line 5", or "at offset 0x1f"."""
+        return f"on line {self.line}" if self.line else f"at offset {self.column:#x}"
+
+
+def at_offset(file: str, offset: int) -> Span:
+    """The place of a byte in a binary file."""
+    return Span(file, 0, offset, 0, offset)
 
 
 @dataclass(frozen=True, slots=True)
