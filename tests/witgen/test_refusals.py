@@ -501,10 +501,11 @@ FILE_RULES = {
     "an error in a dependency": [
         ({"a.wit": "package a:b;", "deps/x.wit": "package c:d;\ninterface i { f: func(a: ^t); }"}, "not defined"),
     ],
-    "binary-encoded dependencies": [
-        ({"a.wit": "package a:b;", "deps/x.wasm": "^\0asm"}, "not supported"),
-        ({"a.wit": "package a:b;", "deps/x.wat": "^(component)"}, "not supported"),
+    "a dependency that is called a binary": [
+        ({"a.wit": "package a:b;", "deps/x.wasm": "^package c:d;"}, "not a WebAssembly binary"),
+        ({"a.wit": "package a:b;", "deps/x.wat": "(component\n  ^package)"}, "not WebAssembly text"),
     ],
+    "a dependency that is a component": [({"a.wit": "package a:b;", "deps/x.wat": "^(component)"}, "is a component")],
     "a directory without WIT": [({"notes.txt": "", ".": "^"}, "no `.wit` file")],
     "a dependency without WIT": [({"a.wit": "package a:b;", "deps/x/notes.txt": "", "deps/x": "^"}, "no `.wit` file")],
 }

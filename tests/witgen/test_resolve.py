@@ -245,22 +245,13 @@ def test_an_error_names_the_file_as_the_caller_did(tmp_path):
     assert (caught.value.file, caught.value.line, caught.value.column) == (str(tmp_path / "a.wit"), 2, 26)
 
 
-@pytest.mark.parametrize("name", ["missing.wit", "empty", "binary.wasm", "nul\0"])
+@pytest.mark.parametrize("name", ["missing.wit", "empty", "text.wasm", "nul\0"])
 def test_what_cannot_be_read_is_a_diagnostic(tmp_path, name):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "binary.wasm").write_bytes(b"\0asm")
+    (tmp_path / "text.wasm").write_text("package a:b;")
     with pytest.raises(WitError) as caught:
         resolve(tmp_path / name)
     assert (caught.value.line, caught.value.column) == (1, 1)
-
-
-def test_a_binary_dependency_is_said_to_be_unsupported(tmp_path):
-    (tmp_path / "deps").mkdir()
-    (tmp_path / "deps/x.wasm").write_bytes(b"\0asm")
-    (tmp_path / "a.wit").write_text("package a:b;")
-    with pytest.raises(WitError, match="not supported yet") as caught:
-        resolve(tmp_path)
-    assert caught.value.file == str(tmp_path / "deps/x.wasm")
 
 
 def test_docs_may_stand_on_one_package_line_only():

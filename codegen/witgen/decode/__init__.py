@@ -56,7 +56,7 @@ def decode(content: bytes, file: str) -> Decoded:
     """Read the WIT in a binary, or in its text form. Raises `WitError`."""
     data = binary_form(content, file)
     reader = Reader(file, data, 0, len(data))
-    if read.is_component(data):
+    if read.is_component(reader):
         return _Decoding(file).component(reader)
     return _Decoding(file).core_module(reader)
 

@@ -38,9 +38,12 @@ def read_core_module(reader: Reader) -> list[tuple[str, Reader]]:
     return found
 
 
-def is_component(data: bytes) -> bool:
-    """Whether these bytes begin a component, not a core module."""
-    return data[4:8] == _COMPONENT
+def is_component(reader: Reader) -> bool:
+    """Whether these bytes begin a component, not a core module. Raises `WitError` if they begin neither."""
+    version = reader.data[4:8]
+    if len(version) == 4 and version not in (_COMPONENT, _CORE_MODULE):
+        raise reader.refused("this version of WebAssembly is unfamiliar", 4, "build the file again with newer tools")
+    return version == _COMPONENT
 
 
 def _preamble(reader: Reader, layer: bytes, what: str) -> None:

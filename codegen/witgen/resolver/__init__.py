@@ -67,7 +67,7 @@ def _resolve(sources: Sources, gates: Gates) -> Resolved:
     try:
         return _from_packages(_packages(groups), gates, sources.advice)
     except WitError as error:
-        texts = (text for group in groups for text in group if not text.is_binary)
+        texts = (text for group in groups for text in group if not text.is_wasm)
         raise error.in_texts({text.file: text.content for text in texts}) from None
 
 
@@ -78,7 +78,7 @@ def _packages(groups: Iterable[Sequence[Text]]) -> list[PackageSource]:
         parsed.append([])
         for text in group:
             with errors.caught():
-                if text.is_binary:
+                if text.is_wasm:
                     decoded = _decoded(text, is_main=number == 0)
                     parsed[-1].append(decoded.main)
                     parts += decoded.others

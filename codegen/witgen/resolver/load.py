@@ -16,7 +16,7 @@ from witgen.diagnostics import WitError, whole_file
 
 LARGEST = 16 << 20  # bytes of one file; reading it takes a gigabyte of memory and more
 LARGEST_BINARY = 1 << 30
-_BINARY = {".wasm", ".wat"}
+_WASM = {".wasm", ".wat"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,11 @@ class Text:
 
     file: str
     content: str | bytes
-    is_binary: bool = False
+
+    @property
+    def is_wasm(self) -> bool:
+        """Whether it is WebAssembly, which its name says."""
+        return Path(self.file).suffix in _WASM
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ def _load(root: Path) -> Sources:
     try:
         if not root.is_dir():
             advice = "put it into `deps/` beside the file and give the directory, or nest it in the file"
-            return Sources((_binary(root) if root.suffix in _BINARY else _text(root),), advice=advice)
+            return Sources((_text(root),), advice=advice)
         advice = f"put it into `{(root / 'deps').as_posix()}/`"
         return Sources(_directory(root), tuple(_dependencies(root / "deps")), advice)
     except OSError as error:
@@ -83,32 +87,23 @@ def _dependencies(directory: Path) -> list[tuple[Text, ...]]:
     for entry in sorted(directory.iterdir()):
         if entry.is_dir():
             groups.append(_directory(entry))
-        elif entry.suffix == ".wit":
+        elif entry.suffix in {".wit", *_WASM}:
             groups.append((_text(entry),))
-        elif entry.suffix in _BINARY:
-            groups.append((_binary(entry),))
     return groups
 
 
 def _text(path: Path) -> Text:
-    return Text(str(path), _content(path, LARGEST, "split it"))
-
-
-def _binary(path: Path) -> Text:
-    limit = LARGEST if path.suffix == ".wat" else LARGEST_BINARY
-    return Text(str(path), _content(path, limit, "give the WIT that it was built from"), is_binary=True)
-
-
-def _content(path: Path, limit: int, hint: str) -> bytes:
     """The content of a file. Devices are refused as they may never end, and pipes as they may never have a writer."""
     if not path.is_file():
         path.stat()  # raises the reason, if there is nothing at all
         raise WitError("this is not a file", whole_file(str(path)), "give a file or a directory")
+    limit = LARGEST_BINARY if path.suffix == ".wasm" else LARGEST
     with path.open("rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
+        hint = "give the WIT that it was built from" if path.suffix in _WASM else "split it"
         raise WitError(f"the file is larger than {limit >> 20} MiB", whole_file(str(path)), hint)
-    return content
+    return Text(str(path), content)
 
 
 def _none(place: str) -> tuple[Text, ...]:
