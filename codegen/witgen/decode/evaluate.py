@@ -20,7 +20,7 @@ from witgen.decode.definitions import Code, Component, Description, Import, Item
 from witgen.diagnostics import WitError
 from witgen.syntax import at_offset
 
-MOST_STEPS = 500_000  # large packages need 20,000
+MOST_STEPS = 200_000  # a guest that imports all of WASI takes 3,000
 DEEPEST = 100
 
 
@@ -81,11 +81,12 @@ class Scope:
     """What was defined so far, by sort and index, and what of it is imported and exported, by name."""
 
     shape: Shape
-    spaces: dict[Sort, list[Entity]] = field(default_factory=lambda: {sort: [] for sort in Sort})
+    spaces: dict[Sort, list[Entity]] = field(default_factory=lambda: {sort: [] for sort in _WITH_INDICES})
     imports: dict[str, Extern] = field(default_factory=dict)
     exports: dict[str, Extern] = field(default_factory=dict)
 
 
+_WITH_INDICES = (Sort.FUNCTION, Sort.TYPE, Sort.COMPONENT, Sort.INSTANCE)
 _Wanted = TypeVar("_Wanted", Type, Function, Shape, Instance)
 
 
@@ -131,7 +132,8 @@ class Evaluation:
             case definitions.AliasOfExport():
                 self._alias(scope, item)
             case definitions.AliasOfOuter():
-                scope.spaces[item.sort].append(self._outer(scope, item))
+                if item.sort in _WITH_INDICES:
+                    scope.spaces[item.sort].append(self._outer(scope, item))
             case Import():
                 self._import(scope, item, arguments)
             case definitions.Declaration():
@@ -198,7 +200,7 @@ class Evaluation:
         if name.text in names:
             self._refuse(f"`{name.text}` is imported or exported twice", name.offset)
         names[name.text] = Extern(name, entity)
-        if entity is not None:
+        if entity is not None and sort in _WITH_INDICES:
             scope.spaces[sort].append(entity)
 
     def _described(self, scope: Scope, description: Description) -> Entity | None:
@@ -227,7 +229,7 @@ class Evaluation:
         if item.name not in instance.exports:
             self._refuse(f"instance {item.instance} has no export `{item.name}`", item.offset)
         entity = instance.exports[item.name].entity
-        if entity is not None:
+        if entity is not None and item.sort in _WITH_INDICES:
             scope.spaces[item.sort].append(entity)
 
     def _outer(self, scope: Scope, item: definitions.AliasOfOuter) -> Entity:
