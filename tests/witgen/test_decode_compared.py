@@ -4,9 +4,9 @@ Random packages are compared as binary packages, as core modules and as componen
 
     WITGEN_EXAMPLES=5000 python -m pytest tests/witgen/test_decode_compared.py
 
-`wasm-tools` prints no empty documentation, moves white space in it, and repeats that of an interface at an import under a
-label; so documentation is compared with its JSON. What it prints is not always WIT, or valid; then witgen has to read
-the binary all the same.
+`wasm-tools` prints no empty documentation, moves white space in it, and repeats that of an interface at an import under
+a label; so documentation is compared with its JSON. What it prints is not always valid; then witgen has to read the
+binary all the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from witgen.resolver import resolve, resolve_texts
 
 pytestmark = pytest.mark.skipif(wasm_tools.program() is None, reason=wasm_tools.MISSING)
 EXAMPLES = int(os.environ.get("WITGEN_EXAMPLES", "0"))
-SEEDS = range(0, 50) if not EXAMPLES else range(Random().randrange(10**9), 10**10)[:EXAMPLES]
+SEEDS = range(50) if not EXAMPLES else range(Random().randrange(10**9), 10**10)[:EXAMPLES]
 GUESTS = ["build/classify/guest.wasm", "build/plugins/plugin.wasm", "build/tests/probe.wasm", "build/vad/guest.wasm"]
 
 
@@ -61,15 +61,23 @@ def compare(binary: Path) -> bool:
     command = [wasm_tools.program(), "component", "wit", "--json", binary]
     theirs = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert docs(ours, []) == docs(theirs, [])
-    try:
-        text = dump(resolve_texts({"printed.wit": printed}, all_features=True))
-    except WitError as error:
-        assert "@since" in error.message or "available only since" in error.message, f"{error}\n{printed}"
+    text = as_text(printed)
+    if text is None:
         return False
     for part in ("packages", "worlds", "interfaces", "types"):
         assert without_docs(ours[part]) == without_docs(text[part]), f"{part} of {binary} differ"
     assert json.dumps(without_docs(ours)) == json.dumps(without_docs(text)), "something stands in another order"
     return True
+
+
+def as_text(printed: str):
+    """What witgen makes of the text, unless it has a gate that no package of that version can have."""
+    try:
+        return dump(resolve_texts({"printed.wit": printed}, all_features=True))
+    except WitError as error:
+        if "@since" in error.message or "available only since" in error.message:
+            return None
+        raise
 
 
 @pytest.mark.parametrize("guest", GUESTS)

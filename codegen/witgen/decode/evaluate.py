@@ -23,6 +23,8 @@ from witgen.syntax import at_offset
 MOST_STEPS = 200_000  # a guest that imports all of WASI takes 3,000
 DEEPEST = 100
 
+_WITH_INDICES = (Sort.FUNCTION, Sort.TYPE, Sort.COMPONENT, Sort.INSTANCE)
+
 
 @dataclass(eq=False, slots=True)
 class Type:
@@ -86,7 +88,6 @@ class Scope:
     exports: dict[str, Extern] = field(default_factory=dict)
 
 
-_WITH_INDICES = (Sort.FUNCTION, Sort.TYPE, Sort.COMPONENT, Sort.INSTANCE)
 _Wanted = TypeVar("_Wanted", Type, Function, Shape, Instance)
 
 
