@@ -6,13 +6,13 @@ Without arguments the first two work on every package that `[[tool.witgen.packag
 from __future__ import annotations
 
 import sys
-import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -28,10 +28,14 @@ app = typer.Typer(
 
 #: The packages of the extra `codegen`.
 _PACKAGES = ("jinja2", "lark", "platformdirs", "ruff")
+_PROJECT = Path("pyproject.toml")
 
 Wit = Annotated[
     list[Path] | None,
-    typer.Argument(help="A WIT file, or a directory with one package; then others that it uses.", show_default=False),
+    typer.Argument(
+        help="A file of WIT, a directory with one package, or a component (.wasm, .wat); then others that it uses.",
+        show_default=False,
+    ),
 ]
 World = Annotated[str | None, typer.Option(help="The world to bind; needed if there is more than one.")]
 Out = Annotated[str | None, typer.Option(help="The directory of the generated package.", metavar="PATH")]
@@ -53,6 +57,14 @@ With = Annotated[
 ]
 AsyncHosts = Annotated[
     bool, typer.Option("--async-hosts", help="Declare the functions that hosts implement with `async def`.")
+]
+Features = Annotated[
+    list[str] | None,
+    typer.Option(help="Unstable features to turn on, separated by commas.", metavar="A,B", show_default=False),
+]
+AllFeatures = Annotated[bool, typer.Option("--all-features", help="Turn all unstable features on.")]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Make stubs of functions that cannot be bound, instead of refusing the world.")
 ]
 
 
@@ -83,18 +95,19 @@ def generate(
     standalone: Standalone = False,
     with_: With = None,
     async_hosts: AsyncHosts = False,
+    features: Features = None,
+    all_features: AllFeatures = False,
+    partial: Partial = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Generate again whenever the WIT changes, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Write the bindings of a world, or of all that pyproject.toml lists."""
-    from witgen import generate as generator
-
-    for target in _targets(wit, world, out, package, standalone, with_, async_hosts):
-        files = _files(target)
-        try:
-            changed = generator.write(target, files)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            _fail(f"{error.filename or target.directory} cannot be written: {reason}", status=2)
-        typer.echo(f"{target.directory.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
+    given = _Options(wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial)
+    if watch:
+        _watch(given)
+    for target in _targets(given):
+        _write(target)
 
 
 @app.command()
@@ -106,12 +119,16 @@ def check(
     standalone: Standalone = False,
     with_: With = None,
     async_hosts: AsyncHosts = False,
+    features: Features = None,
+    all_features: AllFeatures = False,
+    partial: Partial = False,
 ) -> None:
     """Fail if the bindings on disk differ from what `generate` would write; changes nothing."""
     from witgen import generate as generator
 
+    given = _Options(wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial)
     stale = []
-    for target in _targets(wit, world, out, package, standalone, with_, async_hosts):
+    for target in _targets(given):
         difference = generator.compare(target, _files(target))
         if difference:
             typer.echo(difference, nl=False)
@@ -124,21 +141,23 @@ def check(
 
 @app.command()
 def resolve(
-    path: Annotated[Path, typer.Argument(help="A WIT file, or a directory with one package and its deps/.")],
+    wit: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A file of WIT, a directory with one package and its deps/, or a component; then others that it uses."
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything, as one JSON object.")] = False,
-    features: Annotated[
-        list[str] | None, typer.Option(help="Unstable features to turn on, separated by commas.", metavar="A,B")
-    ] = None,
-    all_features: Annotated[bool, typer.Option("--all-features", help="Turn all unstable features on.")] = False,
+    features: Features = None,
+    all_features: AllFeatures = False,
 ) -> None:
-    """Check a package and print its contents: a line for each interface and world, or everything with --json."""
+    """Check packages and print their contents: a line for each interface and world, or everything with --json."""
     from witgen.dump import dump_text
     from witgen.resolver import resolve as resolved
     from witgen.summary import summary
 
-    enabled = {name.strip() for names in features or () for name in names.split(",")}
     with _diagnostics():
-        model = resolved(path, all_features=all_features, features=enabled)
+        model = resolved(*wit, all_features=all_features, features=_names(features))
     typer.echo(dump_text(model) if as_json else summary(model))
 
 
@@ -147,85 +166,103 @@ def main() -> None:
     app()
 
 
-def _targets(
-    wit: list[Path] | None,
-    world: str | None,
-    out: str | None,
-    package: str | None,
-    standalone: bool,
-    with_: list[str] | None,
-    async_hosts: bool,
-) -> list[Target]:
+@dataclass(frozen=True)
+class _Options:
+    """What `generate` and `check` were given."""
+
+    wit: list[Path] | None
+    world: str | None
+    out: str | None
+    package: str | None
+    standalone: bool
+    with_: list[str] | None
+    async_hosts: bool
+    features: tuple[str, ...]
+    all_features: bool
+    partial: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing, so that pyproject.toml says what to do."""
+        return self == _Options(None, None, None, None, False, None, False, (), False, False)
+
+
+def _names(features: list[str] | None) -> tuple[str, ...]:
+    """The names in a list that is separated by commas, of which there may be several."""
+    names = (name.strip() for names in features or () for name in names.split(","))
+    return tuple(dict.fromkeys(filter(None, names)))
+
+
+def _targets(given: _Options) -> list[Target]:
+    """The packages to generate, or status 2."""
     from witgen import naming
     from witgen.mappings import MappingError, parse_mappings, parse_option
+    from witgen.project import ProjectError, configured
     from witgen.target import Target
 
-    if package is not None and (fault := naming.package_fault(package)):
+    if given.package is not None and (fault := naming.package_fault(given.package)):
         _fail(f"--package: {fault}", status=2)
-    if out == "":
+    if given.out == "":
         _fail("--out is empty; give the directory of the package, such as `bindings`", status=2)
-    if wit and out is not None:
+    if given.wit and given.out is not None:
         try:
-            mappings = parse_mappings(map(parse_option, with_ or ()))
-            target = Target(tuple(wit), Path(out), world, package, standalone, mappings, async_hosts)
+            target = Target(
+                tuple(given.wit),
+                Path(given.out),
+                given.world,
+                given.package,
+                given.standalone,
+                parse_mappings(map(parse_option, given.with_ or ())),
+                given.async_hosts,
+                given.features,
+                given.all_features,
+                given.partial,
+            )
         except MappingError as error:
             _fail(f"--with: {error}", status=2)
         if target.fault:
             _fail(f"--out: {target.fault}, or put a package into it with --package", status=2)
         return [target]
-    if wit or with_ or standalone or async_hosts or any(option is not None for option in (world, out, package)):
+    if not given.is_empty:
         _fail("give both the WIT and --out, or nothing and list the packages in pyproject.toml", status=2)
-    return configured(Path("pyproject.toml"))
+    try:
+        return configured(_PROJECT)
+    except ProjectError as error:
+        _fail(str(error), status=2)
 
 
-def configured(project: Path) -> list[Target]:
-    """The packages that a pyproject.toml lists."""
-    from witgen.mappings import MappingError
+def _watch(given: _Options) -> NoReturn:
+    """Generate again and again; mistakes are shown, and waited for to be mended."""
+    from witgen.watching import watch
+
+    known = _targets(given)
+
+    def paths() -> list[Path]:
+        return [*([_PROJECT] if given.is_empty else []), *(path for target in known for path in target.wit)]
+
+    def run() -> None:
+        with suppress(typer.Exit):
+            known[:] = _targets(given)
+        for target in known:
+            with suppress(typer.Exit):
+                _write(target)
 
     try:
-        table = tomllib.loads(project.read_text(encoding="utf-8"))
-        packages = table.get("tool", {}).get("witgen", {}).get("packages", [])
-        targets = [_target(entry) for entry in packages]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        _fail(f"{project} cannot be read: {error}", status=2)
-    except (AttributeError, KeyError, TypeError):
-        _fail(
-            f"{project}: each [[tool.witgen.packages]] needs `wit`, a path or a list of them, and `out`; it may have "
-            "`world`, `package`, `standalone`, `with` and `async-hosts`",
-            status=2,
-        )
-    except MappingError as error:
-        _fail(f"{project}: `with`: {error}", status=2)
-    for fault in (target.fault for target in targets):
-        if fault:
-            _fail(f"{project}: {fault}", status=2)
-    if not targets:
-        _fail(f"{project} has no [[tool.witgen.packages]]; give the WIT and --out", status=2)
-    return targets
+        watch(paths, run)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
 
 
-def _target(entry: Mapping[str, Any]) -> Target:
-    from witgen.mappings import parse_mappings
-    from witgen.target import Target
+def _write(target: Target) -> None:
+    from witgen import generate as generator
 
-    wit = [entry["wit"]] if isinstance(entry["wit"], str) else entry["wit"]
-    types = {"out": str, "world": str, "package": str, "standalone": bool, "with": dict, "async-hosts": bool}
-    if not wit or not entry["out"] or not entry.keys() <= {"wit", *types}:
-        raise KeyError
-    if not all(isinstance(entry.get(key, type_()), type_) for key, type_ in types.items()):
-        raise TypeError
-    mappings = entry.get("with", {})
-    if not all(isinstance(value, str) for value in mappings.values()):
-        raise TypeError
-    return Target(
-        tuple(Path(path) for path in wit),
-        Path(entry["out"]),
-        entry.get("world"),
-        entry.get("package"),
-        entry.get("standalone", False),
-        parse_mappings(mappings.items()),
-        entry.get("async-hosts", False),
-    )
+    files = _files(target)
+    try:
+        changed = generator.write(target, files)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        _fail(f"{error.filename or target.directory} cannot be written: {reason}", status=2)
+    typer.echo(f"{target.directory.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
 
 
 def _files(target: Target) -> dict[str, str]:

@@ -32,7 +32,7 @@ def generate(target: Target) -> dict[str, str]:
 
     Raises `WitError`, `NotFormatted`, and for `standalone` `MissingRuntime`.
     """
-    resolved = resolve(*target.wit)
+    resolved = resolve(*target.wit, all_features=target.all_features, features=target.features)
     copied = _copy_of_the_runtime() if target.standalone else {}
     try:
         world = choose_world(resolved, target.world)

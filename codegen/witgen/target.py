@@ -23,6 +23,8 @@ class Target:
     `world` may be left out if there is only one. The package goes into the directory `out`, or, if it is given a name,
     below it: `package="acme.bindings"` is `out/acme/bindings`. With `standalone` it contains a copy of the runtime.
     `mappings` are the interfaces that existing packages have; with `async_hosts` the functions of hosts are coroutines.
+    `features` are unstable features of the WIT that are on, besides which `all_features` turns on all. With `partial`,
+    functions that cannot be bound are stubs.
     """
 
     wit: tuple[Path, ...]
@@ -32,6 +34,9 @@ class Target:
     standalone: bool = False
     mappings: tuple[InterfaceMapping, ...] = ()
     async_hosts: bool = False
+    features: tuple[str, ...] = ()
+    all_features: bool = False
+    partial: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot go together; raises `MappingError`."""
@@ -55,6 +60,9 @@ class Target:
         words += ["--package", self.package] if self.package else []
         words += [f"--with {shlex.quote(f'{mapping.key}={mapping.value}')}" for mapping in self.mappings]
         words += ["--async-hosts"] if self.async_hosts else []
+        words += [f"--features {shlex.quote(','.join(self.features))}"] if self.features else []
+        words += ["--all-features"] if self.all_features else []
+        words += ["--partial"] if self.partial else []
         return " ".join(words + (["--standalone"] if self.standalone else []))
 
     @property

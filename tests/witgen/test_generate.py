@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from tests.conftest import ROOT
 from witgen import WitError
-from witgen.cli import app, configured
+from witgen.cli import app
 from witgen.generate import Target, compare, generate, write
+from witgen.project import configured
 
 COUNTER = """
 package acme:count@1.0.0;
@@ -375,6 +376,60 @@ def test_more_wit_may_be_given_than_one_path(project):
     (project / "main.wit").write_text("package a:main; world w { use a:types/t.{rec}; export f: func(v: rec); }")
     assert witgen("generate", "main.wit", "types.wit", "--out", "bindings").returncode == 0
     assert "from .t import REC, Rec\n" in (project / "bindings" / "__init__.py").read_text()
+
+
+# --- features ---
+
+UNSTABLE = """package a:b;
+interface i { @unstable(feature = new) f: func(); @unstable(feature = newer) g: func(); h: func(); }
+world w { import i; }"""
+
+
+@pytest.mark.parametrize(
+    ("options", "entry", "functions"),
+    [
+        ([], "", ["h"]),
+        (["--features", "new"], 'features = ["new"]', ["f", "h"]),
+        (["--features", "new, newer"], 'features = ["new", "newer"]', ["f", "g", "h"]),
+        (["--features", "new", "--features", "newer"], 'features = ["new", "newer"]', ["f", "g", "h"]),
+        (["--all-features"], "all-features = true", ["f", "g", "h"]),
+    ],
+)
+def test_unstable_functions_are_bound_if_their_feature_is_on(project, options, entry, functions):
+    (project / "unstable.wit").write_text(UNSTABLE)
+    assert witgen("generate", "unstable.wit", "--out", "bindings", *options).returncode == 0
+    text = (project / "bindings" / "i.py").read_text()
+    assert re.findall(r"    def (\w)\(self\)", text) == functions
+    assert witgen("check", "unstable.wit", "--out", "bindings", *options).returncode == 0
+    (project / "pyproject.toml").write_text(
+        f'[[tool.witgen.packages]]\nwit = "unstable.wit"\nout = "bindings"\n{entry}\n'
+    )
+    assert witgen("check").returncode == 0
+
+
+def test_the_command_for_stale_bindings_names_the_features(project):
+    (project / "unstable.wit").write_text(UNSTABLE)
+    result = witgen("check", "unstable.wit", "--out", "bindings", "--features", "newer,new")
+    assert "run `witgen generate unstable.wit --out bindings --features newer,new`" in result.stderr
+
+
+@pytest.mark.parametrize("entry", ['features = "new"', "features = [3]", 'all-features = "yes"', "partial = 1"])
+def test_features_of_another_form_are_refused(project, entry):
+    (project / "pyproject.toml").write_text(f'[[tool.witgen.packages]]\nwit = "count.wit"\nout = "b"\n{entry}\n')
+    result = witgen("generate")
+    assert (result.returncode, "`all-features` and `partial`" in result.stderr) == (2, True)
+
+
+def test_more_than_one_path_can_be_resolved(project):
+    (project / "types.wit").write_text("package a:types; interface t { @unstable(feature = new) type a = u8; }")
+    (project / "main.wit").write_text("package a:main; interface i { use a:types/t.{}; }")
+    printed = witgen("resolve", "main.wit", "types.wit", "--features", "new").stdout
+    assert printed.splitlines() == [
+        "package a:types",
+        "  interface t: 1 type, 0 functions",
+        "package a:main",
+        "  interface i: 0 types, 0 functions",
+    ]
 
 
 # --- documentation ---

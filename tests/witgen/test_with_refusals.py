@@ -23,7 +23,10 @@ def project(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ('with = "acme_store"', "it may have `world`, `package`, `standalone`, `with` and `async-hosts`"),
+        (
+            'with = "acme_store"',
+            "it may have `world`, `package`, `standalone`, `with`, `async-hosts`, `features`, `all-features`",
+        ),
         ('with = { "acme:store/*" = 3 }', "it may have"),
         ('async-hosts = "yes"', "it may have"),
         ("async_hosts = true", "it may have"),

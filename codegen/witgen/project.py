@@ -1,0 +1,79 @@
+"""The packages that a pyproject.toml lists.
+
+In: its path. Out: a `Target` for each `[[tool.witgen.packages]]`, or a `ProjectError` that says what to write.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from witgen.mappings import MappingError, parse_mappings
+from witgen.target import Target
+
+
+class ProjectError(Exception):
+    """A pyproject.toml that cannot be used."""
+
+
+def configured(project: Path) -> list[Target]:
+    """The packages that a pyproject.toml lists. Raises `ProjectError`."""
+    try:
+        table = tomllib.loads(project.read_text(encoding="utf-8"))
+        packages = table.get("tool", {}).get("witgen", {}).get("packages", [])
+        targets = [_target(entry) for entry in packages]
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ProjectError(f"{project} cannot be read: {error}") from None
+    except (AttributeError, KeyError, TypeError):
+        raise ProjectError(
+            f"{project}: each [[tool.witgen.packages]] needs `wit`, a path or a list of them, and `out`; it may have "
+            "`world`, `package`, `standalone`, `with`, `async-hosts`, `features`, `all-features` and `partial`"
+        ) from None
+    except MappingError as error:
+        raise ProjectError(f"{project}: `with`: {error}") from None
+    for fault in (target.fault for target in targets):
+        if fault:
+            raise ProjectError(f"{project}: {fault}")
+    if not targets:
+        raise ProjectError(f"{project} has no [[tool.witgen.packages]]; give the WIT and --out")
+    return targets
+
+
+_TYPES: Mapping[str, type] = {
+    "wit": list,
+    "out": str,
+    "world": str,
+    "package": str,
+    "standalone": bool,
+    "with": dict,
+    "async-hosts": bool,
+    "features": list,
+    "all-features": bool,
+    "partial": bool,
+}
+
+
+def _target(entry: Mapping[str, Any]) -> Target:
+    wit = [entry["wit"]] if isinstance(entry["wit"], str) else entry["wit"]
+    given = {**entry, "wit": wit}
+    if not wit or not given["out"] or not given.keys() <= _TYPES.keys():
+        raise KeyError
+    if not all(isinstance(value, _TYPES[key]) for key, value in given.items()):
+        raise TypeError
+    mappings, features = given.get("with", {}), given.get("features", [])
+    if not all(isinstance(value, str) for value in (*wit, *features, *mappings.values())):
+        raise TypeError
+    return Target(
+        tuple(Path(path) for path in wit),
+        Path(given["out"]),
+        given.get("world"),
+        given.get("package"),
+        given.get("standalone", False),
+        parse_mappings(mappings.items()),
+        given.get("async-hosts", False),
+        tuple(features),
+        given.get("all-features", False),
+        given.get("partial", False),
+    )
