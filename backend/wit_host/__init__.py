@@ -14,11 +14,12 @@ others are private. From top to bottom, each imports only those below it:
     cache_directory, compiling  the directory of the cache; compiling in this process or elsewhere
     cache_files, private_copy   signed files; native code that nothing can change
     sealed_files                files that nothing can change
-    owners, errors, misfits, printing, results, versions, views
+    made_for, owners, errors, misfits, printing, results, versions, views
 """
 
 from __future__ import annotations
 
+from . import made_for  # noqa: F401  # first: it refuses other versions of wasmtime
 from .cache import CompileCache
 from .cache_directory import CacheDirectory
 from .cache_files import CacheEntry

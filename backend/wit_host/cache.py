@@ -22,7 +22,6 @@ import platform
 import sys
 import time
 from contextlib import suppress
-from importlib import metadata
 from weakref import WeakSet
 
 import wasmtime
@@ -31,6 +30,7 @@ from wasmtime import component
 from .cache_directory import CacheDirectory
 from .cache_files import open_entry, sign
 from .compiling import Compiling
+from .made_for import installed_wasmtime
 from .private_copy import Compiled
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class CompileCache:
             raise ValueError(f"the secret of a cache has {len(secret)} bytes; use at least {_SHORTEST_SECRET}")
         self.directory = CacheDirectory(folder, largest)
         self._secret = secret
-        self._version = _wasmtime_version()
+        self._version = installed_wasmtime()
         self._supplied: WeakSet[component.Component | wasmtime.Module] = WeakSet()
         self._warned: set[str] = set()
 
@@ -152,13 +152,6 @@ class CompileCache:
 def _shown(message: object) -> str:
     """Return a text that can be encoded, whatever bytes a path in it has."""
     return str(message).encode(errors="backslashreplace").decode()
-
-
-def _wasmtime_version() -> str:
-    """Return the installed version; empty if it is unknown, as in some bundles."""
-    with suppress(metadata.PackageNotFoundError):
-        return metadata.version("wasmtime")
-    return ""
 
 
 def _key(version: str, fingerprint: str, wasm: bytes) -> str:

@@ -1,8 +1,8 @@
 """Waiting for changes of WIT.
 
-In: the paths of files, and a function that uses them. Out: it is called again whenever one of them changes. The files are
-looked at a few times a second, which costs little for so few of them, and works on every file system, for files that
-are replaced, and for those that are new.
+In: the paths of files, and a function that uses them. Out: it is called again whenever one of them changes. A few
+times a second the files are looked at, which costs little for so few of them, and works on every file system, for files
+that are replaced, and for those that are new.
 """
 
 from __future__ import annotations

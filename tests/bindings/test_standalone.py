@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import requires
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.guests.forward import forwarding_guest
+from wit_host.made_for import WASMTIME
 from witgen.render import LEAVE_AS_IT_IS
 
 WIT = """
@@ -71,6 +73,35 @@ def test_it_runs_a_guest_where_nothing_else_is_installed(project):
     result = run(project, "-c", HOST, "guest.wasm")
     assert result.stderr == ""
     assert result.stdout == "hello Ada\nFailureUnknown(value='Bob')\n"
+
+
+@pytest.fixture
+def other_wasmtime(tmp_path):
+    """A directory that makes another version of wasmtime appear to be installed."""
+    (tmp_path / "wasmtime-51.2.0.dist-info").mkdir()
+    (tmp_path / "wasmtime-51.2.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: wasmtime\nVersion: 51.2.0\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("package", "remedy"),
+    [("acme.greeting", "generate the package again"), ("wit_host", "update the package")],
+)
+def test_it_says_which_wasmtime_it_was_made_for_if_another_is_found(project, other_wasmtime, package, remedy):
+    code = f"import sys; sys.path.insert(0, {str(other_wasmtime)!r}); import {package}"
+    result = run(project, "-c", code)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"ImportError: {package} was made for wasmtime 50.0, but wasmtime 51.2.0 is installed; "
+        f"run `pip install 'wasmtime==50.0.*'`, or {remedy} with a version of wasi-nn-torch for wasmtime 51.2.0"
+    )
+
+
+def test_it_is_made_for_the_wasmtime_that_the_distribution_requires():
+    [required] = [each for each in requires("wasi-nn-torch") or [] if each.startswith("wasmtime")]
+    assert required == f"wasmtime=={WASMTIME}.*"
 
 
 def test_mypy_finds_nothing_in_it(project):

@@ -18,7 +18,7 @@ import pytest
 import wasmtime
 from wasmtime import component
 
-from wit_host import Engine, GuestError, cache_files, private_copy
+from wit_host import Engine, GuestError, cache_files, made_for, private_copy
 from wit_host import cache as cache_module
 from wit_host import engine as engine_module
 from wit_host.cache import CompileCache
@@ -121,7 +121,7 @@ def test_an_entry_is_of_one_fingerprint(cached):
         ("_FORMAT", 99),
         ("platform.machine", lambda: "z80"),
         ("sys.platform", "cpm"),
-        ("metadata.version", lambda _: "1"),
+        ("installed_wasmtime", lambda: "1"),
     ],
 )
 def test_an_entry_is_of_one_format_platform_and_version(folder, monkeypatch, place, value):
@@ -235,7 +235,7 @@ def place(entry, content, secret=SECRET, key=None):
 def test_an_entry_of_another_version_of_wasmtime_is_compiled_again(cached, entry, version, caplog):
     caplog.set_level(logging.INFO, "wit_host")
     content = entry.read_bytes()
-    own = cache_module.metadata.version("wasmtime").partition(".")[0].encode()
+    own = made_for.metadata.version("wasmtime").partition(".")[0].encode()
     assert content.count(b"\x02" + own) == 1, "the header of what Wasmtime serializes has another shape"
     renamed = place(entry, content.replace(b"\x02" + own, b"\x02" + version))
     assert [cached.compile(7), cached.compile(7)] == [False, True]
@@ -545,9 +545,9 @@ def test_a_file_that_cannot_be_written_to_its_end_leaves_nothing(folder):
 
 def test_without_a_version_of_wasmtime_nothing_is_kept(folder, monkeypatch, caplog):
     def unknown(name):
-        raise cache_module.metadata.PackageNotFoundError(name)
+        raise made_for.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(cache_module.metadata, "version", unknown)
+    monkeypatch.setattr(made_for.metadata, "version", unknown)
     assert [Cached(folder).compile(7), Cached(folder).compile(7)] == [False, False]
     assert "the version of Wasmtime is not known" in caplog.text
 
