@@ -19,7 +19,8 @@ class CompileTask:
     """A guest to compile, in the binary format: a component or a core module.
 
     `reserves` says whether the engine that will run it reserves address space for memories, and `counts_fuel` whether
-    it counts fuel, which both change the code; `optimize` whether the code shall be fast, or compiled quickly.
+    it counts fuel, which both change the code; `optimize` whether the code shall be fast, or compiled quickly;
+    `async_types` whether the guest may have streams, futures and async functions in its types.
     """
 
     wasm: bytes
@@ -27,6 +28,7 @@ class CompileTask:
     reserves: bool
     optimize: bool = True
     counts_fuel: bool = False
+    async_types: bool = False
 
 
 #: Compiles a guest, as `precompile` does, and returns its serialized form.
@@ -43,12 +45,14 @@ class Compiling:
         reserves: bool,
         optimize: bool = True,
         counts_fuel: bool = False,
+        async_types: bool = False,
     ) -> None:
         self.engine = engine
         self._compiler = compiler
         self._reserves = reserves
         self._optimize = optimize
         self._counts_fuel = counts_fuel
+        self._async_types = async_types
 
     def compile(self, wasm: bytes, kind: type[Compiled]) -> tuple[Compiled, bytes | bytearray | None]:
         """Compile a guest; return it, and its serialized form if that exists already.
@@ -58,5 +62,6 @@ class Compiling:
         if self._compiler is None:
             return kind(self.engine, wasm), None
         is_component = kind is component.Component
-        content = self._compiler(CompileTask(wasm, is_component, self._reserves, self._optimize, self._counts_fuel))
+        settings = self._reserves, self._optimize, self._counts_fuel, self._async_types
+        content = self._compiler(CompileTask(wasm, is_component, *settings))
         return load_serialized(self.engine, content, kind), content

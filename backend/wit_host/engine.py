@@ -73,8 +73,10 @@ class Engine:
     adds those that it needs; with it bytes do not cross by address, and the cache is not used, because the settings in
     a configuration cannot be read. `transports` are the ways in which bytes may cross if a guest allows it, of
     `pointer` and `latin-1`; all other bytes cross as lists. `fuel` counts the fuel that guests consume, so that it can
-    be bounded (`Bounds.fuel`); their code is slower with it. Raises ValueError for an unknown way, and for a `compiler`
-    with a `config`, which `precompile` does not know.
+    be bounded (`Bounds.fuel`); their code is slower with it. With `async_types`, guests may have streams, futures and
+    async functions in their types, though no such function can be called; in exchange, a guest that passes more than
+    one borrowed resource in a call of the host traps. Raises ValueError for an unknown way, and for a `compiler` with a
+    `config`, which `precompile` does not know.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Engine:
         config: wasmtime.Config | None = None,
         transports: Collection[str] = TRANSPORTS,
         fuel: bool = False,
+        async_types: bool = False,
     ) -> None:
         for each in transports:
             if each not in TRANSPORTS:
@@ -95,11 +98,13 @@ class Engine:
         self._no_strings = "" if "latin-1" in transports else "the engine uses no strings"
         self._cache = cache if config is None else None
         self._counts_fuel = fuel
+        self._async_types = async_types
         reserves = not self._no_addresses
         self._engine = wasmtime.Engine(_configured(config or wasmtime.Config(), self._changes()))
-        self._compiling = Compiling(self._engine, compiler, reserves, counts_fuel=fuel)
+        self._compiling = Compiling(self._engine, compiler, reserves, True, fuel, async_types)
         #: Compiles without optimization; the settings in a custom configuration cannot be read.
-        self._quickly = None if config else Compiling(self._engine, compiler or precompile, reserves, False, fuel)
+        quickly = Compiling(self._engine, compiler or precompile, reserves, False, fuel, async_types)
+        self._quickly = None if config else quickly
         self._ticker = Ticker(self._engine)
         #: The modules for guests that wait, by the kinds of their memories.
         self._slicings: dict[str, SlicingModules] = {}
@@ -186,7 +191,7 @@ class Engine:
         return self._cache.compile(compiling, fingerprint, wasm, kind, name)
 
     def _changes(self, optimize: bool = True) -> tuple[Change, ...]:
-        return _changes(not self._no_addresses, optimize, self._counts_fuel)
+        return _changes(not self._no_addresses, optimize, self._counts_fuel, self._async_types)
 
     def _with_image(self, wasm: bytes) -> tuple[bytes, MemoryImage | None]:
         """Take the image of its memory out of a guest, unless the engine makes the memories, and images of them."""
@@ -278,7 +283,8 @@ def precompile(task: CompileTask) -> bytearray:
 
     Raises `wasmtime.WasmtimeError` if it is not valid.
     """
-    engine = wasmtime.Engine(_configured(wasmtime.Config(), _changes(task.reserves, task.optimize, task.counts_fuel)))
+    changes = _changes(task.reserves, task.optimize, task.counts_fuel, task.async_types)
+    engine = wasmtime.Engine(_configured(wasmtime.Config(), changes))
     kind = component.Component if task.is_component else wasmtime.Module
     return kind(engine, task.wasm).serialize()
 
@@ -294,10 +300,11 @@ def _binary(wasm: bytes) -> bytes:
     return wasm if wasm.startswith(b"\0asm") else bytes(wasmtime.wat2wasm(wasm))
 
 
-def _changes(reserves: bool, optimize: bool, counts_fuel: bool) -> tuple[Change, ...]:
+def _changes(reserves: bool, optimize: bool, counts_fuel: bool, async_types: bool) -> tuple[Change, ...]:
     """Return the functions that change the configuration of an engine, or of one that compiles for it."""
     chosen = ((_reserve_memories, reserves), (capi.compile_quickly, not optimize), (capi.count_fuel, counts_fuel))
-    return (*_CHANGES, *(change for change, is_chosen in chosen if is_chosen))
+    always = (change for change in _CHANGES if not (async_types and change is capi.allow_many_borrows))
+    return (*always, *(change for change, is_chosen in chosen if is_chosen))
 
 
 def _configured(config: wasmtime.Config, changes: Collection[Change]) -> wasmtime.Config:

@@ -18,6 +18,7 @@ import typer
 
 if TYPE_CHECKING:
     from witgen.target import Target
+    from witgen.view import PackageView
 
 app = typer.Typer(
     help="Typed Python host bindings from WIT.",
@@ -129,7 +130,8 @@ def check(
     given = _Options(wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial)
     stale = []
     for target in _targets(given):
-        difference = generator.compare(target, _files(target))
+        _, files = _files(target)
+        difference = generator.compare(target, files)
         if difference:
             typer.echo(difference, nl=False)
             stale.append(target)
@@ -256,22 +258,25 @@ def _watch(given: _Options) -> NoReturn:
 def _write(target: Target) -> None:
     from witgen import generate as generator
 
-    files = _files(target)
+    view, files = _files(target)
     try:
         changed = generator.write(target, files)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         _fail(f"{error.filename or target.directory} cannot be written: {reason}", status=2)
     typer.echo(f"{target.directory.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
+    for line in view.left_out:
+        typer.echo(f"  {line}")
 
 
-def _files(target: Target) -> dict[str, str]:
-    from witgen.generate import MissingRuntime, generate
+def _files(target: Target) -> tuple[PackageView, dict[str, str]]:
+    from witgen.generate import MissingRuntime, files_of, view_of
     from witgen.render import NotFormatted
 
     with _diagnostics():
         try:
-            return generate(target)
+            view = view_of(target)
+            return view, files_of(target, view)
         except (MissingRuntime, NotFormatted) as error:
             _fail(str(error), status=2)
 

@@ -15,7 +15,7 @@ from witgen.existing import existing_modules
 from witgen.render import LEAVE_AS_IT_IS, MARK, render
 from witgen.resolver import choose_world, resolve
 from witgen.target import Target
-from witgen.view import view_world
+from witgen.view import PackageView, view_world
 
 #: The runtime of generated code, and the name of its copy in a package.
 _RUNTIME = "wit_host"
@@ -32,13 +32,23 @@ def generate(target: Target) -> dict[str, str]:
 
     Raises `WitError`, `NotFormatted`, and for `standalone` `MissingRuntime`.
     """
-    resolved = resolve(*target.wit, all_features=target.all_features, features=target.features)
+    return files_of(target, view_of(target))
+
+
+def files_of(target: Target, view: PackageView) -> dict[str, str]:
+    """The files of a package whose contents are known. Raises `NotFormatted`, and for `standalone` `MissingRuntime`."""
     copied = _copy_of_the_runtime() if target.standalone else {}
+    return {**render(view), "py.typed": "", **copied}
+
+
+def view_of(target: Target) -> PackageView:
+    """The contents of the package, and what is left out of it. Raises `WitError`."""
+    resolved = resolve(*target.wit, all_features=target.all_features, features=target.features)
+    runtime = f".{_COPY}" if target.standalone else _RUNTIME
     try:
         world = choose_world(resolved, target.world)
         existing = existing_modules(resolved, world, target.mappings)
-        view = view_world(resolved, world, f".{_COPY}" if copied else _RUNTIME, existing, target.async_hosts)
-        return {**render(view), "py.typed": "", **copied}
+        return view_world(resolved, world, runtime, existing, target.async_hosts, target.partial)
     except WitError as error:
         files = {one.file for one in (error, *error.others) if one.line and Path(one.file).is_file()}
         raise error.in_texts({file: Path(file).read_bytes() for file in files}) from None

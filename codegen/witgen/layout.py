@@ -36,7 +36,7 @@ from witgen.model import (
     WorldItem,
     WorldKey,
 )
-from witgen.traits import traits
+from witgen.traits import Refusal, refusal_of_function, traits
 
 
 @dataclass(slots=True)
@@ -59,13 +59,22 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class Stub:
+    """A function that cannot be bound, and why."""
+
+    function: Function
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """One file of the package.
 
     `path` leads to it from the package, whose own `__init__` has an empty one. `interface` is absent for the world.
     `name` is the name in WIT, `link_name` that of the instance in components. `remark` is the documentation of the
     import or export in the world, in addition to the interface's own `docs`. The host serves `imported` functions and
-    calls `exported` ones. `existing` is the full name of a module of an existing package, whose `path` is empty.
+    calls `exported` ones; `traps` are imported and `stubs` are exported ones that cannot be bound. `existing` is the
+    full name of a module of an existing package, whose `path` is empty.
     """
 
     path: tuple[str, ...]
@@ -78,6 +87,8 @@ class Module:
     imported: tuple[Function, ...]
     exported: tuple[Function, ...]
     names: Names
+    traps: tuple[Stub, ...] = ()
+    stubs: tuple[Stub, ...] = ()
     existing: str = ""
 
 
@@ -86,7 +97,7 @@ class Layout:
 
     `existing` are the imported interfaces that existing packages have, in the order of their names in WIT. `traits` are
     those of all types, `packages` those of the world and of its interfaces. `async_hosts` says whether the functions of
-    hosts are coroutines.
+    hosts are coroutines. With `partial`, functions that cannot be bound are traps and stubs of their modules.
     """
 
     def __init__(
@@ -95,9 +106,11 @@ class Layout:
         world_id: WorldId,
         existing: Mapping[InterfaceId, str] | None = None,
         async_hosts: bool = False,
+        partial: bool = False,
     ) -> None:
         self.resolved = resolved
         self.async_hosts = async_hosts
+        self._partial = partial
         world = resolved.worlds[world_id]
         self._raised = _raised(resolved)
         self.traits = traits(resolved)
@@ -152,7 +165,7 @@ class Layout:
         label = key if isinstance(key, str) else None
         link_name = label or self._package(item).of(interface.name or "")
         wit_name = interface.name or link_name
-        functions = tuple(interface.functions.values())
+        functions, unbound = self._bound(interface.functions.values())
         types: Iterable[TypeId] = interface.types.values()
         if item.interface in self._imported and (is_export or label):
             types = [type_id for type_id in types if self.traits[type_id].has_handle]
@@ -167,7 +180,20 @@ class Layout:
             imported=() if is_export else functions,
             exported=functions if is_export else (),
             names=self._names(naming.module(), wit_name, types),
+            traps=() if is_export else unbound,
+            stubs=unbound if is_export else (),
         )
+
+    def _bound(self, functions: Iterable[Function]) -> tuple[tuple[Function, ...], tuple[Stub, ...]]:
+        """The functions to bind, and those to make stubs of. What no component can have is no stub, but refused."""
+        bound, unbound = list[Function](), list[Stub]()
+        for function in functions:
+            refusal = refusal_of_function(self.resolved, self.traits, function) if self._partial else None
+            if refusal is None or refusal.is_universal:
+                bound.append(function)
+            else:
+                unbound.append(Stub(function, refusal))
+        return tuple(bound), tuple(unbound)
 
     def _existing(self, id: InterfaceId, module: str) -> Module:
         """The module of an existing package that an interface is."""
@@ -198,8 +224,8 @@ class Layout:
 
     def _world(self, world: World) -> Module:
         types = [item.type for item in world.imports.values() if isinstance(item, TypeItem)]
-        imported, exported = (
-            tuple(item.function for item in items.values() if isinstance(item, FunctionItem))
+        (imported, traps), (exported, stubs) = (
+            self._bound(item.function for item in items.values() if isinstance(item, FunctionItem))
             for items in (world.imports, world.exports)
         )
         below = [module.path[-1] for module in (*self.imports, *self.exports)]
@@ -214,6 +240,8 @@ class Layout:
             imported=imported,
             exported=exported,
             names=self._names(naming.module(below), world.name, types),
+            traps=traps,
+            stubs=stubs,
         )
 
     def _names(

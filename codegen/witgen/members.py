@@ -6,32 +6,43 @@ their resource, all other functions together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from witgen import naming
 from witgen.abi import Abi, Bytes
 from witgen.layout import resource_name
 from witgen.model import Function, FunctionSort
 
+#: The annotation of a stub's arguments.
+STUB = "object"
+
 
 def name_functions(abi: Abi) -> None:
     """Name the functions of the module of `abi`."""
     names = abi.module.names
-    names.imported.update(_named(abi, abi.module.imported, Bytes.BORROWED, Bytes.GIVEN))
-    names.exported.update(_named(abi, abi.module.exported, Bytes.GIVEN, Bytes.KEPT))
+    stubs = [stub.function for stub in abi.module.stubs]
+    names.imported.update(_named(abi, abi.module.imported, (), Bytes.BORROWED, Bytes.GIVEN))
+    names.exported.update(_named(abi, abi.module.exported, stubs, Bytes.GIVEN, Bytes.KEPT))
     for function in abi.module.exported:
         name = naming.call(_class(abi, function), names.exported[function.name])
         names.calls[function.name] = names.scope.claim(name)
 
 
-def _named(abi: Abi, functions: Iterable[Function], taken: Bytes, given: Bytes) -> dict[str, str]:
-    """The functions of one direction by their full WIT names; `taken` and `given` say how a `list<u8>` crosses."""
+def _named(
+    abi: Abi, functions: Sequence[Function], stubs: Sequence[Function], taken: Bytes, given: Bytes
+) -> dict[str, str]:
+    """The functions of one direction by their full WIT names; `taken` and `given` say how a `list<u8>` crosses.
+
+    `stubs` are further ones, whose types have no annotations.
+    """
     classes: dict[str, list[Function]] = {}
-    for function in functions:
+    for function in (*functions, *stubs):
         classes.setdefault(_class(abi, function), []).append(function)
     names = {}
     for resource, members in classes.items():
-        annotations = (text for function in members for text in _annotations(abi, function, taken, given))
+        typed = [function for function in members if function not in stubs]
+        annotations = [text for function in typed for text in _annotations(abi, function, taken, given)]
+        annotations += [STUB] if len(typed) < len(members) else []
         scope = naming.resource(annotations) if resource else naming.functions(annotations)
         for function in members:
             wanted = naming.function(resource_name(abi.resolved, function), function.name, function.sort)

@@ -1,8 +1,8 @@
 """Everything in a world that hosts in Python do not support, as one error.
 
-In: a `Layout`. Out: nothing, or the `WitError`. A function is refused at its place. A type that only hosts in Python
-cannot have is left out of the package, since no function that is bound uses it. A type that no component can have is
-refused.
+In: a `Layout`. Out: nothing, or the `WitError`. A function that is not a stub is refused at its place. A type that only
+hosts in Python cannot have is left out of the package, since no function that is bound uses it. A type that no
+component can have is refused.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from witgen.diagnostics import Errors, WitError
 from witgen.layout import Layout, Module
-from witgen.model import Function, Primitive, TypeRef
-from witgen.traits import NOT_ASYNC, Refusal, refusal_of
+from witgen.traits import refusal_of_function
 
 MOST = 1000  # refusals that are reported together, enough for all of them
 
@@ -31,25 +30,11 @@ def check(layout: Layout) -> None:
 
 def _functions(layout: Layout, module: Module) -> Iterator[WitError]:
     for function in (*module.imported, *module.exported):
-        refusal = _refusal(layout, function)
+        refusal = refusal_of_function(layout.resolved, layout.traits, function)
         if refusal is not None:
             message = f"function `{function.name}` cannot be bound: {refusal.what}"
-            yield WitError(message, function.span, refusal.hint)
-
-
-def _refusal(layout: Layout, function: Function) -> Refusal | None:
-    if function.is_async:
-        return Refusal("async is not supported", NOT_ASYNC)
-    types = [*(parameter.type for parameter in function.parameters), *_returned(layout, function)]
-    refusals = (refusal_of(type_) if isinstance(type_, Primitive) else layout.traits[type_].refusal for type_ in types)
-    return next((refusal for refusal in refusals if refusal is not None), None)
-
-
-def _returned(layout: Layout, function: Function) -> list[TypeRef]:
-    """The types of the values that a function returns and raises."""
-    result = layout.resolved.result(function)
-    sides = (result.ok, result.err) if result else (function.result,)
-    return [side for side in sides if side is not None]
+            hint = refusal.hint if refusal.is_universal else f"{refusal.hint}; --partial makes a stub of it"
+            yield WitError(message, function.span, hint)
 
 
 def _types(layout: Layout, module: Module) -> Iterator[WitError]:

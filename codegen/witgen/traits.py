@@ -15,6 +15,7 @@ from witgen.model import (
     EnumKind,
     FixedLengthList,
     Flags,
+    Function,
     Future,
     Kind,
     List,
@@ -26,6 +27,7 @@ from witgen.model import (
     Stream,
     Tuple,
     TypeDef,
+    TypeRef,
     Variant,
 )
 
@@ -113,6 +115,21 @@ def refusal_of(kind: Primitive | Kind) -> Refusal | None:
             hint = f"a component has at most {MOST_FLAGS} in one type"
             return Refusal(f"{len(flags)} flags are not supported", hint, True)
     return None
+
+
+def refusal_of_function(resolved: Resolved, traits: Sequence[Traits], function: Function) -> Refusal | None:
+    """Why a function is not supported: because of itself, or of a type that it takes, returns or raises."""
+    if function.is_async:
+        return Refusal("async is not supported", NOT_ASYNC)
+    types = [*(parameter.type for parameter in function.parameters), *_returned(resolved, function)]
+    refusals = (refusal_of(type_) if isinstance(type_, Primitive) else traits[type_].refusal for type_ in types)
+    return next((refusal for refusal in refusals if refusal is not None), None)
+
+
+def _returned(resolved: Resolved, function: Function) -> list[TypeRef]:
+    result = resolved.result(function)
+    sides = (result.ok, result.err) if result else (function.result,)
+    return [side for side in sides if side is not None]
 
 
 def word(kind: Primitive | Kind) -> str:

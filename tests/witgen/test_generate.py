@@ -432,6 +432,57 @@ def test_more_than_one_path_can_be_resolved(project):
     ]
 
 
+# --- what is left out ---
+
+PARTIAL = """package a:b;
+interface i { type unused = stream<u8>; f: func() -> u8; g: async func(); }
+world w { import i; export i; export h: func(x: list<u8, 0>); }"""
+LEFT_OUT = "type `unused` of `a:b/i` is left out: stream is not supported, and no function that is bound needs it"
+
+
+def test_a_type_that_is_left_out_is_listed(project):
+    (project / "some.wit").write_text(
+        PARTIAL.replace("g: async func();", "").replace("export h: func(x: list<u8, 0>);", "")
+    )
+    result = witgen("generate", "some.wit", "--out", "bindings")
+    assert result.stdout.splitlines() == ["bindings: 5 files written", f"  {LEFT_OUT}"]
+
+
+def test_with_partial_a_world_is_not_lost_for_one_function(project):
+    (project / "some.wit").write_text(PARTIAL.replace("export h: func(x: list<u8, 0>);", ""))
+    refused = witgen("generate", "some.wit", "--out", "bindings")
+    assert refused.returncode == 1
+    assert "function `g` cannot be bound: async is not supported" in refused.stderr
+    assert "; --partial makes a stub of it" in refused.stderr
+    result = witgen("generate", "some.wit", "--out", "bindings", "--partial")
+    assert result.stdout.splitlines() == [
+        "bindings: 5 files written",
+        f"  {LEFT_OUT}",
+        "  imported function `g` of `a:b/i` is a trap: async is not supported",
+        "  exported function `g` of `a:b/i` is a stub: async is not supported",
+    ]
+    assert witgen("check", "some.wit", "--out", "bindings", "--partial").returncode == 0
+    (project / "pyproject.toml").write_text(
+        '[[tool.witgen.packages]]\nwit = "some.wit"\nout = "bindings"\npartial = true\n'
+    )
+    assert witgen("check").returncode == 0
+
+
+def test_what_no_component_can_have_is_refused_all_the_same(project):
+    (project / "some.wit").write_text(PARTIAL)
+    result = witgen("generate", "some.wit", "--out", "bindings", "--partial")
+    assert result.returncode == 1
+    assert "function `h` cannot be bound: a `list` of length 0 is not supported" in result.stderr
+    assert "function `g`" not in result.stderr
+
+
+def test_the_name_of_a_stub_hides_no_builtin_that_annotations_need(project):
+    text = "interface i { object: async func(); f: func() -> list<u8>; } world w { export i; }"
+    (project / "some.wit").write_text(f"package a:b; {text}")
+    files = generate(Target((project / "some.wit",), project / "out", partial=True))
+    assert "def object_(self, *arguments: object) -> None:" in files["exports/i.py"]
+
+
 # --- documentation ---
 
 

@@ -47,6 +47,7 @@ OPTIONS = {
         )
     },
     "async_hosts": {"async_hosts": True},
+    "partial": {"partial": True},
 }
 
 

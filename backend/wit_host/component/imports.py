@@ -45,7 +45,20 @@ def link(host: Linker, guest: Component, name: str) -> LinkedComponent:
     with capi.Disposing(linker.root()) as root:
         for scope in scopes:
             scope.define(root, type_ids)
-    return LinkedComponent(guest, name, linker, identities, type_ids, tuple(host.instances))
+    traps = {label: reason for scope in scopes for label, reason in scope.traps().items()}
+    if traps:
+        _require_rest(host, guest, scopes, name)
+        linker.define_unknown_imports_as_traps(guest.compiled)
+    return LinkedComponent(guest, name, linker, identities, type_ids, tuple(host.instances), traps)
+
+
+def _require_rest(host: Linker, guest: Component, scopes: Iterable[_Scope], name: str) -> None:
+    """Raise `LinkError` for an import that nobody defines, which the engine would let trap as well."""
+    defined = {imported for scope in scopes for imported in scope.names()}
+    for imported in guest.imports:
+        if imported not in defined and not (host.has_wasi and _WASI_0_2.match(imported)):
+            hint = missing_hint(imported, host.instances)
+            raise LinkError(f"{name} imports {imported}, which this host does not provide{hint}")
 
 
 def _require_wasi(host: Linker, guest: Component, name: str) -> None:
@@ -59,6 +72,7 @@ def _require_wasi(host: Linker, guest: Component, name: str) -> None:
 
 #: The interfaces of WASI that the engine implements.
 _WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/")
+_WASI_0_2 = re.compile(rf"{_WASI.pattern}[^@]+@0\.2\.")
 
 
 def missing_hint(name: str, offered: Iterable[str]) -> str:
@@ -97,7 +111,7 @@ class _Scope:
             theirs = extern.type
             if isinstance(theirs, capi.InstanceType):
                 raise self._missing(name, guest)
-            if isinstance(theirs, capi.FunctionType):
+            if isinstance(theirs, capi.FunctionType) and name not in self.ours.traps:
                 ours = self.ours.functions.get(name)
                 if ours is None:
                     raise self._missing(name, guest)
@@ -117,13 +131,21 @@ class _Scope:
     def _define_in(self, instance: LinkerInstance, type_ids: dict[Resource[object], int]) -> None:
         for name, extern in self.items.items():
             theirs = extern.type
-            if isinstance(theirs, capi.FunctionType):
+            if isinstance(theirs, capi.FunctionType) and name not in self.ours.traps:
                 ours = self.ours.functions[name]
                 capi.add_function(instance, name, self._kind(name, ours)(ours))
             elif isinstance(theirs, ResourceType) and name in self.ours.resources:
                 resource = self.ours.resources[name]
                 type_id = type_ids.setdefault(resource, len(type_ids) + 1)
                 capi.add_resource(instance, name, type_id, ResourceDefinition(self.ours.label(name)))
+
+    def traps(self) -> dict[str, str]:
+        """Return the functions of the guest that are to trap, by the engine's names for them, each with the reason."""
+        return {self._label(name): self.ours.traps[name] for name in self.items if name in self.ours.traps}
+
+    def names(self) -> Iterable[str]:
+        """Return the guest's names of the imports."""
+        return self.items if self.imported is None else [self.imported]
 
     def _kind(self, name: str, ours: FunctionDefinition) -> type[HostFunction]:
         if self._crossing(name) is Crossing.STRING:
@@ -164,7 +186,7 @@ def _scopes(host: Linker, guest: Component) -> list[_Scope]:
         found = versions.find(name, host.instances) or _implemented(extern, host)
         if found is not None:
             scopes.append(_Scope(name, _items(extern), host.instances[found], guest))
-        elif name in root.functions or name in root.resources:
+        elif name in root.functions or name in root.resources or name in root.traps:
             bare[name] = extern
     return [_Scope(None, bare, root, guest), *scopes]
 

@@ -26,7 +26,7 @@ class LinkedComponent:
     """A component whose imports were compared and defined, by `Engine.link`; any stores of its engine may start it.
 
     `name` is its name in messages, `type_ids` has the engine's numbers of the host's resource types, and `offered` the
-    names of the instances that the host defines.
+    names of the instances that the host defines. `traps` are the functions that it cannot serve, each with the reason.
     """
 
     def __init__(
@@ -37,12 +37,14 @@ class LinkedComponent:
         identities: ComponentIdentities,
         type_ids: Mapping[Resource[object], int],
         offered: Sequence[str],
+        traps: Mapping[str, str],
     ) -> None:
         self.guest = guest
         self.name = name
         self.linker = linker
         self.type_ids = type_ids
         self.offered = offered
+        self.traps = traps
         self._identities = identities
         self._exported: dict[tuple[str | None, Declaration], ExportedFunction] = {}
         self._interfaces: dict[str | None, _Interface] = {None: _Interface(None, guest.exports, None)}

@@ -33,6 +33,7 @@ class InstanceLinker:
         self.name = name
         self.functions: dict[str, FunctionDefinition] = {}
         self.resources: dict[str, Resource[object]] = {}
+        self.traps: dict[str, str] = {}
 
     def resource(self, resource: Resource[R]) -> None:
         """Define a resource type; its objects get `drop()` when a guest drops its handle."""
@@ -66,12 +67,17 @@ class InstanceLinker:
 
         self.function(f"[method]{resource.name}.{name}", call, {"self": Borrow(resource), **parameters}, result)
 
+    def trap(self, name: str, reason: str) -> None:
+        """Define the function `name`, of any type, as one that this host cannot serve: a guest that calls it traps."""
+        self._check_free(name)
+        self.traps[name] = reason
+
     def label(self, name: str) -> str:
         """Return the name of the function or resource `name` in messages."""
         return name if self.name is None else f"{self.name}#{name}"
 
     def _check_free(self, name: str) -> None:
-        if name in self.functions or name in self.resources:
+        if name in self.functions or name in self.resources or name in self.traps:
             raise ValueError(f"{self.label(name)} is defined twice")
 
 

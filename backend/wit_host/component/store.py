@@ -10,7 +10,7 @@ import wasmtime
 
 from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError, ResultError
-from ..running.failures import link_error, missing_import
+from ..running.failures import link_error, missing_import, needs_async_host
 from ..running.guest_store import GuestStore, StoreLimits
 from ..running.ticker import Ticker
 from ..values import Result
@@ -83,6 +83,7 @@ class Store(GuestStore):
             self._begin(name, guest.engine, guest.imports_wasi)
             linked = link(self.linker, guest, name)
         self.state.type_ids = linked.type_ids
+        self.state.traps = linked.traps
         return linked
 
     def _start(self, linked: LinkedComponent) -> Instance:
@@ -93,11 +94,12 @@ class Store(GuestStore):
             except wasmtime.ExitTrap:
                 raise
             except wasmtime.WasmtimeError as error:
-                missing = missing_import(str(error))
-                if missing is None:
+                missing, failure = missing_import(str(error)), needs_async_host(self._runner.name, str(error))
+                if missing is not None:
+                    hint = missing_hint(missing, linked.offered)
+                    failure = link_error(self._runner.name, missing, str(error), hint)
+                if failure is None:
                     raise
-                hint = missing_hint(missing, linked.offered)
-                failure = link_error(self._runner.name, missing, str(error), hint)
             else:
                 self._is_used = True
                 return Instance(instance, linked, self._runner)

@@ -60,6 +60,8 @@ class HostState:
         self.waiting = Waiting()
         #: The engine's number of each resource type of the host; the linker of the guest has them.
         self.type_ids: Mapping[Resource[object], int] = {}
+        #: The functions that the host defined as traps, each with the reason; the linker of the guest has them.
+        self.traps: Mapping[str, str] = {}
         #: Implementations of this store for host functions that are shared.
         self._implementations: dict[Callable[..., object], Callable[..., object]] = {}
         #: The answers of functions that the guest calls twice.

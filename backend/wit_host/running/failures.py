@@ -18,13 +18,21 @@ def trap(name: str, text: str, state: HostState) -> GuestTrap:
     beyond = _beyond(name, text, state.bounds)
     if beyond is not None:
         return beyond
-    explained = explain_trap(text)
+    explained = explain_trap(text) or _unserved(text, state)
     if explained is None:
         cause = " ".join(text.rsplit("Caused by:", 1)[-1].split())
         explained = re.sub(r"^(\d+: )?(wasm trap: )?", "", cause)
     refusal = state.memory.budget.refusal
     remark = f"; before that, {refusal}" if refusal else ""
     return GuestTrap(f"{name} trapped: {explained}{remark}", backtrace=text)
+
+
+def _unserved(text: str, state: HostState) -> str | None:
+    """Return the problem if the guest called a function that the host defined as a trap."""
+    called = _UNKNOWN.search(text)
+    if called is None or called["name"] not in state.traps:
+        return None
+    return f"it called {called['name']}, which this host cannot serve: {state.traps[called['name']]}"
 
 
 def _beyond(name: str, text: str, bounds: Bounds) -> GuestLimit | None:
@@ -57,6 +65,8 @@ _LIMITS = (
     ("instances", re.compile("instance count too high at"), "{name} has more than {most} instances of core modules"),
     ("fuel", re.compile("all fuel consumed by WebAssembly"), "{name} consumed all its fuel (limit {most})"),
 )
+#: The engine's text for a call of an import that is not defined.
+_UNKNOWN = re.compile(r"unknown import: `(?P<name>[^`]+)` has not been defined")
 #: The engine's text for a missing import.
 _MISSING = re.compile(r"component imports (?P<sort>[a-z ]+) `(?P<name>[^`]+)`")
 
@@ -65,6 +75,17 @@ def missing_import(text: str) -> str | None:
     """Return the name of the missing import, if the engine's report is about one."""
     missing = _MISSING.search(text)
     return None if missing is None else missing["name"]
+
+
+def needs_async_host(name: str, text: str) -> LinkError | None:
+    """Return the error for a guest that may wait inside a call of its imports; None for another report."""
+    if "requires that `*_async` functions are used" not in text:
+        return None
+    return LinkError(
+        f"{name} calls async functions that it imports; Wasmtime cannot start such a guest from Python, even if it "
+        "never comes to these calls",
+        backtrace=text,
+    )
 
 
 def link_error(name: str, missing: str, text: str, hint: str) -> LinkError:

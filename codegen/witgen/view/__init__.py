@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from witgen.layout import Layout
+from witgen.left_out import left_out
 from witgen.model import InterfaceId, Resolved, WorldId
 from witgen.refusals import check
 from witgen.view.modules import exports_module, interface_module, world_module
@@ -29,14 +30,16 @@ def view_world(
     runtime: str = "wit_host",
     existing: Mapping[InterfaceId, str] | None = None,
     async_hosts: bool = False,
+    partial: bool = False,
 ) -> PackageView:
     """The package for a world; raises `WitError` for anything that Python hosts do not support.
 
     `runtime` is the package of the runtime; a name that begins with a dot is one inside the generated package.
     `existing` has the modules of interfaces that are not generated, from `mappings.existing_modules`. With
-    `async_hosts`, the functions that hosts implement are coroutines.
+    `async_hosts`, the functions that hosts implement are coroutines. With `partial`, functions that are not supported
+    are stubs.
     """
-    layout = Layout(resolved, world_id, existing, async_hosts)
+    layout = Layout(resolved, world_id, existing, async_hosts, partial)
     check(layout)
     modules = [interface_module(layout, module, runtime) for module in (*layout.imports, *layout.exports)]
     modules.append(world_module(layout, runtime))
@@ -47,4 +50,5 @@ def view_world(
         source=str(resolved.packages[world.package].name),
         world=world.name,
         modules=tuple(sorted(modules, key=lambda module: module.file)),
+        left_out=tuple(left_out(layout)),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from witgen import naming
 from witgen.abi import Abi, Bytes
-from witgen.layout import resource_name
+from witgen.layout import Stub, resource_name
+from witgen.members import STUB
 from witgen.model import Function, FunctionSort, Parameter
 from witgen.view.docs import docstring
 from witgen.view.shapes import ConstantView, FunctionView
@@ -32,6 +33,19 @@ def exported_function(abi: Abi, function: Function) -> FunctionView:
     call = f"{names.calls[function.name]}({arguments})"
     statement = call if returns == "None" else f"return {call}"
     return FunctionView(names.exported[function.name], parameters, returns, docs, statement)
+
+
+def stub(abi: Abi, stub: Stub) -> FunctionView:
+    """A method for a function of the guest that cannot be called yet; it takes anything."""
+    function, what = stub.function, stub.refusal.what
+    docs = docstring(function.docs, f"The {_word(abi, function)}.", f"Raises `NotImplementedError`: {what} yet.")
+    statement = f'raise NotImplementedError("{_label(abi, function)} cannot be called: {what}")'
+    return FunctionView(abi.module.names.exported[function.name], f"self, *arguments: {STUB}", "None", docs, statement)
+
+
+def trap(stub: Stub, instance: str) -> str:
+    """The line of `add_to_linker` for a function that a guest can import, but not call."""
+    return f'{instance}.trap("{stub.function.name}", "{stub.refusal.what}")'
 
 
 def definition(abi: Abi, function: Function, instance: str, host: str) -> str:
@@ -70,6 +84,12 @@ def _docs(abi: Abi, function: Function, content: Bytes, when: str) -> str:
     result = abi.resolved.result(function)
     raises = f"Raises `{abi.error_in_docs(result, content)}` {when}." if result else ""
     return docstring(function.docs, f"The {_word(abi, function)}.", raises)
+
+
+def _label(abi: Abi, function: Function) -> str:
+    """The full name of a function."""
+    module = abi.module
+    return function.name if module.interface is None else f"{module.link_name}#{function.name}"
 
 
 def _word(abi: Abi, function: Function) -> str:

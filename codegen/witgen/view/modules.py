@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from witgen import naming
 from witgen.abi import Abi, relative
-from witgen.layout import Layout, Module
+from witgen.layout import Layout, Module, Stub
 from witgen.members import name_functions
 from witgen.model import Function, FunctionSort, Primitive, Resource
 from witgen.view.docs import docstring
-from witgen.view.functions import call_constant, definition, exported_function, host_function
+from witgen.view.functions import call_constant, definition, exported_function, host_function, stub, trap
 from witgen.view.shapes import FunctionView, GuestView, HostView, LinkerView, MemberView, ModuleView
 from witgen.view.types import constant_views, error_views, type_views
 
@@ -23,7 +23,7 @@ def interface_module(layout: Layout, module: Module, runtime: str) -> ModuleView
     what = "Calls of guests that export" if module.is_export else "Host bindings of"
     what += f" the interface `{module.link_name}`."
     written = [text for text in (module.docs, module.remark) if text] or [f"The interface `{module.name}`."]
-    docs = docstring(None, *written, what, _left_out(abi))
+    docs = docstring(None, *written, what, _left_out(abi), _unbound(module))
     host = _host(abi, "this interface") if _has_host(module) else None
     guest = _interface_guest(abi) if module.is_export else None
     linker = None if module.is_export else _interface_linker(abi, host)
@@ -36,11 +36,11 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
     name_functions(abi)
     world = layout.world
     what = f"Host bindings of the world `{world.link_name}`."
-    more = (what, _left_out(abi), _existing(layout), *_packages(layout))
+    more = (what, _left_out(abi), _unbound(world), _existing(layout), *_packages(layout))
     docs = docstring(world.docs, f"The world `{world.name}`.", *more)
     host = _host(abi, "this world") if _has_host(world) else None
-    guest = _world_guest(abi) if world.exported or layout.exports else None
-    linker = _world_linker(abi, host) if world.imported or layout.imports else None
+    guest = _world_guest(abi) if world.exported or world.stubs or layout.exports else None
+    linker = _world_linker(abi, host) if world.imported or world.traps or layout.imports else None
     below = [*(module.path[-1] for module in layout.imports), *(["exports"] if layout.exports else [])]
     view = _module(abi, docs, runtime, host, guest, linker, below)
     if linker is None:
@@ -51,8 +51,22 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
 
 def _left_out(abi: Abi) -> str:
     """A sentence about the types in WIT that this module lacks."""
-    names = ", ".join(f"`{abi.resolved.types[type_id].name}`" for type_id in abi.module.names.left_out)
-    return f"Left out, as no function uses it and hosts in Python cannot have it: {names}." if names else ""
+    module = abi.module
+    names = ", ".join(f"`{abi.resolved.types[type_id].name}`" for type_id in module.names.left_out)
+    which = "no function below" if module.traps or module.stubs else "no function"
+    return f"Left out, as {which} uses it and hosts in Python cannot have it: {names}." if names else ""
+
+
+def _unbound(module: Module) -> str:
+    """Lists of the functions that hosts in Python can neither serve nor call yet."""
+    served = "Hosts in Python cannot serve these functions yet, so a guest that calls one is stopped:"
+    called = "Hosts in Python cannot call these functions yet, so each raises `NotImplementedError`:"
+    parts = [[what, _listed(stubs)] for what, stubs in ((served, module.traps), (called, module.stubs)) if stubs]
+    return "\n\n".join(part for each in parts for part in each)
+
+
+def _listed(stubs: Sequence[Stub]) -> str:
+    return "\n".join(f"- `{each.function.name}`: {each.refusal.what}." for each in stubs)
 
 
 def _existing(layout: Layout) -> str:
@@ -182,6 +196,8 @@ def _definitions(abi: Abi, instance: str, host: str) -> Iterator[str]:
             yield f"{instance}.resource({abi.resource(type_id)})"
     for function in abi.module.imported:
         yield definition(abi, function, instance, host)
+    for unbound in abi.module.traps:
+        yield trap(unbound, instance)
 
 
 # --- implemented by guests ---
@@ -194,12 +210,21 @@ def _interface_guest(abi: Abi) -> GuestView:
     name = abi.module.link_name
     init = _guest_init(abi, f'"{name}"')
     docs = docstring(None, f"The interface `{name}` of one guest.", _LINK_ERROR)
-    return GuestView(docs, init, tuple(exported_function(abi, function) for function in _free(abi.module.exported)))
+    return GuestView(docs, init, (*_calls(abi, _free(abi.module.exported)), *_stubs(abi)))
+
+
+def _calls(abi: Abi, functions: Sequence[Function]) -> list[FunctionView]:
+    return [exported_function(abi, function) for function in functions]
+
+
+def _stubs(abi: Abi) -> list[FunctionView]:
+    """The stubs that are not methods of an object."""
+    return [stub(abi, each) for each in abi.module.stubs if each.function.sort is not FunctionSort.METHOD]
 
 
 def _world_guest(abi: Abi) -> GuestView:
     module = abi.module
-    functions = tuple(exported_function(abi, function) for function in module.exported)
+    functions = (*_calls(abi, module.exported), *_stubs(abi))
     docs = docstring(None, f"The exports of one guest of the world `{module.name}`.", _LINK_ERROR)
     return GuestView(docs, _guest_init(abi, "None"), functions, tuple(_guest_attributes(abi, functions)))
 

@@ -115,8 +115,9 @@ class ModuleView:
 
 @dataclass(frozen=True, slots=True)
 class PackageView:
-    """One generated package: everything of a world."""
+    """One generated package: everything of a world, and for people a line for each thing that is not in it."""
 
     source: str
     world: str
     modules: tuple[ModuleView, ...]
+    left_out: tuple[str, ...] = ()

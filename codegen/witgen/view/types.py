@@ -13,7 +13,7 @@ from witgen.layout import origin
 from witgen.model import Case, EnumKind, Field, Flags, Function, FunctionSort, Label, Record, TypeDef, TypeId, Variant
 from witgen.traits import CLASSES
 from witgen.view.docs import docstring
-from witgen.view.functions import exported_function, host_function
+from witgen.view.functions import exported_function, host_function, stub
 from witgen.view.shapes import CaseView, ConstantView, ErrorView, FunctionView, MemberView, TypeView
 
 
@@ -95,4 +95,5 @@ def _case(abi: Abi, type_id: TypeId, case: Case) -> CaseView:
 def _methods(abi: Abi, type_id: TypeId, view: Callable[[Abi, Function], FunctionView]) -> tuple[FunctionView, ...]:
     functions = (*abi.module.imported, *abi.module.exported)
     members = [f for f in functions if f.resource == type_id and f.sort is FunctionSort.METHOD]
-    return tuple(view(abi, method) for method in members)
+    unbound = [s for s in abi.module.stubs if s.function.resource == type_id and s.function.sort is FunctionSort.METHOD]
+    return (*(view(abi, method) for method in members), *(stub(abi, each) for each in unbound))
