@@ -68,6 +68,10 @@ Partial = Annotated[
     bool, typer.Option("--partial", help="Make stubs of functions that cannot be bound, instead of refusing the world.")
 ]
 
+WithoutWasi = Annotated[
+    bool, typer.Option("--without-wasi", help="Leave out imports of WASI, which `Linker.add_wasi` defines.")
+]
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -99,12 +103,15 @@ def generate(
     features: Features = None,
     all_features: AllFeatures = False,
     partial: Partial = False,
+    without_wasi: WithoutWasi = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Generate again whenever the WIT changes, until Ctrl-C.")
     ] = False,
 ) -> None:
     """Write the bindings of a world, or of all that pyproject.toml lists."""
-    given = _Options(wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial)
+    given = _Options(
+        wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial, without_wasi
+    )
     if watch:
         _watch(given)
     for target in _targets(given):
@@ -123,11 +130,14 @@ def check(
     features: Features = None,
     all_features: AllFeatures = False,
     partial: Partial = False,
+    without_wasi: WithoutWasi = False,
 ) -> None:
     """Fail if the bindings on disk differ from what `generate` would write; changes nothing."""
     from witgen import generate as generator
 
-    given = _Options(wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial)
+    given = _Options(
+        wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial, without_wasi
+    )
     stale = []
     for target in _targets(given):
         _, files = _files(target)
@@ -182,11 +192,12 @@ class _Options:
     features: tuple[str, ...]
     all_features: bool
     partial: bool
+    without_wasi: bool
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing, so that pyproject.toml says what to do."""
-        return self == _Options(None, None, None, None, False, None, False, (), False, False)
+        return self == _Options(None, None, None, None, False, None, False, (), False, False, False)
 
 
 def _names(features: list[str] | None) -> tuple[str, ...]:
@@ -219,6 +230,7 @@ def _targets(given: _Options) -> list[Target]:
                 given.features,
                 given.all_features,
                 given.partial,
+                given.without_wasi,
             )
         except MappingError as error:
             _fail(f"--with: {error}", status=2)

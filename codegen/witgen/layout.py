@@ -37,6 +37,7 @@ from witgen.model import (
     WorldKey,
 )
 from witgen.traits import Refusal, refusal_of_function, traits
+from witgen.wasi import imports_of_wasi
 
 
 @dataclass(slots=True)
@@ -97,7 +98,8 @@ class Layout:
 
     `existing` are the imported interfaces that existing packages have, in the order of their names in WIT. `traits` are
     those of all types, `packages` those of the world and of its interfaces. `async_hosts` says whether the functions of
-    hosts are coroutines. With `partial`, functions that cannot be bound are traps and stubs of their modules.
+    hosts are coroutines. With `partial`, functions that cannot be bound are traps and stubs of their modules. With
+    `without_wasi`, imports that the engine defines are left out, and `has_wasi` says whether there are any.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Layout:
         existing: Mapping[InterfaceId, str] | None = None,
         async_hosts: bool = False,
         partial: bool = False,
+        without_wasi: bool = False,
     ) -> None:
         self.resolved = resolved
         self.async_hosts = async_hosts
@@ -118,8 +121,11 @@ class Layout:
         mapped = [self._existing(interface, module) for interface, module in (existing or {}).items()]
         by_name = sorted(mapped, key=lambda module: module.link_name)
         self.existing = tuple(module for module in by_name if module.interface in world.imports)
-        self._imported = {key for key in world.imports if not isinstance(key, str)} | (existing or {}).keys()
-        generated = {key: item for key, item in world.imports.items() if key not in (existing or {})}
+        wasi = {*imports_of_wasi(resolved, world)} if without_wasi else set()
+        self.has_wasi = bool(wasi)
+        self._imported = {key for key in world.imports if not isinstance(key, str)} - wasi | (existing or {}).keys()
+        elsewhere = wasi | (existing or {}).keys()
+        generated = {key: item for key, item in world.imports.items() if key not in elsewhere}
         self.imports = tuple(self._interfaces(generated, is_export=False))
         self.exports = tuple(self._interfaces(world.exports, is_export=True))
         self.world = self._world(world)

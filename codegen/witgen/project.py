@@ -29,7 +29,8 @@ def configured(project: Path) -> list[Target]:
     except (AttributeError, KeyError, TypeError):
         raise ProjectError(
             f"{project}: each [[tool.witgen.packages]] needs `wit`, a path or a list of them, and `out`; it may have "
-            "`world`, `package`, `standalone`, `with`, `async-hosts`, `features`, `all-features` and `partial`"
+            "`world`, `package`, `standalone`, `with`, `async-hosts`, `features`, `all-features`, `partial` and "
+            "`without-wasi`"
         ) from None
     except MappingError as error:
         raise ProjectError(f"{project}: `with`: {error}") from None
@@ -52,6 +53,7 @@ _TYPES: Mapping[str, type] = {
     "features": list,
     "all-features": bool,
     "partial": bool,
+    "without-wasi": bool,
 }
 
 
@@ -76,4 +78,5 @@ def _target(entry: Mapping[str, Any]) -> Target:
         tuple(features),
         given.get("all-features", False),
         given.get("partial", False),
+        given.get("without-wasi", False),
     )

@@ -24,7 +24,7 @@ class Target:
     below it: `package="acme.bindings"` is `out/acme/bindings`. With `standalone` it contains a copy of the runtime.
     `mappings` are the interfaces that existing packages have; with `async_hosts` the functions of hosts are coroutines.
     `features` are unstable features of the WIT that are on, besides which `all_features` turns on all. With `partial`,
-    functions that cannot be bound are stubs.
+    functions that cannot be bound are stubs; with `without_wasi`, imports that the engine defines are left out.
     """
 
     wit: tuple[Path, ...]
@@ -37,6 +37,7 @@ class Target:
     features: tuple[str, ...] = ()
     all_features: bool = False
     partial: bool = False
+    without_wasi: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot go together; raises `MappingError`."""
@@ -63,6 +64,7 @@ class Target:
         words += [f"--features {shlex.quote(','.join(self.features))}"] if self.features else []
         words += ["--all-features"] if self.all_features else []
         words += ["--partial"] if self.partial else []
+        words += ["--without-wasi"] if self.without_wasi else []
         return " ".join(words + (["--standalone"] if self.standalone else []))
 
     @property

@@ -417,7 +417,7 @@ def test_the_command_for_stale_bindings_names_the_features(project):
 def test_features_of_another_form_are_refused(project, entry):
     (project / "pyproject.toml").write_text(f'[[tool.witgen.packages]]\nwit = "count.wit"\nout = "b"\n{entry}\n')
     result = witgen("generate")
-    assert (result.returncode, "`all-features` and `partial`" in result.stderr) == (2, True)
+    assert (result.returncode, "`all-features`, `partial` and `without-wasi`" in result.stderr) == (2, True)
 
 
 def test_more_than_one_path_can_be_resolved(project):
@@ -433,6 +433,45 @@ def test_more_than_one_path_can_be_resolved(project):
 
 
 # --- what is left out ---
+
+WITH_WASI = """package a:b;
+interface mine { use wasi:io/streams@0.2.0.{input}; f: func(source: input); }
+world w {
+    import wasi:io/error@0.2.0; import wasi:io/streams@0.2.0; import wasi:random/random@0.2.0;
+    import wasi:random/random@0.3.0; import wasi:http/types@0.2.0;
+    %s
+    export wasi:cli/run@0.2.0;
+}
+package wasi:io@0.2.0 {
+    interface error { resource error; }
+    interface streams { use error.{error}; resource input { last: func() -> error; } }
+}
+package wasi:random@0.2.0 { interface random { get: func() -> u64; } }
+package wasi:random@0.3.0 { interface random { get: func() -> u64; } }
+package wasi:http@0.2.0 { interface types { get: func() -> u64; } }
+package wasi:cli@0.2.0 { interface run { run: func() -> result; } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("item", "modules"),
+    [
+        ("", []),
+        ("import mine;", ["error", "mine", "streams"]),
+        ("export mine;", ["error", "streams"]),
+        ("use wasi:io/error@0.2.0.{error};", ["error"]),
+    ],
+)
+def test_without_wasi_only_imports_that_nothing_else_needs_are_left_out(project, item, modules):
+    (project / "with_wasi.wit").write_text(WITH_WASI % item)
+    options = ["with_wasi.wit", "--out", "bindings", "--without-wasi"]
+    assert witgen("generate", *options).returncode == 0
+    found = {path.stem for path in (project / "bindings").glob("*.py")}
+    assert found == {"__init__", "random", "types", *modules}, "wasi:random@0.3.0 and wasi:http are not defined"
+    assert "Imports of WASI are left out" in (project / "bindings/__init__.py").read_text()
+    assert (project / "bindings/exports/run.py").exists()
+    assert witgen("check", *options).returncode == 0
+
 
 PARTIAL = """package a:b;
 interface i { type unused = stream<u8>; f: func() -> u8; g: async func(); }

@@ -31,15 +31,16 @@ def view_world(
     existing: Mapping[InterfaceId, str] | None = None,
     async_hosts: bool = False,
     partial: bool = False,
+    without_wasi: bool = False,
 ) -> PackageView:
     """The package for a world; raises `WitError` for anything that Python hosts do not support.
 
     `runtime` is the package of the runtime; a name that begins with a dot is one inside the generated package.
     `existing` has the modules of interfaces that are not generated, from `mappings.existing_modules`. With
     `async_hosts`, the functions that hosts implement are coroutines. With `partial`, functions that are not supported
-    are stubs.
+    are stubs; with `without_wasi`, imports that the engine defines are left out.
     """
-    layout = Layout(resolved, world_id, existing, async_hosts, partial)
+    layout = Layout(resolved, world_id, existing, async_hosts, partial, without_wasi)
     check(layout)
     modules = [interface_module(layout, module, runtime) for module in (*layout.imports, *layout.exports)]
     modules.append(world_module(layout, runtime))

@@ -36,7 +36,8 @@ def world_module(layout: Layout, runtime: str) -> ModuleView:
     name_functions(abi)
     world = layout.world
     what = f"Host bindings of the world `{world.link_name}`."
-    more = (what, _left_out(abi), _unbound(world), _existing(layout), *_packages(layout))
+    wasi = "Imports of WASI are left out, because `Linker.add_wasi` defines them." if layout.has_wasi else ""
+    more = (what, wasi, _left_out(abi), _unbound(world), _existing(layout), *_packages(layout))
     docs = docstring(world.docs, f"The world `{world.name}`.", *more)
     host = _host(abi, "this world") if _has_host(world) else None
     guest = _world_guest(abi) if world.exported or world.stubs or layout.exports else None
@@ -184,9 +185,9 @@ def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
             arguments.append(local.claim(naming.host(name)))
             parameters.append(f"{arguments[-1]}: {name}.Host")
         lines.append(f"{name}.add_to_linker({', '.join(arguments)})")
-    docs = "Define every import of the world."
-    if abi.layout.existing:
-        docs = "Define every import of the world, except those that are modules of existing packages."
+    elsewhere = ["those of WASI"] if abi.layout.has_wasi else []
+    elsewhere += ["those that are modules of existing packages"] if abi.layout.existing else []
+    docs = f"Define every import of the world{', except ' if elsewhere else ''}{' and '.join(elsewhere)}."
     return LinkerView(", ".join(parameters), docs, tuple(lines))
 
 
