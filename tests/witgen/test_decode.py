@@ -277,6 +277,22 @@ def test_what_is_no_world_of_wit_is_refused(text, message):
     assert message in refusal(text).message
 
 
+@pytest.mark.parametrize(
+    ("imported", "exported", "message"),
+    [
+        ('(type u8) (export "t" (type (eq 0)))', '(type u16) (export "t" (type (eq 0)))', "type `t` has another type"),
+        ('(export "f" (func))', '(export "f" (func (result u8)))', "function `f` has another type"),
+    ],
+)
+def test_an_interface_that_is_not_the_same_everywhere_is_refused(imported, exported, message):
+    text = f"""(component
+        (type (component (type (component
+            (import "a:b/i" (instance {imported})) (export "a:b/i" (instance {exported}))))
+            (export "a:b/w" (component (type 0)))))
+        (export "w" (type 0)))"""
+    assert message in refusal(text).message
+
+
 def test_an_error_names_the_offset_of_a_binary():
     error = refusal('(component (import "a:b:c/i" (instance)))')
     assert str(error).startswith("guest.wat@0x")

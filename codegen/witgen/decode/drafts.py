@@ -30,8 +30,8 @@ class Body:
     types: dict[str, Used | syntax.TypeDefinition] = field(default_factory=dict)
     functions: dict[str, syntax.Function] = field(default_factory=dict)
     members: dict[str, list[syntax.Function]] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    """The full names of the functions, members included."""
+    seen: dict[str, syntax.Function] = field(default_factory=dict)
+    """The functions by their full names, members included."""
 
 
 @dataclass(eq=False, slots=True)

@@ -18,6 +18,7 @@ from witgen.decode.evaluate import Evaluation, Extern, Function, Type
 from witgen.decode.names import FullName, function_name, label
 from witgen.diagnostics import WitError
 from witgen.syntax import Attributes, Name, Span, at_offset
+from witgen.syntax.comparing import same
 
 DEEPEST_TYPE = 100
 _LABELLED = {Code.RECORD, Code.VARIANT, Code.FLAGS, Code.ENUM}
@@ -72,9 +73,18 @@ class Interfaces:
         """Add a type under a name."""
         place = self.place(extern.name.offset)
         name = label(extern.name.text, place)
-        if name.text not in body.types:
+        before = body.types.get(name.text)
+        if before is None:
             body.types[name.text] = self._definition(body, extern, name, type)
+        elif self._known(type, body) != (body, name.text):
+            self._check(before, self._definition(body, extern, name, type), place, f"type `{name.text}`")
         self._named[type] = (body, name.text)
+
+    def _check(self, before: object, now: object, place: Span, what: str) -> None:
+        """Refuse what comes up again as something else. A `use` may lead to the same type by another interface."""
+        if not isinstance(before, Used) and not isinstance(now, Used) and not same(before, now):
+            hint = "an interface has to be the same wherever the file mentions it"
+            raise WitError(f"{what} has another type in one place of the file than in another", place, hint)
 
     def _definition(self, body: Body, extern: Extern, name: Name, type: Type) -> Used | syntax.TypeDefinition:
         known = self._known(type, body)
@@ -218,11 +228,11 @@ class Interfaces:
 
     def add_function(self, body: Body, extern: Extern, function: Function) -> None:
         """Add a function, or a member to its resource."""
-        if extern.name.text in body.seen:
-            return
         written, resource = self.function(body, extern, function)
-        body.seen.add(extern.name.text)
-        if resource is None:
+        before = body.seen.setdefault(extern.name.text, written)
+        if before is not written:
+            self._check(before, written, written.span, f"function `{extern.name.text}`")
+        elif resource is None:
             body.functions[written.name.text] = written
         else:
             body.members.setdefault(resource, []).append(written)

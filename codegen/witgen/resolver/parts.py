@@ -7,18 +7,17 @@ the others, each put together from all of its parts.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from witgen import syntax
 from witgen.diagnostics import WitError
 from witgen.model import PackageName
 from witgen.resolver.packages import PackageSource, packages_of
-from witgen.syntax import Span
+from witgen.syntax.comparing import same
 
 _Named = syntax.Interface | syntax.World | syntax.InterfaceItem
 _Item = TypeVar("_Item", bound=_Named)
-_NOTES = {"docs", "attributes"}
 
 
 def united(parts: Iterable[syntax.File], known: Collection[PackageName]) -> list[PackageSource]:
@@ -77,19 +76,8 @@ def _merged_definition(item: syntax.InterfaceItem, other: syntax.InterfaceItem) 
 
 def _same(item: _Item, other: _Named) -> _Item:
     """The first one, if the second one says the same."""
-    if _shape(item) != _shape(other):
+    if not same(item, other):
         what = item.path.name.text if isinstance(item, syntax.Use) else item.name.text
         hint = f"the other one is at {item.span}; the files have to be of one version of the package"
         raise WitError(f"`{what}` differs from that in another file", other.span, hint)
     return item
-
-
-def _shape(thing: object) -> object:
-    """A syntax tree without places and notes."""
-    if isinstance(thing, tuple):
-        return tuple(map(_shape, thing))
-    if isinstance(thing, Span):
-        return None
-    if is_dataclass(thing):
-        return type(thing), *(_shape(getattr(thing, each.name)) for each in fields(thing) if each.name not in _NOTES)
-    return thing
