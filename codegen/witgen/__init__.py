@@ -1,6 +1,6 @@
 """Python host bindings from WIT: parse, resolve, generate.
 
-In process: `resolve` returns the meaning of WIT text as JSON; `witgen.resolver.resolve` returns the same as typed
+In process: `resolve` returns the meaning of WIT as JSON; `witgen.resolver.resolve` returns the same as typed
 objects, and `witgen.generate.generate` the files of a package of bindings. All raise `WitError` for faults in the WIT.
 """
 
@@ -16,7 +16,7 @@ __all__ = ["WitError", "resolve"]
 
 
 def resolve(path: str | PathLike[str], all_features: bool = False, features: Collection[str] = ()) -> dict[str, Any]:
-    """Resolve a file, or a directory with its `deps/`, to the JSON that `witgen resolve --json` prints.
+    """Resolve a file of WIT, a directory with its `deps/`, or a binary, to the JSON that `witgen resolve --json` prints.
 
     Items with `@unstable` are left out unless their feature is in `features`, or `all_features` is set. Raises
     `WitError`, whose `file`, `line`, `column` and `message` say what to fix.
