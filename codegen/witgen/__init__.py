@@ -16,7 +16,7 @@ __all__ = ["WitError", "resolve"]
 
 
 def resolve(path: str | PathLike[str], all_features: bool = False, features: Collection[str] = ()) -> dict[str, Any]:
-    """Resolve a file of WIT, a directory with its `deps/`, or a binary, to the JSON that `witgen resolve --json` prints.
+    """Resolve WIT, a directory with its `deps/` or a binary, to the JSON that `witgen resolve --json` prints.
 
     Items with `@unstable` are left out unless their feature is in `features`, or `all_features` is set. Raises
     `WitError`, whose `file`, `line`, `column` and `message` say what to fix.

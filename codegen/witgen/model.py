@@ -347,12 +347,13 @@ class PackageName:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One package: its named interfaces and worlds."""
+    """One package: its named interfaces and worlds. `file` is the first one that has its name."""
 
     name: PackageName
     docs: str | None
     interfaces: Mapping[str, InterfaceId]
     worlds: Mapping[str, WorldId]
+    file: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,22 @@ def test_an_import_of_another_type_is_still_refused(engine):
         started(store, engine.compile(text.encode()))
 
 
+@pytest.mark.parametrize(
+    ("declared", "difference"),
+    [
+        ('(func (param "s" $s) (result u32))', "this host has 0 parameters, the guest has 1 parameter"),
+        ("(func (result $s))", "result: this host has u32, the guest has stream"),
+        ("(func (result $f))", "result: this host has u32, the guest has future"),
+        ("(func async (result u32))", "this host has a plain function, the guest has an async one"),
+    ],
+)
+def test_a_stream_or_future_in_the_place_of_another_type_is_refused_before_it_crosses(engine, declared, difference):
+    types = "(type $s (stream u8)) (type $f (future $s))"
+    text = f'(component (import "{JOBS}" (instance {types} (export "count" {declared}))))'
+    with engine.store() as store, pytest.raises(LinkError, match=difference):
+        started(store, engine.compile(text.encode()))
+
+
 def test_wasi_is_not_taken_for_a_missing_import(engine):
     imports = '(import "wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u64)))))'
     with engine.store() as store:

@@ -505,6 +505,12 @@ def test_a_world_that_another_package_has_is_named_in_full(main, version):
     assert f"`fastly:compute/service{version}`" in caught.value.hint
 
 
+def test_a_missing_world_is_told_in_the_file_of_the_package():
+    with pytest.raises(WitError) as caught:
+        choose_world(resolve_texts({"empty.wit": "package a:b;"}), "w")
+    assert (caught.value.file, caught.value.line, caught.value.column) == ("empty.wit", 1, 1)
+
+
 def test_each_package_that_has_the_world_is_named():
     model = resolved("package a:b; package c:d@1.0.0 { world w {} } package c:d@2.0.0 { world w {} }")
     with pytest.raises(WitError) as caught:

@@ -55,7 +55,7 @@ def add_package(arena: Arena, source: PackageSource, known: Mapping[PackageName,
     for (world, id), (imports, exports) in zip(kept, sides, strict=True):
         arena.worlds.append(_world(draft, world, Target(id, planned.package, imports, exports)))
     errors.check()
-    _add_package(arena, planned, source.docs)
+    _add_package(arena, planned, source)
     return planned.package
 
 
@@ -169,10 +169,10 @@ def _distinct(errors: Errors, side: Side) -> None:
                 errors.add(too_similar(key, other, side.places[key]))
 
 
-def _add_package(arena: Arena, planned: Plan, docs: str | None) -> None:
+def _add_package(arena: Arena, planned: Plan, source: PackageSource) -> None:
     interfaces = {name: id for name, id in planned.interfaces.items() if id is not None}
     worlds: dict[str, WorldId] = {name: id for name, id in planned.worlds.items() if id is not None}
-    arena.packages.append(model.Package(planned.scope.name, docs, interfaces, worlds))
+    arena.packages.append(model.Package(source.name, source.docs, interfaces, worlds, source.span.file))
     for name, id in (*planned.interfaces.items(), *planned.worlds.items()):
         if id is None:
             arena.hidden.add((planned.package, name))

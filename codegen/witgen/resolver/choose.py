@@ -63,7 +63,7 @@ def _listed(names: Iterable[str], between: str = ", ") -> str:
 
 
 def _place(resolved: Resolved) -> Span:
-    """The first character of the main package's first file that declares something."""
+    """The first character of the main package's first file, of those that declare something if there are any."""
     files = [i.span.file for i in resolved.interfaces if i.package == resolved.main]
     files += [w.span.file for w in resolved.worlds if w.package == resolved.main]
-    return whole_file(min(files, default=str(resolved.packages[resolved.main].name)))
+    return whole_file(min(files, default=resolved.packages[resolved.main].file))
