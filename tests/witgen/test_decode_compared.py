@@ -29,7 +29,7 @@ from witgen.resolver import resolve, resolve_texts
 
 pytestmark = pytest.mark.skipif(wasm_tools.program() is None, reason=wasm_tools.MISSING)
 EXAMPLES = int(os.environ.get("WITGEN_EXAMPLES", "0"))
-SEEDS = range(50) if not EXAMPLES else range(Random().randrange(10**9), 10**10)[:EXAMPLES]
+SEEDS = range(40) if not EXAMPLES else range(Random().randrange(10**9), 10**10)[:EXAMPLES]
 GUESTS = ["build/classify/guest.wasm", "build/plugins/plugin.wasm", "build/tests/probe.wasm", "build/vad/guest.wasm"]
 
 
