@@ -140,7 +140,7 @@ class Engine:
                 "component with the usual tools"
             ) from None
         except (wasmtime.WasmtimeError, InvalidComponent) as error:
-            raise GuestError(f"{name or file} is not a valid component: {' '.join(str(error).split())}") from None
+            raise _invalid(name or file, str(error)) from None
         no_addresses = {each: self._reason(pointers, each) for each in strings.functions}
         lists = {
             each: why if "#" in each else "; ".join(dict.fromkeys([self._reason(pointers, each), why]))
@@ -287,6 +287,12 @@ def precompile(task: CompileTask) -> bytearray:
     engine = wasmtime.Engine(_configured(wasmtime.Config(), changes))
     kind = component.Component if task.is_component else wasmtime.Module
     return kind(engine, task.wasm).serialize()
+
+
+def _invalid(name: str, report: str) -> GuestError:
+    """Return the error for a component that the engine refuses."""
+    hint = "; `wit_host.Engine(async_types=True)` accepts it" if "component model async feature" in report else ""
+    return GuestError(f"{name} is not a valid component: {' '.join(report.split())}{hint}")
 
 
 def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
