@@ -40,7 +40,8 @@ def environment_for(template: Template) -> dict[str, str]:
     missing = [name for name in needs if shutil.which(name, path=ENVIRONMENT["PATH"]) is None]
     if missing:
         tools = " and no ".join(missing)
-        pytest.skip(f"no {tools} on this machine, which guests in {template.language} are built with")
+        install = "; `make build/js/ready` installs it, with npm" if template.language == "js" else ""
+        pytest.skip(f"no {tools} on this machine, which guests in {template.language} are built with{install}")
     return ENVIRONMENT | _rust() if template.language == "rust" else ENVIRONMENT
 
 
