@@ -97,6 +97,19 @@ classify-witx: build/classify_witx/guest.wasm $(DEMO)/model.pt2 $(DEMO)/labels/i
 	    --dir $(DEMO)/photos::photos --dir $(DEMO)/labels::labels \
 	    $< photos/chelsea.ppm photos/coffee.ppm
 
+# --- a compiler for guests in JavaScript; without npm, tests of such guests are skipped ---
+
+JS := build/js
+
+$(JS)/ready: backend/wasi_nn_torch/cli/new/templates/js/command/package.json
+	@mkdir -p $(JS)
+	@if command -v npm > /dev/null; then \
+	    echo "installing a JavaScript engine for WebAssembly"; \
+	    sed 's/@name@/guest/' $< > $(JS)/package.json && npm install --prefix $(JS) --no-audit --no-fund --silent && touch $@; \
+	else \
+	    echo "npm is missing, so tests of guests in JavaScript will be skipped"; \
+	fi
+
 # --- the plug-in example ---
 
 CODEGEN := $(shell find codegen -name '*.py' -o -name '*.jinja' -o -name '*.lark')
@@ -153,7 +166,7 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
-      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
+      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated

@@ -249,6 +249,17 @@ def test_calls_are_counted_by_function(host, store):
     assert store.state.calls == {f"{API}#new": 2}
 
 
+def test_a_guest_that_wants_http_is_told_to_do_without(host):
+    with host.engine.store() as store:
+        store.linker.add_wasi()
+        imports = '(import "wasi:http/types@0.2.0" (instance (export "fields" (type (sub resource)))))'
+        guest = host.engine.compile(f"(component {imports})".encode(), "guest")
+        with pytest.raises(
+            LinkError, match=r"imports wasi:http/types@0\.2\.0, which .* without HTTP, .*--disable http"
+        ):
+            store.instantiate(guest)
+
+
 def test_a_missing_function_is_named(host):
     with pytest.raises(LinkError, match=r"guest imports test:host/api#ping, which this host does not provide$"):
         host.run({"ping": PING}, "(call ping)", lambda instance: None)

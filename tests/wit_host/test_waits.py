@@ -142,6 +142,20 @@ def test_a_component_may_import_a_part_of_an_interface(engine):
             store.run_command(guest)
 
 
+def test_a_component_may_import_a_stream_of_which_it_calls_no_function(engine):
+    stream = '(export "input-stream" (type $input-stream (sub resource)))'
+    imports = IMPORTS.replace(stream, stream + '(export "output-stream" (type (sub resource)))')
+    assert imports != IMPORTS
+    passes_it_on = """
+      (alias export $streams "output-stream" (type $output-stream))
+      (import "wasi:cli/stdout@0.2.0" (instance
+        (alias outer 1 $output-stream (type $outer))
+        (export "output-stream" (type $output-stream (eq $outer)))
+        (export "get-stdout" (func (result (own $output-stream))))))"""
+    with engine.store(timeout=60, wasi=stdin(b"some bytes")) as store:
+        assert started(store, engine.compile(component(imports + passes_it_on)))("read", 4) == 4
+
+
 def test_wasi_is_not_there_under_a_label(engine):
     """If the engine begins to provide it, `waiting_imports` has to find it."""
     imports = IMPORTS.replace('(import "wasi:io/poll@0.2.0" ', '(import "waits" (implements "wasi:io/poll@0.2.0") ')

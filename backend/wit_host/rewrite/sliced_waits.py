@@ -131,7 +131,8 @@ def _is_needed(part: Section, defined: Sequence[Definition]) -> bool:
 
 def _sliced(outer: OuterComponent, version: bytes, instances: Mapping[bytes, Waiting]) -> dict[int, int]:
     """Add the component that waits, for one version; return its instance, by those that it takes the place of."""
-    slicing = Slicing([name for each in instances.values() for name in each.functions])
+    functions = [name for each in instances.values() for name in each.functions]
+    slicing = Slicing(functions, [name for each in instances.values() for name in each.types])
     given = _polling(outer, version, instances)
     if slicing.sides:
         given += _streaming(outer, version, slicing, instances[b"streams"], given[0])

@@ -107,13 +107,14 @@ WAITING = frozenset({_POLL, _BLOCK, *(name for name, each in _STREAMS.items() if
 
 
 class Slicing:
-    """The component for `functions`, of `KNOWN`."""
+    """The component for `functions`, of `KNOWN`, and for the `resources` of streams that the guest imports."""
 
-    def __init__(self, functions: Collection[str]) -> None:
+    def __init__(self, functions: Collection[str], resources: Collection[str] = ()) -> None:
         self._functions = functions
         self._streams = [each for name, each in _STREAMS.items() if name in functions]
         sides = {side for each in self._streams for side in each.streams}
         sides |= {side for name, side in _SUBSCRIBE.items() if name in functions}
+        sides |= {side for side, resource in RESOURCES.items() if resource in resources}
         #: The resources of streams that it imports, by their letters.
         self.sides = {side: RESOURCES[side] for side in sorted(sides)}
 

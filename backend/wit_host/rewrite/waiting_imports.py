@@ -36,6 +36,11 @@ class Waiting:
         return [each.decode(errors="replace") for each in self.declared.functions]
 
     @property
+    def types(self) -> list[str]:
+        """The names of its types."""
+        return [each.decode(errors="replace") for each in self.declared.exports]
+
+    @property
     def waits(self) -> bool:
         """Whether a function waits, and all are known; the engine does not provide any that are not."""
         return not WAITING.isdisjoint(self.functions) and KNOWN.issuperset(self.functions)

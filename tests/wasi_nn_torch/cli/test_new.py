@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sysconfig
 import threading
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,8 @@ from torch import nn
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
+from tests.wasi_nn_torch.helpers.guides import walkthrough
+from tests.wasi_nn_torch.helpers.toolchains import ENVIRONMENT, environment_for, guest_of, shell
 from wasi_nn_torch import Engine
 from wasi_nn_torch.cli import app
 from wasi_nn_torch.cli.new.templates import languages, read_template
@@ -24,15 +25,6 @@ from wasi_nn_torch.cli.new.templates import languages, read_template
 # Processes of their own see no simulated accelerator.
 pytestmark = pytest.mark.cpu
 
-SCRIPTS = sysconfig.get_path("scripts")
-#: What `make test` has installed for guests in C.
-ZIG = ROOT / "build" / "c"
-#: What a user has: this environment is active.
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": os.pathsep.join([SCRIPTS, os.environ["PATH"], str(ZIG / "bin")]),
-    "ZIG_GLOBAL_CACHE_DIR": str(ZIG / "cache"),
-}
 ANSWER = "probabilities: FP32 [4] 0.0321 0.0871 0.2369 0.6439\n"
 
 PINS = {"python": ROOT / "constraints.txt", "c": ROOT / "examples/classify_witx/requirements.txt"}
@@ -42,33 +34,35 @@ def new(*arguments):
     return CliRunner().invoke(app, ["new", *map(str, arguments)])
 
 
-def shell(command, directory):
-    return subprocess.run(
-        command, shell=True, cwd=directory, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
-    )
-
-
-def assert_made(command, directory):
-    done = shell(command, directory)
+def assert_made(command, directory, environment):
+    done = shell(command, directory, environment)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def follow(step, directory, environment):
+    """Do what a page says, except for what `make test` has installed; return the directory to go on in."""
+    if step.command.startswith("cd "):
+        return directory / step.command.removeprefix("cd ")
+    if not re.match("(pip|npm) install ?", step.command):
+        printed = assert_made(step.command, directory, environment)
+        assert step.shown in ("", printed)
+    return directory
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The directory of a new guest in a language, which is built once."""
+    """The directory of a new guest in a language, which is built once, as its page in `docs/guests` says."""
     projects = {}
 
     def build(language):
-        template = read_template(language, "try-it")
-        missing = [program for program in template.needs if shell(f"command -v {program}", ".").returncode]
-        if missing:
-            pytest.skip(f"no {' and no '.join(missing)} on this machine, which guests in {language} are built with")
+        environment = environment_for(read_template(language, "hello"))
         if language not in projects:
-            directory = tmp_path_factory.mktemp(language) / "try-it"
-            assert new(directory, "--language", language).exit_code == 0
-            assert_made(f"python export_model.py && {template.build}", directory)
+            directory = tmp_path_factory.mktemp(language)
+            for step in walkthrough(language)[:-1]:
+                directory = follow(step, directory, environment)
             projects[language] = directory
-        return projects[language], template.guest
+        return projects[language], guest_of(read_template(language, "hello"), environment)
 
     return build
 
@@ -90,7 +84,7 @@ def run(capfd, monkeypatch):
 
 
 @pytest.mark.parametrize("language", languages())
-def test_a_new_guest_is_built_by_its_own_command_and_computes_a_model(project, run, language):
+def test_a_new_guest_is_built_and_computes_a_model_as_its_page_says(project, run, language):
     directory, guest = project(language)
     status, stdout, stderr = run(directory, "--graph", "model=model.pt2", guest, "1", "2", "3", "4")
     assert (status, stdout) == (0, ANSWER), stderr
@@ -106,7 +100,9 @@ def test_a_new_guest_prints_errors_and_fails(project, run, language, graph, numb
     directory, guest = project(language)
     status, stdout, stderr = run(directory, "--graph", f"{graph}=model.pt2", guest, *numbers.split())
     assert (status, stdout) == (1, ""), stderr
-    by_the_guest = [line for line in stderr.splitlines() if not line.startswith(("WARNING", f"{guest} exited"))]
+    by_the_guest = [
+        line for line in stderr.splitlines() if not line.startswith(("WARNING", f"{Path(guest).name} exited"))
+    ]
     assert re.search(reason, " ".join(by_the_guest)), stderr
 
 
@@ -131,6 +127,15 @@ def test_a_change_of_a_watched_guest_shows(project, language):
             end()
 
 
+@pytest.mark.parametrize("language", languages())
+def test_the_page_of_a_language_uses_its_template(language):
+    template = read_template(language, "hello")
+    *steps, last = walkthrough(language)
+    assert template.build in " && ".join(step.command for step in steps)
+    assert last.command == f"wasi-nn-torch run --graph model=model.pt2 {template.guest} 1 2 3 4"
+    assert last.shown == ANSWER
+
+
 # --- the Python of a new guest ---
 
 
@@ -142,7 +147,7 @@ class Echo(nn.Module):
 def test_the_helpers_of_a_new_guest_in_python(project, tmp_path):
     """Its loader runs any source, without a build: here `tests/guests/tensors`."""
     directory, _ = project("python")
-    assert_made("make --silent build/dev.wasm", directory)
+    assert_made("make --silent build/dev.wasm", directory, environment_for(read_template("python", "hello")))
     for source in [*(directory / "guest").glob("[mt]*.py"), *(ROOT / "tests/guests/tensors").glob("*.py")]:
         shutil.copy(source, tmp_path)
     output = []
@@ -209,7 +214,8 @@ def test_an_empty_directory_is_filled(tmp_path, monkeypatch, directory):
 
 
 def test_the_help_lists_the_languages():
-    assert f"The language of the guest: {', '.join(languages())}" in " ".join(new("--help").stdout.split())
+    words = re.findall(r"[\w.,:]+", new("--help").stdout)
+    assert f"The language of the guest: {', '.join(languages())}" in " ".join(words)
 
 
 # --- what is refused ---
