@@ -243,6 +243,7 @@ class Engine:
         stdout: Output = None,
         stderr: Output = None,
         data: object = None,
+        graphs: Collection[str] | None = None,
     ) -> Session:
         """A session for one guest, which it runs or starts; use it in a `with` block.
 
@@ -252,11 +253,16 @@ class Engine:
         read to its end at once; `stdout` and `stderr` are functions that take bytes, or files that are open in binary
         mode, which stay open. By default, each is the host's own stream. `data` is for `per_session`.
 
+        `graphs` are the names of the graphs that the guest finds; None means all, also those that are registered later.
+        All other names are answered like unknown ones. A name means the model that it has when the guest asks.
+
         Raises NotADirectoryError for a directory that does not exist, OSError for an input file that does not exist,
-        TypeError for a stream of another type, and ValueError for text that WASI cannot pass on and for a writable
-        directory with files that the host trusts: registered models, compiled guests, this package.
+        TypeError for a stream of another type, and ValueError for text that WASI cannot pass on, for a graph that is
+        not registered, and for a writable directory with files that the host trusts: registered models, compiled
+        guests, this package.
         """
-        return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data)
+        chosen = self._choose(graphs)
+        return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data, chosen)
 
     @overload
     def pool(
@@ -274,6 +280,7 @@ class Engine:
         stdout: Output = None,
         stderr: Output = None,
         data: object = None,
+        graphs: Collection[str] | None = None,
     ) -> Pool[Any]: ...
 
     @overload
@@ -293,6 +300,7 @@ class Engine:
         stdout: Output = None,
         stderr: Output = None,
         data: object = None,
+        graphs: Collection[str] | None = None,
     ) -> Pool[T]: ...
 
     def pool(
@@ -311,6 +319,7 @@ class Engine:
         stdout: Output = None,
         stderr: Output = None,
         data: object = None,
+        graphs: Collection[str] | None = None,
     ) -> Pool[Any]:
         """A pool of started instances of a guest, lent to any number of threads; use it in a `with` block.
 
@@ -319,12 +328,13 @@ class Engine:
         one. An instance is replaced after `max_uses` leases; None means that it stays until it fails. `by_tenant` tells
         instances apart by the tenant that a lease names. See `Pool`.
 
-        Raises InvalidGuest if `guest` cannot be compiled, TypeError or ValueError for a wrong number, and TypeError for
-        a stream of another type.
+        Raises InvalidGuest if `guest` cannot be compiled, TypeError or ValueError for a wrong number, TypeError for a
+        stream of another type, and ValueError for a graph that is not registered.
         """
         guest = guest if isinstance(guest, Guest) else self._runtime.compile(guest)
         open_session = partial(
-            self.session,
+            Session,
+            self._runtime,
             args=args,
             env=env,
             dirs=dirs,
@@ -333,12 +343,16 @@ class Engine:
             stdout=stdout,
             stderr=stderr,
             data=data,
+            graphs=self._choose(graphs),
         )
         start = partial(_start, guest=guest, cls=cls)
         open_lane = partial(self._runtime.lane, limits or DEFAULT_LIMITS)
         pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant, open_lane)
         self._pools.add(pool)
         return pool
+
+    def _choose(self, graphs: Collection[str] | None) -> frozenset[str] | None:
+        return None if graphs is None else self._registry.choose(graphs)
 
     def close(self) -> None:
         """Close every pool, and release every model; one that a session still uses is freed when that session ends.

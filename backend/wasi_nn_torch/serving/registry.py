@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -99,8 +99,20 @@ class Registry:
             self._withdraw(self._require_known(name))
             del self._entries[name]
 
-    def graph(self, name: str, device: str | None = None) -> Lease:
+    def choose(self, names: Collection[str]) -> frozenset[str]:
+        """The names to which a session is restricted; raises ValueError for one of no graph, TypeError for no names."""
+        if isinstance(names, str | bytes):
+            raise TypeError(f'`graphs` takes several names, such as ["classifier"], not a {type(names).__name__}')
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"`graphs` takes the names of graphs, not a value of type {type(name).__name__}")
+            self._require_known(name)
+        return frozenset(names)
+
+    def graph(self, name: str, device: str | None = None, among: Collection[str] | None = None) -> Lease:
         """Lease a graph, which is loaded first if it is not on `device`, by default the one of its registration.
+
+        A name that is not `among` those given is treated as if no graph had it; None means that all are given.
 
         Raises NnError: `not-found`, which lists the names that exist (`graph.load-by-name` of wasi-nn),
         `unsupported-operation` if the device does not exist, `too-large` if there is no room for the graph, and
@@ -108,8 +120,8 @@ class Registry:
         """
         with self._lock:
             entry = self._entries.get(name)
-        if entry is None:
-            raise _not_found(name, self.names)
+        if entry is None or (among is not None and name not in among):
+            raise _not_found(name, [each for each in self.names if among is None or each in among])
         target = entry.device if device is None else _device(entry.backend, device)
         with entry.lock:
             with self._lock:

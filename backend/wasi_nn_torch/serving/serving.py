@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, ExchangesTensors, MakesTensors
@@ -23,7 +23,8 @@ _LONGEST_NAME = 1 << 16
 class Serving:
     """The operations of wasi-nn for one session; `ledger` counts the tensors and models of its guest.
 
-    `why_none` is why guest-supplied models cannot be isolated on this system, if that is why there are none.
+    `why_none` is why guest-supplied models cannot be isolated on this system, if that is why there are none. `graphs`
+    are the names of the operator's graphs that the guest finds; None means all.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Serving:
         guest_models: GuestModels = GuestModels.NONE,
         why_none: str = "",
         release: Release = Release.POOL,
+        graphs: Collection[str] | None = None,
     ) -> None:
         self._backends = backends
         self._registry = registry
@@ -41,6 +43,7 @@ class Serving:
         self._guest_models = guest_models
         self._why_none = why_none
         self._release = release
+        self._graphs = graphs
         self._sessions: dict[int, BackendSession[Any]] = {}
         self._new_tensor: Callable[[Sequence[int], ElementType, memoryview], Tensor] | None = None
         self._exchanges: ExchangesTensors | None = None
@@ -105,12 +108,13 @@ class Serving:
     def load_by_name(self, name: str, device: str | None = None) -> Lease:
         """Lease one of the operator's graphs (`graph.load-by-name`), by default on the device of its registration.
 
-        Raises NnError as `Registry.graph` does, and `not-found` for a name that is too long to be looked up.
+        Raises NnError as `Registry.graph` does, and `not-found` for a name that is too long to be looked up. A graph
+        that is kept from this guest is answered like one that does not exist.
         """
         if len(name) > _LONGEST_NAME:
             text = f"the name of a graph has {len(name)} characters (limit {_LONGEST_NAME})"
             raise NnError(ErrorCode.NOT_FOUND, text)
-        return self._registry.graph(name, device)
+        return self._registry.graph(name, device, self._graphs)
 
     def context(self, lease: Lease) -> Context:
         """Make a context for a graph (`graph.init-execution-context`); raises NnError."""

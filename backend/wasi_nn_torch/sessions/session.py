@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -60,6 +60,7 @@ class Session:
         stdout: Output = None,
         stderr: Output = None,
         data: object = None,
+        graphs: Collection[str] | None = None,
     ) -> None:
         self._runtime = runtime
         self._data = data
@@ -74,7 +75,7 @@ class Session:
             self._streams.set(self._wasi)
         self._deadline = Deadline()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
-        self._serving = runtime.serve(self._ledger)
+        self._serving = runtime.serve(self._ledger, graphs)
         self._store: Store | CoreStore | None = None
         self._guest: Guest | None = None
         self._record: GuestRecord | None = None
