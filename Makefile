@@ -8,13 +8,14 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo classify-witx plugins vad test soak check bindings golden bench bench-peers zoo clean
+.PHONY: help demo classify-witx plugins guardrail vad test soak check bindings golden bench bench-peers zoo clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo           classify two photographs; builds everything that is needed"
 	@echo "make classify-witx  classify them with a small core module, written in C"
 	@echo "make plugins        run a plug-in on generated bindings"
+	@echo "make guardrail      serve a check of texts by plug-ins of several parties, and send it requests"
 	@echo "make vad            detect speech in a recording"
 	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
 	@echo "make soak           run 110,000 sessions, 220,000 random calls and 6,000 interruptions, and check that nothing leaks"
@@ -129,6 +130,45 @@ $(PLUGIN)/plugin_bindings/__init__.py: $(wildcard $(PLUGINS)/wit/*.wit) $(CODEGE
 plugins: $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	@PYTHONPATH=$(PLUGIN) $(BIN)/python $(PLUGINS)/host.py $(PLUGIN)/plugin.wasm
 
+# --- the guardrail example: a service with plug-ins of several parties ---
+
+GUARDRAIL := examples/guardrail
+RAIL      := build/guardrail
+RAIL_WIT  := $(wildcard $(GUARDRAIL)/wit/*.wit $(WASI_NN_WIT)/*.wit)
+RAIL_C    := contacts classify judge
+RUNTIME_C := $(GUARDRAIL)/plugins/plugin.c $(GUARDRAIL)/plugins/plugin.h
+BUILD_C   := $(BIN)/python $(GUARDRAIL)/build_c.py
+RAIL_ALL  := $(RAIL_C:%=$(RAIL)/%.wasm) $(RAIL)/sentences.wasm $(RAIL)/hostile.wasm $(RAIL)/safety.pt2 \
+               $(RAIL)/guardrail_bindings/__init__.py
+
+$(RAIL_C:%=$(RAIL)/%.wasm): $(RAIL)/%.wasm: $(GUARDRAIL)/plugins/%.c $(RUNTIME_C) $(GUARDRAIL)/build_c.py $(RAIL_WIT) $(C)/ready $(VENV)/dev
+	@echo "building the plug-in $*, in C"
+	@$(BUILD_C) $@ $(filter %.c,$^) --zig $(C)/bin/python --wit $(GUARDRAIL)/wit $(WASI_NN_WIT)
+
+$(RAIL)/hostile.wasm: $(GUARDRAIL)/hostile/hostile.c $(RUNTIME_C) $(GUARDRAIL)/build_c.py $(RAIL_WIT) \
+                      $(wildcard $(GUARDRAIL)/hostile/wit/*.wit $(GUARDRAIL)/hostile/wit/deps/*.wit) $(C)/ready $(VENV)/dev
+	@echo "building the hostile plug-in, in C"
+	@$(BUILD_C) $@ $(filter %.c,$^) --zig $(C)/bin/python --world hostile \
+	    --wit $(GUARDRAIL)/hostile/wit $(GUARDRAIL)/wit $(WASI_NN_WIT)
+
+$(RAIL)/sentences.wasm: $(wildcard $(GUARDRAIL)/plugins/sentences/*.py) $(RAIL_WIT) $(VENV)/dev
+	@echo "building the plug-in sentences, in Python"
+	@mkdir -p $(@D)
+	@$(BIN)/componentize-py --quiet --wit-path $(WASI_NN_WIT) --wit-path $(GUARDRAIL)/wit \
+	    --world example:guardrail/plug-in componentize app --python-path $(GUARDRAIL)/plugins/sentences --output $@
+
+$(RAIL)/safety.pt2: $(GUARDRAIL)/train.py $(GUARDRAIL)/sentences.py $(VENV)/dev
+	@echo "training the models"
+	@$(BIN)/python $< $(@D)
+
+$(RAIL)/guardrail_bindings/__init__.py: $(RAIL_WIT) $(CODEGEN) $(VENV)/dev
+	@$(BIN)/witgen generate $(GUARDRAIL)/wit $(WASI_NN_WIT) --out $(RAIL) --package guardrail_bindings \
+	    --with 'wasi:nn/*=wasi_nn_bindings.v2024_10_28'
+	@touch $@
+
+guardrail: $(RAIL_ALL)
+	@PYTHONPATH=$(GUARDRAIL):$(RAIL) $(BIN)/python $(GUARDRAIL)/demo.py $(GUARDRAIL)/guardrail.toml
+
 # --- the speech detection example ---
 
 VAD       := examples/vad
@@ -166,7 +206,7 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
-      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready
+      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated
