@@ -210,20 +210,22 @@ class Engine:
         buffers: Collection[str] = (),
         *,
         optimize: bool = True,
+        name: str | None = None,
     ) -> Guest:
         """Compile a guest to run or start it in several sessions.
 
         `link` is called with a `Linker` of `wit_host`, for a core module with a `CoreLinker` of `wit_host.core`, when
         the guest is linked, and defines what it may import beside WASI and wasi-nn. Generated bindings have such a
         function, which takes the implementations as well: `partial(my_bindings.add_to_linker, log_host=log)`. `buffers`
-        are the interfaces whose bytes shall cross at the speed of memory: `my_bindings.BUFFERS`.
+        are the interfaces whose bytes shall cross at the speed of memory: `my_bindings.BUFFERS`. `name` is what errors,
+        the log and the guest itself call it; by default that is the name of its file.
 
         Without `optimize` the guest is compiled in less than half the time, and its own code runs slower. That is for
         guests under development; the runtime does not recommend this way of compiling for code that is not trusted.
 
         Raises InvalidGuest if the guest cannot be read, is not valid, or passes one of the `compile_limits`.
         """
-        return self._runtime.compile(guest, link, buffers, optimize)
+        return self._runtime.compile(guest, link, buffers, optimize, name)
 
     def prepare(self, guest: Guest) -> None:
         """Import PyTorch if the guest needs it, so that the guest need not wait for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import wasmtime
@@ -72,16 +73,18 @@ class Runtime:
         link: Link | None = None,
         buffers: Collection[str] = (),
         optimize: bool = True,
+        name: str | None = None,
     ) -> Guest:
         """Compile a guest; raises InvalidGuest if it cannot be read, is not valid, or passes a limit.
 
         `link` defines imports beside WASI and wasi-nn, and `buffers` are the interfaces among them whose bytes shall
-        cross at the speed of memory. Without `optimize` it is compiled more quickly, and runs slower.
+        cross at the speed of memory. Without `optimize` it is compiled more quickly, and runs slower. `name` replaces the
+        name of the file.
         """
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
         compiled = compile_guest(self._engine, file, (*hosts.BUFFERS, *buffers), self._compiler, link, optimize)
         self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)
-        return compiled
+        return compiled if name is None else replace(compiled, name=name)
 
     def prepare(self, guest: Guest) -> None:
         """Start the backend if the guest imports wasi-nn, so that the guest need not wait for PyTorch."""

@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 from tests.guests import witx
 from tests.wasi_nn_torch.helpers.isolation import isolated
 from tests.wasi_nn_torch.helpers.models import Add, scripted
-from tests.wasi_nn_torch.helpers.plugins import PLUGIN, Misfit, Plugin, compiled
+from tests.wasi_nn_torch.helpers.plugins import PLUGIN, Misfit, Plugin, compiled, with_ping
 from tests.wasi_nn_torch.helpers.processes import workers
 from tests.wasi_nn_torch.helpers.versions import command as nn_command
 from tests.wasi_nn_torch.helpers.versions import guest_of
@@ -89,6 +89,13 @@ def test_a_guest_is_called_many_times_and_keeps_its_state(session, guest):
     plugin = session.start(guest, Plugin)
     assert [plugin.count() for _ in range(5)] == [1, 2, 3, 4, 5]
     assert plugin.add(40, 2) == 42
+
+
+def test_a_name_tells_guests_of_one_file_apart(engine):
+    for name in ("first", "second"):
+        guest = engine.compile(PLUGIN, link=with_ping(lambda: None), name=name)
+        with engine.session() as session, pytest.raises(GuestTrap, match=f"^{name} trapped"):
+            session.start(guest, Plugin).fail()
 
 
 def test_wasi_nn_is_served_in_every_call(session, engine, forwarding):
