@@ -11,7 +11,7 @@ from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.serving import Serving
-from wit_host import ByteSource, GuestTrap
+from wit_host import ByteSource, GuestLimit, GuestTrap
 
 T = TypeVar("T")
 
@@ -73,7 +73,10 @@ class ErrorResource:
 
 
 def new_content(serving: Serving, dimensions: Sequence[int], dtype: ElementType, data: memoryview) -> Tensor:
-    """Make the tensor for the constructor of `tensor.tensor`; raises GuestTrap if there is no room for it."""
+    """Make the tensor for the constructor of `tensor.tensor`; raises GuestTrap if there is no room for it.
+
+    That is a GuestLimit if a limit of the session is the reason.
+    """
     try:
         if len(dimensions) > MOST_DIMENSIONS:
             raise NnError(ErrorCode.TOO_LARGE, f"too many dimensions: {len(dimensions)} (limit {MOST_DIMENSIONS})")
@@ -81,7 +84,8 @@ def new_content(serving: Serving, dimensions: Sequence[int], dtype: ElementType,
     except NnError as error:
         refusal = error
     serving.refusals.record("[constructor]tensor", refusal.code.value, refusal.text)
-    raise GuestTrap(f"the guest trapped in the constructor of a tensor, which cannot return an error: {refusal.text}")
+    text = f"the guest trapped in the constructor of a tensor, which cannot return an error: {refusal.text}"
+    raise GuestTrap(text) if refusal.limit is None else GuestLimit(text, refusal.limit)
 
 
 def content(item: object) -> Tensor:

@@ -16,7 +16,7 @@ from tests.wasi_nn_torch.helpers.versions import (
     open_guest,
     open_guests,
 )
-from wasi_nn_torch import Engine, GuestTimeout, GuestTrap, Limits
+from wasi_nn_torch import Engine, GuestLimit, GuestTimeout, GuestTrap, Limits
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.hosts import BUFFERS
@@ -226,11 +226,20 @@ def test_a_tensor_with_too_many_dimensions_traps(engine, version):
         guest.floats(shape=[0] * 1025)
 
 
-def test_a_tensor_without_room_traps(engine, version):
-    with open_guest(engine, version, limits=Limits(host_bytes=4)) as guest:
-        with pytest.raises(GuestTrap, match=r"in the constructor of a tensor.* needs 8 bytes .*\(limit 4\)"):
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        ("host_bytes", r"in the constructor of a tensor.* needs 8 bytes .*\(limit 4\)"),
+        ("tensors", r"in the constructor of a tensor.* one tensor too many: this guest already has 4 \(limit 4\)"),
+    ],
+)
+def test_a_tensor_beyond_a_limit_ends_the_guest_with_the_name_of_the_limit(engine, version, limit, text):
+    with open_guest(engine, version, limits=Limits(**{limit: 4})) as guest:
+        for _ in range(4 if limit == "tensors" else 0):
+            guest.floats(shape=[0])
+        with pytest.raises(GuestLimit, match=text) as caught:
             guest.floats(1, 2)
-        assert guest.live == 0
+        assert caught.value.limit == limit
 
 
 def test_bytes_cross_by_address(engine, version):
