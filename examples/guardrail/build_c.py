@@ -29,7 +29,17 @@ def main() -> None:
         folder = Path(name)
         core, typed, component = folder / "core.wasm", folder / "typed.wasm", folder / "component.wasm"
         compile_c(options.zig, options.sources, core)
-        run(get_executable(), "component", "embed", gathered(options.wit, folder), "--world", options.world, core, "-o", typed)
+        run(
+            get_executable(),
+            "component",
+            "embed",
+            gathered(options.wit, folder),
+            "--world",
+            options.world,
+            core,
+            "-o",
+            typed,
+        )
         run(get_executable(), "component", "new", typed, "-o", component)
         component.replace(options.plugin)
 

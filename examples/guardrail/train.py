@@ -80,7 +80,8 @@ def main() -> None:
     export(safety, folder / "safety.pt2")
     export(priority, folder / "priority.pt2")
     right = accuracy(safety, list(expected), list(unseen))
-    print(f"trained on {', '.join(KINDS)} in {time.perf_counter() - started:.0f} s: {right:.1%} of 500 new texts are right")
+    spent = time.perf_counter() - started
+    print(f"trained on {', '.join(KINDS)} in {spent:.0f} s: {right:.1%} of 500 new texts are right")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,12 @@ def readable(reason: str) -> str:
 
 def require_scores(scores: torch.Tensor, rows: int, columns: int) -> None:
     """Raise WrongAnswer if a tensor is not FP32 [1 to `rows`, `columns`]."""
-    if scores.dtype != torch.float32 or scores.dim() != 2 or scores.shape[1] != columns or not 0 < scores.shape[0] <= rows:
+    if (
+        scores.dtype != torch.float32
+        or scores.dim() != 2
+        or scores.shape[1] != columns
+        or not 0 < scores.shape[0] <= rows
+    ):
         raise WrongAnswer(
             f"the scores are {scores.dtype} {list(scores.shape)}; expected torch.float32 [1 to {rows}, {columns}]"
         )

@@ -68,6 +68,7 @@ async def _ask_all(plugins: Sequence[Plugin], text: str, tenant: str, steps: lis
             return Decision("deny", None, plugin.name, answer.reason, steps=tuple(steps))
         now, scores = answer.text, answer.scores
         steps.append(_step(plugin.name, answer.verdict, scores))
+        logger.debug("tenant %s: %s", tenant, steps[-1])
     return Decision("allow" if now == text else "redact", now, steps=tuple(steps))
 
 

@@ -11,7 +11,18 @@ from guardrail_bindings.exports.guard import Opinion, VerdictAllow, VerdictDeny,
 from guardrail.answers import Answer, WrongAnswer, readable, require_scores, without
 from guardrail.config import Config, PluginConfig
 from guardrail.costs import Costs
-from wasi_nn_torch import Engine, EngineBusy, GuestError, GuestLimit, GuestTimeout, GuestTrap, Limits, LinkError, Session
+from wasi_nn_torch import (
+    Engine,
+    EngineBusy,
+    GuestError,
+    GuestLimit,
+    GuestTimeout,
+    GuestTrap,
+    Limits,
+    LinkError,
+    PoolStats,
+    Session,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -81,17 +92,18 @@ class Plugin:
 
     async def require_fit(self) -> None:
         """Start an instance, to see whether the file is a plug-in at all; raises LinkError and other GuestErrors."""
-        async with self._pool.lease():
-            pass
+        lease = self._pool.lease()
+        async with lease:
+            lease.session.cancel()  # it belongs to no tenant, so nobody could use it
 
     def close(self) -> None:
         """End the instances; those that are in use end with their call."""
         self._pool.close()
 
     @property
-    def pool_stats(self) -> dict[str, object]:
+    def instances(self) -> PoolStats:
         """The figures of the instances."""
-        return self._pool.stats.to_dict()
+        return self._pool.stats
 
     async def _ask(self, text: str, scores: torch.Tensor | None, tenant: str) -> Answer:
         lease = self._pool.lease(tenant, timeout=self.config.timeout)

@@ -17,6 +17,10 @@ class UnknownChain(Exception):
     """There is no chain of that name."""
 
 
+class UnfitText(Exception):
+    """A text is too long, or has characters that UTF-8 does not have; the text of the error is for the client."""
+
+
 class Guardrail:
     """Decides about texts. Used by the thread of one event loop."""
 
@@ -52,11 +56,12 @@ class Guardrail:
         _close(before, spare=plugins)
 
     async def decide(self, chain: str, text: str, tenant: str) -> Decision:
-        """Decide about a text by a chain of plug-ins; raises UnknownChain."""
-        if self._config is None or chain not in self._config.chains:
+        """Decide about a text by a chain of plug-ins; raises UnknownChain and UnfitText."""
+        config = self.config
+        if chain not in config.chains:
             raise UnknownChain(chain)
-        plugins = [self.plugins[name] for name in self._config.chains[chain]]
-        return await decide(plugins, text, tenant, self._config.deadline)
+        _require_fit(text, config.longest_text)
+        return await decide([self.plugins[name] for name in config.chains[chain]], text, tenant, config.deadline)
 
     @property
     def config(self) -> Config:
@@ -99,6 +104,15 @@ def _digest(name: str, plugin: PluginConfig) -> bytes:
         return hashlib.sha256(plugin.file.read_bytes()).digest()
     except OSError as error:
         raise ConfigError(f"plugins.{name}: {error}") from None
+
+
+def _require_fit(text: str, longest: int) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise UnfitText("the text has a lone surrogate, which is not a character") from None
+    if size > longest:
+        raise UnfitText(f"the text has {size} bytes; at most {longest} are allowed")
 
 
 def _close(plugins: Mapping[str, Plugin], spare: Mapping[str, Plugin]) -> None:
