@@ -12,6 +12,11 @@ _INSULTS = (
     "is an absolute fool|are worthless trash|is a stupid clown|are a brainless idiot|are pathetic"
 ).split("|")
 
+_PRAISES = (
+    "are always so helpful|is a great cook|are very kind|is a good friend of mine|are early today|"
+    "is on holiday|are as fast as ever|is the best teacher|are welcome at any time|is at the door"
+).split("|")
+
 _OFFERS = (
     "Buy cheap watches|Get rich quick|Order your free pills|Win a free phone|Earn money from home|Buy now|"
     "Limited offer|Huge discount on designer bags|Cheap loans without questions|Click here for a free prize"
@@ -42,6 +47,7 @@ _FACTS = (
 _QUESTIONS = (
     "Can you help me with this?|When do you open?|How do I change my address?|What does it cost to send a letter?|"
     "Where can I buy a ticket?|Could you print the rules of the house?|Which bus goes to the station?|Thank you.|"
+    "You can reach me at [removed].|I am at [removed] until Monday.|Send it to [removed], please.|"
     "Is there a discount for students?|Please call me back.|How many people will come?|I would like to order tea."
 ).split("|")
 
@@ -63,6 +69,8 @@ def _sentence(kind: str | None, dice: random.Random) -> str:
         return f"{dice.choice(_COMMANDS)} {dice.choice(_AIMS)}."
     if dice.random() < 0.4:
         return dice.choice(_QUESTIONS)
+    if dice.random() < 0.3:
+        return f"{dice.choice(_WHO)} {dice.choice(_PRAISES)}."
     return f"{dice.choice(_SUBJECTS)} {dice.choice(_FACTS)}."
 
 

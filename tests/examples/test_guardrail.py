@@ -223,7 +223,12 @@ def test_at_a_deadline_a_text_is_denied_while_the_model_still_computes(service):
 def test_a_request_has_a_deadline_of_its_own(service):
     decide = importlib.import_module("guardrail.chain").decide
     decision = service.run(decide([service.guardrail.plugins["loop-for-long"]], POLITE, "one", deadline=0.1))
-    assert (decision.verdict, decision.text, decision.by, decision.failure) == ("deny", None, "loop-for-long", "deadline")
+    assert (decision.verdict, decision.text, decision.by, decision.failure) == (
+        "deny",
+        None,
+        "loop-for-long",
+        "deadline",
+    )
 
 
 def test_requests_go_on_beside_a_plug_in_that_loops(service):
@@ -415,9 +420,14 @@ def served(example, tmp_path_factory):
 
 
 def test_a_decision_is_sent_without_what_is_not_for_clients(served):
-    status, answer = served.get("/check/main", {"text": "I am at ada@example.com."}, **{"X-Tenant": "one"})
+    status, answer = served.get("/check/main", {"text": "Send it to ada@example.com, please."}, **{"X-Tenant": "one"})
     assert status == 200
-    assert json.loads(answer) == {"verdict": "redact", "text": "I am at [removed].", "by": None, "reason": None}
+    assert json.loads(answer) == {
+        "verdict": "redact",
+        "text": "Send it to [removed], please.",
+        "by": None,
+        "reason": None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Request(BaseModel):
 
 
 class Reply(BaseModel):
-    """The decision: `text` is what may be used, and null if nothing may; `by` is the plug-in that denied it, and why."""
+    """The decision: `text` is what may be used, or null; `by` is the plug-in that denied it, for this `reason`."""
 
     verdict: Verdict
     text: str | None
