@@ -331,3 +331,9 @@ Caused by:
     fuel allocated for hostcalls has been exhausted"""
     named = "the arguments that the guest passed to `wasi:nn/tensor@0.2.0-rc-2024-10-28-[constructor]tensor` take more"
     assert transport.explain_trap(report).startswith(named)
+
+
+def test_without_a_name_too_much_may_also_have_been_the_result_of_the_guest():
+    report = "error while executing\n\nCaused by:\n    fuel allocated for hostcalls has been exhausted"
+    named = "the result of the guest, or the arguments that it passed to a function of the host, take more"
+    assert transport.explain_trap(report).startswith(named)

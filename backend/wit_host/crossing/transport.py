@@ -123,14 +123,18 @@ def explain_trap(text: str) -> str | None:
     """Explain a trap whose `text` says that too much was passed in one call; None for another trap.
 
     The engine refuses the call before it looks at each argument. The name of the function is that of the guest's own
-    stub, if its toolchain named it.
+    stub, if its toolchain named it; without it, nothing tells a result of the guest from its arguments.
     """
     if _EXHAUSTED not in text:
         return None
     stub = _STUB.search(text)
-    called = f"`{stub['name']}`" if stub else "a function of the host"
+    passed = (
+        f"the arguments that the guest passed to `{stub['name']}` take"
+        if stub
+        else "the result of the guest, or the arguments that it passed to a function of the host, take"
+    )
     return (
-        f"the arguments that the guest passed to {called} take more than the engine's limit for one call: strings of "
+        f"{passed} more than the engine's limit for one call: strings of "
         f"{LARGEST_STRING >> 20} MiB in all, or lists of about {LARGEST_LIST / 1e6:.1f} million elements; pass them in "
         "several calls"
     )

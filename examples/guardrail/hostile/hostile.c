@@ -84,8 +84,7 @@ static opinion answer_at_length(void) {
     return redact(spans, count, nothing);
 }
 
-static opinion explain_at_length(void) {
-    size_t length = 16 << 20;
+static opinion explain_in(size_t length) {
     uint8_t *reason = allocate(length);
     __builtin_memset(reason, '<', length);
     return deny((bytes){reason, length});
@@ -171,7 +170,8 @@ opinion check(bytes text, optional_tensor scores) {
     if (is(name, "flood")) return flood();
     if (is(name, "hoard")) return hoard();
     if (is(name, "answer-at-length")) return answer_at_length();
-    if (is(name, "explain-at-length")) return explain_at_length();
+    if (is(name, "explain-in-a-page")) return explain_in(1 << 16);
+    if (is(name, "explain-in-megabytes")) return explain_in(16 << 20);
     if (is(name, "redact-outside")) return one_span(0, 1000000);
     if (is(name, "redact-backwards")) return one_span(2, 1);
     if (is(name, "redact-half")) return one_span(0, 1);
