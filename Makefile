@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo classify-witx plugins guardrail vad test soak check bindings golden bench bench-peers zoo clean
+.PHONY: help demo classify-witx plugins guardrail vad test soak check bindings golden bench bench-guardrail bench-peers zoo clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make check          check formatting, lints, types, import rules and stale bindings; changes nothing"
 	@echo "make bindings       generate generated/ from wit/"
 	@echo "make bench          measure the boundary, inferences, starts and witgen against named baselines"
+	@echo "make bench-guardrail  compare the guardrail example with functions and processes"
 	@echo "make bench-peers    compare with Wasmtime's own wasi-nn host"
 	@echo "make zoo            test networks of transformers, timm and torchvision, and write the table in docs/models.md"
 	@echo "make golden         rewrite the golden files of the tests; review the diff afterwards"
@@ -228,6 +229,9 @@ check: $(VENV)/dev
 
 bindings: $(VENV)/dev
 	$(BIN)/witgen generate
+
+bench-guardrail: $(RAIL_ALL)
+	@$(BIN)/python -m benchmarks.bench_guardrail $(ARGS)
 
 bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	@$(BIN)/python -m pytest --quiet --benchmark-quiet benchmarks/bench_*.py

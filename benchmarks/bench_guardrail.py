@@ -1,8 +1,8 @@
 """What a request costs with 1, 10 and 50 plug-ins, beside the same checks as functions and in processes of their own.
 
 `python -m benchmarks.bench_guardrail [ROUNDS]` prints the table; it needs `make guardrail`. Each figure comes from a
-process of its own, and all take turns. A request is one chain in which each check gets what the one before has left; the
-web server is not part of it. Processes are forked from one that has loaded PyTorch and the model, and stay; they are
+process of its own, and all take turns. A request is one chain in which each check gets what the one before has left;
+the web server is not part of it. Processes are forked from one that has loaded PyTorch and the model, and stay; they are
 asked through pipes. Memory is the proportional share (PSS) of the process and all that it has started.
 """
 
@@ -33,16 +33,20 @@ BUILD = ROOT / "build" / "guardrail"
 #: The plug-ins of a chain, which are repeated until there are enough.
 CHAINS = {"C": ("contacts", "classify", "judge"), "Python": ("sentences",)}
 COUNTS = (1, 10, 50)
-TEXT = "Hello, my order is late again. Can you help me with this? Write to ada@example.com, or call 030 1234567."
+TEXTS = {
+    "C": "Hello, my order is late again. Can you help me with this? Write to ada@example.com, or call 030 1234567.",
+    "Python": "Hello, my order is late again. Can you help me with this? Buy cheap watches and save 80% today!",
+}
 REQUESTS, WARM_UP = 300, 20
 
 
 class Figures(NamedTuple):
-    """Of one process: the seconds of requests, and the bytes of memory."""
+    """Of one process: the seconds of requests, the bytes of memory, and what is left of the text."""
 
     p50: float
     p99: float
-    memory: int
+    memory: float
+    left: str | None
 
 
 class Holder(NamedTuple):
@@ -152,15 +156,15 @@ def measure(kind: str, language: str, count: int) -> Figures:
     """The figures of one kind of holder, in this process."""
 
     async def run(holder: Holder) -> Figures:
-        expected = {"[removed]" in (left or "") for left in [await holder.ask(TEXT) for _ in range(WARM_UP)]}
-        assert expected == {"contacts" in names(language, count)}, "the checks do not do what they should"
+        for _ in range(WARM_UP):
+            left = await holder.ask(TEXTS[language])
         seconds = []
         for _ in range(REQUESTS):
             started = time.perf_counter()
-            await holder.ask(TEXT)
+            await holder.ask(TEXTS[language])
             seconds.append(time.perf_counter() - started)
         memory = sum(pss(pid) for pid in [os.getpid(), *descendants(os.getpid())])
-        return Figures(median(seconds), quantiles(seconds, n=100)[98], memory)
+        return Figures(median(seconds), quantiles(seconds, n=100)[98], memory, left)
 
     with HOLDERS[kind](names(language, count)) as holder:
         return asyncio.run(run(holder))
@@ -191,10 +195,12 @@ def main() -> None:
         for _ in range(rounds):
             for kind in HOLDERS:
                 runs[kind].append(in_a_process(kind, language, count))
-        results = {kind: Figures(*map(median, zip(*figures, strict=True))) for kind, figures in runs.items()}
+        if len({figures.left for each in runs.values() for figures in each}) != 1:
+            raise RuntimeError(f"{count} in {language}: the checks do not leave the same of the text: {runs}")
+        results = {kind: [median(each[:3][i] for each in runs[kind]) for i in range(3)] for kind in HOLDERS}
         for kind, figures in results.items():
             ratios = [f"{one / other:.2f} x" for one, other in zip(figures, results["functions"], strict=True)]
-            cells = duration(figures.p50), duration(figures.p99), size(figures.memory)
+            cells = duration(figures[0]), duration(figures[1]), size(figures[2])
             shown.add_row(f"{count} in {language}", kind, *cells, *ratios)
     Console(width=110).print(shown)
 

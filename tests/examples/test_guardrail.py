@@ -476,6 +476,15 @@ def without_times(text):
     return [words for words in lines if words]
 
 
+def test_mypy_accepts_the_service(example):
+    environment = {**os.environ, "MYPYPATH": f"{EXAMPLE}{os.pathsep}{BUILD}"}
+    command = [sys.executable, "-m", "mypy", "--strict", "--package", "guardrail"]
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_every_row_of_the_readme_has_a_test():
     text = (EXAMPLE / "README.md").read_text()
     named = set(re.findall(r"^\| .* \| `(test_\w+)`(?:, `([\w-]+)`)? \|$", text, re.MULTILINE))
