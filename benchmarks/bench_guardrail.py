@@ -2,8 +2,8 @@
 
 `python -m benchmarks.bench_guardrail [ROUNDS]` prints the table; it needs `make guardrail`. Each figure comes from a
 process of its own, and all take turns. A request is one chain in which each check gets what the one before has left;
-the web server is not part of it. Processes are forked from one that has loaded PyTorch and the model, and stay; they are
-asked through pipes. Memory is the proportional share (PSS) of the process and all that it has started.
+the web server is not part of it. Processes are forked from one that has loaded PyTorch and the model, and stay; they
+are asked through pipes. Memory is the proportional share (PSS) of the process and all that it has started.
 """
 
 from __future__ import annotations

@@ -64,14 +64,15 @@ OTHER_TYPE = """(component
   (instance $guard (export "check" (func $check)))
   (export "example:guardrail/guard@1.0.0" (instance $guard)))"""
 
-#: When the slow model may end; not an attribute of it, because the host copies modules.
-MAY_END = threading.Event()
+#: Whether the slow model has begun, and when it may end; not its attributes, because the host copies modules.
+BEGAN, MAY_END = threading.Event(), threading.Event()
 
 
 class Waits(torch.nn.Module):
     """A model that computes until the test lets it end."""
 
     def forward(self, text: torch.Tensor) -> torch.Tensor:
+        BEGAN.set()
         MAY_END.wait(60)
         return text.float()[:, :3]
 
@@ -213,7 +214,7 @@ def test_a_long_reason_is_cut(service):
 
 
 def test_at_a_deadline_a_text_is_denied_while_the_model_still_computes(service):
-    assert not MAY_END.is_set()
+    MAY_END.clear()
     try:
         decision = denied(service, "compute-slow")
         assert service.guardrail.stats.overdue == 1
@@ -278,15 +279,17 @@ def test_no_tensor_is_left_in_a_session_that_stays(service, text):
 @pytest.fixture
 def fresh(example):
     """A service of its own, whose configuration changes: `apply` takes up plug-ins by name, each with a chain."""
-    guardrail = example.service.Guardrail({"safety": BUILD / "safety.pt2"})
+    guardrail = example.service.Guardrail({"safety": BUILD / "safety.pt2", "slow": Waits()})
 
-    def apply(**plugins):
-        content = {"models": {"safety": BUILD / "safety.pt2"}, "plugins": plugins, "chains": {n: [n] for n in plugins}}
-        runner.run(guardrail.apply(example.config.Config.model_validate(content)))
+    def config(**plugins):
+        models = {"safety": BUILD / "safety.pt2", "slow": BUILD / "slow.pt2"}
+        chains = {"all": list(plugins), **{name: [name] for name in plugins}}
+        return example.config.Config.model_validate({"models": models, "plugins": plugins, "chains": chains})
 
     with asyncio.Runner() as runner:
+        apply = lambda **plugins: runner.run(guardrail.apply(config(**plugins)))  # noqa: E731
         ask = lambda chain: runner.run(guardrail.decide(chain, POLITE, "one"))  # noqa: E731
-        yield SimpleNamespace(guardrail=guardrail, apply=apply, ask=ask)
+        yield SimpleNamespace(guardrail=guardrail, config=config, apply=apply, ask=ask, run=runner.run)
         guardrail.close()
 
 
@@ -319,6 +322,22 @@ def test_plug_ins_are_added_replaced_and_removed_while_the_service_runs(example,
     with pytest.raises(example.service.UnknownChain):
         fresh.ask("first")
     assert fresh.guardrail.stats.running == 1
+
+
+def test_a_request_that_is_under_way_ends_with_the_plug_ins_with_which_it_began(fresh):
+    async def change_meanwhile():
+        BEGAN.clear()
+        MAY_END.clear()
+        request = asyncio.ensure_future(fresh.guardrail.decide("all", POLITE, "one"))
+        await asyncio.to_thread(BEGAN.wait, PLENTY)
+        await fresh.guardrail.apply(fresh.config(other=hostile("trap")))
+        MAY_END.set()
+        return await request
+
+    fresh.apply(first=hostile("compute-slow", models=["slow"], timeout=PLENTY), second=hostile("nothing"))
+    decision = fresh.run(change_meanwhile())
+    assert (decision.verdict, [step.plugin for step in decision.steps]) == ("allow", ["first", "second"])
+    assert fresh.guardrail.stats.running == 0, "nothing of the former configuration is left"
 
 
 def test_a_file_that_has_changed_is_compiled_again(fresh, tmp_path):

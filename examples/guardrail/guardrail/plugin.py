@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from guardrail_bindings import Guest
@@ -56,6 +57,8 @@ class Plugin:
         self.config = config
         self.costs = Costs()
         self._service = service
+        self._users = 0
+        self._is_retired = False
         self._pool = engine.pool(
             engine.compile(config.file, name=name),
             Guest,
@@ -96,9 +99,24 @@ class Plugin:
         async with lease:
             lease.session.cancel()  # it belongs to no tenant, so nobody could use it
 
-    def close(self) -> None:
-        """End the instances; those that are in use end with their call."""
-        self._pool.close()
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the plug-in for a request, even if it is retired meanwhile."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._close_if_over()
+
+    def retire(self) -> None:
+        """End the instances, when the last request that uses the plug-in has ended."""
+        self._is_retired = True
+        self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        if self._is_retired and not self._users:
+            self._pool.close()
 
     @property
     def instances(self) -> PoolStats:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from guardrail.chain import Decision, decide
 from guardrail.config import Config, ConfigError, PluginConfig
@@ -32,6 +33,7 @@ class Guardrail:
         self._models = dict(models)
         self._config: Config | None = None
         self._digests: dict[str, bytes] = {}
+        self._changing = asyncio.Lock()
         self.plugins: dict[str, Plugin] = {}
 
     async def apply(self, config: Config) -> None:
@@ -40,20 +42,8 @@ class Guardrail:
         Requests that are under way end with the plug-ins with which they began. Raises ConfigError if a plug-in does
         not work; then nothing has changed.
         """
-        if self._config is not None and config.models != self._config.models:
-            raise ConfigError("models cannot change while the service runs; restart it")
-        digests = {name: await asyncio.to_thread(_digest, name, each) for name, each in config.plugins.items()}
-        plugins: dict[str, Plugin] = {}
-        try:
-            for name, each in config.plugins.items():
-                kept = self._config is not None and self._keeps(name, each, config, digests[name])
-                plugins[name] = self.plugins[name] if kept else await self._started(name, each, config)
-        except BaseException:
-            _close(plugins, spare=self.plugins)
-            raise
-        before, self.plugins = self.plugins, plugins
-        self._config, self._digests = config, digests
-        _close(before, spare=plugins)
+        async with self._changing:
+            await self._apply(config)
 
     async def decide(self, chain: str, text: str, tenant: str) -> Decision:
         """Decide about a text by a chain of plug-ins; raises UnknownChain and UnfitText."""
@@ -61,7 +51,11 @@ class Guardrail:
         if chain not in config.chains:
             raise UnknownChain(chain)
         _require_fit(text, config.longest_text)
-        return await decide([self.plugins[name] for name in config.chains[chain]], text, tenant, config.deadline)
+        plugins = [self.plugins[name] for name in config.chains[chain]]
+        with ExitStack() as held:
+            for plugin in plugins:
+                held.enter_context(plugin.in_use())
+            return await decide(plugins, text, tenant, config.deadline)
 
     @property
     def config(self) -> Config:
@@ -79,6 +73,22 @@ class Guardrail:
         """End all plug-ins and release the models."""
         self._engine.close()
 
+    async def _apply(self, config: Config) -> None:
+        if self._config is not None and config.models != self._config.models:
+            raise ConfigError("models cannot change while the service runs; restart it")
+        digests = {name: await asyncio.to_thread(_digest, name, each) for name, each in config.plugins.items()}
+        plugins: dict[str, Plugin] = {}
+        try:
+            for name, each in config.plugins.items():
+                kept = self._config is not None and self._keeps(name, each, config, digests[name])
+                plugins[name] = self.plugins[name] if kept else await self._started(name, each, config)
+        except BaseException:
+            _retire(plugins, spare=self.plugins)
+            raise
+        before, self.plugins = self.plugins, plugins
+        self._config, self._digests = config, digests
+        _retire(before, spare=plugins)
+
     def _keeps(self, name: str, plugin: PluginConfig, config: Config, digest: bytes) -> bool:
         same_service = self.config.model_copy(update={"plugins": {}, "chains": {}}) == config.model_copy(
             update={"plugins": {}, "chains": {}}
@@ -93,7 +103,7 @@ class Guardrail:
         try:
             await started.require_fit()
         except GuestError as error:
-            started.close()
+            started.retire()
             raise ConfigError(f"plugins.{name}: {plugin.file} is not a plug-in for this service: {error}") from None
         logger.info("the plug-in %s is ready", name)
         return started
@@ -115,7 +125,7 @@ def _require_fit(text: str, longest: int) -> None:
         raise UnfitText(f"the text has {size} bytes; at most {longest} are allowed")
 
 
-def _close(plugins: Mapping[str, Plugin], spare: Mapping[str, Plugin]) -> None:
+def _retire(plugins: Mapping[str, Plugin], spare: Mapping[str, Plugin]) -> None:
     for name, plugin in plugins.items():
         if spare.get(name) is not plugin:
-            plugin.close()
+            plugin.retire()
