@@ -78,8 +78,8 @@ class Runtime:
         """Compile a guest; raises InvalidGuest if it cannot be read, is not valid, or passes a limit.
 
         `link` defines imports beside WASI and wasi-nn, and `buffers` are the interfaces among them whose bytes shall
-        cross at the speed of memory. Without `optimize` it is compiled more quickly, and runs slower. `name` replaces the
-        name of the file.
+        cross at the speed of memory. Without `optimize` it is compiled more quickly, and runs slower. `name` replaces
+        the name of the file.
         """
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
         compiled = compile_guest(self._engine, file, (*hosts.BUFFERS, *buffers), self._compiler, link, optimize)
