@@ -235,11 +235,11 @@ def test_a_tensor_with_too_many_dimensions_traps(engine, version):
 )
 def test_a_tensor_beyond_a_limit_ends_the_guest_with_the_name_of_the_limit(engine, version, limit, text):
     with open_guest(engine, version, limits=Limits(**{limit: 4})) as guest:
-        for _ in range(4 if limit == "tensors" else 0):
-            guest.floats(shape=[0])
+        held = [guest.floats(shape=[0]) for _ in range(4 if limit == "tensors" else 0)]
         with pytest.raises(GuestLimit, match=text) as caught:
             guest.floats(1, 2)
         assert caught.value.limit == limit
+        del held
 
 
 def test_bytes_cross_by_address(engine, version):
