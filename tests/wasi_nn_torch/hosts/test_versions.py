@@ -257,10 +257,8 @@ def test_the_resources_of_a_guest_are_dropped_when_it_ends(engine, version, endi
     live = 5 if version in STEPWISE else 3  # contexts keep their inputs
     with open_guest(engine, version, limits=Limits(tensors=live)) as guest:
         contexts = [guest.context("add") for _ in range(2)]
-        for context in contexts:
-            guest.compute(context, {"x": guest.floats(1)}, "output")
-        guest.floats(1)
-        held = [guest.graph.load_by_name("add")]
+        held = [guest.compute(context, {"x": guest.floats(1)}, "output") for context in contexts]
+        held += [guest.floats(1), guest.graph.load_by_name("add")]
         with pytest.raises(guest.refusal) as caught:
             guest.graph.load_by_name("nothing")
         held.append(caught.value.value)
