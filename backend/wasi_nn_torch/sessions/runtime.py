@@ -102,10 +102,14 @@ class Runtime:
         for path in self._registry.files:
             yield Protected(path, "the model file")
 
-    def serve(self, ledger: Ledger, graphs: Collection[str] | None = None) -> Serving:
-        """The operations of wasi-nn for one guest, whose tensors `ledger` counts, and who finds these `graphs`."""
+    def serve(self, ledger: Ledger, graphs: Collection[str] | None = None, priority: int = 0) -> Serving:
+        """The operations of wasi-nn for one guest, whose tensors `ledger` counts, and who finds these `graphs`.
+
+        `priority` is that among the sessions whose requests wait for a batch.
+        """
         policy = self._policy
-        return Serving(self._backends, self._registry, ledger, policy.models, policy.why_none, self._release, graphs)
+        served = self._backends, self._registry, ledger, policy.models, policy.why_none, self._release
+        return Serving(*served, graphs, priority)
 
     def stats(self) -> EngineStats:
         """The figures of this moment."""
