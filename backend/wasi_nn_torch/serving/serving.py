@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -49,7 +50,7 @@ class Serving:
         self._why_none = why_none
         self._release = release
         self._graphs = graphs
-        self._priority = priority
+        self._priority = operator.index(priority)
         self._members: dict[str, Member] = {}
         self._batchers: weakref.WeakSet[Batcher] = weakref.WeakSet()
         self._sessions: dict[int, BackendSession[Any]] = {}
