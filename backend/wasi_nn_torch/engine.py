@@ -14,7 +14,6 @@ from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.contract.sizes import require_amount
 from wasi_nn_torch.contract.vocabulary import Encoding
-from wasi_nn_torch.contract.warm_up import WarmUp
 from wasi_nn_torch.serving.backends import Backends
 from wasi_nn_torch.serving.imports import import_modules
 from wasi_nn_torch.serving.registry import Registry
@@ -171,7 +170,7 @@ class Engine:
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            _options(optimize, method, warm_up, dtypes, batch),
+            ModelOptions.of(optimize, method, warm_up, dtypes, batch),
         )
 
     def replace(
@@ -199,7 +198,7 @@ class Engine:
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            _options(optimize, method, warm_up, dtypes, batch),
+            ModelOptions.of(optimize, method, warm_up, dtypes, batch),
         )
 
     def unregister(self, name: str) -> None:
@@ -387,27 +386,6 @@ def _start(session: Session, guest: Guest, cls: Callable[[Any], object] | None) 
     return session.start(guest) if cls is None else session.start(guest, cls)
 
 
-def _options(
-    optimize: str | Optimize | None,
-    method: str | None,
-    warm_up: object,
-    dtypes: Mapping[str, object] | None,
-    batch: Batch | None,
-) -> ModelOptions:
-    return ModelOptions(
-        optimize=None if optimize is None else Optimize(optimize),
-        method=method,
-        warm_up=WarmUp.of(warm_up),
-        dtypes=_dtypes(dtypes or {}),
-        batch=batch,
-    )
-
-
 def _name(device: object) -> str | None:
     """The name of a device, which may be given as an object that prints as its name, such as `torch.device`."""
     return None if device is None else str(device)
-
-
-def _dtypes(dtypes: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Names of inputs and of their dtypes, which may be given as objects that print as their names: `torch.bool`."""
-    return tuple((name, str(dtype).removeprefix("torch.")) for name, dtype in dtypes.items())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.warm_up import WarmUp
@@ -68,3 +70,24 @@ class ModelOptions:
             raise ValueError(f"`{self.method!r:.64}` is not the name of a method, such as `encode`")
         if self.batch is not None and not isinstance(self.batch, Batch):
             raise TypeError(f"batch is {self.batch!r:.64}; give Batch(), or Batch(max_size=…)")
+
+    @classmethod
+    def of(
+        cls,
+        optimize: str | Optimize | None,
+        method: str | None,
+        warm_up: object,
+        dtypes: Mapping[str, object] | None,
+        batch: Batch | None,
+    ) -> Self:
+        """The options that Python code gives: see `Engine.register`.
+
+        Dtypes may be objects that print as their names, such as `torch.bool`.
+        """
+        return cls(
+            optimize=None if optimize is None else Optimize(optimize),
+            method=method,
+            warm_up=WarmUp.of(warm_up),
+            dtypes=tuple((name, str(dtype).removeprefix("torch.")) for name, dtype in (dtypes or {}).items()),
+            batch=batch,
+        )
