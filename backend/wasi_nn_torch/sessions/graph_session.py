@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from wasi_nn_torch.contract.deadline import Deadline
+from wasi_nn_torch.contract.description import GraphDescription
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.ledger import Ledger, LedgerSnapshot
@@ -44,10 +45,8 @@ class GraphSession:
         self._calls = 0
         self._seconds = 0.0
         self._lane = runtime.lane(limits)
-        lease = self._serving.load_by_name(name)
-        #: The inputs and outputs of the graph, as far as they are known.
-        self.description = lease.description
-        self._context = self._serving.context(lease)
+        self._lease = self._serving.load_by_name(name)
+        self._context = self._serving.context(self._lease)
         self._tally.open_session()
         self._tally.start_session()
 
@@ -85,6 +84,11 @@ class GraphSession:
         on, and the session is closed when it returns. Raises EngineBusy if the queue of the engine is full.
         """
         return await self._lane.run(partial(self.compute_elements, inputs), self)
+
+    @property
+    def description(self) -> GraphDescription:
+        """The inputs and outputs of the graph, as far as they are known; for as long as the session is open."""
+        return self._lease.description
 
     @property
     def memory(self) -> LedgerSnapshot:
@@ -166,7 +170,7 @@ class GraphSession:
             if self._is_closed:
                 return
             self._is_closed = True
-            del self._context  # and with it the lease of the graph
+            del self._context, self._lease
             self._serving.close()
             self._tally.end_session("success", self._serving, self._calls, self._seconds)
         finally:

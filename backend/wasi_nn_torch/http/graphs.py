@@ -1,0 +1,138 @@
+"""A registered graph as a model: named inputs and outputs, without a guest."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+from wasi_nn_torch.contract.description import ValueDescription
+from wasi_nn_torch.contract.elements import Elements
+from wasi_nn_torch.contract.text import one_line, quote
+from wasi_nn_torch.engine import Engine
+from wasi_nn_torch.http.admission import Gate
+from wasi_nn_torch.http.byte_strings import elements
+from wasi_nn_torch.http.checking import ANY
+from wasi_nn_torch.http.datatypes import BYTES, DATATYPES, OF_DTYPE, Datatype
+from wasi_nn_torch.http.errors import bad_request
+from wasi_nn_torch.http.messages import Description, Metadata, Value
+from wasi_nn_torch.http.models import Call
+from wasi_nn_torch.http.settings import GraphSettings, Reuse
+from wasi_nn_torch.sessions.graph_session import GraphSession
+
+#: The datatypes of the element types of wasi-nn that have another name there.
+_OF_WASI_NN = {"U8": DATATYPES["UINT8"], "I32": DATATYPES["INT32"], "I64": DATATYPES["INT64"]}
+#: The elements of BYTES as a graph gets them.
+_BYTE = "uint8"
+
+
+class GraphModel:
+    """A graph of the engine. Each request has a session of its own, unless only the model knows of its state."""
+
+    platform = "pytorch"
+    is_ready = True
+
+    def __init__(self, engine: Engine, name: str, settings: GraphSettings, gate: Gate) -> None:
+        self.name = name
+        self.gate = gate
+        self._engine = engine
+        self._settings = settings
+        self._sessions = _Sessions(engine, name, settings)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take notice of another graph under the name; raises NnError if there is none."""
+        with self._engine.graph(self.name) as session:
+            described = session.description
+        self._sessions.clear(described.remembers is None and self._settings.reuse is Reuse.TENANT)
+        self.metadata = Metadata(
+            tuple(map(_description, described.inputs)) or None,
+            None if described.outputs is None else tuple(map(_description, described.outputs)),
+        )
+
+    async def infer(self, call: Call) -> Sequence[Value]:
+        """Compute the graph once."""
+        inputs = {value.name: _given(value) for value in call.request.inputs}
+        session = self._sessions.take(call.tenant)
+        try:
+            outputs = await session.compute_elements_async(inputs)
+        except BaseException as error:
+            self._sessions.end(session)
+            if isinstance(error, ValueError):  # an input has a value that no tensor can have
+                raise bad_request(one_line(error)) from None
+            raise
+        self._sessions.give_back(session, call.tenant)
+        return [_made(name, output) for name, output in outputs.items()]
+
+    def close(self) -> None:
+        """Close the sessions that are kept."""
+        self._sessions.clear(False)
+
+
+class _Sessions:
+    """The sessions of a graph, which are kept for other requests of their tenants if `keeps`."""
+
+    def __init__(self, engine: Engine, name: str, settings: GraphSettings) -> None:
+        self._engine = engine
+        self._name = name
+        self._settings = settings
+        self._keeps = False
+        self._generation = 0
+        self._idle: list[tuple[Hashable, GraphSession]] = []
+        self._generations: dict[GraphSession, int] = {}
+
+    def take(self, tenant: Hashable) -> GraphSession:
+        for at, (owner, session) in enumerate(self._idle):
+            if owner == tenant:
+                del self._idle[at]
+                return session
+        session = self._engine.graph(self._name, self._settings.limits)
+        self._generations[session] = self._generation
+        return session
+
+    def give_back(self, session: GraphSession, tenant: Hashable) -> None:
+        if not self._keeps or self._generations[session] != self._generation:
+            self.end(session)
+            return
+        self._idle.append((tenant, session))
+        if len(self._idle) > self._settings.concurrency:
+            self.end(self._idle.pop(0)[1])
+
+    def clear(self, keeps: bool) -> None:
+        self._keeps = keeps
+        self._generation += 1
+        idle, self._idle = self._idle, []
+        for _, session in idle:
+            self.end(session)
+
+    def end(self, session: GraphSession) -> None:
+        del self._generations[session]
+        session.close()
+
+
+def _given(value: Value) -> Elements:
+    if value.datatype is not BYTES:
+        return Elements(value.data, value.shape, value.datatype.dtype)
+    found = list(elements(value.data))
+    if len(found) != 1:
+        raise bad_request(
+            f"input {quote(value.name)} is BYTES with {len(found)} elements; a graph takes one, as a vector of UINT8"
+        )
+    return Elements(found[0], (found[0].nbytes,), _BYTE)
+
+
+def _made(name: str, output: Elements) -> Value:
+    return Value(name, OF_DTYPE[output.dtype], output.dimensions, output.data)
+
+
+def _description(item: ValueDescription) -> Description:
+    shape: Iterable[int | str] = item.shape if item.shape is not None else (1,) if item.kind != "tensor" else (ANY,)
+    sizes = tuple(size if isinstance(size, int) else ANY for size in shape) or (1,)
+    return Description(item.name, _datatype(item), sizes, item.optional)
+
+
+def _datatype(item: ValueDescription) -> Datatype | None:
+    dtype = item.dtype or _NUMBERS.get(item.kind) or item.example_dtype or ""
+    return _OF_WASI_NN.get(dtype) or DATATYPES.get(dtype) or OF_DTYPE.get(dtype)
+
+
+#: The datatypes of inputs that are numbers.
+_NUMBERS = {"integer": "int64", "float": "float64", "boolean": "bool"}
