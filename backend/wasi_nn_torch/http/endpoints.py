@@ -12,8 +12,9 @@ from wasi_nn_torch.http.checking import chosen
 from wasi_nn_torch.http.deadlines import Work
 from wasi_nn_torch.http.decoding import decode
 from wasi_nn_torch.http.encoding import Encoded, encode, metadata_message, to_json
-from wasi_nn_torch.http.errors import HttpError
+from wasi_nn_torch.http.errors import HttpError, busy
 from wasi_nn_torch.http.exchanges import Exchange
+from wasi_nn_torch.http.metrics import CONTENT_TYPE, Metrics
 from wasi_nn_torch.http.models import VERSION, Call, Model
 from wasi_nn_torch.http.settings import Settings
 
@@ -27,8 +28,9 @@ _TIMEOUT = "timeout"
 class Endpoints:
     """The endpoints for `models`; `is_ready` says whether the server takes requests."""
 
-    def __init__(self, models: Mapping[str, Model], settings: Settings) -> None:
+    def __init__(self, models: Mapping[str, Model], settings: Settings, metrics: Metrics) -> None:
         self.is_ready = True
+        self._metrics = metrics
         self._models = models
         self._settings = settings
         self._bodies = Bodies(settings.max_body, settings.max_bodies, settings.body_timeout)
@@ -60,18 +62,23 @@ class Endpoints:
         """The outputs of a model for the inputs in the body."""
         model = self._model(exchange)
         if not self.is_ready:
-            raise HttpError(503, "the server is stopping", "stopping")
+            raise busy("the server is stopping; try another one")
         tenant = exchange.tenant(self._settings)
         due = exchange.due(self._settings)
         model.gate.require_room()
         with self._bodies.room(exchange.scope) as length:
             before = json_length(exchange.scope)
             body = await self._bodies.read(exchange.scope, exchange.receive, length, before)
+            self._metrics.received(model.name, body.nbytes)
             request = decode(body, before)
             due = exchange.due_with(due, request.parameters.get(_TIMEOUT))
             call = Call(request, request.id or exchange.id, tenant, due)
             encoded = await self._work.result(_answer(model, call), due, exchange.receive)
         return _response(encoded)
+
+    async def figures(self, exchange: Exchange) -> Response:
+        """The metrics, for Prometheus."""
+        return Response(200, [(b"content-type", CONTENT_TYPE)], [self._metrics.text()])
 
     def _model(self, exchange: Exchange) -> Model:
         """The model in the path; raises `HttpError` with status 404."""

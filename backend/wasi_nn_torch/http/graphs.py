@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from wasi_nn_torch.contract.description import ValueDescription
 from wasi_nn_torch.contract.elements import Elements
@@ -29,6 +30,7 @@ class GraphModel:
 
     platform = "pytorch"
     is_ready = True
+    replaced: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, engine: Engine, name: str, settings: GraphSettings, gate: Gate) -> None:
         self.name = name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +49,11 @@ class Model(Protocol):
     @property
     def metadata(self) -> Metadata:
         """Its inputs and outputs."""
+        ...
+
+    @property
+    def replaced(self) -> Mapping[str, int]:
+        """How many of its instances were ended, by the reason."""
         ...
 
     async def infer(self, call: Call) -> Sequence[Value]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -44,12 +45,18 @@ class PipelineModel:
         self.gate = gate
         self._engine = engine
         self._settings = settings
+        self._replaced: Counter[str] = Counter()
         self._pool, self.metadata = self._open()
 
     @property
     def is_ready(self) -> bool:
         """Whether it answers requests."""
         return True
+
+    @property
+    def replaced(self) -> Mapping[str, int]:
+        """How many of its instances were ended, by the reason."""
+        return self._replaced + Counter(self._pool.stats.replaced)
 
     def reload(self) -> None:
         """Use the component that the file holds now; requests that run are answered by the old one.
@@ -60,6 +67,7 @@ class PipelineModel:
         old, self._pool = self._pool, pool
         self.metadata = metadata
         old.close()
+        self._replaced.update(old.stats.replaced)
 
     async def infer(self, call: Call) -> Sequence[Value]:
         """Call the pipeline once."""
