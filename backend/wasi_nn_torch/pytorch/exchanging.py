@@ -6,7 +6,6 @@ does not use any more.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Sequence
 from enum import Enum
@@ -21,7 +20,7 @@ from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, find_dtype, spell, wider_dtype
 from wasi_nn_torch.pytorch.staging import SessionMemory
-from wasi_nn_torch.pytorch.tensors import DeviceTensor, misfit_of, spell_dimensions
+from wasi_nn_torch.pytorch.tensors import DeviceTensor, misfit_of, misfit_of_elements, spell_dimensions
 from wit_host import view_memory, view_of
 
 _SOURCES = "a torch.Tensor, an array that offers its memory by DLPack, or bytes with `dimensions` and `dtype`"
@@ -76,11 +75,9 @@ def _of_elements(source: Elements) -> torch.Tensor:
     dtype = find_dtype(source.dtype)
     if dtype is None:
         raise ValueError(f"{quote(source.dtype)} is not a dtype of PyTorch")
-    if math.prod(source.dimensions) * dtype.itemsize != source.data.nbytes:
-        raise ValueError(
-            f"the dimensions {spell_dimensions(source.dimensions)} of {spell(dtype)} do not fit {source.data.nbytes} "
-            "bytes"
-        )
+    misfit = misfit_of_elements(source.dimensions, spell(dtype), dtype.itemsize, source.data.nbytes)
+    if misfit is not None:
+        raise ValueError(f"a tensor {misfit}")
     if not source.data.nbytes:
         return _named(torch.empty(source.dimensions, dtype=dtype))
     buffer = bytearray(source.data) if source.data.readonly else source.data

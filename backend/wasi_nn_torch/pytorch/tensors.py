@@ -368,12 +368,17 @@ def _staging(shape: tuple[int, ...], dtype: torch.dtype, size: int, memory: Sess
 
 def misfit_of(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:
     """The reason why `given` bytes cannot be a tensor of these dimensions; exact for any numbers, allocates nothing."""
+    return misfit_of_elements(dimensions, dtype.spelling, dtype.item_size, given)
+
+
+def misfit_of_elements(dimensions: tuple[int, ...], dtype: str, item_size: int, given: int) -> str | None:
+    """The same for elements of `item_size` bytes, whose dtype is called `dtype`."""
     if len(dimensions) > _MOST_DIMENSIONS:
         return f"has {len(dimensions)} dimensions; at most {_MOST_DIMENSIONS} are possible"
-    expected = math.prod(dimensions) * dtype.item_size
+    expected = math.prod(dimensions) * item_size
     if expected != given:
         return (
-            f"has the dimensions {spell_dimensions(dimensions)} of {dtype.spelling}, which need {expected} bytes, "
+            f"has the dimensions {spell_dimensions(dimensions)} of {dtype}, which need {expected} bytes, "
             f"but {given} were given; make the dimensions or the data fit"
         )
     if 0 in dimensions and math.prod(size for size in dimensions if size) > _MOST_ELEMENTS:

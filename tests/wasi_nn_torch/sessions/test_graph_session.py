@@ -75,7 +75,7 @@ def test_elements_have_the_dtypes_of_the_model_also_if_wasi_nn_lacks_them(engine
 
 def test_elements_that_do_not_fit_are_refused(engine):
     with engine.graph("add") as graph:
-        with pytest.raises(ValueError, match=r"dimensions \[3\] of float32 do not fit 8 bytes"):
+        with pytest.raises(ValueError, match=r"dimensions \[3\] of float32, which need 12 bytes, but 8 were given"):
             graph.compute({"x": elements("float32", (3,), bytes(8))})
         with pytest.raises(ValueError, match="uint64 is above 9223372036854775807"):
             graph.compute({"x": elements("uint64", (1,), b"\xff" * 8)})
