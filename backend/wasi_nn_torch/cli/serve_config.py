@@ -203,10 +203,11 @@ def _graph(name: str, values: Table, origin: Origin) -> OfferedGraph:
     for key, value in rest.items():
         if not re.fullmatch(OPTIONS, f"{key}." if isinstance(value, dict) else key):
             raise ValueError(f"{origin.name(*where, key)}{_unknown(key, [*GRAPH, *_MODEL, 'path'])}")
-    try:
-        model = graph_of(name, origin.resolve(path), dict(_model_options(rest)))
-    except ValueError as error:
-        raise ValueError(f"{origin.name(*where)}{error}") from None
+        try:
+            graph_of(name, path, dict(_model_options({key: value})))
+        except ValueError as error:
+            raise ValueError(f"{origin.name(*where, key)}{error}") from None
+    model = graph_of(name, origin.resolve(path), dict(_model_options(rest)))
     limits = _limits(Limits(), own, _LIMITS)
     with_limits = {key: value for key, value in own.items() if key not in _LIMITS}
     return OfferedGraph(model, replace(GraphSettings(), **_underscored(with_limits), limits=limits))
