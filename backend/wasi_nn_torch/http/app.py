@@ -155,12 +155,13 @@ def _graph(engine: Engine, name: str, settings: GraphSettings, metrics: Metrics)
 
 def _routes(endpoints: Endpoints, metrics: Metrics) -> Iterable[Route]:
     get = partial(Endpoint, ("GET", "HEAD"), metrics=metrics)
+    for model in (_MODEL, _VERSION):  # first, since most requests are of this kind
+        yield Route(model + "/infer", Endpoint(("POST",), endpoints.infer, metrics))
     yield Route("/metrics", get(endpoints.figures))
     yield Route("/v2/health/live", get(endpoints.live))
     yield Route("/v2/health/ready", get(endpoints.ready))
     yield Route("/v2", get(endpoints.server))
     yield Route("/v2/", get(endpoints.server))
     for model in (_MODEL, _VERSION):
-        yield Route(model + "/infer", Endpoint(("POST",), endpoints.infer, metrics))
         yield Route(model + "/ready", get(endpoints.model_ready))
         yield Route(model, get(endpoints.model))
