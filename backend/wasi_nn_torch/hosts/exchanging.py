@@ -74,10 +74,10 @@ def _taken(serving: Serving, item: AnyTensor, is_held: Callable[[object], bool],
         item.is_over = True
         return read(item.content)
     except NnError as error:
-        refusal = error
+        reason = error.text  # not the error, since that and this frame would keep each other alive
     if item.is_over:
-        raise GuestError(f"the tensor is lost: {refusal.text}")
-    raise ValueError(refusal.text)
+        raise GuestError(f"the tensor is lost: {reason}")
+    raise ValueError(reason)
 
 
 def _new_content(
@@ -86,7 +86,7 @@ def _new_content(
     try:
         return serving.wrap(source, dimensions, dtype)
     except NnError as error:
-        refusal = error
-    if refusal.limit is not None:
-        raise GuestLimit(refusal.text, refusal.limit)
-    raise MemoryError(refusal.text)
+        reason, limit = error.text, error.limit
+    if limit is not None:
+        raise GuestLimit(reason, limit)
+    raise MemoryError(reason)

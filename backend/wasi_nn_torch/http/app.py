@@ -9,6 +9,7 @@ from functools import partial
 from starlette.routing import Route, Router
 
 from wasi_nn_torch.contract.errors import NnError
+from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.text import printable, quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
@@ -77,8 +78,7 @@ class Endpoint:
             self._record(exchange, CLIENT_GONE, "gone", 0)
             return
         except Exception as error:  # noqa: BLE001  # each becomes an answer
-            failure = as_http_error(error, exchange.model or "-", exchange.id)
-            response, kind = refusal(failure), failure.kind
+            response, kind = _refused(error, exchange)
         headers = [*response.headers, (b"x-request-id", exchange.id.encode())]
         await respond(send, Response(response.status, headers, response.parts))
         self._record(exchange, response.status, kind, sum(map(len, response.parts)))
@@ -102,6 +102,13 @@ class Endpoint:
             sent=sent,
             traceparent=exchange.traceparent,
         )
+
+
+def _refused(error: Exception, exchange: Exchange) -> tuple[Response, str]:
+    """The answer for an exception, and the kind of failure; what the frames of the exception hold is released."""
+    failure = as_http_error(error, exchange.model or "-", exchange.id)
+    release_frames(error)
+    return refusal(failure), failure.kind
 
 
 def create_app(

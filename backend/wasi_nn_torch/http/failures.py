@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from http import HTTPStatus
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
@@ -24,7 +25,9 @@ def as_http_error(error: Exception, model: str, id: str) -> HttpError:
         return busy(f"too many requests wait for {quote(model)}; try again later")
     if isinstance(error, GuestError):
         return _of_guest(error, model, id)
-    logger.error("request %s to %s failed in the host", id, model, exc_info=error)
+    # As text: a record with the error itself would keep what its frames hold.
+    text = "".join(traceback.format_exception(error))
+    logger.error("request %s to %s failed in the host\n%s", id, model, text)
     return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed; its log says why", "host")
 
 
@@ -43,7 +46,7 @@ def _of_graph(error: NnError) -> HttpError:
 
 
 def _of_guest(error: GuestError, model: str, id: str) -> HttpError:
-    logger.warning("request %s to %s failed: %s", id, model, error)
+    logger.warning("request %s to %s failed: %s", id, model, str(error))
     if isinstance(error, GuestTimeout):
         return late(f"{quote(model)} did not answer in time")
     if isinstance(error, GuestLimit):

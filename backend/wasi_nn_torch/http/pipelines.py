@@ -80,7 +80,7 @@ class PipelineModel:
         try:
             return [converted(name, elements, described.get(name)) for name, elements in made]
         except Misfit as error:
-            logger.warning("the pipeline %s returned what it did not describe: %s", self.name, error)
+            logger.warning("the pipeline %s returned what it did not describe: %s", self.name, str(error))
         raise HttpError(
             HTTPStatus.INTERNAL_SERVER_ERROR, f"{quote(self.name)} returned what it did not describe", "misfit"
         )
@@ -160,7 +160,7 @@ def _taken(session: Session, outputs: Sequence[NamedTensor]) -> list[tuple[str, 
             raise ValueError("several outputs have the same name")
         return [(name, session.take_elements(tensor)) for name, tensor in outputs]
     except ValueError as error:  # an output that does not fit its dimensions
-        logger.warning("a pipeline returned tensors that cannot be used: %s", error)
+        logger.warning("a pipeline returned tensors that cannot be used: %s", str(error))
     finally:
         for _, tensor in outputs:
             tensor.drop()

@@ -20,6 +20,9 @@ from wasi_nn_torch.cli.serve_config import Origin, configuration, read_config
 from wasi_nn_torch.http import Reuse
 from wasi_nn_torch.http.logs import LogFormat
 
+# Processes of their own see no simulated accelerator.
+pytestmark = pytest.mark.cpu
+
 ONE = ("x", "FP32", [1], bytes(4))
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n"
 

@@ -11,6 +11,7 @@
 | `flood` | returns 1,000 tensors of 1 MB |
 | `names` | returns its inputs, all of them called `same` |
 | `count` | returns how often this instance was called, as I32 |
+| `who` | returns the `id` and the `tenant` of the request as U8, and the time that is `left` as I64 |
 | `keep` | keeps its first input, and returns the others |
 | any other | returns its inputs |
 """
@@ -42,6 +43,7 @@ CORE = """
   (data (i32.const 8) "not today")
   (data (i32.const 20) "same")
   (data (i32.const 28) "count")
+  (data (i32.const 40) "idtenantleft")
   (global $next (mut i32) (i32.const 40000))
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (local $at i32)
@@ -89,6 +91,23 @@ CORE = """
     (i32.store (i32.const 100) (i32.const 1))
     (call $one (i32.const 28) (i32.const 5)
       (call $tensor (i32.const 100) (i32.const 1) (i32.const 5) (i32.const 120) (i32.const 4))))
+  (func $text (param $at i32) (param $name i32) (param $length i32) (param $text i32) (param $size i32)
+    (i32.store (i32.const 100) (local.get $size))
+    (i32.store (local.get $at) (local.get $name))
+    (i32.store offset=4 (local.get $at) (local.get $length))
+    (i32.store offset=8 (local.get $at)
+      (call $tensor (i32.const 100) (i32.const 1) (i32.const 4) (local.get $text) (local.get $size))))
+  (func $who (param $id i32) (param $id-size i32) (param $tenant i32) (param $tenant-size i32) (param $left i64)
+    (result i32)
+    (call $text (i32.const 300) (i32.const 40) (i32.const 2) (local.get $id) (local.get $id-size))
+    (call $text (i32.const 312) (i32.const 42) (i32.const 6) (local.get $tenant) (local.get $tenant-size))
+    (i64.store (i32.const 120) (local.get $left))
+    (i32.store (i32.const 100) (i32.const 1))
+    (i32.store (i32.const 324) (i32.const 48))
+    (i32.store (i32.const 328) (i32.const 4))
+    (i32.store (i32.const 332)
+      (call $tensor (i32.const 100) (i32.const 1) (i32.const 6) (i32.const 120) (i32.const 8)))
+    (call $ok (i32.const 300) (i32.const 3)))
   (func $flood (result i32)
     (local $at i32)
     (i32.store (i32.const 100) (i32.const 1000000))
@@ -111,7 +130,8 @@ CORE = """
     (call $ok (local.get $list) (local.get $length)))
   ;; id, tenant, time-left, parameters, outputs, inputs
   (func (export "wasi-nn-torch:pipeline/handler@0.1.0#infer")
-    (param i32 i32) (param i32 i32 i32) (param i32 i64) (param i32 i32) (param i32 i32)
+    (param $id i32) (param $id-size i32) (param i32) (param $tenant i32) (param $tenant-size i32)
+    (param i32) (param $left i64) (param i32 i32) (param i32 i32)
     (param $list i32) (param $length i32) (result i32)
     (local $what i32)
     (global.set $next (i32.const 40000))
@@ -133,6 +153,9 @@ CORE = """
     (if (i32.eq (local.get $what) (i32.const 0x6c66)) (then (return (call $flood)))) ;; fl
     (if (i32.eq (local.get $what) (i32.const 0x616e)) ;; na
       (then (return (call $names (local.get $list) (local.get $length)))))
+    (if (i32.eq (local.get $what) (i32.const 0x6877)) ;; wh
+      (then (return (call $who (local.get $id) (local.get $id-size)
+        (local.get $tenant) (local.get $tenant-size) (local.get $left)))))
     (if (i32.eq (local.get $what) (i32.const 0x656b)) ;; ke
       (then (return (call $ok (i32.add (local.get $list) (i32.const 12))
         (i32.sub (local.get $length) (i32.const 1))))))

@@ -10,6 +10,9 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+# Processes of their own see no simulated accelerator.
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture
 def client(at):

@@ -9,6 +9,9 @@ import pytest
 from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
 from wasi_nn_torch.http import Settings, create_app, guarding
 
+# The engine computes on the CPU.
+pytestmark = pytest.mark.cpu
+
 POST = b"POST /v2/models/net/infer HTTP/1.1\r\nHost: test\r\n"
 GOOD = infer("net", ("x", "FP32", [1], bytes(4)))
 

@@ -1,9 +1,11 @@
 """Operation: queues, deadlines, tenants, metrics, reloading, stopping; and what survives a fault."""
 
+import gc
 import json
 import logging
 import threading
 import time
+from collections import Counter
 
 import pytest
 import torch
@@ -13,10 +15,16 @@ from starlette.routing import Mount
 from tests.wasi_nn_torch.helpers.models import Add, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
-from wasi_nn_torch import Engine, Limits
+from wasi_nn_torch import Elements, Engine, GraphSession, Limits
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Reuse, Settings, create_app
+from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.logs import JsonFormatter
+from wasi_nn_torch.http.messages import Value
 from wasi_nn_torch.http.reloading import Reloading, Source
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
+
+# The engine computes on the CPU.
+pytestmark = pytest.mark.cpu
 
 ONE = ("x", "FP32", [1], bytes(4))
 #: The inputs that make a pipeline of the tests do something.
@@ -172,6 +180,20 @@ def test_the_state_of_a_module_stays_with_its_tenant(engine, reuse, numbers):
     assert found == numbers
 
 
+def test_a_pipeline_is_told_the_id_the_tenant_and_the_time_that_is_left(engine):
+    app = create_app(engine, graphs=[], pipelines={"p": PipelineSettings(pipeline())})
+    with served(app) as at:
+        headers = "X-Request-Id: r7\r\nX-Tenant: acme\r\nX-Request-Timeout: 20s\r\n"
+        for id in ("", "own"):
+            more = {"id": id} if id else {}
+            _, _, body = ask(at, infer("p", ("who", "UINT8", [1], b"\1"), headers=headers, **more))
+            found = {each["name"]: each["data"] for each in json.loads(body)["outputs"]}
+            assert bytes(found["id"]).decode() == (id or "r7")
+            assert bytes(found["tenant"]).decode() == "acme"
+            assert 10_000 < found["left"][0] <= 20_000
+    app.close()
+
+
 def test_a_pipeline_computes_only_the_graphs_that_it_was_given(engine):
     pipelines = {
         "with": PipelineSettings(pipeline(), graphs=["net"]),
@@ -266,6 +288,27 @@ def test_more_connections_than_may_be_are_refused(engine):
             each.socket.close()
         until(lambda: ask(at, infer("net", ONE))[0] == 200)
     app.close()
+
+
+def test_reference_counting_frees_everything_of_a_request(engine):
+    kinds = (DeviceTensor, GraphSession, Elements, Value, Exchange)
+    app = create_app(engine, graphs=["net"], pipelines={"p": PipelineSettings(pipeline(), reuse=Reuse.NEVER)})
+    gc.collect()
+    gc.disable()
+    before = Counter(type(each).__name__ for each in gc.get_objects() if type(each) in kinds)
+    try:
+        with served(app) as at:
+            for what in (*WHAT.values(), ("compute", "UINT8", [1], b"\1")):
+                if what[0] not in ("loop", "grow", "flood"):
+                    ask(at, infer("p", what, ONE))
+            for _ in range(10):
+                ask(at, infer("net", ONE))
+                ask(at, infer("net", ("z", "FP32", [1], bytes(4)), ("w", "FP32", [1], bytes(4))))
+        app.close()
+        left = Counter(type(each).__name__ for each in gc.get_objects() if type(each) in kinds)
+    finally:
+        gc.enable()
+    assert left - before == Counter()
 
 
 # --- metrics and logs ---
