@@ -96,6 +96,8 @@ def test_the_wit_files_are_in_what_the_wheel_installed(installed, tmp_path):
         assert (tmp_path / "wit" / "deps" / f"wasi-nn-{folder.name}" / "nn.wit").read_bytes() == (
             folder / "nn.wit"
         ).read_bytes()
+    pipeline = installed / "wasi_nn_torch" / "wit" / "pipeline" / "pipeline.wit"
+    assert pipeline.read_bytes() == (ROOT / "wit" / "pipeline" / "pipeline.wit").read_bytes()
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -23,6 +23,7 @@ from wasi_nn_torch.http.metrics import Metrics
 from wasi_nn_torch.http.models import Model
 from wasi_nn_torch.http.pipelines import PipelineModel
 from wasi_nn_torch.http.settings import GraphSettings, PipelineSettings, Settings
+from wasi_nn_torch.http.tracing import span
 
 Handle = Callable[[Exchange], Awaitable[Response]]
 
@@ -71,22 +72,28 @@ class Endpoint:
         """Answer a request; one whose client has gone gets no answer."""
         exchange = Exchange.of(scope, receive)
         request_id.set(exchange.id)
-        kind: str | None = None
-        try:
-            response = await self._response(exchange)
-        except Disconnected:
-            self._record(exchange, CLIENT_GONE, "gone", 0)
-            return
-        except Exception as error:  # noqa: BLE001  # each becomes an answer
-            response, kind = _refused(error, exchange)
+        with span(exchange) as end:
+            try:
+                response, kind = await self._response(exchange)
+            except Disconnected:
+                end(CLIENT_GONE)
+                self._record(exchange, CLIENT_GONE, "gone", 0)
+                return
+            end(response.status)
         headers = [*response.headers, (b"x-request-id", exchange.id.encode())]
         await respond(send, Response(response.status, headers, response.parts))
         self._record(exchange, response.status, kind, sum(map(len, response.parts)))
 
-    async def _response(self, exchange: Exchange) -> Response:
-        if self._methods:
-            require_method(exchange, *self._methods)
-        return await self._handle(exchange)
+    async def _response(self, exchange: Exchange) -> tuple[Response, str | None]:
+        """The answer, and the kind of failure if it is not the wanted one."""
+        try:
+            if self._methods:
+                require_method(exchange, *self._methods)
+            return await self._handle(exchange), None
+        except Disconnected:
+            raise
+        except Exception as error:  # noqa: BLE001  # each becomes an answer
+            return _refused(error, exchange)
 
     def _record(self, exchange: Exchange, status: int, kind: str | None, sent: int) -> None:
         seconds = time.monotonic() - exchange.started

@@ -50,6 +50,10 @@ class Exchange:
         parameters: dict[str, str] = self.scope.get("path_params", {})
         return parameters
 
+    def text(self, name: str) -> str | None:
+        """The value of a header; None if there is none."""
+        return _text(self.scope, name.encode())
+
     def tenant(self, settings: Settings) -> str | None:
         """Whose request it is; raises `HttpError` with status 400 for a name that is not usable."""
         if settings.tenant_header is None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer
 from wasi_nn_torch.cli.serve_config import Origin, configuration, read_config
@@ -283,3 +284,12 @@ def test_a_mistake_on_the_command_line_is_one_line(files, options, error):
     assert done.returncode == 2
     assert error in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_configuration_in_the_documentation_is_valid(tmp_path):
+    page = (ROOT / "docs" / "serving.md").read_text()
+    text = page.partition("```toml\n")[2].partition("```")[0]
+    found = configured(tmp_path, text)
+    assert (list(found.graphs), list(found.pipelines)) == (["net"], ["classify"])
+    with pytest.raises(ValueError, match=r"serve.toml:15: unknown key `concurency`; did you mean `concurrency`?"):
+        configured(tmp_path, text.replace("concurrency = 2", "concurency = 2"))

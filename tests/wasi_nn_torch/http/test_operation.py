@@ -9,6 +9,10 @@ from collections import Counter
 
 import pytest
 import torch
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -359,6 +363,25 @@ def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog):
     [failure] = [each for each in records if each["logger"].endswith("failures")]
     assert failure["request_id"] == "r7"
     assert "unreachable" in failure["message"]
+
+
+def test_a_span_continues_the_trace_of_the_client(engine, monkeypatch):
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    app = create_app(engine, graphs=["net"], pipelines={"p": PipelineSettings(pipeline())})
+    with served(app) as at:
+        ask(at, infer("net", ONE, headers=f"Traceparent: {parent}\r\n"))
+        ask(at, infer("p", WHAT["trap"], headers=f"Traceparent: {parent}\r\n"))
+    app.close()
+    spans = exporter.get_finished_spans()
+    assert {f"{each.context.trace_id:032x}" for each in spans} == {parent.split("-")[1]}
+    assert {f"{each.parent.span_id:016x}" for each in spans} == {parent.split("-")[2]}
+    assert [each.attributes["http.response.status_code"] for each in spans] == [200, 500]
+    assert [each.attributes["wasi_nn_torch.model"] for each in spans] == ["net", "p"]
+    assert [each.status.is_ok for each in spans] == [True, False]
 
 
 # --- mounting, reloading, stopping ---
