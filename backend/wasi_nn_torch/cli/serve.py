@@ -123,6 +123,12 @@ def serve(
         str | None,
         _option("--max-bodies", metavar="SIZE", help="Limit for all requests, by default 1GiB.", panel=REQUESTS),
     ] = None,
+    max_json: Annotated[
+        str | None,
+        _option(
+            "--max-json", metavar="SIZE", help="Limit for the JSON of a request, by default 16MiB.", panel=REQUESTS
+        ),
+    ] = None,
     body_timeout: Annotated[
         str | None,
         _option(
@@ -182,6 +188,7 @@ def serve(
         "timeout": timeout,
         "max-body": max_body,
         "max-bodies": max_bodies,
+        "max-json": max_json,
         "body-timeout": body_timeout,
         "tenant-header": tenant_header,
         "log": log,

@@ -46,6 +46,7 @@ SERVER: Final[Mapping[str, Parser]] = {
     "model-memory": or_none(size),
     "max-body": size,
     "max-bodies": size,
+    "max-json": size,
     "body-timeout": duration,
     "timeout": or_none(duration),
     "tenant-header": or_none(text),
@@ -168,6 +169,7 @@ def _made(
         {
             "max-body": "max_body",
             "max-bodies": "max_bodies",
+            "max-json": "max_json",
             "body-timeout": "body_timeout",
             "timeout": "timeout",
             "tenant-header": "tenant_header",

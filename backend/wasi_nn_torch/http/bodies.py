@@ -17,6 +17,8 @@ from wasi_nn_torch.http.errors import HttpError, bad_request, busy, too_large
 _ALIGNMENT = 16
 #: What is decompressed at a time.
 _STEP = 1 << 20
+#: The content coding of a body that is not compressed.
+_PLAIN = b"identity"
 #: The `wbits` of zlib for each content coding.
 _CODINGS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
@@ -39,7 +41,7 @@ class Bodies:
         length = _length(scope)
         if length is not None and length > self._most:
             raise self._too_large()
-        size = self._most if length is None else length
+        size = self._most if length is None or _coding(scope) != _PLAIN else length
         if self._held and self._held + size > self._together:
             raise busy("the server holds too many large requests; try again later")
         self._held += size
@@ -53,8 +55,8 @@ class Bodies:
 
         Raises `HttpError` with status 400, 408, 413 or 415, and Disconnected.
         """
-        coding = header(scope, b"content-encoding") or b"identity"
-        if coding != b"identity" and coding not in _CODINGS:
+        coding = _coding(scope)
+        if coding != _PLAIN and coding not in _CODINGS:
             text = f"the content coding {quote(coding.decode('latin-1'))} is not supported; use gzip or deflate"
             raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
         offset = -(json_length or 0) % _ALIGNMENT
@@ -65,7 +67,7 @@ class Bodies:
             text = f"the body of the request did not arrive within {self._seconds:g} s"
             raise HttpError(HTTPStatus.REQUEST_TIMEOUT, text, "slow", [(b"connection", b"close")]) from None
         if coding in _CODINGS:
-            return self._decompressed(body, _CODINGS[coding], offset)
+            return await asyncio.to_thread(self._decompressed, body, _CODINGS[coding], offset)
         return body
 
     async def _received(self, receive: Receive, length: int | None, offset: int) -> memoryview:
@@ -103,6 +105,10 @@ class Bodies:
 
     def _too_large(self) -> HttpError:
         return too_large(f"the body of the request is too large (limit {spell_size(self._most)})")
+
+
+def _coding(scope: Scope) -> bytes:
+    return header(scope, b"content-encoding") or _PLAIN
 
 
 def _length(scope: Scope) -> int | None:

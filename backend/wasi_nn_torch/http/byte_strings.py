@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import islice
+
+#: The most elements of one tensor, since each is looked at.
+MOST = 1 << 18
 
 _LENGTH = struct.Struct("<I")
 
@@ -31,6 +35,16 @@ def elements(data: memoryview) -> Iterator[memoryview]:
         yield data[begin:at]
 
 
+def require_count(data: memoryview, number: int) -> None:
+    """Raise ValueError unless there are so many elements, with lengths that are right."""
+    found = sum(1 for _ in islice(elements(data), number + 1))
+    if found != number:
+        raise ValueError(f"there are {'more' if found > number else found} elements; {number} were expected")
+
+
 def count(data: memoryview) -> int:
-    """The number of elements; raises ValueError if a length is wrong."""
-    return sum(1 for _ in elements(data))
+    """The number of elements; raises ValueError if a length is wrong, or if there are too many."""
+    found = sum(1 for _ in islice(elements(data), MOST + 1))
+    if found > MOST:
+        raise ValueError(f"there are more than {MOST} elements")
+    return found

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from wasi_nn_torch.contract.text import one_line, quote, quote_all
-from wasi_nn_torch.http.byte_strings import count, serialized
+from wasi_nn_torch.http.byte_strings import MOST, require_count, serialized
 from wasi_nn_torch.http.datatypes import BOOL, BYTES, DATATYPES, Datatype, spell
 from wasi_nn_torch.http.errors import bad_request
 from wasi_nn_torch.http.messages import InferRequest, Parameter, Value, Wanted
@@ -108,12 +108,12 @@ def _checked(data: memoryview, name: str, datatype: Datatype, shape: tuple[int, 
                 f"`{BINARY_SIZE}` is {data.nbytes}"
             )
         return data
+    if elements > MOST:
+        raise bad_request(f"input {quote(name)} of BYTES {spell(shape)} has too many elements (limit {MOST})")
     try:
-        found = count(data)
+        require_count(data, elements)
     except ValueError as error:
-        raise bad_request(f"the BYTES of input {quote(name)} are not valid: {error}") from None
-    if found != elements:
-        raise bad_request(f"input {quote(name)} of BYTES {spell(shape)} needs {elements} elements, but has {found}")
+        raise bad_request(f"input {quote(name)} of BYTES {spell(shape)} is not valid: {error}") from None
     return data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from wasi_nn_torch.http.datatypes import BYTES
 from wasi_nn_torch.http.decoding import BINARY_SIZE
 from wasi_nn_torch.http.errors import bad_request
 from wasi_nn_torch.http.messages import Description, InferRequest, Metadata, Value
+
+#: The most elements of an output as JSON: making the text of so many takes about a second.
+_MOST_LISTED = 1 << 20
 
 
 class Encoded(NamedTuple):
@@ -73,6 +77,11 @@ def _described(item: Description) -> dict[str, object]:
 def _listed(value: Value) -> list[Any]:
     if value.datatype is BYTES:
         return [_text(element, value.name) for element in elements(value.data)]
+    if math.prod(value.shape) > _MOST_LISTED:
+        raise bad_request(
+            f"output {quote(value.name)} has {math.prod(value.shape)} elements, which is too many for JSON (limit "
+            f"{_MOST_LISTED}); ask for binary data"
+        )
     if not value.datatype.code:
         raise bad_request(
             f"output {quote(value.name)} is {value.datatype.name}, which JSON cannot carry; ask for binary data"

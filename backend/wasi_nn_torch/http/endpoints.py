@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version
 
+from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.http.asgi import Headers, Response
 from wasi_nn_torch.http.bodies import Bodies, json_length
@@ -12,7 +13,7 @@ from wasi_nn_torch.http.checking import chosen
 from wasi_nn_torch.http.deadlines import Work
 from wasi_nn_torch.http.decoding import decode
 from wasi_nn_torch.http.encoding import Encoded, encode, metadata_message, to_json
-from wasi_nn_torch.http.errors import HttpError, busy
+from wasi_nn_torch.http.errors import HttpError, busy, too_large
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.metrics import CONTENT_TYPE, Metrics
 from wasi_nn_torch.http.models import VERSION, Call, Model
@@ -70,6 +71,9 @@ class Endpoints:
             before = json_length(exchange.scope)
             body = await self._bodies.read(exchange.scope, exchange.receive, length, before)
             self._metrics.received(model.name, body.nbytes)
+            if (body.nbytes if before is None else before) > self._settings.max_json:
+                limit = spell_size(self._settings.max_json)
+                raise too_large(f"the JSON of the request is too large (limit {limit}); send binary data")
             request = decode(body, before)
             due = exchange.due_with(due, request.parameters.get(_TIMEOUT))
             call = Call(request, request.id or exchange.id, tenant, due)

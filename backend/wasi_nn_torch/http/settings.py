@@ -26,13 +26,15 @@ class Settings:
     """The settings of a server; sizes are in bytes, times in seconds.
 
     `max_body` is the most that one request may have, also decompressed, and `max_bodies` the most that all requests
-    together may have at a time; a body has to arrive within `body_timeout`. `timeout` is the time to answer a request
+    together may have at a time; a body has to arrive within `body_timeout`. `max_json` is the most that the JSON of one
+    request may have, since no other request is read while it is parsed. `timeout` is the time to answer a request
     that names none, and the most that one may name; None means no limit. The header `tenant_header` names the tenant
     of a request; None means that tenants are not told apart.
     """
 
     max_body: int = 64 << 20
     max_bodies: int = 1 << 30
+    max_json: int = 16 << 20
     body_timeout: float = 30.0
     timeout: float | None = 60.0
     tenant_header: str | None = "x-tenant"
@@ -40,6 +42,7 @@ class Settings:
     def __post_init__(self) -> None:
         require_amount("`max_body`", self.max_body)
         require_amount("`max_bodies`", self.max_bodies)
+        require_amount("`max_json`", self.max_json)
         require_duration("`body_timeout`", self.body_timeout)
         require_duration("`timeout`", self.timeout)
 

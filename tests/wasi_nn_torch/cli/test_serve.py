@@ -169,6 +169,7 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         model-memory = "2GiB"
         max-body = "1MB"
         max-bodies = "10MB"
+        max-json = "2MB"
         body-timeout = "5s"
         timeout = "none"
         tenant-header = "x-customer"
@@ -213,6 +214,7 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
     assert (found.device, found.threads, found.imports, found.cache) == ("cpu", 2, ("torchvision",), False)
     assert (found.model_memory, found.reload, found.log) == (2 << 30, 2, LogFormat.JSON)
     assert (found.settings.max_body, found.settings.max_bodies, found.settings.body_timeout) == (10**6, 10**7, 5)
+    assert found.settings.max_json == 2 * 10**6
     assert (found.settings.timeout, found.settings.tenant_header) == (None, "x-customer")
     net = found.graphs["net"]
     assert (net.model.path, net.model.device) == (str(tmp_path / "net.pt2"), "cpu")

@@ -154,7 +154,11 @@ def test_binary_data_of_the_wrong_size_are_refused():
 def test_byte_strings_with_wrong_lengths_are_refused():
     message = {"inputs": [item(datatype="BYTES", parameters={"binary_data_size": 5})]}
     assert "an element at byte 4 has 9 bytes, which is beyond the end, 5" in refused(message, b"\x09\0\0\0a")
-    assert "needs 2 elements, but has 1" in refused(message, b"\1\0\0\0a")
+    assert "there are 1 elements; 2 were expected" in refused(message, b"\1\0\0\0a")
+    message = {"inputs": [item(datatype="BYTES", shape=(1,), parameters={"binary_data_size": 400_000})]}
+    assert "there are more elements; 1 were expected" in refused(message, bytes(400_000))
+    message = {"inputs": [item(datatype="BYTES", shape=(300_000,), parameters={"binary_data_size": 1_200_000})]}
+    assert "has too many elements (limit 262144)" in refused(message, bytes(1_200_000))
     message = {"inputs": [item(datatype="BYTES", parameters={"binary_data_size": 2})]}
     assert "the length of an element is cut off at byte 0 of 2" in refused(message, b"ab")
 

@@ -56,3 +56,9 @@ def test_outputs_that_json_cannot_carry_are_refused_in_words(datatype, data, tex
         encode("net", "1", InferRequest(()), [value(datatype, data)])
     assert caught.value.status == 400
     assert encode("net", "1", InferRequest((), is_binary=True), [value(datatype, data)]).binary
+
+
+def test_an_output_with_very_many_elements_is_not_written_as_json():
+    large = value("UINT8", bytes((1 << 20) + 1), shape=((1 << 20) + 1,))
+    with pytest.raises(HttpError, match="1048577 elements, which is too many for JSON"):
+        encode("net", "1", InferRequest(()), [large])

@@ -125,6 +125,17 @@ def test_a_lying_length_of_the_json_is_refused(strict, length):
     assert "Inference-Header-Content-Length" in text
 
 
+def test_json_that_is_too_large_is_refused_before_it_is_parsed(engine):
+    app = create_app(engine, graphs=["net"], settings=Settings(max_json=1000))
+    message = {"inputs": [{"name": "x", "shape": [300], "datatype": "FP32", "data": [0.5] * 300}]}
+    body = json.dumps(message).encode()
+    with served(app) as at, Connection(at) as connection:
+        connection.send(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert connection.error() == (413, "the JSON of the request is too large (limit 1.0 kB); send binary data")
+        assert connection.send(infer("net", ("x", "FP32", [300], bytes(1200)))).answer()[0] == 200
+    app.close()
+
+
 def test_deep_json_is_refused(strict):
     body = b'{"inputs": ' + b"[" * 500_000
     with Connection(strict) as connection:
