@@ -43,7 +43,7 @@ def serve(
         _option(
             "--graph",
             metavar="NAME=PATH[,OPTION=VALUE]…",
-            help="Serve a model under a name, with the options of `run`, and concurrency, queue, reuse, timeout.",
+            help="Serve a model under a name, with the options of `run`, and concurrency, max-waiting, reuse, timeout.",
             panel=MODELS,
         ),
     ] = None,
@@ -52,8 +52,8 @@ def serve(
         _option(
             "--pipeline",
             metavar="NAME=PATH[,OPTION=VALUE]…",
-            help="Serve a pipeline under a name; options: graphs=A+B, concurrency, queue, reuse, max-uses, timeout, "
-            "max-memory.",
+            help="Serve a pipeline under a name; options: graphs=A+B, concurrency, max-waiting, reuse, max-uses, "
+            "timeout, max-memory.",
             panel=MODELS,
         ),
     ] = None,

@@ -68,7 +68,7 @@ _OF_PIPELINES: Final[Mapping[str, tuple[str, Parser]]] = {
     "max-output": ("output", or_none(size)),
     "max-resources": ("resources", or_none(count)),
 }
-_SERVING: Final[Mapping[str, Parser]] = {"concurrency": count, "queue": count, "reuse": reuse}
+_SERVING: Final[Mapping[str, Parser]] = {"concurrency": count, "max-waiting": count, "reuse": reuse}
 #: The keys of a graph beside those of its model, such as `device`, which are those of `--graph` of `run`.
 GRAPH: Final[Mapping[str, Parser]] = {**_SERVING, **{key: parse for key, (_, parse) in _LIMITS.items()}}
 #: The keys of its model, for error texts; `dtype` and `warm-up` may be tables, with a key for each input.
@@ -205,11 +205,11 @@ def _graph(name: str, values: Table, origin: Origin) -> OfferedGraph:
     for key, value in rest.items():
         if not re.fullmatch(OPTIONS, f"{key}." if isinstance(value, dict) else key):
             raise ValueError(f"{origin.name(*where, key)}{_unknown(key, [*GRAPH, *_MODEL, 'path'])}")
-        try:
-            graph_of(name, path, dict(_model_options({key: value})))
-        except ValueError as error:
-            raise ValueError(f"{origin.name(*where, key)}{error}") from None
-    model = graph_of(name, origin.resolve(path), dict(_model_options(rest)))
+    try:
+        model = graph_of(name, origin.resolve(path), dict(_model_options(rest)))
+    except ValueError as error:
+        wrong = [key for key, value in rest.items() if not _is_valid(key, value)]
+        raise ValueError(f"{origin.name(*where, *wrong[:1])}{error}") from None
     limits = _limits(Limits(), own, _LIMITS)
     with_limits = {key: value for key, value in own.items() if key not in _LIMITS}
     return OfferedGraph(model, replace(GraphSettings(), **_underscored(with_limits), limits=limits))
@@ -221,6 +221,15 @@ def _model_options(values: Table) -> Iterator[tuple[str, str]]:
         entries = {f"{key}.{name}": each for name, each in value.items()} if isinstance(value, dict) else {key: value}
         for option, each in entries.items():
             yield option, "yes" if each is True else "x".join(map(str, each)) if isinstance(each, list) else str(each)
+
+
+def _is_valid(key: str, value: object) -> bool:
+    """Whether a model may have an option."""
+    try:
+        graph_of("", "", dict(_model_options({key: value})))
+    except ValueError:
+        return False
+    return True
 
 
 def _pipeline(name: str, values: Table, origin: Origin) -> PipelineSettings:

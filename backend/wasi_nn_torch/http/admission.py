@@ -12,14 +12,14 @@ from wasi_nn_torch.http.errors import busy
 
 
 class Gate:
-    """Lets `concurrency` requests in at a time, in the order of their arrival, while at most `queue` others wait.
+    """Lets `concurrency` requests in at a time, in the order of their arrival, while at most `max_waiting` others wait.
 
     `waited` is called with the seconds that each one waited.
     """
 
-    def __init__(self, name: str, concurrency: int, queue: int, waited: Callable[[float], object] = bool) -> None:
+    def __init__(self, name: str, concurrency: int, max_waiting: int, waited: Callable[[float], object] = bool) -> None:
         self._name = name
-        self._queue = queue
+        self._max_waiting = max_waiting
         self._waited = waited
         self._places = asyncio.Semaphore(concurrency)
         self.waiting = 0
@@ -27,7 +27,7 @@ class Gate:
 
     def require_room(self) -> None:
         """Raise `HttpError` with status 503 if as many requests wait as may."""
-        if self._places.locked() and self.waiting >= self._queue:
+        if self._places.locked() and self.waiting >= self._max_waiting:
             raise busy(f"too many requests wait for {quote(self._name)}; try again later")
 
     @asynccontextmanager

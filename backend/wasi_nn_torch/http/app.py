@@ -144,7 +144,7 @@ def create_app(
             if name in models:
                 raise ValueError(f"{quote(name)} is the name of both a graph and a pipeline; choose another name")
             chosen_pipeline = given if isinstance(given, PipelineSettings) else PipelineSettings(given)
-            gate = Gate(name, chosen_pipeline.concurrency, chosen_pipeline.queue, metrics.waits_of(name))
+            gate = Gate(name, chosen_pipeline.concurrency, chosen_pipeline.max_waiting, metrics.waits_of(name))
             models[name] = PipelineModel(engine, name, chosen_pipeline, gate)
     except BaseException:
         for model in models.values():
@@ -160,7 +160,7 @@ def _graphs(engine: Engine, graphs: Mapping[str, GraphSettings] | Iterable[str] 
 
 
 def _graph(engine: Engine, name: str, settings: GraphSettings, metrics: Metrics) -> GraphModel:
-    gate = Gate(name, settings.concurrency, settings.queue, metrics.waits_of(name))
+    gate = Gate(name, settings.concurrency, settings.max_waiting, metrics.waits_of(name))
     try:
         return GraphModel(engine, name, settings, gate)
     except NnError as error:

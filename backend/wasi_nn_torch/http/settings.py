@@ -51,17 +51,17 @@ class Settings:
 class GraphSettings:
     """The settings of a graph: how many requests are computed at a time, by default as many as there are processors.
 
-    `queue` is the number of others that may wait. `limits` are those of each request. `reuse` is for models of which
-    only their own code knows whether they keep a state.
+    `max_waiting` is the number of others that may wait. `limits` are those of each request. `reuse` is for models
+    of which only their own code knows whether they keep a state.
     """
 
     concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
-    queue: int = 256
+    max_waiting: int = 256
     limits: Limits = field(default_factory=Limits)
     reuse: Reuse = Reuse.TENANT
 
     def __post_init__(self) -> None:
-        _require_places(self.concurrency, self.queue)
+        _require_places(self.concurrency, self.max_waiting)
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,20 @@ class PipelineSettings:
     `Engine.compile` made of it.
 
     `graphs` are the names of the graphs that it may compute; None means all. `concurrency` is the number of instances,
-    and `queue` the number of requests that may wait for one. `limits` are those of each instance, with the time of each
-    request. With `reuse`, an instance answers at most `max_uses` requests of one tenant.
+    and `max_waiting` the number of requests that may wait for one. `limits` are those of each instance,
+    with the time of each request. With `reuse`, an instance answers at most `max_uses` requests of one tenant.
     """
 
     guest: str | os.PathLike[str] | bytes | Guest
     graphs: Collection[str] | None = None
     concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
-    queue: int = 256
+    max_waiting: int = 256
     limits: Limits = field(default_factory=lambda: Limits(memory=256 << 20, timeout=30.0))
     reuse: Reuse = Reuse.TENANT
     max_uses: int = 1000
 
     def __post_init__(self) -> None:
-        _require_places(self.concurrency, self.queue)
+        _require_places(self.concurrency, self.max_waiting)
 
     @property
     def file(self) -> Path | None:
@@ -91,8 +91,8 @@ class PipelineSettings:
         return None if isinstance(self.guest, bytes | Guest) else Path(self.guest)
 
 
-def _require_places(concurrency: int, queue: int) -> None:
+def _require_places(concurrency: int, max_waiting: int) -> None:
     require_amount("`concurrency`", concurrency)
-    require_amount("`queue`", queue)
+    require_amount("`max_waiting`", max_waiting)
     if concurrency < 1:
         raise ValueError("`concurrency` is 0; give at least 1")

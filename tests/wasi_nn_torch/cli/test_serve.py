@@ -186,7 +186,7 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         dtype = { mask = "bool" }
         warm-up = [1, 3, 224, 224]
         concurrency = 3
-        queue = 4
+        max-waiting = 4
         reuse = "never"
         timeout = 1.5
         max-device-memory = "1GiB"
@@ -197,7 +197,7 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         path = "p.wasm"
         graphs = ["net"]
         concurrency = 5
-        queue = 6
+        max-waiting = 6
         reuse = "tenant"
         max-uses = 7
         timeout = "2s"
@@ -221,12 +221,12 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
     assert (net.model.options.optimize.value, net.model.options.method) == ("freeze", "encode")
     assert net.model.options.dtypes == (("mask", "bool"),)
     assert net.model.options.warm_up.given == ((None, (1, 3, 224, 224)),)
-    assert (net.settings.concurrency, net.settings.queue, net.settings.reuse) == (3, 4, Reuse.NEVER)
+    assert (net.settings.concurrency, net.settings.max_waiting, net.settings.reuse) == (3, 4, Reuse.NEVER)
     limits = net.settings.limits
     assert (limits.timeout, limits.device_bytes, limits.host_bytes, limits.tensors) == (1.5, 1 << 30, 2 << 30, 5)
     p = found.pipelines["p"]
     assert (p.guest, p.graphs) == (str(tmp_path / "p.wasm"), ("net",))
-    assert (p.concurrency, p.queue, p.reuse, p.max_uses) == (5, 6, Reuse.TENANT, 7)
+    assert (p.concurrency, p.max_waiting, p.reuse, p.max_uses) == (5, 6, Reuse.TENANT, 7)
     assert (p.limits.timeout, p.limits.memory, p.limits.device_bytes, p.limits.host_bytes) == (
         2,
         8 << 20,
@@ -244,8 +244,8 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         ("port = -1", ":1: `-1` is not a whole number of at least 0"),
         ('port = "x"', ":1: `x` is not a whole number of at least 0"),
         ("\ntimeout = true", ":2: `True` is not a duration"),
-        ('[graphs.a]\npath = "a"\n[graphs.b]\nqueue = 1\n', ":3: the graph `b` needs a `path`"),
-        ('[graphs.a]\npath = "a"\nqueues = 1', ":3: unknown key `queues`; did you mean `queue`?"),
+        ('[graphs.a]\npath = "a"\n[graphs.b]\nmax-waiting = 1\n', ":3: the graph `b` needs a `path`"),
+        ('[graphs.a]\npath = "a"\nmax-wating = 1', ":3: unknown key `max-wating`; did you mean `max-waiting`?"),
         ('[graphs.a]\npath = "a"\noptimize = "fast"', ":3: unknown optimization `fast`"),
         ('[pipelines.a]\npath = "a"\n\nreuse = "always"', ":4: `always` is not one of `tenant`, `never`"),
         ('[pipelines.a]\npath = "a"\ngraphs = [\n  "a",\n  1,\n]', ":6: `['a', 1]` is not a list of names"),
@@ -260,10 +260,10 @@ def test_a_mistake_in_a_configuration_is_named_with_its_line(tmp_path, text, err
 
 def test_options_win_over_the_file(tmp_path):
     (tmp_path / "serve.toml").write_text('port = 80\n[graphs.net]\npath = "net.pt2"\n')
-    given = {"port": "90", "graphs": {"net": {"path": "other.pt2", "queue": "3"}}}
+    given = {"port": "90", "graphs": {"net": {"path": "other.pt2", "max-waiting": "3"}}}
     found = configuration([read_config(tmp_path / "serve.toml"), (given, Origin())])
     assert found.listening.port == 90
-    assert (found.graphs["net"].model.path, found.graphs["net"].settings.queue) == ("other.pt2", 3)
+    assert (found.graphs["net"].model.path, found.graphs["net"].settings.max_waiting) == ("other.pt2", 3)
 
 
 @pytest.mark.parametrize(
@@ -272,8 +272,8 @@ def test_options_win_over_the_file(tmp_path):
         ([], "there is nothing to serve; give --graph, --pipeline or --config"),
         (["--graph", "net"], "--graph: `net` is not NAME=PATH[,OPTION=VALUE]…"),
         (["--graph", "net=nothing.pt2"], "the model file `nothing.pt2` does not exist; check the path"),
-        (["--graph", "net=net.pt2,queue=x"], "--graph: net.queue: `x` is not a whole number of at least 0"),
-        (["--graph", "net=net.pt2,queue=1,queue=2"], "gives queue more than once"),
+        (["--graph", "net=net.pt2,max-waiting=x"], "--graph: net.max-waiting: `x` is not a whole number of at least 0"),
+        (["--graph", "net=net.pt2,max-waiting=1,max-waiting=2"], "gives max-waiting more than once"),
         (["--pipeline", "p=nothing.wasm"], "the guest nothing.wasm does not exist; check the path"),
         (["--pipeline", "p=net.pt2"], "is not WebAssembly"),
         (["--port", "x"], "--port: `x` is not a whole number of at least 0"),

@@ -74,7 +74,7 @@ def counts(at, tenant: str) -> int:
 
 
 def test_requests_beyond_the_queue_are_refused_and_told_when_to_come_back(engine):
-    app = create_app(engine, graphs={"slow": GraphSettings(concurrency=1, queue=1)})
+    app = create_app(engine, graphs={"slow": GraphSettings(concurrency=1, max_waiting=1)})
     with served(app) as at:
         busy = [Connection(at).send(infer("slow", ONE)) for _ in range(2)]
         while app.models["slow"].gate.waiting < 1:
