@@ -55,15 +55,16 @@ class Exchange:
         return _text(self.scope, name.encode())
 
     def tenant(self, settings: Settings) -> str | None:
-        """Whose request it is; raises `HttpError` with status 400 for a name that is not usable."""
+        """Whose request it is; raises `HttpError` with status 400 for a name that cannot be used, or several."""
         if settings.tenant_header is None:
             return None
-        tenant = header(self.scope, settings.tenant_header.encode("latin-1"))
-        if tenant is None:
+        name = settings.tenant_header.lower().encode("latin-1")
+        given = [value for each, value in self.scope["headers"] if each == name]
+        if not given:
             return None
-        if not 0 < len(tenant) <= _LONGEST_TENANT:
-            raise bad_request(f"the header {settings.tenant_header} has {len(tenant)} bytes (limit {_LONGEST_TENANT})")
-        return tenant.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+        if len(given) > 1:
+            raise bad_request(f"the header {settings.tenant_header} is there {len(given)} times; give it once")
+        return _tenant(given[0], settings.tenant_header)
 
     def due(self, settings: Settings) -> float | None:
         """When the request has to be answered, in `time.monotonic`; raises `HttpError` with status 400."""
@@ -81,6 +82,16 @@ class Exchange:
     def _due(self, seconds: float | None, most: float | None) -> float | None:
         given = [each for each in (seconds, most) if each is not None]
         return self.started + min(given) if given else None
+
+
+def _tenant(value: bytes, name: str) -> str:
+    if not 0 < len(value) <= _LONGEST_TENANT:
+        raise bad_request(f"the header {name} has {len(value)} bytes; give 1 to {_LONGEST_TENANT}")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:  # to replace what is wrong could make two tenants one
+        reason = f"the header {name} is not UTF-8"
+    raise bad_request(reason)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -61,6 +61,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 limit_concurrency=listening.connections,
                 timeout_graceful_shutdown=max(1, round(listening.stop_seconds)),
+                proxy_headers=False,
                 server_header=False,
                 access_log=False,
                 log_config=None,

@@ -189,7 +189,14 @@ def _send_quietly(connection, data):
 
 @pytest.mark.parametrize(
     "header",
-    [b"X-Tenant: ", b"X-Tenant: " + b"a" * 300, b"X-Request-Timeout: soon", b"X-Request-Timeout: -1"],
+    [
+        b"X-Tenant: ",
+        b"X-Tenant: " + b"a" * 300,
+        b"X-Tenant: a\xff",
+        b"X-Tenant: a\r\nX-Tenant: b",
+        b"X-Request-Timeout: soon",
+        b"X-Request-Timeout: -1",
+    ],
 )
 def test_headers_that_make_no_sense_are_refused(strict, header):
     with Connection(strict) as connection:

@@ -146,3 +146,14 @@ def test_a_deadline_is_kept_in_asyncio_while_the_graph_computes(engine):
         assert graph.memory.live_tensors == 0
 
     asyncio.run(asyncio.wait_for(late(), 30))
+
+
+def test_elements_go_to_the_device_and_come_back_with_one_copy_each(device):
+    with Engine(str(device), guest_models="none") as engine:
+        engine.register("add", Add())
+        with engine.graph("add") as graph:
+            output = graph.compute_elements({"x": elements("float32", (2,), bytes(8))})["output"]
+            copies = {way.name: made.copies for way, made in graph.memory.transfers.items() if made.copies}
+            assert (graph.memory.live_bytes, graph.memory.live_tensors) == (0, 0)
+    assert torch.frombuffer(output.data, dtype=torch.float32).tolist() == [1, 1]
+    assert copies == ({} if device.type == "cpu" else {"HOST_TO_DEVICE": 1, "DEVICE_TO_HOST": 1})
