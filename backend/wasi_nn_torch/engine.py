@@ -100,6 +100,8 @@ class Engine:
         )
         if device is not None or threads is not None:
             self._backends.start()
+        #: The limit of the weights of registered models on one device, as it was given.
+        self.model_bytes = model_bytes
         self._registry = Registry(self._backends, model_bytes)
         self._runtime = Runtime(
             self._backends, self._registry, policy, self._release, cache, compile_limits, workers, fuel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from enum import Enum
 from types import MappingProxyType
 
 from wasi_nn_torch.contract.description import ValueDescription
@@ -26,7 +27,11 @@ _BYTE = "uint8"
 
 
 class GraphModel:
-    """A graph of the engine. Each request has a session of its own, unless only the model knows of its state."""
+    """A graph of the engine.
+
+    Requests share sessions if the model has no state, and if it may be kept loaded. If only the model knows of its
+    state, they share those of their tenant; otherwise each has a session of its own.
+    """
 
     platform = "pytorch"
     is_ready = True
@@ -44,7 +49,7 @@ class GraphModel:
         """Take notice of another graph under the name; raises NnError if there is none."""
         with self._engine.graph(self.name) as session:
             described = session.description
-        self._sessions.clear(described.remembers is None and self._settings.reuse is Reuse.TENANT)
+        self._sessions.clear(self._keep(described.remembers))
         self.metadata = Metadata(
             tuple(map(_description, described.inputs)) or None,
             None if described.outputs is None else tuple(map(_description, described.outputs)),
@@ -66,24 +71,38 @@ class GraphModel:
 
     def close(self) -> None:
         """Close the sessions that are kept."""
-        self._sessions.clear(False)
+        self._sessions.clear(_Keep.NONE)
+
+    def _keep(self, remembers: bool | None) -> _Keep:
+        if remembers is None:
+            return _Keep.BY_TENANT if self._settings.reuse is Reuse.TENANT else _Keep.NONE
+        # A session that is kept would keep its model from being evicted.
+        return _Keep.NONE if remembers or self._engine.model_bytes is not None else _Keep.SHARED
+
+
+class _Keep(Enum):
+    """For whose requests the sessions of a graph are kept."""
+
+    NONE = "none"
+    BY_TENANT = "tenant"
+    SHARED = "shared"
 
 
 class _Sessions:
-    """The sessions of a graph, which are kept for other requests of their tenants if `keeps`."""
+    """The sessions of a graph, and how they are kept for other requests."""
 
     def __init__(self, engine: Engine, name: str, settings: GraphSettings) -> None:
         self._engine = engine
         self._name = name
         self._settings = settings
-        self._keeps = False
+        self._keep = _Keep.NONE
         self._generation = 0
         self._idle: list[tuple[Hashable, GraphSession]] = []
         self._generations: dict[GraphSession, int] = {}
 
     def take(self, tenant: Hashable) -> GraphSession:
         for at, (owner, session) in enumerate(self._idle):
-            if owner == tenant:
+            if owner == tenant or self._keep is _Keep.SHARED:
                 del self._idle[at]
                 return session
         session = self._engine.graph(self._name, self._settings.limits)
@@ -91,15 +110,16 @@ class _Sessions:
         return session
 
     def give_back(self, session: GraphSession, tenant: Hashable) -> None:
-        if not self._keeps or self._generations[session] != self._generation:
+        if self._keep is _Keep.NONE or self._generations[session] != self._generation:
             self.end(session)
             return
         self._idle.append((tenant, session))
         if len(self._idle) > self._settings.concurrency:
             self.end(self._idle.pop(0)[1])
 
-    def clear(self, keeps: bool) -> None:
-        self._keeps = keeps
+    def clear(self, keep: _Keep) -> None:
+        """Close the idle sessions, and keep later ones in another way."""
+        self._keep = keep
         self._generation += 1
         idle, self._idle = self._idle, []
         for _, session in idle:

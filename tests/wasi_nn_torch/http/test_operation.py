@@ -369,7 +369,7 @@ def test_a_span_continues_the_trace_of_the_client(engine, monkeypatch):
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     app = create_app(engine, graphs=["net"], pipelines={"p": PipelineSettings(pipeline())})
     with served(app) as at:
