@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -208,9 +208,21 @@ def _origins(
     from wasi_nn_torch.cli.serve_config import GRAPH, PIPELINE, Origin, read_config
 
     tables: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    tables["graphs"] = dict(_named("--graph", text, "|".join([OPTIONS, *map(re.escape, GRAPH)])) for text in graphs)
-    tables["pipelines"] = dict(_named("--pipeline", text, "|".join(map(re.escape, PIPELINE))) for text in pipelines)
+    tables["graphs"] = _all_named("--graph", graphs, [OPTIONS, *map(re.escape, GRAPH)])
+    tables["pipelines"] = _all_named("--pipeline", pipelines, map(re.escape, PIPELINE))
     return [*([] if config is None else [read_config(config)]), (tables, Origin())]
+
+
+def _all_named(option: str, texts: list[str], keys: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The values of an option that may be repeated, by name; raises ValueError if a name is, too."""
+    tables: dict[str, dict[str, str]] = {}
+    pattern = "|".join(keys)
+    for text in texts:
+        name, table = _named(option, text, pattern)
+        if name in tables:
+            raise ValueError(f"{option}: `{name}` is given more than once")
+        tables[name] = table
+    return tables
 
 
 def _named(option: str, text: str, keys: str) -> tuple[str, dict[str, str]]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,10 +14,12 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from tests.conftest import ROOT
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer
+from wasi_nn_torch.cli import app
 from wasi_nn_torch.cli.serve_config import Origin, configuration, read_config
 from wasi_nn_torch.http import Reuse
 from wasi_nn_torch.http.logs import LogFormat
@@ -148,6 +151,16 @@ def test_sighup_reloads_what_has_changed(files, tmp_path):
     assert (status, text) == (400, "unknown inputs: `y`; the inputs are `x`")
 
 
+def test_a_port_that_is_in_use_is_named(files):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "wasi_nn_torch", "serve", "--graph", "net=net.pt2", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=files)
+    assert done.returncode == 70
+    assert f"error: cannot listen on 127.0.0.1, port {port}; the log says why" in done.stderr
+    assert "address already in use" in done.stderr
+
+
 # --- the configuration ---
 
 
@@ -274,16 +287,22 @@ def test_options_win_over_the_file(tmp_path):
         (["--graph", "net=nothing.pt2"], "the model file `nothing.pt2` does not exist; check the path"),
         (["--graph", "net=net.pt2,max-waiting=x"], "--graph: net.max-waiting: `x` is not a whole number of at least 0"),
         (["--graph", "net=net.pt2,max-waiting=1,max-waiting=2"], "gives max-waiting more than once"),
+        (["--graph", "net=net.pt2", "--graph", "net=other.pt2"], "--graph: `net` is given more than once"),
+        (["--graph", "p=net.pt2", "--pipeline", "p=p.wasm"], "`p` is the name of both a graph and a pipeline"),
+        (
+            ["--pipeline", "p=p.wasm,graphs=net+other", "--graph", "net=net.pt2"],
+            "the pipeline `p` is given the graphs `other`, which are not registered; there are `net`",
+        ),
         (["--pipeline", "p=nothing.wasm"], "the guest nothing.wasm does not exist; check the path"),
         (["--pipeline", "p=net.pt2"], "is not WebAssembly"),
         (["--port", "x"], "--port: `x` is not a whole number of at least 0"),
         (["--config", "nothing.toml"], "nothing.toml cannot be read"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line(files, options, error):
-    command = [sys.executable, "-m", "wasi_nn_torch", "serve", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=files)
-    assert done.returncode == 2
+def test_a_mistake_on_the_command_line_is_one_line(files, monkeypatch, options, error):
+    monkeypatch.chdir(files)
+    done = CliRunner().invoke(app, ["serve", *options])
+    assert done.exit_code == 2
     assert error in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
