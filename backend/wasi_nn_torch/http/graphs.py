@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
@@ -58,7 +59,7 @@ class GraphModel:
     async def infer(self, call: Call) -> Sequence[Value]:
         """Compute the graph once."""
         inputs = {value.name: _given(value) for value in call.request.inputs}
-        session = self._sessions.take(call.tenant)
+        session = await self._sessions.take(call.tenant)
         try:
             outputs = await session.compute_elements_async(inputs)
         except BaseException as error:
@@ -100,14 +101,28 @@ class _Sessions:
         self._idle: list[tuple[Hashable, GraphSession]] = []
         self._generations: dict[GraphSession, int] = {}
 
-    def take(self, tenant: Hashable) -> GraphSession:
+    async def take(self, tenant: Hashable) -> GraphSession:
+        """An idle session, or a new one."""
         for at, (owner, session) in enumerate(self._idle):
             if owner == tenant or self._keep is _Keep.SHARED:
                 del self._idle[at]
                 return session
-        session = self._engine.graph(self._name, self._settings.limits)
-        self._generations[session] = self._generation
+        generation = self._generation
+        session = self._open() if self._keep is _Keep.SHARED else await self._opened_elsewhere()
+        self._generations[session] = generation
         return session
+
+    def _open(self) -> GraphSession:
+        return self._engine.graph(self._name, self._settings.limits)
+
+    async def _opened_elsewhere(self) -> GraphSession:
+        """Open a session on another thread, since its graph may have to be loaded or copied first."""
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
 
     def give_back(self, session: GraphSession, tenant: Hashable) -> None:
         if self._keep is _Keep.NONE or self._generations[session] != self._generation:
@@ -128,6 +143,12 @@ class _Sessions:
     def end(self, session: GraphSession) -> None:
         del self._generations[session]
         session.close()
+
+
+def _close(opening: asyncio.Future[GraphSession]) -> None:
+    """Close a session that nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _given(value: Value) -> Elements:

@@ -100,6 +100,32 @@ def test_a_request_is_answered_at_its_deadline_while_the_model_computes(engine):
     app.close()
 
 
+class SlowToCopy(torch.nn.Module):
+    """Takes a while to be copied for a context."""
+
+    def __deepcopy__(self, memo: object) -> torch.nn.Module:
+        time.sleep(0.3)
+        return SlowToCopy()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+def test_a_graph_that_is_slow_to_open_delays_no_other_and_is_closed_if_nobody_waits(engine):
+    engine.register("heavy", SlowToCopy())
+    app = create_app(engine, graphs={"heavy": GraphSettings(reuse=Reuse.NEVER), "net": GraphSettings()})
+    with served(app) as at, Connection(at) as heavy, Connection(at) as light:
+        assert light.send(infer("net", ONE)).answer()[0] == 200
+        heavy.send(infer("heavy", ONE, headers="X-Request-Timeout: 100ms\r\n"))
+        until(lambda: app.models["heavy"].gate.running == 1)
+        assert light.send(infer("net", ONE)).answer()[0] == 200
+        assert app.models["heavy"].gate.running == 1
+        assert heavy.answer()[0] == 504
+        assert heavy.send(infer("heavy", ONE)).answer()[0] == 200
+    app.close()
+    engine.unregister("heavy")
+
+
 def test_a_request_in_the_queue_is_answered_at_its_deadline(engine):
     app = create_app(engine, graphs={"slow": GraphSettings(concurrency=1)})
     with served(app) as at, Connection(at) as first:
