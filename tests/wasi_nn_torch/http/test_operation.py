@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.wasi_nn_torch.helpers.models import Add, slow
+from tests.wasi_nn_torch.helpers.models import Add, Counts, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
 from wasi_nn_torch import Elements, Engine, GraphSession, Limits
@@ -182,18 +182,6 @@ def test_tenants_need_not_be_told_apart(engine):
     with served(app) as at:
         assert [counts(at, tenant) for tenant in ("a", "b")] == [1, 2]
     app.close()
-
-
-class Counts(torch.nn.Module):
-    """Counts its computations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("count", torch.zeros(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.count += 1
-        return x + self.count
 
 
 @pytest.mark.parametrize(("reuse", "numbers"), [(Reuse.TENANT, [1, 2, 1, 3]), (Reuse.NEVER, [1, 1, 1, 1])])

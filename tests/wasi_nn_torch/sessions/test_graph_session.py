@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import torch
 
-from tests.wasi_nn_torch.helpers.models import Add, Fails, slow
+from tests.wasi_nn_torch.helpers.models import Add, Counts, Fails, slow
 from wasi_nn_torch import Elements, Engine, ErrorCode, GuestTimeout, Limits, NnError
 
 
@@ -14,18 +14,6 @@ class Kinds(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"positive": x > 0, "whole": x.to(torch.int16)}
-
-
-class Counts(torch.nn.Module):
-    """Counts its computations in a buffer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("count", torch.zeros(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.count += 1
-        return x + self.count
 
 
 @pytest.fixture
