@@ -10,7 +10,7 @@ from starlette.routing import Route, Router
 
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.frames import release_frames
-from wasi_nn_torch.contract.text import printable, quote, quote_all
+from wasi_nn_torch.contract.text import printable, quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond
@@ -144,7 +144,6 @@ def create_app(
             if name in models:
                 raise ValueError(f"{quote(name)} is the name of both a graph and a pipeline; choose another name")
             chosen_pipeline = given if isinstance(given, PipelineSettings) else PipelineSettings(given)
-            _require_graphs(engine, name, chosen_pipeline)
             gate = Gate(name, chosen_pipeline.concurrency, chosen_pipeline.max_waiting, metrics.waits_of(name))
             models[name] = PipelineModel(engine, name, chosen_pipeline, gate)
     except BaseException:
@@ -152,15 +151,6 @@ def create_app(
             model.close()
         raise
     return Application(models, settings, metrics)
-
-
-def _require_graphs(engine: Engine, name: str, settings: PipelineSettings) -> None:
-    unknown = set(settings.graphs or ()) - set(engine.names)
-    if unknown:
-        raise ValueError(
-            f"the pipeline {quote(name)} is given the graphs {quote_all(sorted(unknown))}, which are not registered; "
-            f"there are {quote_all(engine.names)}"
-        )
 
 
 def _graphs(engine: Engine, graphs: Mapping[str, GraphSettings] | Iterable[str] | None) -> Mapping[str, GraphSettings]:

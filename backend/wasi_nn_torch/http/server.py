@@ -75,10 +75,12 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Listen."""
         await super().startup(sockets)
-        if self.started:
-            self._on_start(self.servers[0].sockets[0].getsockname()[1])
-            if self._beside is not None:
-                self._task = asyncio.create_task(self._beside())
+        if not self.started:
+            return
+        if self._beside is not None:
+            self._task = asyncio.create_task(self._beside())
+            await asyncio.sleep(0)  # it has begun, and takes signals, before anybody is told that the server runs
+        self._on_start(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         """Listen no longer, and answer the requests that have arrived."""

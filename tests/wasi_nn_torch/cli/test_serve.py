@@ -291,7 +291,7 @@ def test_options_win_over_the_file(tmp_path):
         (["--graph", "p=net.pt2", "--pipeline", "p=p.wasm"], "`p` is the name of both a graph and a pipeline"),
         (
             ["--pipeline", "p=p.wasm,graphs=net+other", "--graph", "net=net.pt2"],
-            "the pipeline `p` is given the graphs `other`, which are not registered; there are `net`",
+            "there is no graph `other`; expected one of `net`",
         ),
         (["--pipeline", "p=nothing.wasm"], "the guest nothing.wasm does not exist; check the path"),
         (["--pipeline", "p=net.pt2"], "is not WebAssembly"),

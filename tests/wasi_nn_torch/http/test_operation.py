@@ -244,7 +244,7 @@ def faulty(engine):
         ("trap", 500, "`p` failed"),
         ("loop", 504, "`p` did not answer in time"),
         ("grow", 500, "`p` failed"),
-        ("flood", 500, "`p` failed"),
+        ("flood", 500, "`p` passed its limit `host_bytes`"),
         ("wrong", 500, "the pipeline returned tensors that cannot be used"),
         ("names", 500, "the pipeline returned tensors that cannot be used"),
         ("fail", 422, "not today"),
