@@ -22,9 +22,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wasi_nn_torch.contract.batch import Batch
     from wasi_nn_torch.contract.errors import ModelError
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.hosts.served import per_session
+    from wasi_nn_torch.serving.batching import BatchFigures
     from wasi_nn_torch.serving.entries import ModelFigures
     from wasi_nn_torch.serving.refusals import Refusal
     from wasi_nn_torch.sessions.compiling import CompileLimits
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from wit_host import GuestCancelled, GuestError, GuestLimit, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
+    "Batch",
+    "BatchFigures",
     "CompileLimits",
     "Directory",
     "Engine",
@@ -64,6 +68,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Batch": "wasi_nn_torch.contract.batch",
+    "BatchFigures": "wasi_nn_torch.serving.batching",
     "CompileLimits": "wasi_nn_torch.sessions.compiling",
     "Directory": "wasi_nn_torch.sessions.directories",
     "Engine": "wasi_nn_torch.engine",

@@ -22,6 +22,8 @@ from wasi_nn_torch.contract.backend import (
     ModelSource,
     Prepares,
 )
+from wasi_nn_torch.contract.batch import Batch
+from wasi_nn_torch.contract.batching import JoinsRequests, MakesRequests, Request
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.description import Contents, ModelDescription, ValueDescription, WeightsDescription
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
@@ -40,6 +42,7 @@ __all__ = [
     "Backend",
     "BackendOptions",
     "BackendSession",
+    "Batch",
     "Contents",
     "Context",
     "Deadline",
@@ -54,9 +57,11 @@ __all__ = [
     "Graph",
     "GuestModels",
     "Health",
+    "JoinsRequests",
     "KeepsMemory",
     "Ledger",
     "LedgerSnapshot",
+    "MakesRequests",
     "MakesTensors",
     "ModelDescription",
     "ModelError",
@@ -68,6 +73,7 @@ __all__ = [
     "OffersMemory",
     "Optimize",
     "Prepares",
+    "Request",
     "SharesMemory",
     "Tensor",
     "TensorSource",

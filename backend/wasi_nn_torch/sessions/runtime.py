@@ -99,10 +99,10 @@ class Runtime:
         for path in self._registry.files:
             yield Protected(path, "the model file")
 
-    def serve(self, ledger: Ledger) -> Serving:
-        """The operations of wasi-nn for one guest, whose tensors `ledger` counts."""
+    def serve(self, ledger: Ledger, priority: int = 0) -> Serving:
+        """The operations of wasi-nn for one guest, whose tensors `ledger` counts, with a `priority` among others."""
         policy = self._policy
-        return Serving(self._backends, self._registry, ledger, policy.models, policy.why_none, self._release)
+        return Serving(self._backends, self._registry, ledger, policy.models, policy.why_none, self._release, priority)
 
     def stats(self) -> EngineStats:
         """The figures of this moment."""

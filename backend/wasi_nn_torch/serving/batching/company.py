@@ -1,0 +1,75 @@
+"""Which sessions are expected back soon, so that it is worth waiting for their requests.
+
+A guest that asks again and again usually takes about the same time from an answer to its next request. It is expected
+until twice that time has passed since its answer, if that is within the longest delay; others are not waited for. So a
+batch waits for those that it can have, and a lone session, or one whose neighbours are busy otherwise, waits for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from wasi_nn_torch.serving.batching.queue import Member
+
+#: The weight of the last observation among all.
+_WEIGHT = 0.25
+#: How many times the usual gap a session is expected for.
+_SLACK = 2.0
+
+
+class Company:
+    """The members that are expected, by the kind of their last request; the caller has the lock of the batcher."""
+
+    def __init__(self, max_delay: float) -> None:
+        self._max_delay = max_delay
+        self._expected: dict[Hashable, dict[Member, float]] = {}
+
+    def arrive(self, member: Member, now: float) -> None:
+        """Note that a member asks for something."""
+        if member.answered is None:
+            return
+        self.forget(member)
+        seen = min(now - member.answered, 100 * self._max_delay)
+        member.answered = None
+        member.gap = seen if member.gap is None else member.gap + _WEIGHT * (seen - member.gap)
+
+    def answer(self, member: Member, kind: Hashable, now: float) -> None:
+        """Note that a member got an answer to a request of a kind."""
+        member.answered, member.kind = now, kind
+        if member.gap is not None and member.gap <= self._max_delay:
+            until = now + min(_SLACK * member.gap, self._max_delay)
+            self._expected.setdefault(kind, {})[member] = until
+
+    def forget(self, member: Member) -> None:
+        """Do not expect a member."""
+        members = self._expected.get(member.kind)
+        if members is not None and members.pop(member, None) is not None and not members:
+            del self._expected[member.kind]
+
+    def count(self, kind: Hashable) -> int:
+        """The number of members that are expected with a kind, and perhaps of some that are late."""
+        return len(self._expected.get(kind, ()))
+
+    def expected(self, kind: Hashable, now: float) -> tuple[int, float]:
+        """The number of members that are expected with a kind, and the time until when."""
+        members = self._expected.get(kind)
+        if members is None:
+            return 0, now
+        for member in [member for member, until in members.items() if until <= now]:
+            del members[member]
+        if not members:
+            del self._expected[kind]
+            return 0, now
+        return len(members), max(members.values())
+
+    def has_others(self, member: Member, now: float) -> bool:
+        """Whether anybody but this member is expected, with any kind."""
+        return any(
+            until > now and other is not member
+            for members in self._expected.values()
+            for other, until in members.items()
+        )
+
+    def clear(self) -> None:
+        """Expect nobody."""
+        self._expected.clear()

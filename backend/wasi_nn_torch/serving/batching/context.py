@@ -1,0 +1,56 @@
+"""A context whose computations go through a batcher, unless its session has no company."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wasi_nn_torch.contract.batching import MakesRequests
+from wasi_nn_torch.contract.deadline import Deadline
+from wasi_nn_torch.contract.errors import NnError
+from wasi_nn_torch.contract.tensor import NamedTensor
+from wasi_nn_torch.serving.batching.batcher import Batcher
+from wasi_nn_torch.serving.batching.queue import Member, Turn
+
+
+class BatchedContext:
+    """See `wasi_nn_torch.contract.Context`; `deadline` is the end of the guest's time."""
+
+    def __init__(self, context: MakesRequests, batcher: Batcher, member: Member, deadline: Deadline) -> None:
+        self._context = context
+        self._batcher = batcher
+        self._member = member
+        self._deadline = deadline
+
+    def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+        """Compute once, together with others or not; raises NnError as `Context.compute` does.
+
+        That is also `timeout` if the guest's time ends while it waits, and `runtime-error` if the queue is full.
+        """
+        turn = Turn(self._member, _rows(inputs))
+        try:
+            if self._enters(turn, inputs):
+                return self._context.compute(inputs)
+        finally:
+            self._batcher.leave(turn)
+        request = self._context.request(inputs)
+        try:
+            self._batcher.compute(self._member, request, self._deadline)
+            return request.outputs()
+        finally:
+            request.drop()
+
+    def _enters(self, turn: Turn, inputs: Sequence[NamedTensor]) -> bool:
+        try:
+            return self._batcher.enter(turn)
+        except NnError:
+            _drop_all(inputs)
+            raise
+
+
+def _rows(inputs: Sequence[NamedTensor]) -> int:
+    return inputs[0][1].dimensions[0] if inputs and inputs[0][1].dimensions else 1
+
+
+def _drop_all(inputs: Sequence[NamedTensor]) -> None:
+    for _, tensor in inputs:
+        tensor.drop()
