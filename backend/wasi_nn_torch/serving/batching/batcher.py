@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.batching import JoinsRequests, Request
@@ -91,13 +92,14 @@ class Batcher:
                 tally.add_request(0.0)
             self._designate()
 
-    def compute(self, member: Member, request: Request, deadline: Deadline) -> None:
+    def compute(self, entry: Entry, deadline: Deadline) -> None:
         """Return when a request was computed, with others or alone, by this caller or another one.
+
+        Whatever the outcome, `wake_next` is called for this entry.
 
         Raises NnError: `timeout` if the time of the guest ends while the request waits, which is then taken out of the
         queue, and `runtime-error` if the queue is full.
         """
-        entry = Entry(member, request, time.perf_counter())
         try:
             self._add(entry)
             while (pause := self._step(entry, deadline)) is not None:
@@ -105,6 +107,14 @@ class Batcher:
         except BaseException:
             self._withdraw(entry)
             raise
+
+    def wake_next(self, entry: Entry) -> None:
+        """Wake the next caller whose request was computed together with this one."""
+        with self._lock:
+            woken = entry.next
+            entry.next = None
+            if woken is not None:
+                _open(woken)
 
     def forget(self, member: Member) -> None:
         """Do not expect a member any more, whose session has ended."""
@@ -255,9 +265,7 @@ class Batcher:
         if self._graph.compute_together([entry.request for entry in batch]):
             self._finish(batch, batch, started)
             return
-        logger.info(
-            "%s: %d requests together failed; each is computed by itself", self.name, len(batch)
-        )
+        logger.info("%s: %d requests together failed; each is computed by itself", self.name, len(batch))
         self._count_failure(batch)
         rows = sum(entry.rows for entry in batch)
         kind, failed = batch[0].kind, 0
@@ -285,7 +293,10 @@ class Batcher:
                 entry.member.tally.add_request(waited)
                 self._company.answer(entry.member, entry.kind, now)
                 entry.state = State.DONE
-                _open(entry)
+            for entry, following in pairwise(done):
+                entry.next = following
+            if done[0] is not batch[0]:
+                _open(done[0])
         if logger.isEnabledFor(logging.DEBUG):
             longest = max(started - entry.arrived for entry in done)
             logger.debug(

@@ -9,7 +9,7 @@ from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.serving.batching.batcher import Batcher
-from wasi_nn_torch.serving.batching.queue import Member, Turn
+from wasi_nn_torch.serving.batching.queue import Entry, Member, Turn
 
 
 class BatchedContext:
@@ -33,11 +33,13 @@ class BatchedContext:
         finally:
             self._batcher.leave(turn)
         request = self._context.request(inputs)
+        entry = Entry(self._member, request)
         try:
-            self._batcher.compute(self._member, request, self._deadline)
+            self._batcher.compute(entry, self._deadline)
             return request.outputs()
         finally:
             request.drop()
+            self._batcher.wake_next(entry)
 
     def _enters(self, turn: Turn, inputs: Sequence[NamedTensor]) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from enum import Enum
@@ -59,17 +60,19 @@ class Entry:
     One that has to be computed alone is of a kind of its own.
     """
 
-    __slots__ = ("arrived", "gate", "kind", "member", "passed_over", "request", "rows", "state")
+    __slots__ = ("arrived", "gate", "kind", "member", "next", "passed_over", "request", "rows", "state")
 
-    def __init__(self, member: Member, request: Request, arrived: float) -> None:
+    def __init__(self, member: Member, request: Request) -> None:
         self.member = member
         self.request = request
         self.kind: Hashable = object() if member.is_apart or request.kind is None else request.kind
         self.rows = request.rows
-        self.arrived = arrived
+        self.arrived = time.perf_counter()
         self.state = State.NEW
         #: The batches that were computed while it waited.
         self.passed_over = 0
+        #: Whose caller is woken next.
+        self.next: Entry | None = None
         self.gate = threading.Lock()
         self.gate.acquire()
 

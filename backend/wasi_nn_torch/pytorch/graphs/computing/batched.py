@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -218,7 +218,7 @@ class Computation:
         release_frames(error)
 
 
-def _kind_of(values: dict[str, object]) -> tuple[Hashable, int]:
+def _kind_of(values: Mapping[str, object]) -> tuple[Hashable, int]:
     """What requests that can be joined have in common, and the rows; None if there are no rows."""
     rows = -1
     kind: list[object] = []
@@ -235,11 +235,9 @@ def _kind_of(values: dict[str, object]) -> tuple[Hashable, int]:
 
 
 def _compute_together(graph: Graph, model: Model, requests: Sequence[Computation]) -> bool:
-    rows = [request.rows for request in requests]
+    values, rows = [request.values for request in requests], [request.rows for request in requests]
     try:
-        with InferenceMode(True):
-            values = joined([request.values for request in requests])
-            parts = split(called(graph, model, requests[0].parameters, values), rows)
+        parts = compute_rows(graph, model, requests[0].parameters, values, rows)
     except Exception as error:  # noqa: BLE001  # a model may raise anything
         logger.debug("the computation of %d rows together failed", sum(rows))
         log_failure(error)
@@ -250,7 +248,19 @@ def _compute_together(graph: Graph, model: Model, requests: Sequence[Computation
     return True
 
 
-def joined(requests: Sequence[dict[str, object]]) -> dict[str, object]:
+def compute_rows(
+    graph: Graph,
+    model: Model,
+    parameters: Sequence[Parameter],
+    values: Sequence[Mapping[str, object]],
+    rows: Sequence[int],
+) -> list[Outputs]:
+    """Join the values of several computations, of so many `rows`, call the model once, and split its outputs."""
+    with InferenceMode(True):
+        return split(called(graph, model, parameters, joined(values)), rows)
+
+
+def joined(requests: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """The tensors of all requests one below the other, and the numbers, which are the same for all."""
     values = dict(requests[0])
     for name, value in values.items():
@@ -274,5 +284,5 @@ def split(outputs: Outputs, rows: Sequence[int]) -> list[Outputs]:
     return parts
 
 
-def _copied(values: dict[str, object]) -> dict[str, object]:
+def _copied(values: Mapping[str, object]) -> dict[str, object]:
     return {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in values.items()}
