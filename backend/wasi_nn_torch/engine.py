@@ -259,8 +259,8 @@ class Engine:
         path of each directory that the guest may read to the guest's path, or to `Directory(path, writable=True)` if
         the guest may write too. `stdin` is the path of a file, bytes, or a file that is open in binary mode, which is
         read to its end at once; `stdout` and `stderr` are functions that take bytes, or files that are open in binary
-        mode, which stay open. By default, each is the host's own stream. `data` is for `per_session`. Where requests wait
-        to be computed in a batch, those of sessions with a higher `priority` go first.
+        mode, which stay open. By default, each is the host's own stream. `data` is for `per_session`. If requests wait
+        for a batch, those of sessions with a higher `priority` go first.
 
         Raises NotADirectoryError for a directory that does not exist, OSError for an input file that does not exist,
         TypeError for a stream of another type, and ValueError for text that WASI cannot pass on and for a writable

@@ -2,7 +2,8 @@
 
     queue       the requests that wait, and whose turn it is
     company     which sessions are expected back, so that it is worth waiting for them
-    batcher     who computes, what, and when: one of the callers, for all of them
+    schedule    which request leads the next batch, when it is due, and what is in it
+    batcher     who computes: one of the callers, for all of them
     figures     what is counted, for each graph and each session
     context     a context of a session whose computations go through a batcher
 

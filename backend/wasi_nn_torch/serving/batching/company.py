@@ -2,7 +2,7 @@
 
 A guest that asks again and again usually takes about the same time from an answer to its next request. It is expected
 until twice that time has passed since its answer, if that is within the longest delay; others are not waited for. So a
-batch waits for those that it can have, and a lone session, or one whose neighbours are busy otherwise, waits for nobody.
+lone session, or one whose neighbours are busy with something else, waits for nobody.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Member:
 
 
 class Turn:
-    """One computation of a member, of some `rows`; `started` is the time when it began, if it went without the queue."""
+    """One computation of a member, of some `rows`; `started` is when it began, if it went without the queue."""
 
     __slots__ = ("member", "rows", "started")
 
@@ -76,11 +76,16 @@ class Entry:
         self.gate = threading.Lock()
         self.gate.acquire()
 
+    def wake(self) -> None:
+        """Wake its caller; who calls this has the lock of the batcher."""
+        if self.gate.locked():
+            self.gate.release()
+
 
 class Queue:
     """The entries that wait, in the order of their turns: members with the highest priority first, in a circle.
 
-    An entry that `PATIENCE` batches have passed over goes before all others. The entries of one member keep their order.
+    An entry that `PATIENCE` batches have passed over goes before all others. Entries of one member keep their order.
     """
 
     def __init__(self) -> None:
@@ -134,7 +139,7 @@ class Queue:
         self._length -= 1
 
     def take(self, leader: Entry, most: int) -> list[Entry]:
-        """Remove `leader` and those whose turn it is next that can join it, up to `most` rows; all others are passed."""
+        """Remove `leader` and those that can join it, in their turns, up to `most` rows; all others are passed over."""
         taken, rows = [leader], leader.rows
         self.remove(leader)
         while rows < most:
@@ -152,4 +157,9 @@ class Queue:
 
     def clear(self) -> None:
         """Forget all entries."""
-        self.__init__()  # type: ignore[misc]  # as it was made
+        for circle in self._circles.values():
+            for member in circle:
+                member.waiting.clear()
+        self._circles.clear()
+        self._rows.clear()
+        self._length = 0

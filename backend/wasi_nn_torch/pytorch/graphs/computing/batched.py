@@ -34,6 +34,8 @@ from wasi_nn_torch.pytorch.tensors import DeviceTensor, spell_dimensions
 
 logger = logging.getLogger(__name__)
 
+#: Splits along dimension 0, with memory of its own for each part; PyTorch declares only its other form, with `out`.
+_split_copy: Callable[[torch.Tensor, list[int]], Sequence[torch.Tensor]] = torch.split_with_sizes_copy  # type: ignore[assignment]
 #: The outputs of a model, by name.
 Outputs = list[tuple[str, torch.Tensor]]
 
@@ -279,7 +281,7 @@ def split(outputs: Outputs, rows: Sequence[int]) -> list[Outputs]:
                 ErrorCode.UNSUPPORTED_OPERATION,
                 f"output {quote(name)} is {spell_dimensions(output.shape)} for {total} rows",
             )
-        for part, piece in zip(parts, torch.split_with_sizes_copy(output, list(rows)), strict=True):
+        for part, piece in zip(parts, _split_copy(output, list(rows)), strict=True):
             part.append((name, piece))
     return parts
 

@@ -173,6 +173,7 @@ def log_failure(error: Exception) -> None:
 
 
 def drop_all(tensors: Sequence[NamedTensor]) -> None:
+    """Drop every tensor."""
     for _, tensor in tensors:
         tensor.drop()
 

@@ -131,7 +131,7 @@ class _Trial:
             self._compare([rows[at % 2] for at in range(most)], [1] * most, [*alone] * (most // 2), "their number")
         except _Unfit:
             raise
-        except Exception as error:  # noqa: BLE001  # a model may raise anything
+        except Exception as error:  # a model may raise anything
             if is_out_of_memory(error):
                 raise
             reason = gist(error)
