@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 
 from wasi_nn_torch.contract.batching import Request
-from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.adopting import Adopted
@@ -44,7 +45,7 @@ Outputs = list[tuple[str, torch.Tensor]]
 class BatchedGraph(Graph):
     """See `wasi_nn_torch.contract.JoinsRequests`; its model keeps no state, as was tried or is vouched for.
 
-    A model may still write to its own attributes, so each of the `lanes` has an instance of its own.
+    So contexts share instances of it: as many as compute at a time, because a model may write to its own attributes.
     """
 
     lanes: int = 1
@@ -57,20 +58,23 @@ class BatchedGraph(Graph):
     def compute_together(self, requests: Sequence[Request]) -> bool:
         """See `wasi_nn_torch.contract.JoinsRequests`."""
         given = [request for request in requests if isinstance(request, Computation)]
-        model = self._lend()
-        try:
+        with self.lent() as model:
             if len(given) == 1:
                 given[0].compute(self, model)
                 return True
             return _compute_together(self, model, given)
+
+    @contextmanager
+    def lent(self) -> Iterator[Model]:
+        """An instance of the model that nobody else uses meanwhile."""
+        try:
+            model = self._idle.pop()
+        except IndexError:  # all are in use
+            model = self.instance()
+        try:
+            yield model
         finally:
             self._idle.append(model)
-
-    def _lend(self) -> Model:
-        try:
-            return self._idle.pop()
-        except IndexError:  # the first batch of its lane
-            return self.instance()
 
 
 def lanes_on(device: torch.device) -> int:
@@ -80,6 +84,10 @@ def lanes_on(device: torch.device) -> int:
 
 class BatchedContext(ExecutionContext):
     """See `wasi_nn_torch.contract.MakesRequests`; `compute` computes one request without any others."""
+
+    def __init__(self, graph: BatchedGraph, memory: SessionMemory) -> None:
+        self._lent = graph.lent
+        super().__init__(graph, memory)
 
     def request(self, inputs: Sequence[NamedTensor]) -> Computation:
         """Check inputs and move them to the device; raises NnError after dropping them, as `compute` does."""
@@ -94,6 +102,14 @@ class BatchedContext(ExecutionContext):
             for parameter, (name, tensor) in zip(parameters, inputs, strict=True)
         ]
         return parameters, self._values(parameters, own)
+
+    def _new_model(self) -> Model:
+        def lending(**arguments: object) -> object:
+            with lent() as model:
+                return model(**arguments)
+
+        lent = self._lent
+        return lending
 
 
 class Computation:
@@ -271,16 +287,18 @@ def joined(requests: Sequence[Mapping[str, object]]) -> dict[str, object]:
     return values
 
 
+class NotByRows(Exception):
+    """An output that does not have the rows of the inputs in dimension 0."""
+
+
 def split(outputs: Outputs, rows: Sequence[int]) -> list[Outputs]:
-    """The part of the outputs for each number of rows, in memory of its own; raises NnError if they have others."""
+    """The part of the outputs for each number of rows, in memory of its own; raises NotByRows if they have others."""
     total = sum(rows)
     parts: list[Outputs] = [[] for _ in rows]
     for name, output in outputs:
         if not output.shape or output.shape[0] != total:
-            raise NnError(
-                ErrorCode.UNSUPPORTED_OPERATION,
-                f"output {quote(name)} is {spell_dimensions(output.shape)} for {total} rows",
-            )
+            text = f"its output {quote(name)} is {spell_dimensions(output.shape)} for {total} rows of the inputs"
+            raise NotByRows(f"{text}, which must be in dimension 0 of outputs, too")
         for part, piece in zip(parts, _split_copy(output, list(rows)), strict=True):
             part.append((name, piece))
     return parts

@@ -49,12 +49,7 @@ class ExecutionContext:
     def __init__(self, graph: Graph, memory: SessionMemory) -> None:
         self._graph = graph
         self._memory = memory
-        ledger = memory.ledger
-        place = place_of(graph.device)
-        ledger.grant(place, graph.state_nbytes, "a context")
-        self._model = _instance(graph)
-        if graph.state_nbytes:
-            ledger.enter_other(self, place, graph.state_nbytes)
+        self._model = self._new_model()
         #: The input names of the last computation, and their parameters; most guests give the same ones each time.
         self._names: list[str] = []
         self._parameters: list[Parameter] | None = None
@@ -105,6 +100,16 @@ class ExecutionContext:
         # Inputs are dropped first: an output on the memory of one takes it over, unless it has another owner.
         adopted.release()
         return take_over(outputs, self._memory)
+
+    def _new_model(self) -> Model:
+        """The model of this context, whose state counts in the ledger."""
+        ledger, graph = self._memory.ledger, self._graph
+        place = place_of(graph.device)
+        ledger.grant(place, graph.state_nbytes, "a context")
+        model = _instance(graph)
+        if graph.state_nbytes:
+            ledger.enter_other(self, place, graph.state_nbytes)
+        return model
 
     def _match(self, names: list[str]) -> list[Parameter]:
         if self._parameters is not None and names == self._names:

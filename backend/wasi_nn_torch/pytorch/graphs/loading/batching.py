@@ -18,7 +18,7 @@ from wasi_nn_torch.contract.errors import ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.warm_up import Example, WarmUp
 from wasi_nn_torch.pytorch.dtypes import DTYPES
-from wasi_nn_torch.pytorch.graphs.computing.batched import BatchedGraph, Outputs, compute_rows, lanes_on
+from wasi_nn_torch.pytorch.graphs.computing.batched import BatchedGraph, NotByRows, Outputs, compute_rows, lanes_on
 from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory, release_frames
 from wasi_nn_torch.pytorch.graphs.computing.graph import Graph
 from wasi_nn_torch.pytorch.graphs.inputs.signature import Kind, Parameter
@@ -49,7 +49,9 @@ def batched(graph: Graph, batch: Batch, warm_up: WarmUp | None, name: str) -> Ba
     _require_open_sizes(graph, name)
     own = {each.name: getattr(graph, each.name) for each in fields(graph)}
     lanes = lanes_on(graph.device)
-    made = BatchedGraph(**{**own, "nbytes": graph.nbytes + lanes * graph.state_nbytes}, lanes=lanes)
+    # The state of a model that keeps none is that of its instances, whatever it is for.
+    nbytes = graph.nbytes + lanes * graph.state_nbytes
+    made = BatchedGraph(**{**own, "nbytes": nbytes, "state_nbytes": 0}, lanes=lanes)
     if not batch.trial:
         return made
     started = time.perf_counter()
@@ -59,6 +61,8 @@ def batched(graph: Graph, batch: Batch, warm_up: WarmUp | None, name: str) -> Ba
         _Trial(made, examples, batch.max_size).run()
     except _Unfit as unfit:
         refusal = ModelError(f"{name} cannot be batched: {unfit}; {_VOUCH}")
+    except NotByRows as unfit:
+        refusal = ModelError(f"{name} cannot be batched: {unfit}; leave out the option `batch`")
     except Exception as error:  # noqa: BLE001  # a model may raise anything
         refusal = _failure(error, name)
         release_frames(error)
@@ -77,7 +81,6 @@ class _Trial:
 
     def __init__(self, graph: BatchedGraph, examples: Mapping[str, Example], max_size: int) -> None:
         self._graph = graph
-        self._model = graph.instance()
         self._parameters = graph.signature.match(list(examples))
         self._examples = examples
         self._max_size = max_size
@@ -101,15 +104,15 @@ class _Trial:
         self._try_most([a, b], [alone, others[0]])
 
     def _alone(self, row: Values) -> Outputs:
-        return compute_rows(self._graph, self._model, self._parameters, [row], [1])[0]
+        return self._computed([row], [1])[0]
+
+    def _computed(self, values: Sequence[Values], rows: Sequence[int]) -> list[Outputs]:
+        with self._graph.lent() as model:
+            return compute_rows(self._graph, model, self._parameters, values, rows)
 
     def _compare(self, values: Sequence[Values], rows: Sequence[int], wanted: Sequence[Outputs], what: str) -> None:
         """Compare the first parts of a joined computation with what they are alone."""
-        try:
-            parts = compute_rows(self._graph, self._model, self._parameters, values, rows)
-        except NnError as error:
-            raise _Unfit(f"{error.text}; outputs must have the rows of the inputs in dimension 0") from None
-        for part, alone in zip(parts, wanted, strict=False):
+        for part, alone in zip(self._computed(values, rows), wanted, strict=False):
             name = _difference(alone, part)
             if name:
                 raise _Unfit(f"it mixes rows: its output {quote(name)} for one row depends on {what}")
@@ -118,7 +121,7 @@ class _Trial:
         """Compare with neighbours that a model may also refuse, for then requests are computed each by itself."""
         try:
             self._compare(values, [1] * len(values), [alone], "neighbours that are NaN or infinite")
-        except _Unfit:
+        except (_Unfit, NotByRows):
             raise
         except Exception as error:  # noqa: BLE001  # a model may raise anything
             logger.debug("the model does not compute NaN and infinities: %s", gist(error))
@@ -129,12 +132,12 @@ class _Trial:
         most = self._max_size
         try:
             self._compare([rows[at % 2] for at in range(most)], [1] * most, [*alone] * (most // 2), "their number")
-        except _Unfit:
+        except (_Unfit, NotByRows):
             raise
         except Exception as error:  # a model may raise anything
             if is_out_of_memory(error):
                 raise
-            reason = gist(error)
+            reason = error.text if isinstance(error, NnError) else gist(error)
             release_frames(error)
         else:
             return
