@@ -102,7 +102,7 @@ class Callers:
             try:
                 for value in values:
                     self.outcomes[name] = self.call(member, Number(value, **request), deadline)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # it is the outcome
                 self.outcomes[name] = error
 
         self.threads[name] = threading.Thread(target=call, name=name)
@@ -246,8 +246,8 @@ def test_a_full_queue_answers_at_once():
     callers.ask("c", 3)
     assert isinstance(callers.outcomes["c"], NnError)
     assert callers.outcomes["c"].text == (
-        "the queue of the graph `net` is full: 2 requests wait (limit 2); try again later, or ask the operator to raise "
-        "`max_queue`"
+        "the queue of the graph `net` is full: 2 requests wait (limit 2); try again later, or ask the operator to "
+        "raise `max_queue`"
     )
     assert callers.tally.refused == 1
     callers.release()

@@ -48,7 +48,7 @@ def test_the_figures_of_a_session_are_plain_and_their_keys_stable(session):
     assert list(figures) == [
         "calls", "transport", "memory", "compile_seconds", "from_cache", "run_seconds", "errors", "last_refusal",
         "guest_calls", "guest_seconds", "overdue",
-        "fuel",
+        "fuel", "batching",
     ]  # fmt: skip
     assert list(figures["memory"]) == ["places", "transfers", "computes", "compute_seconds", "idle_bytes"]
     assert figures["memory"]["places"]["host staging"] == {

@@ -98,9 +98,10 @@ class _Trial:
             )
         self._compare([a, b, c], [1, 1, 1], [alone, *others], "its neighbours")
         self._compare([_both(a, b), c], [2, 1], [_both_outputs(alone, others[0]), others[1]], "the rows of others")
-        self._compare([a, _filled(b, _HUGE), _filled(c, -_HUGE)], [1, 1, 1], [alone], "huge neighbours")
+        self._compare_beside([_filled(b, _HUGE), _filled(c, -_HUGE)], a, alone, "huge neighbours")
         if self._has_floats():
-            self._compare_with_invalid([a, _filled(b, float("nan")), _filled(c, float("inf"))], alone)
+            invalid = [_filled(b, float("nan")), _filled(c, float("inf"))]
+            self._compare_beside(invalid, a, alone, "neighbours that are NaN or infinite")
         self._try_most([a, b], [alone, others[0]])
 
     def _alone(self, row: Values) -> Outputs:
@@ -117,14 +118,14 @@ class _Trial:
             if name:
                 raise _Unfit(f"it mixes rows: its output {quote(name)} for one row depends on {what}")
 
-    def _compare_with_invalid(self, values: Sequence[Values], alone: Outputs) -> None:
-        """Compare with neighbours that a model may also refuse, for then requests are computed each by itself."""
+    def _compare_beside(self, neighbours: Sequence[Values], row: Values, alone: Outputs, what: str) -> None:
+        """Compare with neighbours that the model may also refuse, for then requests are computed each by itself."""
         try:
-            self._compare(values, [1] * len(values), [alone], "neighbours that are NaN or infinite")
+            self._compare([row, *neighbours], [1, *[1] * len(neighbours)], [alone], what)
         except (_Unfit, NotByRows):
             raise
         except Exception as error:  # noqa: BLE001  # a model may raise anything
-            logger.debug("the model does not compute NaN and infinities: %s", gist(error))
+            logger.debug("the model does not compute %s: %s", what, gist(error))
             release_frames(error)
 
     def _try_most(self, rows: Sequence[Values], alone: Sequence[Outputs]) -> None:
