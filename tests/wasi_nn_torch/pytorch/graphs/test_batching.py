@@ -46,7 +46,10 @@ def scripted(module: nn.Module) -> bytes:
     return file.getvalue()
 
 
-def joinable(model, device, batch: Batch = Batch(), sizes: tuple[int, ...] | None = None, dtypes=()) -> BatchedGraph:
+BATCH = Batch()
+
+
+def joinable(model, device, batch: Batch = BATCH, sizes: tuple[int, ...] | None = None, dtypes=()) -> BatchedGraph:
     """Load a model for batches."""
     warm_up = None if sizes is None else WarmUp(((None, sizes),))
     graph = load(model, device, "the model", ModelOptions(batch=batch, warm_up=warm_up, dtypes=dtypes))
@@ -164,7 +167,7 @@ def test_an_index_out_of_range_fails_alone(device):
     for request in requests:
         assert graph.compute_together([request])
     assert [request.has_failed for request in requests] == [False, True, False]
-    with pytest.raises(Exception, match="computing `ids` I64 \\[1, 2\\].*out of range"):
+    with pytest.raises(Exception, match=r"computing `ids` I64 \[1, 2\].*out of range"):
         sessions[1].answers(requests[1])
     for index in (0, 2):
         [found] = sessions[index].answers(requests[index])
