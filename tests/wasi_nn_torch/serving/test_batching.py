@@ -16,7 +16,7 @@ from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.serving.batching import Batcher, Member
 from wasi_nn_torch.serving.batching.company import Company
 from wasi_nn_torch.serving.batching.figures import Tally
-from wasi_nn_torch.serving.batching.queue import PATIENCE, Entry, Queue, Turn
+from wasi_nn_torch.serving.batching.queue import PATIENCE, Entry, Queue
 
 #: In seconds; far longer than anything here takes.
 ENOUGH = 20
@@ -378,9 +378,8 @@ def _usual(member: Member, gap: float) -> Member:
 def test_a_lone_session_is_never_made_to_wait():
     callers, member = Callers(Batch(max_delay=30.0)), Member()
     for _ in range(5):
-        turn = Turn(member, 1)
-        assert callers.batcher.enter(turn)
-        callers.batcher.leave(turn)
+        assert callers.batcher.enter(callers, member)
+        callers.batcher.leave(callers, member, 1)
     assert callers.tally.figures().sizes == {1: 5}
     assert callers.tally.queue_seconds == 0.0
 

@@ -16,7 +16,7 @@ from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.serving.batching.figures import Tally
-from wasi_nn_torch.serving.batching.queue import Entry, Member, State, Turn
+from wasi_nn_torch.serving.batching.queue import Entry, Member, State
 from wasi_nn_torch.serving.batching.schedule import Schedule
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,9 @@ class Batcher:
         self._tally = tally
         self._lock = threading.Lock()
         self._schedule = Schedule(batch, graph.lanes)
-        #: The one that computes without the queue.
-        self._lone: Turn | None = None
+        #: The caller that computes without the queue, and since when.
+        self._lone: object = None
+        self._began = 0.0
         _alive.add(self)
 
     @property
@@ -49,28 +50,34 @@ class Batcher:
         """The number of requests that wait now."""
         return self._schedule.waiting
 
-    def enter(self, turn: Turn) -> bool:
+    def enter(self, caller: object, member: Member) -> bool:
         """Whether a member may compute at once, without the queue, because it has no company.
 
-        Whatever the outcome, `leave` is called for this turn. Raises NnError `runtime-error` if the queue is full.
+        Whatever the outcome, `leave` is called for this caller.
         """
         with self._lock:
-            self._require_room(turn.member)
-            if not self._schedule.enter(turn):
+            if not self._schedule.enter(member):
                 return False
-            self._lone = turn
+            self._lone, self._began = caller, time.perf_counter()
             return True
 
-    def leave(self, turn: Turn) -> None:
-        """End the computation that `enter` allowed; does nothing if it allowed none."""
-        if self._lone is not turn:
+    def leave(self, caller: object, member: Member, rows: int) -> None:
+        """End the computation of `rows` that `enter` allowed; does nothing if it allowed none."""
+        if self._lone is not caller:
             return
+        now = time.perf_counter()
         with self._lock:
             self._lone = None
-            seconds = self._schedule.leave(turn)
-            for tally in (self._tally, turn.member.tally):
-                tally.add_batch(turn.rows, seconds)
-                tally.add_request(0.0)
+            self._schedule.leave(member, now)
+            seconds = now - self._began
+            self._tally.add_lone(rows, seconds)
+            member.tally.add_lone(rows, seconds)
+
+    def require_room(self, member: Member) -> None:
+        """Raise NnError `runtime-error` if the queue is full."""
+        if self._schedule.waiting >= self._max_queue:
+            with self._lock:
+                self._refuse(member)
 
     def compute(self, entry: Entry, deadline: Deadline) -> None:
         """Return when a request was computed, with others or alone, by this caller or another one.
@@ -82,7 +89,8 @@ class Batcher:
         """
         try:
             with self._lock:
-                self._require_room(entry.member)
+                if self._schedule.waiting >= self._max_queue:
+                    self._refuse(entry.member)
                 self._schedule.add(entry)
             while (pause := self._step(entry, deadline)) is not None:
                 entry.gate.acquire(timeout=pause)
@@ -138,9 +146,7 @@ class Batcher:
             except BaseException:  # the first exception is raised by the caller
                 logger.debug("another exception arrived while a request was withdrawn", exc_info=True)
 
-    def _require_room(self, member: Member) -> None:
-        if self._schedule.waiting < self._max_queue:
-            return
+    def _refuse(self, member: Member) -> None:
         self._tally.refused += 1
         member.tally.refused += 1
         raise NnError(

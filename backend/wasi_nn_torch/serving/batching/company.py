@@ -24,6 +24,10 @@ class Company:
         self._max_delay = max_delay
         self._expected: dict[Hashable, dict[Member, float]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anybody may be expected."""
+        return bool(self._expected)
+
     def arrive(self, member: Member, now: float) -> None:
         """Note that a member asks for something."""
         if member.answered is None:
@@ -64,11 +68,11 @@ class Company:
 
     def has_others(self, member: Member, now: float) -> bool:
         """Whether anybody but this member is expected, with any kind."""
-        return any(
-            until > now and other is not member
-            for members in self._expected.values()
-            for other, until in members.items()
-        )
+        for kind in list(self._expected):
+            coming, _ = self.expected(kind, now)
+            if coming > (member in self._expected.get(kind, ())):
+                return True
+        return False
 
     def clear(self) -> None:
         """Expect nobody."""

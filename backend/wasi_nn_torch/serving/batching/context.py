@@ -9,7 +9,7 @@ from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.serving.batching.batcher import Batcher
-from wasi_nn_torch.serving.batching.queue import Entry, Member, Turn
+from wasi_nn_torch.serving.batching.queue import Entry, Member
 
 
 class BatchedContext:
@@ -26,12 +26,20 @@ class BatchedContext:
 
         That is also `timeout` if the guest's time ends while it waits, and `runtime-error` if the queue is full.
         """
-        turn = Turn(self._member, _rows(inputs))
+        batcher, rows = self._batcher, _rows(inputs)
         try:
-            if self._enters(turn, inputs):
+            if batcher.enter(self, self._member):
                 return self._context.compute(inputs)
         finally:
-            self._batcher.leave(turn)
+            batcher.leave(self, self._member, rows)
+        return self._compute_in_company(inputs)
+
+    def _compute_in_company(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+        try:
+            self._batcher.require_room(self._member)
+        except NnError:
+            _drop_all(inputs)
+            raise
         request = self._context.request(inputs)
         entry = Entry(self._member, request)
         try:
@@ -40,13 +48,6 @@ class BatchedContext:
         finally:
             request.drop()
             self._batcher.wake_next(entry)
-
-    def _enters(self, turn: Turn, inputs: Sequence[NamedTensor]) -> bool:
-        try:
-            return self._batcher.enter(turn)
-        except NnError:
-            _drop_all(inputs)
-            raise
 
 
 def _rows(inputs: Sequence[NamedTensor]) -> int:

@@ -83,6 +83,12 @@ class Tally:
         if waited > self.longest_wait:
             self.longest_wait = waited
 
+    def add_lone(self, rows: int, seconds: float) -> None:
+        """Count a request that was a batch of its own, and did not wait."""
+        self.requests += 1
+        self.sizes[rows] += 1
+        self.compute_seconds += seconds
+
     def figures(self) -> BatchFigures:
         """The figures of this moment."""
         return BatchFigures(

@@ -43,17 +43,6 @@ class Member:
         self.tally = Tally()
 
 
-class Turn:
-    """One computation of a member, of some `rows`; `started` is when it began, if it went without the queue."""
-
-    __slots__ = ("member", "rows", "started")
-
-    def __init__(self, member: Member, rows: int) -> None:
-        self.member = member
-        self.rows = rows
-        self.started = 0.0
-
-
 class Entry:
     """A request that waits; `arrived` is the time when it came, and `gate` wakes its caller.
 

@@ -13,10 +13,8 @@ from collections.abc import Hashable, Sequence
 
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.serving.batching.company import Company
-from wasi_nn_torch.serving.batching.queue import Entry, Queue, State, Turn
+from wasi_nn_torch.serving.batching.queue import Entry, Member, Queue, State
 
-#: The kind of a computation that is made without the queue.
-_LONE = "lone"
 #: The most kinds whose size is known to be too large.
 _MOST_KINDS = 256
 
@@ -41,22 +39,18 @@ class Schedule:
         """The number of requests that wait."""
         return len(self._queue)
 
-    def enter(self, turn: Turn) -> bool:
+    def enter(self, member: Member) -> bool:
         """Whether a member may compute at once, without the queue, because it has no company; then it calls `leave`."""
-        now = time.perf_counter()
-        if self._busy or self._leaders or self.company.has_others(turn.member, now):
+        if self._busy or self._leaders or (self.company and self.company.has_others(member, time.perf_counter())):
             return False
-        self.company.arrive(turn.member, now)
-        turn.started = now
-        self._begin(_LONE)
+        self._busy = 1
         return True
 
-    def leave(self, turn: Turn) -> float:
-        """End what `enter` allowed, and return the seconds that it took."""
-        now = time.perf_counter()
-        self.company.answer(turn.member, turn.member.kind, now)
-        self.end(_LONE)
-        return now - turn.started
+    def leave(self, member: Member, now: float) -> None:
+        """End what `enter` allowed."""
+        member.answered = now
+        self._busy -= 1
+        self._designate()
 
     def add(self, entry: Entry) -> None:
         """Add an entry, which leads if there is a lane for it, or if it completes the batch of its kind."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -45,10 +44,12 @@ Outputs = list[tuple[str, torch.Tensor]]
 class BatchedGraph(Graph):
     """See `wasi_nn_torch.contract.JoinsRequests`; its model keeps no state, as was tried or is vouched for.
 
-    So contexts share instances of it: as many as compute at a time, because a model may write to its own attributes.
+    So contexts share instances of it: as many as compute at a time, because a model may write to its own attributes. If
+    there is only one instance, because the code of the model cannot do that, it `is_shared` by all.
     """
 
     lanes: int = 1
+    is_shared: bool = False
     _idle: list[Model] = field(default_factory=list)
 
     def context(self, memory: SessionMemory) -> BatchedContext:
@@ -58,23 +59,25 @@ class BatchedGraph(Graph):
     def compute_together(self, requests: Sequence[Request]) -> bool:
         """See `wasi_nn_torch.contract.JoinsRequests`."""
         given = [request for request in requests if isinstance(request, Computation)]
-        with self.lent() as model:
+        model = self.borrow()
+        try:
             if len(given) == 1:
                 given[0].compute(self, model)
                 return True
             return _compute_together(self, model, given)
-
-    @contextmanager
-    def lent(self) -> Iterator[Model]:
-        """An instance of the model that nobody else uses meanwhile."""
-        try:
-            model = self._idle.pop()
-        except IndexError:  # all are in use
-            model = self.instance()
-        try:
-            yield model
         finally:
-            self._idle.append(model)
+            self.give_back(model)
+
+    def borrow(self) -> Model:
+        """An instance of the model that nobody else uses until `give_back`."""
+        try:
+            return self._idle.pop()
+        except IndexError:  # all are in use
+            return self.instance()
+
+    def give_back(self, model: Model) -> None:
+        """Let others use an instance."""
+        self._idle.append(model)
 
 
 def lanes_on(device: torch.device) -> int:
@@ -86,7 +89,7 @@ class BatchedContext(ExecutionContext):
     """See `wasi_nn_torch.contract.MakesRequests`; `compute` computes one request without any others."""
 
     def __init__(self, graph: BatchedGraph, memory: SessionMemory) -> None:
-        self._lent = graph.lent
+        self._shared = graph
         super().__init__(graph, memory)
 
     def request(self, inputs: Sequence[NamedTensor]) -> Computation:
@@ -104,12 +107,18 @@ class BatchedContext(ExecutionContext):
         return parameters, self._values(parameters, own)
 
     def _new_model(self) -> Model:
-        def lending(**arguments: object) -> object:
-            with lent() as model:
-                return model(**arguments)
+        shared = self._shared
+        if shared.is_shared:
+            return shared.instance()
 
-        lent = self._lent
-        return lending
+        def lent(**arguments: object) -> object:
+            model = shared.borrow()
+            try:
+                return model(**arguments)
+            finally:
+                shared.give_back(model)
+
+        return lent
 
 
 class Computation:

@@ -49,9 +49,10 @@ def batched(graph: Graph, batch: Batch, warm_up: WarmUp | None, name: str) -> Ba
     _require_open_sizes(graph, name)
     own = {each.name: getattr(graph, each.name) for each in fields(graph)}
     lanes = lanes_on(graph.device)
+    is_shared = graph.instance() is graph.instance()
     # The state of a model that keeps none is that of its instances, whatever it is for.
     nbytes = graph.nbytes + lanes * graph.state_nbytes
-    made = BatchedGraph(**{**own, "nbytes": nbytes, "state_nbytes": 0}, lanes=lanes)
+    made = BatchedGraph(**{**own, "nbytes": nbytes, "state_nbytes": 0}, lanes=lanes, is_shared=is_shared)
     if not batch.trial:
         return made
     started = time.perf_counter()
@@ -108,8 +109,11 @@ class _Trial:
         return self._computed([row], [1])[0]
 
     def _computed(self, values: Sequence[Values], rows: Sequence[int]) -> list[Outputs]:
-        with self._graph.lent() as model:
+        model = self._graph.borrow()
+        try:
             return compute_rows(self._graph, model, self._parameters, values, rows)
+        finally:
+            self._graph.give_back(model)
 
     def _compare(self, values: Sequence[Values], rows: Sequence[int], wanted: Sequence[Outputs], what: str) -> None:
         """Compare the first parts of a joined computation with what they are alone."""
