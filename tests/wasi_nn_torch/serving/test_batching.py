@@ -384,6 +384,22 @@ def test_a_lone_session_is_never_made_to_wait():
     assert callers.tally.queue_seconds == 0.0
 
 
+def test_as_many_sessions_as_there_are_lanes_do_not_wait_for_each_other():
+    callers, members = Callers(graph=Doubling(lanes=2)), [Member(), Member(), Member()]
+    assert callers.batcher.enter("a", members[0])
+    assert callers.batcher.enter("b", members[1])
+    assert not callers.batcher.enter("c", members[2])
+    callers.batcher.leave("a", members[0], 1)
+    assert callers.batcher.enter("c", members[2])
+    for name, member in (("b", members[1]), ("c", members[2]), ("d", members[0])):
+        callers.batcher.leave(name, member, 1)
+    assert callers.tally.figures().sizes == {1: 3}
+    company = callers.batcher._schedule.company
+    for member in members[:2]:
+        company.answer(_usual(member, 0.001), "number", time.perf_counter())
+    assert not callers.batcher.enter("c", members[2])
+
+
 def test_a_session_is_expected_until_twice_its_usual_time():
     company, member = Company(1.0), _usual(Member(), 0.1)
     company.answer(member, "kind", now=50.0)
@@ -418,7 +434,7 @@ def test_a_session_that_ends_is_not_expected():
     company.answer(member, "kind", now=50.0)
     company.forget(member)
     assert company.expected("kind", 50.0)[0] == 0
-    assert not company.has_others(Member(), 50.0)
+    assert company.others(Member(), 50.0) == 0
 
 
 def test_the_last_one_that_is_expected_computes_the_batch():

@@ -40,9 +40,8 @@ class Batcher:
         self._tally = tally
         self._lock = threading.Lock()
         self._schedule = Schedule(batch, graph.lanes)
-        #: The caller that computes without the queue, and since when.
-        self._lone: object = None
-        self._began = 0.0
+        #: The callers that compute without the queue, and since when.
+        self._direct: dict[object, float] = {}
         _alive.add(self)
 
     @property
@@ -51,25 +50,25 @@ class Batcher:
         return self._schedule.waiting
 
     def enter(self, caller: object, member: Member) -> bool:
-        """Whether a member may compute at once, without the queue, because it has no company.
+        """Whether a member may compute at once, without the queue, because it has no company that is worth waiting for.
 
         Whatever the outcome, `leave` is called for this caller.
         """
         with self._lock:
             if not self._schedule.enter(member):
                 return False
-            self._lone, self._began = caller, time.perf_counter()
+            self._direct[caller] = time.perf_counter()
             return True
 
     def leave(self, caller: object, member: Member, rows: int) -> None:
         """End the computation of `rows` that `enter` allowed; does nothing if it allowed none."""
-        if self._lone is not caller:
+        began = self._direct.pop(caller, None)
+        if began is None:
             return
         now = time.perf_counter()
         with self._lock:
-            self._lone = None
             self._schedule.leave(member, now)
-            seconds = now - self._began
+            seconds = now - began
             self._tally.add_lone(rows, seconds)
             member.tally.add_lone(rows, seconds)
 
@@ -114,7 +113,7 @@ class Batcher:
         """Forget all callers, in a process that was forked: their threads are not in it."""
         self._lock = threading.Lock()
         self._schedule.clear()
-        self._lone = None
+        self._direct.clear()
 
     # --- the caller of one request ---
 
@@ -208,8 +207,7 @@ class Batcher:
                 self._tally.add_request(waited)
                 entry.member.tally.add_batch(rows, seconds)
                 entry.member.tally.add_request(waited)
-                self._schedule.company.answer(entry.member, entry.kind, now)
-                entry.state = State.DONE
+                self._schedule.answer(entry, now)
             for entry, following in pairwise(done):
                 entry.next = following
         if logger.isEnabledFor(logging.DEBUG):

@@ -66,13 +66,10 @@ class Company:
             return 0, now
         return len(members), max(members.values())
 
-    def has_others(self, member: Member, now: float) -> bool:
-        """Whether anybody but this member is expected, with any kind."""
-        for kind in list(self._expected):
-            coming, _ = self.expected(kind, now)
-            if coming > (member in self._expected.get(kind, ())):
-                return True
-        return False
+    def others(self, member: Member, now: float) -> int:
+        """The number of members but this one that are expected, with any kind."""
+        coming = sum(self.expected(kind, now)[0] for kind in list(self._expected))
+        return coming - (member in self._expected.get(member.kind, ()))
 
     def clear(self) -> None:
         """Expect nobody."""

@@ -40,10 +40,17 @@ class Schedule:
         return len(self._queue)
 
     def enter(self, member: Member) -> bool:
-        """Whether a member may compute at once, without the queue, because it has no company; then it calls `leave`."""
-        if self._busy or self._leaders or (self.company and self.company.has_others(member, time.perf_counter())):
+        """Whether a member may compute at once, without the queue; then it calls `leave`.
+
+        It may if there is a lane for each member that computes or is expected, for then there is nothing to gain from
+        waiting for them.
+        """
+        wanted = self._busy + 1
+        if wanted > self._lanes or self._leaders or len(self._queue):
             return False
-        self._busy = 1
+        if self.company and wanted + self.company.others(member, time.perf_counter()) > self._lanes:
+            return False
+        self._busy = wanted
         return True
 
     def leave(self, member: Member, now: float) -> None:
@@ -91,6 +98,11 @@ class Schedule:
         for entry in taken:
             entry.state = State.TAKEN
         return taken
+
+    def answer(self, entry: Entry, now: float) -> None:
+        """Note that an entry was computed."""
+        self.company.answer(entry.member, entry.kind, now)
+        entry.state = State.DONE
 
     def put_back(self, batch: Sequence[Entry]) -> None:
         """Let those of a batch that were not computed wait again, before all others."""
