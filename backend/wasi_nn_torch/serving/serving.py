@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -46,7 +47,7 @@ class Serving:
         self._guest_models = guest_models
         self._why_none = why_none
         self._release = release
-        self._priority = priority
+        self._priority = operator.index(priority)
         self._members: dict[str, Member] = {}
         self._batchers: weakref.WeakSet[Batcher] = weakref.WeakSet()
         self._sessions: dict[int, BackendSession[Any]] = {}

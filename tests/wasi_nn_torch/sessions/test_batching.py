@@ -346,6 +346,19 @@ def test_everything_is_freed_when_a_request_fails(engine, allocated):
     assert allocated() == before
 
 
+def test_the_weights_are_freed_when_the_last_session_ends(device, allocated, no_gc):
+    gc.collect()
+    before = allocated()
+    engine = Engine(device, cache=False)
+    engine.register("scale", Held(), warm_up=(1, 4), batch=Batch())
+    with Direct(engine) as session:
+        session.compute_by_name("scale", x=ROW)
+        engine.unregister("scale")
+        assert allocated() > before
+    assert allocated() == before
+    engine.close()
+
+
 # --- what the operator is told ---
 
 

@@ -248,6 +248,17 @@ def test_an_output_beyond_a_limit_is_refused_to_its_session_alone(device):
     assert small.ledger.snapshot().live_bytes == 0
 
 
+def test_a_batch_for_which_there_is_no_memory_changes_nothing(device, simulator):
+    graph = joinable(exported(nn.Linear(8, 8), ROW), device)
+    sessions = [Session(graph) for _ in range(4)]
+    requests = [session.request(**{"0": ROW}) for session in sessions]
+    with simulator.room_for(device, 2 * 512):  # blocks of 512 bytes: enough for one request, not for four
+        assert not graph.compute_together(requests)
+        for session, request in zip(sessions, requests, strict=True):
+            assert graph.compute_together([request])
+            assert session.answers(request)[0].shape == (1, 8)
+
+
 # --- kinds ---
 
 
