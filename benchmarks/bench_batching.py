@@ -219,7 +219,7 @@ class Patient(Company):
         return 1 << 20
 
     def expected(self, kind: object, now: float) -> tuple[int, float]:
-        return 1 << 20, now + self._max_delay
+        return 1 << 20, now + 60.0
 
     def others(self, member: object, now: float) -> int:
         return 1 << 20

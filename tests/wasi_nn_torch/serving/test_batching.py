@@ -281,9 +281,9 @@ def test_a_request_that_is_cancelled_leaves_the_queue():
 
 
 def test_a_leader_whose_time_is_over_hands_over():
-    callers = Callers(Batch(max_delay=5.0))
+    callers = Callers(Batch(max_delay=2.0))
     company = callers.batcher._schedule.company
-    company.answer(_usual(Member(), 1.0), "number", time.perf_counter())  # so that the leader waits for company
+    company.answer(Member(), "number", time.perf_counter())  # so that the leader waits for company
     deadline = Deadline()
     callers.ask("leader", 1, deadline=deadline)
     callers.ask("next", 2)
@@ -369,12 +369,6 @@ def test_a_batch_that_is_too_large_is_made_smaller():
 # --- company ---
 
 
-def _usual(member: Member, gap: float) -> Member:
-    """A member that usually takes this time until it asks again."""
-    member.gap = gap
-    return member
-
-
 def test_a_lone_session_is_never_made_to_wait():
     callers, member = Callers(Batch(max_delay=30.0)), Member()
     for _ in range(5):
@@ -396,41 +390,61 @@ def test_as_many_sessions_as_there_are_lanes_do_not_wait_for_each_other():
     assert callers.tally.figures().sizes == {1: 3}
     company = callers.batcher._schedule.company
     for member in members[:2]:
-        company.answer(_usual(member, 0.001), "number", time.perf_counter())
+        company.answer(member, "number", time.perf_counter())
     assert not callers.batcher.enter("c", members[2])
 
 
-def test_a_session_is_expected_until_twice_its_usual_time():
-    company, member = Company(1.0), _usual(Member(), 0.1)
+def test_a_session_is_expected_for_four_times_the_delay():
+    company, member = Company(0.05), Member()
     company.answer(member, "kind", now=50.0)
     assert company.expected("kind", 50.1) == (1, pytest.approx(50.2))
     assert company.expected("other kind", 50.1)[0] == 0
     assert company.expected("kind", 50.3)[0] == 0
 
 
-def test_a_session_that_takes_longer_than_the_delay_is_not_waited_for():
-    company, member = Company(0.002), _usual(Member(), 0.1)
-    company.answer(member, "kind", now=50.0)
-    assert company.expected("kind", 50.0)[0] == 0
+def returning(company: Company, member: Member, now: float, times: int, after: float) -> float:
+    """A member gets an answer and comes back, again and again; returns the time when it has come back."""
+    for _ in range(times):
+        company.answer(member, "kind", now)
+        now += after
+        company.arrive(member, now)
+    return now
 
 
-def test_the_usual_time_follows_what_is_observed():
-    company, member = Company(0.01), Member()
-    now = 0.0
-    for _ in range(20):
-        company.answer(member, "kind", now)
-        now += 0.001
-        company.arrive(member, now)
-    assert member.gap == pytest.approx(0.001)
-    for _ in range(20):
-        company.answer(member, "kind", now)
-        now += 0.5
-        company.arrive(member, now)
-    assert member.gap > 0.01
+def test_a_session_that_usually_comes_back_later_is_not_waited_for():
+    company, member = Company(0.002), Member()
+    now = returning(company, member, 50.0, times=5, after=0.1)
+    company.answer(member, "kind", now)
+    assert company.expected("kind", now)[0] == 0
+
+
+def test_a_session_that_is_late_now_and_then_is_waited_for():
+    company, member = Company(0.002), Member()
+    now = 50.0
+    for _ in range(10):
+        now = returning(company, member, now, times=3, after=0.001)
+        now = returning(company, member, now, times=1, after=0.1)
+    company.answer(member, "kind", now)
+    assert company.expected("kind", now)[0] == 1
+
+
+def test_a_session_that_became_slow_or_fast_is_noticed():
+    company, member = Company(0.002), Member()
+    now = returning(company, member, 50.0, times=50, after=0.001)
+    now = returning(company, member, now, times=8, after=0.1)
+    assert member.promptness < 0.5
+    returning(company, member, now, times=8, after=0.001)
+    assert member.promptness > 0.5
+
+
+def test_without_a_delay_nobody_is_waited_for():
+    company = Company(0.0)
+    company.answer(Member(), "kind", now=50.0)
+    assert not company
 
 
 def test_a_session_that_ends_is_not_expected():
-    company, member = Company(1.0), _usual(Member(), 0.1)
+    company, member = Company(1.0), Member()
     company.answer(member, "kind", now=50.0)
     company.forget(member)
     assert company.expected("kind", 50.0)[0] == 0
@@ -440,7 +454,7 @@ def test_a_session_that_ends_is_not_expected():
 def test_the_last_one_that_is_expected_computes_the_batch():
     callers = Callers(Batch(max_delay=ENOUGH))
     now = time.perf_counter()
-    members = {name: _usual(Member(), ENOUGH / 4) for name in ("a", "b", "c")}
+    members = {name: Member() for name in ("a", "b", "c")}
     for member in members.values():
         callers.batcher._schedule.company.answer(member, "number", now)
     for name, member in members.items():

@@ -1,8 +1,9 @@
 """Which sessions are expected back soon, so that it is worth waiting for their requests.
 
-A guest that asks again and again usually takes about the same time from an answer to its next request. It is expected
-until twice that time has passed since its answer, if that is within the longest delay; others are not waited for. So a
-lone session, or one whose neighbours are busy with something else, waits for nobody.
+A guest that asks again and again usually comes back soon after its answer, or it usually does not, because it has other
+things to do. Those that come back within a few times the longest delay, at least half of the time, are expected so long.
+A request waits for them, for the longest delay at most. So a lone session, or one whose neighbours are busy with
+something else, waits for nobody.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from collections.abc import Hashable
 
 from wasi_nn_torch.serving.batching.queue import Member
 
-#: The weight of the last observation among all.
-_WEIGHT = 0.25
-#: How many times the usual gap a session is expected for.
-_SLACK = 2.0
+#: How many times the longest delay a session may take to come back and still be company.
+_SOON = 4
+#: The weight of the last return among all, and how many returns must be in time for a member to be expected.
+_WEIGHT, _OFTEN = 0.125, 0.5
 
 
 class Company:
     """The members that are expected, by the kind of their last request; the caller has the lock of the batcher."""
 
     def __init__(self, max_delay: float) -> None:
-        self._max_delay = max_delay
+        self._horizon = _SOON * max_delay
         self._expected: dict[Hashable, dict[Member, float]] = {}
 
     def __bool__(self) -> bool:
@@ -33,16 +34,15 @@ class Company:
         if member.answered is None:
             return
         self.forget(member)
-        seen = min(now - member.answered, 100 * self._max_delay)
+        is_prompt = now - member.answered <= self._horizon
         member.answered = None
-        member.gap = seen if member.gap is None else member.gap + _WEIGHT * (seen - member.gap)
+        member.promptness += _WEIGHT * (is_prompt - member.promptness)
 
     def answer(self, member: Member, kind: Hashable, now: float) -> None:
         """Note that a member got an answer to a request of a kind."""
         member.answered, member.kind = now, kind
-        if member.gap is not None and member.gap <= self._max_delay:
-            until = now + min(_SLACK * member.gap, self._max_delay)
-            self._expected.setdefault(kind, {})[member] = until
+        if member.promptness >= _OFTEN and self._horizon:
+            self._expected.setdefault(kind, {})[member] = now + self._horizon
 
     def forget(self, member: Member) -> None:
         """Do not expect a member."""

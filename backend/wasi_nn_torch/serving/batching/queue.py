@@ -28,16 +28,17 @@ class State(Enum):
 class Member:
     """One session's use of a graph: those with a higher `priority` go first, and those with the same take turns."""
 
-    __slots__ = ("answered", "gap", "is_apart", "kind", "priority", "tally", "waiting")
+    __slots__ = ("answered", "is_apart", "kind", "priority", "promptness", "tally", "waiting")
 
     def __init__(self, priority: int = 0) -> None:
         self.priority = priority
         self.waiting: deque[Entry] = deque()
         #: Whether a request of it has failed, so that its later ones are computed alone.
         self.is_apart = False
-        #: When it last got an answer, and how long it usually takes until it asks again; None is not known.
+        #: When it last got an answer; None if it has asked again.
         self.answered: float | None = None
-        self.gap: float | None = None
+        #: How often it asks again within the longest delay, from 0 to 1; the last times count most.
+        self.promptness = 0.5
         #: The kind of its last request.
         self.kind: Hashable = None
         self.tally = Tally()
