@@ -1,9 +1,9 @@
 """Which sessions are expected back soon, so that it is worth waiting for their requests.
 
-A guest that asks again and again usually comes back soon after its answer, or it usually does not, because it has other
-things to do. Those that come back within a few times the longest delay, at least half of the time, are expected so long.
-A request waits for them, for the longest delay at most. So a lone session, or one whose neighbours are busy with
-something else, waits for nobody.
+A guest that asks again and again usually comes back soon after its answer, or it usually does not, because it has
+other things to do. Those that come back within a few times the longest delay, at least half of the time, are expected
+so long. A request waits for them, for the longest delay at most. So a lone session, or one whose neighbours are busy
+with something else, waits for nobody.
 """
 
 from __future__ import annotations
