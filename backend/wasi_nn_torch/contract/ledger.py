@@ -68,8 +68,9 @@ class LedgerSnapshot:
     """The figures of one moment, which can be copied and pickled.
 
     `places` is keyed by device name, and by `STAGING` for the host's staging copies. `compute_seconds` is the time that
-    the host spent in `compute`; an accelerator may still be working when that returns. `idle_bytes` is the staging
-    memory of dropped tensors that is kept for new ones; it is not part of any place.
+    the host spent in `compute`, also while it waited for a batch; an accelerator may still be working when that
+    returns. `idle_bytes` is the staging memory of dropped tensors that is kept for new ones; it is not part of any
+    place.
     """
 
     places: Mapping[str, PlaceFigures]

@@ -53,7 +53,8 @@ class ModelOptions:
     """How one of the operator's models is offered: see `Engine.register`. None leaves the choice to the backend.
 
     `dtypes` has pairs of the name of an input and the name of its dtype, as the backend spells it. With `batch`, the
-    requests of several sessions are computed together. Raises ValueError if `method` is not a valid name.
+    requests of several sessions are computed together. Raises ValueError if `method` is not a valid name, and TypeError
+    if `batch` is not a `Batch`.
     """
 
     optimize: Optimize | None = None
@@ -65,3 +66,5 @@ class ModelOptions:
     def __post_init__(self) -> None:
         if self.method is not None and not (isinstance(self.method, str) and self.method.isidentifier()):
             raise ValueError(f"`{self.method!r:.64}` is not the name of a method, such as `encode`")
+        if self.batch is not None and not isinstance(self.batch, Batch):
+            raise TypeError(f"batch is {self.batch!r:.64}; give Batch(), or Batch(max_size=…)")

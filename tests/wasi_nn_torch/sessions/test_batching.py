@@ -379,6 +379,11 @@ def test_without_the_option_nothing_is_batched(device):
             assert session._serving.batching == {}
 
 
+def test_another_object_than_a_batch_is_refused(device):
+    with Engine(device, cache=False) as engine, pytest.raises(TypeError, match="batch is True; give Batch"):
+        engine.register("add", scripted(Add()), batch=True)
+
+
 def test_a_backend_that_cannot_batch_refuses_the_option(device, monkeypatch):
     monkeypatch.setattr("wasi_nn_torch.serving.registry.Registry._backend", lambda *_: (Plain(None), "a doubler"))
     with (

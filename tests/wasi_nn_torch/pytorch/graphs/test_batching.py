@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import warnings
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.wasi_nn_torch.helpers.architectures import ARCHITECTURES, SCRIPTED
 from wasi_nn_torch.contract.batch import Batch
@@ -214,6 +216,27 @@ def test_an_output_is_freed_when_its_session_drops_it(device, watch, no_gc):
     outputs[0].drop()
     assert is_free()
     assert requests[1] is not None
+    for request in requests:
+        request.drop()
+
+
+def test_an_interruption_keeps_no_memory_of_others(device, no_gc):
+    class Interrupted(nn.Module):
+        def forward(self, input: Tensor) -> Tensor:
+            y = input + 1
+            made.append(StorageWeakRef(y.untyped_storage()))
+            raise KeyboardInterrupt
+
+    made: list[StorageWeakRef] = []
+    graph = joinable(nn.Identity(), device, sizes=(1, 8))
+    graph._idle.clear()
+    graph = dataclasses.replace(graph, instance=lambda: Interrupted().forward)
+    sessions = [Session(graph) for _ in range(2)]
+    requests = [session.request(input=ROW) for session in sessions]
+    with pytest.raises(KeyboardInterrupt) as kept:
+        graph.compute_together(requests)
+    assert kept.value is not None
+    assert [each.expired() for each in made] == [True]
     for request in requests:
         request.drop()
 

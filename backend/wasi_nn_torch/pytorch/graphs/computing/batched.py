@@ -270,6 +270,9 @@ def _compute_together(graph: Graph, model: Model, requests: Sequence[Computation
         log_failure(error)
         release_frames(error)
         return False
+    except BaseException as interruption:  # which may be kept by whoever gets it, with tensors of others
+        release_frames(interruption)
+        raise
     for request, part in zip(requests, parts, strict=True):
         request.keep(part)
     return True
