@@ -215,6 +215,10 @@ def _add_rows(
 class Patient(Company):
     """Always waits for the longest delay, as batchers without knowledge of their callers do."""
 
+    def __init__(self, max_delay: float) -> None:
+        super().__init__(max_delay)
+        self.kinds["any"] = {}
+
     def count(self, kind: object) -> int:
         return 1 << 20
 
@@ -223,9 +227,6 @@ class Patient(Company):
 
     def others(self, member: object, now: float) -> int:
         return 1 << 20
-
-    def __bool__(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize("sessions", [1, 3, 16])

@@ -232,7 +232,7 @@ def test_requests_of_one_session_keep_their_order():
     for entry in entries:
         queue.add(entry)
     assert queue.take(entries[0], 16) == entries
-    assert len(queue) == 0
+    assert queue.length == 0
 
 
 # --- full, late, cancelled ---
@@ -440,7 +440,7 @@ def test_a_session_that_became_slow_or_fast_is_noticed():
 def test_without_a_delay_nobody_is_waited_for():
     company = Company(0.0)
     company.answer(Member(), "kind", now=50.0)
-    assert not company
+    assert not company.kinds
 
 
 def test_a_session_that_ends_is_not_expected():

@@ -23,11 +23,8 @@ class Company:
 
     def __init__(self, max_delay: float) -> None:
         self._horizon = _SOON * max_delay
-        self._expected: dict[Hashable, dict[Member, float]] = {}
-
-    def __bool__(self) -> bool:
-        """Whether anybody may be expected."""
-        return bool(self._expected)
+        #: Those that may be expected, and until when, by kind; nobody is if this is empty.
+        self.kinds: dict[Hashable, dict[Member, float]] = {}
 
     def arrive(self, member: Member, now: float) -> None:
         """Note that a member asks for something."""
@@ -42,35 +39,35 @@ class Company:
         """Note that a member got an answer to a request of a kind."""
         member.answered, member.kind = now, kind
         if member.promptness >= _OFTEN and self._horizon:
-            self._expected.setdefault(kind, {})[member] = now + self._horizon
+            self.kinds.setdefault(kind, {})[member] = now + self._horizon
 
     def forget(self, member: Member) -> None:
         """Do not expect a member."""
-        members = self._expected.get(member.kind)
+        members = self.kinds.get(member.kind)
         if members is not None and members.pop(member, None) is not None and not members:
-            del self._expected[member.kind]
+            del self.kinds[member.kind]
 
     def count(self, kind: Hashable) -> int:
         """The number of members that are expected with a kind, and perhaps of some that are late."""
-        return len(self._expected.get(kind, ()))
+        return len(self.kinds.get(kind, ()))
 
     def expected(self, kind: Hashable, now: float) -> tuple[int, float]:
         """The number of members that are expected with a kind, and the time until when."""
-        members = self._expected.get(kind)
+        members = self.kinds.get(kind)
         if members is None:
             return 0, now
         for member in [member for member, until in members.items() if until <= now]:
             del members[member]
         if not members:
-            del self._expected[kind]
+            del self.kinds[kind]
             return 0, now
         return len(members), max(members.values())
 
     def others(self, member: Member, now: float) -> int:
         """The number of members but this one that are expected, with any kind."""
-        coming = sum(self.expected(kind, now)[0] for kind in list(self._expected))
-        return coming - (member in self._expected.get(member.kind, ()))
+        coming = sum(self.expected(kind, now)[0] for kind in list(self.kinds))
+        return coming - (member in self.kinds.get(member.kind, ()))
 
     def clear(self) -> None:
         """Expect nobody."""
-        self._expected.clear()
+        self.kinds.clear()

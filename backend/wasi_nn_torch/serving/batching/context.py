@@ -26,12 +26,13 @@ class BatchedContext:
 
         That is also `timeout` if the guest's time ends while it waits, and `runtime-error` if the queue is full.
         """
-        batcher, rows = self._batcher, _rows(inputs)
+        batcher, member = self._batcher, self._member
+        rows = _rows(inputs)
         try:
-            if batcher.enter(self, self._member):
+            if batcher.enter(self, member):
                 return self._context.compute(inputs)
         finally:
-            batcher.leave(self, self._member, rows)
+            batcher.leave(self, member, rows)
         return self._compute_in_company(inputs)
 
     def _compute_in_company(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:

@@ -82,10 +82,8 @@ class Queue:
         #: The members that wait, by priority; the one whose turn it is comes first.
         self._circles: dict[int, dict[Member, None]] = {}
         self._rows: Counter[Hashable] = Counter()
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
+        #: The number of entries.
+        self.length = 0
 
     def __iter__(self) -> Iterator[Entry]:
         """The first entry of each member, in the order of their turns."""
@@ -102,7 +100,7 @@ class Queue:
         member.waiting.append(entry)
         self._circles.setdefault(member.priority, {}).setdefault(member)
         self._rows[entry.kind] += entry.rows
-        self._length += 1
+        self.length += 1
 
     def put_back(self, entry: Entry) -> None:
         """Add an entry before all others of its member, which is the next in its circle."""
@@ -111,7 +109,7 @@ class Queue:
         circle = self._circles.setdefault(member.priority, {})
         self._circles[member.priority] = {member: None, **circle}
         self._rows[entry.kind] += entry.rows
-        self._length += 1
+        self.length += 1
 
     def remove(self, entry: Entry) -> None:
         """Remove an entry; its member, if it still waits, goes to the end of its circle."""
@@ -126,7 +124,7 @@ class Queue:
         self._rows[entry.kind] -= entry.rows
         if not self._rows[entry.kind]:
             del self._rows[entry.kind]
-        self._length -= 1
+        self.length -= 1
 
     def take(self, leader: Entry, most: int) -> list[Entry]:
         """Remove `leader` and those that can join it, in their turns, up to `most` rows; all others are passed over."""
@@ -152,4 +150,4 @@ class Queue:
                 member.waiting.clear()
         self._circles.clear()
         self._rows.clear()
-        self._length = 0
+        self.length = 0

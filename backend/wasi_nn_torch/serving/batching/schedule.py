@@ -37,7 +37,7 @@ class Schedule:
     @property
     def waiting(self) -> int:
         """The number of requests that wait."""
-        return len(self._queue)
+        return self._queue.length
 
     def enter(self, member: Member) -> bool:
         """Whether a member may compute at once, without the queue; then it calls `leave`.
@@ -46,9 +46,9 @@ class Schedule:
         waiting for them.
         """
         wanted = self._busy + 1
-        if wanted > self._lanes or self._leaders or len(self._queue):
+        if wanted > self._lanes or self._leaders or self._queue.length:
             return False
-        if self.company and wanted + self.company.others(member, time.perf_counter()) > self._lanes:
+        if self.company.kinds and wanted + self.company.others(member, time.perf_counter()) > self._lanes:
             return False
         self._busy = wanted
         return True
@@ -57,7 +57,8 @@ class Schedule:
         """End what `enter` allowed."""
         member.answered = now
         self._busy -= 1
-        self._designate()
+        if self._queue.length:
+            self._designate()
 
     def add(self, entry: Entry) -> None:
         """Add an entry, which leads if there is a lane for it, or if it completes the batch of its kind."""
@@ -117,7 +118,8 @@ class Schedule:
         self._computing[kind] -= 1
         if self._computing[kind] <= 0:
             del self._computing[kind]
-        self._designate()
+        if self._queue.length:
+            self._designate()
 
     def limit(self, kind: Hashable, rows: int) -> None:
         """Let a batch of a kind have at most so many rows from now on."""
@@ -152,8 +154,6 @@ class Schedule:
 
     def _designate(self) -> None:
         """Let those whose turn it is lead, while there are lanes."""
-        if not len(self._queue):
-            return
         for entry in self._queue:
             if not self._has_lane():
                 return
