@@ -141,6 +141,8 @@ def test_the_names_that_users_import_are_these():
     import wit_host
 
     assert wasi_nn_torch.__all__ == [
+        "Batch",
+        "BatchFigures",
         "CompileLimits",
         "Directory",
         "Elements",

@@ -22,10 +22,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wasi_nn_torch.contract.batch import Batch
     from wasi_nn_torch.contract.elements import Elements
     from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.hosts.served import per_session
+    from wasi_nn_torch.serving.batching import BatchFigures
     from wasi_nn_torch.serving.entries import ModelFigures
     from wasi_nn_torch.serving.refusals import Refusal
     from wasi_nn_torch.sessions.compiling import CompileLimits
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from wit_host import GuestCancelled, GuestError, GuestLimit, GuestTimeout, GuestTrap, LinkError
 
 __all__ = [
+    "Batch",
+    "BatchFigures",
     "CompileLimits",
     "Directory",
     "Elements",
@@ -70,6 +74,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Batch": "wasi_nn_torch.contract.batch",
+    "BatchFigures": "wasi_nn_torch.serving.batching",
     "CompileLimits": "wasi_nn_torch.sessions.compiling",
     "Directory": "wasi_nn_torch.sessions.directories",
     "Elements": "wasi_nn_torch.contract.elements",

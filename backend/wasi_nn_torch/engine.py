@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
+from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions, Optimize, Release
 from wasi_nn_torch.contract.sizes import require_amount
 from wasi_nn_torch.contract.vocabulary import Encoding
@@ -140,6 +141,7 @@ class Engine:
         method: str | None = None,
         warm_up: object = None,
         dtypes: Mapping[str, object] | None = None,
+        batch: Batch | None = None,
     ) -> None:
         """Load a model now and offer it to all guests as `name`.
 
@@ -159,7 +161,12 @@ class Engine:
         inputs, as exported programs do, or else the sizes of the only input, such as (1, 3, 224, 224), or those of
         several by name, with numbers for parameters that are numbers: `{"x": (1, 512), "rate": 16000}`.
 
-        Raises ModelError if the model cannot be used, optimized or warmed up, or lacks an input that an option names;
+        `batch` computes together what several sessions ask of the model at about the same time: see `Batch`. The model
+        must treat each row of its inputs by itself and keep no state, which is tried now, on inputs of the sizes that
+        the model declares, or that `warm_up` gives.
+
+        Raises ModelError if the model cannot be used, optimized, warmed up or batched, or lacks an input that an option
+        names;
         ValueError if the name is taken, the device does not exist, or an option is not valid.
         """
         self._registry.register(
@@ -167,7 +174,7 @@ class Engine:
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            _options(optimize, method, warm_up, dtypes),
+            _options(optimize, method, warm_up, dtypes, batch),
         )
 
     def replace(
@@ -181,6 +188,7 @@ class Engine:
         method: str | None = None,
         warm_up: object = None,
         dtypes: Mapping[str, object] | None = None,
+        batch: Batch | None = None,
     ) -> None:
         """Offer another model as `name`, from any thread and while sessions run.
 
@@ -194,7 +202,7 @@ class Engine:
             model,
             _name(device),
             None if encoding is None else Encoding(encoding),
-            _options(optimize, method, warm_up, dtypes),
+            _options(optimize, method, warm_up, dtypes, batch),
         )
 
     def unregister(self, name: str) -> None:
@@ -249,6 +257,7 @@ class Engine:
         stderr: Output = None,
         data: object = None,
         graphs: Collection[str] | None = None,
+        priority: int = 0,
     ) -> Session:
         """A session for one guest, which it runs or starts; use it in a `with` block.
 
@@ -256,7 +265,8 @@ class Engine:
         path of each directory that the guest may read to the guest's path, or to `Directory(path, writable=True)` if
         the guest may write too. `stdin` is the path of a file, bytes, or a file that is open in binary mode, which is
         read to its end at once; `stdout` and `stderr` are functions that take bytes, or files that are open in binary
-        mode, which stay open. By default, each is the host's own stream. `data` is for `per_session`.
+        mode, which stay open. By default, each is the host's own stream. `data` is for `per_session`. If requests wait
+        for a batch, those of sessions with a higher `priority` go first.
 
         `graphs` are the names of the graphs that the guest finds; None means all, also those that are registered later.
         All other names are answered like unknown ones. A name means the model that it has when the guest asks.
@@ -267,7 +277,7 @@ class Engine:
         guests, this package.
         """
         chosen = self._choose(graphs)
-        return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data, chosen)
+        return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data, chosen, priority)
 
     def graph(self, name: str, limits: Limits | None = None) -> GraphSession:
         """A session in which the host itself computes a registered model, without a guest; use it in a `with` block.
@@ -297,6 +307,7 @@ class Engine:
         stderr: Output = None,
         data: object = None,
         graphs: Collection[str] | None = None,
+        priority: int = 0,
     ) -> Pool[Any]: ...
 
     @overload
@@ -317,6 +328,7 @@ class Engine:
         stderr: Output = None,
         data: object = None,
         graphs: Collection[str] | None = None,
+        priority: int = 0,
     ) -> Pool[T]: ...
 
     def pool(
@@ -336,6 +348,7 @@ class Engine:
         stderr: Output = None,
         data: object = None,
         graphs: Collection[str] | None = None,
+        priority: int = 0,
     ) -> Pool[Any]:
         """A pool of started instances of a guest, lent to any number of threads; use it in a `with` block.
 
@@ -360,6 +373,7 @@ class Engine:
             stderr=stderr,
             data=data,
             graphs=self._choose(graphs),
+            priority=priority,
         )
         start = partial(_start, guest=guest, cls=cls)
         open_lane = partial(self._runtime.lane, limits or DEFAULT_LIMITS)
@@ -388,13 +402,18 @@ def _start(session: Session, guest: Guest, cls: Callable[[Any], object] | None) 
 
 
 def _options(
-    optimize: str | Optimize | None, method: str | None, warm_up: object, dtypes: Mapping[str, object] | None
+    optimize: str | Optimize | None,
+    method: str | None,
+    warm_up: object,
+    dtypes: Mapping[str, object] | None,
+    batch: Batch | None,
 ) -> ModelOptions:
     return ModelOptions(
         optimize=None if optimize is None else Optimize(optimize),
         method=method,
         warm_up=WarmUp.of(warm_up),
         dtypes=_dtypes(dtypes or {}),
+        batch=batch,
     )
 
 

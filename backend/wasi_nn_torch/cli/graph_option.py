@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wasi_nn_torch.cli.exits import bad_value
+from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.policy import ModelOptions, Optimize
 from wasi_nn_torch.contract.text import quote_all
 from wasi_nn_torch.contract.warm_up import WarmUp
+from wasi_nn_torch.sessions.durations import parse_duration
 
 #: The metavar in `--help`.
-METAVAR = "NAME=PATH[,device=D][,optimize=O][,method=M][,dtype.INPUT=T][,warm-up=W]"
+METAVAR = "NAME=PATH[,device=D][,optimize=O][,method=M][,dtype.INPUT=T][,warm-up=W][,batch=N][,delay=D]"
 
 #: An option after the path of a model; the path may contain commas.
-OPTIONS = r"device|optimize|method|dtype\.[^,=]*|warm-up(?:\.[^,=]*)?"
+OPTIONS = r"device|optimize|method|dtype\.[^,=]*|warm-up(?:\.[^,=]*)?|batch|delay|preferred|queue|batch-trial"
 _OPTION = re.compile(rf",({OPTIONS})=([^,]*)$")
 _DTYPE = "dtype."
+#: The options of batches, which need `batch`.
+_OF_BATCHES = ("delay", "preferred", "queue", "batch-trial")
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class OfferedModel(NamedTuple):
@@ -38,7 +43,7 @@ def graph_of(name: str, path: str, options: Mapping[str, str]) -> OfferedModel:
 
 
 def parse_graph(text: str) -> OfferedModel:
-    """`NAME=PATH[,device=D][,optimize=O][,method=M][,dtype.INPUT=T][,warm-up=W]`, the options in any order.
+    """`NAME=PATH[,OPTION=VALUE]…`, with the options of `METAVAR`, `preferred`, `queue` and `batch-trial`, in any order.
 
     Raises typer.BadParameter.
     """
@@ -69,7 +74,34 @@ def _options(given: dict[str, str]) -> ModelOptions:
         method=given.get("method"),
         warm_up=WarmUp.parse(_warm_up(given)),
         dtypes=_dtypes(given),
+        batch=_batch(given),
     )
+
+
+def _batch(given: dict[str, str]) -> Batch | None:
+    """How requests are batched: `batch=16,delay=2ms,preferred=8+16,queue=256,batch-trial=no`."""
+    if "batch" not in given:
+        stray = next((option for option in _OF_BATCHES if option in given), None)
+        if stray is not None:
+            raise ValueError(f"{stray} is about batches; give their size too, such as batch=16")
+        return None
+    options: dict[str, Any] = {"max_size": _number("batch", given["batch"])}
+    if "delay" in given:
+        options["max_delay"] = 0.0 if given["delay"] == "0" else parse_duration(given["delay"])
+    if "preferred" in given:
+        options["preferred"] = tuple(_number("preferred", each) for each in given["preferred"].split("+"))
+    if "queue" in given:
+        options["max_queue"] = _number("queue", given["queue"])
+    trial = given.get("batch-trial", "yes")
+    if trial not in ("yes", "no"):
+        raise ValueError(f"batch-trial is `{trial}`; expected yes or no")
+    return Batch(**options, trial=trial == "yes")
+
+
+def _number(option: str, text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{option} is `{text}`; give a whole number")
+    return int(text)
 
 
 def _warm_up(given: dict[str, str]) -> dict[str | None, str]:

@@ -313,6 +313,7 @@ def _register(engine: Engine, model: OfferedModel) -> None:
             method=options.method,
             warm_up=options.warm_up,
             dtypes=dict(options.dtypes),
+            batch=options.batch,
         )
 
 

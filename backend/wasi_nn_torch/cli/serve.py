@@ -298,6 +298,7 @@ def _load(function: Any, offered: OfferedGraph) -> None:  # noqa: ANN401  # `Eng
         method=options.method,
         warm_up=options.warm_up,
         dtypes=dict(options.dtypes),
+        batch=options.batch,
     )
 
 

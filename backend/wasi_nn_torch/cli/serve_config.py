@@ -72,7 +72,7 @@ _SERVING: Final[Mapping[str, Parser]] = {"concurrency": count, "max-waiting": co
 #: The keys of a graph beside those of its model, such as `device`, which are those of `--graph` of `run`.
 GRAPH: Final[Mapping[str, Parser]] = {**_SERVING, **{key: parse for key, (_, parse) in _LIMITS.items()}}
 #: The keys of its model, for error texts; `dtype` and `warm-up` may be tables, with a key for each input.
-_MODEL = ("device", "optimize", "method", "dtype", "warm-up")
+_MODEL = ("device", "optimize", "method", "dtype", "warm-up", "batch", "delay", "preferred", "queue", "batch-trial")
 #: The keys of a pipeline.
 PIPELINE: Final[Mapping[str, Parser]] = {
     **_SERVING,
@@ -211,6 +211,8 @@ def _graph(name: str, values: Table, origin: Origin) -> OfferedGraph:
         wrong = [key for key, value in rest.items() if not _is_valid(key, value)]
         raise ValueError(f"{origin.name(*where, *wrong[:1])}{error}") from None
     limits = _limits(Limits(), own, _LIMITS)
+    if model.options.batch is not None:  # so that the next batch can gather while one is computed
+        own.setdefault("concurrency", 2 * model.options.batch.max_size)
     with_limits = {key: value for key, value in own.items() if key not in _LIMITS}
     return OfferedGraph(model, replace(GraphSettings(), **_underscored(with_limits), limits=limits))
 
@@ -220,7 +222,13 @@ def _model_options(values: Table) -> Iterator[tuple[str, str]]:
     for key, value in values.items():
         entries = {f"{key}.{name}": each for name, each in value.items()} if isinstance(value, dict) else {key: value}
         for option, each in entries.items():
-            yield option, "yes" if each is True else "x".join(map(str, each)) if isinstance(each, list) else str(each)
+            yield option, _spelled(option, each)
+
+
+def _spelled(option: str, value: object) -> str:
+    if isinstance(value, list):
+        return ("+" if option == "preferred" else "x").join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _is_valid(key: str, value: object) -> bool:

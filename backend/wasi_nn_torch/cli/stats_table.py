@@ -26,7 +26,8 @@ def print_stats(stats: SessionStats) -> None:
     table = Table("what", "count", "amount", box=SIMPLE_HEAD, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for section in (_calls(stats), _errors(stats), _transfers(stats), _memory(stats), _times(stats)):
+    sections = _calls(stats), _errors(stats), _transfers(stats), _memory(stats), _batches(stats), _times(stats)
+    for section in sections:
         for row in section:
             table.add_row(*row)
         table.add_section()
@@ -55,6 +56,17 @@ def _memory(stats: SessionStats) -> Iterator[Row]:
     for place, figures in sorted(stats.memory.places.items()):
         yield f"peak on {place}", f"{figures.peak_tensors:,}", f"{figures.peak_bytes:,} B"
         yield f"live on {place}", f"{figures.tensors:,}", f"{figures.bytes:,} B"
+
+
+def _batches(stats: SessionStats) -> Iterator[Row]:
+    for name, figures in sorted(stats.batching.items()):
+        yield f"batches of {name}, mean size", f"{figures.batches:,}", f"{figures.mean_size:.1f}"
+        yield "  waiting for them", f"{figures.requests:,}", f"{figures.queue_seconds * 1e3:,.1f} ms"
+        yield "  computing them", "", f"{figures.compute_seconds * 1e3:,.1f} ms"
+        for what in ("failed_together", "refused", "withdrawn"):
+            number = getattr(figures, what)
+            if number:
+                yield f"  {what.replace('_', ' ')}", f"{number:,}", ""
 
 
 def _times(stats: SessionStats) -> Iterator[Row]:

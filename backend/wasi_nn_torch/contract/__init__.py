@@ -23,6 +23,8 @@ from wasi_nn_torch.contract.backend import (
     ModelSource,
     Prepares,
 )
+from wasi_nn_torch.contract.batch import Batch
+from wasi_nn_torch.contract.batching import JoinsRequests, MakesRequests, Request
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.description import (
     Contents,
@@ -48,6 +50,7 @@ __all__ = [
     "Backend",
     "BackendOptions",
     "BackendSession",
+    "Batch",
     "Contents",
     "Context",
     "Deadline",
@@ -65,9 +68,11 @@ __all__ = [
     "GraphDescription",
     "GuestModels",
     "Health",
+    "JoinsRequests",
     "KeepsMemory",
     "Ledger",
     "LedgerSnapshot",
+    "MakesRequests",
     "MakesTensors",
     "ModelDescription",
     "ModelError",
@@ -79,6 +84,7 @@ __all__ = [
     "OffersMemory",
     "Optimize",
     "Prepares",
+    "Request",
     "SharesMemory",
     "Tensor",
     "TensorSource",

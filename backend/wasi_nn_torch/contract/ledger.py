@@ -68,8 +68,9 @@ class LedgerSnapshot:
     """The figures of one moment, which can be copied and pickled.
 
     `places` is keyed by device name, and by `STAGING` for the host's staging copies. `compute_seconds` is the time that
-    the host spent in `compute`; an accelerator may still be working when that returns. `idle_bytes` is the staging
-    memory of dropped tensors that is kept for new ones; it is not part of any place.
+    the host spent in `compute`, also while it waited for a batch; an accelerator may still be working when that
+    returns. `idle_bytes` is the staging memory of dropped tensors that is kept for new ones; it is not part of any
+    place.
     """
 
     places: Mapping[str, PlaceFigures]
@@ -258,11 +259,16 @@ class Ledger:
 
     def enter_other(self, holder: object, place: str, nbytes: int) -> None:
         """Count memory other than the guest's tensors, such as a model's weights, for as long as `holder` is alive."""
+        self.hold(place, nbytes)
+        weakref.finalize(holder, self.release, place, nbytes).atexit = False
+
+    def hold(self, place: str, nbytes: int) -> None:
+        """Count memory other than the guest's tensors until `release`."""
         with self._lock:
             self._figures.places[place].add(nbytes, tensors=0)
-        weakref.finalize(holder, self._leave_other, place, nbytes).atexit = False
 
-    def _leave_other(self, place: str, nbytes: int) -> None:
+    def release(self, place: str, nbytes: int) -> None:
+        """Stop counting memory that was counted by `hold`."""
         with self._lock:
             self._figures.places[place].remove(nbytes, tensors=0)
 

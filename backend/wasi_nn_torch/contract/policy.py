@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.warm_up import WarmUp
 
 
@@ -51,15 +52,19 @@ class Optimize(Enum):
 class ModelOptions:
     """How one of the operator's models is offered: see `Engine.register`. None leaves the choice to the backend.
 
-    `dtypes` has pairs of the name of an input and the name of its dtype, as the backend spells it. Raises ValueError if
-    `method` is not a valid name.
+    `dtypes` has pairs of the name of an input and the name of its dtype, as the backend spells it. With `batch`, the
+    requests of several sessions are computed together. Raises ValueError if `method` is not a valid name, and TypeError
+    if `batch` is not a `Batch`.
     """
 
     optimize: Optimize | None = None
     method: str | None = None
     warm_up: WarmUp | None = None
     dtypes: tuple[tuple[str, str], ...] = ()
+    batch: Batch | None = None
 
     def __post_init__(self) -> None:
         if self.method is not None and not (isinstance(self.method, str) and self.method.isidentifier()):
             raise ValueError(f"`{self.method!r:.64}` is not the name of a method, such as `encode`")
+        if self.batch is not None and not isinstance(self.batch, Batch):
+            raise TypeError(f"batch is {self.batch!r:.64}; give Batch(), or Batch(max_size=…)")

@@ -97,6 +97,12 @@ class _EngineFigures(Collector):
         loads = [((each.name, each.device), each.loads) for each in stats.models]
         yield _counter("graph_loads", "How often graphs were loaded.", ["model", "device"], loads)
 
+        batching = [(each.name, each.device, each.batching) for each in stats.models if each.batching is not None]
+        sizes = [((name, device, str(size)), n) for name, device, of in batching for size, n in of.sizes.items()]
+        yield _counter("batches", "Batches by their rows.", ["model", "device", "size"], sizes)
+        waits = [((name, device), of.queue_seconds) for name, device, of in batching]
+        yield _counter("batch_queue_seconds", "The time that requests waited for others.", ["model", "device"], waits)
+
     def _of_models(self) -> Iterator[Metric]:
         models = list(self._models.values())
         running = [((model.name,), model.gate.running) for model in models]

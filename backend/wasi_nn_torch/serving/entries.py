@@ -9,14 +9,17 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, Graph, ModelSource
+from wasi_nn_torch.contract.batching import JoinsRequests
 from wasi_nn_torch.contract.errors import ModelError, why_unreadable
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.serving.batching import Batcher, BatchFigures
+from wasi_nn_torch.serving.batching.figures import Tally
 from wasi_nn_torch.serving.leases import Lease
 
 
@@ -25,6 +28,7 @@ class ModelFigures:
     """A registered model on one device: the `bytes` that it takes there now, or 0 if it is not loaded.
 
     `loads` is the number of times it was loaded there, `evictions` the number of times it made room for others.
+    `batching` has the figures of its batches, if requests are computed together.
     """
 
     name: str
@@ -32,19 +36,29 @@ class ModelFigures:
     bytes: int
     loads: int
     evictions: int
+    batching: BatchFigures | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """These figures for JSON, with the names of the fields as keys."""
+        batching = None if self.batching is None else self.batching.to_dict()
+        return {**{each.name: getattr(self, each.name) for each in fields(self)}, "batching": batching}
 
 
 @dataclass(eq=False)
 class Loaded:
-    """A graph on one device, its users (the leases and contexts of sessions), and when it was last `asked` for."""
+    """A graph on one device, its users (the leases and contexts of sessions), and when it was last `asked` for.
+
+    `batcher` computes what several sessions ask of it together, if that is what the operator wants.
+    """
 
     graph: Graph
     asked: int
+    batcher: Batcher | None = None
     users: weakref.WeakSet[object] = field(default_factory=weakref.WeakSet)
 
     def lease(self, backend: Backend[Any]) -> Lease:
         """Make a lease of the graph, which is one of its users."""
-        return Lease(backend, self.graph, self.users)
+        return Lease(backend, self.graph, self.users, self.batcher)
 
 
 @dataclass(frozen=True)
@@ -71,23 +85,37 @@ class Entry:
         self.lock = threading.Lock()
         self.loads: Counter[str] = Counter()
         self.evictions: Counter[str] = Counter()
+        self._tallies: dict[str, Tally] = {}
         #: The file of the model, if it has one.
         self.file = Path(source) if isinstance(source, str | os.PathLike) else None
         self._source = source
         self._options = options
         self._digest: bytes | None = None
 
-    def load(self, device: str, format: str | None = None) -> Graph:
-        """Load the model on a device; `format` is its format if it is known.
+    def load(self, device: str, asked: int, format: str | None = None) -> Loaded:
+        """Load the model on a device, which was `asked` for; `format` is its format if it is known.
 
         Raises ModelError, also if its file has changed since it was first loaded.
         """
         with readable(self.what):
             self._require_unchanged()
             graph: Graph = self.backend.load(self._source, device, self.what, self._options, format)
+        batcher = self._batcher(graph, device)
         self.nbytes = graph.nbytes
         self.loads[device] += 1
-        return graph
+        return Loaded(graph, asked, batcher)
+
+    def _batcher(self, graph: Graph, device: str) -> Batcher | None:
+        batch = self._options.batch
+        if batch is None:
+            return None
+        if not isinstance(graph, JoinsRequests):
+            raise ModelError(
+                f"{self.what} cannot be batched, because its backend does not compute requests together; leave out "
+                "the option `batch`"
+            )
+        name = self.name if device == self.device else f"{self.name} on {device}"
+        return Batcher(name, graph, batch, self._tallies.setdefault(device, Tally()))
 
     def _require_unchanged(self) -> None:
         if self.file is None or not self.file.is_file():
@@ -104,7 +132,9 @@ class Entry:
         for device, loads in dict(self.loads).items():
             loaded = self.loaded.get(device)
             nbytes = 0 if loaded is None else loaded.graph.nbytes
-            yield ModelFigures(self.name, device, nbytes, loads, self.evictions[device])
+            tally = self._tallies.get(device)
+            batching = None if tally is None else tally.figures()
+            yield ModelFigures(self.name, device, nbytes, loads, self.evictions[device], batching)
 
 
 @contextmanager

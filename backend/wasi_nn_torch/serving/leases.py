@@ -7,6 +7,7 @@ from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, DescribesGraphs, Graph
 from wasi_nn_torch.contract.description import GraphDescription
+from wasi_nn_torch.serving.batching import Batcher
 
 _UNKNOWN = GraphDescription()
 
@@ -15,14 +16,21 @@ class Lease:
     """A session's hold on a graph of `backend`, which counts as in use while its `users` are alive.
 
     These are the leases of the graph and the contexts made from them. Guest-supplied graphs have no `users`, since only
-    their own session uses them.
+    their own session uses them. `batcher` computes what several sessions ask of the graph together.
     """
 
-    __slots__ = ("__weakref__", "_users", "backend", "graph")
+    __slots__ = ("__weakref__", "_users", "backend", "batcher", "graph")
 
-    def __init__(self, backend: Backend[Any], graph: Graph, users: weakref.WeakSet[object] | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend[Any],
+        graph: Graph,
+        users: weakref.WeakSet[object] | None = None,
+        batcher: Batcher | None = None,
+    ) -> None:
         self.backend = backend
         self.graph = graph
+        self.batcher = batcher
         self._users = users
         if users is not None:
             users.add(self)

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, Graph, ModelSource
+from wasi_nn_torch.contract.backend import Backend, ModelSource
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote, quote_all
@@ -131,7 +131,7 @@ class Registry:
                     return loaded.lease(entry.backend)
                 if entry.nbytes is not None and not self._make_room(entry.nbytes, target):
                     raise _too_large(name, self._no_room(entry.nbytes, target))
-            loaded = Loaded(_reload(entry, target), next(self._clock))
+            loaded = _reload(entry, target, next(self._clock))
             with self._lock:
                 if not self._make_room(loaded.graph.nbytes, target):
                     raise _too_large(name, self._no_room(loaded.graph.nbytes, target))
@@ -159,7 +159,7 @@ class Registry:
         backend, format = self._backend(name, source, encoding)
         chosen = backend.device if device is None else backend.find_device(device)
         entry = Entry(name, source, backend, chosen, options)
-        return entry, Loaded(entry.load(chosen, format), next(self._clock))
+        return entry, entry.load(chosen, next(self._clock), format)
 
     def _admit(self, entry: Entry, loaded: Loaded, old: Entry | None) -> None:
         """Offer what was loaded, in place of `old`; raises ModelTooLarge if there is no room for it."""
@@ -247,10 +247,10 @@ class Registry:
         )
 
 
-def _reload(entry: Entry, device: str) -> Graph:
+def _reload(entry: Entry, device: str, asked: int) -> Loaded:
     """Load a model for a guest, whose errors do not reveal what is wrong with the operator's file."""
     try:
-        return entry.load(device)
+        return entry.load(device, asked)
     except ModelTooLarge as error:
         logger.warning("the graph %s does not fit: %s", entry.name, error)
         refusal = _too_large(entry.name, f"does not fit in the memory of {device}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import operator
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, ExchangesTensors, MakesTensors
+from wasi_nn_torch.contract.batching import MakesRequests
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger, LedgerSnapshot
@@ -13,6 +16,7 @@ from wasi_nn_torch.contract.policy import GuestModels, Release
 from wasi_nn_torch.contract.tensor import Tensor, TensorSource
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.serving.backends import Backends
+from wasi_nn_torch.serving.batching import BatchedContext, Batcher, BatchFigures, Member
 from wasi_nn_torch.serving.leases import Lease
 from wasi_nn_torch.serving.refusals import Refusals
 from wasi_nn_torch.serving.registry import Registry
@@ -25,7 +29,8 @@ class Serving:
     """The operations of wasi-nn for one session; `ledger` counts the tensors and models of its guest.
 
     `why_none` is why guest-supplied models cannot be isolated on this system, if that is why there are none. `graphs`
-    are the names of the operator's graphs that the guest finds; None means all.
+    are the names of the operator's graphs that the guest finds; None means all. In the queues of batches, sessions
+    with a higher `priority` go first.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class Serving:
         why_none: str = "",
         release: Release = Release.POOL,
         graphs: Collection[str] | None = None,
+        priority: int = 0,
     ) -> None:
         self._backends = backends
         self._registry = registry
@@ -45,6 +51,9 @@ class Serving:
         self._why_none = why_none
         self._release = release
         self._graphs = graphs
+        self._priority = operator.index(priority)
+        self._members: dict[str, Member] = {}
+        self._batchers: weakref.WeakSet[Batcher] = weakref.WeakSet()
         self._sessions: dict[int, BackendSession[Any]] = {}
         self._new_tensor: Callable[[Sequence[int], ElementType, memoryview], Tensor] | None = None
         self._exchanges: ExchangesTensors | None = None
@@ -123,7 +132,18 @@ class Serving:
 
     def context(self, lease: Lease) -> Context:
         """Make a context for a graph (`graph.init-execution-context`); raises NnError."""
-        return lease.context(self._session(lease.backend))
+        context = lease.context(self._session(lease.backend))
+        batcher = lease.batcher
+        if batcher is None or not isinstance(context, MakesRequests):
+            return context
+        self._batchers.add(batcher)
+        member = self._members.setdefault(batcher.name, Member(self._priority))
+        return BatchedContext(context, batcher, member, self._ledger.deadline)
+
+    @property
+    def batching(self) -> Mapping[str, BatchFigures]:
+        """The figures of the batches that requests of this session were part of, by the names of graphs."""
+        return {name: member.tally.figures() for name, member in list(self._members.items())}
 
     @property
     def was_used(self) -> bool:
@@ -138,6 +158,8 @@ class Serving:
         """Drop everything that the guest left behind; a second call does nothing."""
         self._is_closed = True
         self._ledger.sweep()
+        for batcher in self._batchers:
+            batcher.forget(self._members[batcher.name])
         for session in self._sessions.values():
             session.close()
         if self._release is Release.DRIVER:

@@ -102,10 +102,15 @@ class Runtime:
         for path in self._registry.files:
             yield Protected(path, "the model file")
 
-    def serve(self, ledger: Ledger, graphs: Collection[str] | None = None) -> Serving:
-        """The operations of wasi-nn for one guest, whose tensors `ledger` counts, and who finds these `graphs`."""
+    def serve(self, ledger: Ledger, graphs: Collection[str] | None = None, priority: int = 0) -> Serving:
+        """The operations of wasi-nn for one guest, who finds these `graphs`, with a `priority` among others.
+
+        `ledger` counts its tensors.
+        """
         policy = self._policy
-        return Serving(self._backends, self._registry, ledger, policy.models, policy.why_none, self._release, graphs)
+        return Serving(
+            self._backends, self._registry, ledger, policy.models, policy.why_none, self._release, graphs, priority
+        )
 
     def stats(self) -> EngineStats:
         """The figures of this moment."""

@@ -62,6 +62,7 @@ class Session:
         stderr: Output = None,
         data: object = None,
         graphs: Collection[str] | None = None,
+        priority: int = 0,
     ) -> None:
         self._runtime = runtime
         self._data = data
@@ -76,7 +77,7 @@ class Session:
             self._streams.set(self._wasi)
         self._deadline = Deadline()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
-        self._serving = runtime.serve(self._ledger, graphs)
+        self._serving = runtime.serve(self._ledger, graphs, priority)
         self._store: Store | CoreStore | None = None
         self._guest: Guest | None = None
         self._record: GuestRecord | None = None
@@ -316,6 +317,7 @@ class Session:
             guest_seconds=0.0 if record is None else record.seconds,
             overdue=self._lane.overdue,
             fuel=0 if self._store is None else self._store.fuel,
+            batching=self._serving.batching,
         )
 
     @property

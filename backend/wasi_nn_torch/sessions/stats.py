@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from wasi_nn_torch.contract.ledger import LedgerSnapshot, Transfer, TransferFigures, transfers_to_dict
+from wasi_nn_torch.serving.batching import BatchFigures
 from wasi_nn_torch.serving.entries import ModelFigures
 from wasi_nn_torch.serving.refusals import Refusal
 
@@ -21,7 +22,8 @@ class SessionStats:
     that compiling the guest took, or loading it, if it came `from_cache`. `errors` counts the errors that the guest was
     given, by code, such as `invalid-argument`; `last_refusal` is the last of them. `overdue` is 1 if the guest's time
     is over and its caller in asyncio has been answered, but the guest still computes a model, or is in another function
-    of the host; otherwise it is 0. `fuel` is what the guest has consumed, if the engine counts it.
+    of the host; otherwise it is 0. `fuel` is what the guest has consumed, if the engine counts it. `batching` has the
+    figures of the batches that its requests were part of, by the names of graphs that are batched.
     """
 
     calls: Mapping[str, int]
@@ -36,6 +38,7 @@ class SessionStats:
     guest_seconds: float = 0.0
     overdue: int = 0
     fuel: int = 0
+    batching: Mapping[str, BatchFigures] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """These figures for JSON, with the names of the fields as keys; for `memory` see `LedgerSnapshot.to_dict`."""
@@ -52,6 +55,7 @@ class SessionStats:
             "guest_seconds": self.guest_seconds,
             "overdue": self.overdue,
             "fuel": self.fuel,
+            "batching": {name: figures.to_dict() for name, figures in self.batching.items()},
         }
 
 
@@ -95,7 +99,7 @@ class EngineStats:
             "overdue": self.overdue,
             "ended": dict(self.ended),
             "errors": dict(self.errors),
-            "models": [asdict(model) for model in self.models],
+            "models": [model.to_dict() for model in self.models],
             "transfers": transfers_to_dict(self.transfers),
             "computes": self.computes,
             "compute_seconds": self.compute_seconds,

@@ -311,6 +311,8 @@ def test_the_configuration_in_the_documentation_is_valid(tmp_path):
     page = (ROOT / "docs" / "serving.md").read_text()
     text = page.partition("```toml\n")[2].partition("```")[0]
     found = configured(tmp_path, text)
-    assert (list(found.graphs), list(found.pipelines)) == (["net"], ["classify"])
+    assert (list(found.graphs), list(found.pipelines)) == (["net", "embed"], ["classify"])
+    embed = found.graphs["embed"]
+    assert (embed.model.options.batch.max_size, embed.settings.concurrency) == (16, 32)
     with pytest.raises(ValueError, match=r"serve.toml:15: unknown key `concurency`; did you mean `concurrency`?"):
         configured(tmp_path, text.replace("concurrency = 2", "concurency = 2"))

@@ -19,7 +19,7 @@ from starlette.routing import Mount
 from tests.wasi_nn_torch.helpers.models import Add, Counts, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
-from wasi_nn_torch import Elements, Engine, GraphSession, Limits
+from wasi_nn_torch import Batch, Elements, Engine, GraphSession, Limits
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Reuse, Settings, create_app
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.logs import JsonFormatter
@@ -84,6 +84,36 @@ def test_requests_beyond_the_queue_are_refused_and_told_when_to_come_back(engine
         assert json.loads(body) == {"error": "too many requests wait for `slow`; try again later"}
         assert [each.answer()[0] for each in busy] == [200, 200]
     app.close()
+
+
+def test_requests_at_the_same_time_are_computed_together(engine, tmp_path):
+    layers = [torch.nn.Linear(3, 2048), *(torch.nn.Linear(2048, 2048) for _ in range(3)), torch.nn.Linear(2048, 3)]
+    module = torch.nn.Sequential(*layers).eval()
+    rows = torch.export.Dim("rows", max=64)
+    program = torch.export.export(module, (torch.ones(2, 3),), dynamic_shapes=({0: rows},))
+    torch.export.save(program, tmp_path / "batched.pt2")
+    engine.register("batched", tmp_path / "batched.pt2", batch=Batch(8, max_delay=0.05))
+    app = create_app(engine, graphs={"batched": GraphSettings(concurrency=8)})
+    inputs = torch.randn(8, 3)
+    with torch.inference_mode():
+        expected = module(inputs)
+    with served(app) as at:
+        connections = [Connection(at) for _ in inputs]
+        for _ in range(20):
+            for row, connection in zip(inputs, connections, strict=True):
+                connection.send(infer("batched", ("0", "FP32", [1, 3], row.numpy().tobytes())))
+            for wanted, connection in zip(expected, connections, strict=True):
+                status, _, body = connection.answer()
+                assert status == 200, body
+                made = torch.tensor(json.loads(body)["outputs"][0]["data"])
+                torch.testing.assert_close(made, wanted, rtol=1e-4, atol=1e-5)
+        for connection in connections:
+            connection.socket.close()
+        found = figures(at)
+    app.close()
+    engine.unregister("batched")
+    sizes = {name: number for name, number in found.items() if name.startswith("batches_total") and number}
+    assert sum(sizes.values()) < 160, sizes
 
 
 def test_a_request_is_answered_at_its_deadline_while_the_model_computes(engine):

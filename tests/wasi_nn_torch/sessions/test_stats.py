@@ -48,7 +48,7 @@ def test_the_figures_of_a_session_are_plain_and_their_keys_stable(session):
     assert list(figures) == [
         "calls", "transport", "memory", "compile_seconds", "from_cache", "run_seconds", "errors", "last_refusal",
         "guest_calls", "guest_seconds", "overdue",
-        "fuel",
+        "fuel", "batching",
     ]  # fmt: skip
     assert list(figures["memory"]) == ["places", "transfers", "computes", "compute_seconds", "idle_bytes"]
     assert figures["memory"]["places"]["host staging"] == {
@@ -168,13 +168,13 @@ def test_an_engine_counts_loads_and_evictions(device):
         engine.register("one", model)
         engine.register("other", model)
         assert [dataclasses.astuple(figures) for figures in engine.stats.models] == [
-            ("one", str(device), 0, 1, 1),
-            ("other", str(device), size, 1, 0),
+            ("one", str(device), 0, 1, 1, None),
+            ("other", str(device), size, 1, 0, None),
         ]
         engine._runtime.serve(Ledger()).load_by_name("one")
         assert [dataclasses.astuple(figures) for figures in engine.stats.models] == [
-            ("one", str(device), size, 2, 1),
-            ("other", str(device), 0, 1, 1),
+            ("one", str(device), size, 2, 1, None),
+            ("other", str(device), 0, 1, 1, None),
         ]
 
 

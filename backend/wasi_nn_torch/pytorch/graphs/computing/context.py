@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: What `torch.inference_mode` enters, after several steps in Python.
-_InferenceMode = getattr(torch._C, "_InferenceMode", torch.inference_mode)
+InferenceMode = getattr(torch._C, "_InferenceMode", torch.inference_mode)
 _MOST_SPELLED = 16
 #: The most characters of input names that a context keeps.
 _MOST_KEPT = 1000
@@ -50,12 +50,7 @@ class ExecutionContext:
     def __init__(self, graph: Graph, memory: SessionMemory) -> None:
         self._graph = graph
         self._memory = memory
-        ledger = memory.ledger
-        place = place_of(graph.device)
-        ledger.grant(place, graph.state_nbytes, "a context")
-        self._model = _instance(graph)
-        if graph.state_nbytes:
-            ledger.enter_other(self, place, graph.state_nbytes)
+        self._model = self._new_model()
         #: The input names of the last computation, and their parameters; most guests give the same ones each time.
         self._names: list[str] = []
         self._parameters: list[Parameter] | None = None
@@ -74,7 +69,7 @@ class ExecutionContext:
             outcome = self._attempt(inputs, adopted)
         finally:
             adopted.drop()
-            _drop_all(inputs)
+            drop_all(inputs)
             self._memory.ledger.record_compute(time.perf_counter() - started)
         if not isinstance(outcome, NnError):
             return outcome
@@ -88,8 +83,8 @@ class ExecutionContext:
         try:
             return self._run(inputs, adopted)
         except Exception as error:  # noqa: BLE001  # a model may raise anything
-            _log(error)
-            failure = as_nn_error(error, self._graph.device, f"computing {_spell(inputs)}")
+            log_failure(error)
+            failure = as_nn_error(error, self._graph.device, f"computing {spell_inputs(inputs)}")
             release_frames(error)
         return failure
 
@@ -101,13 +96,21 @@ class ExecutionContext:
             (name, adopted.adopt(tensor, name, parameter.kind is Kind.TENSOR))
             for parameter, (name, tensor) in zip(parameters, inputs, strict=True)
         ]
-        with _InferenceMode(True):
-            outputs = flatten(self._call(parameters, own))
-            if self._graph.is_laid_out:
-                outputs = [(name, output.contiguous()) for name, output in outputs]
+        with InferenceMode(True):
+            outputs = called(self._graph, self._model, parameters, self._values(parameters, own))
         # Inputs are dropped first: an output on the memory of one takes it over, unless it has another owner.
         adopted.release()
-        return self._take_over(outputs)
+        return take_over(outputs, self._memory)
+
+    def _new_model(self) -> Model:
+        """The model of this context, whose state counts in the ledger."""
+        ledger, graph = self._memory.ledger, self._graph
+        place = place_of(graph.device)
+        ledger.grant(place, graph.state_nbytes, "a context")
+        model = _instance(graph)
+        if graph.state_nbytes:
+            ledger.enter_other(self, place, graph.state_nbytes)
+        return model
 
     def _match(self, names: list[str]) -> list[Parameter]:
         if self._parameters is not None and names == self._names:
@@ -117,13 +120,12 @@ class ExecutionContext:
             self._names, self._parameters = names, parameters
         return parameters
 
-    def _call(self, parameters: Sequence[Parameter], inputs: Sequence[tuple[str, DeviceTensor]]) -> object:
-        arguments: dict[str, object] = {**self._graph.signature.absent}
-        for parameter, (name, tensor) in zip(parameters, inputs, strict=True):
-            arguments[parameter.name] = self._argument(parameter, name, tensor)
-        if self._graph.signature.is_nested:
-            arguments = self._graph.signature.arguments(parameters, arguments)
-        return self._model(**arguments)
+    def _values(self, parameters: Sequence[Parameter], inputs: Sequence[tuple[str, DeviceTensor]]) -> dict[str, object]:
+        """The tensor on the graph's device, or the number, that each parameter gets."""
+        return {
+            parameter.name: self._argument(parameter, name, tensor)
+            for parameter, (name, tensor) in zip(parameters, inputs, strict=True)
+        }
 
     def _argument(self, parameter: Parameter, name: str, tensor: DeviceTensor) -> object:
         if parameter.kind is Kind.TENSOR:
@@ -135,38 +137,54 @@ class ExecutionContext:
             return bool(value)
         return _float(name, value) if parameter.kind is Kind.FLOAT else value
 
-    def _take_over(self, outputs: list[tuple[str, torch.Tensor]]) -> list[NamedTensor]:
-        """Empty `outputs` into tensors of the session, one by one: then the last of two aliases is not copied."""
-        taken: list[NamedTensor] = []
-        while outputs:
-            name, output = outputs.pop()
-            taken.append((name, DeviceTensor.from_output(name, output, self._memory)))
-        taken.reverse()
-        return taken
+
+def called(
+    graph: Graph, model: Model, parameters: Sequence[Parameter], values: Mapping[str, object]
+) -> list[tuple[str, torch.Tensor]]:
+    """Call a model of a graph, in inference mode, with the `values` of `parameters`, and return its outputs by name."""
+    signature = graph.signature
+    arguments: dict[str, object] = {**signature.absent, **values}
+    if signature.is_nested:
+        arguments = signature.arguments(parameters, arguments)
+    outputs = flatten(model(**arguments))
+    if graph.is_laid_out:
+        return [(name, output.contiguous()) for name, output in outputs]
+    return outputs
+
+
+def take_over(outputs: list[tuple[str, torch.Tensor]], memory: SessionMemory) -> list[NamedTensor]:
+    """Empty `outputs` into tensors of a session, one by one: then the last of two aliases is not copied."""
+    taken: list[NamedTensor] = []
+    while outputs:
+        name, output = outputs.pop()
+        taken.append((name, DeviceTensor.from_output(name, output, memory)))
+    taken.reverse()
+    return taken
 
 
 def _instance(graph: Graph) -> Model:
     try:
         return graph.instance()
     except Exception as error:  # noqa: BLE001  # a model may raise anything
-        _log(error)
+        log_failure(error)
         failure = as_nn_error(error, graph.device, "making a context")
         release_frames(error)
     raise failure
 
 
-def _log(error: Exception) -> None:
+def log_failure(error: Exception) -> None:
     """Log the traceback as text; a record with the error itself would keep the frames and their tensors alive."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("a computation failed\n%s", "".join(traceback.format_exception(error)))
 
 
-def _drop_all(tensors: Sequence[NamedTensor]) -> None:
+def drop_all(tensors: Sequence[NamedTensor]) -> None:
+    """Drop every tensor."""
     for _, tensor in tensors:
         tensor.drop()
 
 
-def _spell(inputs: Sequence[NamedTensor]) -> str:
+def spell_inputs(inputs: Sequence[NamedTensor]) -> str:
     """Return inputs as "`x` FP32 [1, 3], …" for an error text."""
     spelled = [
         f"{quote(name)} {tensor.dtype.spelling} {spell_dimensions(tensor.dimensions)}"

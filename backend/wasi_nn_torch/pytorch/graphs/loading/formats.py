@@ -16,6 +16,7 @@ from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.graphs.computing.graph import Graph
 from wasi_nn_torch.pytorch.graphs.computing.state import FORWARD
 from wasi_nn_torch.pytorch.graphs.loading import aoti, exported, modules, torchscript
+from wasi_nn_torch.pytorch.graphs.loading.batching import batched
 from wasi_nn_torch.pytorch.graphs.loading.declaring import declared, dtypes_of
 from wasi_nn_torch.pytorch.graphs.loading.shared import Bytes, Source
 from wasi_nn_torch.pytorch.graphs.loading.warming import warm
@@ -57,7 +58,7 @@ def load(
         logger.info("%s: no guest can give %s (%s), which keeps its default", name, left_out.name, left_out.kind)
     if options.warm_up is not None:
         warm(graph, options.warm_up, name)
-    return graph
+    return graph if options.batch is None else batched(graph, options.batch, options.warm_up, name)
 
 
 def _load(

@@ -46,7 +46,7 @@ def warm(graph: Graph, warm_up: WarmUp, name: str) -> None:
     ModelTooLarge if there is not enough memory.
     """
     started = time.perf_counter()
-    examples = _examples(graph, dict(warm_up.given), name)
+    examples = examples_of(graph, dict(warm_up.given), name)
     try:
         memory = SessionMemory.of(Ledger())
         context = graph.context(memory)
@@ -72,8 +72,11 @@ def warm(graph: Graph, warm_up: WarmUp, name: str) -> None:
 _ADVICE = "give other sizes, or leave out the option to warm it up"
 
 
-def _examples(graph: Graph, given: dict[str | None, Example], name: str) -> Mapping[str, Example]:
-    """The sizes or the number for each input that is given."""
+def examples_of(graph: Graph, given: dict[str | None, Example], name: str) -> Mapping[str, Example]:
+    """The sizes or the number for each input that the model needs or that is `given`; None is the only input.
+
+    Raises ModelError if those of an input are not known, or if there is no such input.
+    """
     parameters = graph.signature.inputs
     needed = [parameter.name for parameter in parameters if not parameter.optional]
     if None in given:
@@ -129,7 +132,7 @@ def _tensor(parameter: Parameter | None, example: Example, memory: SessionMemory
     if parameter.kind is not Kind.TENSOR:
         return _number(parameter.kind, example, memory)
     sizes = example if isinstance(example, tuple) else ()
-    element_type = _element_type(parameter.dtype)
+    element_type = element_type_for(parameter.dtype)
     zeros = bytes(math.prod(sizes) * element_type.item_size)
     return DeviceTensor.from_guest(list(sizes), element_type, memoryview(zeros), memory)
 
@@ -140,7 +143,7 @@ def _number(kind: Kind, number: object, memory: SessionMemory) -> DeviceTensor:
     return DeviceTensor.from_guest([1], element_type, memoryview(value.numpy().tobytes()), memory)
 
 
-def _element_type(dtype: torch.dtype | None) -> ElementType:
+def element_type_for(dtype: torch.dtype | None) -> ElementType:
     """The tensor type that a guest gives for a dtype of the model, which wasi-nn may not be able to name."""
     if dtype is None:
         return ElementType.FP32
