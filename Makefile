@@ -8,7 +8,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo classify-witx plugins guardrail vad test soak check bindings golden bench bench-guardrail bench-peers zoo clean
+.PHONY: help demo classify-witx plugins guardrail vad test soak check bindings golden bench bench-guardrail bench-peers \
+        bench-serving zoo clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +25,7 @@ help:
 	@echo "make bench          measure the boundary, inferences, starts and witgen against named baselines"
 	@echo "make bench-guardrail  compare the guardrail example with functions and processes"
 	@echo "make bench-peers    compare with Wasmtime's own wasi-nn host"
+	@echo "make bench-serving  load the HTTP server, beside an application that calls the model directly"
 	@echo "make zoo            test networks of transformers, timm and torchvision, and write the table in docs/models.md"
 	@echo "make golden         rewrite the golden files of the tests; review the diff afterwards"
 	@echo "make clean          remove all build results and the environment"
@@ -236,6 +238,9 @@ bench-guardrail: $(RAIL_ALL)
 bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py
 	@$(BIN)/python -m pytest --quiet --benchmark-quiet benchmarks/bench_*.py
 	@$(BIN)/python -m benchmarks.bench_witgen
+
+bench-serving: $(VENV)/dev
+	@$(BIN)/python -m benchmarks.serving
 
 PEERS := build/peers
 

@@ -92,10 +92,12 @@ def test_the_wit_files_are_in_what_the_wheel_installed(installed, tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path)
         if arguments == ["wit"]:
             assert {line.partition(": ")[2].startswith(str(installed)) for line in result.stdout.splitlines()} == {True}
-    for folder in (ROOT / "wit").iterdir():
+    for folder in (file.parent for file in (ROOT / "wit").glob("*/nn.wit")):
         assert (tmp_path / "wit" / "deps" / f"wasi-nn-{folder.name}" / "nn.wit").read_bytes() == (
             folder / "nn.wit"
         ).read_bytes()
+    pipeline = installed / "wasi_nn_torch" / "wit" / "pipeline" / "pipeline.wit"
+    assert pipeline.read_bytes() == (ROOT / "wit" / "pipeline" / "pipeline.wit").read_bytes()
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -143,9 +145,12 @@ def test_the_names_that_users_import_are_these():
         "BatchFigures",
         "CompileLimits",
         "Directory",
+        "Elements",
         "Engine",
         "EngineBusy",
         "EngineStats",
+        "ErrorCode",
+        "GraphSession",
         "Guest",
         "GuestCancelled",
         "GuestError",
@@ -158,6 +163,7 @@ def test_the_names_that_users_import_are_these():
         "LinkError",
         "ModelError",
         "ModelFigures",
+        "NnError",
         "Pool",
         "PoolStats",
         "Refusal",
@@ -207,6 +213,7 @@ def test_the_names_that_users_import_are_these():
         "precompile",
         "printable",
         "view_memory",
+        "view_of",
         "why_foreign",
         "why_replaceable",
         "write_bytes",
@@ -215,4 +222,4 @@ def test_the_names_that_users_import_are_these():
 
 def test_every_extra_is_declared():
     extras = {text.rpartition("extra == ")[2].strip("\"' ") for text in requires("wasi-nn-torch") if "extra ==" in text}
-    assert extras == {"codegen", "demo", "guardrail", "watch", "bench", "dev"}
+    assert extras == {"codegen", "demo", "guardrail", "watch", "bench", "serve", "dev"}

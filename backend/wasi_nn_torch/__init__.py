@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wasi_nn_torch.contract.batch import Batch
-    from wasi_nn_torch.contract.errors import ModelError
+    from wasi_nn_torch.contract.elements import Elements
+    from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.hosts.served import per_session
     from wasi_nn_torch.serving.batching import BatchFigures
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from wasi_nn_torch.serving.refusals import Refusal
     from wasi_nn_torch.sessions.compiling import CompileLimits
     from wasi_nn_torch.sessions.directories import Directory
+    from wasi_nn_torch.sessions.graph_session import GraphSession
     from wasi_nn_torch.sessions.guests import Guest, InvalidGuest
     from wasi_nn_torch.sessions.limits import Limits
     from wasi_nn_torch.sessions.offloading.workers import EngineBusy
@@ -44,9 +46,12 @@ __all__ = [
     "BatchFigures",
     "CompileLimits",
     "Directory",
+    "Elements",
     "Engine",
     "EngineBusy",
     "EngineStats",
+    "ErrorCode",
+    "GraphSession",
     "Guest",
     "GuestCancelled",
     "GuestError",
@@ -59,6 +64,7 @@ __all__ = [
     "LinkError",
     "ModelError",
     "ModelFigures",
+    "NnError",
     "Pool",
     "PoolStats",
     "Refusal",
@@ -72,9 +78,12 @@ _HOMES = {
     "BatchFigures": "wasi_nn_torch.serving.batching",
     "CompileLimits": "wasi_nn_torch.sessions.compiling",
     "Directory": "wasi_nn_torch.sessions.directories",
+    "Elements": "wasi_nn_torch.contract.elements",
     "Engine": "wasi_nn_torch.engine",
     "EngineBusy": "wasi_nn_torch.sessions.offloading.workers",
     "EngineStats": "wasi_nn_torch.sessions.stats",
+    "ErrorCode": "wasi_nn_torch.contract.errors",
+    "GraphSession": "wasi_nn_torch.sessions.graph_session",
     "Guest": "wasi_nn_torch.sessions.guests",
     "GuestCancelled": "wit_host",
     "GuestError": "wit_host",
@@ -87,6 +96,7 @@ _HOMES = {
     "LinkError": "wit_host",
     "ModelError": "wasi_nn_torch.contract.errors",
     "ModelFigures": "wasi_nn_torch.serving.entries",
+    "NnError": "wasi_nn_torch.contract.errors",
     "Pool": "wasi_nn_torch.sessions.pool",
     "PoolStats": "wasi_nn_torch.sessions.stats",
     "Refusal": "wasi_nn_torch.serving.refusals",

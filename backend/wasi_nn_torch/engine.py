@@ -19,6 +19,7 @@ from wasi_nn_torch.serving.imports import import_modules
 from wasi_nn_torch.serving.registry import Registry
 from wasi_nn_torch.sessions.compiling import COMPILE_LIMITS, CompileLimits
 from wasi_nn_torch.sessions.directories import Directory
+from wasi_nn_torch.sessions.graph_session import GraphSession
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link
 from wasi_nn_torch.sessions.limits import DEFAULT_LIMITS, Limits
@@ -99,6 +100,8 @@ class Engine:
         )
         if device is not None or threads is not None:
             self._backends.start()
+        #: The limit of the weights of registered models on one device, as it was given.
+        self.model_bytes = model_bytes
         self._registry = Registry(self._backends, model_bytes)
         self._runtime = Runtime(
             self._backends, self._registry, policy, self._release, cache, compile_limits, workers, fuel
@@ -274,6 +277,17 @@ class Engine:
         """
         chosen = self._choose(graphs)
         return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data, chosen, priority)
+
+    def graph(self, name: str, limits: Limits | None = None) -> GraphSession:
+        """A session in which the host itself computes a registered model, without a guest; use it in a `with` block.
+
+            with engine.graph("net") as net:
+                outputs = net.compute({"x": x})
+
+        The computation goes the way of those of guests, with the same limits and figures. Raises NnError if there is no
+        graph of that name, or no room for it.
+        """
+        return GraphSession(self._runtime, name, limits or DEFAULT_LIMITS)
 
     @overload
     def pool(

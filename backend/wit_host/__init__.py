@@ -51,7 +51,7 @@ from .printing import printable
 from .results import Err, Ok, Some
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
-from .views import copy_from_address, copy_memory, copy_to_address, view_memory
+from .views import copy_from_address, copy_memory, copy_to_address, view_memory, view_of
 
 __all__ = [
     "Bounds",
@@ -94,6 +94,7 @@ __all__ = [
     "precompile",
     "printable",
     "view_memory",
+    "view_of",
     "why_foreign",
     "why_replaceable",
     "write_bytes",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
+from pickle import PickleBuffer
+from typing import Any
 
 _VIEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
@@ -84,3 +87,16 @@ def view_memory(address: int, size: int) -> memoryview:
     # Not by a ctypes array, since a new type for each size would cost more than a small copy.
     view: memoryview = _VIEW(address, size, _WRITABLE)
     return view
+
+
+def view_of(owner: object, address: int, size: int) -> memoryview:
+    """View `size` bytes at an address, writable, in memory that belongs to `owner`; the view keeps `owner` alive."""
+    block: Any = _block(size.bit_length()).from_address(address)
+    block.owner = owner
+    return PickleBuffer(block).raw()[:size]
+
+
+@cache
+def _block(bits: int) -> type[ctypes.Array[ctypes.c_ubyte]]:
+    """The type of as many bytes as have numbers of that many bits: a type for each size would be slow to make."""
+    return ctypes.c_ubyte * (1 << bits)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 
 import pytest
 
-from wit_host import copy_from_address, copy_memory, copy_to_address
+from wit_host import copy_from_address, copy_memory, copy_to_address, view_of
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, (1 << 16) - 1, 1 << 16, (1 << 20) + 3])
@@ -58,3 +59,25 @@ def test_a_memory_that_cannot_be_written_to_is_refused():
     for size in (10, 1 << 17):
         with pytest.raises((BufferError, TypeError)):
             copy_memory(memoryview(bytes(size)), memoryview(bytes(size)))
+
+
+class Owner:
+    """Owns a block of memory."""
+
+    def __init__(self, size: int) -> None:
+        self.memory = (ctypes.c_ubyte * size)(*(number % 256 for number in range(size)))
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 63, 64, 65, 1000])
+def test_a_view_of_an_owner_has_its_bytes_and_keeps_it_alive(size):
+    owner = Owner(max(size, 1))
+    view = view_of(owner, ctypes.addressof(owner.memory), size)
+    is_alive = weakref.ref(owner)
+    del owner
+    part = view[: size // 2]
+    assert (view.nbytes, view.format, view.readonly) == (size, "B", False)
+    assert bytes(view) == bytes(number % 256 for number in range(size))
+    del view
+    assert is_alive() is not None
+    del part
+    assert is_alive() is None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wasi_nn_torch.cli import cache, doctor, inspect, new, run, wit
+from wasi_nn_torch.cli import cache, doctor, inspect, new, run, serve, wit
 from wasi_nn_torch.cli.other_hosts import RunCommand
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command(cls=RunCommand, context_settings={"allow_interspersed_args": False},
 app.command(epilog="Example: wasi-nn-torch inspect model.pt2")(inspect.inspect)
 app.command(epilog="Example: wasi-nn-torch doctor")(doctor.doctor)
 app.command(epilog="Example: wasi-nn-torch new my-guest --language python")(new.new)
+app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog="Example: wasi-nn-torch wit --out wit")(wit.wit)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from wasi_nn_torch.cli.exits import bad_value
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.policy import ModelOptions, Optimize
+from wasi_nn_torch.contract.text import quote_all
 from wasi_nn_torch.contract.warm_up import WarmUp
 from wasi_nn_torch.sessions.durations import parse_duration
 
@@ -15,9 +17,8 @@ from wasi_nn_torch.sessions.durations import parse_duration
 METAVAR = "NAME=PATH[,device=D][,optimize=O][,method=M][,dtype.INPUT=T][,warm-up=W][,batch=N][,delay=D]"
 
 #: An option after the path of a model; the path may contain commas.
-_OPTION = re.compile(
-    r",(device|optimize|method|dtype\.[^,=]*|warm-up(?:\.[^,=]*)?|batch|delay|preferred|queue|batch-trial)=([^,]*)$"
-)
+OPTIONS = r"device|optimize|method|dtype\.[^,=]*|warm-up(?:\.[^,=]*)?|batch|delay|preferred|queue|batch-trial"
+_OPTION = re.compile(rf",({OPTIONS})=([^,]*)$")
 _DTYPE = "dtype."
 #: The options of batches, which need `batch`.
 _OF_BATCHES = ("delay", "preferred", "queue", "batch-trial")
@@ -31,6 +32,14 @@ class OfferedModel(NamedTuple):
     path: str
     device: str | None
     options: ModelOptions
+
+
+def graph_of(name: str, path: str, options: Mapping[str, str]) -> OfferedModel:
+    """A model with options by name, as `--graph` spells them, such as `device` or `dtype.x`; raises ValueError."""
+    unknown = [option for option in options if not _OPTION.fullmatch(f",{option}=")]
+    if unknown:
+        raise ValueError(f"unknown options of a graph: {quote_all(unknown)}")
+    return OfferedModel(name, path, options.get("device"), _options(dict(options)))
 
 
 def parse_graph(text: str) -> OfferedModel:

@@ -13,6 +13,7 @@ from wasi_nn_torch.contract.backend import (
     BackendOptions,
     BackendSession,
     Context,
+    DescribesGraphs,
     DescribesModels,
     Diagnoses,
     ExchangesTensors,
@@ -25,7 +26,14 @@ from wasi_nn_torch.contract.backend import (
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.batching import JoinsRequests, MakesRequests, Request
 from wasi_nn_torch.contract.deadline import Deadline
-from wasi_nn_torch.contract.description import Contents, ModelDescription, ValueDescription, WeightsDescription
+from wasi_nn_torch.contract.description import (
+    Contents,
+    GraphDescription,
+    ModelDescription,
+    ValueDescription,
+    WeightsDescription,
+)
+from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.contract.ledger import STAGING, Ledger, LedgerSnapshot, Transfer
@@ -46,15 +54,18 @@ __all__ = [
     "Contents",
     "Context",
     "Deadline",
+    "DescribesGraphs",
     "DescribesModels",
     "Diagnoses",
     "ElementType",
+    "Elements",
     "Encoding",
     "ErrorCode",
     "ExchangesTensors",
     "ExecutionTarget",
     "Finding",
     "Graph",
+    "GraphDescription",
     "GuestModels",
     "Health",
     "JoinsRequests",

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
-from wasi_nn_torch.contract.description import ModelDescription
+from wasi_nn_torch.contract.description import GraphDescription, ModelDescription
+from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
@@ -62,6 +63,7 @@ class Context(Protocol):
 
 
 G = TypeVar("G", bound=Graph)
+G_contra = TypeVar("G_contra", bound=Graph, contravariant=True)
 
 
 class BackendSession(Protocol[G]):
@@ -108,11 +110,12 @@ class MakesTensors(Protocol):
 class ExchangesTensors(Protocol):
     """A `BackendSession` that makes tensors of the operator's and gives tensors back, as the default backend's does."""
 
-    def wrap(self, source: TensorSource, dimensions: Sequence[int] | None, dtype: object) -> Tensor:
+    def wrap(self, source: TensorSource | Elements, dimensions: Sequence[int] | None, dtype: object) -> Tensor:
         """Make a tensor on the memory of `source`, or on a copy if it is bytes of these dimensions and this dtype.
 
-        Memory that is not copied is only read. Raises TypeError and ValueError for a source that cannot be a tensor of
-        wasi-nn, and NnError `too-large` if a limit of the session is exceeded or memory does not suffice.
+        Memory that is not copied is only read. `Elements` are copied only if their dtype has to be converted to one
+        that wasi-nn can name, or if they are not aligned. Raises TypeError and ValueError for a source that cannot be a
+        tensor of wasi-nn, and NnError `too-large` if a limit of the session is exceeded or memory does not suffice.
         """
         ...
 
@@ -121,6 +124,13 @@ class ExchangesTensors(Protocol):
 
         The caller has called `require_fit`, and owns the memory: nothing in the session uses it any more. Raises
         NnError if the elements are lost.
+        """
+        ...
+
+    def elements(self, tensor: Tensor) -> Elements:
+        """The elements of a tensor of this session in the host's memory; drops it, as `take` does.
+
+        They are where they lie, if that is in the host's memory, and have the dtype that the model gave them.
         """
         ...
 
@@ -171,6 +181,15 @@ class DescribesModels(Protocol):
         A model that would be refused from a guest is neither loaded nor run, unless `trust` is True. Raises ModelError
         if the model cannot be used, and OSError if its file cannot be read.
         """
+        ...
+
+
+@runtime_checkable
+class DescribesGraphs(Protocol[G_contra]):
+    """A backend that can describe a graph that it has loaded, for the metadata of servers."""
+
+    def describe_graph(self, graph: G_contra) -> GraphDescription:
+        """Describe a graph that this backend loaded, as far as it is known."""
         ...
 
 

@@ -66,3 +66,15 @@ class ModelDescription:
     format: str
     refusal: str | None
     contents: Contents | None
+
+
+@dataclass(frozen=True)
+class GraphDescription:
+    """The properties of a loaded graph; `outputs` is None if only a computation shows them.
+
+    `remembers` is whether a context keeps a state from one computation to the next; None means that it may.
+    """
+
+    inputs: tuple[ValueDescription, ...] = ()
+    outputs: tuple[ValueDescription, ...] | None = None
+    remembers: bool | None = None

@@ -23,6 +23,8 @@ def quote_all(names: Iterable[str]) -> str:
 
 def printable(text: str, longest: int | None = None) -> str:
     """A text with unprintable characters replaced; if it is longer than `longest` characters, cut, and "…" added."""
+    if text.isprintable() and (longest is None or len(text) <= longest):  # the usual case
+        return text
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:longest])
     return shown if len(shown) == len(text) else f"{shown}…"
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
+from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.tensor import Tensor, TensorSource
 from wasi_nn_torch.hosts import VERSIONS, v2024_06_25, v2024_08_19, v2024_10_28
 from wasi_nn_torch.hosts.resources import TensorResource, require_usable
 from wasi_nn_torch.serving.serving import Serving
 from wit_host import Bytes, GuestError, GuestLimit
+
+T = TypeVar("T")
 
 #: The tensors that this host makes, in all versions.
 HostTensor = v2024_06_25.Tensor | v2024_08_19.Tensor | v2024_10_28.Tensor
@@ -37,7 +40,7 @@ class AnyTensor(Protocol):
 
 
 def new_tensor(
-    serving: Serving, source: TensorSource, dimensions: Sequence[int] | None, dtype: object, version: str
+    serving: Serving, source: TensorSource | Elements, dimensions: Sequence[int] | None, dtype: object, version: str
 ) -> HostTensor:
     """Make a tensor in a session for a guest of a `version` of wasi-nn, and raise as `Session.tensor` does."""
     resource = _RESOURCES.get(version)
@@ -51,6 +54,15 @@ def take(serving: Serving, item: AnyTensor, is_held: Callable[[object], bool]) -
 
     `is_held` is whether the guest has a handle of an object.
     """
+    return _taken(serving, item, is_held, serving.take)
+
+
+def take_elements(serving: Serving, item: AnyTensor, is_held: Callable[[object], bool]) -> Elements:
+    """Take the elements of a tensor out of a session, and raise as `take` does."""
+    return _taken(serving, item, is_held, serving.elements)
+
+
+def _taken(serving: Serving, item: AnyTensor, is_held: Callable[[object], bool], read: Callable[[Tensor], T]) -> T:
     if not isinstance(item, TensorResource):
         raise TypeError(f"a tensor of wasi-nn is needed, not {type(item).__name__}")
     if is_held(item):
@@ -60,19 +72,21 @@ def take(serving: Serving, item: AnyTensor, is_held: Callable[[object], bool]) -
         serving.require_own(item.content)
         item.content.require_fit("that is taken")
         item.is_over = True
-        return serving.take(item.content)
+        return read(item.content)
     except NnError as error:
-        refusal = error
+        reason = error.text  # not the error, since that and this frame would keep each other alive
     if item.is_over:
-        raise GuestError(f"the tensor is lost: {refusal.text}")
-    raise ValueError(refusal.text)
+        raise GuestError(f"the tensor is lost: {reason}")
+    raise ValueError(reason)
 
 
-def _new_content(serving: Serving, source: TensorSource, dimensions: Sequence[int] | None, dtype: object) -> Tensor:
+def _new_content(
+    serving: Serving, source: TensorSource | Elements, dimensions: Sequence[int] | None, dtype: object
+) -> Tensor:
     try:
         return serving.wrap(source, dimensions, dtype)
     except NnError as error:
-        refusal = error
-    if refusal.limit is not None:
-        raise GuestLimit(refusal.text, refusal.limit)
-    raise MemoryError(refusal.text)
+        reason, limit = error.text, error.limit
+    if limit is not None:
+        raise GuestLimit(reason, limit)
+    raise MemoryError(reason)

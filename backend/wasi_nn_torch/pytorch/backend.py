@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
-from wasi_nn_torch.contract.description import ModelDescription
+from wasi_nn_torch.contract.description import GraphDescription, ModelDescription
 from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
 from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.pytorch.describing import describe_graph
 from wasi_nn_torch.pytorch.devices import Devices, find_device
 from wasi_nn_torch.pytorch.graphs import Graph, ModelFormat, load, sniff, sniff_bytes
 from wasi_nn_torch.pytorch.isolation.client import Isolation
@@ -78,6 +79,10 @@ class PyTorch:
         if refusal is not None or self._isolation is None:
             return ModelDescription(found.value, refusal, None)
         return describe_isolated(self._isolation, path, name, method)
+
+    def describe_graph(self, graph: Graph) -> GraphDescription:
+        """The inputs and outputs of a graph, as far as its format tells them."""
+        return describe_graph(graph)
 
     def diagnose(self) -> Iterable[Finding]:
         """PyTorch, its devices, its threads and its compiler."""

@@ -67,6 +67,11 @@ def spell(constant: torch.dtype | torch.layout) -> str:
     return str(constant).removeprefix("torch.").removeprefix("_")
 
 
+def spell_dtype(dtype: torch.dtype) -> str:
+    """The name of a dtype in wasi-nn, or its name in PyTorch if wasi-nn has none."""
+    return ELEMENT_TYPES[dtype].spelling if dtype in ELEMENT_TYPES else spell(dtype)
+
+
 def find_dtype(name: str) -> torch.dtype | None:
     """The dtype with a name from PyTorch or wasi-nn, such as "bool" or "FP32"; None if there is none."""
     if name in ElementType.__members__:

@@ -13,20 +13,26 @@ from enum import Enum
 import torch
 from torch.utils.dlpack import from_dlpack
 
+from wasi_nn_torch.contract.elements import Elements
+from wasi_nn_torch.contract.ledger import Transfer
 from wasi_nn_torch.contract.tensor import Tensor, TensorSource
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, find_dtype, spell, wider_dtype
 from wasi_nn_torch.pytorch.staging import SessionMemory
-from wasi_nn_torch.pytorch.tensors import DeviceTensor, misfit_of, spell_dimensions
-from wit_host import view_memory
+from wasi_nn_torch.pytorch.tensors import DeviceTensor, misfit_of, misfit_of_elements, spell_dimensions
+from wit_host import view_memory, view_of
 
 _SOURCES = "a torch.Tensor, an array that offers its memory by DLPack, or bytes with `dimensions` and `dtype`"
 _NAMES = ", ".join(element_type.name for element_type in ElementType)
 
 
-def wrap(source: TensorSource, dimensions: Sequence[int] | None, dtype: object, memory: SessionMemory) -> DeviceTensor:
+def wrap(
+    source: TensorSource | Elements, dimensions: Sequence[int] | None, dtype: object, memory: SessionMemory
+) -> DeviceTensor:
     """Make a tensor of the session: see `wasi_nn_torch.contract.ExchangesTensors`."""
+    if isinstance(source, Elements):
+        return DeviceTensor.from_operator(_of_rank(_of_elements(source)), memory)
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_bytes(memoryview(source), dimensions, dtype, memory)
     if dimensions is not None or dtype is not None:
@@ -47,6 +53,50 @@ def take(tensor: Tensor, memory: SessionMemory) -> torch.Tensor:
         return _read(content)
     finally:
         held.drop()
+
+
+def elements(tensor: Tensor, memory: SessionMemory) -> Elements:
+    """Take the elements of a tensor out of the session: see `wasi_nn_torch.contract.ExchangesTensors`."""
+    content = tensor.content
+    made_as = content.made_as if isinstance(content, DeviceTensor) else DTYPES[content.dtype]
+    if made_as.is_floating_point:
+        made_as = DTYPES[content.dtype]  # half precision, for floats of 8 bits
+    taken = take(tensor, memory)
+    if taken.device.type != "cpu":
+        memory.ledger.record_transfer(Transfer.DEVICE_TO_HOST, taken.nbytes)
+    with torch.inference_mode(False):
+        host = taken.to("cpu", made_as).contiguous()
+    data = view_of(host, host.data_ptr(), host.nbytes) if host.nbytes else memoryview(b"")
+    return Elements(data, tuple(host.shape), spell(host.dtype))
+
+
+def _of_elements(source: Elements) -> torch.Tensor:
+    """A tensor on the memory of elements, in a dtype that wasi-nn can name; raises ValueError if they do not fit."""
+    dtype = find_dtype(source.dtype)
+    if dtype is None:
+        raise ValueError(f"{quote(source.dtype)} is not a dtype of PyTorch")
+    misfit = misfit_of_elements(source.dimensions, spell(dtype), dtype.itemsize, source.data.nbytes)
+    if misfit is not None:
+        raise ValueError(f"a tensor {misfit}")
+    if not source.data.nbytes:
+        return _named(torch.empty(source.dimensions, dtype=dtype))
+    buffer = bytearray(source.data) if source.data.readonly else source.data
+    tensor = torch.frombuffer(buffer, dtype=dtype)
+    if tensor.data_ptr() % dtype.itemsize:
+        tensor = tensor.clone()
+    return _named(tensor.view(source.dimensions))
+
+
+def _named(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor in a dtype that wasi-nn can name and that holds its values; raises ValueError if there is none."""
+    if tensor.dtype is torch.uint64:
+        tensor = tensor.view(torch.int64)
+        if tensor.numel() and int(tensor.min()) < 0:
+            raise ValueError(f"a value of uint64 is above {2**63 - 1}, the largest that wasi-nn has a type for")
+    wider = wider_dtype(tensor.dtype)
+    if wider is None:
+        return tensor
+    return tensor.view(wider) if tensor.dtype is torch.bool else tensor.to(wider)
 
 
 def _from_bytes(

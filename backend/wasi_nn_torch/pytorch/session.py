@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.tensor import Tensor, TensorSource
@@ -49,13 +50,17 @@ class PyTorchSession:
         """Make a tensor in staging memory: see `DeviceTensor.from_guest`."""
         return DeviceTensor.from_guest(dimensions, dtype, data, self.memory)
 
-    def wrap(self, source: TensorSource, dimensions: Sequence[int] | None, dtype: object) -> DeviceTensor:
+    def wrap(self, source: TensorSource | Elements, dimensions: Sequence[int] | None, dtype: object) -> DeviceTensor:
         """Make a tensor of the operator's: see `wasi_nn_torch.contract.ExchangesTensors`."""
         return exchanging.wrap(source, dimensions, dtype, self.memory)
 
     def take(self, tensor: Tensor) -> torch.Tensor:
         """Take a tensor out of the session: see `wasi_nn_torch.contract.ExchangesTensors`."""
         return exchanging.take(tensor, self.memory)
+
+    def elements(self, tensor: Tensor) -> Elements:
+        """Take the elements of a tensor out of the session: see `wasi_nn_torch.contract.ExchangesTensors`."""
+        return exchanging.elements(tensor, self.memory)
 
     def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph | IsolatedGraph:
         """Load a guest-supplied model, which is one builder.

@@ -44,6 +44,7 @@ class DeviceTensor:
         "_dtype",
         "_is_lent",
         "_is_staged",
+        "_made_as",
         "_memory",
         "_misfit",
         "_place",
@@ -62,6 +63,7 @@ class DeviceTensor:
         is_borrowed: bool = False,
         transfer: Transfer | None = None,
         is_lent: bool = False,
+        made_as: torch.dtype | None = None,
     ) -> None:
         self._tensor: torch.Tensor | None = tensor
         self._dimensions = dimensions
@@ -71,6 +73,7 @@ class DeviceTensor:
         self._misfit = misfit
         self._is_staged = is_staged  # whether the storage came from `memory.staging`
         self._is_lent = is_lent  # whether it is the memory of the operator, which is only read
+        self._made_as = made_as  # the dtype that the model gave it, if wasi-nn cannot name that
         self._counted = 0 if is_borrowed else tensor.nbytes  # borrowed memory is counted by its owner
         memory.ledger.enter(self, place, self._counted, transfer)  # with the copy that made it
 
@@ -151,7 +154,8 @@ class DeviceTensor:
         tensor = _independent(output if output.dtype is dtype else output.to(dtype))
         if tensor.dim() == 0:
             tensor = tensor.view(1)
-        return cls(tensor, tuple(tensor.shape), ELEMENT_TYPES[tensor.dtype], place, memory)
+        made_as = None if output.dtype is dtype else output.dtype
+        return cls(tensor, tuple(tensor.shape), ELEMENT_TYPES[tensor.dtype], place, memory, made_as=made_as)
 
     @property
     def dimensions(self) -> tuple[int, ...]:
@@ -176,6 +180,11 @@ class DeviceTensor:
     def take_if_last(self) -> DeviceTensor | None:
         """The tensor itself, which has one owner; None if the operator lent the memory, and so owns it as well."""
         return None if self._is_lent else self
+
+    @property
+    def made_as(self) -> torch.dtype:
+        """The dtype that the model gave an output, also if wasi-nn cannot name it; else that of the elements."""
+        return self._made_as or DTYPES[self._dtype]
 
     @property
     def place(self) -> str:
@@ -359,12 +368,17 @@ def _staging(shape: tuple[int, ...], dtype: torch.dtype, size: int, memory: Sess
 
 def misfit_of(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:
     """The reason why `given` bytes cannot be a tensor of these dimensions; exact for any numbers, allocates nothing."""
+    return misfit_of_elements(dimensions, dtype.spelling, dtype.item_size, given)
+
+
+def misfit_of_elements(dimensions: tuple[int, ...], dtype: str, item_size: int, given: int) -> str | None:
+    """The same for elements of `item_size` bytes, whose dtype is called `dtype`."""
     if len(dimensions) > _MOST_DIMENSIONS:
         return f"has {len(dimensions)} dimensions; at most {_MOST_DIMENSIONS} are possible"
-    expected = math.prod(dimensions) * dtype.item_size
+    expected = math.prod(dimensions) * item_size
     if expected != given:
         return (
-            f"has the dimensions {spell_dimensions(dimensions)} of {dtype.spelling}, which need {expected} bytes, "
+            f"has the dimensions {spell_dimensions(dimensions)} of {dtype}, which need {expected} bytes, "
             f"but {given} were given; make the dimensions or the data fit"
         )
     if 0 in dimensions and math.prod(size for size in dimensions if size) > _MOST_ELEMENTS:

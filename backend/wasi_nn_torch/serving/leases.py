@@ -5,8 +5,11 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, Graph
+from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, DescribesGraphs, Graph
+from wasi_nn_torch.contract.description import GraphDescription
 from wasi_nn_torch.serving.batching import Batcher
+
+_UNKNOWN = GraphDescription()
 
 
 class Lease:
@@ -31,6 +34,11 @@ class Lease:
         self._users = users
         if users is not None:
             users.add(self)
+
+    @property
+    def description(self) -> GraphDescription:
+        """The description of the graph; an empty one if its backend does not describe graphs."""
+        return self.backend.describe_graph(self.graph) if isinstance(self.backend, DescribesGraphs) else _UNKNOWN
 
     def context(self, session: BackendSession[Any]) -> Context:
         """Make a context in `session`, which belongs to the graph's backend; raises NnError."""

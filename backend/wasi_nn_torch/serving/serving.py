@@ -9,6 +9,7 @@ from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, ExchangesTensors, MakesTensors
 from wasi_nn_torch.contract.batching import MakesRequests
+from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger, LedgerSnapshot
 from wasi_nn_torch.contract.policy import GuestModels, Release
@@ -69,7 +70,7 @@ class Serving:
             self._new_tensor = session.tensor
         return self._new_tensor(dimensions, dtype, data)
 
-    def wrap(self, source: TensorSource, dimensions: Sequence[int] | None, dtype: object) -> Tensor:
+    def wrap(self, source: TensorSource | Elements, dimensions: Sequence[int] | None, dtype: object) -> Tensor:
         """Make a tensor of the operator's in this session: see `ExchangesTensors.wrap`.
 
         Raises RuntimeError if the session has ended.
@@ -81,6 +82,10 @@ class Serving:
     def take(self, tensor: Tensor) -> object:
         """Take a tensor out of this session, which is one of its own and fits: see `ExchangesTensors.take`."""
         return self._exchange().take(tensor)
+
+    def elements(self, tensor: Tensor) -> Elements:
+        """Take the elements of a tensor out of this session: see `ExchangesTensors.elements`."""
+        return self._exchange().elements(tensor)
 
     def require_own(self, tensor: Tensor) -> None:
         """Raise ValueError if a tensor is not one of the live tensors of this session."""

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast, 
 
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.deadline import Deadline
+from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.tensor import TensorSource
 from wasi_nn_torch.hosts import v2024_06_25, v2024_08_19, v2024_10_28
-from wasi_nn_torch.hosts.exchanging import AnyTensor, HostTensor, new_tensor, take
+from wasi_nn_torch.hosts.exchanging import AnyTensor, HostTensor, new_tensor, take, take_elements
 from wasi_nn_torch.serving.refusals import Refusal
 from wasi_nn_torch.sessions.control import Control
 from wasi_nn_torch.sessions.directories import Directory
@@ -178,7 +179,7 @@ class Session:
     @overload
     def tensor(
         self,
-        source: TensorSource,
+        source: TensorSource | Elements,
         *,
         dimensions: Sequence[int] | None = None,
         dtype: object = None,
@@ -188,7 +189,7 @@ class Session:
     @overload
     def tensor(
         self,
-        source: TensorSource,
+        source: TensorSource | Elements,
         *,
         dimensions: Sequence[int] | None = None,
         dtype: object = None,
@@ -198,7 +199,7 @@ class Session:
     @overload
     def tensor(
         self,
-        source: TensorSource,
+        source: TensorSource | Elements,
         *,
         dimensions: Sequence[int] | None = None,
         dtype: object = None,
@@ -207,7 +208,7 @@ class Session:
 
     def tensor(
         self,
-        source: TensorSource,
+        source: TensorSource | Elements,
         *,
         dimensions: Sequence[int] | None = None,
         dtype: object = None,
@@ -218,7 +219,8 @@ class Session:
         `source` is a `torch.Tensor`, an array that offers its memory by DLPack, or bytes: the elements little-endian,
         row-major and without gaps, with their `dimensions` and `dtype`, such as "FP32" or `torch.float32`. Bytes are
         copied. All other memory is shared with the caller, on whatever device it is: guests see later changes of it,
-        and models only read it. Rank 0 becomes `[1]`. `version` is that of wasi-nn in the guest's world.
+        and models only read it. `Elements` are shared as well, if wasi-nn has a type for their dtype. Rank 0 becomes
+        `[1]`. `version` is that of wasi-nn in the guest's world.
 
         The tensor counts toward the limits of the session until the guest or the caller drops it, a model uses it up,
         or the session ends. Dropping it releases the session's reference to shared memory; a second drop does nothing.
@@ -244,6 +246,14 @@ class Session:
         the process that computed it has ended.
         """
         return cast("torch.Tensor", take(self._serving, tensor, self._has))
+
+    def take_elements(self, tensor: AnyTensor) -> Elements:
+        """Take the elements of a tensor out of the session, as bytes where they lie; see `take`.
+
+        Those on an accelerator, or of a model in another process, are copied to the host's memory. The dtype is the one
+        that the model gave the tensor, also if wasi-nn has no such type. Raises as `take` does.
+        """
+        return take_elements(self._serving, tensor, self._has)
 
     async def run_async(self, guest: Guest | GuestSource) -> int:
         """Call `run` on a worker thread of the engine; see `call_async`."""

@@ -54,6 +54,18 @@ class Writes(nn.Module):
         return x
 
 
+class Counts(nn.Module):
+    """Adds the number of its computations, which it keeps in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        return x + self.count
+
+
 class Slow(nn.Module):
     """Multiplies matrices, `times` times, and adds nothing to its input."""
 

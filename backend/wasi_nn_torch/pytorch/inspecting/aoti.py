@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from wasi_nn_torch.contract.description import Contents
+from wasi_nn_torch.pytorch.describing import describe_parameter
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs.loading import aoti
 from wasi_nn_torch.pytorch.graphs.loading.shared import Source
-from wasi_nn_torch.pytorch.inspecting.values import describe_parameter
 
 
 def contents(source: Source, name: str) -> Contents:

@@ -7,30 +7,21 @@ from collections.abc import Iterator
 
 import torch
 from torch.export import ExportedProgram
-from torch.export.graph_signature import ConstantArgument, OutputKind
+from torch.export.graph_signature import ConstantArgument
 from torch.utils._sympy.numbers import int_oo
 
-from wasi_nn_torch.contract.description import Contents, ValueDescription
+from wasi_nn_torch.contract.description import Contents
+from wasi_nn_torch.pytorch.describing import describe_parameter
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs.computing.program import is_changed
-from wasi_nn_torch.pytorch.graphs.inputs.signature import Kind
-from wasi_nn_torch.pytorch.graphs.loading.exported import inputs_of, output_paths, reading, signature_of
+from wasi_nn_torch.pytorch.graphs.loading.exported import inputs_of, reading, signature_of
+from wasi_nn_torch.pytorch.graphs.loading.results import outputs_of
 from wasi_nn_torch.pytorch.graphs.loading.shared import Source
 from wasi_nn_torch.pytorch.graphs.loading.writing import may_write
-from wasi_nn_torch.pytorch.inspecting.values import describe_left_out, describe_parameter, describe_weights, spell_dtype
+from wasi_nn_torch.pytorch.inspecting.values import describe_left_out, describe_weights
 
-_SINGLE = "output"
 #: The arguments that operators write to if a flag among their arguments says so.
 _RUNNING = frozenset({"running_mean", "running_var"})
-#: The tensor that a guest gets for each type of number.
-_NUMBERS = (
-    (torch.SymBool, Kind.BOOLEAN, torch.uint8),
-    (bool, Kind.BOOLEAN, torch.uint8),
-    (torch.SymInt, Kind.INTEGER, torch.int64),
-    (int, Kind.INTEGER, torch.int64),
-    (torch.SymFloat, Kind.FLOAT, torch.float64),
-    (float, Kind.FLOAT, torch.float64),
-)
 
 
 def contents(source: Source, name: str) -> Contents:
@@ -41,33 +32,12 @@ def contents(source: Source, name: str) -> Contents:
         return Contents(
             inputs=tuple(map(describe_parameter, signature.inputs)),
             left_out=describe_left_out(signature),
-            outputs=tuple(_outputs(exported)),
+            outputs=outputs_of(exported),
             sizes=_sizes(exported),
             parameters=sum(parameter.numel() for parameter in exported.parameters()),
             weights=describe_weights(tensor for tensor in tensors if isinstance(tensor, torch.Tensor)),
             state=_state(exported),
         )
-
-
-def _outputs(exported: ExportedProgram) -> Iterator[ValueDescription]:
-    """The outputs under the names that a guest uses."""
-    values = {node.name: node.meta.get("val") for node in exported.graph.nodes}
-    specs = exported.graph_signature.output_specs
-    wanted = [spec.arg for spec in specs if spec.kind in (OutputKind.USER_OUTPUT, OutputKind.LOSS_OUTPUT)]
-    results = [each.value if isinstance(each, ConstantArgument) else values.get(each.name) for each in wanted]
-    for path, value in zip(output_paths(exported), results, strict=True):
-        if value is not None:
-            yield _output(".".join(path) or _SINGLE, value)
-
-
-def _output(name: str, value: object) -> ValueDescription:
-    if isinstance(value, torch.Tensor):
-        shape = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
-        return ValueDescription(name, Kind.TENSOR.value, spell_dtype(value.dtype), shape)
-    for number, kind, dtype in _NUMBERS:
-        if isinstance(value, number):
-            return ValueDescription(name, kind.value, spell_dtype(dtype), (1,))
-    return ValueDescription(name, type(value).__name__)
 
 
 def _sizes(exported: ExportedProgram) -> dict[str, tuple[int | None, int | None]]:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import torch
 
 from wasi_nn_torch.contract.description import Contents, ValueDescription
+from wasi_nn_torch.pytorch.describing import describe_parameter
 from wasi_nn_torch.pytorch.devices import CPU
+from wasi_nn_torch.pytorch.dtypes import spell_dtype
 from wasi_nn_torch.pytorch.graphs.computing.state import FORWARD
 from wasi_nn_torch.pytorch.graphs.inputs.script_types import fields_of
 from wasi_nn_torch.pytorch.graphs.inputs.signature import Kind
@@ -21,9 +23,7 @@ from wasi_nn_torch.pytorch.inspecting.changes import changed_attributes
 from wasi_nn_torch.pytorch.inspecting.script_graph import GET, find, nodes_of, path_of
 from wasi_nn_torch.pytorch.inspecting.values import (
     describe_left_out,
-    describe_parameter,
     describe_weights,
-    spell_dtype,
 )
 
 _SINGLE = "output"

@@ -7,23 +7,8 @@ from collections.abc import Iterable
 import torch
 
 from wasi_nn_torch.contract.description import ValueDescription, WeightsDescription
-from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES, spell
-from wasi_nn_torch.pytorch.graphs.inputs.parameters import Parameter
+from wasi_nn_torch.pytorch.dtypes import spell
 from wasi_nn_torch.pytorch.graphs.inputs.signature import Signature
-from wasi_nn_torch.pytorch.graphs.loading.traced import Example
-
-
-def describe_parameter(parameter: Parameter, example: Example | None = None) -> ValueDescription:
-    """The description of one input; `example` is the tensor that the model was traced with."""
-    return ValueDescription(
-        name=parameter.name,
-        kind=parameter.kind.value,
-        dtype=None if parameter.dtype is None else spell_dtype(parameter.dtype),
-        shape=parameter.shape,
-        example=None if example is None else example.shape,
-        example_dtype=None if example is None else spell_dtype(example.dtype),
-        optional=parameter.optional,
-    )
 
 
 def describe_left_out(signature: Signature) -> tuple[ValueDescription, ...]:
@@ -43,8 +28,3 @@ def describe_weights(tensors: Iterable[torch.Tensor]) -> tuple[WeightsDescriptio
         taken[dtype] = taken.get(dtype, 0) + nbytes
     weights = (WeightsDescription(spell(dtype), nbytes // dtype.itemsize, nbytes) for dtype, nbytes in taken.items())
     return tuple(sorted(weights, key=lambda each: (-each.nbytes, each.dtype)))
-
-
-def spell_dtype(dtype: torch.dtype) -> str:
-    """The name of a dtype in wasi-nn, or its name in PyTorch if wasi-nn has none."""
-    return ELEMENT_TYPES[dtype].spelling if dtype in ELEMENT_TYPES else spell(dtype)

@@ -15,13 +15,14 @@ import torch
 
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError
+from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.shares import Share
 from wasi_nn_torch.contract.tensor import NamedTensor, Tensor
 from wasi_nn_torch.pytorch.devices import CPU, place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
-from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory, release_frames
+from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory
 from wasi_nn_torch.pytorch.inspecting import describe_if_admitted
 from wasi_nn_torch.pytorch.isolation.blocks import mapped
 from wasi_nn_torch.pytorch.isolation.descriptions import spelled

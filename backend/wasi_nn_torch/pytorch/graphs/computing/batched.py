@@ -12,6 +12,7 @@ import torch
 
 from wasi_nn_torch.contract.batching import Request
 from wasi_nn_torch.contract.errors import NnError
+from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pytorch.adopting import Adopted
@@ -25,7 +26,7 @@ from wasi_nn_torch.pytorch.graphs.computing.context import (
     spell_inputs,
     take_over,
 )
-from wasi_nn_torch.pytorch.graphs.computing.failures import as_nn_error, release_frames
+from wasi_nn_torch.pytorch.graphs.computing.failures import as_nn_error
 from wasi_nn_torch.pytorch.graphs.computing.graph import Graph
 from wasi_nn_torch.pytorch.graphs.computing.state import Model
 from wasi_nn_torch.pytorch.graphs.inputs.parameters import Kind, Parameter

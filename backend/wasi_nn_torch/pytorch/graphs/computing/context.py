@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.adopting import Adopted
 from wasi_nn_torch.pytorch.devices import place_of
-from wasi_nn_torch.pytorch.graphs.computing.failures import as_nn_error, release_frames
+from wasi_nn_torch.pytorch.graphs.computing.failures import as_nn_error
 from wasi_nn_torch.pytorch.graphs.computing.state import Model
 from wasi_nn_torch.pytorch.graphs.inputs.outputs import flatten
 from wasi_nn_torch.pytorch.graphs.inputs.parameters import Kind, Parameter

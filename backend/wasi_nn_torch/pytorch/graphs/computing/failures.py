@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import traceback
 
 import torch
 
@@ -59,20 +58,3 @@ def as_nn_error(error: Exception, device: torch.device, doing: str) -> NnError:
         text = f"{out_of_memory(error, device, doing)}; drop tensors or use smaller ones"
         return NnError(ErrorCode.TOO_LARGE, text)
     return NnError(ErrorCode.RUNTIME_ERROR, f"the model failed while {doing}: {gist(error)}")
-
-
-def release_frames(error: BaseException) -> None:
-    """Clear the local variables of all frames that an exception and its causes passed through.
-
-    A frame that holds its own exception in a variable is a reference cycle, and would keep tensors alive until the next
-    garbage collection.
-    """
-    pending: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while pending:
-        one = pending.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        traceback.clear_frames(one.__traceback__)
-        pending += [one.__cause__, one.__context__]

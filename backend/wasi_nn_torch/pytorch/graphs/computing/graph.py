@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from wasi_nn_torch.contract.description import ValueDescription
 from wasi_nn_torch.contract.warm_up import Example
 from wasi_nn_torch.pytorch.graphs.computing.context import ExecutionContext
 from wasi_nn_torch.pytorch.graphs.computing.state import Model
@@ -23,7 +24,9 @@ class Graph:
     `state_nbytes` that of the state of each context. `is_laid_out` is whether the weights are in another order in
     memory than they were saved in: outputs follow them, and are put back in order. `writes_inputs` is whether a
     computation may write to its inputs, so that those with other owners are copied. `examples` are the sizes of inputs,
-    or the numbers, that the model was made with, by the names of its parameters, if it tells them.
+    or the numbers, that the model was made with, by the names of its parameters, if it tells them. `outputs` are
+    described if the format tells them. `may_remember` is whether a context
+    may have a state of which only its own code knows.
     """
 
     instance: Callable[[], Model]
@@ -34,6 +37,13 @@ class Graph:
     state_nbytes: int = 0
     writes_inputs: bool = True
     examples: Mapping[str, Example] = field(default_factory=dict)
+    outputs: tuple[ValueDescription, ...] | None = None
+    may_remember: bool = False
+
+    @property
+    def remembers(self) -> bool | None:
+        """Whether a context has a state; None if only its own code knows."""
+        return None if self.may_remember else self.state_nbytes > 0
 
     def context(self, memory: SessionMemory) -> ExecutionContext:
         """Make a context for the session whose memory this is; raises NnError `too-large`."""

@@ -51,7 +51,7 @@ def load(source: Source, device: torch.device, name: str) -> Graph:
     if first.kind != device.type:
         raise ModelError(f"{name} was compiled for {first.kind} and cannot run on {device}; compile it for {device}")
     size = len(package)  # mostly weights, of which each context has its own copy
-    return Graph(instance, device, first.signature, size, state_nbytes=size)
+    return Graph(instance, device, first.signature, size, state_nbytes=size, may_remember=True)
 
 
 def open_package(package: bytes, device: torch.device, runners: int = 1) -> AOTICompiledModel:

@@ -15,11 +15,12 @@ import torch
 
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.errors import ModelError, ModelTooLarge, NnError
+from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.warm_up import Example, WarmUp
 from wasi_nn_torch.pytorch.dtypes import DTYPES
 from wasi_nn_torch.pytorch.graphs.computing.batched import BatchedGraph, NotByRows, Outputs, compute_rows, lanes_on
-from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory, release_frames
+from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory
 from wasi_nn_torch.pytorch.graphs.computing.graph import Graph
 from wasi_nn_torch.pytorch.graphs.inputs.signature import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.loading.warming import element_type_for, examples_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import linecache
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path as FilePath
 
@@ -31,8 +31,10 @@ from wasi_nn_torch.pytorch.graphs.computing.graph import Graph
 from wasi_nn_torch.pytorch.graphs.computing.program import Input, Program, is_changed
 from wasi_nn_torch.pytorch.graphs.inputs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.inputs.signature import LeftOut, Signature
-from wasi_nn_torch.pytorch.graphs.inputs.structure import Path, call_paths, paths_of, standing_in
+from wasi_nn_torch.pytorch.graphs.inputs.structure import standing_in
 from wasi_nn_torch.pytorch.graphs.loading import compiling
+from wasi_nn_torch.pytorch.graphs.loading.paths import input_paths, output_paths
+from wasi_nn_torch.pytorch.graphs.loading.results import outputs_of
 from wasi_nn_torch.pytorch.graphs.loading.shared import Source, loading, not_for_guests
 from wasi_nn_torch.pytorch.graphs.loading.writing import may_write, program_writes_inputs
 from wasi_nn_torch.pytorch.graphs.optimizing.folding import fold
@@ -68,19 +70,20 @@ def load(source: Source, device: torch.device, name: str, steps: Steps) -> Graph
             package = compiling.compiled(exported, device, name)
             _forget_samples(exported)
         writes_inputs = program_writes_inputs(exported)
+        outputs = outputs_of(exported)
         program, is_laid_out = _program(exported, name, steps)
         examples = _examples(exported)
     signature = signature_of(program.inputs)
     if package is not None:
         instance = compiling.instances_of(program, package, device, name)
         state = len(package) if program.state else 0
-        return Graph(instance, device, signature, len(package), False, state, writes_inputs, examples)
+        return Graph(instance, device, signature, len(package), False, state, writes_inputs, examples, outputs)
     nbytes = size_of(tensor for tensor in program.tensors if tensor is not None)
     if program.state:
         state = size_of(tensor for tensor in map(program.tensors.__getitem__, program.state) if tensor is not None)
-        return Graph(program.instance, device, signature, nbytes, is_laid_out, state, writes_inputs, examples)
+        return Graph(program.instance, device, signature, nbytes, is_laid_out, state, writes_inputs, examples, outputs)
     shared = program.instance()
-    return Graph(lambda: shared, device, signature, nbytes, is_laid_out, 0, writes_inputs, examples)
+    return Graph(lambda: shared, device, signature, nbytes, is_laid_out, 0, writes_inputs, examples, outputs)
 
 
 @contextmanager
@@ -200,7 +203,7 @@ def inputs_of(exported: ExportedProgram, name: str) -> Iterator[Input]:
     """The inputs, named after their parameters; the parts of a parameter by path, "images.0". Raises ModelError."""
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes if node.op == "placeholder"}
     specs = [spec.arg for spec in exported.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
-    paths = _paths(exported)
+    paths = input_paths(exported)
     if len(specs) != len(paths):
         raise ModelError(f"{name} has inputs that do not match its signature; {_ADVICE}")
     for path, spec in zip(paths, specs, strict=True):
@@ -212,7 +215,7 @@ def _examples(exported: ExportedProgram) -> dict[str, Example]:
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes if node.op == "placeholder"}
     specs = [spec.arg for spec in exported.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
     examples: dict[str, Example] = {}
-    for path, spec in zip(_paths(exported), specs, strict=True):
+    for path, spec in zip(input_paths(exported), specs, strict=True):
         value = None if isinstance(spec, ConstantArgument) else values.get(spec.name)
         if isinstance(value, torch.Tensor):
             examples[path] = tuple(_example(size, exported) for size in value.shape)
@@ -235,26 +238,6 @@ def signature_of(inputs: Sequence[Input]) -> Signature:
     """The inputs of a program that a guest can give, and those that keep their values."""
     kept = [LeftOut(each.parameter.name, type(each.value).__name__) for each in inputs if not each.is_offered]
     return Signature(tuple(each.parameter for each in inputs if each.is_offered), tuple(kept))
-
-
-def _paths(exported: ExportedProgram) -> list[str]:
-    """The names of all inputs in their order."""
-    signature = exported.module_call_graph[0].signature
-    names = list(signature.forward_arg_names or ()) if signature is not None else []
-    spec = pytree.treespec_dumps(exported.call_spec.in_spec)
-    return [".".join(path) for path in call_paths(spec, names, _fields(exported))]
-
-
-def output_paths(exported: ExportedProgram) -> list[Path]:
-    """The path of each output, in order."""
-    spec = exported.call_spec.out_spec
-    return [] if spec is None else paths_of(pytree.treespec_dumps(spec), _fields(exported))
-
-
-def _fields(exported: ExportedProgram) -> Mapping[str, Sequence[str]]:
-    """The fields of the NamedTuples that the program takes and returns, by the names of their classes."""
-    fields: Mapping[str, Sequence[str]] = exported.graph_module.meta.get("treespec_namedtuple_fields", {})
-    return fields
 
 
 def _input(path: str, spec: object, values: dict[str, object], name: str) -> Input:

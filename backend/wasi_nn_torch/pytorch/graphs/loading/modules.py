@@ -76,7 +76,7 @@ def load(
         model = bound(_copy(own, lambda parameter: parameter), method)
         return _Positional(model, by_position) if by_position else model
 
-    return Graph(instance, device, signature, size_of(kept), state_nbytes=state_nbytes)
+    return Graph(instance, device, signature, size_of(kept), state_nbytes=state_nbytes, may_remember=True)
 
 
 def _methods(module: torch.nn.Module) -> list[str]:

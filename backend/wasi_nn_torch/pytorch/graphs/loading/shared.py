@@ -13,9 +13,10 @@ from typing import NamedTuple
 import torch
 
 from wasi_nn_torch.contract.errors import ModelError, ModelTooLarge
+from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.muting import muted
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory, out_of_memory, release_frames
+from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory, out_of_memory
 from wasi_nn_torch.pytorch.graphs.loading.missing import what_is_missing
 
 logger = logging.getLogger(__name__)

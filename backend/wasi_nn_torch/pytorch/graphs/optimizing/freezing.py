@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 import torch
 
 from wasi_nn_torch.contract.errors import ModelError
-from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory, release_frames
+from wasi_nn_torch.contract.frames import release_frames
+from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory
 from wasi_nn_torch.pytorch.graphs.computing.state import FORWARD
 from wasi_nn_torch.pytorch.graphs.optimizing.layout import (
     CONVOLUTIONS,

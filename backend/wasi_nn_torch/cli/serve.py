@@ -1,0 +1,333 @@
+"""The command `wasi-nn-torch serve`."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wasi_nn_torch.cli.exits import HOST_FAILURE, fail, fails_on
+from wasi_nn_torch.cli.graph_option import OPTIONS
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.cli.serve_config import Configuration, OfferedGraph, Origin
+    from wasi_nn_torch.engine import Engine
+    from wasi_nn_torch.http import Application
+    from wasi_nn_torch.http.reloading import Source
+
+EXAMPLES = """Examples:
+
+wasi-nn-torch serve --graph net=net.pt2 --pipeline classify=classify.wasm
+
+wasi-nn-torch serve --config serve.toml --port 9000
+"""
+
+#: The headings of `--help`.
+MODELS, LISTENING, REQUESTS, OUTPUT = "Models", "Listening", "Requests", "Output"
+
+
+def _option(*names: str, metavar: str, help: str, panel: str) -> Any:  # noqa: ANN401  # an annotation that typer reads
+    return typer.Option(*names, metavar=metavar, help=help, show_default=False, rich_help_panel=panel)
+
+
+def serve(
+    graph: Annotated[
+        list[str] | None,
+        _option(
+            "--graph",
+            metavar="NAME=PATH[,OPTION=VALUE]…",
+            help="Serve a model under a name, with the options of `run`, and concurrency, max-waiting, reuse, timeout.",
+            panel=MODELS,
+        ),
+    ] = None,
+    pipeline: Annotated[
+        list[str] | None,
+        _option(
+            "--pipeline",
+            metavar="NAME=PATH[,OPTION=VALUE]…",
+            help="Serve a pipeline under a name; options: graphs=A+B, concurrency, max-waiting, reuse, max-uses, "
+            "timeout, max-memory.",
+            panel=MODELS,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        _option("--config", metavar="FILE", help="Read options from a TOML file; those given here win.", panel=MODELS),
+    ] = None,
+    device: Annotated[
+        str | None, _option("--device", metavar="DEVICE", help="The device that graphs run on.", panel=MODELS)
+    ] = None,
+    threads: Annotated[
+        str | None,
+        _option("--threads", metavar="N", help="The number of threads for one computation on the CPU.", panel=MODELS),
+    ] = None,
+    imports: Annotated[
+        list[str] | None,
+        _option("--import", metavar="MODULE", help="Import a Python module that registers operators.", panel=MODELS),
+    ] = None,
+    model_memory: Annotated[
+        str | None,
+        _option("--model-memory", metavar="SIZE", help="Limit for the weights of all graphs.", panel=MODELS),
+    ] = None,
+    reload: Annotated[
+        str | None,
+        _option(
+            "--reload",
+            metavar="TIME",
+            help="Look for changed files this often; without it, only on SIGHUP.",
+            panel=MODELS,
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        _option("--host", metavar="ADDRESS", help="The address to listen on, by default 127.0.0.1.", panel=LISTENING),
+    ] = None,
+    port: Annotated[
+        str | None,
+        _option("--port", metavar="N", help="The port, by default 8080; 0 is any free one.", panel=LISTENING),
+    ] = None,
+    max_connections: Annotated[
+        str | None,
+        _option("--max-connections", metavar="N", help="Limit for connections, by default 1000.", panel=LISTENING),
+    ] = None,
+    stop_timeout: Annotated[
+        str | None,
+        _option(
+            "--stop-timeout",
+            metavar="TIME",
+            help="The time for requests to be answered when the server stops, by default 30s.",
+            panel=LISTENING,
+        ),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        _option(
+            "--timeout",
+            metavar="TIME|none",
+            help="The time to answer a request, by default 60s; a request may ask for less.",
+            panel=REQUESTS,
+        ),
+    ] = None,
+    max_body: Annotated[
+        str | None,
+        _option("--max-body", metavar="SIZE", help="Limit for one request, by default 64MiB.", panel=REQUESTS),
+    ] = None,
+    max_bodies: Annotated[
+        str | None,
+        _option("--max-bodies", metavar="SIZE", help="Limit for all requests, by default 1GiB.", panel=REQUESTS),
+    ] = None,
+    max_json: Annotated[
+        str | None,
+        _option(
+            "--max-json", metavar="SIZE", help="Limit for the JSON of a request, by default 16MiB.", panel=REQUESTS
+        ),
+    ] = None,
+    body_timeout: Annotated[
+        str | None,
+        _option(
+            "--body-timeout", metavar="TIME", help="The time for a body to arrive, by default 30s.", panel=REQUESTS
+        ),
+    ] = None,
+    tenant_header: Annotated[
+        str | None,
+        _option(
+            "--tenant-header",
+            metavar="NAME|none",
+            help="The header that names the tenant of a request, by default X-Tenant.",
+            panel=REQUESTS,
+        ),
+    ] = None,
+    log: Annotated[
+        str | None,
+        _option("--log", metavar="text|json", help="How the log is written on standard error.", panel=OUTPUT),
+    ] = None,
+    cache: Annotated[
+        bool | None,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Keep compiled pipelines in the user's cache directory.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log more; -vv logs everything.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 0,
+) -> None:
+    """Serve graphs and pipelines over HTTP, by the Open Inference Protocol, version 2."""
+    try:
+        from wasi_nn_torch.cli.serve_config import configuration
+        from wasi_nn_torch.http.logs import configure
+    except ModuleNotFoundError as error:
+        fail(f"`serve` needs the package {error.name}; install it with: pip install 'wasi-nn-torch[serve]'")
+    given = {
+        "device": device,
+        "threads": threads,
+        "import": imports,
+        "model-memory": model_memory,
+        "reload": reload,
+        "host": host,
+        "port": port,
+        "max-connections": max_connections,
+        "stop-timeout": stop_timeout,
+        "timeout": timeout,
+        "max-body": max_body,
+        "max-bodies": max_bodies,
+        "max-json": max_json,
+        "body-timeout": body_timeout,
+        "tenant-header": tenant_header,
+        "log": log,
+        "cache": cache,
+    }
+    with fails_on(ValueError):
+        chosen = configuration(_origins(config, given, graph or [], pipeline or []))
+        if not chosen.graphs and not chosen.pipelines:
+            raise ValueError("there is nothing to serve; give --graph, --pipeline or --config")
+    configure(chosen.log, verbose)
+    _serve(chosen)
+
+
+def _origins(
+    config: Path | None, given: Mapping[str, Any], graphs: list[str], pipelines: list[str]
+) -> list[tuple[Mapping[str, Any], Origin]]:
+    from wasi_nn_torch.cli.serve_config import GRAPH, PIPELINE, Origin, read_config
+
+    tables: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    tables["graphs"] = _all_named("--graph", graphs, [OPTIONS, *map(re.escape, GRAPH)])
+    tables["pipelines"] = _all_named("--pipeline", pipelines, map(re.escape, PIPELINE))
+    return [*([] if config is None else [read_config(config)]), (tables, Origin())]
+
+
+def _all_named(option: str, texts: list[str], keys: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The values of an option that may be repeated, by name; raises ValueError if a name is, too."""
+    tables: dict[str, dict[str, str]] = {}
+    pattern = "|".join(keys)
+    for text in texts:
+        name, table = _named(option, text, pattern)
+        if name in tables:
+            raise ValueError(f"{option}: `{name}` is given more than once")
+        tables[name] = table
+    return tables
+
+
+def _named(option: str, text: str, keys: str) -> tuple[str, dict[str, str]]:
+    """`NAME=PATH[,OPTION=VALUE]…` as the name and a table; raises ValueError."""
+    name, _, path = text.partition("=")
+    values: dict[str, str] = {}
+    while found := re.search(rf",({keys})=([^,]*)$", path):
+        key, value = found.groups()
+        if key in values:
+            raise ValueError(f"{option}: `{text}` gives {key} more than once")
+        values[key] = value
+        path = path[: found.start()]
+    if not name or not path:
+        raise ValueError(f"{option}: `{text}` is not NAME=PATH[,OPTION=VALUE]…")
+    return name, {"path": path, **dict(reversed(values.items()))}
+
+
+def _serve(chosen: Configuration) -> None:
+    from wasi_nn_torch.contract.errors import ModelError
+    from wasi_nn_torch.http import create_app
+    from wasi_nn_torch.http.reloading import Reloading
+    from wasi_nn_torch.http.server import Server, run
+    from wasi_nn_torch.sessions.guests import InvalidGuest
+    from wit_host import GuestError
+
+    with ExitStack() as stack:
+        with fails_on(ModelError, InvalidGuest, GuestError, ValueError):
+            engine = stack.enter_context(_engine(chosen))
+            for offered in chosen.graphs.values():
+                _load(engine.register, offered)
+            app = create_app(
+                engine,
+                graphs={name: offered.settings for name, offered in chosen.graphs.items()},
+                pipelines=chosen.pipelines,
+                settings=chosen.settings,
+            )
+        stack.callback(app.close)
+
+        async def reload_changed() -> None:
+            reloading = Reloading(_sources(engine, app, chosen), chosen.reload)
+            if hasattr(signal, "SIGHUP"):
+                _on_hang_up(reloading)
+            await reloading.run()
+
+        announce = partial(_announce, chosen.listening.host)
+        server = Server(app, chosen.listening, announce, reload_changed)
+        has_listened = run(server)
+    if not has_listened:
+        fail(f"cannot listen on {chosen.listening.host}, port {chosen.listening.port}; the log says why", HOST_FAILURE)
+
+
+def _engine(chosen: Configuration) -> Engine:
+    from wasi_nn_torch.engine import Engine
+
+    return Engine(
+        chosen.device,
+        model_bytes=chosen.model_memory,
+        threads=chosen.threads,
+        cache=chosen.cache,
+        imports=list(chosen.imports),
+        async_threads=sum(each.settings.concurrency for each in chosen.graphs.values())
+        + sum(each.concurrency for each in chosen.pipelines.values()),
+    )
+
+
+def _load(function: Any, offered: OfferedGraph) -> None:  # noqa: ANN401  # `Engine.register` or `Engine.replace`
+    model, options = offered.model, offered.model.options
+    function(
+        model.name,
+        model.path,
+        model.device,
+        optimize=options.optimize,
+        method=options.method,
+        warm_up=options.warm_up,
+        dtypes=dict(options.dtypes),
+        batch=options.batch,
+    )
+
+
+def _sources(engine: Engine, app: Application, chosen: Configuration) -> list[Source]:
+    """The files to look after, and how each is loaded again."""
+    from wasi_nn_torch.http.graphs import GraphModel
+    from wasi_nn_torch.http.pipelines import PipelineModel
+    from wasi_nn_torch.http.reloading import Source
+
+    def replace_graph(name: str, model: GraphModel) -> None:
+        _load(engine.replace, chosen.graphs[name])
+        model.refresh()
+
+    sources = []
+    for name, model in app.models.items():
+        if isinstance(model, GraphModel):
+            file = Path(chosen.graphs[name].model.path)
+            sources.append(Source(name, file, partial(replace_graph, name, model)))
+        elif isinstance(model, PipelineModel):
+            sources.append(Source(name, Path(str(chosen.pipelines[name].file)), model.reload))
+    return sources
+
+
+def _on_hang_up(reloading: Any) -> None:  # noqa: ANN401  # imported only when it is used
+    import asyncio
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.now)
+
+
+def _announce(host: str, port: int) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    print(f"serving on http://{shown}:{port}", file=sys.stderr, flush=True)

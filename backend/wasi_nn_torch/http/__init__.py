@@ -1,0 +1,21 @@
+"""Models and pipelines behind HTTP, by the Open Inference Protocol: `create_app` makes an ASGI application.
+
+From top to bottom, each imports only those below it:
+
+    server                            running the application with uvicorn, until a signal
+    app, guarding, reloading          the application and its routes; connections; changed files
+    endpoints, tracing                from an exchange to a response; spans
+    graphs, pipelines, metrics        what is served under a name, and its figures
+    models, results                   what graphs and pipelines share; what pipelines return
+    admission, deadlines, exchanges   queues; answering in time; who asks, and for when
+    bodies, encoding, failures        reading bodies; writing them; errors for clients
+    decoding, checking                the protocol, as pure functions on `messages`
+    messages, datatypes, byte_strings, settings, errors, asgi, logs
+"""
+
+from __future__ import annotations
+
+from wasi_nn_torch.http.app import Application, create_app
+from wasi_nn_torch.http.settings import GraphSettings, PipelineSettings, Reuse, Settings
+
+__all__ = ["Application", "GraphSettings", "PipelineSettings", "Reuse", "Settings", "create_app"]

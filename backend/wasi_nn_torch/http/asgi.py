@@ -1,0 +1,47 @@
+"""The types of ASGI, and a response as the parts that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+#: Parts of a body that are together not larger than this are sent as one.
+_SMALL = 1 << 16
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response: its status, its headers without the length, and its body in parts, which are not copied."""
+
+    status: int
+    headers: Headers
+    parts: Sequence[bytes | memoryview]
+
+
+class Disconnected(Exception):
+    """The client has gone before it was answered."""
+
+
+async def respond(send: Send, response: Response) -> None:
+    """Send a response."""
+    size = sum(map(len, response.parts))
+    headers = [*response.headers, (b"content-length", str(size).encode())]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    parts = response.parts if size > _SMALL else [b"".join(response.parts)]
+    *first, last = parts or [b""]
+    for part in first:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The value of the first header of a name, in lower case; None if there is none."""
+    headers: Headers = scope["headers"]
+    return next((value for each, value in headers if each == name), None)

@@ -1,0 +1,98 @@
+"""From results to the body of a response: JSON, and the binary tensors after it, which are not copied."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.http.byte_strings import elements
+from wasi_nn_torch.http.datatypes import BYTES
+from wasi_nn_torch.http.decoding import BINARY_SIZE
+from wasi_nn_torch.http.errors import bad_request
+from wasi_nn_torch.http.messages import Description, InferRequest, Metadata, Value
+
+#: The most elements of an output as JSON: making the text of so many takes about a second.
+_MOST_LISTED = 1 << 20
+
+
+class Encoded(NamedTuple):
+    """The body of a response: the JSON, and the binary data in order."""
+
+    header: bytes
+    binary: Sequence[memoryview]
+
+
+def encode(model: str, version: str, request: InferRequest, values: Sequence[Value]) -> Encoded:
+    """The response with the results, which are in the order in which the client wants them.
+
+    Raises `HttpError` with status 400 if the client wants as JSON what JSON cannot carry.
+    """
+    wanted = {each.name: each.is_binary for each in request.outputs}
+    outputs: list[dict[str, object]] = []
+    binary: list[memoryview] = []
+    for value in values:
+        chosen = wanted.get(value.name)
+        output: dict[str, object] = {
+            "name": value.name,
+            "datatype": value.datatype.name,
+            "shape": list(value.shape),
+        }
+        if request.is_binary if chosen is None else chosen:
+            output["parameters"] = {BINARY_SIZE: value.data.nbytes}
+            binary.append(value.data)
+        else:
+            output["data"] = _listed(value)
+        outputs.append(output)
+    message: dict[str, object] = {"model_name": model, "model_version": version}
+    if request.id:
+        message["id"] = request.id
+    return Encoded(to_json({**message, "outputs": outputs}), binary)
+
+
+def to_json(message: object) -> bytes:
+    """A message as JSON without spaces; NaN and infinities are written as Python and JavaScript do."""
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def metadata_message(name: str, versions: Sequence[str], platform: str, metadata: Metadata) -> dict[str, object]:
+    """The metadata of a model; what is not known is an empty list."""
+    return {
+        "name": name,
+        "versions": list(versions),
+        "platform": platform,
+        "inputs": [_described(each) for each in metadata.inputs or ()],
+        "outputs": [_described(each) for each in metadata.outputs or ()],
+    }
+
+
+def _described(item: Description) -> dict[str, object]:
+    # The protocol has no word for a datatype that is not known.
+    datatype = "" if item.datatype is None else item.datatype.name
+    return {"name": item.name, "datatype": datatype, "shape": list(item.shape)}
+
+
+def _listed(value: Value) -> list[Any]:
+    if value.datatype is BYTES:
+        return [_text(element, value.name) for element in elements(value.data)]
+    if math.prod(value.shape) > _MOST_LISTED:
+        raise bad_request(
+            f"output {quote(value.name)} has {math.prod(value.shape)} elements, which is too many for JSON (limit "
+            f"{_MOST_LISTED}); ask for binary data"
+        )
+    if not value.datatype.code:
+        raise bad_request(
+            f"output {quote(value.name)} is {value.datatype.name}, which JSON cannot carry; ask for binary data"
+        )
+    code: Any = value.datatype.code
+    return value.data.cast(code).tolist() if value.data.nbytes else []
+
+
+def _text(element: memoryview, name: str) -> str:
+    try:
+        return str(element, "utf-8")
+    except UnicodeDecodeError:
+        reason = f"an element of output {quote(name)} is not UTF-8, which JSON needs; ask for binary data"
+    raise bad_request(reason)

@@ -1,0 +1,181 @@
+"""A registered graph as a model: named inputs and outputs, without a guest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from enum import Enum
+from types import MappingProxyType
+
+from wasi_nn_torch.contract.description import ValueDescription
+from wasi_nn_torch.contract.elements import Elements
+from wasi_nn_torch.contract.text import one_line, quote
+from wasi_nn_torch.engine import Engine
+from wasi_nn_torch.http.admission import Gate
+from wasi_nn_torch.http.byte_strings import elements
+from wasi_nn_torch.http.checking import ANY
+from wasi_nn_torch.http.datatypes import BYTES, DATATYPES, OF_DTYPE, Datatype
+from wasi_nn_torch.http.errors import bad_request
+from wasi_nn_torch.http.messages import Description, Metadata, Value
+from wasi_nn_torch.http.models import Call
+from wasi_nn_torch.http.settings import GraphSettings, Reuse
+from wasi_nn_torch.sessions.graph_session import GraphSession
+
+#: The datatypes of the element types of wasi-nn that have another name there.
+_OF_WASI_NN = {"U8": DATATYPES["UINT8"], "I32": DATATYPES["INT32"], "I64": DATATYPES["INT64"]}
+#: The elements of BYTES as a graph gets them.
+_BYTE = "uint8"
+
+
+class GraphModel:
+    """A graph of the engine.
+
+    Requests share sessions if the model has no state, and if it may be kept loaded. If only the model knows of its
+    state, they share those of their tenant; otherwise each has a session of its own.
+    """
+
+    platform = "pytorch"
+    is_ready = True
+    replaced: Mapping[str, int] = MappingProxyType({})
+
+    def __init__(self, engine: Engine, name: str, settings: GraphSettings, gate: Gate) -> None:
+        self.name = name
+        self.gate = gate
+        self._engine = engine
+        self._settings = settings
+        self._sessions = _Sessions(engine, name, settings)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take notice of another graph under the name; raises NnError if there is none."""
+        with self._engine.graph(self.name) as session:
+            described = session.description
+        self._sessions.clear(self._keep(described.remembers))
+        self.metadata = Metadata(
+            tuple(map(_description, described.inputs)) or None,
+            None if described.outputs is None else tuple(map(_description, described.outputs)),
+        )
+
+    async def infer(self, call: Call) -> Sequence[Value]:
+        """Compute the graph once."""
+        inputs = {value.name: _given(value) for value in call.request.inputs}
+        session = await self._sessions.take(call.tenant)
+        try:
+            outputs = await session.compute_elements_async(inputs)
+        except BaseException as error:
+            self._sessions.end(session)
+            if isinstance(error, ValueError):  # an input has a value that no tensor can have
+                raise bad_request(one_line(error)) from None
+            raise
+        self._sessions.give_back(session, call.tenant)
+        return [_made(name, output) for name, output in outputs.items()]
+
+    def close(self) -> None:
+        """Close the sessions that are kept."""
+        self._sessions.clear(_Keep.NONE)
+
+    def _keep(self, remembers: bool | None) -> _Keep:
+        if remembers is None:
+            return _Keep.BY_TENANT if self._settings.reuse is Reuse.TENANT else _Keep.NONE
+        # A session that is kept would keep its model from being evicted.
+        return _Keep.NONE if remembers or self._engine.model_bytes is not None else _Keep.SHARED
+
+
+class _Keep(Enum):
+    """For whose requests the sessions of a graph are kept."""
+
+    NONE = "none"
+    BY_TENANT = "tenant"
+    SHARED = "shared"
+
+
+class _Sessions:
+    """The sessions of a graph, and how they are kept for other requests."""
+
+    def __init__(self, engine: Engine, name: str, settings: GraphSettings) -> None:
+        self._engine = engine
+        self._name = name
+        self._settings = settings
+        self._keep = _Keep.NONE
+        self._generation = 0
+        self._idle: list[tuple[Hashable, GraphSession]] = []
+        self._generations: dict[GraphSession, int] = {}
+
+    async def take(self, tenant: Hashable) -> GraphSession:
+        """An idle session, or a new one."""
+        for at, (owner, session) in enumerate(self._idle):
+            if owner == tenant or self._keep is _Keep.SHARED:
+                del self._idle[at]
+                return session
+        generation = self._generation
+        session = self._open() if self._keep is _Keep.SHARED else await self._opened_elsewhere()
+        self._generations[session] = generation
+        return session
+
+    def _open(self) -> GraphSession:
+        return self._engine.graph(self._name, self._settings.limits)
+
+    async def _opened_elsewhere(self) -> GraphSession:
+        """Open a session on another thread, since its graph may have to be loaded or copied first."""
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
+
+    def give_back(self, session: GraphSession, tenant: Hashable) -> None:
+        if self._keep is _Keep.NONE or self._generations[session] != self._generation:
+            self.end(session)
+            return
+        self._idle.append((tenant, session))
+        if len(self._idle) > self._settings.concurrency:
+            self.end(self._idle.pop(0)[1])
+
+    def clear(self, keep: _Keep) -> None:
+        """Close the idle sessions, and keep later ones in another way."""
+        self._keep = keep
+        self._generation += 1
+        idle, self._idle = self._idle, []
+        for _, session in idle:
+            self.end(session)
+
+    def end(self, session: GraphSession) -> None:
+        del self._generations[session]
+        session.close()
+
+
+def _close(opening: asyncio.Future[GraphSession]) -> None:
+    """Close a session that nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def _given(value: Value) -> Elements:
+    if value.datatype is not BYTES:
+        return Elements(value.data, value.shape, value.datatype.dtype)
+    found = list(elements(value.data))
+    if len(found) != 1:
+        raise bad_request(
+            f"input {quote(value.name)} is BYTES with {len(found)} elements; a graph takes one, as a vector of UINT8"
+        )
+    return Elements(found[0], (found[0].nbytes,), _BYTE)
+
+
+def _made(name: str, output: Elements) -> Value:
+    return Value(name, OF_DTYPE[output.dtype], output.dimensions, output.data)
+
+
+def _description(item: ValueDescription) -> Description:
+    shape: Iterable[int | str] = item.shape if item.shape is not None else (1,) if item.kind != "tensor" else (ANY,)
+    sizes = tuple(size if isinstance(size, int) else ANY for size in shape) or (1,)
+    return Description(item.name, _datatype(item), sizes, item.optional)
+
+
+def _datatype(item: ValueDescription) -> Datatype | None:
+    dtype = item.dtype or _NUMBERS.get(item.kind) or item.example_dtype or ""
+    return _OF_WASI_NN.get(dtype) or DATATYPES.get(dtype) or OF_DTYPE.get(dtype)
+
+
+#: The datatypes of inputs that are numbers.
+_NUMBERS = {"integer": "int64", "float": "float64", "boolean": "bool"}

@@ -1,0 +1,145 @@
+"""uvicorn's protocol for one connection, with limits for clients that are slow, or send more than they should."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from wasi_nn_torch.http.encoding import to_json
+
+#: The most bytes of the request line and the headers together, and the most headers.
+_MOST_BYTES, _MOST_HEADERS = 64 << 10, 200
+#: The seconds in which the headers of a request have to arrive.
+HEADER_SECONDS = 10.0
+#: The seconds that a client may take none of its answer.
+STALL_SECONDS = 30.0
+#: The seconds for which a connection without a request stays open when the server stops.
+_CLOSING_SECONDS = 0.5
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Refuses long headers with status 431, and closes connections that are slow to send headers or to take answers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # those of uvicorn
+        super().__init__(*args, **kwargs)
+        self._bytes = self._count = 0
+        self._is_closing = False
+        self._slow_headers = _Alarm(self.loop, HEADER_SECONDS, self._refuse_slow)
+        self._stalled = _Alarm(self.loop, STALL_SECONDS, self._abort)
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401  # what the event loop passes
+        """Wait for a request."""
+        super().connection_made(transport)
+        self._slow_headers.start()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting for anything."""
+        self._slow_headers.stop()
+        self._stalled.stop()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Wait for the headers."""
+        super().on_message_begin()
+        self._bytes = self._count = 0
+        self._slow_headers.start()
+
+    def on_url(self, url: bytes) -> None:
+        """Count the request line."""
+        self._admit(len(url), 0)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header."""
+        self._admit(len(name) + len(value), 1)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer; this is the last answer of the connection if the server stops."""
+        self._slow_headers.stop()
+        super().on_headers_complete()
+        if self._is_closing and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, or is too long, and close the connection."""
+        self._slow_headers.stop()
+        if self.cycle is not None and not self.cycle.response_complete:  # an answer is on its way
+            self.transport.close()
+            return
+        is_long = self._bytes > _MOST_BYTES or self._count > _MOST_HEADERS
+        if is_long:
+            text = f"the headers of the request are too long (limit {_MOST_BYTES} bytes, {_MOST_HEADERS} headers)"
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP")
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take its answer."""
+        super().pause_writing()
+        self._stalled.start()
+
+    def resume_writing(self) -> None:
+        """Go on, as the client takes its answer."""
+        self._stalled.stop()
+        super().resume_writing()
+
+    def shutdown(self) -> None:
+        """Let the connection end: with the answer to its request or, without one, in a moment.
+
+        A request may be on its way when the server stops; it is answered, too.
+        """
+        self._is_closing = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_CLOSING_SECONDS, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+    def _refuse_slow(self) -> None:
+        if not self.transport.is_closing():
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"no request arrived within {HEADER_SECONDS:g} s")
+
+    def _admit(self, nbytes: int, count: int) -> None:
+        self._bytes += nbytes
+        self._count += count
+        if self._bytes > _MOST_BYTES or self._count > _MOST_HEADERS:
+            raise ValueError("the headers are too long")  # the parser stops, and `send_400_response` is called
+
+    def _refuse(self, status: HTTPStatus, text: str) -> None:
+        body = to_json({"error": text})
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _abort(self) -> None:
+        self.transport.abort()
+
+
+class _Alarm:
+    """Calls a function after some seconds, unless it is stopped or started again before."""
+
+    def __init__(self, loop: AbstractEventLoop, seconds: float, ring: Callable[[], object]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._ring = ring
+        self._timer: TimerHandle | None = None
+
+    def start(self) -> None:
+        self.stop()
+        self._timer = self._loop.call_later(self._seconds, self._ring)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

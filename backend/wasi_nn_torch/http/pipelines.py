@@ -1,0 +1,206 @@
+"""A pipeline as a model: a component of the world `wasi-nn-torch:pipeline`, lent from a pool for each request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+
+from wasi_nn_bindings.pipeline_v0_1_0 import Guest
+from wasi_nn_bindings.pipeline_v0_1_0.exports import handler
+from wasi_nn_bindings.v2024_10_28.inference import NamedTensor
+from wasi_nn_torch.contract.elements import Elements
+from wasi_nn_torch.contract.text import one_line, quote
+from wasi_nn_torch.engine import Engine
+from wasi_nn_torch.http.admission import Gate
+from wasi_nn_torch.http.checking import require_inputs
+from wasi_nn_torch.http.datatypes import BYTES, DATATYPES
+from wasi_nn_torch.http.errors import HttpError, bad_request
+from wasi_nn_torch.http.messages import Description, InferRequest, Metadata, Parameter, Value
+from wasi_nn_torch.http.models import Call
+from wasi_nn_torch.http.results import Misfit, converted
+from wasi_nn_torch.http.settings import PipelineSettings, Reuse
+from wasi_nn_torch.sessions.guests import Guest as Compiled
+from wasi_nn_torch.sessions.pool import Pool
+from wasi_nn_torch.sessions.session import Session
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_MESSAGE = 4000
+_STATUSES = range(400, 600)
+_WHOLE = range(-(2**63), 2**63)
+
+
+class PipelineModel:
+    """A pipeline. Raises InvalidGuest and GuestError if it cannot be compiled, started or asked what it offers."""
+
+    platform = "wasi-nn-torch_pipeline"
+
+    def __init__(self, engine: Engine, name: str, settings: PipelineSettings, gate: Gate) -> None:
+        self.name = name
+        self.gate = gate
+        self._engine = engine
+        self._settings = settings
+        self._replaced: Counter[str] = Counter()
+        self._pool, self.metadata = self._open()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answers requests."""
+        return True
+
+    @property
+    def replaced(self) -> Mapping[str, int]:
+        """How many of its instances were ended, by the reason."""
+        return self._replaced + Counter(self._pool.stats.replaced)
+
+    def reload(self) -> None:
+        """Use the component that the file holds now; requests that run are answered by the old one.
+
+        Raises the errors of the constructor, after which nothing has changed. It may run in any thread.
+        """
+        pool, metadata = self._open()
+        old, self._pool = self._pool, pool
+        self.metadata = metadata
+        old.close()
+        self._replaced.update(old.stats.replaced)
+
+    async def infer(self, call: Call) -> Sequence[Value]:
+        """Call the pipeline once."""
+        metadata = self.metadata
+        if metadata.inputs is not None:
+            require_inputs(call.request.inputs, metadata.inputs)
+        async with self._lent(call.tenant) as (session, guest):
+            made = await session.call_async(_infer, session, guest, call)
+        described = {each.name: each for each in metadata.outputs or ()}
+        try:
+            return [converted(name, elements, described.get(name)) for name, elements in made]
+        except Misfit as error:
+            logger.warning("the pipeline %s returned what it did not describe: %s", self.name, str(error))
+        raise HttpError(
+            HTTPStatus.INTERNAL_SERVER_ERROR, f"{quote(self.name)} returned what it did not describe", "misfit"
+        )
+
+    def close(self) -> None:
+        """End the instances, each as soon as it has answered."""
+        self._pool.close()
+
+    def _open(self) -> tuple[Pool[Guest], Metadata]:
+        settings = self._settings
+        pool = self._engine.pool(
+            settings.guest if isinstance(settings.guest, Compiled) else self._engine.compile(settings.guest),
+            Guest,
+            size=settings.concurrency,
+            max_uses=1 if settings.reuse is Reuse.NEVER else settings.max_uses,
+            by_tenant=True,
+            graphs=settings.graphs,
+            limits=settings.limits,
+            stdin=b"",
+            stdout=partial(_log_output, self.name),
+            stderr=partial(_log_output, self.name),
+        )
+        try:
+            with pool.lease() as guest:
+                return pool, _metadata(guest.handler.describe())
+        except BaseException:
+            pool.close()
+            raise
+
+    @asynccontextmanager
+    async def _lent(self, tenant: str | None) -> AsyncIterator[tuple[Session, Guest]]:
+        """An instance for the time of the block, of the newest pool."""
+        async with AsyncExitStack() as stack:
+            while True:
+                pool = self._pool
+                lease = pool.lease(tenant)
+                try:
+                    guest = await stack.enter_async_context(lease)
+                    break
+                except RuntimeError:
+                    if pool is self._pool:
+                        raise
+            yield lease.session, guest
+
+
+def _infer(session: Session, guest: Guest, call: Call) -> list[tuple[str, Elements]]:
+    """Call the pipeline on the thread of its guest; raises `HttpError` with the status that it chose."""
+    inputs = _tensors(session, call.request)
+    try:
+        outputs = guest.handler.infer(_request(call), inputs)
+    except handler.HandlerFailureError as error:
+        failure: handler.Failure = error.value
+    else:
+        return _taken(session, outputs)
+    status = failure.status if failure.status in _STATUSES else HTTPStatus.INTERNAL_SERVER_ERROR
+    raise HttpError(status, one_line(failure.message, _LONGEST_MESSAGE), "pipeline")
+
+
+def _tensors(session: Session, request: InferRequest) -> list[NamedTensor]:
+    made: list[NamedTensor] = []
+    try:
+        for value in request.inputs:
+            made.append((value.name, session.tensor(_given(value))))
+    except BaseException as error:
+        for _, tensor in made:
+            tensor.drop()
+        if isinstance(error, ValueError):
+            raise bad_request(one_line(error)) from None
+        raise
+    return made
+
+
+def _taken(session: Session, outputs: Sequence[NamedTensor]) -> list[tuple[str, Elements]]:
+    names = [name for name, _ in outputs]
+    try:
+        if len(set(names)) < len(names):
+            raise ValueError("several outputs have the same name")
+        return [(name, session.take_elements(tensor)) for name, tensor in outputs]
+    except ValueError as error:  # an output that does not fit its dimensions
+        logger.warning("a pipeline returned tensors that cannot be used: %s", str(error))
+    finally:
+        for _, tensor in outputs:
+            tensor.drop()
+    raise HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "the pipeline returned tensors that cannot be used", "misfit")
+
+
+def _given(value: Value) -> Elements:
+    if value.datatype is BYTES:
+        return Elements(value.data, (value.data.nbytes,), "uint8")
+    return Elements(value.data, value.shape, value.datatype.dtype)
+
+
+def _request(call: Call) -> handler.Request:
+    left = None if call.due is None else max(0, int((call.due - time.monotonic()) * 1000))
+    parameters = [(name, _parameter(name, value)) for name, value in call.request.parameters.items()]
+    return handler.Request(call.id, call.tenant, left, parameters, [each.name for each in call.request.outputs])
+
+
+def _parameter(name: str, value: Parameter) -> handler.Parameter:
+    if isinstance(value, bool):
+        return handler.ParameterBool(value)
+    if isinstance(value, str):
+        return handler.ParameterText(value)
+    if isinstance(value, float):
+        return handler.ParameterFloat(value)
+    if value not in _WHOLE:
+        raise bad_request(f"the parameter {quote(name)} does not fit 64 bits")
+    return handler.ParameterInt(value)
+
+
+def _metadata(description: handler.Description | None) -> Metadata:
+    if description is None:
+        return Metadata()
+    return Metadata(tuple(map(_described, description.inputs)), tuple(map(_described, description.outputs)))
+
+
+def _described(item: handler.TensorDescription) -> Description:
+    return Description(item.name, DATATYPES[item.datatype.name], tuple(item.shape))
+
+
+def _log_output(name: str, output: bytes) -> None:
+    for line in output.decode("utf-8", "replace").splitlines():
+        logger.info("the pipeline %s wrote: %s", name, one_line(line))

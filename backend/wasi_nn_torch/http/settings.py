@@ -1,0 +1,98 @@
+"""The settings of a server, of a graph that it serves, and of a pipeline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from wasi_nn_torch.contract.sizes import require_amount
+from wasi_nn_torch.sessions.durations import require_duration
+from wasi_nn_torch.sessions.guests import Guest
+from wasi_nn_torch.sessions.limits import Limits
+
+
+class Reuse(Enum):
+    """Whether an instance answers several requests: those of one tenant, or only one."""
+
+    TENANT = "tenant"
+    NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a server; sizes are in bytes, times in seconds.
+
+    `max_body` is the most that one request may have, also decompressed, and `max_bodies` the most that all requests
+    together may have at a time; a body has to arrive within `body_timeout`. `max_json` is the most that the JSON of one
+    request may have, since no other request is read while it is parsed. `timeout` is the time to answer a request
+    that names none, and the most that one may name; None means no limit. The header `tenant_header` names the tenant
+    of a request; None means that tenants are not told apart.
+    """
+
+    max_body: int = 64 << 20
+    max_bodies: int = 1 << 30
+    max_json: int = 16 << 20
+    body_timeout: float = 30.0
+    timeout: float | None = 60.0
+    tenant_header: str | None = "x-tenant"
+
+    def __post_init__(self) -> None:
+        require_amount("`max_body`", self.max_body)
+        require_amount("`max_bodies`", self.max_bodies)
+        require_amount("`max_json`", self.max_json)
+        require_duration("`body_timeout`", self.body_timeout)
+        require_duration("`timeout`", self.timeout)
+
+
+@dataclass(frozen=True)
+class GraphSettings:
+    """The settings of a graph: how many requests are computed at a time, by default as many as there are processors.
+
+    `max_waiting` is the number of others that may wait. `limits` are those of each request. `reuse` is for models
+    of which only their own code knows whether they keep a state.
+    """
+
+    concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
+    max_waiting: int = 256
+    limits: Limits = field(default_factory=Limits)
+    reuse: Reuse = Reuse.TENANT
+
+    def __post_init__(self) -> None:
+        _require_places(self.concurrency, self.max_waiting)
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """The settings of a pipeline: `guest` is the file of the component, its bytes, or what
+    `Engine.compile` made of it.
+
+    `graphs` are the names of the graphs that it may compute; None means all. `concurrency` is the number of instances,
+    and `max_waiting` the number of requests that may wait for one. `limits` are those of each instance,
+    with the time of each request. With `reuse`, an instance answers at most `max_uses` requests of one tenant.
+    """
+
+    guest: str | os.PathLike[str] | bytes | Guest
+    graphs: Collection[str] | None = None
+    concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
+    max_waiting: int = 256
+    limits: Limits = field(default_factory=lambda: Limits(memory=256 << 20, timeout=30.0))
+    reuse: Reuse = Reuse.TENANT
+    max_uses: int = 1000
+
+    def __post_init__(self) -> None:
+        _require_places(self.concurrency, self.max_waiting)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the component, if it has one."""
+        return None if isinstance(self.guest, bytes | Guest) else Path(self.guest)
+
+
+def _require_places(concurrency: int, max_waiting: int) -> None:
+    require_amount("`concurrency`", concurrency)
+    require_amount("`max_waiting`", max_waiting)
+    if concurrency < 1:
+        raise ValueError("`concurrency` is 0; give at least 1")
