@@ -32,6 +32,7 @@ from .component.store import Store
 from .crossing.awaiting import awaiting_in
 from .crossing.bounds import Bounds
 from .crossing.guest_resources import GuestResource, GuestResourceType
+from .crossing.pausing import Signal, pause
 from .crossing.per_store import per_store
 from .crossing.resources import Resource
 from .crossing.transport import Bytes, ByteSource, write_bytes
@@ -82,6 +83,7 @@ __all__ = [
     "Ok",
     "Resource",
     "ResultError",
+    "Signal",
     "Some",
     "Store",
     "Ticker",
@@ -90,6 +92,7 @@ __all__ = [
     "copy_from_address",
     "copy_memory",
     "copy_to_address",
+    "pause",
     "per_store",
     "precompile",
     "printable",

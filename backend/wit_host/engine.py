@@ -14,7 +14,7 @@ from pathlib import Path
 import wasmtime
 from wasmtime import component
 
-from . import capi
+from . import capi, versions
 from .cache import CompileCache
 from .compiling import Compiler, CompileTask, Compiling
 from .component.compiled import Component
@@ -35,6 +35,7 @@ from .rewrite import (
     InvalidComponent,
     Obstacle,
     Rewritten,
+    Sliced,
     WithExports,
     export_by_address,
     pass_as_strings,
@@ -120,10 +121,12 @@ class Engine:
         """Compile a component, given by its path or bytes, in the binary or the text format.
 
         Any number of stores may run it. `name` is its name in messages, by default that of the file. `buffers` are the
-        interfaces whose `list<u8>` shall cross without boxing each byte: the constant `BUFFERS` of bindings. Without
-        `optimize` it is compiled in less than half the time, to slower code: that is for guests under development, not
-        for those that you do not trust. Raises OSError if the file cannot be read, GuestError if it is not a valid
-        component, ValueError if an engine with a custom configuration shall not optimize.
+        interfaces whose `list<u8>` shall cross without boxing each byte: the constant `BUFFERS` of bindings. If
+        `wasi:io/streams` is one of them, the host implements the waits of WASI, not the engine, and must return from
+        them in time: see `pause`. Without `optimize` it is compiled in less than half the time, to slower code: that is
+        for guests under development, not for those that you do not trust. Raises OSError if the file cannot be read,
+        GuestError if it is not a valid component, ValueError if an engine with a custom configuration shall not
+        optimize.
         """
         wasm, file = _read(guest)
         try:
@@ -131,7 +134,7 @@ class Engine:
             pointers = self._with_pointers(replace_fixed_length_lists(wasm), buffers)
             strings = self._with_strings(pointers)
             exported = WithExports(strings.wasm) if self._no_addresses else export_by_address(strings.wasm)
-            sliced = slice_waits(exported.wasm)
+            sliced = Sliced(exported.wasm) if _serves_streams(buffers) else slice_waits(exported.wasm)
             compiled = self._compile(sliced.wasm, component.Component, name or file, optimize)
             capi.require_few_externs(compiled.type, self._engine, name or file)
         except Obstacle as obstacle:
@@ -287,6 +290,11 @@ def precompile(task: CompileTask) -> bytearray:
     engine = wasmtime.Engine(_configured(wasmtime.Config(), changes))
     kind = component.Component if task.is_component else wasmtime.Module
     return kind(engine, task.wasm).serialize()
+
+
+def _serves_streams(buffers: Collection[str]) -> bool:
+    """Return whether the host has streams of its own, and so also pollables."""
+    return versions.find("wasi:io/streams@0.2.0", buffers) is not None
 
 
 def _invalid(name: str, report: str) -> GuestError:

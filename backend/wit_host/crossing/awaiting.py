@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: The seconds between two checks whether an event loop still runs.
 _INTERVAL = 0.1
+#: The most seconds of one wait, which the system's functions can take.
+_LONGEST = 1e6
 
 Pace = Callable[[], object]
 """Called at the begin of each call of a host function; it may wait a moment."""
@@ -71,11 +73,37 @@ def has_loop() -> bool:
     return _loop.get() is not None
 
 
+class News:
+    """Wakes the thread of one guest that waits."""
+
+    def __init__(self, queue: SimpleQueue[Task[object] | None]) -> None:
+        self._queue = queue
+
+    def wake(self) -> None:
+        """Have the thread look again now; from any thread or handler of signals."""
+        self._queue.put(None)
+
+    def wait(self, timeout: float | None) -> None:
+        """Return when the thread was woken, or after `timeout` seconds."""
+        _get(self._queue, None if timeout is None else min(max(timeout, 0.0), _LONGEST))
+
+
 class Waiting:
-    """What one guest waits for: the end of a coroutine."""
+    """What one guest waits for: the end of a coroutine, or anything else."""
 
     def __init__(self) -> None:
         self._news: SimpleQueue[Task[object] | None] | None = None
+
+    @contextmanager
+    def resting(self) -> Iterator[News]:
+        """Let the thread of the guest wait in the block; `wake` wakes it."""
+        news: SimpleQueue[Task[object] | None] = SimpleQueue()
+        self._news = news
+        try:
+            with _rest.get()():
+                yield News(news)
+        finally:
+            self._news = None
 
     def wake(self) -> None:
         """Have the guest look at its time now, if it waits; from any thread or handler of signals."""

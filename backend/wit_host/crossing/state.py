@@ -53,7 +53,7 @@ class HostState:
         self.table = ResourceTable(resources, bounds)
         self.data = data
         #: The time of the guest; the runner sets it.
-        self.clock: Clock = _Unlimited()
+        self.clock: Clock = unlimited()
         #: Called at the begin of each call of a host function.
         self.pace: Pace | None = None
         #: What the guest waits for, if an implementation is a coroutine function.
@@ -128,6 +128,11 @@ class _Unlimited:
 
     def tick(self) -> None:
         pass
+
+
+def unlimited() -> Clock:
+    """Return the time of a guest that nobody stops."""
+    return _Unlimited()
 
 
 def _too_much(given: str, most: str) -> Misfit:

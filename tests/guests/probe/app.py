@@ -236,6 +236,11 @@ CHANGES: dict[str, Callable[[str], object]] = {
 }
 
 
+def execute(code: str) -> None:
+    """Executes Python code, which can call `answer`."""
+    exec(code, {"answer": answer})
+
+
 def speak(text: str) -> None:
     """Writes to both streams."""
     print(text)
@@ -258,7 +263,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
     for command in (
         tensors, by_name, from_bytes, chain, leave, leave_and, big, trap, leave_with, refuse, loop, sleep, surroundings,
-        copy, change, speak, speak_and_loop, play,
+        copy, change, speak, speak_and_loop, play, execute,
     )
 }  # fmt: skip
 STEPS: dict[str, Callable[..., None]] = {
