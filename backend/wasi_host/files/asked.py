@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 
-from wasi_bindings.types import DescriptorFlags, DescriptorStat, MetadataHashValue, OpenFlags
+from wasi_bindings.types import DescriptorFlags, DescriptorStat, DescriptorType, MetadataHashValue, OpenFlags
 
 from ..clocks import datetime
 from .opened import OpenedDirectory, OpenedFile, Opening, Stat
@@ -52,10 +52,24 @@ def opened(place: Place[OpenedDirectory], how: Opening) -> OpenedFile | OpenedDi
 
 
 def named(place: Place[OpenedDirectory], error: int) -> str:
-    """Return the name of a place; raises OSError with the number `error` if it is the open directory itself."""
+    """Return the name of a place; raises OSError, with the number `error` if it is the open directory itself.
+
+    Only directories can be called `name/`.
+    """
     if place.name is None:
         raise failure(error)
+    if place.must_be_directory:
+        _require_directory(place.directory, place.name)
     return place.name
+
+
+def _require_directory(directory: OpenedDirectory, name: str) -> None:
+    try:
+        found = directory.stat_of(name).type
+    except FileNotFoundError:
+        return
+    if found != DescriptorType.DIRECTORY:
+        raise failure(errno.ENOTDIR)
 
 
 def leaf(place: Place[OpenedDirectory], error: int) -> str:

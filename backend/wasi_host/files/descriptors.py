@@ -222,7 +222,7 @@ class Descriptor(types.Descriptor):
             if place.name is None:
                 place.directory.set_times(times)
             else:
-                place.directory.set_times_of(place.name, times)
+                place.directory.set_times_of(named(place, errno.ENOENT), times)
 
     @_answers
     def readlink_at(self, path: str) -> str:
@@ -284,7 +284,10 @@ class Descriptor(types.Descriptor):
         other = self._other(new_descriptor)
         with self._place(old_path) as old, other._place(new_path) as new:
             require_same_kind(old, new)
-            old.directory.rename(named(old, errno.EINVAL), new.directory, named(new, errno.EINVAL))
+            name = named(old, errno.EINVAL)
+            if new.must_be_directory and old.directory.stat_of(name).type != DescriptorType.DIRECTORY:
+                raise failure(errno.ENOTDIR)
+            old.directory.rename(name, new.directory, named(new, errno.EINVAL))
 
     def drop(self) -> None:
         """Close it."""
