@@ -19,8 +19,9 @@ from ..crossing.state import HostState
 from ..crossing.transport import ByteSource
 from ..errors import GuestTrap, ResultError
 from ..misfits import Misfit, unexpected
-from ..rewrite import TOO_LONG, TOO_LONG_BITS
+from ..rewrite import NO_PLACE, TOO_LONG, TOO_LONG_BITS
 from ..values import ByteList, Codec, Result
+from ..values.placed import Placed
 from .linker import FunctionDefinition
 
 
@@ -131,11 +132,12 @@ def _without_first(state: HostState, content: object) -> object:
 
 @dataclass(slots=True)
 class _Answer:
-    """The answer to a guest between two calls: the place of the result, the arguments, and the bytes."""
+    """The answer to a guest between two calls: the place of the result, the arguments, the bytes, and all of it."""
 
     to: int
     asked: list[object]
     source: memoryview | ByteSource
+    item: object = None
 
 
 class BridgedFunction(HostFunction):
@@ -175,13 +177,11 @@ class BridgedFunction(HostFunction):
     def _require_same(self, answer: _Answer, lifted: list[object]) -> None:
         """Check the second call: the allocator, which runs in between, may call other functions with the same place."""
         if _comparable(lifted) != answer.asked:
-            raise Misfit(GuestTrap, "the guest called it for something else before it had taken the answer")
+            raise Misfit(GuestTrap, _ASKED_ELSE)
 
     def _take_back(self, state: HostState) -> None:
         """Copy the answer if it is a view of borrowed memory."""
-        answer = cast(_Answer, state.answers[self])
-        if not state.end_call() and isinstance(answer.source, memoryview):
-            answer.source = memoryview(bytes(answer.source))
+        _own(state, cast(_Answer, state.answers[self]))
         if state.memory.is_viewed:
             raise self._kept()
 
@@ -194,6 +194,84 @@ class BridgedFunction(HostFunction):
             view.release()
         if memory.is_viewed:
             raise self._kept()
+
+
+class PlacedFunction(HostFunction):
+    """A function whose result begins with bytes if it is `ok`, which the guest's bridge calls twice if it is.
+
+    The last argument is where the bytes belong, or `NO_PLACE` the first time, when the bridge has no memory for them.
+    """
+
+    def __init__(self, definition: FunctionDefinition) -> None:
+        super().__init__(definition)
+        self._placed = Placed(cast(Result, definition.result))
+
+    def call(self, state: HostState, arguments: capi.Values, results: capi.Values) -> None:
+        """Call the implementation and say how long the bytes are the first time, store them the second time."""
+        place: int = arguments[len(self.lifts)].of.u32
+        if place == NO_PLACE:
+            state.answers.pop(self, None)
+            super().call(state, arguments, results)
+            return
+        answer = cast("_Answer | None", state.answers.pop(self, None))
+        try:
+            asked = _comparable(self._lift(state, arguments))
+        finally:
+            state.end_call()
+        try:
+            if answer is None or answer.asked != asked:
+                raise Misfit(GuestTrap, _ASKED_ELSE)
+            self._write(state, place, answer.source)
+            self._placed.lower(state, results[0], answer.item, (place, answer.source.nbytes))
+        except Misfit as misfit:
+            raise misfit.error(self.name, "result") from None
+
+    def _lift(self, state: HostState, arguments: capi.Values) -> list[object]:
+        lifted = super()._lift(state, arguments)
+        state.asked = _comparable(lifted)
+        return lifted
+
+    def _answer(
+        self,
+        state: HostState,
+        lower: Callable[[HostState, capi.Value, object], None],
+        what: str,
+        results: capi.Values,
+        item: object,
+    ) -> None:
+        if what == "error":
+            super()._answer(state, lower, what, results, item)
+            return
+        try:
+            source = transport.as_source(self._placed.bytes_of(item))
+            self._placed.lower(state, results[0], item, (0, _size_of(source)))
+        except Misfit as misfit:
+            raise misfit.error(self.name, what) from None
+        state.answers[self] = _Answer(_NOWHERE, state.asked, source, item)
+
+    def _take_back(self, state: HostState) -> None:
+        """Copy the answer if it is a view of borrowed memory."""
+        _own(state, cast("_Answer | None", state.answers.get(self)))
+        if state.memory.is_viewed:
+            raise self._kept()
+
+    def _write(self, state: HostState, place: int, source: memoryview | ByteSource) -> None:
+        view = state.memory.only.view(place, source.nbytes)
+        try:
+            transport.write_bytes(source, view)
+        finally:
+            view.release()
+        if state.memory.is_viewed:
+            raise self._kept()
+
+
+_ASKED_ELSE = "the guest called it for something else before it had taken the answer"
+
+
+def _own(state: HostState, answer: _Answer | None) -> None:
+    """Copy an answer if it is a view of borrowed memory."""
+    if not state.end_call() and answer is not None and isinstance(answer.source, memoryview):
+        answer.source = memoryview(bytes(answer.source))
 
 
 #: The place of an answer whose length was not stored: no address in a memory of 32 bits.

@@ -18,12 +18,13 @@ from ..crossing.resources import Resource
 from ..crossing.transport import Crossing
 from ..errors import LinkError
 from ..values import ByteList
+from ..values.placed import begins_with_bytes
 from .compiled import Component
-from .host_functions import BridgedFunction, HostFunction, ResourceDefinition, StringFunction
+from .host_functions import BridgedFunction, HostFunction, PlacedFunction, ResourceDefinition, StringFunction
 from .linked import LinkedComponent
 from .linker import FunctionDefinition, InstanceLinker, Linker
 from .resource_identities import ComponentIdentities
-from .signatures import check_signature
+from .signatures import Answer, check_signature
 
 _Items = Mapping[str, capi.Extern]
 
@@ -118,9 +119,13 @@ class _Scope:
                 if ours is None:
                     raise self._missing(name, guest)
                 text = f"{guest} imports {self._label(name)} with another type"
-                is_bridged = self._is_bridged(name, ours)
+                answer = Answer.VALUE
+                if self._is_bridged(name, ours):
+                    answer = Answer.ADDRESS
+                elif self._is_placed(name, ours):
+                    answer = Answer.PLACED
                 crossing = self._crossing(name)
-                check_signature(theirs, ours.parameters, ours.result, identities, text, crossing, is_bridged)
+                check_signature(theirs, ours.parameters, ours.result, identities, text, crossing, answer)
 
     def define(self, root: LinkerInstance, type_ids: dict[Resource[object], int]) -> None:
         """Define the imports; `type_ids` gets the engine's numbers of the resource types."""
@@ -152,6 +157,8 @@ class _Scope:
     def _kind(self, name: str, ours: FunctionDefinition) -> type[HostFunction]:
         if self._crossing(name) is Crossing.STRING:
             return StringFunction
+        if self._is_placed(name, ours):
+            return PlacedFunction
         return BridgedFunction if self._is_bridged(name, ours) else HostFunction
 
     def _crossing(self, name: str) -> Crossing:
@@ -161,6 +168,9 @@ class _Scope:
 
     def _is_bridged(self, name: str, ours: FunctionDefinition) -> bool:
         return name in self._bridged and isinstance(ours.result, ByteList)
+
+    def _is_placed(self, name: str, ours: FunctionDefinition) -> bool:
+        return name in self._bridged and begins_with_bytes(ours.result)
 
     def _label(self, name: str) -> str:
         return name if self.imported is None else f"{self.imported}#{name}"

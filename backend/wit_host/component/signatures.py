@@ -7,6 +7,7 @@ than the bindings have.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum, auto
 
 from .. import capi
 from ..crossing.transport import Crossing
@@ -17,6 +18,18 @@ from ..values.codec import check_optional
 from .resource_identities import ComponentIdentities
 
 
+class Answer(Enum):
+    """How the bytes in a result cross.
+
+    As an `ADDRESS`, the function has no result, and one more parameter; `PLACED`, its result has an address in the
+    place of bytes, and there is one more parameter, too.
+    """
+
+    VALUE = auto()
+    ADDRESS = auto()
+    PLACED = auto()
+
+
 def check_signature(
     theirs: capi.FunctionType,
     parameters: Mapping[str, Codec],
@@ -24,19 +37,19 @@ def check_signature(
     identities: ComponentIdentities,
     text: str,
     crossing: Crossing = Crossing.LIST,
-    is_bridged: bool = False,
+    answer: Answer = Answer.VALUE,
 ) -> None:
     """Raise `LinkError`, which begins with `text`, if the guest's function has another type.
 
     `crossing` is the way in which the bytes in its parameters cross; for strings there is one more parameter.
-    `is_bridged` says that its result was rewritten to cross by address, as a last parameter.
+    `answer` is the way of those in its result.
     """
     if theirs.is_async:
         raise LinkError(f"{text}: this host has a plain function, the guest has an async one")
     types = list(theirs.parameters)
-    if is_bridged and theirs.result is not None:
+    if answer is Answer.ADDRESS and theirs.result is not None:
         raise LinkError(f"{text}: it was rewritten, but has a result")
-    if is_bridged or crossing is Crossing.STRING:
+    if answer is not Answer.VALUE or crossing is Crossing.STRING:
         if not types:
             raise LinkError(f"{text}: it was rewritten, but has no parameter for it")
         _check(U32, types.pop()[1], Comparison(identities), f"{text}: last parameter")
@@ -45,8 +58,9 @@ def check_signature(
     comparison = Comparison(identities, crossing)
     for (name, codec), (_, type_) in zip(parameters.items(), types, strict=True):
         _check(codec, type_, comparison, f"{text}: parameter {name}")
-    if not is_bridged:
-        _check(result, theirs.result, Comparison(identities), f"{text}: result")
+    if answer is not Answer.ADDRESS:
+        form = Crossing.ADDRESS if answer is Answer.PLACED else Crossing.LIST
+        _check(result, theirs.result, Comparison(identities, form), f"{text}: result")
 
 
 def _check(codec: Codec | Result | None, theirs: capi.ValueType | None, comparison: Comparison, where: str) -> None:

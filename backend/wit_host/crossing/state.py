@@ -66,6 +66,8 @@ class HostState:
         self._implementations: dict[Callable[..., object], Callable[..., object]] = {}
         #: The answers of functions that the guest calls twice.
         self.answers: dict[object, object] = {}
+        #: The arguments of the current call of such a function, as far as they can be compared later.
+        self.asked: list[object] = []
         self.calls: dict[str, int] = defaultdict(int)
         #: Called with the name of a function and the value of the error that it returns.
         self.on_error: Callable[[str, object], None] | None = None

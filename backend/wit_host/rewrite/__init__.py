@@ -54,7 +54,7 @@ from __future__ import annotations
 
 from .as_strings import pass_as_strings
 from .binary import InvalidComponent
-from .bridge_code import TOO_LONG, TOO_LONG_BITS
+from .bridge_code import NO_PLACE, TOO_LONG, TOO_LONG_BITS
 from .by_address import pass_by_address
 from .exported_lists import ListExport, WithExports, export_by_address
 from .fixed_length_lists import replace_fixed_length_lists
@@ -64,6 +64,7 @@ from .served_imports import Rewritten
 from .sliced_waits import Sliced, slice_waits
 
 __all__ = [
+    "NO_PLACE",
     "TOO_LONG",
     "TOO_LONG_BITS",
     "Image",

@@ -1,4 +1,4 @@
-"""The code of bridges: for functions without their result of bytes, and for functions whose bytes became strings.
+"""The code of bridges: for functions with results of bytes, and for functions whose bytes became strings.
 
 In: the core values that such a function takes. Out: instructions.
 """
@@ -16,6 +16,7 @@ _GET, _SET, _CALL, _END = b"\x20", b"\x21", b"\x10", b"\x0b"
 _CONST, _ADD, _SUB, _AND, _OR, _GE_U = b"\x41", b"\x6a", b"\x6b", b"\x71", b"\x72", b"\x4f"
 _IF = b"\x04\x40"
 _LOAD_LENGTH, _STORE_ADDRESS = b"\x28\x02\x04", b"\x36\x02\x00"
+_LOAD_CASE, _LOAD_PLACED_LENGTH, _IS_ZERO = b"\x2d\x00\x00", b"\x28\x02\x08", b"\x45"
 _NO_LOCALS, _ONE_I32 = b"\x00", b"\x01\x01" + I32
 
 #: The first length that cannot cross as a string: with one byte more its highest bit would mean another encoding.
@@ -54,6 +55,46 @@ class ResultCode:
         ret = _GET + encoded(len(self.parameters) - 1)
         room = _number(0) * 2 + _number(1) + ret + _LOAD_LENGTH + _CALL + encoded(realloc)
         return _NO_LOCALS + call + ret + room + _STORE_ADDRESS + call + _END
+
+
+#: The address that a bridge passes when it has no memory for a result yet, and the instruction for it.
+NO_PLACE = (1 << 32) - 1
+_NOWHERE = _CONST + b"\x7f"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedCode:
+    """The code for a function whose result is a `result` that begins, if it is `ok`, with bytes.
+
+    With `f` the function, which returns an address and a length in place of the bytes, `p` its parameters and `ret` the
+    place of the result:
+
+        f(p, NO_PLACE, ret)                                  the host says how long the bytes are, at ret + 8
+        if memory[ret] is ok:
+            f(p, realloc(0, 0, 1, memory[ret + 8]), ret)     the guest makes room, and the host fills it
+    """
+
+    parameters: bytes
+
+    @property
+    def front(self) -> Signature:
+        """The original signature."""
+        return Signature(self.parameters + I32)
+
+    @property
+    def back(self) -> Signature:
+        """The signature with the address, before the place of the result."""
+        return Signature(self.parameters + I32 + I32)
+
+    def body(self, lower: int, realloc: int) -> bytes:
+        """Return locals and instructions."""
+        count = len(self.parameters)
+        passed = b"".join(_GET + encoded(number) for number in range(count))
+        ret = _GET + encoded(count)
+        called = ret + _CALL + encoded(lower)
+        room = _number(0) * 2 + _number(1) + ret + _LOAD_PLACED_LENGTH + _CALL + encoded(realloc)
+        is_ok = ret + _LOAD_CASE + _IS_ZERO
+        return _NO_LOCALS + passed + _NOWHERE + called + is_ok + _IF + passed + room + called + _END + _END
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .address_types import Retyped, retyped
-from .bridge_code import ResultCode
 from .bridge_insertion import Lowered
 from .core_memories import memory_module
 from .definitions import Origin, Space
@@ -29,7 +28,9 @@ def pass_by_address(wasm: bytes, interfaces: Collection[str]) -> Rewritten:
     In a changed import, each `list<u8>` in a parameter is `tuple<u32, u32>`: address and length. Its functions that
     `Rewritten.functions` names return `list<u8>` and get a bridge: they have no result and one more parameter, `ret`,
     and are called twice for each call of the guest. First the host stores the length at `ret + 4`, then it copies the
-    bytes to the address at `ret`. Other results do not change.
+    bytes to the address at `ret`. Others that it names return a `result` that begins with `list<u8>`, if it is `ok`:
+    they return an address and a length instead, have one more parameter, `at`, and are called twice, too. First `at` is
+    `NO_PLACE`, and the host says how long the bytes are, then it is where to copy them. Other results do not change.
     """
     return rewrite_imports(wasm, interfaces, _change, check_memory)
 
@@ -47,7 +48,7 @@ def _change(served: Served, each: Import) -> Change | None:
 def _lowered(lower: Lower, new: Retyped) -> Lowered:
     if lower.memory is None or lower.realloc is None:
         raise Obstacle(f"its function `{lower.function.decode(errors='replace')}` is lowered without an allocator")
-    return Lowered(lower.index, ResultCode(new.bridged[lower.function]), lower.memory, lower.realloc)
+    return Lowered(lower.index, new.bridged[lower.function], lower.memory, lower.realloc)
 
 
 def check_memory(served: Served) -> None:
