@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PACKAGES = ["witgen", "wasi_nn_bindings", "wit_host", "wasi_nn_torch"]
+PACKAGES = ["witgen", "wasi_bindings", "wasi_nn_bindings", "wit_host", "wasi_host", "wasi_nn_torch"]
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +137,26 @@ def test_the_code_generator_says_which_extra_is_missing():
 
 
 def test_the_names_that_users_import_are_these():
+    import wasi_host
     import wasi_nn_torch
     import wit_host
 
+    assert wasi_host.__all__ == [
+        "BUFFERS",
+        "Clock",
+        "Files",
+        "Folder",
+        "InputStream",
+        "Limits",
+        "OutputStream",
+        "Pipe",
+        "Sink",
+        "Source",
+        "SystemClock",
+        "TestClock",
+        "World",
+        "add_to_linker",
+    ]
     assert wasi_nn_torch.__all__ == [
         "Batch",
         "BatchFigures",
@@ -201,6 +218,7 @@ def test_the_names_that_users_import_are_these():
         "Ok",
         "Resource",
         "ResultError",
+        "Signal",
         "Some",
         "Store",
         "Ticker",
@@ -209,6 +227,7 @@ def test_the_names_that_users_import_are_these():
         "copy_from_address",
         "copy_memory",
         "copy_to_address",
+        "pause",
         "per_store",
         "precompile",
         "printable",

@@ -62,15 +62,20 @@ class StandardStreams(stdin.Host, stdout.Host, stderr.Host):
 
     def get_stdin(self) -> InputStream:
         """Return a stream of the standard input."""
-        return InputStream(self._source, self._handles, self._most)
+        return InputStream(self._source, self._handles, self._most, owns=False)
 
     def get_stdout(self) -> OutputStream:
         """Return a stream of the standard output."""
-        return OutputStream(self._output, self._handles)
+        return OutputStream(self._output, self._handles, owns=False)
 
     def get_stderr(self) -> OutputStream:
         """Return a stream of the standard error."""
-        return OutputStream(self._errors, self._handles)
+        return OutputStream(self._errors, self._handles, owns=False)
+
+    def close(self) -> None:
+        """Close the source and the sinks, of which a guest may have any number of streams."""
+        for each in (self._source, self._output, self._errors):
+            each.close()
 
 
 class Terminal(terminal_input.TerminalInput, terminal_output.TerminalOutput):

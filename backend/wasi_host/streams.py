@@ -45,7 +45,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """The guest reads no more; called once for each stream."""
+        """The guest reads no more; called once, of the standard input by `World.close`."""
         ...
 
 
@@ -78,7 +78,7 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """The guest writes no more; called once for each stream."""
+        """The guest writes no more; called once, of standard outputs by `World.close`."""
         ...
 
 
@@ -121,11 +121,12 @@ class _Stream:
 
 
 class InputStream(_Stream, streams.InputStream):
-    """The resource `input-stream`; one read returns `most` bytes at most."""
+    """The resource `input-stream`; one read returns `most` bytes at most. It closes the source if it `owns` it."""
 
-    def __init__(self, source: Source, count: Count, most: int) -> None:
+    def __init__(self, source: Source, count: Count, most: int, *, owns: bool = True) -> None:
         super().__init__(count)
         self._source = source
+        self._owns = owns
         self._most = most
 
     @property
@@ -173,15 +174,17 @@ class InputStream(_Stream, streams.InputStream):
     def drop(self) -> None:
         """Close the source."""
         self._count.remove()
-        self._source.close()
+        if self._owns:
+            self._source.close()
 
 
 class OutputStream(_Stream, streams.OutputStream):
-    """The resource `output-stream`."""
+    """The resource `output-stream`. It closes the sink if it `owns` it."""
 
-    def __init__(self, sink: Sink, count: Count) -> None:
+    def __init__(self, sink: Sink, count: Count, *, owns: bool = True) -> None:
         super().__init__(count)
         self._sink = sink
+        self._owns = owns
         self._permit = 0
         self._is_flushing = False
 
@@ -192,9 +195,14 @@ class OutputStream(_Stream, streams.OutputStream):
 
     def left(self) -> float | None:
         """Return 0 if `check_write` would not return 0."""
-        if self._is_closed or (self._is_flushing and self._is_flushed()):
+        if self._is_closed:
             return 0
-        return self._sink.left() if not self._is_flushing else None
+        if not self._is_flushing:
+            return self._sink.left()
+        try:
+            return 0 if self._sink.is_flushed() else None
+        except (EOFError, OSError):  # which the next call of the guest gets
+            return 0
 
     def expect(self) -> None:
         """Do nothing: the sink gets room by itself."""
@@ -281,7 +289,8 @@ class OutputStream(_Stream, streams.OutputStream):
     def drop(self) -> None:
         """Close the sink."""
         self._count.remove()
-        self._sink.close()
+        if self._owns:
+            self._sink.close()
 
     def _write_all(self, contents: bytes | memoryview) -> None:
         rest = memoryview(contents)

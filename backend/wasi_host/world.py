@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import wasi_bindings
 from wit_host import Linker, per_store
@@ -34,7 +34,7 @@ class World:
     functions that receive each piece, a `Pipe` or a `Sink`; without them, `output` and `errors` have what was written.
     `directories` are `Files` and `Folder`s by the guest's paths. With a `clock` such as `TestClock`, or a `seed` for
     random numbers, runs can be repeated exactly; both are for tests. `terminal` says that the standard streams are
-    those of a terminal. One guest uses a world at a time.
+    those of a terminal. One guest uses a world at a time; use it in a `with` block if its standard streams are pipes.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class World:
             Exit(),
             MonotonicClock(self.clock, self._handles),
             WallClock(self.clock),
-            Polling(),
+            Polling(self.limits.handles),
             Randomness(self.limits, seed),
             StandardStreams(
                 _source(stdin),
@@ -77,6 +77,16 @@ class World:
             Filesystem(),
             NoSockets(self._handles),
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the standard streams, whose guest has ended: the host reads the end of a `Pipe` after the last byte."""
+        self.hosts.streams.close()
 
     @property
     def output(self) -> bytes:

@@ -369,6 +369,17 @@ def test_memory_is_limited():
     assert refused(tree.root.symlink_at, "a.txt", "more") == "insufficient-space"
 
 
+def test_listings_are_limited():
+    tree = in_memory(most=20)
+    held = []
+    for _ in range(80 // len(tree.names())):
+        held.append(tree.root.read_directory())
+    assert refused(tree.root.read_directory) == "insufficient-memory"
+    for each in held:
+        each.drop()
+    tree.root.read_directory().drop()
+
+
 # --- for the host ---
 
 

@@ -119,7 +119,12 @@ def test_a_guest_that_waits_can_be_cancelled(probe):
 def test_the_output_of_a_guest_can_be_read_while_it_runs(probe):
     pipe = Pipe(capacity=100)
     world = World(arguments=["probe", "execute", "for _ in range(100): print('x' * 99)"], stdout=pipe)
-    thread = threading.Thread(target=probe.run, args=[world])
+
+    def run():
+        with world:
+            probe.run(world)
+
+    thread = threading.Thread(target=run)
     thread.start()
     received = b""
     while piece := pipe.read(1000, timeout=SOON):

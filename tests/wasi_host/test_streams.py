@@ -142,6 +142,39 @@ def test_a_stream_that_nobody_reads_is_closed():
     assert closed(stream.blocking_flush)
 
 
+def test_a_flush_that_nobody_waits_for_any_more_is_ready_and_fails():
+    pipe = Pipe(capacity=4)
+    stream = World().output_stream(pipe)
+    ready = stream.subscribe()
+    stream.check_write()
+    stream.write(b"x")
+    stream.flush()
+    assert not ready.ready()
+    pipe.abandon()
+    assert ready.ready()
+    assert closed(stream.check_write)
+    assert stream.left() == 0
+
+
+def test_the_standard_streams_end_with_their_world():
+    pipe, other = Pipe(), Pipe()
+    with World(stdin=pipe, stdout=other) as world:
+        streams = world.hosts.streams
+        for _ in range(2):
+            stream = streams.get_stdout()
+            stream.check_write()
+            stream.write(b"x")
+            stream.drop()
+            streams.get_stdin().drop()
+        assert other.read() == b"xx"
+        pipe.write(b"the guest may still read this")
+        with pytest.raises(TimeoutError):
+            other.read(timeout=0)
+    assert other.read() == b""
+    with pytest.raises(BrokenPipeError):
+        pipe.write(b"x")
+
+
 def test_a_pipe_that_no_guest_reads_refuses_bytes():
     pipe = Pipe(capacity=4)
     World().input_stream(pipe).drop()
@@ -210,6 +243,14 @@ def test_the_handles_of_a_guest_are_limited():
     pollables.pop().drop()
     stream.subscribe()
     assert world.open_handles == 3
+
+
+def test_one_poll_is_limited():
+    world = World(limits=Limits(handles=3))
+    pollable = world.hosts.monotonic_clock.subscribe_instant(0)
+    assert world.hosts.polling.poll([pollable] * 3) == [0, 1, 2]
+    with pytest.raises(GuestLimit, match="polls 4 pollables at once"):
+        world.hosts.polling.poll([pollable] * 4)
 
 
 def test_random_bytes_are_limited():

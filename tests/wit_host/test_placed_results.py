@@ -212,5 +212,5 @@ def test_the_bytes_are_where_the_allocator_says():
 
 @pytest.mark.skipif(bool(unsupported()), reason=str(unsupported()))
 def test_an_allocator_that_returns_an_address_outside_the_memory_traps():
-    with pytest.raises(GuestTrap, match="test:host/api#read: result: .*65536"):
+    with pytest.raises(GuestTrap, match=r"test:host/api#read: result: .*65536"):
         run(pages=1)

@@ -75,15 +75,26 @@ def _nanoseconds(found: os.stat_result, times: Times) -> tuple[int, int]:
     )
 
 
-class FolderFile(OpenedFile):
+class _Descriptor:
+    """Closes a descriptor of the system once, also if an exception comes at a bad time."""
+
+    _descriptor = -1
+
+    def _release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self._release()
+
+
+class FolderFile(_Descriptor, OpenedFile):
     """An open file of the host."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
-
-    def _release(self) -> None:
-        os.close(self._descriptor)
 
     def stat(self) -> Stat:
         """Return what is known of it."""
@@ -114,15 +125,12 @@ class FolderFile(OpenedFile):
         os.ftruncate(self._descriptor, size)
 
 
-class FolderDirectory(OpenedDirectory):
+class FolderDirectory(_Descriptor, OpenedDirectory):
     """An open directory of the host."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
-
-    def _release(self) -> None:
-        os.close(self._descriptor)
 
     def stat(self) -> Stat:
         """Return what is known of it."""

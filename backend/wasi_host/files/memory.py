@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
-
-from wasi_bindings.types import DescriptorType
 
 from .opened import Entries, OpenedDirectory, OpenedFile, Opening, Stat, Times
 from .paths import failure, split
+from .tree import Directory, File, Link, Node, Tree, set_times_of, stat_of, type_of
 
 Now: TypeAlias = Callable[[], int]
 """Returns the time of day in nanoseconds."""
-
-
-@dataclass(eq=False)
-class _Node:
-    """What all files have in common: the numbers of names, and of those who have it open."""
-
-    number: int
-    accessed: int
-    modified: int
-    changed: int
-    names: int = 0
-    users: int = 0
-
-
-@dataclass(eq=False)
-class _File(_Node):
-    content: bytearray = field(default_factory=bytearray)
-
-
-@dataclass(eq=False)
-class _Link(_Node):
-    target: str = ""
-
-
-@dataclass(eq=False)
-class _Directory(_Node):
-    entries: dict[str, _Node] = field(default_factory=dict)
 
 
 class Files:
@@ -62,13 +32,7 @@ class Files:
         most: int = 100_000,
     ) -> None:
         self.writable = writable
-        self._size = size
-        self._most = most
-        self._used = 0
-        self._nodes = 0
-        self._numbers = itertools.count(1)
-        self._root = self._directory(time.time_ns())
-        self._root.names = 1
+        self.tree = Tree(size, most, time.time_ns())
         for path, data in (content or {}).items():
             self.write(path, data)
 
@@ -81,147 +45,76 @@ class Files:
         """
         names, is_directory = split(path)
         now = time.time_ns()
-        place = self._root
+        place = self.tree.root
         for name in names if is_directory else names[:-1]:
             found = place.entries.get(name)
             if found is None:
-                found = self._directory(now)
-                self.add(place, name, found, now)
-            if not isinstance(found, _Directory):
+                found = self.tree.new_directory(now)
+                self.tree.add(place, name, found, now)
+            if not isinstance(found, Directory):
                 raise failure(errno.ENOTDIR)
             place = found
         if is_directory:
             return
         file = place.entries.get(names[-1])
         if file is None:
-            file = self.new_file(now)
-            self.add(place, names[-1], file, now)
-        if not isinstance(file, _File):
+            file = self.tree.new_file(now)
+            self.tree.add(place, names[-1], file, now)
+        if not isinstance(file, File):
             raise failure(errno.EISDIR)
-        self.resize(file, len(content))
+        self.tree.resize(file, len(content))
         file.content[:] = content
 
     def read(self, path: str) -> bytes:
         """Return the content of a file; raises OSError if there is none. Links are not followed."""
-        place: _Node | None = self._root
+        place: Node | None = self.tree.root
         for name in split(path).names:
-            place = place.entries.get(name) if isinstance(place, _Directory) else None
-        if not isinstance(place, _File):
+            place = place.entries.get(name) if isinstance(place, Directory) else None
+        if not isinstance(place, File):
             raise failure(errno.ENOENT)
         return bytes(place.content)
 
     def paths(self) -> list[str]:
         """Return the paths of all files, sorted; those of directories end with `/`, those of links with `@`."""
-        return sorted(_paths(self._root, ""))
+        return sorted(_paths(self.tree.root, ""))
 
     # --- for the guest ---
 
     def open(self, now: Now) -> MemoryDirectory:
         """Open it for a guest whose clock is `now`."""
-        return MemoryDirectory(self, self._root, now)
-
-    def new_file(self, now: int) -> _File:
-        """Return a file that has no name yet; raises OSError if there are too many."""
-        return _File(self._number(), now, now, now)
-
-    def new_link(self, target: str, now: int) -> _Link:
-        """Return a link, as `new_file`."""
-        return _Link(self._number(), now, now, now, target=target)
-
-    def _directory(self, now: int) -> _Directory:
-        return _Directory(self._number(), now, now, now)
-
-    new_directory = _directory
-
-    def _number(self) -> int:
-        if self._nodes >= self._most:
-            raise failure(errno.ENOSPC)
-        self._nodes += 1
-        return next(self._numbers)
-
-    def add(self, place: _Directory, name: str, node: _Node, now: int) -> None:
-        """Give `node` a name."""
-        place.entries[name] = node
-        place.modified = place.changed = node.changed = now
-        node.names += 1
-
-    def remove(self, place: _Directory, name: str, now: int) -> None:
-        """Take a name away, and free what has no other and is not open."""
-        node = place.entries.pop(name)
-        place.modified = place.changed = node.changed = now
-        node.names -= 1
-        self.free(node)
-
-    def free(self, node: _Node) -> None:
-        """Stop counting a file that nobody can reach."""
-        if not node.names and not node.users:
-            self._nodes -= 1
-            if isinstance(node, _File):
-                self._used -= len(node.content)
-                node.content = bytearray()
-
-    def resize(self, file: _File, size: int) -> None:
-        """Cut a file off, or add zeros; raises OSError if there is no room."""
-        more = size - len(file.content)
-        if self._used + more > self._size:
-            raise failure(errno.ENOSPC)
-        if more < 0:
-            del file.content[size:]
-        else:
-            file.content.extend(bytes(more))
-        self._used += more
+        return MemoryDirectory(self.tree, self.tree.root, now)
 
 
-def _paths(place: _Directory, path: str) -> Iterator[str]:
+def _paths(place: Directory, path: str) -> Iterator[str]:
     for name, node in list(place.entries.items()):
-        if isinstance(node, _Directory):
+        if isinstance(node, Directory):
             yield f"{path}{name}/"
             yield from _paths(node, f"{path}{name}/")
         else:
-            yield f"{path}{name}@" if isinstance(node, _Link) else f"{path}{name}"
-
-
-def _type(node: _Node) -> DescriptorType:
-    if isinstance(node, _Directory):
-        return DescriptorType.DIRECTORY
-    return DescriptorType.SYMBOLIC_LINK if isinstance(node, _Link) else DescriptorType.REGULAR_FILE
-
-
-def _stat(files: Files, node: _Node) -> Stat:
-    size = len(node.content) if isinstance(node, _File) else 0
-    if isinstance(node, _Link):
-        size = len(node.target.encode())
-    identity = (id(files), node.number)
-    return Stat(_type(node), node.names, size, node.accessed, node.modified, node.changed, identity)
-
-
-def _set_times(node: _Node, times: Times, now: int) -> None:
-    node.accessed = node.accessed if times.accessed is None else times.accessed
-    node.modified = node.modified if times.modified is None else times.modified
-    node.changed = now
+            yield f"{path}{name}@" if isinstance(node, Link) else f"{path}{name}"
 
 
 class MemoryFile(OpenedFile):
     """An open file in memory."""
 
-    def __init__(self, files: Files, node: _File, now: Now) -> None:
+    def __init__(self, tree: Tree, node: File, now: Now) -> None:
         super().__init__()
-        self._files = files
+        self._tree = tree
         self._node = node
         self._now = now
         node.users += 1
 
     def _release(self) -> None:
         self._node.users -= 1
-        self._files.free(self._node)
+        self._tree.free(self._node)
 
     def stat(self) -> Stat:
         """Return what is known of it."""
-        return _stat(self._files, self._node)
+        return stat_of(self._tree, self._node)
 
     def set_times(self, times: Times) -> None:
         """Change its times."""
-        _set_times(self._node, times, self._now())
+        set_times_of(self._node, times, self._now())
 
     def sync(self) -> None:
         """Do nothing: memory is as safe as it gets."""
@@ -235,7 +128,7 @@ class MemoryFile(OpenedFile):
         """Write all bytes."""
         node, end = self._node, offset + len(content)
         if end > len(node.content) and content:
-            self._files.resize(node, end)
+            self._tree.resize(node, end)
         if content:
             node.content[offset:end] = content
         node.modified = node.changed = self._now()
@@ -247,110 +140,110 @@ class MemoryFile(OpenedFile):
 
     def set_size(self, size: int) -> None:
         """Cut it off, or add zeros."""
-        self._files.resize(self._node, size)
+        self._tree.resize(self._node, size)
         self._node.modified = self._node.changed = self._now()
 
 
 class MemoryDirectory(OpenedDirectory):
     """An open directory in memory."""
 
-    def __init__(self, files: Files, node: _Directory, now: Now) -> None:
+    def __init__(self, tree: Tree, node: Directory, now: Now) -> None:
         super().__init__()
-        self._files = files
+        self._tree = tree
         self._node = node
         self._now = now
         node.users += 1
 
     def _release(self) -> None:
         self._node.users -= 1
-        self._files.free(self._node)
+        self._tree.free(self._node)
 
     def stat(self) -> Stat:
         """Return what is known of it."""
-        return _stat(self._files, self._node)
+        return stat_of(self._tree, self._node)
 
     def set_times(self, times: Times) -> None:
         """Change its times."""
-        _set_times(self._node, times, self._now())
+        set_times_of(self._node, times, self._now())
 
     def sync(self) -> None:
         """Do nothing: memory is as safe as it gets."""
 
     def again(self) -> MemoryDirectory:
         """Open it once more."""
-        return MemoryDirectory(self._files, self._node, self._now)
+        return MemoryDirectory(self._tree, self._node, self._now)
 
     def child(self, name: str) -> MemoryDirectory:
         """Open a directory in it."""
         found = self._find(name)
-        if not isinstance(found, _Directory):
+        if not isinstance(found, Directory):
             raise failure(errno.ENOTDIR)
-        return MemoryDirectory(self._files, found, self._now)
+        return MemoryDirectory(self._tree, found, self._now)
 
     def link(self, name: str) -> str | None:
         """Return where a link leads."""
         found = self._node.entries.get(name)
-        return found.target if isinstance(found, _Link) else None
+        return found.target if isinstance(found, Link) else None
 
     def open(self, name: str, how: Opening) -> MemoryFile | MemoryDirectory:
         """Open a file or a directory in it."""
         found = self._node.entries.get(name)
         if found is None and how.creates:
-            found = self._files.new_file(self._now())
+            found = self._tree.new_file(self._now())
             self._add(name, found)
         elif how.is_new and how.creates:
             raise failure(errno.EEXIST)
         found = self._find(name)
-        if isinstance(found, _Directory):
+        if isinstance(found, Directory):
             if how.writes or how.truncates or how.creates:
                 raise failure(errno.EISDIR)
-            return MemoryDirectory(self._files, found, self._now)
+            return MemoryDirectory(self._tree, found, self._now)
         if how.is_directory:
             raise failure(errno.ENOTDIR)
-        if not isinstance(found, _File):
+        if not isinstance(found, File):
             raise failure(errno.ELOOP)
-        opened = MemoryFile(self._files, found, self._now)
+        opened = MemoryFile(self._tree, found, self._now)
         if how.truncates:
             opened.set_size(0)
         return opened
 
     def stat_of(self, name: str) -> Stat:
         """Return what is known of `name`."""
-        return _stat(self._files, self._find(name))
+        return stat_of(self._tree, self._find(name))
 
     def set_times_of(self, name: str, times: Times) -> None:
         """Change the times of `name`."""
-        _set_times(self._find(name), times, self._now())
+        set_times_of(self._find(name), times, self._now())
 
     def make_directory(self, name: str) -> None:
         """Make a directory in it."""
         self._require_free(name)
-        self._add(name, self._files.new_directory(self._now()))
+        self._add(name, self._tree.new_directory(self._now()))
 
     def remove_directory(self, name: str) -> None:
         """Remove an empty directory."""
         found = self._find(name)
-        if not isinstance(found, _Directory):
+        if not isinstance(found, Directory):
             raise failure(errno.ENOTDIR)
         if found.entries:
             raise failure(errno.ENOTEMPTY)
-        self._files.remove(self._node, name, self._now())
+        self._tree.remove(self._node, name, self._now())
 
     def unlink(self, name: str) -> None:
         """Remove what is not a directory."""
-        if isinstance(self._find(name), _Directory):
+        if isinstance(self._find(name), Directory):
             raise failure(errno.EISDIR)
-        self._files.remove(self._node, name, self._now())
+        self._tree.remove(self._node, name, self._now())
 
     def make_link(self, name: str, target: str) -> None:
         """Make a symbolic link."""
         self._require_free(name)
-        self._add(name, self._files.new_link(target, self._now()))
+        self._add(name, self._tree.new_link(target, self._now()))
 
     def add_name(self, name: str, other: MemoryDirectory, new: str) -> None:
         """Give a file a second name."""
         found = self._find(name)
-        if isinstance(found, _Directory):
+        if isinstance(found, Directory):
             raise failure(errno.EPERM)
         self._require_same(other)
         other._require_free(new)
@@ -362,31 +255,33 @@ class MemoryDirectory(OpenedDirectory):
         moved, there = self._find(name), other._node.entries.get(new)
         if moved is there:
             return
-        if isinstance(moved, _Directory) and _contains(moved, other._node):
+        if isinstance(moved, Directory) and _contains(moved, other._node):
             raise failure(errno.EINVAL)
-        if isinstance(there, _Directory):
-            if not isinstance(moved, _Directory):
+        if isinstance(there, Directory):
+            if not isinstance(moved, Directory):
                 raise failure(errno.EISDIR)
             other.remove_directory(new)
         elif there is not None:
-            if isinstance(moved, _Directory):
+            if isinstance(moved, Directory):
                 raise failure(errno.ENOTDIR)
             other.unlink(new)
         other._add(new, moved)
-        self._files.remove(self._node, name, self._now())
+        self._tree.remove(self._node, name, self._now())
 
     def entries(self) -> Entries:
         """List it, as it is now."""
-        listed = [(name, _type(node)) for name, node in self._node.entries.items()]
-        return Entries(iter(listed), self.share().close)
+        count = len(self._node.entries)
+        self._tree.count_listing(count)
+        listed = [(name, type_of(node)) for name, node in self._node.entries.items()]
+        return Entries(iter(listed), lambda: self._tree.count_listing(-count))
 
-    def _add(self, name: str, node: _Node) -> None:
+    def _add(self, name: str, node: Node) -> None:
         if not self._node.names:  # it was removed, and is only open
-            self._files.free(node)
+            self._tree.free(node)
             raise failure(errno.ENOENT)
-        self._files.add(self._node, name, node, self._now())
+        self._tree.add(self._node, name, node, self._now())
 
-    def _find(self, name: str) -> _Node:
+    def _find(self, name: str) -> Node:
         found = self._node.entries.get(name)
         if found is None:
             raise failure(errno.ENOENT)
@@ -397,16 +292,16 @@ class MemoryDirectory(OpenedDirectory):
             raise failure(errno.EEXIST)
 
     def _require_same(self, other: MemoryDirectory) -> None:
-        if other._files is not self._files:
+        if other._tree is not self._tree:
             raise failure(errno.EXDEV)
 
 
-def _contains(outer: _Directory, inner: _Directory) -> bool:
+def _contains(outer: Directory, inner: Directory) -> bool:
     """Return whether `inner` is `outer` or somewhere in it."""
     todo = [outer]
     while todo:
         node = todo.pop()
         if node is inner:
             return True
-        todo += [each for each in node.entries.values() if isinstance(each, _Directory)]
+        todo += [each for each in node.entries.values() if isinstance(each, Directory)]
     return False
