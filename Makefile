@@ -220,6 +220,7 @@ soak: $(VENV)/dev $(PROBE)
 	SOAK_CALLS=100000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/hosts/test_witx_random.py \
 	    tests/wasi_nn_torch/hosts/test_versions_random.py
 	SOAK_FUZZ=100000 $(BIN)/python -m pytest -s tests/wasi_nn_torch/sessions/test_isolation_fuzz.py
+	SOAK_FILES=600 $(BIN)/python -m pytest -q tests/wasi_host/test_files_random.py
 	SOAK_ROUNDS=3000 $(BIN)/python -m pytest -s tests/wit_host/test_exceptions.py -k from_another_thread
 
 check: $(VENV)/dev

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
+import weakref
 
 import pytest
 
 import wasi_host
 from tests.wit_host.helpers.waiting import Waiting, blocking, component, nested
 from tests.wit_host.test_waits import LONG, SHORT, SOON, Alarm, on_posix
-from wasi_host import Pipe, TestClock, World
+from wasi_host import Files, Pipe, TestClock, World
 from wit_host import GuestCancelled, GuestTimeout, GuestTrap, Linker, Signal, pause
 
 
@@ -143,6 +145,21 @@ def test_many_stores_share_one_linker(engine):
         with engine.store(data=world) as store:
             assert Waiting(store.instantiate(linked))("read", 100) == worlds.index(world) + 1
         assert world.open_handles == 0
+
+
+def test_nothing_of_a_world_stays_after_its_guest(engine, guest):
+    gc.disable()
+    try:
+        world = World(stdin=Pipe(), directories={"/d": Files({"a": b""})})
+        with engine.store(timeout=0.05) as store:
+            call = started(store, guest, world)
+            with pytest.raises(GuestTimeout):
+                call("read", 1)
+        freed = weakref.ref(world)
+        del call, store, world
+        assert freed() is None, "reference counting frees it"
+    finally:
+        gc.enable()
 
 
 def test_pause_returns_when_there_is_something_outside_a_guest_too():

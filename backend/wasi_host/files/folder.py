@@ -167,7 +167,7 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
         if not how.creates or self._exists(name):
             type_ = self.stat_of(name).type
             if type_ == DescriptorType.SYMBOLIC_LINK and not how.is_new:
-                raise failure(errno.ELOOP)
+                raise failure(errno.ENOTDIR if how.is_directory else errno.ELOOP)
             if type_ not in (DescriptorType.REGULAR_FILE, DescriptorType.DIRECTORY, DescriptorType.SYMBOLIC_LINK):
                 raise failure(errno.EPERM)
         descriptor = self._open(name, _flags(how), 0o666)

@@ -243,10 +243,10 @@ class MemoryDirectory(OpenedDirectory):
     def add_name(self, name: str, other: MemoryDirectory, new: str) -> None:
         """Give a file a second name."""
         found = self._find(name)
-        if isinstance(found, Directory):
-            raise failure(errno.EPERM)
         self._require_same(other)
         other._require_free(new)
+        if isinstance(found, Directory):
+            raise failure(errno.EPERM)
         other._add(new, found)
 
     def rename(self, name: str, other: MemoryDirectory, new: str) -> None:
