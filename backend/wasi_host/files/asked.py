@@ -79,12 +79,6 @@ def leaf(place: Place[OpenedDirectory], error: int) -> str:
     return named(place, error)
 
 
-def require_same_kind(one: Place[OpenedDirectory], other: Place[OpenedDirectory]) -> None:
-    """Raise OSError if one place is in memory and the other is not."""
-    if type(one.directory) is not type(other.directory):
-        raise failure(errno.EXDEV)
-
-
 def described(stat: Stat) -> DescriptorStat:
     """Return what is known of a file, as WASI has it."""
     times = datetime(stat.accessed), datetime(stat.modified), datetime(stat.changed)

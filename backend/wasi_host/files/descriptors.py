@@ -29,7 +29,7 @@ from wasi_bindings.types import (
 from ..clocks import SECOND, Clock
 from ..limits import Count, Limits
 from ..streams import InputStream, OutputStream
-from .asked import CHANGING, described, hashed, leaf, named, opened, opening, require_same_kind
+from .asked import CHANGING, described, hashed, leaf, named, opened, opening
 from .errors import answering
 from .opened import Entries, Opened, OpenedDirectory, OpenedFile, Stat, Times
 from .paths import Place, failure, require_inside, resolve
@@ -275,7 +275,6 @@ class Descriptor(types.Descriptor):
             raise failure(errno.EINVAL)
         other = self._other(new_descriptor)
         with self._place(old_path) as old, other._place(new_path) as new:
-            require_same_kind(old, new)
             old.directory.add_name(leaf(old, errno.EPERM), new.directory, leaf(new, errno.EEXIST))
 
     @_answers
@@ -283,7 +282,6 @@ class Descriptor(types.Descriptor):
         """Move a file or a directory."""
         other = self._other(new_descriptor)
         with self._place(old_path) as old, other._place(new_path) as new:
-            require_same_kind(old, new)
             name = named(old, errno.EINVAL)
             if new.must_be_directory and old.directory.stat_of(name).type != DescriptorType.DIRECTORY:
                 raise failure(errno.ENOTDIR)

@@ -207,19 +207,19 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
         """Make a symbolic link."""
         os.symlink(target.encode(), name.encode(), dir_fd=self._descriptor)
 
-    def add_name(self, name: str, other: FolderDirectory, new: str) -> None:
+    def add_name(self, name: str, other: OpenedDirectory, new: str) -> None:
         """Give a file a second name."""
         os.link(
             name.encode(),
             new.encode(),
             src_dir_fd=self._descriptor,
-            dst_dir_fd=other._descriptor,
+            dst_dir_fd=_descriptor_of(other),
             follow_symlinks=False,
         )
 
-    def rename(self, name: str, other: FolderDirectory, new: str) -> None:
+    def rename(self, name: str, other: OpenedDirectory, new: str) -> None:
         """Move a file or a directory."""
-        os.rename(name.encode(), new.encode(), src_dir_fd=self._descriptor, dst_dir_fd=other._descriptor)
+        os.rename(name.encode(), new.encode(), src_dir_fd=self._descriptor, dst_dir_fd=_descriptor_of(other))
 
     def entries(self) -> Entries:
         """List it."""
@@ -245,6 +245,13 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
         except FileNotFoundError:
             return False
         return True
+
+
+def _descriptor_of(directory: OpenedDirectory) -> int:
+    """Return the descriptor of a directory; raises OSError if it is not one of the host."""
+    if not isinstance(directory, FolderDirectory):
+        raise failure(errno.EXDEV)
+    return directory._descriptor
 
 
 def _flags(how: Opening) -> int:

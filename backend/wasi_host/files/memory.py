@@ -240,32 +240,32 @@ class MemoryDirectory(OpenedDirectory):
         self._require_free(name)
         self._add(name, self._tree.new_link(target, self._now()))
 
-    def add_name(self, name: str, other: MemoryDirectory, new: str) -> None:
+    def add_name(self, name: str, other: OpenedDirectory, new: str) -> None:
         """Give a file a second name."""
         found = self._find(name)
-        self._require_same(other)
-        other._require_free(new)
+        place = self._of_same_tree(other)
+        place._require_free(new)
         if isinstance(found, Directory):
             raise failure(errno.EPERM)
-        other._add(new, found)
+        place._add(new, found)
 
-    def rename(self, name: str, other: MemoryDirectory, new: str) -> None:
+    def rename(self, name: str, other: OpenedDirectory, new: str) -> None:
         """Move a file or a directory, in the place of another one if there is one."""
-        self._require_same(other)
-        moved, there = self._find(name), other._node.entries.get(new)
+        place = self._of_same_tree(other)
+        moved, there = self._find(name), place._node.entries.get(new)
         if moved is there:
             return
-        if isinstance(moved, Directory) and _contains(moved, other._node):
+        if isinstance(moved, Directory) and _contains(moved, place._node):
             raise failure(errno.EINVAL)
         if isinstance(there, Directory):
             if not isinstance(moved, Directory):
                 raise failure(errno.EISDIR)
-            other.remove_directory(new)
+            place.remove_directory(new)
         elif there is not None:
             if isinstance(moved, Directory):
                 raise failure(errno.ENOTDIR)
-            other.unlink(new)
-        other._add(new, moved)
+            place.unlink(new)
+        place._add(new, moved)
         self._tree.remove(self._node, name, self._now())
 
     def entries(self) -> Entries:
@@ -291,9 +291,10 @@ class MemoryDirectory(OpenedDirectory):
         if name in self._node.entries:
             raise failure(errno.EEXIST)
 
-    def _require_same(self, other: MemoryDirectory) -> None:
-        if other._tree is not self._tree:
+    def _of_same_tree(self, other: OpenedDirectory) -> MemoryDirectory:
+        if not isinstance(other, MemoryDirectory) or other._tree is not self._tree:
             raise failure(errno.EXDEV)
+        return other
 
 
 def _contains(outer: Directory, inner: Directory) -> bool:

@@ -150,12 +150,12 @@ class OpenedDirectory(Opened):
         """Make a symbolic link."""
 
     @abstractmethod
-    def add_name(self, name: str, other: Self, new: str) -> None:
-        """Give a file a second name, in another directory of the same kind."""
+    def add_name(self, name: str, other: OpenedDirectory, new: str) -> None:
+        """Give a file a second name, in another directory, which has to be of the same kind."""
 
     @abstractmethod
-    def rename(self, name: str, other: Self, new: str) -> None:
-        """Move a file or a directory."""
+    def rename(self, name: str, other: OpenedDirectory, new: str) -> None:
+        """Move a file or a directory, to a directory of the same kind."""
 
     @abstractmethod
     def entries(self) -> Entries:
