@@ -21,7 +21,7 @@ help:
 	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
 	@echo "make soak           run 110,000 sessions, 220,000 random calls and 6,000 interruptions, and check that nothing leaks"
 	@echo "make check          check formatting, lints, types, import rules and stale bindings; changes nothing"
-	@echo "make bindings       generate generated/ from wit/ and wasi-wit/"
+	@echo "make bindings       generate generated/ from wit/"
 	@echo "make bench          measure the boundary, inferences, starts and witgen against named baselines"
 	@echo "make bench-guardrail  compare the guardrail example with functions and processes"
 	@echo "make bench-peers    compare with Wasmtime's own wasi-nn host"

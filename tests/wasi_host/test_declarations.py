@@ -12,7 +12,7 @@ from tests.guests.tools import wasm_tools
 from wasi_host import World
 from wit_host import LinkError
 
-WIT = ROOT / "wasi-wit"
+WIT = ROOT / "wit/wasi"
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ GUEST = """(module
 def wit(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     (folder / "deps").mkdir()
-    shutil.copy(ROOT / "wasi-wit/deps/io.wit", folder / "deps")
+    shutil.copy(ROOT / "wit/wasi/deps/io.wit", folder / "deps")
     (folder / "world.wit").write_text(WORLD)
     return folder
 

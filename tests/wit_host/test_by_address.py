@@ -166,7 +166,7 @@ def test_imports_go_by_compatible_versions(served: str, name: str) -> None:
     assert prepared(wasm, "a:b/other", "a:b/api@3.0.0").functions == {}
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "wit").iterdir()), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", sorted((ROOT / "wit").glob("20*")), ids=lambda folder: folder.name)
 def test_guests_of_wasi_nn_are_retyped(folder: Path) -> None:
     (version,) = re.findall(r"package wasi:nn@([^;]+);", (folder / "nn.wit").read_text())
     interfaces = [f"wasi:nn/{each}@{version}" for each in ("tensor", "graph", "inference", "errors")]
