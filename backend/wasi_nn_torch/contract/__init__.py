@@ -18,6 +18,7 @@ from wasi_nn_torch.contract.backend import (
     Diagnoses,
     ExchangesTensors,
     Graph,
+    HasFiles,
     KeepsMemory,
     MakesTensors,
     ModelSource,
@@ -34,7 +35,7 @@ from wasi_nn_torch.contract.description import (
     WeightsDescription,
 )
 from wasi_nn_torch.contract.elements import Elements
-from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
+from wasi_nn_torch.contract.errors import BackendMissing, ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.contract.ledger import STAGING, Ledger, LedgerSnapshot, Transfer
 from wasi_nn_torch.contract.muting import muted
@@ -48,6 +49,7 @@ from wasi_nn_torch.contract.warm_up import WarmUp
 __all__ = [
     "STAGING",
     "Backend",
+    "BackendMissing",
     "BackendOptions",
     "BackendSession",
     "Batch",
@@ -67,6 +69,7 @@ __all__ = [
     "Graph",
     "GraphDescription",
     "GuestModels",
+    "HasFiles",
     "Health",
     "JoinsRequests",
     "KeepsMemory",

@@ -138,7 +138,8 @@ class ExchangesTensors(Protocol):
 class Backend(Protocol[G]):
     """A machine learning engine: made once for each `Engine`, used by any number of threads.
 
-    It may implement `DescribesModels`, `Diagnoses` and `KeepsMemory` as well.
+    It may implement `HasFiles`, `DescribesModels`, `Diagnoses`, `Prepares` and `KeepsMemory` as well. Making one may
+    raise BackendMissing, if packages are not installed that only this backend needs.
     """
 
     @property
@@ -168,6 +169,15 @@ class Backend(Protocol[G]):
 
     def session(self, ledger: Ledger) -> BackendSession[G]:
         """Open this backend's part of a session, which counts its tensors in `ledger`."""
+        ...
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """A backend whose models can consist of several files, so that `load` takes a path that stands for all of them."""
+
+    def files(self, model: Path) -> Sequence[Path]:
+        """All files that a model is loaded from; raises ModelError if it cannot be read, and OSError."""
         ...
 
 

@@ -2,8 +2,9 @@
 
 Exception
 ├── NnError              the guest: one of the nine codes of wasi-nn, and a text
-└── ModelError           the operator: a model that cannot be used, and what to do
-    └── ModelTooLarge        a valid model for which there is not enough memory
+├── ModelError           the operator: a model that cannot be used, and what to do
+│   └── ModelTooLarge        a valid model for which there is not enough memory
+└── BackendMissing       the operator: a backend without its engine, and how to install that
 
 Each text is one line that names the tensor, the numbers and what to do. A guest never sees a path of the host or a
 traceback; those go to the log.
@@ -47,6 +48,15 @@ class ModelError(Exception):
 
 class ModelTooLarge(ModelError):
     """A model that does not fit in the memory of the device or of the host."""
+
+
+class BackendMissing(Exception):
+    """A backend cannot be made, because packages that it needs are not installed; `remedy` is a command."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason = reason
+        self.remedy = remedy
 
 
 def why_unreadable(error: OSError, wanted: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from wasi_nn_torch.contract.errors import BackendMissing
 from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import one_line
@@ -79,6 +80,9 @@ def _backend(entry: EntryPoint, required: Iterable[Requirement]) -> Iterator[Fin
     try:
         backend = entry.load()(BackendOptions())
         findings = list(backend.diagnose()) if isinstance(backend, Diagnoses) else []
+    except BackendMissing as missing:
+        yield Finding(name, f"not available: {missing.reason}", Health.MISSING, missing.remedy)
+        return
     except Exception as error:  # noqa: BLE001  # it may be broken in any way, and so may its imports
         remedy = _reinstall("torch" if package == DISTRIBUTION else package, required)
         yield Finding(name, f"{entry.value} cannot be used: {_reason(error)}", Health.BROKEN, remedy)

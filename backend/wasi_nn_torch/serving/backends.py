@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, BackendOptions, KeepsMemory, ModelSource, Prepares
+from wasi_nn_torch.contract.errors import BackendMissing
 from wasi_nn_torch.contract.text import quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
 
@@ -18,13 +19,14 @@ GROUP = "wasi_nn_torch.backends"
 class Backends:
     """The backends of one engine, for any number of threads; each is created when it is first needed.
 
-    Raises ValueError if two packages provide a backend for the same encoding, or one does for an unknown encoding.
+    Those that lack packages that only they need are left out. Raises ValueError if two packages provide a backend for the same encoding, or one does for an unknown encoding.
     """
 
     def __init__(self, options: BackendOptions) -> None:
         self._options = options
         self._entries = _entries()
         self._made: dict[Encoding, Backend[Any]] = {}
+        self._missing: dict[Encoding, BackendMissing] = {}
         self._lock = threading.Lock()
 
     @property
@@ -44,19 +46,34 @@ class Backends:
 
     @property
     def encodings(self) -> list[Encoding]:
-        """The encodings that have a backend; PyTorch's is the first."""
-        return list(self._entries)
+        """The encodings that have a usable backend; PyTorch's is the first."""
+        return [encoding for encoding, _ in self]
 
     def find(self, encoding: Encoding) -> Backend[Any] | None:
         """The backend for an encoding, or None."""
-        return self._get(encoding) if encoding in self._entries else None
+        return self._find(encoding) if encoding in self._entries else None
+
+    def why_missing(self, encoding: Encoding) -> str:
+        """Which package the backend for an encoding lacks, for the operator; empty if there is no such backend."""
+        missing = self._missing.get(encoding)
+        return "" if missing is None else str(missing)
 
     def recognize(self, model: ModelSource) -> tuple[Encoding, str] | None:
-        """The encoding and the format of a model; None if no backend recognizes it."""
+        """The encoding and the format of a model; None if no backend recognizes it.
+
+        Raises OSError if no backend recognizes it, and it cannot be read: a directory is a model for some.
+        """
+        unreadable: OSError | None = None
         for encoding, backend in self:
-            found = backend.recognize(model)
+            try:
+                found = backend.recognize(model)
+            except OSError as error:
+                unreadable = unreadable or error
+                continue
             if found is not None:
                 return encoding, found
+        if unreadable is not None:
+            raise unreadable
         return None
 
     def trim(self) -> None:
@@ -69,7 +86,17 @@ class Backends:
 
     def __iter__(self) -> Iterator[tuple[Encoding, Backend[Any]]]:
         for encoding in self._entries:
-            yield encoding, self._get(encoding)
+            backend = self._find(encoding)
+            if backend is not None:
+                yield encoding, backend
+
+    def _find(self, encoding: Encoding) -> Backend[Any] | None:
+        if encoding not in self._missing:
+            try:
+                return self._get(encoding)
+            except BackendMissing as missing:
+                self._missing[encoding] = missing.with_traceback(None)
+        return None
 
     def _get(self, encoding: Encoding) -> Backend[Any]:
         with self._lock:

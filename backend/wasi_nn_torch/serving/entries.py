@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, Graph, ModelSource
+from wasi_nn_torch.contract.backend import Backend, Graph, HasFiles, ModelSource
 from wasi_nn_torch.contract.batching import JoinsRequests
 from wasi_nn_torch.contract.errors import ModelError, why_unreadable
 from wasi_nn_torch.contract.policy import ModelOptions
@@ -86,8 +86,8 @@ class Entry:
         self.loads: Counter[str] = Counter()
         self.evictions: Counter[str] = Counter()
         self._tallies: dict[str, Tally] = {}
-        #: The file of the model, if it has one.
-        self.file = Path(source) if isinstance(source, str | os.PathLike) else None
+        #: The files of the model, if it has any: after it was loaded, all that it consists of.
+        self.files = [Path(source)] if isinstance(source, str | os.PathLike) else []
         self._source = source
         self._options = options
         self._digest: bytes | None = None
@@ -118,10 +118,13 @@ class Entry:
         return Batcher(name, graph, batch, self._tallies.setdefault(device, Tally()))
 
     def _require_unchanged(self) -> None:
-        if self.file is None or not self.file.is_file():
+        if not self.files:
+            return
+        if self._digest is None and isinstance(self.backend, HasFiles):
+            self.files = list(self.backend.files(self.files[0]))
+        if not all(file.is_file() for file in self.files):
             return  # the backend says what is wrong with the path
-        with self.file.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
+        digest = b"".join(map(_digest, self.files))
         if self._digest is None:
             self._digest = digest
         elif self._digest != digest:
@@ -135,6 +138,11 @@ class Entry:
             tally = self._tallies.get(device)
             batching = None if tally is None else tally.figures()
             yield ModelFigures(self.name, device, nbytes, loads, self.evictions[device], batching)
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Registry:
     def files(self) -> list[Path]:
         """The files of the offered graphs, from which they may be loaded again."""
         with self._lock:
-            return [entry.file for entry in self._entries.values() if entry.file is not None]
+            return [file for entry in self._entries.values() for file in entry.files]
 
     def register(
         self,
@@ -186,6 +186,9 @@ class Registry:
         backend = self._backends.find(encoding)
         if backend is None:
             served = quote_all(encoding.value for encoding in self._backends.encodings)
+            missing = self._backends.why_missing(encoding)
+            if missing:
+                raise ModelError(f"{label} needs the backend for {encoding.value}: {missing}")
             raise ModelError(
                 f"{label} was registered with the encoding {encoding.value}, for which no backend is installed; "
                 f"expected one of {served}"

@@ -211,14 +211,14 @@ def test_a_wasmtime_that_cannot_be_imported_is_told(findings, module):
 def test_a_third_party_backend_that_fails_is_told(findings, module):
     module("broken_backend.py", "def make(options):\n    raise RuntimeError('no licence\\nfor this machine')\n")
     module("acme-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
-    module("acme-1.0.dist-info/entry_points.txt", "[wasi_nn_torch.backends]\nonnx = broken_backend:make\n")
+    module("acme-1.0.dist-info/entry_points.txt", "[wasi_nn_torch.backends]\nopenvino = broken_backend:make\n")
     status, found = findings()
     assert status == 1
     assert (
-        found["backend for onnx"]["text"]
+        found["backend for openvino"]["text"]
         == "broken_backend:make cannot be used: RuntimeError: no licence for this machine"
     )
-    assert found["backend for onnx"]["remedy"] == f"{sys.executable} -m pip install --force-reinstall 'acme'"
+    assert found["backend for openvino"]["remedy"] == f"{sys.executable} -m pip install --force-reinstall 'acme'"
     assert found["backend for pytorch"]["health"] == "ok"
 
 

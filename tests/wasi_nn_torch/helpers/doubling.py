@@ -1,4 +1,4 @@
-"""Another engine, on NumPy: serves the encoding `onnx`, and knows one model, which doubles every element."""
+"""Another engine, on NumPy: serves the encoding `openvino`, and knows one model, which doubles every element."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ DOUBLING = "tests.wasi_nn_torch.helpers.doubling:Doubling"
 def install(tmp_path, monkeypatch):
     """Install a package that provides a backend."""
 
-    def add(package="doubling", encoding="onnx", backend=DOUBLING):
+    def add(package="doubling", encoding="openvino", backend=DOUBLING):
         directory = tmp_path / f"{package}-1.0.dist-info"
         directory.mkdir()
         (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
@@ -66,7 +66,7 @@ def packed(*numbers):
     return bytes(torch.tensor(numbers).view(torch.uint8).tolist())
 
 
-@pytest.mark.parametrize("encoding", [Encoding.ONNX, Encoding.AUTODETECT])
+@pytest.mark.parametrize("encoding", [Encoding.OPENVINO, Encoding.AUTODETECT])
 def test_a_guests_model_goes_to_the_backend_of_its_encoding(engine, encoding):
     ledger = Ledger()
     serving = engine._runtime.serve(ledger)
@@ -97,13 +97,17 @@ def test_an_error_of_another_backend_reaches_the_guest(engine):
     serving = engine._runtime.serve(Ledger())
     tensor = serving.tensor([2], ElementType.U8, memoryview(b"ab"))
     with pytest.raises(NnError, match="invalid-argument: tensor `x` is U8"):
-        serving.context(serving.load([memoryview(MODEL)], Encoding.ONNX, ExecutionTarget.CPU)).compute([("x", tensor)])
+        serving.context(serving.load([memoryview(MODEL)], Encoding.OPENVINO, ExecutionTarget.CPU)).compute(
+            [("x", tensor)]
+        )
 
 
 def test_the_operator_can_choose_the_encoding_of_a_model(engine):
     with pytest.raises(ModelError, match="the model `net` doubles nothing"):
-        engine.register("net", b"something", encoding="onnx")
-    with pytest.raises(ModelError, match="ggml, for which no backend is installed; expected one of `pytorch`, `onnx`"):
+        engine.register("net", b"something", encoding="openvino")
+    with pytest.raises(
+        ModelError, match="ggml, for which no backend is installed; expected one of `pytorch`, `onnx`, `openvino`"
+    ):
         engine.register("net", b"something", encoding="ggml")
     with pytest.raises(ModelError, match="`net` is not a PyTorch model"):
         engine.register("net", b"something")
@@ -115,16 +119,19 @@ def test_a_guest_learns_which_encodings_are_served(engine):
     with pytest.raises(NnError) as caught:
         engine._runtime.serve(Ledger()).load([memoryview(b"x")], Encoding.GGML, ExecutionTarget.CPU)
     assert caught.value.code is ErrorCode.INVALID_ENCODING
-    assert caught.value.text == "this host has no backend for the encoding ggml; supply a model for pytorch or onnx"
+    assert (
+        caught.value.text
+        == "this host has no backend for the encoding ggml; supply a model for pytorch or onnx or openvino"
+    )
 
 
 def test_a_component_computes_on_another_engine(engine, probe_file, tmp_path):
-    file = tmp_path / "guest" / "model.onnx"
+    file = tmp_path / "guest" / "model.xml"
     file.parent.mkdir()
     file.write_bytes(MODEL)
     lines = []
     inputs = json.dumps([["x", [2], "FP32", packed(1.0, 2).hex()]])
-    arguments = ["from_bytes", "models/model.onnx", "ONNX", "CPU", inputs]
+    arguments = ["from_bytes", "models/model.xml", "OPENVINO", "CPU", inputs]
     with engine.session(args=arguments, dirs={str(file.parent): "models"}, stdout=lines.append) as session:
         assert session.run(probe_file) == 0
         assert session.stats.memory.live_bytes == 0
@@ -133,7 +140,7 @@ def test_a_component_computes_on_another_engine(engine, probe_file, tmp_path):
 
 def test_the_command_line_knows_another_engine(install, tmp_path):
     install()
-    model = tmp_path / "model.onnx"
+    model = tmp_path / "model.xml"
     model.write_bytes(MODEL)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
 
@@ -148,16 +155,16 @@ def test_the_command_line_knows_another_engine(install, tmp_path):
 
 def test_a_backend_need_not_describe_models(install, tmp_path):
     install(backend="tests.wasi_nn_torch.helpers.doubling:Plain")
-    model = tmp_path / "model.onnx"
+    model = tmp_path / "model.xml"
     model.write_bytes(MODEL)
     with Engine("cpu", release="driver") as engine:
         engine.register("double", model)
         [(_, output)] = doubled(engine._runtime.serve(Ledger()), engine._registry.graph("double"), x=packed(1.0))
         assert floats(output) == [2]
     result = CliRunner().invoke(app, ["inspect", str(model)])
-    assert (result.exit_code, result.stderr) == (2, "error: the backend for onnx cannot describe models\n")
+    assert (result.exit_code, result.stderr) == (2, "error: the backend for openvino cannot describe models\n")
     findings = {finding.name: finding.health for finding in examine()}
-    assert findings["backend for onnx"] is Health.OK
+    assert findings["backend for openvino"] is Health.OK
 
 
 def test_a_model_is_recognized_once_when_it_is_registered(engine, monkeypatch):
@@ -170,7 +177,9 @@ def test_a_model_is_recognized_once_when_it_is_registered(engine, monkeypatch):
 def test_two_backends_for_one_encoding_are_refused_by_name(install):
     install("one")
     install("other")
-    with pytest.raises(ValueError, match="one and other both provide a backend for the encoding onnx; uninstall one"):
+    with pytest.raises(
+        ValueError, match="one and other both provide a backend for the encoding openvino; uninstall one"
+    ):
         Engine("cpu")
 
 
@@ -187,7 +196,7 @@ def test_a_backend_is_imported_when_it_is_needed(install):
     with Engine("cpu") as engine:
         engine.register("relu", scripted(torch.nn.ReLU()))
         with pytest.raises(ModuleNotFoundError):
-            engine.register("net", b"something", encoding="onnx")
+            engine.register("net", b"something", encoding="openvino")
 
 
 def test_only_the_backend_of_pytorch_imports_torch():

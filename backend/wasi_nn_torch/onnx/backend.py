@@ -1,0 +1,62 @@
+"""ONNX Runtime's backend: ONNX models, on the CPU and on CUDA."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
+from wasi_nn_torch.contract.errors import ModelError
+from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.policy import ModelOptions
+from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.onnx.devices import find_device, has_cuda
+from wasi_nn_torch.onnx.files import FORMAT, files_of, is_onnx, is_onnx_file
+from wasi_nn_torch.onnx.graph import OnnxGraph
+from wasi_nn_torch.onnx.loading import load
+from wasi_nn_torch.onnx.session import OnnxSession
+
+
+class OnnxBackend:
+    """Serves the encoding `onnx`: see `wasi_nn_torch.contract.Backend`."""
+
+    def __init__(self, options: BackendOptions) -> None:
+        self._options = options
+
+    @property
+    def device(self) -> str:
+        """The device that the operator chose, else CUDA's first if this ONNX Runtime is built for it, else "cpu"."""
+        chosen = self._options.device or ("cuda:0" if has_cuda() else "cpu")
+        return chosen
+
+    def find_device(self, device: str) -> str:
+        """The name of a device with its index; raises ValueError if ONNX Runtime has no such device."""
+        return find_device(device).place
+
+    def recognize(self, model: ModelSource) -> str | None:
+        """The format of a model: a file, a folder with `model.onnx`, or bytes. Raises OSError for its file."""
+        if isinstance(model, str | os.PathLike):
+            return FORMAT if is_onnx_file(Path(model)) else None
+        return FORMAT if isinstance(model, bytes | memoryview) and is_onnx(model) else None
+
+    def files(self, model: Path) -> list[Path]:
+        """The files of a model: see `wasi_nn_torch.contract.HasFiles`."""
+        return files_of(model)
+
+    def load(
+        self, model: ModelSource, device: str, name: str, options: ModelOptions, format: str | None = None
+    ) -> OnnxGraph:
+        """Load a model of the operator: a file, a folder with `model.onnx`, or bytes.
+
+        Raises ModelError, which says what it is and what to do, if it cannot be used; ModelTooLarge if memory does not
+        suffice; OSError if its file cannot be read; ValueError if there is no such device.
+        """
+        if isinstance(model, str | os.PathLike):
+            model = Path(model)
+        elif not isinstance(model, bytes):
+            raise ModelError(f"{name} is a {quote(type(model).__name__)}; offer the path or the bytes of an ONNX model")
+        return load(model, find_device(device), name, options, self._options.threads)
+
+    def session(self, ledger: Ledger) -> OnnxSession:
+        """Open the part of a session that is ONNX Runtime's."""
+        return OnnxSession(ledger)

@@ -1,0 +1,120 @@
+"""Computing a graph: a guest's named tensors in, named tensors out, both on the memory that they are in."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from onnxruntime import OrtValue
+
+from wasi_nn_torch.contract.errors import NnError
+from wasi_nn_torch.contract.tensor import NamedTensor
+from wasi_nn_torch.contract.text import one_line, quote
+from wasi_nn_torch.onnx.devices import CPU
+from wasi_nn_torch.onnx.dtypes import OF_WASI_NN
+from wasi_nn_torch.onnx.failures import as_nn_error
+from wasi_nn_torch.onnx.graph import OnnxGraph
+from wasi_nn_torch.onnx.signature import Value, spell_shape
+from wasi_nn_torch.onnx.tensors import OrtTensor, copy_of, new_value, size_of
+from wit_host import copy_to_address
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.onnx.session import OnnxSession
+
+logger = logging.getLogger(__name__)
+
+_MOST_SPELLED = 16
+
+
+class OnnxContext:
+    """The `graph-execution-context` of wasi-nn: one session's use of a graph. One thread at a time."""
+
+    def __init__(self, graph: OnnxGraph, session: OnnxSession) -> None:
+        self._graph = graph
+        self._session = session
+
+    def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+        """Run the graph once and return its outputs, which stay on the graph's device.
+
+        The inputs belong to the callee: they are dropped before this returns, whatever the outcome. Raises NnError
+        `invalid-argument` for names, shapes and element types that the model does not take, `too-large` if memory or a
+        limit does not suffice, and `runtime-error` if the model itself fails.
+        """
+        started = time.perf_counter()
+        try:
+            outcome = self._attempt(inputs)
+        finally:
+            for _, tensor in inputs:
+                tensor.drop()
+            self._session.ledger.record_compute(time.perf_counter() - started)
+        if isinstance(outcome, NnError):
+            raise outcome
+        return outcome
+
+    def _attempt(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor] | NnError:
+        """The outputs or the error, which is not raised here: the frames of its traceback would hold tensors."""
+        try:
+            return self._run(inputs)
+        except Exception as error:  # noqa: BLE001  # ONNX Runtime has no common class for its exceptions
+            logger.debug("a computation failed: %s", one_line(error, None))
+            return as_nn_error(error, self._graph.device.place, f"computing {_spell(inputs)}")
+
+    def _run(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+        graph = self._graph
+        wanted = graph.signature.match([name for name, _ in inputs])
+        read = self._session.reader.read
+        values = [read(tensor, name, each, graph.device) for each, (name, tensor) in zip(wanted, inputs, strict=True)]
+        binding = graph.engine.io_binding()
+        for each, value in zip(wanted, values, strict=True):
+            binding.bind_ortvalue_input(each.name, value)
+        for output in graph.outputs:
+            device = graph.device if output.type.is_same else CPU  # where it is converted
+            binding.bind_output(output.name, device.kind, device.index)
+        graph.engine.run_with_iobinding(binding, graph.run_options)
+        return self._take_over(binding.get_outputs(), values)
+
+    def _take_over(self, outputs: Sequence[OrtValue], inputs: Sequence[OrtValue]) -> list[NamedTensor]:
+        taken = [(input.data_ptr(), input.tensor_size_in_bytes()) for input in inputs]
+        return [
+            (each.name, self._tensor(each, value, taken))
+            for each, value in zip(self._graph.outputs, outputs, strict=True)
+        ]
+
+    def _tensor(self, output: Value, value: OrtValue, inputs: Sequence[tuple[int, int]]) -> OrtTensor:
+        ledger, dtype, shape = self._session.ledger, output.type.shown, tuple(value.shape())
+        device = self._graph.device if output.type.is_same else CPU
+        ledger.grant_one_more("output", output.name)
+        ledger.grant(device.place, size_of(shape, dtype), "output", output.name)
+        if not output.type.is_same:
+            value = _widened(value, output)
+        elif _is_within(value, inputs):  # as for a model that returns an input as it is
+            value = copy_of(value, device)
+            self._session.reader.copies += 1
+        return OrtTensor(value, shape or (1,), dtype, device, ledger, self._session)
+
+
+def _is_within(value: OrtValue, inputs: Sequence[tuple[int, int]]) -> bool:
+    """Whether a value is on the memory of an input, which belongs to somebody else."""
+    at = value.data_ptr()
+    return any(begin <= at < begin + size for begin, size in inputs)
+
+
+def _widened(value: OrtValue, output: Value) -> OrtValue:
+    """The elements in the wider type in which wasi-nn can name them, in memory of ONNX Runtime."""
+    wider = OF_WASI_NN[output.type.shown]
+    elements = value.numpy().astype(wider.numpy).reshape(-1)
+    widened = new_value(tuple(value.shape()), wider.number)
+    if elements.size:
+        copy_to_address(widened.data_ptr(), memoryview(elements.view("u1")))
+    return widened
+
+
+def _spell(inputs: Sequence[NamedTensor]) -> str:
+    """Return inputs as "`x` FP32 [1, 3], …" for an error text."""
+    spelled = [
+        f"{quote(name)} {tensor.dtype.spelling} {spell_shape(tensor.dimensions)}"
+        for name, tensor in inputs[:_MOST_SPELLED]
+    ]
+    return ", ".join([*spelled, "…"] if len(inputs) > _MOST_SPELLED else spelled) or "nothing"

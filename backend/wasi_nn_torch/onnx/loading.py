@@ -1,0 +1,121 @@
+"""Loading models with ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from onnxruntime import GraphOptimizationLevel, InferenceSession, NodeArg, RunOptions, SessionOptions
+
+from wasi_nn_torch.contract.errors import ModelError, ModelTooLarge
+from wasi_nn_torch.contract.policy import ModelOptions, Optimize
+from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.onnx.devices import Device
+from wasi_nn_torch.onnx.dtypes import NAMES, TYPES
+from wasi_nn_torch.onnx.failures import gist, is_out_of_memory
+from wasi_nn_torch.onnx.files import files_of, parsed, require_whole
+from wasi_nn_torch.onnx.graph import OnnxGraph
+from wasi_nn_torch.onnx.signature import Signature, Value
+
+logger = logging.getLogger(__name__)
+
+_FATAL = 4
+_SHRINK = "memory.enable_memory_arena_shrinkage"
+_ADVICE = {
+    "tensor(string)": "wasi-nn has no strings; turn text into numbers before the model, such as token IDs",
+    "seq": "wasi-nn has no sequences; let the model return tensors (for a classifier, convert it with zipmap=False)",
+}
+
+
+def load(model: Path | bytes, device: Device, name: str, options: ModelOptions, threads: int | None) -> OnnxGraph:
+    """Load a model, which error texts call `name`; a file can be given by its folder.
+
+    Raises ModelError if it cannot be used or an option is not supported, ModelTooLarge if memory does not suffice, and
+    OSError if a file cannot be read.
+    """
+    _require_supported(options, name)
+    source: str | bytes
+    if isinstance(model, Path):
+        files = files_of(model)
+        source, nbytes = str(files[0]), sum(file.stat().st_size for file in files)
+    else:
+        require_whole(parsed(model, name), name)
+        source, nbytes = model, len(model)
+    engine = _engine(source, device, name, options, threads)
+    return OnnxGraph(
+        engine=engine,
+        run_options=_run_options(device),
+        device=device,
+        signature=Signature(_values(engine.get_inputs(), "input", name)),
+        outputs=_values(engine.get_outputs(), "output", name),
+        nbytes=nbytes,
+    )
+
+
+def thread_count(threads: int | None) -> int:
+    """The threads of one computation: `threads`, or else OMP_NUM_THREADS, as in PyTorch; 0 means one for each core."""
+    if threads is not None:
+        return threads
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    return int(chosen) if chosen.isascii() and chosen.isdigit() else 0
+
+
+def _require_supported(options: ModelOptions, name: str) -> None:
+    if options.method is not None:
+        raise ModelError(f"{name} is an ONNX model, which has no method {quote(options.method)}; leave out the option")
+    if options.dtypes:
+        raise ModelError(
+            f"{name} is an ONNX model, which declares the types of its inputs; leave out the option dtypes"
+        )
+    if options.optimize is Optimize.COMPILE:
+        raise ModelError(f"{name} is an ONNX model, which cannot be compiled; choose optimize=none or freeze")
+
+
+def _engine(
+    source: str | bytes, device: Device, name: str, options: ModelOptions, threads: int | None
+) -> InferenceSession:
+    try:
+        return InferenceSession(source, _session_options(options, threads), providers=device.providers)
+    except Exception as error:  # noqa: BLE001  # ONNX Runtime has no common class for its exceptions
+        logger.debug("loading %s failed", name, exc_info=True)
+        kind = ModelTooLarge if is_out_of_memory(error) else ModelError
+        refusal = kind(f"{name} cannot be loaded on {device.place}: {gist(error)}")
+    raise refusal
+
+
+def _session_options(options: ModelOptions, threads: int | None) -> SessionOptions:
+    chosen = SessionOptions()
+    chosen.log_severity_level = _FATAL  # all else is raised
+    chosen.enable_cpu_mem_arena = False
+    chosen.intra_op_num_threads = thread_count(threads)
+    chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the processor
+    if options.optimize is Optimize.NONE:
+        chosen.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
+    return chosen
+
+
+def _run_options(device: Device) -> RunOptions:
+    chosen = RunOptions()
+    chosen.log_severity_level = _FATAL
+    if device.shrinks is not None:
+        chosen.add_run_config_entry(_SHRINK, device.shrinks)
+    return chosen
+
+
+def _values(found: Sequence[NodeArg], what: str, name: str) -> tuple[Value, ...]:
+    return tuple(_value(each, what, name) for each in found)
+
+
+def _value(found: NodeArg, what: str, name: str) -> Value:
+    known = TYPES.get(found.type)
+    if known is None:
+        advice = next((text for kind, text in _ADVICE.items() if kind in found.type), f"expected a tensor of {NAMES}")
+        raise ModelError(f"{name} has the {what} {quote(found.name)} of the type {found.type}; {advice}")
+    return Value(found.name, known, _shape(found.shape))
+
+
+def _shape(shape: Any) -> tuple[int | str | None, ...] | None:  # noqa: ANN401  # ONNX Runtime declares no types
+    return None if shape is None else tuple(size if isinstance(size, int | str) else None for size in shape)
