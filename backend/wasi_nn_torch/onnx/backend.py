@@ -26,8 +26,7 @@ class OnnxBackend:
     @property
     def device(self) -> str:
         """The device that the operator chose, else CUDA's first if this ONNX Runtime is built for it, else "cpu"."""
-        chosen = self._options.device or ("cuda:0" if has_cuda() else "cpu")
-        return chosen
+        return self._options.device or ("cuda:0" if has_cuda() else "cpu")
 
     def find_device(self, device: str) -> str:
         """The name of a device with its index; raises ValueError if ONNX Runtime has no such device."""

@@ -17,7 +17,7 @@ from wasi_nn_torch.onnx.dtypes import OF_WASI_NN
 from wasi_nn_torch.onnx.failures import as_nn_error
 from wasi_nn_torch.onnx.graph import OnnxGraph
 from wasi_nn_torch.onnx.signature import Value, spell_shape
-from wasi_nn_torch.onnx.tensors import OrtTensor, copy_of, new_value, size_of
+from wasi_nn_torch.onnx.tensors import OrtTensor, copy_of, detached, new_value, size_of
 from wit_host import copy_to_address
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class OnnxContext:
         elif _is_within(value, inputs):  # as for a model that returns an input as it is
             value = copy_of(value, device)
             self._session.reader.copies += 1
+        else:
+            value = detached(value)
         return OrtTensor(value, shape or (1,), dtype, device, ledger, self._session)
 
 
@@ -107,7 +109,7 @@ def _widened(value: OrtValue, output: Value) -> OrtValue:
     elements = value.numpy().astype(wider.numpy).reshape(-1)
     widened = new_value(tuple(value.shape()), wider.number)
     if elements.size:
-        copy_to_address(widened.data_ptr(), memoryview(elements.view("u1")))
+        copy_to_address(widened.data_ptr(), elements.view("u1").data)
     return widened
 
 

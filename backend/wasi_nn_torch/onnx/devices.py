@@ -78,7 +78,7 @@ def find_device(name: str) -> Device:
     kind, colon, index = name.partition(":")
     if kind == "cpu" and index in ("", "0"):
         return CPU
-    if kind == "cuda" and has_cuda() and (not colon or index.isascii() and index.isdigit()):
+    if kind == "cuda" and has_cuda() and (not colon or (index.isascii() and index.isdigit())):
         return Device("cuda", int(index or 0))
     raise ValueError(f"ONNX Runtime has no device `{name}`; {_choices()}")
 

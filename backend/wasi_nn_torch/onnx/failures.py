@@ -1,4 +1,4 @@
-"""The translation of ONNX Runtime's exceptions, for guests and for the operator: one line, without paths of the host."""
+"""The translation of ONNX Runtime's exceptions for guests and the operator: one line, without paths of the host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wasi_nn_torch.contract.text import one_line
 
 _LONGEST_GIST = 300
 
-_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
+_PREFIX = re.compile(r"(?:Error in execution: )?(?:\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : )?(?:Error in execution: )?")
 #: A place in its source, and the signature of a function, as its checks report them.
 _SOURCE = re.compile(r"/?\S*onnxruntime\S*?\.(?:cc|h|cu):\d+ (?:.*?\))?(?: \[with [^\]]*\])? ?")
 #: A path has at least two separators, so that "and/or" is not one.

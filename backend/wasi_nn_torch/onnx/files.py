@@ -45,7 +45,14 @@ def files_of(path: Path) -> list[Path]:
     file = file_of(path)
     with file.open("rb") as opened:
         model = parsed(opened.read(), f"the model file `{file}`")
-    return [file, *(file.parent / name for name in sorted(set(external_names(model))))]
+    weights = {name: file.parent / name for name in sorted(set(external_names(model)))}
+    missing = next((name for name, path in weights.items() if not path.is_file()), None)
+    if missing is not None:
+        raise ModelError(
+            f"the model file `{file}` has weights in the file {quote(missing)}, which is not in the folder of the "
+            "model; put it there"
+        )
+    return [file, *weights.values()]
 
 
 def parsed(model: bytes, name: str) -> onnx.ModelProto:

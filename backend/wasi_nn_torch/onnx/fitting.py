@@ -40,7 +40,8 @@ def _require_range(given: np.ndarray[Any, Any], wanted: OnnxType, name: str) -> 
     finite = given if wanted.shown.is_integer else given[np.isfinite(given)]
     if not finite.size:
         return
-    numbers: Any = np.iinfo(wanted.numpy) if wanted.shown.is_integer else ml_dtypes.finfo(wanted.numpy)
+    limits: Any = np.iinfo if wanted.shown.is_integer else ml_dtypes.finfo
+    numbers = limits(wanted.numpy)
     for value in (finite.min(), finite.max()):
         if not numbers.min <= value <= numbers.max:
             raise NnError(

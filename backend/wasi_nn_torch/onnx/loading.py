@@ -19,6 +19,7 @@ from wasi_nn_torch.onnx.failures import gist, is_out_of_memory
 from wasi_nn_torch.onnx.files import files_of, parsed, require_whole
 from wasi_nn_torch.onnx.graph import OnnxGraph
 from wasi_nn_torch.onnx.signature import Signature, Value
+from wasi_nn_torch.onnx.warming import warm
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def load(model: Path | bytes, device: Device, name: str, options: ModelOptions, 
         require_whole(parsed(model, name), name)
         source, nbytes = model, len(model)
     engine = _engine(source, device, name, options, threads)
-    return OnnxGraph(
+    graph = OnnxGraph(
         engine=engine,
         run_options=_run_options(device),
         device=device,
@@ -53,6 +54,9 @@ def load(model: Path | bytes, device: Device, name: str, options: ModelOptions, 
         outputs=_values(engine.get_outputs(), "output", name),
         nbytes=nbytes,
     )
+    if options.warm_up is not None:
+        warm(graph, options.warm_up, name)
+    return graph
 
 
 def thread_count(threads: int | None) -> int:
@@ -79,7 +83,7 @@ def _engine(
 ) -> InferenceSession:
     try:
         return InferenceSession(source, _session_options(options, threads), providers=device.providers)
-    except Exception as error:  # noqa: BLE001  # ONNX Runtime has no common class for its exceptions
+    except Exception as error:  # ONNX Runtime has no common class for its exceptions
         logger.debug("loading %s failed", name, exc_info=True)
         kind = ModelTooLarge if is_out_of_memory(error) else ModelError
         refusal = kind(f"{name} cannot be loaded on {device.place}: {gist(error)}")

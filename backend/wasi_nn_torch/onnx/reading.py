@@ -79,7 +79,7 @@ class Reader:
         elements = converted(read_bytes(content), content.dtype, wanted.type, name)
         value = new_value(dimensions, wanted.type.number)
         if size:
-            copy_to_address(value.data_ptr(), memoryview(elements.view("u1")))
+            copy_to_address(value.data_ptr(), elements.view("u1").data)
         return value
 
     def _count(self, nbytes: int, name: str) -> None:

@@ -11,7 +11,7 @@ from wasi_nn_torch.contract.ledger import Ledger, Transfer
 from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.onnx.devices import CPU, Device
-from wit_host import ByteSource, copy_from_address
+from wit_host import ByteSource, copy_from_address, copy_to_address, view_memory
 
 
 class OrtTensor(Tensor):
@@ -131,9 +131,17 @@ def new_value(shape: tuple[int, ...], number: int, device: Device = CPU) -> OrtV
     return OrtValue.ortvalue_from_shape_and_type(list(shape), number, device.kind, device.index)
 
 
+def detached(value: OrtValue) -> OrtValue:
+    """The same memory, as a value that does not keep the other inputs and outputs of its computation alive."""
+    return OrtValue.from_dlpack(value.__dlpack__())
+
+
 def copy_of(value: OrtValue, device: Device) -> OrtValue:
     """A copy on a device."""
     copied = new_value(tuple(value.shape()), value.element_type(), device)
-    if copied.tensor_size_in_bytes():
+    size = copied.tensor_size_in_bytes()
+    if size and value.device_name() == copied.device_name() == "cpu":
+        copy_to_address(copied.data_ptr(), view_memory(value.data_ptr(), size))
+    elif size:
         onnxruntime.copy_tensors([value], [copied])
     return copied

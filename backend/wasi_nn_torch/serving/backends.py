@@ -19,7 +19,8 @@ GROUP = "wasi_nn_torch.backends"
 class Backends:
     """The backends of one engine, for any number of threads; each is created when it is first needed.
 
-    Those that lack packages that only they need are left out. Raises ValueError if two packages provide a backend for the same encoding, or one does for an unknown encoding.
+    Those that lack packages that only they need are left out. Raises ValueError if two packages provide a backend for
+    the same encoding, or one does for an unknown encoding.
     """
 
     def __init__(self, options: BackendOptions) -> None:
