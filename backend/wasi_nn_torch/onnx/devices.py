@@ -8,6 +8,7 @@ than is needed, and shrinks after each computation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import onnxruntime
@@ -32,17 +33,17 @@ class Device:
     kind: str = "cpu"
     index: int = 0
 
-    @property
+    @cached_property
     def place(self) -> str:
         """The name under which a ledger counts its memory: "cpu", "cuda:0"."""
         return "cpu" if self.is_cpu else f"{self.kind}:{self.index}"
 
-    @property
+    @cached_property
     def is_cpu(self) -> bool:
         """Whether it is the CPU."""
         return self.kind == "cpu"
 
-    @property
+    @cached_property
     def dlpack(self) -> tuple[int, int]:
         """The device of DLPack."""
         return (_DLPACK_CPU if self.is_cpu else _DLPACK_CUDA), self.index

@@ -18,7 +18,7 @@ class OnnxGraph:
     """
 
     engine: InferenceSession
-    run_options: RunOptions
+    run_options: RunOptions | None
     device: Device
     signature: Signature
     outputs: tuple[Value, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import cast
 
 from onnxruntime import OrtValue
 
@@ -50,13 +51,14 @@ class Reader:
 
         For a computation on a device, memory of the host is copied to it by ONNX Runtime.
         """
-        if not isinstance(content, SharesMemory):
+        if not hasattr(content, "__dlpack_device__"):  # faster than a check for the protocol
             return None
-        where = content.__dlpack_device__()
+        shared = cast(SharesMemory, content)
+        where = shared.__dlpack_device__()
         if where not in (device.dlpack, CPU.dlpack):
             return None
         try:
-            capsule = content.__dlpack__() if where == CPU.dlpack else content.__dlpack__(stream=device.stream)
+            capsule = shared.__dlpack__() if where == CPU.dlpack else shared.__dlpack__(stream=device.stream)
             value = OrtValue.from_dlpack(capsule)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:  # such as a transposed tensor
             logger.debug("a %s is copied: %s", type(content).__name__, error)
