@@ -58,4 +58,4 @@ class OnnxBackend:
 
     def session(self, ledger: Ledger) -> OnnxSession:
         """Open the part of a session that is ONNX Runtime's."""
-        return OnnxSession(ledger)
+        return OnnxSession(ledger, self._options)

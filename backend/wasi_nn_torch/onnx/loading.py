@@ -46,8 +46,30 @@ def load(model: Path | bytes, device: Device, name: str, options: ModelOptions, 
     else:
         require_whole(parsed(model, name), name)
         source, nbytes = model, len(model)
-    engine = _engine(source, device, name, options, threads)
-    graph = OnnxGraph(
+    graph = _loaded(source, nbytes, device, name, options.optimize, threads)
+    if options.warm_up is not None:
+        warm(graph, options.warm_up, name)
+    return graph
+
+
+def load_vetted(model: bytes, device: Device, threads: int | None) -> OnnxGraph:
+    """Load a guest-supplied model that was checked; raises ModelError, and ModelTooLarge.
+
+    It is not optimized, since that may crash ONNX Runtime, and computes constants in any time and memory.
+    """
+    return _loaded(model, len(model), device, "the model", Optimize.NONE, threads)
+
+
+def _loaded(
+    source: str | bytes,
+    nbytes: int,
+    device: Device,
+    name: str,
+    optimize: Optimize | None,
+    threads: int | None,
+) -> OnnxGraph:
+    engine = _engine(source, device, name, optimize, threads)
+    return OnnxGraph(
         engine=engine,
         run_options=_run_options(device),
         device=device,
@@ -55,9 +77,6 @@ def load(model: Path | bytes, device: Device, name: str, options: ModelOptions, 
         outputs=_values(engine.get_outputs(), "output", name),
         nbytes=nbytes,
     )
-    if options.warm_up is not None:
-        warm(graph, options.warm_up, name)
-    return graph
 
 
 def thread_count(threads: int | None) -> int:
@@ -80,10 +99,10 @@ def _require_supported(options: ModelOptions, name: str) -> None:
 
 
 def _engine(
-    source: str | bytes, device: Device, name: str, options: ModelOptions, threads: int | None
+    source: str | bytes, device: Device, name: str, optimize: Optimize | None, threads: int | None
 ) -> InferenceSession:
     try:
-        return InferenceSession(source, _session_options(options, threads), providers=device.providers)
+        return InferenceSession(source, _session_options(optimize, threads), providers=device.providers)
     except Exception as error:  # ONNX Runtime has no common class for its exceptions
         logger.debug("loading %s failed", name, exc_info=True)
         kind = ModelTooLarge if is_out_of_memory(error) else ModelError
@@ -91,13 +110,13 @@ def _engine(
     raise refusal
 
 
-def _session_options(options: ModelOptions, threads: int | None) -> SessionOptions:
+def _session_options(optimize: Optimize | None, threads: int | None) -> SessionOptions:
     chosen = SessionOptions()
     chosen.log_severity_level = _FATAL  # all else is raised
     chosen.enable_cpu_mem_arena = False
     chosen.intra_op_num_threads = thread_count(threads)
     chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the processor
-    if options.optimize is Optimize.NONE:
+    if optimize is Optimize.NONE:
         chosen.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
     return chosen
 

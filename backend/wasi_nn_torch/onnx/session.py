@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wasi_nn_torch.contract.errors import ErrorCode, NnError
+from wasi_nn_torch.contract.backend import BackendOptions
+from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
 from wasi_nn_torch.contract.ledger import Ledger
+from wasi_nn_torch.contract.policy import GuestModels
 from wasi_nn_torch.contract.vocabulary import ExecutionTarget
 from wasi_nn_torch.onnx.context import OnnxContext
+from wasi_nn_torch.onnx.devices import device_for
 from wasi_nn_torch.onnx.graph import OnnxGraph
+from wasi_nn_torch.onnx.loading import load_vetted
 from wasi_nn_torch.onnx.reading import Reader
+from wasi_nn_torch.onnx.vetting import vet
+
+_IN_THIS_PROCESS = frozenset({GuestModels.ANY, GuestModels.CHECKED})
+_NOT_ISOLATED = (
+    "this host does not accept ONNX models from guests, because it computes guests' models in processes of their own, "
+    "which it cannot do with ONNX models; load a graph by its name, supply a PyTorch model, or ask the operator to "
+    'allow models in the process of the host with `--guest-models any`, in Python `Engine(guest_models="any")`'
+)
 
 
 class OnnxSession:
@@ -18,13 +30,39 @@ class OnnxSession:
     #: Dropped tensors are freed, and none of their memory is kept.
     idle_bytes = 0
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, options: BackendOptions) -> None:
         self.ledger = ledger
         self.reader = Reader(ledger)
+        self._options = options
 
     def load(self, builders: Sequence[memoryview], target: ExecutionTarget) -> OnnxGraph:
-        """Load a guest-supplied model; raises NnError."""
-        raise NnError(ErrorCode.SECURITY, "this host does not accept ONNX models from guests")
+        """Load a guest-supplied model, which is one builder, in this process, if the operator allows that.
+
+        Raises NnError: `security` if the operator does not, or the check does not admit the model, `invalid-encoding`
+        if it is not an ONNX model, `invalid-argument` for another number of builders, `unsupported-operation` for a
+        target that this host does not have and for inputs and outputs that wasi-nn cannot express, `too-large` if
+        memory or the session's limit does not suffice.
+        """
+        if len(builders) != 1:
+            raise NnError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"an ONNX model is one builder, a file's bytes; {len(builders)} were given",
+            )
+        if self._options.guest_models not in _IN_THIS_PROCESS:
+            raise NnError(ErrorCode.SECURITY, _NOT_ISOLATED)
+        device = device_for(target, self._options.device or "cpu")
+        self.ledger.grant(device.place, builders[0].nbytes, "the model")
+        # Of a copy, so that the bytes that are checked are those that are loaded.
+        vetted = vet(memoryview(bytes(builders[0])))
+        try:
+            graph = load_vetted(vetted, device, self._options.threads)
+        except ModelError as error:
+            code = ErrorCode.TOO_LARGE if isinstance(error, ModelTooLarge) else ErrorCode.INVALID_ENCODING
+            refusal = NnError(code, str(error))
+        else:
+            self.ledger.enter_other(graph, device.place, graph.nbytes)
+            return graph
+        raise refusal
 
     def context(self, graph: OnnxGraph) -> OnnxContext:
         """Make a context for a graph."""

@@ -1,0 +1,319 @@
+"""Mutated models: each is loaded as a guest supplies it, and computed if it is admitted.
+
+`python -m tests.wasi_nn_torch.onnx.mutating SEED COUNT` does so in its own process, and prints how they ended. If one
+ends the process, its bytes are in the file that `--keep` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.wasi_nn_torch.onnx.models import FLOAT, linear, node, proto, split, value
+from wasi_nn_torch.contract import BackendOptions, ElementType, ExecutionTarget, GuestModels, Ledger, NnError
+from wasi_nn_torch.onnx.backend import OnnxBackend
+from wasi_nn_torch.onnx.dtypes import OF_WASI_NN
+from wasi_nn_torch.onnx.vetting.operators import ADMITTED
+from wasi_nn_torch.pytorch import PyTorch
+
+INTEGERS = (0, 1, -1, 2, 3, 7, 255, 2**31 - 1, -(2**31), 2**31, 2**32, 2**62, -(2**63), 2**63 - 1, 65536)
+FLOATS = (0.0, -1.0, 1e30, float("inf"), float("nan"), 0.5)
+#: The address space that a process may use, so that a large tensor fails at once.
+MOST_MEMORY = 8 << 30
+
+
+def weights(name: str, *shape: int, dtype: type = np.float32) -> onnx.TensorProto:
+    """Constants that are small numbers."""
+    return numpy_helper.from_array((np.arange(int(np.prod(shape))) % 3).reshape(shape).astype(dtype), name)
+
+
+def bases() -> list[onnx.ModelProto]:
+    """Models with many operators, constants and a branch."""
+    image = proto(
+        [
+            node("Conv", "x w b", "c", pads=[1, 1, 1, 1], strides=[2, 2]),
+            node("BatchNormalization", "c s s b v", "n"),
+            node("Relu", "n", "r"),
+            node("MaxPool", "r", "p", kernel_shape=[2, 2]),
+            node("Resize", "p _ scales", "u", mode="linear"),
+            node("GlobalAveragePool", "u", "g"),
+            node("Flatten", "g", "f"),
+            node("Gemm", "f m", "y", transB=1),
+        ],
+        [value("x", [1, 3, 16, 16])],
+        [value("y", None)],
+        [
+            weights("w", 4, 3, 3, 3),
+            weights("b", 4),
+            weights("s", 4),
+            weights("v", 4),
+            numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales"),
+            weights("m", 5, 4),
+        ],
+    )
+    image.graph.node[4].input[1] = ""
+    branches = [helper.make_graph([node(op, "x", "z")], op, [], [value("z", None)]) for op in ("Neg", "Abs")]
+    shapes = proto(
+        [
+            node("Shape", "x", "shape"),
+            node("Gather", "shape i", "rows", axis=0),
+            node("Unsqueeze", "rows zero", "rows1"),
+            node("Concat", "rows1 minus", "target", axis=0),
+            node("Reshape", "x target", "flat"),
+            node("Slice", "flat zero one zero", "cut"),
+            node("Pad", "cut pads", "padded"),
+            node("Expand", "padded target2", "wide"),
+            node("Tile", "wide repeats", "tiled"),
+            node("TopK", "tiled one", "top where"),
+            node("ReduceSum", "top", "sum", keepdims=0),
+            node("Greater", "sum limit", "is"),
+            helper.make_node("If", ["is"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+        ],
+        [value("x", ["n", 4])],
+        [value("y", None), value("where", None, TensorProto.INT64)],
+        [
+            weights("i", dtype=np.int64),
+            numpy_helper.from_array(np.array([0]), "zero"),
+            numpy_helper.from_array(np.array([1]), "one"),
+            numpy_helper.from_array(np.array([-1]), "minus"),
+            numpy_helper.from_array(np.array([0, 1, 0, 1]), "pads"),
+            numpy_helper.from_array(np.array([2, 1, 6]), "target2"),
+            numpy_helper.from_array(np.array([1, 2, 1]), "repeats"),
+            weights("limit"),
+        ],
+    )
+    sequence = proto(
+        [
+            node("LSTM", "x w r", "h _ c", hidden_size=3),
+            node("Squeeze", "h one", "s"),
+            node("LayerNormalization", "s g", "l"),
+            node("Softmax", "l", "p", axis=-1),
+            node("Einsum", "p p", "e", equation="abc,adc->abd"),
+            node("ScatterND", "e at up", "d"),
+            node("GatherElements", "d pick", "q", axis=0),
+            node("Cast", "q", "h16", to=TensorProto.FLOAT16),
+            node("CumSum", "d axis", "k"),
+        ],
+        [value("x", [5, 2, 4])],
+        [value("h16", None, TensorProto.FLOAT16), value("k", None)],
+        [
+            weights("w", 1, 12, 4),
+            weights("r", 1, 12, 3),
+            weights("g", 3),
+            numpy_helper.from_array(np.array([1]), "one"),
+            numpy_helper.from_array(np.array([[0, 0, 0]]), "at"),
+            weights("up", 1),
+            weights("pick", 1, 2, 2, dtype=np.int64),
+            weights("axis", dtype=np.int64),
+        ],
+    )
+    sequence.graph.node[0].output[1] = ""
+    quantized = proto(
+        [
+            node("QuantizeLinear", "x s z", "q"),
+            node("DequantizeLinear", "q s z", "d"),
+            node("DynamicQuantizeLinear", "d", "dq ds dz"),
+            node("MatMulInteger", "dq w dz", "m"),
+            node("NonZero", "m", "nz"),
+            node("OneHot", "nz depth values", "o"),
+            node("Where", "mask d zero", "y"),
+        ],
+        [value("x", [2, 4])],
+        [value("y", None), value("o", None), value("m", None, TensorProto.INT32)],
+        [
+            numpy_helper.from_array(np.float32(0.5), "s"),
+            numpy_helper.from_array(np.uint8(1), "z"),
+            weights("w", 4, 3, dtype=np.uint8),
+            numpy_helper.from_array(np.array(4), "depth"),
+            weights("values", 2),
+            numpy_helper.from_array(np.array([True, False, True, True]), "mask"),
+            weights("zero"),
+        ],
+    )
+    return [linear(), onnx.load_from_string(split()), image, shapes, sequence, quantized]
+
+
+def mutated(base: onnx.ModelProto, random: random.Random) -> bytes:
+    """The bytes of a model with a few changes."""
+    model = onnx.ModelProto()
+    model.CopyFrom(base)
+    for _ in range(random.choice((1, 1, 1, 2, 3))):
+        random.choice(CHANGES)(model, random)
+    data = bytearray(model.SerializeToString())
+    if random.random() < 0.15:
+        for _ in range(random.randint(1, 4)):
+            data[random.randrange(len(data))] = random.randrange(256)
+    return bytes(data)
+
+
+def _change_attribute(model: onnx.ModelProto, random: random.Random) -> None:
+    found = [attribute for each in model.graph.node for attribute in each.attribute]
+    if not found:
+        return
+    attribute = random.choice(found)
+    if attribute.type == onnx.AttributeProto.INT:
+        attribute.i = random.choice(INTEGERS)
+    elif attribute.type == onnx.AttributeProto.INTS:
+        attribute.ints[:] = [random.choice(INTEGERS) for _ in range(random.randint(0, 6))]
+    elif attribute.type == onnx.AttributeProto.FLOAT:
+        attribute.f = random.choice(FLOATS)
+    elif attribute.type == onnx.AttributeProto.STRING:
+        attribute.s = random.choice((b"", b"x", b"...ij,jk->...ik", b"a,a", b"->", b"cubic", b"nearest", b"reverse"))
+
+
+def _add_attribute(model: onnx.ModelProto, random: random.Random) -> None:
+    name = random.choice("axis axes to keepdims group pads strides dilations kernel_shape perm mode direction".split())
+    number: object = random.choice(INTEGERS)
+    if name in ("axes", "pads", "strides", "dilations", "kernel_shape", "perm"):
+        number = [random.choice(INTEGERS) for _ in range(random.randint(1, 5))]
+    elif name in ("mode", "direction"):
+        number = random.choice(["linear", "cubic", "reverse", "bidirectional", "edge", "wrap"])
+    each = random.choice(model.graph.node)
+    kept = [attribute for attribute in each.attribute if attribute.name != name]
+    del each.attribute[:]
+    each.attribute.extend([*kept, helper.make_attribute(name, number)])
+
+
+def _change_operator(model: onnx.ModelProto, random: random.Random) -> None:
+    random.choice(model.graph.node).op_type = random.choice(sorted(ADMITTED))
+
+
+def _names(model: onnx.ModelProto) -> list[str]:
+    made = [name for each in model.graph.node for name in each.output]
+    return [*made, *(each.name for each in model.graph.initializer), *(each.name for each in model.graph.input), ""]
+
+
+def _change_wire(model: onnx.ModelProto, random: random.Random) -> None:
+    each = random.choice(model.graph.node)
+    if each.input and random.random() < 0.7:
+        each.input[random.randrange(len(each.input))] = random.choice(_names(model))
+    elif each.output:
+        each.output[random.randrange(len(each.output))] = random.choice(_names(model))
+
+
+def _add_or_drop_input(model: onnx.ModelProto, random: random.Random) -> None:
+    each = random.choice(model.graph.node)
+    if random.random() < 0.5:
+        each.input.append(random.choice(_names(model)))
+    elif each.input:
+        each.input.pop()
+
+
+def _change_constant(model: onnx.ModelProto, random: random.Random) -> None:
+    if not model.graph.initializer:
+        return
+    each = random.choice(model.graph.initializer)
+    elements = numpy_helper.to_array(each)
+    if elements.dtype.kind in "iu":
+        information = np.iinfo(elements.dtype)
+        fitting = [number for number in INTEGERS if information.min <= number <= information.max]
+        flat = np.array([random.choice(fitting) for _ in range(elements.size)], elements.dtype)
+    elif elements.dtype.kind == "f":
+        flat = np.array([random.choice(FLOATS) for _ in range(elements.size)], elements.dtype)
+    else:
+        return
+    each.CopyFrom(numpy_helper.from_array(flat.reshape(elements.shape), each.name))
+
+
+def _change_shape_of_constant(model: onnx.ModelProto, random: random.Random) -> None:
+    if not model.graph.initializer:
+        return
+    each = random.choice(model.graph.initializer)
+    shape = [random.choice((0, 1, 2, 3, 4, 5)) for _ in range(random.randint(0, 5))]
+    dtype = random.choice((np.float32, np.int64, np.int32, np.uint8, np.bool_, np.float16, np.float64))
+    each.CopyFrom(weights(each.name, *shape, dtype=dtype))
+
+
+def _change_dimension(model: onnx.ModelProto, random: random.Random) -> None:
+    found = [*model.graph.output, *model.graph.input]
+    each = random.choice(found)
+    each.type.tensor_type.elem_type = random.choice(sorted(known.number for known in OF_WASI_NN.values()))
+    if random.random() < 0.5:
+        each.type.tensor_type.ClearField("shape")
+        for _ in range(random.randint(0, 4)):
+            each.type.tensor_type.shape.dim.add().dim_value = random.choice(INTEGERS)
+
+
+def _repeat_node(model: onnx.ModelProto, random: random.Random) -> None:
+    model.graph.node.add().CopyFrom(random.choice(model.graph.node))
+    random.choice(model.graph.node)
+
+
+def _change_opset(model: onnx.ModelProto, random: random.Random) -> None:
+    model.opset_import[0].version = random.randint(1, 30)
+
+
+CHANGES = (
+    _change_attribute,
+    _change_attribute,
+    _add_attribute,
+    _change_operator,
+    _change_operator,
+    _change_wire,
+    _change_wire,
+    _add_or_drop_input,
+    _change_constant,
+    _change_constant,
+    _change_shape_of_constant,
+    _change_dimension,
+    _repeat_node,
+    _change_opset,
+)
+
+
+class Host:
+    """A session of both engines, which loads and computes models."""
+
+    def __init__(self) -> None:
+        options = BackendOptions("cpu", GuestModels.ANY, threads=1)
+        self.ledger = Ledger(64 << 20, 64 << 20)
+        self._onnx = OnnxBackend(options).session(self.ledger)
+        self._tensors = PyTorch(options).session(self.ledger)
+
+    def outcome(self, model: bytes, random: random.Random) -> str:
+        """How a model ends: the code of the error, or that it computed."""
+        try:
+            graph = self._onnx.load([memoryview(model)], ExecutionTarget.CPU)
+            context = self._onnx.context(graph)
+            inputs = []
+            for each in graph.signature.inputs:
+                shape = [size if isinstance(size, int) and 0 <= size < 100 else 2 for size in each.shape or (2, 4)]
+                dtype = each.type.shown
+                numbers = [random.randrange(5) for _ in range(int(np.prod(shape)))]
+                data = np.array(numbers).astype(OF_WASI_NN[dtype].numpy).tobytes()
+                inputs.append((each.name, self._tensors.tensor(shape, ElementType(dtype), memoryview(data))))
+            for _, output in context.compute(inputs):
+                output.drop()
+        except NnError as error:
+            return error.code.value
+        return "computed"
+
+
+def main() -> None:
+    """Mutate, load and compute."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("seed", type=int)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--keep", type=Path)
+    arguments = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    host, outcomes, models = Host(), Counter[str](), bases()
+    for number in range(arguments.count):
+        chance = random.Random(f"{arguments.seed} {number}")
+        data = mutated(models[number % len(models)], chance)
+        if arguments.keep is not None:
+            arguments.keep.write_bytes(data)
+        outcomes[host.outcome(data, chance)] += 1
+    live = host.ledger.snapshot().live_tensors
+    print(dict(outcomes), f"{live} tensors left")
+
+
+if __name__ == "__main__":
+    main()
