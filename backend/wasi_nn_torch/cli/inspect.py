@@ -67,7 +67,7 @@ def _describe(
 ) -> tuple[str, int, ModelDescription]:
     """The encoding, the size of the file, and the backend's description of the model."""
     # PyTorch takes a second to import, so the command line is checked first.
-    from wasi_nn_torch.contract.backend import BackendOptions, DescribesModels
+    from wasi_nn_torch.contract.backend import BackendOptions, DescribesModels, HasFiles
     from wasi_nn_torch.contract.vocabulary import Encoding
     from wasi_nn_torch.serving.backends import Backends
     from wasi_nn_torch.serving.imports import import_modules
@@ -84,7 +84,8 @@ def _describe(
         if not isinstance(backend, DescribesModels):
             fail(f"the backend for {encoding.value} cannot describe models")
         description = backend.describe(model, name, trust=trust, method=method)
-        nbytes = model.stat().st_size
+        files = backend.files(model) if isinstance(backend, HasFiles) else [model]
+        nbytes = sum(file.stat().st_size for file in files)
     return encoding.value, nbytes, description
 
 

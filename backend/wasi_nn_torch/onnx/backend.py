@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
+from wasi_nn_torch.contract.description import ModelDescription
 from wasi_nn_torch.contract.errors import ModelError
+from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.onnx.devices import find_device, has_cuda
+from wasi_nn_torch.onnx.describing import describe
+from wasi_nn_torch.onnx.devices import CPU, find_device, has_cuda
+from wasi_nn_torch.onnx.diagnosing import diagnose
 from wasi_nn_torch.onnx.files import FORMAT, files_of, is_onnx, is_onnx_file
 from wasi_nn_torch.onnx.graph import OnnxGraph
 from wasi_nn_torch.onnx.loading import load
-from wasi_nn_torch.onnx.session import OnnxSession
+from wasi_nn_torch.onnx.session import NOT_ISOLATED, OnnxSession
 
 
 class OnnxBackend:
@@ -41,6 +46,17 @@ class OnnxBackend:
     def files(self, model: Path) -> list[Path]:
         """The files of a model: see `wasi_nn_torch.contract.HasFiles`."""
         return files_of(model)
+
+    def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
+        """Describe the model in a file, which is parsed; if its source is trusted, it is also loaded on the CPU."""
+        description = describe(path, name, NOT_ISOLATED, method)
+        if trust:
+            load(path, CPU, name, ModelOptions(), self._options.threads)
+        return description
+
+    def diagnose(self) -> Iterable[Finding]:
+        """ONNX Runtime, its devices and its threads."""
+        return diagnose()
 
     def load(
         self, model: ModelSource, device: str, name: str, options: ModelOptions, format: str | None = None

@@ -17,10 +17,11 @@ from wasi_nn_torch.onnx.reading import Reader
 from wasi_nn_torch.onnx.vetting import vet
 
 _IN_THIS_PROCESS = frozenset({GuestModels.ANY, GuestModels.CHECKED})
-_NOT_ISOLATED = (
-    "this host does not accept ONNX models from guests, because it computes guests' models in processes of their own, "
-    "which it cannot do with ONNX models; load a graph by its name, supply a PyTorch model, or ask the operator to "
-    'allow models in the process of the host with `--guest-models any`, in Python `Engine(guest_models="any")`'
+#: Why guests cannot supply ONNX models where theirs are computed in processes of their own.
+NOT_ISOLATED = (
+    "this host does not accept ONNX models from guests, because it isolates guests' models in processes of their own, "
+    "which it can do with PyTorch models only; load a graph by its name, or ask the operator to allow models in the "
+    'process of the host with `--guest-models any`, in Python `Engine(guest_models="any")`'
 )
 
 
@@ -49,7 +50,7 @@ class OnnxSession:
                 f"an ONNX model is one builder, a file's bytes; {len(builders)} were given",
             )
         if self._options.guest_models not in _IN_THIS_PROCESS:
-            raise NnError(ErrorCode.SECURITY, _NOT_ISOLATED)
+            raise NnError(ErrorCode.SECURITY, NOT_ISOLATED)
         device = device_for(target, self._options.device or "cpu")
         self.ledger.grant(device.place, builders[0].nbytes, "the model")
         # Of a copy, so that the bytes that are checked are those that are loaded.

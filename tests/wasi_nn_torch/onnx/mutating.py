@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.wasi_nn_torch.onnx.models import FLOAT, linear, node, proto, split, value
+from tests.wasi_nn_torch.onnx.models import linear, node, proto, split, value
 from wasi_nn_torch.contract import BackendOptions, ElementType, ExecutionTarget, GuestModels, Ledger, NnError
 from wasi_nn_torch.onnx.backend import OnnxBackend
 from wasi_nn_torch.onnx.dtypes import OF_WASI_NN

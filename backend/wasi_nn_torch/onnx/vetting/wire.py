@@ -16,8 +16,8 @@ import onnx
 
 from wasi_nn_torch.onnx.vetting.refusal import damaged, refusal
 
-#: The most fields of a model; a network of 10,000 nodes has about 300,000.
-MOST_FIELDS: Final = 1_000_000
+#: The most fields of a model; a network of 10,000 nodes has about 200,000.
+MOST_FIELDS: Final = 500_000
 #: The deepest nesting of parts; a graph within a graph is three levels deeper.
 DEEPEST: Final = 32
 
