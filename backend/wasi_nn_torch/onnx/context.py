@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MOST_SPELLED = 16
+#: The most characters of input names that a context keeps.
+_MOST_KEPT = 1000
 
 
 class OnnxContext:
@@ -34,6 +36,9 @@ class OnnxContext:
     def __init__(self, graph: OnnxGraph, session: OnnxSession) -> None:
         self._graph = graph
         self._session = session
+        #: The input names of the last computation, and what they are; most guests give the same ones each time.
+        self._names: list[str] = []
+        self._wanted: Sequence[Value] | None = None
 
     def compute(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         """Run the graph once and return its outputs, which stay on the graph's device.
@@ -63,7 +68,7 @@ class OnnxContext:
 
     def _run(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         graph = self._graph
-        wanted = graph.signature.match([name for name, _ in inputs])
+        wanted = self._match([name for name, _ in inputs])
         read = self._session.reader.read
         values = [read(tensor, name, each, graph.device) for each, (name, tensor) in zip(wanted, inputs, strict=True)]
         binding = graph.engine.io_binding()
@@ -74,6 +79,14 @@ class OnnxContext:
             binding.bind_output(output.name, device.kind, device.index)
         graph.engine.run_with_iobinding(binding, graph.run_options)
         return self._take_over(binding.get_outputs(), values)
+
+    def _match(self, names: list[str]) -> Sequence[Value]:
+        if self._wanted is not None and names == self._names:
+            return self._wanted
+        wanted = self._graph.signature.match(names)
+        if sum(map(len, names)) <= _MOST_KEPT:
+            self._names, self._wanted = names, wanted
+        return wanted
 
     def _take_over(self, outputs: Sequence[OrtValue], inputs: Sequence[OrtValue]) -> list[NamedTensor]:
         taken = [(input.data_ptr(), input.tensor_size_in_bytes()) for input in inputs]

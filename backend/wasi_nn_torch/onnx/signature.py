@@ -26,7 +26,11 @@ class Value:
     def require_shape(self, dimensions: Sequence[int], name: str) -> None:
         """Raise NnError `invalid-argument` if a guest's tensor `name` has other dimensions than the model takes."""
         shape = self.shape
-        if shape is None or (len(shape) == len(dimensions) and all(map(_fits, shape, dimensions))):
+        if (
+            shape is None
+            or shape == dimensions
+            or (len(shape) == len(dimensions) and all(map(_fits, shape, dimensions)))
+        ):
             return
         raise NnError(
             ErrorCode.INVALID_ARGUMENT,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils.dlpack import to_dlpack  # type: ignore[attr-defined]  # it is public, as its documentation says
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import STAGING, Transfer
@@ -25,6 +26,7 @@ from wit_host import copy_from_address, copy_to_address, view_memory
 
 logger = logging.getLogger(__name__)
 
+_DLPACK_CPU = (1, 0)
 _MOST_DIMENSIONS = 64  # PyTorch's operators go no further
 _MOST_ELEMENTS = 2**63 - 1  # sizes and strides are signed 64-bit numbers
 
@@ -279,11 +281,15 @@ class DeviceTensor:
     def __dlpack__(self, **options: Any) -> object:  # noqa: ANN401  # those of the Python array API standard
         """A DLPack capsule of the memory; raises NnError `invalid-argument` if the content does not fit."""
         self.require_fit("that is shared")
-        return self._content().detach().__dlpack__(**options)
+        shared = self._content().detach()
+        return shared.__dlpack__(**options) if options else to_dlpack(shared)  # which is faster
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """The DLPack device of the memory."""
-        kind, index = self._content().__dlpack_device__()
+        tensor = self._content()
+        if tensor.device.type == "cpu":
+            return _DLPACK_CPU
+        kind, index = tensor.__dlpack_device__()
         return int(kind), index
 
     def drop(self) -> None:
