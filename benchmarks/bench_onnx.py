@@ -1,4 +1,4 @@
-"""The cost of running an ONNX model from a guest, compared with calling ONNX Runtime, and of a chain of both engines."""
+"""The cost of running an ONNX model from a guest, compared with ONNX Runtime, and of a chain of both engines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto, helper
 
 from benchmarks.bench_inference import guest_with, resnet18, scripted
+from benchmarks.bench_witx import guest_with as core_module_with
 from benchmarks.comparison import Comparison, Work
 from wasi_nn_torch import Engine
 from wasi_nn_torch.contract.ledger import Ledger
@@ -70,7 +71,14 @@ def test_a_small_model(compare: Comparison) -> None:
     model = unary("Identity", 1, 4)
     with guest_with(model, 1, 4, optimize=None) as guest:
         here, there = compare.measure(Work(guest["infer"], 500), Work(directly(model, 1, 4), 500), rounds=21)
-    compare.above("ONNX inference of a 1x4 identity", "ONNX Runtime directly", there, here, goal=60e-6)
+    compare.above("ONNX: inference of a 1x4 identity", "ONNX Runtime directly", there, here, goal=60e-6)
+
+
+def test_a_small_model_in_a_core_module(compare: Comparison) -> None:
+    model = unary("Identity", 1, 4)
+    with core_module_with(model, 1, 4) as function:
+        here, there = compare.measure(Work(function("infer"), 500), Work(directly(model, 1, 4), 500), rounds=21)
+    compare.above("ONNX: core module: inference of a 1x4 identity", "ONNX Runtime directly", there, here, goal=60e-6)
 
 
 def test_a_usual_model(compare: Comparison, resnet: bytes) -> None:
@@ -83,7 +91,7 @@ def test_a_usual_model(compare: Comparison, resnet: bytes) -> None:
 
     with guest_with(resnet, *PHOTO, optimize=None) as guest:
         here, there = compare.measure(Work(guest["infer"], 5), Work(call, 5), rounds=15)
-    compare.within("ONNX ResNet-18, batch 1", "ONNX Runtime called directly", there, here, goal=1.03)
+    compare.within("ONNX: ResNet-18, batch 1", "ONNX Runtime called directly", there, here, goal=1.03)
 
 
 def test_a_chain_of_both_engines(compare: Comparison) -> None:

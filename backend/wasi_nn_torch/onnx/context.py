@@ -69,11 +69,12 @@ class OnnxContext:
     def _run(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
         graph = self._graph
         wanted = self._match([name for name, _ in inputs])
-        read = self._session.reader.read
-        values = [read(tensor, name, each, graph.device) for each, (name, tensor) in zip(wanted, inputs, strict=True)]
+        read, values = self._session.reader.read, []
         binding = graph.engine.io_binding()
-        for each, value in zip(wanted, values, strict=True):
+        for each, (name, tensor) in zip(wanted, inputs, strict=True):
+            value = read(tensor, name, each, graph.device)
             binding.bind_ortvalue_input(each.name, value)
+            values.append(value)
         for output in graph.outputs:
             device = graph.device if output.type.is_same else CPU  # where it is converted
             binding.bind_output(output.name, device.kind, device.index)

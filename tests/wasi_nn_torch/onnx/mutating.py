@@ -1,4 +1,4 @@
-"""Mutated models: each is loaded as a guest supplies it, and computed if it is admitted.
+"""Mutated models, and models of one operator with any arguments: each is loaded, and computed if it is admitted.
 
 `python -m tests.wasi_nn_torch.onnx.mutating SEED COUNT` does so in its own process, and prints how they ended. If one
 ends the process, its bytes are in the file that `--keep` names.
@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.wasi_nn_torch.onnx.models import linear, node, proto, split, value
+from tests.wasi_nn_torch.onnx.models import FLOAT, linear, model, node, proto, split, value
 from wasi_nn_torch.contract import BackendOptions, ElementType, ExecutionTarget, GuestModels, Ledger, NnError
 from wasi_nn_torch.onnx.backend import OnnxBackend
 from wasi_nn_torch.onnx.dtypes import OF_WASI_NN
@@ -140,13 +140,89 @@ def bases() -> list[onnx.ModelProto]:
     return [linear(), onnx.load_from_string(split()), image, shapes, sequence, quantized]
 
 
+_TYPES_OF_CONSTANTS = (np.float32, np.float32, np.float32, np.int64, np.int64, np.int32, np.uint8, np.bool_, np.float16)
+
+
+def operator(random: random.Random) -> bytes:
+    """A model with one node of any operator, on constants and attributes of the right kinds but with any values."""
+    opset = random.choice((13, 17, 18, 20, 21, 22, 23))
+    name = random.choice(sorted(ADMITTED - {"If"}))
+    try:
+        schema = onnx.defs.get_schema(name, opset, "")
+    except onnx.defs.SchemaError:
+        return operator(random)
+    rank, inputs, constants = random.randint(0, 5), ["x"], []
+    for index in range(1, random.randint(schema.min_input, min(schema.max_input, schema.min_input + 2))):
+        constant = _constant(f"c{index}", rank, random)
+        constants.append(constant)
+        inputs.append(constant.name if random.random() < 0.95 else "")
+    dtype = random.choice((FLOAT, FLOAT, FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.UINT8))
+    shape = [random.choice((1, 2, 3, 4, 8)) for _ in range(rank)]
+    outputs = [
+        f"y{index}"
+        for index in range(max(1, min(schema.max_output, random.randint(schema.min_output, schema.min_output + 2))))
+    ]
+    attributes = {each.name: _attribute(each, random) for each in schema.attributes.values()}
+    kept = {
+        key: number
+        for key, number in attributes.items()
+        if number is not None and (schema.attributes[key].required or random.random() < 0.5)
+    }
+    made = helper.make_node(name, inputs[: schema.max_input] if schema.max_input else [], outputs, **kept)
+    number = random.choice((dtype, dtype, dtype, FLOAT, TensorProto.INT64, TensorProto.BOOL, TensorProto.INT32))
+    return model([made], [value("x", shape, dtype)], [value(each, None, number) for each in outputs], constants, opset)
+
+
+def _constant(name: str, rank: int, random: random.Random) -> onnx.TensorProto:
+    shape = [random.choice((0, 1, 1, 2, 3, 4)) for _ in range(random.choice((0, 1, 1, 1, rank, 2, 3, 4)))]
+    dtype = random.choice(_TYPES_OF_CONSTANTS)
+    count = int(np.prod(shape))
+    if np.dtype(dtype).kind == "i":
+        numbers = [random.choice((0, 1, -1, 2, 3, -2, 100, -100, 2**31 - 1)) for _ in range(count)]
+        return numpy_helper.from_array(np.array(numbers, dtype).reshape(shape), name)
+    return weights(name, *shape, dtype=dtype)
+
+
+def _attribute(found: onnx.defs.OpSchema.Attribute, random: random.Random) -> object:
+    kinds = onnx.defs.OpSchema.AttrType
+    small = (0, 1, 1, 2, 3, -1, -2, 7, *INTEGERS)
+    strings = (
+        "linear",
+        "constant",
+        "reverse",
+        "bidirectional",
+        "SAME_UPPER",
+        "VALID",
+        "DCR",
+        "ij,jk->ik",
+        "Tanh",
+        "add",
+    )
+    match found.type:
+        case kinds.INT:
+            return random.choice(small)
+        case kinds.INTS:
+            return [random.choice(small) for _ in range(random.randint(1, 5))]
+        case kinds.FLOAT:
+            return random.choice(FLOATS)
+        case kinds.FLOATS:
+            return [random.choice(FLOATS) for _ in range(random.randint(1, 5))]
+        case kinds.STRING:
+            return random.choice(strings)
+        case kinds.STRINGS:
+            return [random.choice(strings) for _ in range(random.randint(1, 3))]
+        case kinds.TENSOR:
+            return _constant("t", 1, random)
+    return None
+
+
 def mutated(base: onnx.ModelProto, random: random.Random) -> bytes:
     """The bytes of a model with a few changes."""
-    model = onnx.ModelProto()
-    model.CopyFrom(base)
+    changed = onnx.ModelProto()
+    changed.CopyFrom(base)
     for _ in range(random.choice((1, 1, 1, 2, 3))):
-        random.choice(CHANGES)(model, random)
-    data = bytearray(model.SerializeToString())
+        random.choice(CHANGES)(changed, random)
+    data = bytearray(changed.SerializeToString())
     if random.random() < 0.15:
         for _ in range(random.randint(1, 4)):
             data[random.randrange(len(data))] = random.randrange(256)
@@ -307,7 +383,7 @@ def main() -> None:
     host, outcomes, models = Host(), Counter[str](), bases()
     for number in range(arguments.count):
         chance = random.Random(f"{arguments.seed} {number}")
-        data = mutated(models[number % len(models)], chance)
+        data = mutated(models[number // 2 % len(models)], chance) if number % 2 else operator(chance)
         if arguments.keep is not None:
             arguments.keep.write_bytes(data)
         outcomes[host.outcome(data, chance)] += 1

@@ -180,6 +180,21 @@ def test_operators_of_other_domains_are_refused():
     assert "the operator `com.microsoft.Gelu`, which is not one of ONNX's own" in text
 
 
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (helper.make_node("Einsum", ["x", ""], ["y"], equation="a,a->a"), "`Einsum` leaves out the input 1, which it"),
+        (helper.make_node("Add", ["x"], ["y"]), "`Add` has 1 inputs; expected 2 to 2"),
+        (helper.make_node("Neg", ["x"], [""]), "`Neg` leaves out the output 0, which it needs"),
+        (helper.make_node("Upsample", ["x", "x"], ["y"]), "`Upsample`, which the opset 21 does not have"),
+        (helper.make_node("Swish", ["x"], ["y"]), "`Swish`, which the opset 21 does not have"),
+    ],
+)
+def test_a_node_without_an_input_or_output_that_it_needs_is_refused(made, reason):
+    """ONNX Runtime ends the process when it computes some of them."""
+    assert reason in refused(model([made], [value("x", [2])], [value("y", [2])])).text
+
+
 def test_functions_are_refused():
     made = linear()
     made.functions.add(name="f", domain="local")

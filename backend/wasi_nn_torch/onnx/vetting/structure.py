@@ -15,6 +15,7 @@ from wasi_nn_torch.onnx.dtypes import BY_NUMBER, NAMES
 from wasi_nn_torch.onnx.protos import graphs_of, tensors_of
 from wasi_nn_torch.onnx.vetting.operators import ADMITTED, DOMAINS, REASONS
 from wasi_nn_torch.onnx.vetting.refusal import damaged, refusal
+from wasi_nn_torch.onnx.vetting.schemas import require_fitting
 from wasi_nn_torch.onnx.vetting.weights import require_whole
 from wasi_nn_torch.onnx.vetting.wire import require_bounded
 
@@ -46,14 +47,14 @@ def vet(model: memoryview) -> bytes:
     """
     require_bounded(model)
     proto = _parsed(model)
-    _require_opset(proto)
+    opset = _require_opset(proto)
     for field in ("functions", "training_info", "configuration"):
         if len(getattr(proto, field)):
             raise refusal(f"it has the part {field}; inline functions, and leave out what only training needs")
     for what, values in (("input", proto.graph.input), ("output", proto.graph.output)):
         _require_values(what, values)
     for graph in graphs_of(proto):
-        _require_graph(graph)
+        _require_graph(graph, opset)
     for tensor in tensors_of(proto):
         require_whole(tensor)
     return _reduced(proto)
@@ -82,11 +83,12 @@ def _reduced(proto: onnx.ModelProto) -> bytes:
     return reduced
 
 
-def _require_opset(proto: onnx.ModelProto) -> None:
-    versions = [each.version for each in proto.opset_import if each.domain in DOMAINS]
+def _require_opset(proto: onnx.ModelProto) -> int:
+    versions: list[int] = [each.version for each in proto.opset_import if each.domain in DOMAINS]
     newest = onnx.defs.onnx_opset_version()
     if len(versions) != 1 or not _OLDEST_OPSET <= versions[0] <= newest:
         raise refusal(f"it uses the opsets {versions}; expected one from {_OLDEST_OPSET} to {newest}")
+    return versions[0]
 
 
 def _require_values(what: str, values: Iterable[onnx.ValueInfoProto]) -> None:
@@ -103,13 +105,14 @@ def _require_values(what: str, values: Iterable[onnx.ValueInfoProto]) -> None:
             )
 
 
-def _require_graph(graph: onnx.GraphProto) -> None:
+def _require_graph(graph: onnx.GraphProto, opset: int) -> None:
     if len(graph.sparse_initializer):
         raise refusal("it has sparse constants")
     for name in [value.name for values in (graph.input, graph.output) for value in values]:
         _require_name("value", name)
     for node in graph.node:
         _require_node(node)
+        require_fitting(node, opset)
 
 
 def _require_node(node: onnx.NodeProto) -> None:
