@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -17,21 +18,59 @@ from wasi_nn_torch.onnx.protos import tensors_of
 IN_FOLDER = "model.onnx"
 FORMAT = "ONNX"
 
-#: The version of the format, followed by the tag of another field of a `ModelProto`.
-_HEAD = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42]")
-_HEAD_SIZE = 3
+#: The number of the graph among the fields of a `ModelProto`, and the fields whose values are numbers.
+_GRAPH: Final = 7
+_NUMBERS: Final = frozenset({1, 5})
+_OTHERS: Final = frozenset({2, 3, 4, 6, 8, 14, 20, 25, 26})
+_NUMBER, _LENGTH = 0, 2
+#: The most fields that are looked at, each with at most so many bytes.
+_MOST_FIELDS: Final = 1000
+_LONGEST: Final = 10
+_MOST_SKIPPED: Final = 1 << 40
 
 
 def is_onnx(model: bytes | memoryview) -> bool:
-    """Whether bytes begin as an ONNX model, which has no magic number, does."""
-    return _HEAD.match(bytes(model[:_HEAD_SIZE])) is not None
+    """Whether bytes are those of an ONNX model, which has no magic number, as far as its graph."""
+    return _is_onnx(io.BytesIO(model))
 
 
 def is_onnx_file(path: Path) -> bool:
-    """Whether a file, or the model in a folder, begins as an ONNX model does; raises OSError."""
+    """Whether a file, or the one in a folder, is an ONNX model; raises OSError."""
     file = file_of(path)
+    if file.is_dir():
+        return False
     with file.open("rb") as opened:
-        return is_onnx(opened.read(_HEAD_SIZE))
+        return _is_onnx(opened)
+
+
+def _is_onnx(file: BinaryIO) -> bool:
+    """Whether the fields before the graph are those of a `ModelProto`; reads little, and skips their content."""
+    for _ in range(_MOST_FIELDS):
+        tag = _number(file)
+        field, kind = (0, 0) if tag is None else (tag >> 3, tag & 7)
+        if (field, kind) == (_GRAPH, _LENGTH):
+            return True
+        number = _number(file)
+        if number is None or kind != (_NUMBER if field in _NUMBERS else _LENGTH):
+            return False
+        if kind == _LENGTH:
+            if field not in _OTHERS or number > _MOST_SKIPPED:
+                return False
+            file.seek(number, io.SEEK_CUR)
+    return False
+
+
+def _number(file: BinaryIO) -> int | None:
+    """The number at the position of a file; None if there is none."""
+    number = 0
+    for index in range(_LONGEST):
+        byte = file.read(1)
+        if not byte:
+            return None
+        number |= (byte[0] & 0x7F) << 7 * index
+        if byte[0] < 0x80:
+            return number
+    return None
 
 
 def file_of(path: Path) -> Path:
@@ -63,7 +102,9 @@ def parsed(model: bytes, name: str) -> onnx.ModelProto:
     except DecodeError:
         refusal = ModelError(f"{name} is truncated or damaged: it is not a valid ONNX model; copy or download it again")
     else:
-        return proto
+        if proto.HasField("graph"):
+            return proto
+        refusal = ModelError(f"{name} is truncated: it has no graph; copy or download it again")
     raise refusal
 
 

@@ -60,21 +60,11 @@ class Backends:
         return "" if missing is None else str(missing)
 
     def recognize(self, model: ModelSource) -> tuple[Encoding, str] | None:
-        """The encoding and the format of a model; None if no backend recognizes it.
-
-        Raises OSError if no backend recognizes it, and it cannot be read: a directory is a model for some.
-        """
-        unreadable: OSError | None = None
+        """The encoding and the format of a model; None if no backend recognizes it."""
         for encoding, backend in self:
-            try:
-                found = backend.recognize(model)
-            except OSError as error:
-                unreadable = unreadable or error
-                continue
+            found = backend.recognize(model)
             if found is not None:
                 return encoding, found
-        if unreadable is not None:
-            raise unreadable
         return None
 
     def trim(self) -> None:

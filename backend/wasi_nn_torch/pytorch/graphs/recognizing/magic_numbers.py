@@ -17,7 +17,9 @@ SAVE = (
 )
 
 #: The advice for models of other frameworks.
-CONVERT = "this host runs PyTorch models; take the PyTorch model that it was made from, and " + SAVE
+_FROM_PYTORCH = "take the PyTorch model that it was made from, and " + SAVE
+CONVERT = "this host runs PyTorch models; " + _FROM_PYTORCH
+_OTHER_ENGINE = "load it with the encoding onnx, if the host has `wasi-nn-torch[onnx]`; or " + _FROM_PYTORCH
 _WEIGHTS = (
     "build the module, load these weights into it, and offer the module itself: Engine.register(name, module); or "
 )
@@ -86,7 +88,7 @@ _TABLE = (
         "make a package of it, with torch._inductor.aoti_compile_and_package(program, package_path=path)",
     ),
     _Signature(_like(_SAVED_MODEL), "a TensorFlow SavedModel", CONVERT),
-    _Signature(_like(_ONNX), "an ONNX model", CONVERT),
+    _Signature(_like(_ONNX), "an ONNX model", _OTHER_ENGINE),
     _Signature(_is_openvino, "an OpenVINO model", CONVERT),
     _Signature(_is_from_the_web, "a web page", f"the download failed, or asked for a login; {_AGAIN}"),
     _Signature(_like(_XML), "an XML document", f"a download may have failed; {_AGAIN}, or name the model's file"),

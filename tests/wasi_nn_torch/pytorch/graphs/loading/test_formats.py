@@ -51,7 +51,7 @@ OUTCOMES = {
     "state dict": (ErrorCode.INVALID_ENCODING, "weights without the code of a model; build the module"),
     "old state dict": (ErrorCode.INVALID_ENCODING, "Engine.register(name, module)"),
     "whole module": (ErrorCode.INVALID_ENCODING, "Engine.register(name, module)"),
-    "ONNX": (ErrorCode.INVALID_ENCODING, "is an ONNX model; this host runs PyTorch models"),
+    "ONNX": (ErrorCode.INVALID_ENCODING, "is an ONNX model; load it with the encoding onnx"),
     "nothing": (ErrorCode.INVALID_ENCODING, "is an empty file; copy or download it again"),
 }
 NAMES = {
@@ -72,7 +72,7 @@ def load(data: bytes, encoding: Encoding, policy: GuestModels = GuestModels.CHEC
 
 @pytest.mark.cpu
 @pytest.mark.parametrize("policy", [GuestModels.CHECKED, GuestModels.ANY])
-@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("encoding", [each for each in Encoding if each is not Encoding.ONNX])
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_encoding_and_a_format(name, encoding, policy, part, tensor, values):
     expected = OUTCOMES[name]

@@ -79,7 +79,10 @@ CASES = {
         b"PK\x03\x04" + bytes(50) + b"PK\x05\x06" + b"\xff" * 18,
         "a damaged archive; copy or download",
     ),
-    "ONNX": (b"\x08\x08\x12\x07pytorch:\x05", "an ONNX model; this host runs PyTorch models; take"),
+    "ONNX": (
+        b"\x08\x08\x12\x07pytorch:\x05",
+        "an ONNX model; load it with the encoding onnx, if the host has `wasi-nn-torch[onnx]`; or take",
+    ),
     "ONNX without a producer": (b"\x08\x0a:\x80\x01\x0a\x05", "an ONNX model"),
     "a SavedModel's file": (b"\x08\x01\x12\x90\x07\x0a\x02", "a TensorFlow SavedModel"),
     "safetensors": (safetensors(10, 20), "a safetensors file; it has weights without the code of a model"),
