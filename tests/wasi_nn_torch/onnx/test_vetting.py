@@ -195,6 +195,22 @@ def test_a_node_without_an_input_or_output_that_it_needs_is_refused(made, reason
     assert reason in refused(model([made], [value("x", [2])], [value("y", [2])])).text
 
 
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        (
+            {"axis": -(2**63)},
+            "`axis` of the operator `Split` is -9223372036854775808; expected a number from -64 to 64",
+        ),
+        ({"num_outputs": 2**40}, "`num_outputs` of the operator `Split` is 1099511627776; expected a number from"),
+    ],
+)
+def test_numbers_that_no_dimension_has_are_refused(attributes, reason):
+    """ONNX Runtime ends the process when it loads some of them."""
+    split = helper.make_node("Split", ["x"], ["y", "z"], **attributes)
+    assert reason in refused(model([split], [value("x", [2])], [value("y", [1]), value("z", [1])])).text
+
+
 def test_functions_are_refused():
     made = linear()
     made.functions.add(name="f", domain="local")

@@ -23,6 +23,12 @@ _OLDEST_OPSET: Final = 7
 _LONGEST_NAME: Final = 1024
 #: The most inputs or outputs of a model.
 _MOST_VALUES: Final = 1000
+#: The attributes that are the numbers of dimensions, and the most dimensions of a tensor.
+_OF_DIMENSIONS: Final = frozenset({"axis", "axes", "batch_axis", "time_axis", "batch_dims", "perm"})
+_MOST_DIMENSIONS: Final = 64
+#: Those that may be any number: constants, and ends of slices, which are often the largest number of all.
+_ANY_NUMBER: Final = frozenset({"value_int", "value_ints", "start", "end", "starts", "ends"})
+_MOST: Final = 2**31 - 1
 #: Parts of a model that computing does not need, which could contradict the rest.
 _LEFT_OUT: Final = frozenset({"value_info", "quantization_annotation", "doc_string", "metadata_props"})
 
@@ -136,8 +142,19 @@ def _require_attribute(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> 
         raise refusal(f"{where} refers to a function")
     if not is_branch and (attribute.HasField("g") or len(attribute.graphs)):
         raise refusal(f"{where} has a graph")
+    _require_numbers(where, attribute)
     if any(len(text) > _LONGEST_NAME for text in (attribute.s, *attribute.strings)):
         raise refusal(f"{where} is longer than {_LONGEST_NAME} bytes")
+
+
+def _require_numbers(where: str, attribute: onnx.AttributeProto) -> None:
+    """ONNX Runtime ends the process for some numbers that no dimension has."""
+    if attribute.name in _ANY_NUMBER:
+        return
+    most = _MOST_DIMENSIONS if attribute.name in _OF_DIMENSIONS else _MOST
+    for number in (attribute.i, *attribute.ints):
+        if abs(number) > most:
+            raise refusal(f"{where} is {number}; expected a number from -{most} to {most}")
 
 
 def _require_name(what: str, name: str) -> None:

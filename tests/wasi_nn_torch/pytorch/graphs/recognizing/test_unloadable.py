@@ -80,10 +80,10 @@ CASES = {
         "a damaged archive; copy or download",
     ),
     "ONNX": (
-        b"\x08\x08\x12\x07pytorch:\x05",
+        b"\x08\x08\x12\x07pytorch",
         "an ONNX model; load it with the encoding onnx, if the host has `wasi-nn-torch[onnx]`; or take",
     ),
-    "ONNX without a producer": (b"\x08\x0a:\x80\x01\x0a\x05", "an ONNX model"),
+    "ONNX without a producer": (b"\x08\x0a\x1a\x031.0", "an ONNX model"),
     "a SavedModel's file": (b"\x08\x01\x12\x90\x07\x0a\x02", "a TensorFlow SavedModel"),
     "safetensors": (safetensors(10, 20), "a safetensors file; it has weights without the code of a model"),
     "truncated safetensors": (safetensors(10, 20)[:-25], "at least 25 bytes are missing"),
@@ -172,7 +172,7 @@ def test_names_in_an_archive_are_quoted_and_bounded():
 def test_hardly_anything_of_a_large_file_is_read(tmp_path):
     path = tmp_path / "model.onnx"
     with path.open("wb") as file:
-        file.write(b"\x08\x08\x12\x07pytorch:\x05")
+        file.write(b"\x08\x08\x12\x07pytorch")
         file.truncate(1 << 40)  # a hole
     assert identify(path).what == "an ONNX model"
 
