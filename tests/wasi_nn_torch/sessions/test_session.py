@@ -186,7 +186,7 @@ def test_a_computation_that_fails_leaves_the_context_usable(run):
 @pytest.mark.parametrize(
     ("encoding", "target", "content", "code", "text"),
     [
-        ("ONNX", "CPU", b"anything", "INVALID_ENCODING", "no backend for the encoding onnx"),
+        ("GGML", "CPU", b"anything", "INVALID_ENCODING", "no backend for the encoding ggml"),
         ("PYTORCH", "CPU", b"no model", "INVALID_ENCODING", "TorchScript"),
         pytest.param("PYTORCH", "GPU", None, "UNSUPPORTED_OPERATION", "chose the CPU", marks=pytest.mark.cpu),
         ("PYTORCH", "TPU", None, "UNSUPPORTED_OPERATION", "no TPU"),
