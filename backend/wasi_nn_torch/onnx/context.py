@@ -54,9 +54,12 @@ class OnnxContext:
             for _, tensor in inputs:
                 tensor.drop()
             self._session.ledger.record_compute(time.perf_counter() - started)
-        if isinstance(outcome, NnError):
+        if not isinstance(outcome, NnError):
+            return outcome
+        try:
             raise outcome
-        return outcome
+        finally:
+            del outcome  # or else the exception and this frame would keep each other alive
 
     def _attempt(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor] | NnError:
         """The outputs or the error, which is not raised here: the frames of its traceback would hold tensors."""

@@ -52,7 +52,7 @@ def describe(path: Path, name: str, refusal: str, method: str | None) -> ModelDe
 
 def _why_not(data: bytes) -> str | None:
     try:
-        vet(memoryview(data))
+        vet(data)
     except NnError as error:
         return error.text
     return None

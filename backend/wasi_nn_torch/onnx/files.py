@@ -27,11 +27,12 @@ _NUMBER, _LENGTH = 0, 2
 _MOST_FIELDS: Final = 1000
 _LONGEST: Final = 10
 _MOST_SKIPPED: Final = 1 << 40
+_NEAR: Final = 1 << 16
 
 
 def is_onnx(model: bytes | memoryview) -> bool:
-    """Whether bytes are those of an ONNX model, which has no magic number, as far as its graph."""
-    return _is_onnx(io.BytesIO(model))
+    """Whether bytes are those of an ONNX model, which has no magic number; the graph has to begin near the front."""
+    return _is_onnx(io.BytesIO(model[:_NEAR]))
 
 
 def is_onnx_file(path: Path) -> bool:

@@ -54,7 +54,7 @@ class OnnxSession:
         device = device_for(target, self._options.device or "cpu")
         self.ledger.grant(device.place, builders[0].nbytes, "the model")
         # Of a copy, so that the bytes that are checked are those that are loaded.
-        vetted = vet(memoryview(bytes(builders[0])))
+        vetted = vet(bytes(builders[0]))
         try:
             graph = load_vetted(vetted, device, self._options.threads)
         except ModelError as error:

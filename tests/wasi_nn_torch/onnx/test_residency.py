@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.dlpack import from_dlpack
 
 from tests.wasi_nn_torch.helpers.guest_models import scripted
 from tests.wasi_nn_torch.onnx.conftest import elements, given
 from tests.wasi_nn_torch.onnx.models import FLOAT, model, node, unary, value
-from wasi_nn_torch.contract import STAGING, ElementType, Transfer
+from wasi_nn_torch.contract import STAGING, ElementType, NnError, Transfer
 from wasi_nn_torch.contract.shares import Share
 from wasi_nn_torch.onnx.session import OnnxSession
 from wasi_nn_torch.pytorch import adopting
@@ -198,6 +199,26 @@ def test_an_output_outlives_its_model(engine, serving):
     engine.unregister("constant")
     gc.collect()
     assert [elements(output).tolist() for _, output in outputs] == [[-1], [1, 2, 3]]
+
+
+@pytest.mark.usefixtures("no_gc")
+def test_a_computation_that_fails_keeps_nothing(engine, serving, ledger):
+    reshape = model(
+        [node("Reshape", "x s", "y")], [value("x", ["n"]), value("s", [1], onnx.TensorProto.INT64)], [value("y", None)]
+    )
+    engine.register("reshape", reshape)
+    context = serving.context(serving.load_by_name("reshape"))
+    inputs = {"x": torch.ones(SIZE), "s": torch.tensor([7])}
+    watched = []
+    for _ in range(2):
+        tensors = [(name, given(serving, content)) for name, content in inputs.items()]
+        watched += [StorageWeakRef(tensor._content().untyped_storage()) for _, tensor in tensors]
+        with pytest.raises(NnError, match="cannot be reshaped"):
+            context.compute(tensors)
+        del tensors
+    assert ledger.snapshot().live_bytes == 0
+    part(serving, PyTorchSession).close()
+    assert all(storage.expired() for storage in watched)
 
 
 def test_a_transposed_output_of_pytorch_is_copied_once(engine, serving):

@@ -45,13 +45,13 @@ _PLAIN: Final = frozenset(
 )
 
 
-def vet(model: memoryview) -> bytes:
+def vet(model: bytes) -> bytes:
     """Check a guest-supplied model, and return the part of it that computing needs, to be loaded in its place.
 
     Raises NnError: `invalid-encoding` for bytes that are not a model, `unsupported-operation` for inputs and outputs
     that wasi-nn cannot express, and `security`, with the reason, for everything that is not admitted.
     """
-    require_bounded(model)
+    require_bounded(memoryview(model))
     proto = _parsed(model)
     opset = _require_opset(proto)
     for field in ("functions", "training_info", "configuration"):
@@ -66,10 +66,10 @@ def vet(model: memoryview) -> bytes:
     return _reduced(proto)
 
 
-def _parsed(model: memoryview) -> onnx.ModelProto:
+def _parsed(model: bytes) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(bytes(model))
+        proto.ParseFromString(model)
     except DecodeError:
         error = damaged("it cannot be parsed")
     else:
