@@ -11,10 +11,12 @@ from wasi_nn_torch.contract.policy import GuestModels
 from wasi_nn_torch.contract.vocabulary import ExecutionTarget
 from wasi_nn_torch.onnx.context import OnnxContext
 from wasi_nn_torch.onnx.devices import device_for
+from wasi_nn_torch.onnx.files import is_onnx
 from wasi_nn_torch.onnx.graph import OnnxGraph
 from wasi_nn_torch.onnx.loading import load_vetted
 from wasi_nn_torch.onnx.reading import Reader
 from wasi_nn_torch.onnx.vetting import vet
+from wasi_nn_torch.onnx.vetting.refusal import damaged
 
 _IN_THIS_PROCESS = frozenset({GuestModels.ANY, GuestModels.CHECKED})
 #: Why guests cannot supply ONNX models where theirs are computed in processes of their own.
@@ -49,6 +51,8 @@ class OnnxSession:
                 ErrorCode.INVALID_ARGUMENT,
                 f"an ONNX model is one builder, a file's bytes; {len(builders)} were given",
             )
+        if not is_onnx(builders[0]):
+            raise damaged("it does not begin as an ONNX model does")
         if self._options.guest_models not in _IN_THIS_PROCESS:
             raise NnError(ErrorCode.SECURITY, NOT_ISOLATED)
         device = device_for(target, self._options.device or "cpu")

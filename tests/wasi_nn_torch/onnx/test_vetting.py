@@ -86,8 +86,13 @@ def test_a_host_that_isolates_models_refuses_onnx_and_says_what_to_do():
     [
         ((), "CPU", ErrorCode.INVALID_ARGUMENT, "an ONNX model is one builder, a file's bytes; 0 were given"),
         ((b"a", b"b"), "CPU", ErrorCode.INVALID_ARGUMENT, "an ONNX model is one builder, a file's bytes; 2 were given"),
-        ((b"nonsense",), "CPU", ErrorCode.INVALID_ENCODING, "the model is truncated or damaged"),
-        ((b"",), "CPU", ErrorCode.INVALID_ENCODING, "the model is truncated or damaged: it has no graph"),
+        (
+            (b"nonsense",),
+            "CPU",
+            ErrorCode.INVALID_ENCODING,
+            "the bytes are not an ONNX model, or a damaged one: it does not begin as",
+        ),
+        ((b"",), "CPU", ErrorCode.INVALID_ENCODING, "the bytes are not an ONNX model, or a damaged one"),
         ((add(),), "TPU", ErrorCode.UNSUPPORTED_OPERATION, "this host has no TPU for ONNX models"),
         ((add(),), "GPU", ErrorCode.UNSUPPORTED_OPERATION, "this host has no GPU for ONNX models"),
     ],
@@ -286,7 +291,7 @@ def test_many_empty_parts_are_refused_before_they_are_parsed(monkeypatch):
 @pytest.mark.parametrize("text", [b"\xff", b"a\xc3"])
 def test_texts_that_are_not_utf8_are_refused(text):
     data = linear().SerializeToString().replace(b"MatMul", (text * 6)[:6])
-    assert refused(data).text == "the model is truncated or damaged: a text in it is not UTF-8"
+    assert refused(data).text == "the bytes are not an ONNX model, or a damaged one: a text in it is not UTF-8"
 
 
 @pytest.mark.parametrize("length", range(0, 157, 11))

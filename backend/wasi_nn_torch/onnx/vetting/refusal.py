@@ -12,4 +12,4 @@ def refusal(reason: str) -> NnError:
 
 def damaged(reason: str) -> NnError:
     """The error for bytes that are not an ONNX model."""
-    return NnError(ErrorCode.INVALID_ENCODING, f"the model is truncated or damaged: {reason}")
+    return NnError(ErrorCode.INVALID_ENCODING, f"the bytes are not an ONNX model, or a damaged one: {reason}")
