@@ -160,7 +160,9 @@ class Expected:
         where, length = self.guest.put(DATA, model)
         self.guest.put(RECORD, struct.pack("<4I", where, length, where, length))
         errno = OK
-        if encoding not in (PYTORCH, AUTODETECT):
+        if encoding == ONNX:  # of which there is no model here
+            errno = WRONG if builders != 1 else Errno.INVALID_ENCODING
+        elif encoding not in (PYTORCH, AUTODETECT):
             errno = Errno.INVALID_ENCODING
         if target == 77 and (encoding < 7):
             errno = WRONG
