@@ -9,6 +9,7 @@ PyTorch nor Wasmtime is imported here. See `docs/backends.md`.
 from __future__ import annotations
 
 from wasi_nn_torch.contract.backend import (
+    GROUP,
     Backend,
     BackendOptions,
     BackendSession,
@@ -19,6 +20,8 @@ from wasi_nn_torch.contract.backend import (
     ExchangesTensors,
     Graph,
     HasFiles,
+    Isolable,
+    IsolatesModels,
     KeepsMemory,
     MakesTensors,
     ModelSource,
@@ -47,6 +50,7 @@ from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTa
 from wasi_nn_torch.contract.warm_up import WarmUp
 
 __all__ = [
+    "GROUP",
     "STAGING",
     "Backend",
     "BackendMissing",
@@ -71,6 +75,8 @@ __all__ = [
     "GuestModels",
     "HasFiles",
     "Health",
+    "Isolable",
+    "IsolatesModels",
     "JoinsRequests",
     "KeepsMemory",
     "Ledger",

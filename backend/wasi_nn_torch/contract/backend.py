@@ -6,10 +6,10 @@ Errors for the guest are raised as `NnError`, errors for the operator as `ModelE
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from wasi_nn_torch.contract.description import GraphDescription, ModelDescription
 from wasi_nn_torch.contract.elements import Elements
@@ -17,7 +17,10 @@ from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions
 from wasi_nn_torch.contract.tensor import NamedTensor, Tensor, TensorSource
-from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
+from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
+
+#: The entry point group of backends; the name of an entry point is the encoding that the backend serves.
+GROUP: Final = "wasi_nn_torch.backends"
 
 #: One of the operator's models: the path of a file, its bytes, or an object that a backend recognizes.
 ModelSource = str | os.PathLike[str] | bytes | object
@@ -135,6 +138,18 @@ class ExchangesTensors(Protocol):
         ...
 
 
+@runtime_checkable
+class IsolatesModels(Protocol):
+    """A `BackendSession` with a confined process, as the default backend's, that takes models of other encodings too."""
+
+    def load_isolated(self, encoding: Encoding, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
+        """Load a guest-supplied model of an `Isolable` backend in the process of the session; raises NnError.
+
+        This session makes the contexts of the graph. Its ledger grants and counts the memory of the model.
+        """
+        ...
+
+
 class Backend(Protocol[G]):
     """A machine learning engine: made once for each `Engine`, used by any number of threads.
 
@@ -169,6 +184,15 @@ class Backend(Protocol[G]):
 
     def session(self, ledger: Ledger) -> BackendSession[G]:
         """Open this backend's part of a session, which counts its tensors in `ledger`."""
+        ...
+
+
+@runtime_checkable
+class Isolable(Protocol):
+    """A backend that can work in a confined process, for guest-supplied models; there it has the policy `CHECKED`."""
+
+    def preload(self) -> None:
+        """Import and initialize what loading and computing a model needs, so that it opens no file afterwards."""
         ...
 
 
@@ -228,3 +252,7 @@ class KeepsMemory(Protocol):
     def trim(self) -> None:
         """Return unused device memory to the driver."""
         ...
+
+
+#: The object of an entry point.
+MakeBackend = Callable[[BackendOptions], Backend[Any]]

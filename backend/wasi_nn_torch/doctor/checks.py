@@ -65,7 +65,7 @@ def _boundary(required: Iterable[Requirement]) -> Finding:
 
 
 def _backends(required: Iterable[Requirement]) -> Iterator[Finding]:
-    from wasi_nn_torch.serving.backends import GROUP
+    from wasi_nn_torch.contract.backend import GROUP
 
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         yield from _backend(entry, required)

@@ -19,7 +19,8 @@ from wasi_nn_torch.onnx.diagnosing import diagnose
 from wasi_nn_torch.onnx.files import FORMAT, files_of, is_onnx, is_onnx_file
 from wasi_nn_torch.onnx.graph import OnnxGraph
 from wasi_nn_torch.onnx.loading import load
-from wasi_nn_torch.onnx.session import NOT_ISOLATED, OnnxSession
+from wasi_nn_torch.onnx.preloading import preload
+from wasi_nn_torch.onnx.session import OnnxSession
 
 
 class OnnxBackend:
@@ -43,13 +44,17 @@ class OnnxBackend:
             return FORMAT if is_onnx_file(Path(model)) else None
         return FORMAT if isinstance(model, bytes | memoryview) and is_onnx(model) else None
 
+    def preload(self) -> None:
+        """Check a small model: see `wasi_nn_torch.contract.Isolable`."""
+        preload()
+
     def files(self, model: Path) -> list[Path]:
         """The files of a model: see `wasi_nn_torch.contract.HasFiles`."""
         return files_of(model)
 
     def describe(self, path: Path, name: str, *, trust: bool = False, method: str | None = None) -> ModelDescription:
         """Describe the model in a file, which is parsed; if its source is trusted, it is also loaded on the CPU."""
-        description = describe(path, name, NOT_ISOLATED, method)
+        description = describe(path, name, method)
         if trust:
             load(path, CPU, name, ModelOptions(), self._options.threads)
         return description

@@ -38,16 +38,16 @@ _BITS: Final[Mapping[int, int]] = {
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
-def describe(path: Path, name: str, refusal: str, method: str | None) -> ModelDescription:
+def describe(path: Path, name: str, method: str | None) -> ModelDescription:
     """Describe the model in a file, which error texts call `name`.
 
-    `refusal` is why a guest cannot supply a model that passes the check. Raises ModelError if it is not a model or has
+    Raises ModelError if it is not a model or has
     no such method, and OSError if it cannot be read.
     """
     if method is not None:
         raise ModelError(f"{name} is an ONNX model, which has no method {quote(method)}; leave out the option")
     data = file_of(path).read_bytes()
-    return ModelDescription(FORMAT, _why_not(data) or refusal, _contents(parsed(data, name)))
+    return ModelDescription(FORMAT, _why_not(data), _contents(parsed(data, name)))
 
 
 def _why_not(data: bytes) -> str | None:

@@ -19,12 +19,6 @@ from wasi_nn_torch.onnx.vetting import vet
 from wasi_nn_torch.onnx.vetting.refusal import damaged
 
 _IN_THIS_PROCESS = frozenset({GuestModels.ANY, GuestModels.CHECKED})
-#: Why guests cannot supply ONNX models where theirs are computed in processes of their own.
-NOT_ISOLATED = (
-    "this host does not accept ONNX models from guests, because it isolates guests' models in processes of their own, "
-    "which it can do with PyTorch models only; load a graph by its name, or ask the operator to allow models in the "
-    'process of the host with `--guest-models any`, in Python `Engine(guest_models="any")`'
-)
 
 
 class OnnxSession:
@@ -54,7 +48,7 @@ class OnnxSession:
         if not is_onnx(builders[0]):
             raise damaged("it does not begin as an ONNX model does")
         if self._options.guest_models not in _IN_THIS_PROCESS:
-            raise NnError(ErrorCode.SECURITY, NOT_ISOLATED)
+            raise RuntimeError("a guest-supplied model was to be loaded in this process, which its operator forbids")
         device = device_for(target, self._options.device or "cpu")
         self.ledger.grant(device.place, builders[0].nbytes, "the model")
         # Of a copy, so that the bytes that are checked are those that are loaded.

@@ -10,9 +10,9 @@ from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.tensor import Tensor, TensorSource
-from wasi_nn_torch.contract.vocabulary import ElementType, ExecutionTarget
+from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.pytorch import exchanging
-from wasi_nn_torch.pytorch.devices import Devices, place_of
+from wasi_nn_torch.pytorch.devices import CPU, Devices, place_of
 from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
 from wasi_nn_torch.pytorch.isolation.client import GuestWorker, Isolation
 from wasi_nn_torch.pytorch.isolation.graphs import IsolatedContext, IsolatedGraph, load_isolated
@@ -69,16 +69,10 @@ class PyTorchSession:
         `invalid-argument` for another number of builders, `unsupported-operation` for a target that this host does not
         have, `too-large` if memory or the session's limit does not suffice.
         """
-        if len(builders) != 1:
-            raise NnError(
-                ErrorCode.INVALID_ARGUMENT,
-                f"a PyTorch model is one builder, a file's bytes; {len(builders)} were given",
-            )
-        device = self._devices.for_target(target)
         if self._isolation is not None:
-            self._isolation.require(device)
-            self.memory.ledger.grant(place_of(device), builders[0].nbytes, "the model")
-            return load_isolated(self._running(self._isolation), builders[0], device, self.memory)
+            return self.load_isolated(Encoding.PYTORCH, builders, target)
+        _require_one(builders)
+        device = self._devices.for_target(target)
         place, ledger = place_of(device), self.memory.ledger
         ledger.grant(place, builders[0].nbytes, "the model")
         # Of a copy, so that the bytes that are checked are those that are loaded.
@@ -86,6 +80,24 @@ class PyTorchSession:
         ledger.grant(place, graph.nbytes, "the model")
         ledger.enter_other(graph, place, graph.nbytes)
         return graph
+
+    def load_isolated(
+        self, encoding: Encoding, builders: Sequence[memoryview], target: ExecutionTarget
+    ) -> IsolatedGraph:
+        """Load a guest-supplied model in a worker: see `wasi_nn_torch.contract.IsolatesModels`."""
+        _require_one(builders)
+        device = self._devices.for_target(target)
+        if self._isolation is None:
+            raise RuntimeError("this session does not isolate models")
+        self._isolation.require(device)
+        if encoding is not Encoding.PYTORCH and device != CPU:
+            raise NnError(
+                ErrorCode.UNSUPPORTED_OPERATION,
+                f"this host computes guest-supplied models of the encoding {encoding.value} on the CPU; ask for the "
+                "target cpu",
+            )
+        self.memory.ledger.grant(place_of(device), builders[0].nbytes, "the model")
+        return load_isolated(self._running(self._isolation), builders[0], encoding, device, self.memory)
 
     def context(self, graph: Graph | IsolatedGraph) -> ExecutionContext | IsolatedContext:
         """Make a context for a graph; raises NnError `too-large` if memory does not suffice."""
@@ -109,3 +121,8 @@ class PyTorchSession:
             self._worker = isolation.start(self.memory.ledger)
             self.memory.staging.share(self._worker.allocate, INLINE + 1)
         return self._worker
+
+
+def _require_one(builders: Sequence[memoryview]) -> None:
+    if len(builders) != 1:
+        raise NnError(ErrorCode.INVALID_ARGUMENT, f"a model is one builder, a file's bytes; {len(builders)} were given")

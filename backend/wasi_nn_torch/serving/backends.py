@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, BackendOptions, KeepsMemory, ModelSource, Prepares
+from wasi_nn_torch.contract.backend import GROUP, Backend, BackendOptions, KeepsMemory, ModelSource, Prepares
 from wasi_nn_torch.contract.errors import BackendMissing
 from wasi_nn_torch.contract.text import quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
-
-#: The entry point group; the name of an entry point is an encoding.
-GROUP = "wasi_nn_torch.backends"
 
 
 class Backends:

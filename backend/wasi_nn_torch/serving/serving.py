@@ -7,7 +7,15 @@ import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from wasi_nn_torch.contract.backend import Backend, BackendSession, Context, ExchangesTensors, MakesTensors
+from wasi_nn_torch.contract.backend import (
+    Backend,
+    BackendSession,
+    Context,
+    ExchangesTensors,
+    Isolable,
+    IsolatesModels,
+    MakesTensors,
+)
 from wasi_nn_torch.contract.batching import MakesRequests
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
@@ -117,6 +125,11 @@ class Serving:
         backend = self._backends.find(encoding)
         if backend is None:
             raise self._no_backend(encoding, builders)
+        if self._guest_models is GuestModels.ISOLATED and isinstance(backend, Isolable):
+            default = self._session(self._backends.default)
+            if not isinstance(default, IsolatesModels):
+                raise TypeError("the session of the default backend has no method `load_isolated`")
+            return Lease(self._backends.default, default.load_isolated(encoding, builders, target))
         return Lease(backend, self._session(backend).load(builders, target))
 
     def load_by_name(self, name: str, device: str | None = None) -> Lease:

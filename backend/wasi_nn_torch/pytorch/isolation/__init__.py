@@ -6,6 +6,7 @@
     client       the host's end: asks, waits no longer than the guest's time, and ends the worker
     tensors      tensors in the memory of a worker
     graphs       graphs and contexts in a worker
+    engines      other engines in a worker
     worker       the worker's end: loads and computes what the host asks for
 
 The host parses everything that a worker says as hostile input.

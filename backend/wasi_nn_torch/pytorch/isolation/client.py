@@ -37,7 +37,11 @@ OVERHEAD = 256 << 20
 _EXTRA_SECONDS = 10
 #: The functions that a worker runs, and that its server runs before.
 _TARGET = "wasi_nn_torch.pytorch.isolation.worker:serve"
-_PRELOAD = ("wasi_nn_torch.pytorch.isolation.worker", "wasi_nn_torch.pytorch.preloading:preload")
+_PRELOAD = (
+    "wasi_nn_torch.pytorch.isolation.worker",
+    "wasi_nn_torch.pytorch.isolation.engines:preload",
+    "wasi_nn_torch.pytorch.preloading:preload",
+)
 
 T = TypeVar("T")
 

@@ -11,6 +11,7 @@ import torch
 
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.tensor import NamedTensor
+from wasi_nn_torch.contract.vocabulary import Encoding
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.isolation.blocks import sealed
 from wasi_nn_torch.pytorch.isolation.client import GuestWorker
@@ -76,15 +77,17 @@ class IsolatedContext:
         return outputs_of(outputs, self._worker, place_of(self._graph.device), self._memory)
 
 
-def load_isolated(worker: GuestWorker, model: memoryview, device: torch.device, memory: SessionMemory) -> IsolatedGraph:
-    """Load a guest-supplied model in a worker, which checks it first; raises NnError.
+def load_isolated(
+    worker: GuestWorker, model: memoryview, encoding: Encoding, device: torch.device, memory: SessionMemory
+) -> IsolatedGraph:
+    """Load a guest-supplied model of an encoding in a worker, which checks it first; raises NnError.
 
     The ledger of the session grants and counts the memory of the model.
     """
     place, ledger = place_of(device), memory.ledger
     descriptor = sealed(model)
     try:
-        request = Writer(Request.LOAD).text(str(device)).number(model.nbytes)
+        request = Writer(Request.LOAD).text(encoding.value).text(str(device)).number(model.nbytes)
         number, nbytes, state_nbytes = worker.ask(request, read_loaded, "loading a model", descriptor)
     finally:
         os.close(descriptor)

@@ -10,22 +10,29 @@ import json
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
+from torch.utils.dlpack import from_dlpack
 
+from wasi_nn_torch.contract.backend import BackendSession, Context
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, NnError
 from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.shares import Share
-from wasi_nn_torch.contract.tensor import NamedTensor, Tensor
+from wasi_nn_torch.contract.tensor import NamedTensor, SharesMemory, Tensor
+from wasi_nn_torch.contract.vocabulary import Encoding, ExecutionTarget
 from wasi_nn_torch.pytorch.devices import CPU, place_of
 from wasi_nn_torch.pytorch.dtypes import DTYPES
-from wasi_nn_torch.pytorch.graphs import ExecutionContext, Graph, load_from_guest
+from wasi_nn_torch.pytorch.graphs import load_from_guest
 from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory
 from wasi_nn_torch.pytorch.inspecting import describe_if_admitted
 from wasi_nn_torch.pytorch.isolation.blocks import mapped
 from wasi_nn_torch.pytorch.isolation.descriptions import spelled
+from wasi_nn_torch.pytorch.isolation.engines import make_backend
 from wasi_nn_torch.pytorch.isolation.messages import (
     INLINE,
     MOST_INLINE,
@@ -71,31 +78,56 @@ def _answer(worker: _Worker, request: Request, reader: Reader, descriptors: list
         return failure(code, gist(error))
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """A graph: what makes its contexts, where it is computed, and its size and that of the state of each context."""
+
+    context: Callable[[], Context]
+    device: torch.device
+    nbytes: int
+    state_nbytes: int
+
+
 class _Worker:
     """What the host has put here: graphs, contexts, tensors and blocks, by number."""
 
     def __init__(self, set_up: dict[str, int | None]) -> None:
-        torch.set_num_threads(set_up["threads"] or 1)
+        self._threads = set_up["threads"] or 1
+        torch.set_num_threads(self._threads)
         ledger = Ledger(set_up["device_limit"], None, set_up["tensor_limit"], Deadline())
         self._memory = SessionMemory.of(ledger)
-        self._graphs: dict[int, Graph] = {}
-        self._contexts: dict[int, tuple[ExecutionContext, torch.device]] = {}
+        self._others: dict[str, BackendSession[Any]] = {}
+        self._graphs: dict[int, _Loaded] = {}
+        self._contexts: dict[int, tuple[Context, torch.device]] = {}
         self._tensors: dict[int, Share] = {}
         self._blocks: dict[int, torch.Tensor] = {}
         self._last = 0
 
     def load(self, reader: Reader, descriptors: list[int]) -> Writer:
         """Check and load a model."""
-        device, size = torch.device(reader.text()), reader.number()
+        encoding, device, size = reader.text(), torch.device(reader.text()), reader.number()
         # Mapped, not copied: nobody can change it any more.
-        graph = load_from_guest(_mapped(descriptors, size), device, checks=True)
+        model = _mapped(descriptors, size)
+        loaded = self._load(model, device) if encoding == Encoding.PYTORCH.value else self._load_other(model, encoding)
+        number = self._number()
+        self._graphs[number] = loaded
+        gc.collect()  # loading leaves reference cycles, which would count against the limit
+        return _success().number(number, loaded.nbytes, loaded.state_nbytes)
+
+    def _load(self, model: memoryview, device: torch.device) -> _Loaded:
+        graph = load_from_guest(model, device, checks=True)
         place = place_of(device)
         self._memory.ledger.grant(place, graph.nbytes, "the model")
         self._memory.ledger.enter_other(graph, place, graph.nbytes)
-        number = self._number()
-        self._graphs[number] = graph
-        gc.collect()  # loading leaves reference cycles, which would count against the limit
-        return _success().number(number, graph.nbytes, graph.state_nbytes)
+        return _Loaded(partial(graph.context, self._memory), device, graph.nbytes, graph.state_nbytes)
+
+    def _load_other(self, model: memoryview, encoding: str) -> _Loaded:
+        """Load a model with another engine, on the CPU."""
+        if encoding not in self._others:
+            self._others[encoding] = make_backend(encoding, self._threads).session(self._memory.ledger)
+        session = self._others[encoding]
+        graph = session.load([model], ExecutionTarget.CPU)
+        return _Loaded(partial(session.context, graph), CPU, graph.nbytes, 0)
 
     def describe(self, reader: Reader, descriptors: list[int]) -> Writer:
         """Describe a model, which is loaded if it passes the check."""
@@ -111,9 +143,9 @@ class _Worker:
 
     def context(self, reader: Reader, _: list[int]) -> Writer:
         """Make a context."""
-        graph = self._graphs[reader.number()]
+        loaded = self._graphs[reader.number()]
         number = self._number()
-        self._contexts[number] = (graph.context(self._memory), graph.device)
+        self._contexts[number] = (loaded.context(), loaded.device)
         return _success().number(number)
 
     def compute(self, reader: Reader, _: list[int]) -> Writer:
@@ -196,9 +228,8 @@ class _Worker:
         """Add an output to an answer; returns how many bytes of elements were added."""
         answer.tensor(name, output.dtype, output.dimensions)
         source = output.data()
-        own = output.content
-        on_host = isinstance(own, DeviceTensor) and own.place == place_of(CPU)
-        if on_host and source.nbytes <= min(INLINE, room):
+        address = _address(output.content)
+        if address is not None and source.nbytes <= min(INLINE, room):
             elements = bytearray(source.nbytes)
             source.write_into(memoryview(elements))
             answer.byte(Carrier.INLINE).blob(elements)
@@ -206,8 +237,17 @@ class _Worker:
             return source.nbytes
         number = self._number()
         self._tensors[number] = Share.of(output)
-        answer.byte(Carrier.HELD).number(number, own.address if on_host and isinstance(own, DeviceTensor) else 0)
+        answer.byte(Carrier.HELD).number(number, address or 0)
         return 0
+
+
+def _address(content: Tensor) -> int | None:
+    """Where the elements of a tensor are in this process; None if they are on a device."""
+    if isinstance(content, DeviceTensor):
+        return content.address if content.place == place_of(CPU) else None
+    if not isinstance(content, SharesMemory):
+        raise TypeError(f"the memory of a {type(content).__name__} cannot be read")
+    return int(from_dlpack(content).data_ptr())
 
 
 def _mapped(descriptors: list[int], size: int) -> memoryview:
