@@ -140,7 +140,7 @@ class ExchangesTensors(Protocol):
 
 @runtime_checkable
 class IsolatesModels(Protocol):
-    """A `BackendSession` with a confined process, as the default backend's, that takes models of other encodings too."""
+    """A `BackendSession` with a confined process for models of all encodings, as the default backend's has."""
 
     def load_isolated(self, encoding: Encoding, builders: Sequence[memoryview], target: ExecutionTarget) -> Graph:
         """Load a guest-supplied model of an `Isolable` backend in the process of the session; raises NnError.

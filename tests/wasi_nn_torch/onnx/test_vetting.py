@@ -73,14 +73,6 @@ def test_a_core_module_supplies_a_model(trusting):
         assert guest.floats(context) == [-1, -2]
 
 
-def test_a_host_that_isolates_models_refuses_onnx_and_says_what_to_do():
-    with Engine("cpu", guest_models="isolated") as engine, pytest.raises(NnError) as caught:
-        load(engine, linear().SerializeToString())
-    assert caught.value.code is ErrorCode.SECURITY
-    assert "which it can do with PyTorch models only; load a graph by its name" in caught.value.text
-    assert '`--guest-models any`, in Python `Engine(guest_models="any")`' in caught.value.text
-
-
 @pytest.mark.parametrize(
     ("builders", "target", "code", "text"),
     [
