@@ -282,13 +282,15 @@ class DeviceTensor:
         """A DLPack capsule of the memory; raises NnError `invalid-argument` if the content does not fit."""
         self.require_fit("that is shared")
         shared = self._content().detach()
-        return shared.__dlpack__(**options) if options else to_dlpack(shared)  # which is faster
+        if options or shared.device.type != "cpu":
+            return shared.__dlpack__(**options)
+        return to_dlpack(shared)  # which is faster
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """The DLPack device of the memory."""
         tensor = self._content()
-        if tensor.device.type == "cpu":
-            return _DLPACK_CPU
+        if tensor.device.type == "cpu" and not self._memory.staging.pinned:
+            return _DLPACK_CPU  # which takes PyTorch several steps
         kind, index = tensor.__dlpack_device__()
         return int(kind), index
 
