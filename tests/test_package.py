@@ -241,4 +241,4 @@ def test_the_names_that_users_import_are_these():
 
 def test_every_extra_is_declared():
     extras = {text.rpartition("extra == ")[2].strip("\"' ") for text in requires("wasi-nn-torch") if "extra ==" in text}
-    assert extras == {"codegen", "demo", "guardrail", "watch", "bench", "serve", "dev"}
+    assert extras == {"codegen", "demo", "guardrail", "watch", "onnx", "bench", "serve", "dev"}
