@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
-from wasi_nn_torch.contract.description import ModelDescription
+from wasi_nn_torch.contract.description import GraphDescription, ModelDescription
 from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.contract.findings import Finding
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.onnx.describing import describe
+from wasi_nn_torch.onnx.describing import describe, describe_graph
 from wasi_nn_torch.onnx.devices import CPU, find_device, has_cuda
 from wasi_nn_torch.onnx.diagnosing import diagnose
 from wasi_nn_torch.onnx.files import FORMAT, files_of, is_onnx, is_onnx_file
@@ -58,6 +58,10 @@ class OnnxBackend:
         if trust:
             load(path, CPU, name, ModelOptions(), self._options.threads)
         return description
+
+    def describe_graph(self, graph: OnnxGraph) -> GraphDescription:
+        """The inputs and outputs of a graph, for the metadata of servers."""
+        return describe_graph(graph)
 
     def diagnose(self) -> Iterable[Finding]:
         """ONNX Runtime, its devices and its threads."""

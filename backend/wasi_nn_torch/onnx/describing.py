@@ -11,11 +11,19 @@ from typing import Final
 import onnx
 from onnx import TensorProto
 
-from wasi_nn_torch.contract.description import Contents, ModelDescription, ValueDescription, WeightsDescription
+from wasi_nn_torch.contract.description import (
+    Contents,
+    GraphDescription,
+    ModelDescription,
+    ValueDescription,
+    WeightsDescription,
+)
 from wasi_nn_torch.contract.errors import ModelError, NnError
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.onnx.dtypes import BY_NUMBER
 from wasi_nn_torch.onnx.files import FORMAT, file_of, parsed
+from wasi_nn_torch.onnx.graph import OnnxGraph
+from wasi_nn_torch.onnx.signature import Value
 from wasi_nn_torch.onnx.vetting import vet
 
 #: The bits of one element of the types of weights; those that are not here take one byte each.
@@ -48,6 +56,18 @@ def describe(path: Path, name: str, method: str | None) -> ModelDescription:
         raise ModelError(f"{name} is an ONNX model, which has no method {quote(method)}; leave out the option")
     data = file_of(path).read_bytes()
     return ModelDescription(FORMAT, _why_not(data), _contents(parsed(data, name)))
+
+
+def describe_graph(graph: OnnxGraph) -> GraphDescription:
+    """The inputs and outputs of a graph that is loaded, these with the types that they are shown as; it has no state."""
+    inputs = tuple(_loaded(each, _dtype(each.type.number)) for each in graph.signature.inputs)
+    outputs = tuple(_loaded(each, each.type.shown.spelling) for each in graph.outputs)
+    return GraphDescription(inputs, outputs, remembers=False)
+
+
+def _loaded(value: Value, dtype: str) -> ValueDescription:
+    shape = None if value.shape is None else tuple("?" if size is None else size for size in value.shape)
+    return ValueDescription(value.name, "tensor", dtype, shape)
 
 
 def _why_not(data: bytes) -> str | None:
