@@ -59,7 +59,7 @@ def describe(path: Path, name: str, method: str | None) -> ModelDescription:
 
 
 def describe_graph(graph: OnnxGraph) -> GraphDescription:
-    """The inputs and outputs of a graph that is loaded, these with the types that they are shown as; it has no state."""
+    """The inputs and outputs of a graph that is loaded; outputs have the types that they are shown as."""
     inputs = tuple(_loaded(each, _dtype(each.type.number)) for each in graph.signature.inputs)
     outputs = tuple(_loaded(each, each.type.shown.spelling) for each in graph.outputs)
     return GraphDescription(inputs, outputs, remembers=False)
