@@ -161,7 +161,7 @@ class Expected:
         self.guest.put(RECORD, struct.pack("<4I", where, length, where, length))
         errno = OK
         if encoding == ONNX:  # of which there is no model here
-            errno = WRONG if builders != 1 else Errno.INVALID_ENCODING
+            errno = self._loaded(b"", target, builders)
         elif encoding not in (PYTORCH, AUTODETECT):
             errno = Errno.INVALID_ENCODING
         if target == 77 and (encoding < 7):
