@@ -80,11 +80,8 @@ def _chosen(version: str | None) -> list[Declarations]:
 
 def declarations() -> list[Declarations]:
     """Every version that is served, the oldest first."""
-    directory = next((place for place in _PLACES if place.is_dir()), None)
-    if directory is None:
-        fail("the WIT files are missing; reinstall wasi-nn-torch with pip")
     found = []
-    for file in sorted(directory.glob("*/nn.wit")):
+    for file in sorted(_directory().glob("*/nn.wit")):
         match = _VERSION.search(file.read_text("utf-8"))
         if match is not None:
             found.append(Declarations(file, match["version"]))
@@ -95,8 +92,26 @@ def starter(chosen: list[Declarations]) -> Mapping[str, str]:
     """The files to build guests with, by path; the world uses the newest of the versions."""
     world = (_HERE / "starter" / "world.wit").read_text("utf-8").replace("VERSION", chosen[-1].version)
     cli = (_HERE / "starter" / "cli.wit").read_text("utf-8")
-    versions = {f"deps/wasi-nn-{each.date}/nn.wit": each.file.read_text("utf-8") for each in chosen}
-    return {"world.wit": world, "deps/wasi-cli/cli.wit": cli, **versions}
+    return {"world.wit": world, "deps/wasi-cli/cli.wit": cli, **_dependencies(chosen)}
+
+
+def pipeline_starter() -> Mapping[str, str]:
+    """The files to build pipelines with, by path: their world, and the version of wasi-nn that it uses."""
+    world = (_directory() / "pipeline" / "pipeline.wit").read_text("utf-8")
+    used = [each for each in declarations() if f"@{each.version}" in world]
+    return {"pipeline.wit": world, **_dependencies(used)}
+
+
+def _dependencies(chosen: list[Declarations]) -> Mapping[str, str]:
+    return {f"deps/wasi-nn-{each.date}/nn.wit": each.file.read_text("utf-8") for each in chosen}
+
+
+def _directory() -> Path:
+    """The directory of the WIT files."""
+    directory = next((place for place in _PLACES if place.is_dir()), None)
+    if directory is None:
+        fail("the WIT files are missing; reinstall wasi-nn-torch with pip")
+    return directory
 
 
 def _write(out: Path, files: Mapping[str, str], force: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,10 +18,12 @@ from typer.testing import CliRunner
 
 from tests.conftest import ROOT
 from tests.wasi_nn_torch.helpers.guides import walkthrough
+from tests.wasi_nn_torch.helpers.serving import served
 from tests.wasi_nn_torch.helpers.toolchains import ENVIRONMENT, environment_for, guest_of, shell
 from wasi_nn_torch import Engine
 from wasi_nn_torch.cli import app
-from wasi_nn_torch.cli.new.templates import languages, read_template
+from wasi_nn_torch.cli.new.templates import kinds, languages, read_template
+from wasi_nn_torch.http import PipelineSettings, create_app
 
 # Processes of their own see no simulated accelerator.
 pytestmark = pytest.mark.cpu
@@ -136,6 +139,68 @@ def test_the_page_of_a_language_uses_its_template(language):
     assert last.shown == ANSWER
 
 
+# --- what a new pipeline does ---
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """The directory of a new pipeline that is built and served, and where the server listens."""
+    directory = tmp_path_factory.mktemp("new") / "best"
+    assert new(directory, "--kind", "pipeline").exit_code == 0
+    assert_made("make guest.wasm model.pt2", directory, environment_for(read_template("python", "best")))
+    with Engine("cpu") as engine:
+        engine.register("model", directory / "model.pt2")
+        guest = engine.compile(directory / "guest.wasm", optimize=False)
+        models = create_app(engine, pipelines={"best": PipelineSettings(guest, concurrency=1)})
+        with served(models) as at:
+            yield directory, at
+        models.close()
+
+
+def curl(path, directory, *options):
+    command = ["curl", "--silent", "--show-error", path, *options]
+    return json.loads(subprocess.run(command, cwd=directory, capture_output=True, check=True, timeout=60).stdout)
+
+
+def ask(pipeline, scores):
+    directory, at = pipeline
+    inputs = [{"name": "scores", "shape": [len(scores)], "datatype": "FP32", "data": scores}]
+    return curl(f"{at}/v2/models/best/infer", directory, "-d", json.dumps({"inputs": inputs}))
+
+
+def test_a_new_pipeline_is_built_and_answers_as_its_readme_says(pipeline):
+    directory, at = pipeline
+    [asked] = re.findall(r"^    (curl .*\\\n.*)$", (directory / "README.md").read_text(), re.MULTILINE)
+    outputs = json.loads(assert_made(asked.replace("localhost:8080", at), directory, ENVIRONMENT))["outputs"]
+    assert [(each["name"], each["datatype"], each["shape"]) for each in outputs] == [
+        ("probabilities", "FP32", [4]),
+        ("best", "INT64", [1]),
+    ]
+    assert outputs[0]["data"] == pytest.approx([0.0321, 0.0871, 0.2369, 0.6439], abs=1e-4)
+    assert outputs[1]["data"] == [3]
+
+
+def test_make_asks_a_new_pipeline(pipeline):
+    directory, at = pipeline
+    printed = assert_made(f"make --silent ask PORT={at.split(':')[1]}", directory, ENVIRONMENT)
+    assert json.loads(printed)["outputs"][1]["data"] == [3]
+
+
+def test_a_new_pipeline_describes_itself(pipeline):
+    directory, at = pipeline
+    assert curl(f"{at}/v2/models/best", directory)["inputs"] == [{"name": "scores", "datatype": "FP32", "shape": [-1]}]
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [([], "there are no scores; give at least one"), ([1.0] * 1001, "invalid-argument: .*1000")],
+    ids=["no scores", "too many scores"],
+)
+def test_a_new_pipeline_refuses_what_its_model_does_not_take(pipeline, scores, reason):
+    assert re.match(reason, ask(pipeline, scores)["error"])
+    assert ask(pipeline, [2.0, 1.0])["outputs"][1]["data"] == [0]
+
+
 # --- the Python of a new guest ---
 
 
@@ -169,9 +234,11 @@ def test_the_helpers_of_a_new_guest_in_python(project, tmp_path):
 # --- what is written ---
 
 
-@pytest.mark.parametrize("language", languages())
-def test_nothing_is_left_to_fill_in(tmp_path, language):
-    assert new(tmp_path / "try-it", "-l", language).exit_code == 0
+@pytest.mark.parametrize(
+    ("language", "kind"), [(language, kind) for language in languages() for kind in kinds(language)]
+)
+def test_nothing_is_left_to_fill_in(tmp_path, language, kind):
+    assert new(tmp_path / "try-it", "-l", language, "-k", kind).exit_code == 0
     for path in (tmp_path / "try-it").rglob("*"):
         assert path.is_dir() or not re.search("@[a-z]+@", path.read_text())
     assert (tmp_path / "try-it" / "README.md").read_text().startswith("# try-it\n")
@@ -191,6 +258,22 @@ def test_the_wit_is_that_of_the_command_wit(tmp_path):
     CliRunner().invoke(app, ["wit", "--out", str(tmp_path / "wit"), "--version", "2024-10-28"])
     for path in (tmp_path / "wit").rglob("*.wit"):
         assert (tmp_path / "try-it" / "wit" / path.relative_to(tmp_path / "wit")).read_bytes() == path.read_bytes()
+
+
+def test_the_wit_of_a_pipeline_is_that_of_the_server(tmp_path):
+    new(tmp_path / "try-it", "--kind", "pipeline")
+    written = {path.relative_to(tmp_path / "try-it" / "wit").as_posix() for path in tmp_path.rglob("*.wit")}
+    assert written == {"pipeline.wit", "deps/wasi-nn-2024-10-28/nn.wit"}
+    for path, source in (
+        ("pipeline.wit", "pipeline/pipeline.wit"),
+        ("deps/wasi-nn-2024-10-28/nn.wit", "2024-10-28/nn.wit"),
+    ):
+        assert (tmp_path / "try-it" / "wit" / path).read_bytes() == (ROOT / "wit" / source).read_bytes()
+
+
+def test_it_says_how_to_serve_a_pipeline(tmp_path):
+    printed = new(tmp_path / "mine", "--kind", "pipeline").stdout
+    assert printed.endswith("\n    wasi-nn-torch serve --graph model=model.pt2 --pipeline mine=guest.wasm\n")
 
 
 def test_it_says_what_comes_next(tmp_path, monkeypatch):
@@ -218,6 +301,11 @@ def test_the_help_lists_the_languages():
     assert f"The language of the guest: {', '.join(languages())}" in " ".join(words)
 
 
+def test_the_help_lists_the_kinds():
+    words = re.findall(r"[\w.,:;]+", new("--help").stdout)
+    assert "command, in c, js, python, rust; pipeline, in python." in " ".join(words)
+
+
 # --- what is refused ---
 
 
@@ -238,6 +326,13 @@ def test_a_bad_name(tmp_path, name):
 def test_an_unknown_language(tmp_path):
     result = new(tmp_path / "mine", "--language", "../python")
     assert_refused(result, "there is no template for the language '../python'; expected", *languages())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "shared", "../python/command", "."])
+def test_a_kind_that_a_language_does_not_have(tmp_path, kind):
+    result = new(tmp_path / "mine", "--language", "rust", "--kind", kind)
+    assert_refused(result, f"there is no template for the kind '{kind}' in rust; expected command")
     assert list(tmp_path.iterdir()) == []
 
 

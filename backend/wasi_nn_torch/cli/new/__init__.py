@@ -10,16 +10,36 @@ from typing import Annotated
 import typer
 
 from wasi_nn_torch.cli.exits import fail
-from wasi_nn_torch.cli.new.templates import COMMAND, Template, languages, read_template, texts
-from wasi_nn_torch.cli.wit import declarations, starter
+from wasi_nn_torch.cli.new.templates import COMMAND, PIPELINE, Template, kinds, languages, read_template, texts
+from wasi_nn_torch.cli.wit import declarations, pipeline_starter, starter
 
 #: What WIT, Cargo and npm all take as a name.
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*")
 _LONGEST_NAME = 64
 
+_STEPS = """
+{directory}/README.md says how to install the tools{note}. Then build and try the {kind}:
+
+    cd {directory}
+    python export_model.py
+    {build}
+    {last}"""
+#: How guests are tried, by their kind.
+_NEXT = {
+    COMMAND: "wasi-nn-torch run --graph model=model.pt2 {guest} 1 2 3 4",
+    PIPELINE: "wasi-nn-torch serve --graph model=model.pt2 --pipeline {name}={guest}",
+}
+
 
 def _languages_help() -> str:
     return f"The language of the guest: {', '.join(languages())}."
+
+
+def _kinds_help() -> str:
+    every = {kind: [language for language in languages() if kind in kinds(language)] for kind in _NEXT}
+    return (
+        "The kind of the guest: " + "; ".join(f"{kind}, in {', '.join(names)}" for kind, names in every.items()) + "."
+    )
 
 
 def new(
@@ -35,36 +55,34 @@ def new(
         str,
         typer.Option("--language", "-l", metavar="LANGUAGE", help=_languages_help(), autocompletion=languages),
     ] = "python",
+    kind: Annotated[
+        str, typer.Option("--kind", "-k", metavar="KIND", help=_kinds_help(), autocompletion=lambda: list(_NEXT))
+    ] = COMMAND,
 ) -> None:
     """Start the project of a guest: its source, the WIT files, a command that builds it, and a model to try."""
     name = directory.resolve().name
     _require_name(name)
     if language not in languages():
         fail(f"there is no template for the language {language!r}; expected {' or '.join(languages())}")
+    if kind not in kinds(language):
+        fail(f"there is no template for the kind {kind!r} in {language}; expected {' or '.join(kinds(language))}")
     template = read_template(language, name)
     _require_empty(directory)
-    reason = _write(directory, _project(template, name))
+    reason = _write(directory, _project(template, kind, name))
     if reason:
         fail(f"{directory} cannot be written to ({reason}); choose another directory")
     missing = template.missing()
     note = f"; missing on this machine: {', '.join(missing)}" if missing else ""
-    print(_NEXT.format(directory=directory, note=note, build=template.build, guest=template.guest))
+    last = _NEXT[kind].format(name=name, guest=template.guest)
+    print(_STEPS.format(directory=directory, note=note, build=template.build, kind=kind, last=last))
 
 
-_NEXT = """
-{directory}/README.md says how to install the tools{note}. Then build and run the guest:
-
-    cd {directory}
-    python export_model.py
-    {build}
-    wasi-nn-torch run --graph model=model.pt2 {guest} 1 2 3 4"""
-
-
-def _project(template: Template, name: str) -> Mapping[str, str]:
+def _project(template: Template, kind: str, name: str) -> Mapping[str, str]:
     """All files of a new guest, by their paths in its directory."""
     newest = declarations()[-1]
-    wit = {f"wit/{path}": text for path, text in starter([newest]).items()} if template.wit else {}
-    return {**wit, **texts(template, COMMAND, {"name": name, "version": newest.version})}
+    wit = (pipeline_starter() if kind == PIPELINE else starter([newest])) if template.wit else {}
+    files = texts(template, kind, {"name": name, "version": newest.version})
+    return {**{f"wit/{path}": text for path, text in wit.items()}, **files}
 
 
 def _require_name(name: str) -> None:

@@ -18,8 +18,10 @@ _HERE = Path(__file__).parent
 _TEMPLATES = _HERE / "templates"
 #: The files for all languages.
 _COMMON = _HERE / "common"
-#: The kinds of guests: a command exports `wasi:cli/run`.
-COMMAND = "command"
+#: The files for every kind of guest in a language.
+_SHARED = "shared"
+#: The kinds of guests: a command exports `wasi:cli/run`, a pipeline answers the requests of `wasi-nn-torch serve`.
+COMMAND, PIPELINE = "command", "pipeline"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ def languages() -> list[str]:
     return sorted(path.parent.name for path in _TEMPLATES.glob("*/template.toml"))
 
 
+def kinds(language: str) -> list[str]:
+    """The kinds of guests that the template of a language in `languages` can start."""
+    return sorted(path.name for path in (_TEMPLATES / language).iterdir() if path.is_dir() and path.name != _SHARED)
+
+
 def read_template(language: str, name: str) -> Template:
     """The template of a language in `languages`, for a guest of this name."""
     text = (_TEMPLATES / language / "template.toml").read_text("utf-8")
@@ -57,7 +64,7 @@ def texts(template: Template, kind: str, values: Mapping[str, str]) -> Mapping[s
     """The files of a new guest by their paths in its directory; `values` replace the `@key@` in them."""
     folder = _TEMPLATES / template.language
     found: dict[str, str] = {}
-    for part in (_COMMON, folder / "shared", folder / kind):
+    for part in (_COMMON, folder / _SHARED, folder / kind):
         found |= {path: _filled(text, values) for path, text in _files(part)}
     return found
 

@@ -41,18 +41,21 @@ class Model:
     def compute(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
         """Compute the model once: named inputs, each of them whatever `Tensor.of` takes, to named outputs."""
         values = {name: Tensor.of(value) for name, value in inputs.items()}
-        named = [
-            (name, tensor.Tensor(list(each.shape), TensorType[each.dtype], each.data)) for name, each in values.items()
-        ]
+        named = [(name, passed(value)) for name, value in values.items()]
         with _model_errors():
             outputs = self._context.compute(named)
-        return {name: _taken(output) for name, output in outputs}
+        return {name: taken(output) for name, output in outputs}
 
 
-def _taken(output: tensor.Tensor) -> Tensor:
+def passed(value: Tensor) -> tensor.Tensor:
+    """A tensor of the host with a copy of these elements."""
+    return tensor.Tensor(list(value.shape), TensorType[value.dtype], value.data)
+
+
+def taken(handle: tensor.Tensor) -> Tensor:
     """Copy a tensor from the host, and free it there."""
-    with output:
-        return Tensor(output.data(), output.ty().name, tuple(output.dimensions()))
+    with handle:
+        return Tensor(handle.data(), handle.ty().name, tuple(handle.dimensions()))
 
 
 @contextmanager
