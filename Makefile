@@ -8,8 +8,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo classify-witx plugins guardrail vad test soak check bindings golden bench bench-guardrail bench-peers \
-        bench-serving zoo clean
+.PHONY: help demo classify-witx plugins guardrail serve-demo vad test soak check bindings golden bench \
+        bench-guardrail bench-peers bench-serving zoo clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make classify-witx  classify them with a small core module, written in C"
 	@echo "make plugins        run a plug-in on generated bindings"
 	@echo "make guardrail      serve a check of texts by plug-ins of several parties, and send it requests"
+	@echo "make serve-demo     serve the classifier of photographs over HTTP, and ask it with curl and Triton's client"
 	@echo "make vad            detect speech in a recording"
 	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
 	@echo "make soak           run 110,000 sessions, 220,000 random calls and 6,000 interruptions, and check that nothing leaks"
@@ -172,6 +173,20 @@ $(RAIL)/guardrail_bindings/__init__.py: $(RAIL_WIT) $(CODEGEN) $(VENV)/dev
 guardrail: $(RAIL_ALL)
 	@PYTHONPATH=$(GUARDRAIL):$(RAIL) $(BIN)/python $(GUARDRAIL)/demo.py $(GUARDRAIL)/guardrail.toml
 
+# --- the example of a server: the classifier as a pipeline ---
+
+SERVE        := examples/serve
+PIPELINE     := build/serve/pipeline.wasm
+PIPELINE_WIT := wit/pipeline $(WASI_NN_WIT)
+
+$(PIPELINE): $(wildcard $(SERVE)/pipeline/*.py $(PIPELINE_WIT:%=%/*.wit)) $(SERVE)/build_pipeline.py \
+             $(CLASSIFY)/guest/ppm.py $(DEMO)/labels/imagenet.txt $(VENV)/demo
+	@echo "building the pipeline"
+	@$(BIN)/python $(SERVE)/build_pipeline.py $@ $(DEMO)/labels/imagenet.txt --wit $(PIPELINE_WIT)
+
+serve-demo: $(PIPELINE) $(DEMO)/model.pt2 $(PHOTOS) $(VENV)/dev
+	@$(BIN)/python $(SERVE)/demo.py $(PHOTOS)
+
 # --- the speech detection example ---
 
 VAD       := examples/vad
@@ -209,7 +224,7 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
-      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL)
+      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated

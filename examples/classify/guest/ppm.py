@@ -23,12 +23,19 @@ class Picture:
 
 def read_picture(path: Path) -> Picture:
     """Reads a picture; raises `OSError` if there is no such file and `PictureError` if it holds something else."""
-    content = path.read_bytes()
+    try:
+        return parse_picture(path.read_bytes())
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from None
+
+
+def parse_picture(content: bytes) -> Picture:
+    """The picture in the content of a file; raises `PictureError` if it is something else."""
     header = _HEADER.match(content)
     if header is None:
-        raise PictureError(f"{path}: expected a binary PPM picture (P6, maxval 255)")
+        raise PictureError("expected a binary PPM picture (P6, maxval 255)")
     width, height = int(header[1]), int(header[2])
     pixels = content[header.end() : header.end() + width * height * 3]
     if not pixels or len(pixels) < width * height * 3:
-        raise PictureError(f"{path}: {width} x {height} pixels need {width * height * 3} bytes, found {len(pixels)}")
+        raise PictureError(f"{width} x {height} pixels need {width * height * 3} bytes, found {len(pixels)}")
     return Picture(width, height, pixels)
