@@ -177,7 +177,7 @@ guardrail: $(RAIL_ALL)
 
 SERVE        := examples/serve
 PIPELINE     := build/serve/pipeline.wasm
-PIPELINE_WIT := wit/pipeline $(WASI_NN_WIT)
+PIPELINE_WIT := $(WASI_NN_WIT) wit/pipeline
 
 $(PIPELINE): $(wildcard $(SERVE)/pipeline/*.py $(PIPELINE_WIT:%=%/*.wit)) $(SERVE)/build_pipeline.py \
              $(CLASSIFY)/guest/ppm.py $(DEMO)/labels/imagenet.txt $(VENV)/demo
