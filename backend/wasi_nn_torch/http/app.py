@@ -171,6 +171,7 @@ def _routes(endpoints: Endpoints, metrics: Metrics) -> Iterable[Route]:
     get = partial(Endpoint, ("GET", "HEAD"), metrics=metrics)
     for model in (_MODEL, _VERSION):  # first, since most requests are of this kind
         yield Route(model + "/infer", Endpoint(("POST",), endpoints.infer, metrics))
+    yield Route("/", get(endpoints.page))
     yield Route("/metrics", get(endpoints.figures))
     yield Route("/v2/health/live", get(endpoints.live))
     yield Route("/v2/health/ready", get(endpoints.ready))

@@ -17,6 +17,7 @@ from wasi_nn_torch.http.errors import HttpError, busy, too_large
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.metrics import CONTENT_TYPE, Metrics
 from wasi_nn_torch.http.models import VERSION, Call, Model
+from wasi_nn_torch.http.page import page
 from wasi_nn_torch.http.settings import Settings
 
 _JSON: Headers = [(b"content-type", b"application/json")]
@@ -83,6 +84,11 @@ class Endpoints:
     async def figures(self, exchange: Exchange) -> Response:
         """The metrics, for Prometheus."""
         return Response(200, [(b"content-type", CONTENT_TYPE)], [self._metrics.text()])
+
+    async def page(self, exchange: Exchange) -> Response:
+        """The page that shows the figures as they change."""
+        headers, text = page()
+        return Response(200, headers, [text])
 
     def _model(self, exchange: Exchange) -> Model:
         """The model in the path; raises `HttpError` with status 404."""
