@@ -191,7 +191,7 @@ def test_curl_gets_errors_as_json(at):
         ("/v2/models/net", ("-X", "POST"), 405),
         ("/v2/models/net/versions/2", (), 404),
         ("/v2/nothing", (), 404),
-        ("/", (), 404),
+        ("/nothing", (), 404),
     ]:
         answer, headers, body = curl(at, path, *options)
         assert (answer, headers["content-type"]) == (status, "application/json")
