@@ -82,7 +82,7 @@ $(DEMO)/labels/imagenet.txt: $(CLASSIFY)/write_labels.py $(CLASSIFY)/whole_file.
 
 WITX := examples/classify_witx
 # The header that `wasi-nn-torch new --language c` gives to every guest in C.
-NN_H := backend/wasi_nn_torch/cli/new/templates/c/shared/wasi_ephemeral_nn.h
+NN_H := backend/wasi_nn_torch/cli/new/templates/c/command/wasi_ephemeral_nn.h
 C    := build/c
 
 $(C)/ready: $(WITX)/requirements.txt

@@ -9,7 +9,7 @@ import torch
 
 from tests.wasi_nn_torch.helpers.guides import PAGE_OF, PAGES, blocks, walkthrough
 from wasi_nn_torch import Engine
-from wasi_nn_torch.cli.new.templates import COMMAND, languages, read_template, texts
+from wasi_nn_torch.cli.new.templates import languages, read_template, texts
 
 #: The blocks of code that no test runs, as they need packages from a registry of crates.
 NOT_RUN = {"toml component", "rust component"}
@@ -28,7 +28,7 @@ def test_every_language_has_a_page():
 @pytest.mark.parametrize("language", languages())
 def test_the_code_on_a_page_is_what_the_command_new_writes(language):
     page = PAGES / f"{PAGE_OF[language]}.md"
-    written = "\n".join(texts(read_template(language, "hello"), COMMAND, {"name": "hello"}).values())
+    written = "\n".join(texts(read_template(language, "hello"), {"name": "hello"}).values())
     shown = blocks(page, language)
     assert shown
     for block in shown:

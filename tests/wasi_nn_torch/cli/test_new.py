@@ -22,7 +22,7 @@ from tests.wasi_nn_torch.helpers.serving import served
 from tests.wasi_nn_torch.helpers.toolchains import ENVIRONMENT, environment_for, guest_of, shell
 from wasi_nn_torch import Engine
 from wasi_nn_torch.cli import app
-from wasi_nn_torch.cli.new.templates import kinds, languages, read_template
+from wasi_nn_torch.cli.new.templates import PIPELINE, kinds, languages, read_template
 from wasi_nn_torch.http import PipelineSettings, create_app
 
 # Processes of their own see no simulated accelerator.
@@ -142,12 +142,16 @@ def test_the_page_of_a_language_uses_its_template(language):
 # --- what a new pipeline does ---
 
 
-@pytest.fixture(scope="module")
-def pipeline(tmp_path_factory):
+WITH_PIPELINES = [language for language in languages() if PIPELINE in kinds(language)]
+
+
+@pytest.fixture(scope="module", params=WITH_PIPELINES)
+def pipeline(request, tmp_path_factory):
     """The directory of a new pipeline that is built and served, and where the server listens."""
     directory = tmp_path_factory.mktemp("new") / "best"
-    assert new(directory, "--kind", "pipeline").exit_code == 0
-    assert_made("make guest.wasm model.pt2", directory, environment_for(read_template("python", "best")))
+    assert new(directory, "--language", request.param, "--kind", "pipeline").exit_code == 0
+    environment = environment_for(read_template(request.param, "best", PIPELINE))
+    assert_made("make guest.wasm model.pt2", directory, environment)
     with Engine("cpu") as engine:
         engine.register("model", directory / "model.pt2")
         guest = engine.compile(directory / "guest.wasm", optimize=False)
@@ -193,7 +197,7 @@ def test_a_new_pipeline_describes_itself(pipeline):
 
 @pytest.mark.parametrize(
     ("scores", "reason"),
-    [([], "there are no scores; give at least one"), ([1.0] * 1001, "invalid-argument: .*1000")],
+    [([], "there are no scores; give at least one"), ([1.0] * 1001, "the inputs do not match the model: .*1000")],
     ids=["no scores", "too many scores"],
 )
 def test_a_new_pipeline_refuses_what_its_model_does_not_take(pipeline, scores, reason):
@@ -245,12 +249,13 @@ def test_nothing_is_left_to_fill_in(tmp_path, language, kind):
     assert (tmp_path / "try-it" / ".gitignore").exists()
 
 
-@pytest.mark.parametrize("language", PINS)
-def test_the_versions_of_tools_are_those_that_are_tested(tmp_path, language):
-    new(tmp_path / "try-it", "--language", language)
+@pytest.mark.parametrize(("language", "kind"), [(language, kind) for language in PINS for kind in kinds(language)])
+def test_the_versions_of_tools_are_those_that_are_tested(tmp_path, language, kind):
+    new(tmp_path / "try-it", "--language", language, "--kind", kind)
     pinned = [line for line in (tmp_path / "try-it" / "requirements.txt").read_text().splitlines() if "==" in line]
     assert pinned
-    assert set(pinned) <= set(PINS[language].read_text().splitlines())
+    tested = [PINS[language], ROOT / "constraints.txt"]
+    assert set(pinned) <= {line for file in tested for line in file.read_text().splitlines()}
 
 
 def test_the_wit_is_that_of_the_command_wit(tmp_path):
@@ -260,8 +265,9 @@ def test_the_wit_is_that_of_the_command_wit(tmp_path):
         assert (tmp_path / "try-it" / "wit" / path.relative_to(tmp_path / "wit")).read_bytes() == path.read_bytes()
 
 
-def test_the_wit_of_a_pipeline_is_that_of_the_server(tmp_path):
-    new(tmp_path / "try-it", "--kind", "pipeline")
+@pytest.mark.parametrize("language", WITH_PIPELINES)
+def test_the_wit_of_a_pipeline_is_that_of_the_server(tmp_path, language):
+    new(tmp_path / "try-it", "--language", language, "--kind", "pipeline")
     written = {path.relative_to(tmp_path / "try-it" / "wit").as_posix() for path in tmp_path.rglob("*.wit")}
     assert written == {"pipeline.wit", "deps/wasi-nn-2024-10-28/nn.wit"}
     for path, source in (
@@ -303,7 +309,7 @@ def test_the_help_lists_the_languages():
 
 def test_the_help_lists_the_kinds():
     words = re.findall(r"[\w.,:;]+", new("--help").stdout)
-    assert "command, in c, js, python, rust; pipeline, in python." in " ".join(words)
+    assert "command, in c, js, python, rust; pipeline, in c, python." in " ".join(words)
 
 
 # --- what is refused ---

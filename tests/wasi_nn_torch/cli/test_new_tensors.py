@@ -36,7 +36,7 @@ def tensor(modules):
 
 def test_the_template_is_where_this_test_looks(modules):
     assert modules[0].__file__ == str(GUEST / "tensors.py")
-    assert "guest/tensors.py" in templates.texts(templates.read_template("python", "x"), templates.COMMAND, {})
+    assert "guest/tensors.py" in templates.texts(templates.read_template("python", "x"), {})
 
 
 def test_every_check_passes(modules):

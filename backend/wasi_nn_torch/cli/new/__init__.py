@@ -66,9 +66,9 @@ def new(
         fail(f"there is no template for the language {language!r}; expected {' or '.join(languages())}")
     if kind not in kinds(language):
         fail(f"there is no template for the kind {kind!r} in {language}; expected {' or '.join(kinds(language))}")
-    template = read_template(language, name)
+    template = read_template(language, name, kind)
     _require_empty(directory)
-    reason = _write(directory, _project(template, kind, name))
+    reason = _write(directory, _project(template, name))
     if reason:
         fail(f"{directory} cannot be written to ({reason}); choose another directory")
     missing = template.missing()
@@ -77,11 +77,11 @@ def new(
     print(_STEPS.format(directory=directory, note=note, build=template.build, kind=kind, last=last))
 
 
-def _project(template: Template, kind: str, name: str) -> Mapping[str, str]:
+def _project(template: Template, name: str) -> Mapping[str, str]:
     """All files of a new guest, by their paths in its directory."""
     newest = declarations()[-1]
-    wit = (pipeline_starter() if kind == PIPELINE else starter([newest])) if template.wit else {}
-    files = texts(template, kind, {"name": name, "version": newest.version})
+    wit = (pipeline_starter() if template.kind == PIPELINE else starter([newest])) if template.wit else {}
+    files = texts(template, {"name": name, "version": newest.version})
     return {**{f"wit/{path}": text for path, text in wit.items()}, **files}
 
 

@@ -26,13 +26,14 @@ COMMAND, PIPELINE = "command", "pipeline"
 
 @dataclass(frozen=True)
 class Template:
-    """How guests are written in one language.
+    """How guests of one kind are written in one language.
 
     `summary` describes it in a few words. `build` is the command that makes the file `guest`, in the directory of the
     guest, with the programs that it `needs`. `wit` says whether it is built with WIT files.
     """
 
     language: str
+    kind: str
     summary: str
     build: str
     guest: str
@@ -54,17 +55,22 @@ def kinds(language: str) -> list[str]:
     return sorted(path.name for path in (_TEMPLATES / language).iterdir() if path.is_dir() and path.name != _SHARED)
 
 
-def read_template(language: str, name: str) -> Template:
-    """The template of a language in `languages`, for a guest of this name."""
+def read_template(language: str, name: str, kind: str = COMMAND) -> Template:
+    """The template of a language in `languages`, for a guest of this name and of a kind in `kinds`.
+
+    A table `[KIND]` in the file has what is different for that kind.
+    """
     text = (_TEMPLATES / language / "template.toml").read_text("utf-8")
-    return Template(language, **tomllib.loads(_filled(text, {"name": name})))
+    read = tomllib.loads(_filled(text, {"name": name}))
+    common = {key: value for key, value in read.items() if not isinstance(value, dict)}
+    return Template(language, kind, **(common | read.get(kind, {})))
 
 
-def texts(template: Template, kind: str, values: Mapping[str, str]) -> Mapping[str, str]:
+def texts(template: Template, values: Mapping[str, str]) -> Mapping[str, str]:
     """The files of a new guest by their paths in its directory; `values` replace the `@key@` in them."""
     folder = _TEMPLATES / template.language
     found: dict[str, str] = {}
-    for part in (_COMMON, folder / _SHARED, folder / kind):
+    for part in (_COMMON, folder / _SHARED, folder / template.kind):
         found |= {path: _filled(text, values) for path, text in _files(part)}
     return found
 

@@ -28,7 +28,7 @@ class Handler(exports.Handler):
             outputs = answer(scores)
         except ModelError as error:
             is_request = error.code == "invalid-argument"
-            raise Err(Failure(400 if is_request else 500, str(error))) from None
+            raise Err(Failure(400 if is_request else 500, error.data)) from None
         return [(name, passed(output)) for name, output in outputs.items()]
 
 
