@@ -135,7 +135,7 @@ def test_other_interfaces_and_exports_stay_as_they_are():
     assert "interface one { f: func(v: list<u8>); }" in text
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "wit").iterdir()), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", sorted((ROOT / "wit").glob("20*")), ids=lambda folder: folder.name)
 def test_tensors_of_wasi_nn_become_strings_and_models_do_not(folder):
     wasm = forwarding_guest(folder, "ml")
     names = [line.split()[1].rstrip(";") for line in wit(wasm).split("import")[1:] for line in [f"import{line}"]]

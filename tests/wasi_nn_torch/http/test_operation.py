@@ -9,16 +9,13 @@ from collections import Counter
 
 import pytest
 import torch
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.wasi_nn_torch.helpers.models import Add, Counts, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
+from tests.wasi_nn_torch.workers.children import in_child
 from wasi_nn_torch import Batch, Elements, Engine, GraphSession, Limits
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Reuse, Settings, create_app
 from wasi_nn_torch.http.exchanges import Exchange
@@ -409,23 +406,40 @@ def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog):
     assert "unreachable" in failure["message"]
 
 
-def test_a_span_continues_the_trace_of_the_client(engine, monkeypatch):
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
+def test_a_span_continues_the_trace_of_the_client(engine):
+    """In a process of its own: from the first span on, each fork of a process starts a thread in the child."""
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    assert in_child(lambda: spans_of(engine, f"00-{trace}-{parent}-01")).answer == [
+        [trace, parent, 200, "net", True],
+        [trace, parent, 500, "p", False],
+    ]
+
+
+def spans_of(engine, traceparent):
+    """The spans of two requests, each as its trace, its parent, the status, the model, and whether all is well."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    trace.set_tracer_provider(provider)
     app = create_app(engine, graphs=["net"], pipelines={"p": PipelineSettings(pipeline())})
     with served(app) as at:
-        ask(at, infer("net", ONE, headers=f"Traceparent: {parent}\r\n"))
-        ask(at, infer("p", WHAT["trap"], headers=f"Traceparent: {parent}\r\n"))
+        ask(at, infer("net", ONE, headers=f"Traceparent: {traceparent}\r\n"))
+        ask(at, infer("p", WHAT["trap"], headers=f"Traceparent: {traceparent}\r\n"))
     app.close()
-    spans = exporter.get_finished_spans()
-    assert {f"{each.context.trace_id:032x}" for each in spans} == {parent.split("-")[1]}
-    assert {f"{each.parent.span_id:016x}" for each in spans} == {parent.split("-")[2]}
-    assert [each.attributes["http.response.status_code"] for each in spans] == [200, 500]
-    assert [each.attributes["wasi_nn_torch.model"] for each in spans] == ["net", "p"]
-    assert [each.status.is_ok for each in spans] == [True, False]
+    return [
+        [
+            f"{each.context.trace_id:032x}",
+            f"{each.parent.span_id:016x}",
+            each.attributes["http.response.status_code"],
+            each.attributes["wasi_nn_torch.model"],
+            each.status.is_ok,
+        ]
+        for each in exporter.get_finished_spans()
+    ]
 
 
 # --- mounting, reloading, stopping ---

@@ -213,7 +213,9 @@ def _own_stacks() -> Iterator[None]:
         try:
             yield
         finally:
-            threading.stack_size(before)
+            wanted = threading.stack_size(before)
+            if wanted != _STACK:  # the program has changed it meanwhile
+                threading.stack_size(wanted)
 
 
 #: Held while new threads have other stacks than the program wants.
