@@ -61,7 +61,8 @@ class Serving:
         self._graphs = graphs
         self._priority = operator.index(priority)
         self._members: dict[str, Member] = {}
-        self._batchers: weakref.WeakSet[Batcher] = weakref.WeakSet()
+        #: The batchers that expect this session; made when there is one, since making it takes a microsecond.
+        self._batchers: weakref.WeakSet[Batcher] | None = None
         self._sessions: dict[int, BackendSession[Any]] = {}
         self._new_tensor: Callable[[Sequence[int], ElementType, memoryview], Tensor] | None = None
         self._exchanges: ExchangesTensors | None = None
@@ -149,6 +150,8 @@ class Serving:
         batcher = lease.batcher
         if batcher is None or not isinstance(context, MakesRequests):
             return context
+        if self._batchers is None:
+            self._batchers = weakref.WeakSet()
         self._batchers.add(batcher)
         member = self._members.setdefault(batcher.name, Member(self._priority))
         return BatchedContext(context, batcher, member, self._ledger.deadline)
@@ -171,7 +174,7 @@ class Serving:
         """Drop everything that the guest left behind; a second call does nothing."""
         self._is_closed = True
         self._ledger.sweep()
-        for batcher in self._batchers:
+        for batcher in self._batchers or ():
             batcher.forget(self._members[batcher.name])
         for session in self._sessions.values():
             session.close()
