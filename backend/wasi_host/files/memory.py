@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
-from .opened import Entries, OpenedDirectory, OpenedFile, Opening, Stat, Times
+from .opened import Entries, Opened, OpenedDirectory, OpenedFile, Opening, Stat, Times
 from .paths import failure, split
 from .tree import Directory, File, Link, Node, Tree, set_times_of, stat_of, type_of
 
+N = TypeVar("N", bound=Node)
 Now: TypeAlias = Callable[[], int]
 """Returns the time of day in nanoseconds."""
 
@@ -94,10 +95,10 @@ def _paths(place: Directory, path: str) -> Iterator[str]:
             yield f"{path}{name}@" if isinstance(node, Link) else f"{path}{name}"
 
 
-class MemoryFile(OpenedFile):
-    """An open file in memory."""
+class _InMemory(Opened, Generic[N]):
+    """An open node of a tree."""
 
-    def __init__(self, tree: Tree, node: File, now: Now) -> None:
+    def __init__(self, tree: Tree, node: N, now: Now) -> None:
         super().__init__()
         self._tree = tree
         self._node = node
@@ -118,6 +119,10 @@ class MemoryFile(OpenedFile):
 
     def sync(self) -> None:
         """Do nothing: memory is as safe as it gets."""
+
+
+class MemoryFile(_InMemory[File], OpenedFile):
+    """An open file in memory."""
 
     def read(self, most: int, offset: int) -> bytes:
         """Return up to `most` bytes."""
@@ -144,30 +149,8 @@ class MemoryFile(OpenedFile):
         self._node.modified = self._node.changed = self._now()
 
 
-class MemoryDirectory(OpenedDirectory):
+class MemoryDirectory(_InMemory[Directory], OpenedDirectory):
     """An open directory in memory."""
-
-    def __init__(self, tree: Tree, node: Directory, now: Now) -> None:
-        super().__init__()
-        self._tree = tree
-        self._node = node
-        self._now = now
-        node.users += 1
-
-    def _release(self) -> None:
-        self._node.users -= 1
-        self._tree.free(self._node)
-
-    def stat(self) -> Stat:
-        """Return what is known of it."""
-        return stat_of(self._tree, self._node)
-
-    def set_times(self, times: Times) -> None:
-        """Change its times."""
-        set_times_of(self._node, times, self._now())
-
-    def sync(self) -> None:
-        """Do nothing: memory is as safe as it gets."""
 
     def again(self) -> MemoryDirectory:
         """Open it once more."""
