@@ -1,0 +1,24 @@
+"""Guests on a cluster of Ray: functions on datasets, and the server.
+
+Importing this imports neither Ray nor PyTorch nor Wasmtime: what a worker needs is imported there.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.ray.data.udf import GuestUDF
+
+__all__ = ["GuestUDF"]
+
+_HOMES = {
+    "GuestUDF": "wasi_nn_torch.ray.data.udf",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
