@@ -6,11 +6,11 @@ From top to bottom, each imports only those below it:
     app, guarding, reloading          the application and its routes; connections; changed files
     endpoints, tracing                from an exchange to a response; spans
     graphs, pipelines, metrics        what is served under a name, and its figures
-    models, results                   what graphs and pipelines share; what pipelines return
+    models                            what graphs and pipelines share
     admission, deadlines, exchanges   queues; answering in time; who asks, and for when
     bodies, encoding, failures        reading bodies; writing them; errors for clients
     decoding, checking                the protocol, as pure functions on `messages`
-    messages, datatypes, byte_strings, settings, errors, asgi, logs
+    messages, settings, errors, asgi, logs
 """
 
 from __future__ import annotations

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wasi_nn_torch.contract.text import quote, quote_all
-from wasi_nn_torch.http.datatypes import spell
 from wasi_nn_torch.http.errors import bad_request
-from wasi_nn_torch.http.messages import Description, Value, Wanted
-
-#: The size of a dimension that varies.
-ANY = -1
+from wasi_nn_torch.http.messages import Wanted
+from wasi_nn_torch.pipelines.datatypes import spell
+from wasi_nn_torch.pipelines.values import Description, Value, fits
 
 
 def require_inputs(given: Sequence[Value], wanted: Sequence[Description]) -> None:
@@ -35,11 +33,6 @@ def chosen(values: Sequence[Value], wanted: Sequence[Wanted]) -> list[Value]:
     if unknown:
         raise bad_request(f"unknown outputs: {quote_all(unknown)}; the outputs are {quote_all(found)}")
     return [found[each.name] for each in wanted]
-
-
-def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether a shape has the sizes that are described."""
-    return len(shape) == len(wanted) and all(size in (ANY, given) for given, size in zip(shape, wanted, strict=True))
 
 
 def _require_fit(value: Value, wanted: Description) -> None:

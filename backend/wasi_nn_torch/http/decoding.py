@@ -13,10 +13,11 @@ from itertools import chain
 from typing import Any
 
 from wasi_nn_torch.contract.text import one_line, quote, quote_all
-from wasi_nn_torch.http.byte_strings import MOST, require_count, serialized
-from wasi_nn_torch.http.datatypes import BOOL, BYTES, DATATYPES, Datatype, spell
 from wasi_nn_torch.http.errors import bad_request
-from wasi_nn_torch.http.messages import InferRequest, Parameter, Value, Wanted
+from wasi_nn_torch.http.messages import InferRequest, Wanted
+from wasi_nn_torch.pipelines.byte_strings import MOST, require_count, serialized
+from wasi_nn_torch.pipelines.datatypes import BOOL, BYTES, DATATYPES, Datatype, spell
+from wasi_nn_torch.pipelines.values import Parameter, Value
 
 #: The parameter with the size of a binary tensor, and the one that asks for such outputs, for all or for one.
 BINARY_SIZE, BINARY_OUTPUTS, BINARY = "binary_data_size", "binary_data_output", "binary_data"

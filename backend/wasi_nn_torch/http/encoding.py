@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.http.byte_strings import elements
-from wasi_nn_torch.http.datatypes import BYTES
 from wasi_nn_torch.http.decoding import BINARY_SIZE
 from wasi_nn_torch.http.errors import bad_request
-from wasi_nn_torch.http.messages import Description, InferRequest, Metadata, Value
+from wasi_nn_torch.http.messages import InferRequest, Metadata
+from wasi_nn_torch.pipelines.byte_strings import elements
+from wasi_nn_torch.pipelines.datatypes import BYTES
+from wasi_nn_torch.pipelines.values import Description, Value
 
 #: The most elements of an output as JSON: making the text of so many takes about a second.
 _MOST_LISTED = 1 << 20

@@ -12,13 +12,13 @@ from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
-from wasi_nn_torch.http.byte_strings import elements
-from wasi_nn_torch.http.checking import ANY
-from wasi_nn_torch.http.datatypes import BYTES, DATATYPES, OF_DTYPE, Datatype
 from wasi_nn_torch.http.errors import bad_request
-from wasi_nn_torch.http.messages import Description, Metadata, Value
+from wasi_nn_torch.http.messages import Metadata
 from wasi_nn_torch.http.models import Call
 from wasi_nn_torch.http.settings import GraphSettings, Reuse
+from wasi_nn_torch.pipelines.byte_strings import elements
+from wasi_nn_torch.pipelines.datatypes import BYTES, DATATYPES, OF_DTYPE, Datatype
+from wasi_nn_torch.pipelines.values import ANY, Description, Value
 from wasi_nn_torch.sessions.graph_session import GraphSession
 
 #: The datatypes of the element types of wasi-nn that have another name there.

@@ -5,23 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wasi_nn_torch.http.datatypes import Datatype
-
-#: The value of a parameter.
-Parameter = bool | int | float | str
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A named tensor: its elements as bytes, little-endian, row-major and without gaps.
-
-    Each element of BYTES has its length in front, as four bytes.
-    """
-
-    name: str
-    datatype: Datatype
-    shape: tuple[int, ...]
-    data: memoryview
+from wasi_nn_torch.pipelines.values import Description, Parameter, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +28,6 @@ class InferRequest:
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     is_binary: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """An input or output for the metadata; -1 in a shape is a size that varies, None a datatype that is not known."""
-
-    name: str
-    datatype: Datatype | None
-    shape: tuple[int, ...]
-    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

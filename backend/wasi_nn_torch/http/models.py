@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wasi_nn_torch.http.admission import Gate
-from wasi_nn_torch.http.messages import InferRequest, Metadata, Value
+from wasi_nn_torch.http.messages import InferRequest, Metadata
+from wasi_nn_torch.pipelines.values import Value
 
 #: The only version of each model.
 VERSION = "1"

@@ -12,27 +12,32 @@ from http import HTTPStatus
 
 from wasi_nn_bindings.pipeline_v0_1_0 import Guest
 from wasi_nn_bindings.pipeline_v0_1_0.exports import handler
-from wasi_nn_bindings.v2024_10_28.inference import NamedTensor
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.checking import require_inputs
-from wasi_nn_torch.http.datatypes import BYTES, DATATYPES
 from wasi_nn_torch.http.errors import HttpError, bad_request
-from wasi_nn_torch.http.messages import Description, InferRequest, Metadata, Parameter, Value
+from wasi_nn_torch.http.messages import Metadata
 from wasi_nn_torch.http.models import Call
-from wasi_nn_torch.http.results import Misfit, converted
 from wasi_nn_torch.http.settings import PipelineSettings, Reuse
+from wasi_nn_torch.pipelines.calling import (
+    InputError,
+    PipelineFailure,
+    Signature,
+    describe,
+    infer,
+    passed_parameters,
+)
+from wasi_nn_torch.pipelines.results import Misfit, converted
+from wasi_nn_torch.pipelines.values import Value
 from wasi_nn_torch.sessions.guests import Guest as Compiled
 from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.session import Session
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_MESSAGE = 4000
 _STATUSES = range(400, 600)
-_WHOLE = range(-(2**63), 2**63)
 
 
 class PipelineModel:
@@ -105,7 +110,7 @@ class PipelineModel:
         )
         try:
             with pool.lease() as guest:
-                return pool, _metadata(guest.handler.describe())
+                return pool, _metadata(describe(guest))
         except BaseException:
             pool.close()
             raise
@@ -128,77 +133,26 @@ class PipelineModel:
 
 def _infer(session: Session, guest: Guest, call: Call) -> list[tuple[str, Elements]]:
     """Call the pipeline on the thread of its guest; raises `HttpError` with the status that it chose."""
-    inputs = _tensors(session, call.request)
     try:
-        outputs = guest.handler.infer(_request(call), inputs)
-    except handler.HandlerFailureError as error:
-        failure: handler.Failure = error.value
-    else:
-        return _taken(session, outputs)
-    status = failure.status if failure.status in _STATUSES else HTTPStatus.INTERNAL_SERVER_ERROR
-    raise HttpError(status, one_line(failure.message, _LONGEST_MESSAGE), "pipeline")
-
-
-def _tensors(session: Session, request: InferRequest) -> list[NamedTensor]:
-    made: list[NamedTensor] = []
-    try:
-        for value in request.inputs:
-            made.append((value.name, session.tensor(_given(value))))
-    except BaseException as error:
-        for _, tensor in made:
-            tensor.drop()
-        if isinstance(error, ValueError):
-            raise bad_request(one_line(error)) from None
-        raise
-    return made
-
-
-def _taken(session: Session, outputs: Sequence[NamedTensor]) -> list[tuple[str, Elements]]:
-    names = [name for name, _ in outputs]
-    try:
-        if len(set(names)) < len(names):
-            raise ValueError("several outputs have the same name")
-        return [(name, session.take_elements(tensor)) for name, tensor in outputs]
-    except ValueError as error:  # an output that does not fit its dimensions
+        return infer(session, guest, _request(call), call.request.inputs)
+    except InputError as error:
+        raise bad_request(str(error)) from None
+    except PipelineFailure as failure:
+        status = failure.status if failure.status in _STATUSES else HTTPStatus.INTERNAL_SERVER_ERROR
+        raise HttpError(status, failure.text, "pipeline") from None
+    except Misfit as error:
         logger.warning("a pipeline returned tensors that cannot be used: %s", str(error))
-    finally:
-        for _, tensor in outputs:
-            tensor.drop()
     raise HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "the pipeline returned tensors that cannot be used", "misfit")
-
-
-def _given(value: Value) -> Elements:
-    if value.datatype is BYTES:
-        return Elements(value.data, (value.data.nbytes,), "uint8")
-    return Elements(value.data, value.shape, value.datatype.dtype)
 
 
 def _request(call: Call) -> handler.Request:
     left = None if call.due is None else max(0, int((call.due - time.monotonic()) * 1000))
-    parameters = [(name, _parameter(name, value)) for name, value in call.request.parameters.items()]
+    parameters = passed_parameters(call.request.parameters)
     return handler.Request(call.id, call.tenant, left, parameters, [each.name for each in call.request.outputs])
 
 
-def _parameter(name: str, value: Parameter) -> handler.Parameter:
-    if isinstance(value, bool):
-        return handler.ParameterBool(value)
-    if isinstance(value, str):
-        return handler.ParameterText(value)
-    if isinstance(value, float):
-        return handler.ParameterFloat(value)
-    if value not in _WHOLE:
-        raise bad_request(f"the parameter {quote(name)} does not fit 64 bits")
-    return handler.ParameterInt(value)
-
-
-def _metadata(description: handler.Description | None) -> Metadata:
-    if description is None:
-        return Metadata()
-    return Metadata(tuple(map(_described, description.inputs)), tuple(map(_described, description.outputs)))
-
-
-def _described(item: handler.TensorDescription) -> Description:
-    return Description(item.name, DATATYPES[item.datatype.name], tuple(item.shape))
+def _metadata(signature: Signature | None) -> Metadata:
+    return Metadata() if signature is None else Metadata(signature.inputs, signature.outputs)
 
 
 def _log_output(name: str, output: bytes) -> None:

@@ -5,10 +5,10 @@ import struct
 
 import pytest
 
-from wasi_nn_torch.http.datatypes import DATATYPES
 from wasi_nn_torch.http.decoding import decode
 from wasi_nn_torch.http.errors import HttpError
 from wasi_nn_torch.http.messages import Wanted
+from wasi_nn_torch.pipelines.datatypes import DATATYPES
 
 
 def item(name="x", datatype="FP32", shape=(2,), **more):

@@ -5,10 +5,11 @@ import struct
 
 import pytest
 
-from wasi_nn_torch.http.datatypes import DATATYPES
 from wasi_nn_torch.http.encoding import encode
 from wasi_nn_torch.http.errors import HttpError
-from wasi_nn_torch.http.messages import InferRequest, Value, Wanted
+from wasi_nn_torch.http.messages import InferRequest, Wanted
+from wasi_nn_torch.pipelines.datatypes import DATATYPES
+from wasi_nn_torch.pipelines.values import Value
 
 
 def value(datatype: str, data: bytes, shape=(2,), name="y"):

@@ -20,8 +20,8 @@ from wasi_nn_torch import Batch, Elements, Engine, GraphSession, Limits
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Reuse, Settings, create_app
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.logs import JsonFormatter
-from wasi_nn_torch.http.messages import Value
 from wasi_nn_torch.http.reloading import Reloading, Source
+from wasi_nn_torch.pipelines.values import Value
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 # The engine computes on the CPU.

@@ -9,10 +9,9 @@ from typing import Any
 
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.http.byte_strings import count
-from wasi_nn_torch.http.checking import ANY, fits
-from wasi_nn_torch.http.datatypes import BOOL, BYTES, OF_DTYPE, Datatype, spell
-from wasi_nn_torch.http.messages import Description, Value
+from wasi_nn_torch.pipelines.byte_strings import count
+from wasi_nn_torch.pipelines.datatypes import BOOL, BYTES, OF_DTYPE, Datatype, spell
+from wasi_nn_torch.pipelines.values import ANY, Description, Value, fits
 
 _BYTE = "uint8"
 
