@@ -19,11 +19,12 @@ import typer
 from wasi_nn_torch.cli import limit_options
 from wasi_nn_torch.cli.dir_option import METAVAR as DIR_METAVAR
 from wasi_nn_torch.cli.exits import HOST_FAILURE, fail, fails_on
-from wasi_nn_torch.cli.graph_option import METAVAR, OfferedModel, parse_graph
+from wasi_nn_torch.cli.graph_option import METAVAR, parse_graph
 from wasi_nn_torch.cli.option_values import directories, size, variable
 from wasi_nn_torch.cli.rebuilding import repeat
 from wasi_nn_torch.cli.stats_option import StatsFormat, print_last_refusal, print_session_stats
 from wasi_nn_torch.cli.watching import announced, killed_by_ctrl_c, overdue
+from wasi_nn_torch.configuration.graphs import OfferedModel
 from wasi_nn_torch.contract.policy import GuestModels, Optimize
 
 if TYPE_CHECKING:

@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wasi_nn_torch.cli.exits import HOST_FAILURE, fail, fails_on
-from wasi_nn_torch.cli.graph_option import OPTIONS
+from wasi_nn_torch.configuration.graphs import OPTIONS
 
 if TYPE_CHECKING:
-    from wasi_nn_torch.cli.serve_config import Configuration, OfferedGraph, Origin
-    from wasi_nn_torch.engine import Engine
-    from wasi_nn_torch.http import Application
-    from wasi_nn_torch.http.reloading import Source
+    from wasi_nn_torch.configuration.serving import Configuration, Origin
 
 EXAMPLES = """Examples:
 
@@ -171,7 +168,7 @@ def serve(
 ) -> None:
     """Serve graphs and pipelines over HTTP, by the Open Inference Protocol, version 2."""
     try:
-        from wasi_nn_torch.cli.serve_config import configuration
+        from wasi_nn_torch.configuration.serving import configuration
         from wasi_nn_torch.http.logs import configure
     except ModuleNotFoundError as error:
         fail(f"`serve` needs the package {error.name}; install it with: pip install 'wasi-nn-torch[serve]'")
@@ -205,7 +202,7 @@ def serve(
 def _origins(
     config: Path | None, given: Mapping[str, Any], graphs: list[str], pipelines: list[str]
 ) -> list[tuple[Mapping[str, Any], Origin]]:
-    from wasi_nn_torch.cli.serve_config import GRAPH, PIPELINE, Origin, read_config
+    from wasi_nn_torch.configuration.serving import GRAPH, PIPELINE, Origin, read_config
 
     tables: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     tables["graphs"] = _all_named("--graph", graphs, [OPTIONS, *map(re.escape, GRAPH)])
@@ -241,28 +238,16 @@ def _named(option: str, text: str, keys: str) -> tuple[str, dict[str, str]]:
 
 
 def _serve(chosen: Configuration) -> None:
-    from wasi_nn_torch.contract.errors import ModelError
-    from wasi_nn_torch.http import create_app
+    from wasi_nn_torch.configuration.hosting import REFUSALS, opened, sources
     from wasi_nn_torch.http.reloading import Reloading
     from wasi_nn_torch.http.server import Server, run
-    from wasi_nn_torch.sessions.guests import InvalidGuest
-    from wit_host import GuestError
 
     with ExitStack() as stack:
-        with fails_on(ModelError, InvalidGuest, GuestError, ValueError):
-            engine = stack.enter_context(_engine(chosen))
-            for offered in chosen.graphs.values():
-                _load(engine.register, offered)
-            app = create_app(
-                engine,
-                graphs={name: offered.settings for name, offered in chosen.graphs.items()},
-                pipelines=chosen.pipelines,
-                settings=chosen.settings,
-            )
-        stack.callback(app.close)
+        with fails_on(*REFUSALS):
+            engine, app = stack.enter_context(opened(chosen))
 
         async def reload_changed() -> None:
-            reloading = Reloading(_sources(engine, app, chosen), chosen.reload)
+            reloading = Reloading(sources(engine, app, chosen), chosen.reload)
             if hasattr(signal, "SIGHUP"):
                 _on_hang_up(reloading)
             await reloading.run()
@@ -272,54 +257,6 @@ def _serve(chosen: Configuration) -> None:
         has_listened = run(server)
     if not has_listened:
         fail(f"cannot listen on {chosen.listening.host}, port {chosen.listening.port}; the log says why", HOST_FAILURE)
-
-
-def _engine(chosen: Configuration) -> Engine:
-    from wasi_nn_torch.engine import Engine
-
-    return Engine(
-        chosen.device,
-        model_bytes=chosen.model_memory,
-        threads=chosen.threads,
-        cache=chosen.cache,
-        imports=list(chosen.imports),
-        async_threads=sum(each.settings.concurrency for each in chosen.graphs.values())
-        + sum(each.concurrency for each in chosen.pipelines.values()),
-    )
-
-
-def _load(function: Any, offered: OfferedGraph) -> None:  # noqa: ANN401  # `Engine.register` or `Engine.replace`
-    model, options = offered.model, offered.model.options
-    function(
-        model.name,
-        model.path,
-        model.device,
-        optimize=options.optimize,
-        method=options.method,
-        warm_up=options.warm_up,
-        dtypes=dict(options.dtypes),
-        batch=options.batch,
-    )
-
-
-def _sources(engine: Engine, app: Application, chosen: Configuration) -> list[Source]:
-    """The files to look after, and how each is loaded again."""
-    from wasi_nn_torch.http.graphs import GraphModel
-    from wasi_nn_torch.http.pipelines import PipelineModel
-    from wasi_nn_torch.http.reloading import Source
-
-    def replace_graph(name: str, model: GraphModel) -> None:
-        _load(engine.replace, chosen.graphs[name])
-        model.refresh()
-
-    sources = []
-    for name, model in app.models.items():
-        if isinstance(model, GraphModel):
-            file = Path(chosen.graphs[name].model.path)
-            sources.append(Source(name, file, partial(replace_graph, name, model)))
-        elif isinstance(model, PipelineModel):
-            sources.append(Source(name, Path(str(chosen.pipelines[name].file)), model.reload))
-    return sources
 
 
 def _on_hang_up(reloading: Any) -> None:  # noqa: ANN401  # imported only when it is used

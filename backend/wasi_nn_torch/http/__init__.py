@@ -15,7 +15,20 @@ From top to bottom, each imports only those below it:
 
 from __future__ import annotations
 
-from wasi_nn_torch.http.app import Application, create_app
+from typing import TYPE_CHECKING
+
 from wasi_nn_torch.http.settings import GraphSettings, PipelineSettings, Reuse, Settings
 
+if TYPE_CHECKING:
+    from wasi_nn_torch.http.app import Application, create_app
+
 __all__ = ["Application", "GraphSettings", "PipelineSettings", "Reuse", "Settings", "create_app"]
+
+
+def __getattr__(name: str) -> object:
+    """What needs the engine is imported when it is used, so that settings can be read without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from wasi_nn_torch.http import app
+
+    return getattr(app, name)

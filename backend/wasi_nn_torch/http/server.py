@@ -7,13 +7,15 @@ import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from wasi_nn_torch.http.app import Application
 from wasi_nn_torch.http.guarding import GuardedProtocol
 from wasi_nn_torch.sessions.durations import require_duration
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.http.app import Application
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -7,11 +7,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wasi_nn_torch.contract.sizes import require_amount
 from wasi_nn_torch.sessions.durations import require_duration
-from wasi_nn_torch.sessions.guests import Guest
 from wasi_nn_torch.sessions.limits import Limits
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.sessions.guests import Guest
 
 
 class Reuse(Enum):
@@ -88,7 +91,7 @@ class PipelineSettings:
     @property
     def file(self) -> Path | None:
         """The file of the component, if it has one."""
-        return None if isinstance(self.guest, bytes | Guest) else Path(self.guest)
+        return Path(self.guest) if isinstance(self.guest, str | os.PathLike) else None
 
 
 def _require_places(concurrency: int, max_waiting: int) -> None:

@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer
 from wasi_nn_torch.cli import app
-from wasi_nn_torch.cli.serve_config import Origin, configuration, read_config
+from wasi_nn_torch.configuration.serving import Origin, configuration, read_config
 from wasi_nn_torch.http import Reuse
 from wasi_nn_torch.http.logs import LogFormat
 

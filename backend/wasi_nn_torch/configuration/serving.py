@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from wasi_nn_torch.cli.graph_option import OPTIONS, OfferedModel, graph_of
-from wasi_nn_torch.cli.serve_values import (
+from wasi_nn_torch.configuration.graphs import OPTIONS, OfferedModel, graph_of
+from wasi_nn_torch.configuration.values import (
     LIFTED,
     count,
     duration,

@@ -1,0 +1,83 @@
+"""The engine and the application for a configuration, and the files that they look after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from wasi_nn_torch.configuration.serving import Configuration, OfferedGraph
+from wasi_nn_torch.contract.errors import ModelError
+from wasi_nn_torch.engine import Engine
+from wasi_nn_torch.http.app import Application, create_app
+from wasi_nn_torch.http.graphs import GraphModel
+from wasi_nn_torch.http.pipelines import PipelineModel
+from wasi_nn_torch.http.reloading import Source
+from wasi_nn_torch.sessions.guests import InvalidGuest
+from wit_host import GuestError
+
+#: What a configuration that cannot be served leads to.
+REFUSALS: Final = (ModelError, InvalidGuest, GuestError, ValueError)
+
+
+@contextmanager
+def opened(chosen: Configuration) -> Iterator[tuple[Engine, Application]]:
+    """The engine with all graphs, and the application, for the time of the block; raises `REFUSALS`."""
+    with _engine(chosen) as engine:
+        for offered in chosen.graphs.values():
+            _load(engine.register, offered)
+        app = create_app(
+            engine,
+            graphs={name: offered.settings for name, offered in chosen.graphs.items()},
+            pipelines=chosen.pipelines,
+            settings=chosen.settings,
+        )
+        try:
+            yield engine, app
+        finally:
+            app.close()
+
+
+def _engine(chosen: Configuration) -> Engine:
+    return Engine(
+        chosen.device,
+        model_bytes=chosen.model_memory,
+        threads=chosen.threads,
+        cache=chosen.cache,
+        imports=list(chosen.imports),
+        async_threads=sum(each.settings.concurrency for each in chosen.graphs.values())
+        + sum(each.concurrency for each in chosen.pipelines.values()),
+    )
+
+
+def _load(function: Any, offered: OfferedGraph) -> None:  # noqa: ANN401  # `Engine.register` or `Engine.replace`
+    model, options = offered.model, offered.model.options
+    function(
+        model.name,
+        model.path,
+        model.device,
+        optimize=options.optimize,
+        method=options.method,
+        warm_up=options.warm_up,
+        dtypes=dict(options.dtypes),
+        batch=options.batch,
+    )
+
+
+def sources(engine: Engine, app: Application, chosen: Configuration) -> list[Source]:
+    """The files to look after, and how each is loaded again."""
+
+    def replace_graph(name: str, model: GraphModel) -> None:
+        _load(engine.replace, chosen.graphs[name])
+        model.refresh()
+
+    found = []
+    for name, model in app.models.items():
+        if isinstance(model, GraphModel):
+            file = Path(chosen.graphs[name].model.path)
+            found.append(Source(name, file, partial(replace_graph, name, model)))
+        elif isinstance(model, PipelineModel):
+            found.append(Source(name, Path(str(chosen.pipelines[name].file)), model.reload))
+    return found
