@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib import metadata
 
-#: The major and minor version, as `pyproject.toml` requires it.
+#: The major and minor version, as `codegen/pyproject.toml` requires it.
 WASMTIME = "50.0"
 
 
@@ -29,7 +29,7 @@ def _require() -> None:
         again = "generate the package again" if package != __package__ else "update the package"
         raise ImportError(
             f"{package} was made for wasmtime {WASMTIME}, but wasmtime {found} is installed; {remedy}, or {again} with "
-            f"a version of wasi-nn-torch for wasmtime {found}"
+            f"a version of wit-host for wasmtime {found}"
         )
 
 

@@ -1,7 +1,24 @@
-"""`python -m witgen` is `witgen`."""
+"""The program `witgen`, also as `python -m witgen`: the command line, or an error if packages that it needs are missing."""
 
 from __future__ import annotations
 
-from witgen.cli import main
+import sys
+from importlib.util import find_spec
 
-main()
+#: The packages of the extra `codegen`, without which the distribution can still run guests.
+_PACKAGES = ("jinja2", "lark", "platformdirs", "ruff", "typer")
+
+
+def main() -> None:
+    """Run the command line."""
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        print(f"error: {', '.join(missing)} missing; run `pip install 'wit-host[codegen]'`", file=sys.stderr)
+        raise SystemExit(2)
+    from witgen.cli import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -27,8 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-#: The packages of the extra `codegen`.
-_PACKAGES = ("jinja2", "lark", "platformdirs", "ruff")
 _PROJECT = Path("pyproject.toml")
 
 Wit = Annotated[
@@ -75,7 +72,7 @@ WithoutWasi = Annotated[
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"witgen {version('wasi-nn-torch')}")
+        typer.echo(f"witgen {version('wit-host')}")
         raise typer.Exit
 
 
@@ -86,9 +83,6 @@ def _commands(
     ] = False,
 ) -> None:
     """Typed Python host bindings from WIT."""
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        _fail(f"{', '.join(missing)} missing; run `pip install 'wasi-nn-torch[codegen]'`", status=2)
 
 
 @app.command()
@@ -171,11 +165,6 @@ def resolve(
     with _diagnostics():
         model = resolved(*wit, all_features=all_features, features=_names(features))
     typer.echo(dump_text(model) if as_json else summary(model))
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def _remove_empty(directory: Path) -> None:
 def _copy_of_the_runtime() -> dict[str, str]:
     spec = find_spec(_RUNTIME)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingRuntime(f"{_RUNTIME} is not installed, so it cannot be copied; run `pip install wasi-nn-torch`")
+        raise MissingRuntime(f"{_RUNTIME} is not installed, so it cannot be copied; run `pip install wit-host`")
     root = Path(spec.submodule_search_locations[0])
     files = (path for path in sorted(root.rglob("*")) if path.suffix == ".py" or path.name == "py.typed")
     return {f"{_COPY}/{path.relative_to(root).as_posix()}": _copied(path) for path in files}

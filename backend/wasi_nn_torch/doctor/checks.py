@@ -22,7 +22,7 @@ from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import one_line
 from wasi_nn_torch.doctor.isolation import isolation
-from wasi_nn_torch.doctor.requirements import DISTRIBUTION, Requirement, pip_install, requirements
+from wasi_nn_torch.doctor.requirements import DISTRIBUTION, RUNTIME, Requirement, pip_install, requirements
 
 
 def examine() -> Iterator[Finding]:
@@ -185,7 +185,7 @@ def _generator(required: Iterable[Requirement]) -> Finding:
     missing = [each.text for each in required if each.extra == "codegen" and not each.is_met]
     if missing:
         text = f"cannot generate bindings without {', '.join(missing)}"
-        return Finding("witgen", text, Health.MISSING, pip_install(f"'{DISTRIBUTION}[codegen]'"))
+        return Finding("witgen", text, Health.MISSING, pip_install(f"'{RUNTIME}[codegen]'"))
     directory = user_cache_path("witgen")
     size = sum(file.stat().st_size for file in directory.glob("*") if file.is_file())
     return Finding("witgen", f"can generate bindings; {spell_size(size)} of parsers cached in {directory}")

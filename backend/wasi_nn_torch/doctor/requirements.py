@@ -1,16 +1,19 @@
-"""The packages that the distribution requires, and whether suitable versions are installed."""
+"""The packages that the distributions require, and whether suitable versions are installed."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
 from wasi_nn_torch.contract.findings import Finding, Health
 
 DISTRIBUTION = "wasi-nn-torch"
+#: The one without PyTorch, which the other requires in its own version.
+RUNTIME = "wit-host"
 
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:(?P<how>==|>=)(?P<release>[0-9.]*[0-9])(?:\.\*)?)?")
 _EXTRA = re.compile(r"""extra == ["'](?P<name>[^"']+)["']""")
@@ -61,8 +64,17 @@ class Requirement:
 
 
 def requirements() -> Iterator[Requirement]:
-    """Yield the requirements of the distribution and of its extras; raises PackageNotFoundError."""
-    for line in metadata.requires(DISTRIBUTION) or ():
+    """Yield the requirements of both distributions and of their extras; raises PackageNotFoundError.
+
+    If only `wit-host` is missing, it is a requirement that is not met, and those of its own are left out.
+    """
+    yield from _required_by(DISTRIBUTION)
+    with suppress(metadata.PackageNotFoundError):
+        yield from _required_by(RUNTIME)
+
+
+def _required_by(distribution: str) -> Iterator[Requirement]:
+    for line in metadata.requires(distribution) or ():
         text, _, condition = line.partition(";")
         extra = _EXTRA.search(condition)
         yield Requirement(text.strip(), None if extra is None else extra["name"])
