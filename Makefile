@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The distribution without PyTorch, which the project requires in its own version.
+WIT_HOST := --editable ./codegen
 
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
@@ -36,18 +38,18 @@ help:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/run: pyproject.toml codegen/pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing the packages (once; PyTorch is large)"
-	@$(PIP) install --constraint constraints.txt --editable .
+	@$(PIP) install --constraint constraints.txt $(WIT_HOST) --editable .
 	@touch $@
 
 $(VENV)/demo: examples/classify/requirements.txt $(VENV)/run
-	@$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	@$(PIP) install --constraint constraints.txt $(WIT_HOST) --editable '.[demo]'
 	@$(PIP) install --no-deps --requirement $<
 	@touch $@
 
 $(VENV)/dev: $(VENV)/demo
-	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) install --constraint constraints.txt $(WIT_HOST) --editable '.[dev]'
 	@touch $@
 
 # --- the demo ---
@@ -273,10 +275,10 @@ bench-peers: $(VENV)/dev $(PEERS)/ready
 
 ZOO := build/zoo
 
-$(ZOO)/ready: benchmarks/zoo/requirements.txt pyproject.toml
+$(ZOO)/ready: benchmarks/zoo/requirements.txt pyproject.toml codegen/pyproject.toml
 	@echo "installing the packages of the networks (once; they are large)"
 	@$(PYTHON) -m venv $(ZOO)
-	@$(ZOO)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< --editable .
+	@$(ZOO)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< $(WIT_HOST) --editable .
 	@touch $@
 
 $(ZOO)/guest.wasm: benchmarks/zoo/guest/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WASI_NN_WIT)/*.wit) $(VENV)/demo
