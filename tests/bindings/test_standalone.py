@@ -95,12 +95,12 @@ def test_it_says_which_wasmtime_it_was_made_for_if_another_is_found(project, oth
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
         f"ImportError: {package} was made for wasmtime 50.0, but wasmtime 51.2.0 is installed; "
-        f"run `pip install 'wasmtime==50.0.*'`, or {remedy} with a version of wasi-nn-torch for wasmtime 51.2.0"
+        f"run `pip install 'wasmtime==50.0.*'`, or {remedy} with a version of wit-host for wasmtime 51.2.0"
     )
 
 
 def test_it_is_made_for_the_wasmtime_that_the_distribution_requires():
-    [required] = [each for each in requires("wasi-nn-torch") or [] if each.startswith("wasmtime")]
+    [required] = [each for each in requires("wit-host") or [] if each.startswith("wasmtime")]
     assert required == f"wasmtime=={WASMTIME}.*"
 
 

@@ -691,7 +691,7 @@ def test_the_directory_around_a_named_package_may_be_called_anything(project):
 
 
 def test_the_version_is_printed(project):
-    assert program("--version").stdout == f"witgen {version('wasi-nn-torch')}\n"
+    assert program("--version").stdout == f"witgen {version('wit-host')}\n"
 
 
 @pytest.mark.parametrize(

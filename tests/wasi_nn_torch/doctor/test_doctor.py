@@ -165,10 +165,20 @@ def test_the_extra_for_generating_bindings_is_suggested_if_it_is_missing(finding
     status, found = findings()
     assert status == 0
     assert found["witgen"]["text"] == "cannot generate bindings without ruff>=0.9"
-    assert found["witgen"]["remedy"] == f"{sys.executable} -m pip install 'wasi-nn-torch[codegen]'"
+    assert found["witgen"]["remedy"] == f"{sys.executable} -m pip install 'wit-host[codegen]'"
 
 
 # --- broken: guests cannot run without it ---
+
+
+@cpu
+def test_a_runtime_of_another_version_is_told_with_the_command_that_fixes_it(findings, module):
+    module("wit_host-99.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: wit-host\nVersion: 99.0\n")
+    status, found = findings()
+    assert status == 1
+    own = version("wasi-nn-torch")
+    assert found["wit-host"]["text"] == f"99.0 is installed, but wit-host=={own} is required"
+    assert found["wit-host"]["remedy"] == f"{sys.executable} -m pip install 'wit-host=={own}'"
 
 
 @cpu
