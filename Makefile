@@ -10,7 +10,7 @@ WIT_HOST := --editable ./codegen
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo classify-witx plugins guardrail serve-demo vad test soak check bindings golden bench \
+.PHONY: help demo classify-witx plugins guardrail serve-demo vad test pythons soak check bindings golden bench \
         bench-guardrail bench-peers bench-serving zoo clean
 .DELETE_ON_ERROR:
 
@@ -22,6 +22,7 @@ help:
 	@echo "make serve-demo     serve the classifier of photographs over HTTP, and ask it with curl and Triton's client"
 	@echo "make vad            detect speech in a recording"
 	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
+	@echo "make pythons        test what needs no PyTorch on each Python from 3.11 to 3.14 that is on the path"
 	@echo "make soak           run 110,000 sessions, 220,000 random calls and 6,000 interruptions, and check that nothing leaks"
 	@echo "make check          check formatting, lints, types, import rules and stale bindings; changes nothing"
 	@echo "make bindings       generate generated/ from wit/"
@@ -231,6 +232,25 @@ test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated
 endif
+
+PYTHONS    := 3.11 3.12 3.13 3.14
+NO_PYTORCH := tests/witgen tests/wit_host tests/bindings tests/wasi_host
+
+pythons: $(PYTHONS:%=python-%)
+
+python-%: $(PROBE)
+	@if python$* --version > /dev/null 2>&1; then $(MAKE) --no-print-directory build/pythons/$*/tested; \
+	else echo "Python $* is not tested: there is no python$* that runs"; fi
+
+build/pythons/%/tested: build/pythons/%/ready
+	$(@D)/bin/python -m pytest $(SIDE_BY_SIDE) $(NO_PYTORCH) $(ARGS)
+
+build/pythons/%/ready: codegen/pyproject.toml constraints.txt
+	@echo "installing the distribution without PyTorch for Python $*"
+	@python$* -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
+	    --editable './codegen[dev]'
+	@touch $@
 
 soak: $(VENV)/dev $(PROBE)
 	SOAK_SESSIONS=10000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/sessions/test_soak.py

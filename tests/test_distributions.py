@@ -1,8 +1,9 @@
-"""The two distributions: what their wheels hold, what they require, and that the one without PyTorch works by itself."""
+"""The two distributions: what their wheels hold and require, and that the one without PyTorch works by itself."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -157,43 +158,17 @@ def test_the_wit_files_are_there(installed, tmp_path):
 
 # --- without PyTorch ---
 
-WIT = """
-package acme:greeting@1.0.0;
-
-interface hello {
-    record person { name: string, age: option<u8> }
-    greet: func(who: person) -> result<string, string>;
-}
-
-world polite { import hello; export hello; }
-"""
-HOST = """
-import sys
-from importlib.util import find_spec
-
-assert not [name for name in ("torch", "wasi_nn_torch", "wasi_nn_bindings") if find_spec(name)]
-
-import wasi_host
-import wit_host
-from bindings import Guest, add_to_linker, hello
+README = (ROOT / "codegen" / "README.md").read_text(encoding="utf-8")
 
 
-class Host(hello.Host):
-    def greet(self, who):
-        return f"hello {who.name}, {who.age}"
-
-
-engine = wit_host.Engine()
-with engine.store() as store:
-    wasi_host.add_to_linker(store.linker, wasi_host.World())
-    add_to_linker(store.linker, Host())
-    guest = Guest(store.instantiate(engine.compile(sys.argv[1])))
-    print(guest.hello.greet(hello.Person("Ada", 36)))
-"""
+def block(language):
+    """The block of code in the README of wit-host."""
+    [text] = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return text
 
 
 def environment(folder, wheel, *extras):
-    """A new environment with a wheel and what it requires, which is linked from this environment; returns its programs."""
+    """Make an environment with a wheel and what it requires, linked from this one, and return its programs."""
     venv.create(folder, symlinks=os.name != "nt")
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     python = programs / "python"
@@ -222,28 +197,47 @@ def closure(requirements, extras):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A directory with a guest."""
+    """A directory with the WIT of the README and a guest."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "guest.wasm").write_bytes(forwarding_guest(WIT))
+    (folder / "hello.wit").write_text(block("wit"))
+    (folder / "guest.wasm").write_bytes(forwarding_guest(block("wit")))
     return folder
 
 
 @pytest.fixture(scope="module")
-def generated(wheels, project):
-    """The same with bindings, generated in an environment with the extra `codegen`."""
-    programs = environment(project / "generating", wheels["wit-host"], "codegen")
-    assert run(programs / "witgen", "--version") == f"witgen {wheels['wit-host'].name.split('-')[1]}\n"
-    run(programs / "witgen", "generate", "guest.wasm", "--out", "bindings", cwd=project)
-    return project
+def generating(wheels, project):
+    """The programs of an environment with the extra `codegen`."""
+    return environment(project / "generating", wheels["wit-host"], "codegen")
 
 
-def test_a_component_runs_on_bindings_that_are_generated_from_it(wheels, generated):
-    """Without the code generator, too."""
-    programs = environment(generated / "running", wheels["wit-host"])
-    assert run(programs / "python", "-c", HOST, "guest.wasm", cwd=generated) == "hello Ada, 36\n"
-    result = subprocess.run([programs / "witgen", "--version"], capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def running(wheels, project):
+    """The programs of an environment without it."""
+    return environment(project / "running", wheels["wit-host"])
+
+
+def test_the_code_generator_has_the_version_of_its_distribution(wheels, generating):
+    assert run(generating / "witgen", "--version") == f"witgen {wheels['wit-host'].name.split('-')[1]}\n"
+
+
+@pytest.mark.parametrize("source", ["hello.wit", "guest.wasm"])
+def test_a_component_runs_on_bindings_as_the_readme_shows(project, generating, running, source):
+    run(generating / "witgen", "generate", source, "--out", "greeting", cwd=project)
+    assert run(running / "python", "-c", block("python"), "guest.wasm", cwd=project) == "hello Ada, 36\n"
+
+
+@pytest.mark.parametrize("name", ["torch", "wasi_nn_torch", "wasi_nn_bindings", "typer"])
+def test_nothing_else_is_there(running, name):
+    result = subprocess.run([running / "python", "-c", f"import {name}"], capture_output=True, text=True, check=False)
+    assert result.stderr.splitlines()[-1] == f"ModuleNotFoundError: No module named '{name}'"
+
+
+def test_wasi_in_python_is_there(running):
+    run(running / "python", "-c", "import wasi_host; wasi_host.World()")
+
+
+def test_without_its_extra_the_code_generator_says_what_to_install(running):
+    result = subprocess.run([running / "witgen", "--version"], capture_output=True, text=True, check=False)
     needed = "jinja2, lark, platformdirs, ruff, typer"
-    assert (result.returncode, result.stderr) == (
-        2,
-        f"error: {needed} missing; run `pip install 'wit-host[codegen]'`\n",
-    )
+    assert result.returncode == 2
+    assert result.stderr == f"error: {needed} missing; run `pip install 'wit-host[codegen]'`\n"

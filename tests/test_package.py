@@ -157,7 +157,7 @@ def test_the_names_that_users_import_are_these():
     ("distribution", "extras"),
     [
         ("wasi-nn-torch", {"demo", "guardrail", "watch", "onnx", "bench", "serve", "dev"}),
-        ("wit-host", {"codegen"}),
+        ("wit-host", {"codegen", "dev"}),
     ],
 )
 def test_every_extra_is_declared(distribution, extras):

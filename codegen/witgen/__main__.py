@@ -1,4 +1,4 @@
-"""The program `witgen`, also as `python -m witgen`: the command line, or an error if packages that it needs are missing."""
+"""The program `witgen`, also as `python -m witgen`: the command line, or an error if packages for it are missing."""
 
 from __future__ import annotations
 

@@ -9,6 +9,9 @@ import pytest
 import wasi_host
 from tests.wit_host.helpers.waiting import blocking
 from wasi_host import TestClock, World
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+
 from wasi_nn_torch import Engine, GuestTimeout, Limits
 
 
