@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -96,6 +98,12 @@ def run(*command):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_ruff_finds_nothing_in_any_of_them_by_its_defaults():
+    places = [str(GOLDEN), "generated"]
+    run(sys.executable, "-m", "ruff", "check", "--isolated", *places)
+    run(sys.executable, "-m", "ruff", "format", "--isolated", "--check", *places)
+
+
 def test_ruff_finds_nothing_in_any_of_them_if_it_may_look(tmp_path):
     for path in files():
         (tmp_path / path.relative_to(GOLDEN)).parent.mkdir(parents=True, exist_ok=True)
@@ -113,8 +121,20 @@ def test_mypy_finds_nothing_in_any_of_them():
     run(sys.executable, "-m", "mypy", "--strict", *packages)
 
 
-def test_pyright_finds_nothing_in_any_of_them():
+@pytest.mark.parametrize("version", ["3.11", "3.14"])
+def test_pyright_finds_nothing_in_any_of_them_in_its_strict_mode(version, tmp_path):
     if shutil.which("node") is None:
         pytest.skip("pyright needs node, which is not on the path")
-    packages = [str(GOLDEN / name / "bindings") for name in NAMES]
-    run(sys.executable, "-m", "pyright", "--pythonpath", sys.executable, *packages)
+    checked = [GOLDEN, Path("generated")]
+    settings = {
+        "include": [os.path.relpath(ROOT / place, tmp_path) for place in checked],
+        "extraPaths": [str(ROOT)],
+        "typeCheckingMode": "strict",
+        "pythonVersion": version,
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "pyright", "--project", str(tmp_path), "--pythonpath", sys.executable]
+    result = subprocess.run([*command, "--outputjson"], capture_output=True, text=True, check=False, timeout=300)
+    answer = json.loads(result.stdout)
+    assert answer["generalDiagnostics"] == []
+    assert answer["summary"]["filesAnalyzed"] == sum(len(list(place.rglob("*.py"))) for place in checked)
