@@ -264,6 +264,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.14 -p witgen -p wit_host -p wasi_host -p wasi_bindings
 	$(BIN)/lint-imports
 	$(BIN)/witgen check
 
