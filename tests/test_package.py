@@ -156,7 +156,7 @@ def test_the_names_that_users_import_are_these():
 @pytest.mark.parametrize(
     ("distribution", "extras"),
     [
-        ("wasi-nn-torch", {"demo", "guardrail", "watch", "onnx", "bench", "serve", "dev"}),
+        ("wasi-nn-torch", {"demo", "guardrail", "watch", "onnx", "bench", "serve", "ray", "dev"}),
         ("wit-host", {"codegen", "dev"}),
     ],
 )
