@@ -7,7 +7,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BESIDE = ("backend/wit_host", "backend/wasi_host", "generated/wasi_bindings")
+BESIDE = ("backend/wit_host", "backend/wasi_host", "generated/wasi_bindings", "generated/wasi_http_bindings")
 
 
 class SourceRoots(BuildHookInterface):

@@ -21,7 +21,7 @@ from tests.guests.forward import forwarding_guest
 
 SOURCES = {"wit-host": ROOT / "codegen", "wasi-nn-torch": ROOT}
 PACKAGES = {
-    "wit-host": {"witgen", "wit_host", "wasi_host", "wasi_bindings"},
+    "wit-host": {"witgen", "wit_host", "wasi_host", "wasi_bindings", "wasi_http_bindings"},
     "wasi-nn-torch": {"wasi_nn_bindings", "wasi_nn_torch"},
 }
 

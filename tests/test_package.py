@@ -10,7 +10,15 @@ import pytest
 
 from tests.conftest import ROOT
 
-PACKAGES = ["witgen", "wasi_bindings", "wasi_nn_bindings", "wit_host", "wasi_host", "wasi_nn_torch"]
+PACKAGES = [
+    "witgen",
+    "wasi_bindings",
+    "wasi_http_bindings",
+    "wasi_nn_bindings",
+    "wit_host",
+    "wasi_host",
+    "wasi_nn_torch",
+]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -58,10 +66,12 @@ def test_the_names_that_users_import_are_these():
     assert wasi_host.__all__ == [
         "BUFFERS",
         "Clock",
+        "Destination",
         "Files",
         "Folder",
         "InputStream",
         "Limits",
+        "Outgoing",
         "OutputStream",
         "Pipe",
         "Sink",
@@ -157,7 +167,7 @@ def test_the_names_that_users_import_are_these():
     ("distribution", "extras"),
     [
         ("wasi-nn-torch", {"demo", "guardrail", "watch", "onnx", "bench", "serve", "ray", "dev"}),
-        ("wit-host", {"codegen", "dev"}),
+        ("wit-host", {"codegen", "http", "dev"}),
     ],
 )
 def test_every_extra_is_declared(distribution, extras):

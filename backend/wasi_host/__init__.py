@@ -4,29 +4,36 @@
 can use the streams and pollables of WASI.
 
     world            all together
-    cli, clocks, randomness, sockets, files    the packages of WASI
+    http, cli, clocks, randomness, sockets, files    the packages of WASI
     streams, pipes, polling    `wasi:io`, and where bytes come from and go to
     limits           the most that a guest may have
 """
 
 from __future__ import annotations
 
-from wasi_bindings import BUFFERS
+import wasi_bindings
+import wasi_http_bindings
 
 from .clocks import Clock, SystemClock, TestClock
 from .files import Files, Folder
+from .http import Destination, Outgoing
 from .limits import Limits
 from .pipes import Pipe
 from .streams import InputStream, OutputStream, Sink, Source
 from .world import World, add_to_linker
 
+#: The interfaces with `list<u8>` in them, for `Engine.compile`.
+BUFFERS: tuple[str, ...] = (*wasi_bindings.BUFFERS, *wasi_http_bindings.BUFFERS)
+
 __all__ = [
     "BUFFERS",
     "Clock",
+    "Destination",
     "Files",
     "Folder",
     "InputStream",
     "Limits",
+    "Outgoing",
     "OutputStream",
     "Pipe",
     "Sink",

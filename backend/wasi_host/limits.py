@@ -14,7 +14,8 @@ class Limits:
     `descriptors` is the number of open files and directories, `handles` that of its streams, pollables and listings of
     directories. `output` is in bytes, for the standard output and the standard error together. `file` is the size of
     the largest file that it may make, in bytes. `random` is the most random bytes of one call, `read` the most bytes of
-    one read.
+    one read. `fields` is in bytes, for all headers and trailers of HTTP together, and `bodies` the number of bodies of
+    HTTP, each of which may hold 64 KiB that are on their way.
     """
 
     descriptors: int = 1_000
@@ -23,6 +24,8 @@ class Limits:
     file: int = 1 << 30
     random: int = 16 << 20
     read: int = 1 << 20
+    fields: int = 1 << 20
+    bodies: int = 256
 
 
 class Count:

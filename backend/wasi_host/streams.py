@@ -87,7 +87,8 @@ class Error(error.Error):
 
     def __init__(self, failure: OSError, count: Count) -> None:
         count.add()
-        self.failure = failure
+        # Its frames may have views of the memory of the guest.
+        self.failure = failure.with_traceback(None)
         self._count = count
 
     def to_debug_string(self) -> str:

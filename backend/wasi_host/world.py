@@ -10,12 +10,14 @@ from dataclasses import dataclass, fields
 from typing import Any, Self, TypeAlias
 
 import wasi_bindings
+import wasi_http_bindings
 from wit_host import Linker, per_store
 
 from .cli import Environment, Exit, StandardStreams, Terminals
 from .clocks import Clock, MonotonicClock, SystemClock, WallClock
 from .files import Files, Filesystem, Folder, Preopens
 from .files.descriptors import Shared
+from .http import Outgoing, OutgoingHandler, Types
 from .limits import Count, Limits
 from .pipes import Given, OutputLimit, Pipe, Received
 from .polling import Polling
@@ -34,7 +36,8 @@ class World:
     functions that receive each piece, a `Pipe` or a `Sink`; without them, `output` and `errors` have what was written.
     `directories` are `Files` and `Folder`s by the guest's paths. With a `clock` such as `TestClock`, or a `seed` for
     random numbers, runs can be repeated exactly; both are for tests. `terminal` says that the standard streams are
-    those of a terminal. One guest uses a world at a time; use it in a `with` block if its standard streams are pipes.
+    those of a terminal. `outgoing` says which requests of HTTP the guest may make; without it, none. One guest uses a
+    world at a time; use it in a `with` block if its standard streams are pipes.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class World:
         clock: Clock | None = None,
         seed: int | None = None,
         terminal: bool = False,
+        outgoing: Outgoing | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.limits = limits or Limits()
@@ -57,6 +61,7 @@ class World:
         self._handles = Count("handles", self.limits.handles)
         self._descriptors = Count("descriptors", self.limits.descriptors)
         bound = OutputLimit(self.limits.output)
+        types = Types(self._handles, self.limits, None if outgoing is None else outgoing.request_body)
         shared = Shared(self.limits, self.clock, self._descriptors, self._handles)
         self.hosts = Hosts(
             Environment(arguments, env or {}),
@@ -76,6 +81,8 @@ class World:
             Preopens(directories or {}, shared),
             Filesystem(),
             NoSockets(self._handles),
+            types,
+            OutgoingHandler(types, outgoing),
         )
 
     def __enter__(self) -> Self:
@@ -131,6 +138,8 @@ class Hosts:
     preopens: Preopens
     filesystem: Filesystem
     sockets: NoSockets
+    http_types: Types
+    outgoing_handler: OutgoingHandler
 
     def define(self, linker: Linker) -> None:
         """Define WASI in `linker`."""
@@ -157,6 +166,7 @@ class Hosts:
             udp_create_socket_host=self.sockets,
             wall_clock_host=self.wall_clock,
         )
+        wasi_http_bindings.add_to_linker(linker, self.outgoing_handler, self.http_types)
 
 
 def add_to_linker(linker: Linker, world: Callable[[Any], World]) -> None:
