@@ -221,13 +221,54 @@ $(PROBE): tests/guests/probe/app.py $(wildcard $(CLASSIFY)/guest/wit/*.wit $(WAS
 	@$(BIN)/componentize-py --quiet --wit-path $(WASI_NN_WIT) --wit-path $(CLASSIFY)/guest/wit \
 	    --world example:classify/classify componentize app --python-path tests/guests/probe --output $@
 
+# --- guests of the tests that answer requests of HTTP, and commands, in several languages ---
+
+GUESTS   := build/tests
+BUILDING := $(BIN)/python -m tests.guests.building
+BUILDERS := tests/guests/building.py tests/guests/tools.py $(wildcard wit/wasi/*.wit wit/wasi/deps/*.wit)
+WASI_WIT := wit/wasi/deps
+HTTP_ALL := $(GUESTS)/http_python.wasm $(GUESTS)/http_c.wasm $(GUESTS)/http_js.wasm \
+            $(GUESTS)/command_c.wasm $(GUESTS)/command_rust.wasm $(GUESTS)/command_js.wasm
+
+$(GUESTS)/http_python.wasm: tests/guests/http_python/app.py $(wildcard tests/guests/http_python/wit/*.wit $(WASI_NN_WIT)/*.wit) \
+                            $(wildcard wit/wasi/*.wit wit/wasi/deps/*.wit) $(VENV)/dev
+	@echo "building a guest that answers requests, in Python"
+	@mkdir -p $(@D)
+	@$(BIN)/componentize-py --quiet --wit-path wit/wasi --wit-path $(WASI_NN_WIT) --wit-path tests/guests/http_python/wit \
+	    --world test:http/answering componentize app --python-path tests/guests/http_python --output $@
+
+$(GUESTS)/http_c.wasm: tests/guests/http_c/proxy.c tests/guests/http_c/wit/world.wit $(BUILDERS) $(C)/ready $(VENV)/dev
+	@echo "building a guest that answers requests, in C"
+	@$(BUILDING) c $@ $< --world proxy --wit tests/guests/http_c/wit $(WASI_WIT)
+
+$(GUESTS)/http_js.wasm: tests/guests/http_js/app.js tests/guests/http_js/wit/world.wit $(BUILDERS) $(JS)/ready $(VENV)/dev
+	@if test -f $(JS)/ready; then \
+	    echo "building a guest that answers requests, in JavaScript"; \
+	    $(BUILDING) js $@ $< --world answering --wit tests/guests/http_js/wit $(WASI_WIT) $(WASI_NN_WIT); \
+	fi
+
+$(GUESTS)/command_c.wasm: tests/guests/commands/command.c $(BUILDERS) $(C)/ready $(JS)/ready $(VENV)/dev
+	@if test -f $(JS)/ready; then echo "building a command in C"; $(BUILDING) c-command $@ $<; fi
+
+$(GUESTS)/command_rust.wasm: tests/guests/commands/command.rs $(BUILDERS) $(JS)/ready $(VENV)/dev
+	@if test -f $(JS)/ready; then \
+	    echo "building a command in Rust"; \
+	    $(BUILDING) rust-command $@ $< || echo "so tests of guests in Rust will be skipped"; \
+	fi
+
+$(GUESTS)/command_js.wasm: tests/guests/commands/command.js tests/guests/commands/wit/world.wit $(BUILDERS) $(JS)/ready $(VENV)/dev
+	@if test -f $(JS)/ready; then \
+	    echo "building a command in JavaScript"; \
+	    $(BUILDING) js $@ $< --world command --wit tests/guests/commands/wit $(WASI_WIT) --disable http fetch-event; \
+	fi
+
 # --- development ---
 
 # All tests of a file run in one process.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
-      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE)
+      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE) $(HTTP_ALL)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated
@@ -238,7 +279,7 @@ NO_PYTORCH := tests/witgen tests/wit_host tests/bindings tests/wasi_host
 
 pythons: $(PYTHONS:%=python-%)
 
-python-%: $(PROBE)
+python-%: $(PROBE) $(HTTP_ALL)
 	@if python$* --version > /dev/null 2>&1; then $(MAKE) --no-print-directory build/pythons/$*/tested; \
 	else echo "Python $* is not tested: there is no python$* that runs"; fi
 
@@ -264,7 +305,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --python-version 3.14 -p witgen -p wit_host -p wasi_host -p wasi_bindings
+	$(BIN)/mypy --python-version 3.14 -p witgen -p wit_host -p wasi_host -p wasi_bindings -p wasi_http_bindings
 	$(BIN)/lint-imports
 	$(BIN)/witgen check
 
