@@ -305,6 +305,7 @@ class Engine:
         stdout: Output = None,
         stderr: Output = None,
         data: object = None,
+        make_data: Callable[[], object] | None = None,
         graphs: Collection[str] | None = None,
         priority: int = 0,
     ) -> Pool[Any]: ...
@@ -326,6 +327,7 @@ class Engine:
         stdout: Output = None,
         stderr: Output = None,
         data: object = None,
+        make_data: Callable[[], object] | None = None,
         graphs: Collection[str] | None = None,
         priority: int = 0,
     ) -> Pool[T]: ...
@@ -346,6 +348,7 @@ class Engine:
         stdout: Output = None,
         stderr: Output = None,
         data: object = None,
+        make_data: Callable[[], object] | None = None,
         graphs: Collection[str] | None = None,
         priority: int = 0,
     ) -> Pool[Any]:
@@ -354,13 +357,14 @@ class Engine:
         `guest` and `cls` are those of `Session.start`, and the other arguments those of `session`; `stdin` is read once
         and given to each instance. There are at most `size` instances, each in a session of its own, with the limits of
         one. An instance is replaced after `max_uses` leases; None means that it stays until it fails. `by_tenant` tells
-        instances apart by the tenant that a lease names. See `Pool`.
+        instances apart by the tenant that a lease names. `make_data` is called for each instance, and returns its
+        `data`. See `Pool`.
 
         Raises InvalidGuest if `guest` cannot be compiled, TypeError or ValueError for a wrong number, TypeError for a
         stream of another type, and ValueError for a graph that is not registered.
         """
         guest = guest if isinstance(guest, Guest) else self._runtime.compile(guest)
-        open_session = partial(
+        session = partial(
             Session,
             self._runtime,
             args=args,
@@ -370,10 +374,13 @@ class Engine:
             stdin=reusable(stdin),
             stdout=stdout,
             stderr=stderr,
-            data=data,
             graphs=self._choose(graphs),
             priority=priority,
         )
+
+        def open_session() -> Session:
+            return session(data=data if make_data is None else make_data())
+
         start = partial(_start, guest=guest, cls=cls)
         open_lane = partial(self._runtime.lane, limits or DEFAULT_LIMITS)
         pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant, open_lane)

@@ -1,12 +1,15 @@
-"""Models and pipelines behind HTTP, by the Open Inference Protocol: `create_app` makes an ASGI application.
+"""Models, pipelines and components behind HTTP, by the Open Inference Protocol: `create_app` makes an ASGI application.
 
 From top to bottom, each imports only those below it:
 
     server                            running the application with uvicorn, until a signal
     app, guarding, reloading          the application and its routes; connections; changed files
-    endpoints, tracing                from an exchange to a response; spans
-    graphs, pipelines, metrics        what is served under a name, and its figures
-    models                            what graphs and pipelines share
+    mounting                          which component answers, by the path
+    endpoints, streaming              from an exchange to a response, or to one that a component streams
+    recording, tracing                figures and logs of answers; spans
+    graphs, pipelines, components     what is served under a name
+    metrics                           its figures
+    models, served                    what graphs and pipelines share, and all of them
     admission, deadlines, exchanges   queues; answering in time; who asks, and for when
     bodies, encoding, failures        reading bodies; writing them; errors for clients
     decoding, checking                the protocol, as pure functions on `messages`
@@ -17,12 +20,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wasi_nn_torch.http.settings import GraphSettings, PipelineSettings, Reuse, Settings
+from wasi_nn_torch.http.settings import ComponentSettings, GraphSettings, PipelineSettings, Reuse, Settings
 
 if TYPE_CHECKING:
     from wasi_nn_torch.http.app import Application, create_app
 
-__all__ = ["Application", "GraphSettings", "PipelineSettings", "Reuse", "Settings", "create_app"]
+__all__ = [
+    "Application",
+    "ComponentSettings",
+    "GraphSettings",
+    "PipelineSettings",
+    "Reuse",
+    "Settings",
+    "create_app",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
+from typing import cast
 
 from starlette.routing import Route, Router
 
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.frames import release_frames
-from wasi_nn_torch.contract.text import printable, quote
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond
-from wasi_nn_torch.http.endpoints import Endpoints, refusal, require_method, unknown
+from wasi_nn_torch.http.components import Component
+from wasi_nn_torch.http.endpoints import Endpoints, refusal, require_method
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.failures import as_http_error
 from wasi_nn_torch.http.graphs import GraphModel
-from wasi_nn_torch.http.logs import log_answer, request_id
+from wasi_nn_torch.http.logs import request_id
 from wasi_nn_torch.http.metrics import Metrics
 from wasi_nn_torch.http.models import Model
+from wasi_nn_torch.http.mounting import Mounts
+from wasi_nn_torch.http.paths import require_distinct
 from wasi_nn_torch.http.pipelines import PipelineModel
-from wasi_nn_torch.http.settings import GraphSettings, PipelineSettings, Settings
+from wasi_nn_torch.http.recording import CLIENT_GONE, record
+from wasi_nn_torch.http.served import Served
+from wasi_nn_torch.http.settings import ComponentSettings, GraphSettings, PipelineSettings, Settings
 from wasi_nn_torch.http.tracing import span
 
 Handle = Callable[[Exchange], Awaitable[Response]]
-
-#: The status in metrics and logs for a client that has gone before it was answered.
-CLIENT_GONE = 499
-_LONGEST_PATH = 200
 
 _MODEL = "/v2/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
 
 
 class Application:
-    """An ASGI application. Made by `create_app`; `close` ends its pipelines, and leaves the engine open."""
+    """An ASGI application. Made by `create_app`; `close` ends its instances, and leaves the engine open."""
 
-    def __init__(self, models: Mapping[str, Model], settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        components: Mapping[str, Component],
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
         self.models = models
+        self.components = components
         self.endpoints = Endpoints(models, settings, metrics)
-        self._router = Router(
-            list(_routes(self.endpoints, metrics)), redirect_slashes=False, default=Endpoint((), unknown, metrics)
-        )
+        self._mounts = Mounts(components.values(), settings, metrics)
+        routes = _routes(self.endpoints, metrics, has_page=not self._mounts.has_root)
+        self._router = Router(list(routes), redirect_slashes=False, default=self._mounts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -51,13 +60,14 @@ class Application:
 
     def stop(self) -> None:
         """Take no more requests; those that run are answered."""
-        self.endpoints.is_ready = False
+        self.endpoints.is_ready = self._mounts.is_ready = False
 
     def close(self) -> None:
-        """End the instances of all pipelines, each as soon as it has answered."""
+        """End the instances of all pipelines and components, each as soon as it has answered."""
         self.stop()
-        for model in self.models.values():
-            model.close()
+        served: list[Served] = [*self.models.values(), *self.components.values()]
+        for each in served:
+            each.close()
 
 
 class Endpoint:
@@ -96,19 +106,7 @@ class Endpoint:
             return _refused(error, exchange)
 
     def _record(self, exchange: Exchange, status: int, kind: str | None, sent: int) -> None:
-        seconds = time.monotonic() - exchange.started
-        self._metrics.answered(exchange.model, status, kind, seconds, sent)
-        log_answer(
-            request_id=exchange.id,
-            method=exchange.scope["method"],
-            path=printable(exchange.scope["path"], _LONGEST_PATH),
-            model=exchange.model,
-            status=status,
-            failure=kind,
-            seconds=round(seconds, 6),
-            sent=sent,
-            traceparent=exchange.traceparent,
-        )
+        record(self._metrics, exchange, status, kind, sent)
 
 
 def _refused(error: Exception, exchange: Exchange) -> tuple[Response, str]:
@@ -123,20 +121,25 @@ def create_app(
     *,
     graphs: Mapping[str, GraphSettings] | Iterable[str] | None = None,
     pipelines: Mapping[str, PipelineSettings | str] | None = None,
+    components: Mapping[str, ComponentSettings | str] | None = None,
     settings: Settings | None = None,
 ) -> Application:
     """An ASGI application that serves graphs and pipelines by the Open Inference Protocol, version 2.
 
     `graphs` are names of registered graphs, by default all of them, or their settings by name. `pipelines` are the
-    files of components by name, or their settings. Serve the application with any ASGI server, or mount it in another
-    one. It does not close `engine`; `Application.close` ends its pipelines.
+    files of components by name, or their settings. `components` answer requests of HTTP themselves, at the paths that
+    their settings name and that the protocol does not: they export `wasi:http/incoming-handler`, as what is built for
+    `wasmtime serve` does. Serve the application with any ASGI server, or mount it in another one. It does not close
+    `engine`; `Application.close` ends its pipelines and components.
 
-    Raises ValueError for a graph that is not registered and for a name that is used twice, InvalidGuest for a pipeline
-    that cannot be compiled, and GuestError for one that cannot be started.
+    Raises ValueError for a graph that is not registered, for a name or a path that is used twice, InvalidGuest for a
+    pipeline or component that cannot be compiled, and GuestError for one that cannot be started.
     """
     settings = settings or Settings()
     models: dict[str, Model] = {}
-    metrics = Metrics(engine, models)
+    mounted: dict[str, Component] = {}
+    served: Mapping[str, Served] = ChainMap(cast(dict[str, Served], models), cast(dict[str, Served], mounted))
+    metrics = Metrics(engine, served)
     try:
         for name, chosen in _graphs(engine, graphs).items():
             models[name] = _graph(engine, name, chosen, metrics)
@@ -146,11 +149,13 @@ def create_app(
             chosen_pipeline = given if isinstance(given, PipelineSettings) else PipelineSettings(given)
             gate = Gate(name, chosen_pipeline.concurrency, chosen_pipeline.max_waiting, metrics.waits_of(name))
             models[name] = PipelineModel(engine, name, chosen_pipeline, gate)
+        for name, chosen_component in _components(components or {}, models).items():
+            mounted[name] = _component(engine, name, chosen_component, metrics)
+        return Application(models, mounted, settings, metrics)
     except BaseException:
-        for model in models.values():
-            model.close()
+        for each in served.values():
+            each.close()
         raise
-    return Application(models, settings, metrics)
 
 
 def _graphs(engine: Engine, graphs: Mapping[str, GraphSettings] | Iterable[str] | None) -> Mapping[str, GraphSettings]:
@@ -167,11 +172,31 @@ def _graph(engine: Engine, name: str, settings: GraphSettings, metrics: Metrics)
         raise ValueError(error.text) from None
 
 
-def _routes(endpoints: Endpoints, metrics: Metrics) -> Iterable[Route]:
+def _components(
+    components: Mapping[str, ComponentSettings | str], models: Collection[str]
+) -> Mapping[str, ComponentSettings]:
+    chosen = {
+        name: given if isinstance(given, ComponentSettings) else ComponentSettings(given)
+        for name, given in components.items()
+    }
+    for name in chosen:
+        if name in models:
+            raise ValueError(f"{quote(name)} is the name of a model and of a component; choose another name")
+    require_distinct({name: settings.path for name, settings in chosen.items()})
+    return chosen
+
+
+def _component(engine: Engine, name: str, settings: ComponentSettings, metrics: Metrics) -> Component:
+    gate = Gate(name, settings.concurrency, settings.max_waiting, metrics.waits_of(name))
+    return Component(engine, name, settings, gate)
+
+
+def _routes(endpoints: Endpoints, metrics: Metrics, has_page: bool) -> Iterable[Route]:
     get = partial(Endpoint, ("GET", "HEAD"), metrics=metrics)
     for model in (_MODEL, _VERSION):  # first, since most requests are of this kind
         yield Route(model + "/infer", Endpoint(("POST",), endpoints.infer, metrics))
-    yield Route("/", get(endpoints.page))
+    if has_page:
+        yield Route("/", get(endpoints.page))
     yield Route("/metrics", get(endpoints.figures))
     yield Route("/v2/health/live", get(endpoints.live))
     yield Route("/v2/health/ready", get(endpoints.ready))

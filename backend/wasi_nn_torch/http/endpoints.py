@@ -128,11 +128,6 @@ def refusal(error: HttpError) -> Response:
     return Response(error.status, [*_JSON, *error.headers], [to_json({"error": error.text})])
 
 
-async def unknown(exchange: Exchange) -> Response:
-    """The response for a path that does not exist."""
-    raise HttpError(404, "there is no such path; see the Open Inference Protocol, version 2", "unknown")
-
-
 def require_method(exchange: Exchange, *allowed: str) -> None:
     """Raise `HttpError` with status 405 for another method."""
     if exchange.scope["method"] not in allowed:

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from wasi_nn_torch.engine import Engine
-from wasi_nn_torch.http.models import Model
+from wasi_nn_torch.http.served import Served
 
 #: The type of the text.
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -24,7 +24,7 @@ _NO_MODEL = ""
 class Metrics:
     """The figures of one application: of its requests, and of its engine at the moment when they are asked for."""
 
-    def __init__(self, engine: Engine, models: Mapping[str, Model]) -> None:
+    def __init__(self, engine: Engine, models: Mapping[str, Served]) -> None:
         self._registry = CollectorRegistry()
         self._requests = self._counter("http_requests", "Requests that were answered.", "model", "status")
         self._failures = self._counter("http_failures", "Requests that were not answered as wanted.", "model", "kind")
@@ -70,7 +70,7 @@ def _observe(histogram: Histogram, seconds: float) -> None:
 class _EngineFigures(Collector):
     """What the engine and the models know themselves."""
 
-    def __init__(self, engine: Engine, models: Mapping[str, Model]) -> None:
+    def __init__(self, engine: Engine, models: Mapping[str, Served]) -> None:
         self._engine = engine
         self._models = models
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasi_nn_torch.contract.sizes import require_amount
+from wasi_nn_torch.http.paths import require_beginning
 from wasi_nn_torch.sessions.durations import require_duration
 from wasi_nn_torch.sessions.limits import Limits
 
 if TYPE_CHECKING:
+    from wasi_host import Outgoing
     from wasi_nn_torch.sessions.guests import Guest
 
 
@@ -92,6 +94,36 @@ class PipelineSettings:
     def file(self) -> Path | None:
         """The file of the component, if it has one."""
         return Path(self.guest) if isinstance(self.guest, str | os.PathLike) else None
+
+
+@dataclass(frozen=True)
+class ComponentSettings:
+    """The settings of a component that answers requests of HTTP itself, at paths that begin with `path`.
+
+    `guest`, `graphs`, `concurrency`, `max_waiting` and `limits` are as of `PipelineSettings`; the time of the limits is
+    that of one request, until the component has done everything. By default, each request gets an instance of its own.
+    `env` has the variables of its environment, and `outgoing` says which requests it may make; by default, none.
+    """
+
+    guest: str | os.PathLike[str] | bytes
+    path: str = "/"
+    graphs: Collection[str] | None = None
+    concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
+    max_waiting: int = 256
+    limits: Limits = field(default_factory=lambda: Limits(memory=256 << 20, timeout=30.0))
+    reuse: Reuse = Reuse.NEVER
+    max_uses: int = 1000
+    env: Mapping[str, str] = field(default_factory=dict)
+    outgoing: Outgoing | None = None
+
+    def __post_init__(self) -> None:
+        _require_places(self.concurrency, self.max_waiting)
+        require_beginning(self.path)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the component, if it has one."""
+        return None if isinstance(self.guest, bytes) else Path(self.guest)
 
 
 def _require_places(concurrency: int, max_waiting: int) -> None:

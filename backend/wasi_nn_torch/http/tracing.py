@@ -20,7 +20,7 @@ _LEAST_FAILURE = 500
 
 
 @contextmanager
-def span(exchange: Exchange) -> Iterator[End]:
+def span(exchange: Exchange, route: str = "/v2") -> Iterator[End]:
     """A span for the time of the block, which is told the status of the answer."""
     provider = _provider()
     if provider is None:
@@ -32,7 +32,7 @@ def span(exchange: Exchange) -> Iterator[End]:
     tracer = provider.get_tracer("wasi_nn_torch")
     attributes = {"http.request.method": exchange.scope["method"], "wasi_nn_torch.request_id": exchange.id}
     with tracer.start_as_current_span(
-        f"{exchange.scope['method']} /v2",
+        f"{exchange.scope['method']} {route}",
         context=propagate.extract(carried),
         kind=trace.SpanKind.SERVER,
         attributes=attributes,

@@ -300,6 +300,11 @@ class Session:
             store.cancel()
 
     @property
+    def data(self) -> object:
+        """What `Engine.session` was given as `data`, or `make_data` of a pool made."""
+        return self._data
+
+    @property
     def stats(self) -> SessionStats:
         """The figures of this moment, also after `close`."""
         state = None if self._store is None else self._store.state

@@ -87,6 +87,24 @@ class Connection:
         assert headers["content-type"] == "application/json"
         return status, json.loads(body)["error"]
 
+    def until(self, end: bytes) -> bytes:
+        """Read on until something has arrived; return what has, since the last call."""
+        while end not in self._rest:
+            self._more()
+        found, self._rest = self._rest, b""
+        return found
+
+    def chunked(self) -> bytes:
+        """The body of the next answer, which is sent in chunks."""
+        while not self._rest.endswith(b"\r\n0\r\n\r\n"):
+            self._more()
+        received, self._rest = self._rest, b""
+        rest, content = received.partition(b"\r\n\r\n")[2], b""
+        while (size := int(rest.partition(b"\r\n")[0], 16)) > 0:
+            rest = rest.partition(b"\r\n")[2]
+            content, rest = content + rest[:size], rest[size + 2 :]
+        return content
+
     def is_closed(self) -> bool:
         """Whether the server closes the connection, sooner or later, without sending more."""
         try:

@@ -1,0 +1,141 @@
+"""Components that answer requests of HTTP themselves: instances of one, lent from a pool for each request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import cast
+
+import wasi_host
+from wasi_host import World
+from wasi_host.http import Request, Response
+from wasi_http_bindings import Guest
+from wasi_http_bindings.types import ErrorCode
+from wasi_nn_torch.engine import Engine
+from wasi_nn_torch.http.admission import Gate
+from wasi_nn_torch.http.lines import Lines
+from wasi_nn_torch.http.settings import ComponentSettings, Reuse
+from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.pool import Pool
+from wasi_nn_torch.sessions.session import Session
+from wit_host import Linker
+
+#: Takes the answer of a component, or the reason why it has none, on the thread of its guest.
+Give = Callable[[Response | ErrorCode], object]
+#: The value of a limit that is lifted.
+_NO_LIMIT = 1 << 62
+
+
+class Component:
+    """A component. Raises InvalidGuest and GuestError if it cannot be compiled or started, or answers no requests."""
+
+    is_ready = True
+
+    def __init__(self, engine: Engine, name: str, settings: ComponentSettings, gate: Gate) -> None:
+        self.name = name
+        self.gate = gate
+        self._engine = engine
+        self._settings = settings
+        self._replaced: Counter[str] = Counter()
+        self._pool = self._open()
+
+    @property
+    def path(self) -> str:
+        """The beginning of the paths of its requests."""
+        return self._settings.path
+
+    @property
+    def replaced(self) -> Mapping[str, int]:
+        """How many of its instances were ended, by the reason."""
+        return self._replaced + Counter(self._pool.stats.replaced)
+
+    def reload(self) -> None:
+        """Use the component that the file holds now; requests that run are answered by the old one.
+
+        Raises the errors of the constructor, after which nothing has changed. It may run in any thread.
+        """
+        pool = self._open()
+        old, self._pool = self._pool, pool
+        old.close()
+        self._replaced.update(old.stats.replaced)
+
+    async def answer(self, tenant: str | None, request: Request, give: Give) -> None:
+        """Have an instance answer a request, and return when it has done everything; `give` gets the answer.
+
+        Raises `HttpError` with status 503 if too many requests wait, and the errors of guests.
+        """
+        async with self.gate.place(), self._lent(tenant) as (session, guest):
+            await session.call_async(_handle, session, guest, request, give)
+
+    def close(self) -> None:
+        """End the instances, each as soon as it has answered."""
+        self._pool.close()
+
+    def _open(self) -> Pool[Guest]:
+        settings = self._settings
+        pool = self._engine.pool(
+            self._engine.compile(settings.guest, _link, wasi_host.BUFFERS, name=self.name),
+            Guest,
+            size=settings.concurrency,
+            max_uses=1 if settings.reuse is Reuse.NEVER else settings.max_uses,
+            by_tenant=True,
+            graphs=settings.graphs,
+            limits=settings.limits,
+            make_data=partial(_Surroundings, self.name, settings),
+        )
+        try:
+            with pool.lease():
+                return pool
+        except BaseException:
+            pool.close()
+            raise
+
+    @asynccontextmanager
+    async def _lent(self, tenant: str | None) -> AsyncIterator[tuple[Session, Guest]]:
+        """An instance for the time of the block, of the newest pool."""
+        async with AsyncExitStack() as stack:
+            while True:
+                pool = self._pool
+                lease = pool.lease(tenant)
+                try:
+                    guest = await stack.enter_async_context(lease)
+                    break
+                except RuntimeError:
+                    if pool is self._pool:
+                        raise
+            yield lease.session, guest
+
+
+class _Surroundings:
+    """What one instance gets beside its graphs: its world, and the log of what it prints."""
+
+    def __init__(self, name: str, settings: ComponentSettings) -> None:
+        self.lines = Lines(f"the component {name}")
+        self.world = World(
+            arguments=[name],
+            env=settings.env,
+            stdout=self.lines.write,
+            stderr=self.lines.write,
+            outgoing=settings.outgoing,
+            limits=_limits(settings.limits),
+        )
+
+
+def _link(linker: Linker) -> None:
+    wasi_host.add_to_linker(linker, lambda session: cast(_Surroundings, session.data).world)
+
+
+def _limits(limits: Limits) -> wasi_host.Limits:
+    handles = _NO_LIMIT if limits.resources is None else limits.resources
+    return wasi_host.Limits(handles=handles, output=_NO_LIMIT if limits.output is None else limits.output)
+
+
+def _handle(session: Session, guest: Guest, request: Request, give: Give) -> None:
+    """Call the component on the thread of its guest."""
+    around = cast(_Surroundings, session.data)
+    try:
+        guest.incoming_handler.handle(*around.world.hosts.http_types.request(request, give))
+    finally:
+        around.lines.flush()

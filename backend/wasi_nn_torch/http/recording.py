@@ -1,0 +1,31 @@
+"""What is kept of each answer: its figures, and its line in the log."""
+
+from __future__ import annotations
+
+import time
+
+from wasi_nn_torch.contract.text import printable
+from wasi_nn_torch.http.exchanges import Exchange
+from wasi_nn_torch.http.logs import log_answer
+from wasi_nn_torch.http.metrics import Metrics
+
+#: The status in metrics and logs for a client that has gone before it was answered.
+CLIENT_GONE = 499
+_LONGEST_PATH = 200
+
+
+def record(metrics: Metrics, exchange: Exchange, status: int, kind: str | None, sent: int) -> None:
+    """Count and log an answer with a body of `sent` bytes; `kind` is that of a failure."""
+    seconds = time.monotonic() - exchange.started
+    metrics.answered(exchange.model, status, kind, seconds, sent)
+    log_answer(
+        request_id=exchange.id,
+        method=exchange.scope["method"],
+        path=printable(exchange.scope["path"], _LONGEST_PATH),
+        model=exchange.model,
+        status=status,
+        failure=kind,
+        seconds=round(seconds, 6),
+        sent=sent,
+        traceparent=exchange.traceparent,
+    )
