@@ -54,6 +54,16 @@ def serve(
             panel=MODELS,
         ),
     ] = None,
+    http: Annotated[
+        list[str] | None,
+        _option(
+            "--http",
+            metavar="[NAME=]PATH[,OPTION=VALUE]…",
+            help="Serve a component that answers HTTP requests itself, as for `wasmtime serve`, at all other paths, or "
+            "with /BEGINNING=PATH at some; options: those of --pipeline, at, env.NAME, allow=ORIGIN+ORIGIN.",
+            panel=MODELS,
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         _option("--config", metavar="FILE", help="Read options from a TOML file; those given here win.", panel=MODELS),
@@ -149,7 +159,7 @@ def serve(
         bool | None,
         typer.Option(
             "--cache/--no-cache",
-            help="Keep compiled pipelines in the user's cache directory.",
+            help="Keep compiled pipelines and components in the user's cache directory.",
             show_default=False,
             rich_help_panel=MODELS,
         ),
@@ -166,7 +176,7 @@ def serve(
         ),
     ] = 0,
 ) -> None:
-    """Serve graphs and pipelines over HTTP, by the Open Inference Protocol, version 2."""
+    """Serve graphs and pipelines over HTTP, by the Open Inference Protocol, version 2, and components that answer."""
     try:
         from wasi_nn_torch.configuration.serving import configuration
         from wasi_nn_torch.http.logs import configure
@@ -192,21 +202,23 @@ def serve(
         "cache": cache,
     }
     with fails_on(ValueError):
-        chosen = configuration(_origins(config, given, graph or [], pipeline or []))
-        if not chosen.graphs and not chosen.pipelines:
-            raise ValueError("there is nothing to serve; give --graph, --pipeline or --config")
+        chosen = configuration(_origins(config, given, graph or [], pipeline or [], http or []))
+        if not chosen.graphs and not chosen.pipelines and not chosen.components:
+            raise ValueError("there is nothing to serve; give --graph, --pipeline, --http or --config")
     configure(chosen.log, verbose)
     _serve(chosen)
 
 
 def _origins(
-    config: Path | None, given: Mapping[str, Any], graphs: list[str], pipelines: list[str]
+    config: Path | None, given: Mapping[str, Any], graphs: list[str], pipelines: list[str], http: list[str]
 ) -> list[tuple[Mapping[str, Any], Origin]]:
-    from wasi_nn_torch.configuration.serving import GRAPH, PIPELINE, Origin, read_config
+    from wasi_nn_torch.cli.http_option import components_of
+    from wasi_nn_torch.configuration.serving import GRAPH, HTTP, PIPELINE, Origin, read_config
 
     tables: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     tables["graphs"] = _all_named("--graph", graphs, [OPTIONS, *map(re.escape, GRAPH)])
     tables["pipelines"] = _all_named("--pipeline", pipelines, map(re.escape, PIPELINE))
+    tables["http"] = components_of(http, HTTP)
     return [*([] if config is None else [read_config(config)]), (tables, Origin())]
 
 

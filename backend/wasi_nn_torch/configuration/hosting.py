@@ -32,6 +32,7 @@ def opened(chosen: Configuration) -> Iterator[tuple[Engine, Application]]:
             engine,
             graphs={name: offered.settings for name, offered in chosen.graphs.items()},
             pipelines=chosen.pipelines,
+            components=chosen.components,
             settings=chosen.settings,
         )
         try:
@@ -48,7 +49,8 @@ def _engine(chosen: Configuration) -> Engine:
         cache=chosen.cache,
         imports=list(chosen.imports),
         async_threads=sum(each.settings.concurrency for each in chosen.graphs.values())
-        + sum(each.concurrency for each in chosen.pipelines.values()),
+        + sum(each.concurrency for each in chosen.pipelines.values())
+        + sum(each.concurrency for each in chosen.components.values()),
     )
 
 
@@ -80,4 +82,6 @@ def sources(engine: Engine, app: Application, chosen: Configuration) -> list[Sou
             found.append(Source(name, file, partial(replace_graph, name, model)))
         elif isinstance(model, PipelineModel):
             found.append(Source(name, Path(str(chosen.pipelines[name].file)), model.reload))
+    for name, component in app.components.items():
+        found.append(Source(name, Path(str(chosen.components[name].file)), component.reload))
     return found

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wasi_nn_torch.configuration.graphs import OPTIONS, OfferedModel, graph_of
 from wasi_nn_torch.configuration.values import (
@@ -25,12 +25,16 @@ from wasi_nn_torch.configuration.values import (
     reuse,
     size,
     text,
+    texts,
 )
 from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.http.logs import LogFormat
 from wasi_nn_torch.http.server import Listening
-from wasi_nn_torch.http.settings import GraphSettings, PipelineSettings, Settings
+from wasi_nn_torch.http.settings import ComponentSettings, GraphSettings, PipelineSettings, Settings
 from wasi_nn_torch.sessions.limits import Limits
+
+if TYPE_CHECKING:
+    from wasi_host import Outgoing
 
 Parser = Callable[[object], object]
 Table = Mapping[str, Any]
@@ -68,6 +72,15 @@ _OF_PIPELINES: Final[Mapping[str, tuple[str, Parser]]] = {
     "max-output": ("output", or_none(size)),
     "max-resources": ("resources", or_none(count)),
 }
+#: What a component may ask of others, if `allow` lets it ask anybody.
+_OUTGOING: Final[Mapping[str, tuple[str, Parser]]] = {
+    "connect-timeout": ("connect_timeout", duration),
+    "first-byte-timeout": ("first_byte_timeout", duration),
+    "between-bytes-timeout": ("between_bytes_timeout", duration),
+    "max-requests": ("connections", count),
+    "max-request-body": ("request_body", size),
+    "max-response-body": ("response_body", size),
+}
 _SERVING: Final[Mapping[str, Parser]] = {"concurrency": count, "max-waiting": count, "reuse": reuse}
 #: The keys of a graph beside those of its model, such as `device`, which are those of `--graph` of `run`.
 GRAPH: Final[Mapping[str, Parser]] = {**_SERVING, **{key: parse for key, (_, parse) in _LIMITS.items()}}
@@ -81,7 +94,15 @@ PIPELINE: Final[Mapping[str, Parser]] = {
     "max-uses": count,
     **{key: parse for key, (_, parse) in _OF_PIPELINES.items()},
 }
-_TABLES = ("graphs", "pipelines")
+#: The keys of a component that answers requests itself; `env` is a table.
+HTTP: Final[Mapping[str, Parser]] = {
+    **PIPELINE,
+    "at": text,
+    "env": texts,
+    "allow": names,
+    **{key: parse for key, (_, parse) in _OUTGOING.items()},
+}
+_TABLES = ("graphs", "pipelines", "http")
 
 
 @dataclass(frozen=True)
@@ -98,6 +119,7 @@ class Configuration:
 
     graphs: Mapping[str, OfferedGraph]
     pipelines: Mapping[str, PipelineSettings]
+    components: Mapping[str, ComponentSettings]
     settings: Settings
     listening: Listening
     device: str | None
@@ -150,6 +172,7 @@ def configuration(given: Collection[tuple[Table, Origin]]) -> Configuration:
     server: dict[str, Any] = {}
     graphs: dict[str, OfferedGraph] = {}
     pipelines: dict[str, PipelineSettings] = {}
+    components: dict[str, ComponentSettings] = {}
     for table, origin in given:
         own = {key: value for key, value in table.items() if key not in _TABLES}
         server |= _parsed(own, SERVER, origin, (), also=_TABLES)
@@ -157,11 +180,16 @@ def configuration(given: Collection[tuple[Table, Origin]]) -> Configuration:
             graphs[name] = _graph(name, values, origin)
         for name, values in _tables(table, "pipelines", origin):
             pipelines[name] = _pipeline(name, values, origin)
-    return _made(server, graphs, pipelines)
+        for name, values in _tables(table, "http", origin):
+            components[name] = _component(name, values, origin)
+    return _made(server, graphs, pipelines, components)
 
 
 def _made(
-    server: Mapping[str, Any], graphs: Mapping[str, OfferedGraph], pipelines: Mapping[str, PipelineSettings]
+    server: Mapping[str, Any],
+    graphs: Mapping[str, OfferedGraph],
+    pipelines: Mapping[str, PipelineSettings],
+    components: Mapping[str, ComponentSettings],
 ) -> Configuration:
     settings = _with(
         Settings(),
@@ -183,6 +211,7 @@ def _made(
     return Configuration(
         graphs,
         pipelines,
+        components,
         settings,
         listening,
         device=server.get("device"),
@@ -250,6 +279,34 @@ def _pipeline(name: str, values: Table, origin: Origin) -> PipelineSettings:
     limits = _limits(start.limits, own, _OF_PIPELINES)
     with_limits = {key: value for key, value in own.items() if key not in _OF_PIPELINES}
     return replace(start, **_underscored(with_limits), limits=limits)
+
+
+def _component(name: str, values: Table, origin: Origin) -> ComponentSettings:
+    where = ("http", name)
+    own = _parsed(values, HTTP, origin, where)
+    path = own.pop("path", None)
+    if not path:
+        raise ValueError(f"{origin.name(*where)}the component {quote(name)} needs a `path`, its file")
+    limits = _limits(ComponentSettings(path).limits, own, _OF_PIPELINES)
+    apart = (*_OF_PIPELINES, *_OUTGOING, "allow", "at")
+    rest = _underscored({key: value for key, value in own.items() if key not in apart})
+    try:
+        outgoing = _outgoing(own)
+        return ComponentSettings(origin.resolve(path), own.get("at", "/"), limits=limits, outgoing=outgoing, **rest)
+    except ValueError as error:
+        raise ValueError(f"{origin.name(*where)}{error}") from None
+
+
+def _outgoing(own: Mapping[str, Any]) -> Outgoing | None:
+    if "allow" not in own:
+        without = [key for key in _OUTGOING if key in own]
+        if without:
+            raise ValueError(f"{quote(without[0])} needs `allow`, which says what the component may ask")
+        return None
+    from wasi_host import Outgoing  # which needs Wasmtime
+
+    outgoing: Outgoing = _with(Outgoing(own["allow"]), own, {key: field for key, (field, _) in _OUTGOING.items()})
+    return outgoing
 
 
 def _limits(start: Limits, values: Mapping[str, Any], keys: Mapping[str, tuple[str, Parser]]) -> Limits:

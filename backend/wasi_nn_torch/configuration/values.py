@@ -65,6 +65,13 @@ def names(value: object) -> tuple[str, ...]:
     return tuple(every)
 
 
+def texts(value: object) -> dict[str, str]:
+    """A table of texts."""
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ValueError(f"`{value}` is not a table of texts")
+    return dict(value)
+
+
 def reuse(value: object) -> Reuse:
     """Whether instances are used again."""
     return _choice(Reuse, value)

@@ -16,11 +16,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, built
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer
 from wasi_nn_torch.cli import app
-from wasi_nn_torch.configuration.serving import Origin, configuration, read_config
+from wasi_nn_torch.cli.http_option import components_of
+from wasi_nn_torch.configuration.serving import HTTP, Origin, configuration, read_config
 from wasi_nn_torch.http import Reuse
 from wasi_nn_torch.http.logs import LogFormat
 
@@ -151,6 +152,15 @@ def test_sighup_reloads_what_has_changed(files, tmp_path):
     assert (status, text) == (400, "unknown inputs: `y`; the inputs are `x`")
 
 
+def test_components_answer_at_their_paths(files):
+    guest = built("build/tests/http_c.wasm")
+    with serving(files, "--http", str(guest), "--http", f"/deep={guest}") as (_, at), Connection(at) as connection:
+        for path in ("/", "/deep", "/deep/er?query"):
+            connection.send(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            assert connection.chunked() == b"hello from C"
+        assert connection.send(infer("net", ONE)).answer()[0] == 200
+
+
 def test_a_port_that_is_in_use_is_named(files):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -220,6 +230,30 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         max-tensors = 9
         max-output = "1kB"
         max-resources = 11
+
+        [http.shop]
+        path = "shop.wasm"
+        at = "/shop"
+        graphs = ["net"]
+        concurrency = 5
+        max-waiting = 6
+        reuse = "tenant"
+        max-uses = 7
+        timeout = "2s"
+        max-memory = "8MiB"
+        max-device-memory = "none"
+        max-host-memory = "3MiB"
+        max-tensors = 9
+        max-output = "1kB"
+        max-resources = 11
+        env = { LANG = "C" }
+        allow = ["https://api.example.com", "http://search:9200@10.0.0.0/8"]
+        connect-timeout = "1s"
+        first-byte-timeout = 2
+        between-bytes-timeout = 3
+        max-requests = 4
+        max-request-body = "1kB"
+        max-response-body = "2kB"
         """,
     )
     assert (found.listening.host, found.listening.port) == ("0.0.0.0", 9000)
@@ -247,6 +281,19 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         3 << 20,
     )
     assert (p.limits.tensors, p.limits.output, p.limits.resources) == (9, 1000, 11)
+    shop = found.components["shop"]
+    assert (shop.guest, shop.path, shop.graphs, shop.env) == (
+        str(tmp_path / "shop.wasm"),
+        "/shop",
+        ("net",),
+        {"LANG": "C"},
+    )
+    assert (shop.concurrency, shop.max_waiting, shop.reuse, shop.max_uses) == (5, 6, Reuse.TENANT, 7)
+    assert shop.limits == p.limits
+    allowed = shop.outgoing
+    assert [str(each) for each in allowed.allow] == ["https://api.example.com:443", "http://search:9200@10.0.0.0/8"]
+    assert (allowed.connect_timeout, allowed.first_byte_timeout, allowed.between_bytes_timeout) == (1, 2, 3)
+    assert (allowed.connections, allowed.request_body, allowed.response_body) == (4, 1000, 2000)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +309,12 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         ('[graphs.a]\npath = "a"\noptimize = "fast"', ":3: unknown optimization `fast`"),
         ('[pipelines.a]\npath = "a"\n\nreuse = "always"', ":4: `always` is not one of `tenant`, `never`"),
         ('[pipelines.a]\npath = "a"\ngraphs = [\n  "a",\n  1,\n]', ":6: `['a', 1]` is not a list of names"),
+        ('[http.a]\nat = "/a"', ":1: the component `a` needs a `path`"),
+        ('[http.a]\npath = "a"\nat = "a"', ":1: `a` is not the beginning of a path"),
+        ('[http.a]\npath = "a"\nallow = ["example.com"]', ":1: `example.com` is not an origin"),
+        ('[http.a]\npath = "a"\nallow = ["http://a@b"]', ":1: 'b' does not appear to be an IPv4 or IPv6 network"),
+        ('[http.a]\npath = "a"\nmax-requests = 1', ":1: `max-requests` needs `allow`"),
+        ('[http.a]\npath = "a"\n\nenv = 1', ":4: `1` is not a table of texts"),
         ("graphs = 7", ":1: expected tables such as [graphs.NAME]"),
         ('[graphs]\nnet = "net.pt2"', ":1: expected tables such as [graphs.NAME]"),
     ],
@@ -269,6 +322,16 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
 def test_a_mistake_in_a_configuration_is_named_with_its_line(tmp_path, text, error):
     with pytest.raises(ValueError, match=re.escape(str(tmp_path / "serve.toml") + error)):
         configured(tmp_path, text)
+
+
+def test_components_are_given_in_several_ways():
+    given = ["a/b.wasm", "/shop/inner=c.wasm,max-memory=1MiB", "name=d.wasm,at=/d,env.A=1,env.B=x y", "/=e.wasm"]
+    assert components_of(given, HTTP) == {
+        "b": {"path": "a/b.wasm"},
+        "shop/inner": {"path": "c.wasm", "at": "/shop/inner", "max-memory": "1MiB"},
+        "name": {"path": "d.wasm", "at": "/d", "env": {"A": "1", "B": "x y"}},
+        "e": {"path": "e.wasm", "at": "/"},
+    }
 
 
 def test_options_win_over_the_file(tmp_path):
@@ -282,7 +345,7 @@ def test_options_win_over_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ([], "there is nothing to serve; give --graph, --pipeline or --config"),
+        ([], "there is nothing to serve; give --graph, --pipeline, --http or --config"),
         (["--graph", "net"], "--graph: `net` is not NAME=PATH[,OPTION=VALUE]…"),
         (["--graph", "net=nothing.pt2"], "the model file `nothing.pt2` does not exist; check the path"),
         (["--graph", "net=net.pt2,max-waiting=x"], "--graph: net.max-waiting: `x` is not a whole number of at least 0"),
@@ -295,6 +358,12 @@ def test_options_win_over_the_file(tmp_path):
         ),
         (["--pipeline", "p=nothing.wasm"], "the guest nothing.wasm does not exist; check the path"),
         (["--pipeline", "p=net.pt2"], "is not WebAssembly"),
+        (["--http", ""], "--http: `` is not [NAME=]PATH[,OPTION=VALUE]… or /BEGINNING=PATH[,OPTION=VALUE]…"),
+        (["--http", "nothing.wasm"], "the guest nothing.wasm does not exist; check the path"),
+        (["--http", "p.wasm"], "p does not export wasi:http/incoming-handler@0.2.0"),
+        (["--http", "p.wasm", "--http", "p=p.wasm"], "--http: `p` is given more than once"),
+        (["--http", "p.wasm,at=/v2"], "the server itself answers `/v2`; choose another path"),
+        (["--http", "p.wasm,allow=example.com"], "--http: p: `example.com` is not an origin"),
         (["--port", "x"], "--port: `x` is not a whole number of at least 0"),
         (["--config", "nothing.toml"], "nothing.toml cannot be read"),
     ],
