@@ -13,6 +13,7 @@ from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.app import Application, create_app
 from wasi_nn_torch.http.graphs import GraphModel
+from wasi_nn_torch.http.metrics import Observer
 from wasi_nn_torch.http.pipelines import PipelineModel
 from wasi_nn_torch.http.reloading import Source
 from wasi_nn_torch.sessions.guests import InvalidGuest
@@ -23,8 +24,11 @@ REFUSALS: Final = (ModelError, InvalidGuest, GuestError, ValueError)
 
 
 @contextmanager
-def opened(chosen: Configuration) -> Iterator[tuple[Engine, Application]]:
-    """The engine with all graphs, and the application, for the time of the block; raises `REFUSALS`."""
+def opened(chosen: Configuration, observer: Observer | None = None) -> Iterator[tuple[Engine, Application]]:
+    """The engine with all graphs, and the application, for the time of the block; raises `REFUSALS`.
+
+    `observer` is that of `create_app`.
+    """
     with _engine(chosen) as engine:
         for offered in chosen.graphs.values():
             _load(engine.register, offered)
@@ -34,6 +38,7 @@ def opened(chosen: Configuration) -> Iterator[tuple[Engine, Application]]:
             pipelines=chosen.pipelines,
             components=chosen.components,
             settings=chosen.settings,
+            observer=observer,
         )
         try:
             yield engine, app

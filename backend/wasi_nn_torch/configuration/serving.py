@@ -6,6 +6,7 @@ In: a TOML file, whose errors name the line, and options, whose values are text.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -167,8 +168,12 @@ def read_config(file: Path) -> tuple[Table, Origin]:
         raise ValueError(f"{file}:{line}: {reason}") from None
 
 
-def configuration(given: Collection[tuple[Table, Origin]]) -> Configuration:
-    """The configuration from several origins, of which later ones win; raises ValueError with the place."""
+def configuration(given: Collection[tuple[Table, Origin]], processors: int | None = None) -> Configuration:
+    """The configuration from several origins, of which later ones win; raises ValueError with the place.
+
+    `processors` are those that the server will have, by default those of this machine.
+    """
+    concurrency = processors or os.cpu_count() or 1
     server: dict[str, Any] = {}
     graphs: dict[str, OfferedGraph] = {}
     pipelines: dict[str, PipelineSettings] = {}
@@ -177,11 +182,11 @@ def configuration(given: Collection[tuple[Table, Origin]]) -> Configuration:
         own = {key: value for key, value in table.items() if key not in _TABLES}
         server |= _parsed(own, SERVER, origin, (), also=_TABLES)
         for name, values in _tables(table, "graphs", origin):
-            graphs[name] = _graph(name, values, origin)
+            graphs[name] = _graph(name, values, origin, concurrency)
         for name, values in _tables(table, "pipelines", origin):
-            pipelines[name] = _pipeline(name, values, origin)
+            pipelines[name] = _pipeline(name, values, origin, concurrency)
         for name, values in _tables(table, "http", origin):
-            components[name] = _component(name, values, origin)
+            components[name] = _component(name, values, origin, concurrency)
     return _made(server, graphs, pipelines, components)
 
 
@@ -224,7 +229,7 @@ def _made(
     )
 
 
-def _graph(name: str, values: Table, origin: Origin) -> OfferedGraph:
+def _graph(name: str, values: Table, origin: Origin, concurrency: int) -> OfferedGraph:
     where = ("graphs", name)
     own = _parsed({key: value for key, value in values.items() if key in GRAPH}, GRAPH, origin, where)
     path = values.get("path")
@@ -242,6 +247,7 @@ def _graph(name: str, values: Table, origin: Origin) -> OfferedGraph:
     limits = _limits(Limits(), own, _LIMITS)
     if model.options.batch is not None:  # so that the next batch can gather while one is computed
         own.setdefault("concurrency", 2 * model.options.batch.max_size)
+    own.setdefault("concurrency", concurrency)
     with_limits = {key: value for key, value in own.items() if key not in _LIMITS}
     return OfferedGraph(model, replace(GraphSettings(), **_underscored(with_limits), limits=limits))
 
@@ -269,19 +275,19 @@ def _is_valid(key: str, value: object) -> bool:
     return True
 
 
-def _pipeline(name: str, values: Table, origin: Origin) -> PipelineSettings:
+def _pipeline(name: str, values: Table, origin: Origin, concurrency: int) -> PipelineSettings:
     where = ("pipelines", name)
     own = _parsed(values, PIPELINE, origin, where)
     path = own.pop("path", None)
     if not path:
         raise ValueError(f"{origin.name(*where)}the pipeline {quote(name)} needs a `path`, the file of its component")
-    start = PipelineSettings(origin.resolve(path))
+    start = PipelineSettings(origin.resolve(path), concurrency=concurrency)
     limits = _limits(start.limits, own, _OF_PIPELINES)
     with_limits = {key: value for key, value in own.items() if key not in _OF_PIPELINES}
     return replace(start, **_underscored(with_limits), limits=limits)
 
 
-def _component(name: str, values: Table, origin: Origin) -> ComponentSettings:
+def _component(name: str, values: Table, origin: Origin, concurrency: int) -> ComponentSettings:
     where = ("http", name)
     own = _parsed(values, HTTP, origin, where)
     path = own.pop("path", None)
@@ -289,7 +295,7 @@ def _component(name: str, values: Table, origin: Origin) -> ComponentSettings:
         raise ValueError(f"{origin.name(*where)}the component {quote(name)} needs a `path`, its file")
     limits = _limits(ComponentSettings(path).limits, own, _OF_PIPELINES)
     apart = (*_OF_PIPELINES, *_OUTGOING, "allow", "at")
-    rest = _underscored({key: value for key, value in own.items() if key not in apart})
+    rest = _underscored({"concurrency": concurrency} | {key: value for key, value in own.items() if key not in apart})
     try:
         outgoing = _outgoing(own)
         return ComponentSettings(origin.resolve(path), own.get("at", "/"), limits=limits, outgoing=outgoing, **rest)

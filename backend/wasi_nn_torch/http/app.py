@@ -21,7 +21,7 @@ from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.failures import as_http_error
 from wasi_nn_torch.http.graphs import GraphModel
 from wasi_nn_torch.http.logs import request_id
-from wasi_nn_torch.http.metrics import Metrics
+from wasi_nn_torch.http.metrics import Metrics, Observer
 from wasi_nn_torch.http.models import Model
 from wasi_nn_torch.http.mounting import Mounts
 from wasi_nn_torch.http.paths import require_distinct
@@ -49,6 +49,7 @@ class Application:
     ) -> None:
         self.models = models
         self.components = components
+        self.metrics = metrics
         self.endpoints = Endpoints(models, settings, metrics)
         self._mounts = Mounts(components.values(), settings, metrics)
         routes = _routes(self.endpoints, metrics, has_page=not self._mounts.has_root)
@@ -123,6 +124,7 @@ def create_app(
     pipelines: Mapping[str, PipelineSettings | str] | None = None,
     components: Mapping[str, ComponentSettings | str] | None = None,
     settings: Settings | None = None,
+    observer: Observer | None = None,
 ) -> Application:
     """An ASGI application that serves graphs and pipelines by the Open Inference Protocol, version 2.
 
@@ -130,7 +132,7 @@ def create_app(
     files of components by name, or their settings. `components` answer requests of HTTP themselves, at the paths that
     their settings name and that the protocol does not: they export `wasi:http/incoming-handler`, as what is built for
     `wasmtime serve` does. Serve the application with any ASGI server, or mount it in another one. It does not close
-    `engine`; `Application.close` ends its pipelines and components.
+    `engine`; `Application.close` ends its pipelines and components. `observer` is told of each answer.
 
     Raises ValueError for a graph that is not registered, for a name or a path that is used twice, InvalidGuest for a
     pipeline or component that cannot be compiled, and GuestError for one that cannot be started.
@@ -139,7 +141,7 @@ def create_app(
     models: dict[str, Model] = {}
     mounted: dict[str, Component] = {}
     served: Mapping[str, Served] = ChainMap(cast(dict[str, Served], models), cast(dict[str, Served], mounted))
-    metrics = Metrics(engine, served)
+    metrics = Metrics(engine, served, observer)
     try:
         for name, chosen in _graphs(engine, graphs).items():
             models[name] = _graph(engine, name, chosen, metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.errors import bad_request
-from wasi_nn_torch.http.messages import Metadata
+from wasi_nn_torch.http.messages import InferRequest, Metadata
 from wasi_nn_torch.http.models import Call
 from wasi_nn_torch.http.settings import GraphSettings, Reuse
 from wasi_nn_torch.pipelines.byte_strings import elements
@@ -36,6 +37,8 @@ class GraphModel:
 
     platform = "pytorch"
     is_ready = True
+    #: A request on zeros, if the model declares the sizes of its inputs; sizes that vary are 1, or as it was exported.
+    trial: InferRequest | None
     replaced: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, engine: Engine, name: str, settings: GraphSettings, gate: Gate) -> None:
@@ -55,6 +58,7 @@ class GraphModel:
             tuple(map(_description, described.inputs)) or None,
             None if described.outputs is None else tuple(map(_description, described.outputs)),
         )
+        self.trial = _trial(described.inputs)
 
     async def infer(self, call: Call) -> Sequence[Value]:
         """Compute the graph once."""
@@ -170,6 +174,17 @@ def _description(item: ValueDescription) -> Description:
     shape: Iterable[int | str] = item.shape if item.shape is not None else (1,) if item.kind != "tensor" else (ANY,)
     sizes = tuple(size if isinstance(size, int) else ANY for size in shape) or (1,)
     return Description(item.name, _datatype(item), sizes, item.optional)
+
+
+def _trial(inputs: Sequence[ValueDescription]) -> InferRequest | None:
+    values = []
+    for item in inputs:
+        shape, datatype = item.example if item.example is not None else item.shape, _datatype(item)
+        if item.kind != "tensor" or shape is None or datatype is None:
+            return None
+        sizes = tuple(size if isinstance(size, int) else 1 for size in shape)
+        values.append(Value(item.name, datatype, sizes, memoryview(bytes(math.prod(sizes) * datatype.size))))
+    return InferRequest(tuple(values)) if values else None
 
 
 def _datatype(item: ValueDescription) -> Datatype | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,15 +16,29 @@ from wasi_nn_torch.http.served import Served
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 _PREFIX = "wasi_nn_torch_"
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+#: The upper bounds of the buckets of times, in seconds.
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 #: The label of requests that belong to no model.
 _NO_MODEL = ""
+
+
+class Observer(Protocol):
+    """Who is told of each event, beside the metrics; the event loop calls it."""
+
+    def answered(self, model: str | None, status: int, kind: str | None, seconds: float) -> None:
+        """A request was answered; `kind` is that of a failure, and `model` None if it belongs to no model."""
+        ...
+
+    def waited(self, model: str, seconds: float) -> None:
+        """A request has waited for a place."""
+        ...
 
 
 class Metrics:
     """The figures of one application: of its requests, and of its engine at the moment when they are asked for."""
 
-    def __init__(self, engine: Engine, models: Mapping[str, Served]) -> None:
+    def __init__(self, engine: Engine, models: Mapping[str, Served], observer: Observer | None = None) -> None:
+        self._observer = observer
         self._registry = CollectorRegistry()
         self._requests = self._counter("http_requests", "Requests that were answered.", "model", "status")
         self._failures = self._counter("http_failures", "Requests that were not answered as wanted.", "model", "kind")
@@ -43,6 +57,8 @@ class Metrics:
             self._failures.labels(name, kind).inc()
         if model is not None:
             self._seconds.labels(name).observe(seconds)
+        if self._observer is not None:
+            self._observer.answered(model, status, kind, seconds)
 
     def received(self, model: str, nbytes: int) -> None:
         """Count the body of a request."""
@@ -50,7 +66,18 @@ class Metrics:
 
     def waits_of(self, model: str) -> Callable[[float], None]:
         """What to tell how long requests to a model wait."""
-        return partial(_observe, self._waits.labels(model))
+        histogram, observer = self._waits.labels(model), self._observer
+
+        def waited(seconds: float) -> None:
+            histogram.observe(seconds)
+            if observer is not None:
+                observer.waited(model, seconds)
+
+        return waited
+
+    def families(self) -> Iterable[Metric]:
+        """All figures of this moment, as values."""
+        return self._registry.collect()
 
     def text(self) -> bytes:
         """All figures of this moment."""
@@ -60,11 +87,7 @@ class Metrics:
         return Counter(_PREFIX + name, text, labels, registry=self._registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(_PREFIX + name, text, labels, buckets=_SECONDS, registry=self._registry)
-
-
-def _observe(histogram: Histogram, seconds: float) -> None:
-    histogram.observe(seconds)
+        return Histogram(_PREFIX + name, text, labels, buckets=SECONDS, registry=self._registry)
 
 
 class _EngineFigures(Collector):
