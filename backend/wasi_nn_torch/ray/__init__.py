@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wasi_nn_torch.ray.data.udf import GuestUDF
+    from wasi_nn_torch.ray.serve.deploying import application, deployment, run
+    from wasi_nn_torch.ray.serve.errors import DeploymentFailed
 
-__all__ = ["GuestUDF"]
+__all__ = ["DeploymentFailed", "GuestUDF", "application", "deployment", "run"]
 
 _HOMES = {
+    "DeploymentFailed": "wasi_nn_torch.ray.serve.errors",
     "GuestUDF": "wasi_nn_torch.ray.data.udf",
+    "application": "wasi_nn_torch.ray.serve.deploying",
+    "deployment": "wasi_nn_torch.ray.serve.deploying",
+    "run": "wasi_nn_torch.ray.serve.deploying",
 }
 
 

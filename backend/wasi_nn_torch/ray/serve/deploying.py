@@ -1,0 +1,159 @@
+"""Deployments of Ray Serve, made on the driver: from the configuration of a server to an application of Serve."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ray import serve
+
+from wasi_nn_torch.configuration.serving import Configuration, configuration, read_config
+from wasi_nn_torch.contract.text import quote, quote_all
+from wasi_nn_torch.ray.serve.errors import DeploymentFailed
+
+if TYPE_CHECKING:
+    from ray.serve.config import AutoscalingConfig
+    from ray.serve.handle import DeploymentHandle
+
+#: The name of a deployment, which a Serve configuration refers to.
+NAME = "wasi-nn-torch"
+#: How often replicas may fail to start; the reason is nearly always a file that will not get better.
+_STARTS = 3
+#: The keys of `application`.
+_ARGUMENTS = ("config",)
+
+
+class Replica:
+    """What Serve asks a replica, beside requests; Serve makes it an ASGI application, which is `app`."""
+
+    app: Any
+
+    async def check_health(self) -> None:
+        """Raise ModelFails if a model does not compute any more; Serve then replaces the replica."""
+        await self.app.check_health()
+
+
+def deployment(
+    config: str | os.PathLike[str] | Configuration,
+    *,
+    name: str = NAME,
+    num_replicas: int | Literal["auto"] | None = None,
+    max_ongoing_requests: int | None = None,
+    autoscaling_config: Mapping[str, Any] | AutoscalingConfig | None = None,
+    ray_actor_options: Mapping[str, Any] | None = None,
+    **options: Any,  # noqa: ANN401  # those of Serve
+) -> serve.Application:
+    """What `wasi-nn-torch serve --config` serves, as an application for `serve.run`.
+
+    `config` is the TOML file of the command, or what was read from it. Its relative paths are those of the nodes, in
+    the working directory of the runtime environment if there is one, or else in the directory that is current here.
+    `ray_actor_options` are the resources of a replica, such as `{"num_cpus": 2, "num_gpus": 1}`: graphs without a
+    `device` run on the first GPU that Ray assigned, or on the CPU; `cuda:1` is the second one that it assigned.
+
+    The other arguments are those of `serve.deployment`. Unless they are given, `max_ongoing_requests` is twice the sum
+    of the `concurrency` of all graphs and pipelines, which is `num_cpus` of the replica for each that names none;
+    `target_ongoing_requests` of an autoscaling configuration is that sum; `max_queued_requests` is the sum of
+    `max-waiting`; `graceful_shutdown_timeout_s` is `stop-timeout`; and a replica that cannot start is tried 3 times.
+
+    Imports neither PyTorch nor Wasmtime. Raises ValueError for a file that cannot be read or is not valid, with the
+    line.
+    """
+    resources = dict(ray_actor_options or {})
+    chosen = config if isinstance(config, Configuration) else _read(Path(config), resources.get("num_cpus"))
+    if not chosen.graphs and not chosen.pipelines:
+        raise ValueError("there is nothing to serve; the configuration needs [graphs.NAME] or [pipelines.NAME]")
+    directory = os.getcwd()
+
+    # Serve calls a function in the replica, and sends it by value.
+    def hosted() -> object:
+        from wasi_nn_torch.ray.serve.hosted import Hosted
+
+        return Hosted(chosen, directory)
+
+    options |= _derived(chosen, options)
+    if num_replicas is not None:
+        options["num_replicas"] = num_replicas
+    if num_replicas == "auto" or autoscaling_config is not None:
+        options["autoscaling_config"] = _with_target(autoscaling_config, _concurrency(chosen))
+    options["max_ongoing_requests"] = max_ongoing_requests or 2 * _concurrency(chosen)
+    if resources:
+        options["ray_actor_options"] = resources
+    made: serve.Application = serve.deployment(name=name, **options)(serve.ingress(hosted)(Replica)).bind()
+    return made
+
+
+def application(arguments: Mapping[str, Any]) -> serve.Application:
+    """The builder for `serve run wasi_nn_torch.ray:application config=serve.toml`, and for Serve's YAML.
+
+    Options of the deployment belong into the YAML, in the deployment with the name `wasi-nn-torch`. Raises ValueError
+    as `deployment` does, and for other arguments.
+    """
+    unknown = [key for key in arguments if key not in _ARGUMENTS]
+    if unknown or "config" not in arguments:
+        wrong = f"unknown argument {quote_all(unknown)}" if unknown else "the argument `config` is missing"
+        raise ValueError(f"{wrong}; give config=FILE, the configuration of `wasi-nn-torch serve`")
+    return deployment(arguments["config"])
+
+
+def run(
+    target: serve.Application,
+    *,
+    name: str = "default",
+    **options: Any,  # noqa: ANN401  # those of Serve
+) -> DeploymentHandle[Any]:
+    """`serve.run`, with an error that says why.
+
+    Serve's own error names the deployment alone; the reason is in `serve.status()`. Raises DeploymentFailed.
+    """
+    try:
+        return serve.run(target, name=name, **options)
+    except RuntimeError:
+        reason = _reason(name)
+        if not reason:
+            raise
+    raise DeploymentFailed(f"the application {quote(name)} was not deployed: {reason}")
+
+
+def _reason(name: str) -> str:
+    """The text of the failure in a replica; empty if no deployment of the application has failed."""
+    found = serve.status().applications.get(name)
+    for each in found.deployments.values() if found else ():
+        _, has_reason, reason = each.message.rpartition(f"{DeploymentFailed.__name__}: ")
+        if has_reason:
+            return reason.strip()
+        if each.status == "DEPLOY_FAILED":
+            return each.message.strip()
+    return ""
+
+
+def _read(file: Path, processors: float | None) -> Configuration:
+    return configuration([read_config(file)], max(1, math.ceil(1 if processors is None else processors)))
+
+
+def _concurrency(chosen: Configuration) -> int:
+    """How many requests a replica computes at a time."""
+    graphs = (each.settings.concurrency for each in chosen.graphs.values())
+    return sum(graphs) + sum(each.concurrency for each in chosen.pipelines.values())
+
+
+def _derived(chosen: Configuration, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that follow from the configuration, without those that are given."""
+    waiting = [each.settings.max_waiting for each in chosen.graphs.values()]
+    waiting += [each.max_waiting for each in chosen.pipelines.values()]
+    derived = {
+        "max_queued_requests": sum(waiting),
+        "graceful_shutdown_timeout_s": chosen.listening.stop_seconds,
+        "max_constructor_retry_count": _STARTS,
+    }
+    return {key: value for key, value in derived.items() if key not in given}
+
+
+def _with_target(
+    config: Mapping[str, Any] | AutoscalingConfig | None, concurrency: int
+) -> dict[str, Any] | AutoscalingConfig:
+    if config is not None and not isinstance(config, Mapping):
+        return config
+    return {"target_ongoing_requests": concurrency, **(config or {})}
