@@ -11,7 +11,7 @@ WIT_HOST := --editable ./codegen
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help demo classify-witx plugins guardrail serve-demo vad test pythons soak check bindings golden bench \
-        bench-guardrail bench-peers bench-serving zoo clean
+        bench-guardrail bench-peers bench-ray-serve bench-serving zoo clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make bench          measure the boundary, inferences, starts and witgen against named baselines"
 	@echo "make bench-guardrail  compare the guardrail example with functions and processes"
 	@echo "make bench-peers    compare with Wasmtime's own wasi-nn host"
+	@echo "make bench-ray-serve  load the server through the proxy of Ray Serve, beside the command \`serve\`"
 	@echo "make bench-serving  load the HTTP server, beside an application that calls the model directly"
 	@echo "make zoo            test networks of transformers, timm and torchvision, and write the table in docs/models.md"
 	@echo "make golden         rewrite the golden files of the tests; review the diff afterwards"
@@ -321,6 +322,9 @@ bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched $(PLUGIN)/plugin.wasm $(
 
 bench-serving: $(VENV)/dev
 	@$(BIN)/python -m benchmarks.serving
+
+bench-ray-serve: $(VENV)/dev
+	@$(BIN)/python -m benchmarks.ray_serving
 
 PEERS := build/peers
 
