@@ -1,7 +1,8 @@
 """Compares the same serve.toml behind Ray Serve's proxy and behind the command: `python -m benchmarks.ray_serving`.
 
-Both servers run during the whole measurement and take turns. The models do hardly any work, so the figures are about
-the way that requests go. Give the seconds of each measurement, and the number of replicas, to change them.
+Beside them, behind the proxy too, is an application that sends the body of a request back, to tell what Serve itself
+takes. All run during the whole measurement and take turns. The model does hardly any work, so the figures are about the
+way that requests go. Give the seconds of each measurement, and the number of replicas, to change them.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import ray
 import torch
 from ray import serve
 
-from benchmarks.serving.__main__ import protocol
+from benchmarks.serving.__main__ import plain, protocol
 from benchmarks.serving.load import Load, load
 from wasi_nn_torch.ray import deployment, run
 
@@ -30,6 +32,13 @@ CLIENTS = (1, 8, 32)
 ROUNDS = 3
 SHAPES = {"16 B": (1, 4), "602 kB": (1, 3, 224, 224)}
 CONFIG = '[graphs.net]\npath = "net.pt2"\nconcurrency = 2\n'
+
+
+class Target(NamedTuple):
+    """Where a request goes."""
+
+    port: int
+    request: bytes
 
 
 class Plus(torch.nn.Module):
@@ -45,6 +54,30 @@ def exported(folder: Path, shape: tuple[int, ...]) -> Path:
     torch.export.save(torch.export.export(Plus(), (torch.zeros(shape),)), folder / "net.pt2")
     (folder / "serve.toml").write_text(CONFIG)
     return folder / "serve.toml"
+
+
+def echo() -> object:
+    """An application that sends back what it gets."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            for name in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{name}.complete"})
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+class Echo:
+    """The replica of that application."""
 
 
 @contextmanager
@@ -78,20 +111,18 @@ def cluster() -> Iterator[int]:
         ray.shutdown()
 
 
-def measured(port: int, request: bytes, clients: int, seconds: float) -> Load:
-    return load(("127.0.0.1", port), request, clients, seconds, warm_up=0.2)
+def measured(target: Target, clients: int, seconds: float) -> Load:
+    return load(("127.0.0.1", target.port), target.request, clients, seconds, warm_up=0.2)
 
 
-def compare(title: str, ports: dict[str, int], request: bytes, seconds: float) -> None:
+def compare(title: str, targets: dict[str, Target], seconds: float) -> None:
     """Print one row for each number of clients, with the medians of the rounds."""
-    for port in ports.values():  # what happens once
-        measured(port, request, 4, 0.5)
+    for target in targets.values():  # what happens once
+        measured(target, 4, 0.5)
     for clients in CLIENTS:
-        rounds = [
-            {name: measured(port, request, clients, seconds) for name, port in ports.items()} for _ in range(ROUNDS)
-        ]
+        rounds = [{name: measured(target, clients, seconds) for name, target in targets.items()} for _ in range(ROUNDS)]
         row = [f"{title:7} {clients:3} clients:"]
-        for name in ports:
+        for name in targets:
             rate = statistics.median(each[name].rate for each in rounds)
             p50 = statistics.median(each[name].p50 for each in rounds)
             row.append(f"{name} {rate:7.1f}/s p50 {p50 * 1e3:6.1f} ms;")
@@ -107,12 +138,16 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         at = stack.enter_context(cluster())
+        replica = serve.deployment(num_replicas=replicas, ray_actor_options={"num_cpus": 0.5}, max_ongoing_requests=256)
+        serve.run(replica(serve.ingress(echo)(Echo)).bind(), name="echo", route_prefix="/echo")
         for number, (title, shape) in enumerate(SHAPES.items()):
             config = exported(folder / str(number), shape)
             run(deployment(config, num_replicas=replicas, ray_actor_options={"num_cpus": 0.5}), route_prefix="/")
             with command(config) as port:
-                request = protocol(bytes(4 * math.prod(shape)), "x", shape)
-                compare(title, {"serve": port, "ray": at}, request, seconds)
+                body = bytes(4 * math.prod(shape))
+                request = protocol(body, "x", shape)
+                targets = {"serve": Target(port, request), "ray": Target(at, request)}
+                compare(title, targets | {"echo": Target(at, plain("/echo", body))}, seconds)
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def test_the_defaults_of_a_deployment_follow_from_the_configuration(tmp_path):
     )
     chosen = options_of(deployment(tmp_path / "serve.toml", ray_actor_options={"num_cpus": 2}))
     concurrency = 3 + 2 * 8 + 2
-    assert chosen.max_ongoing_requests == 2 * concurrency
+    assert chosen.max_ongoing_requests == concurrency + 35
     assert chosen.max_queued_requests == 35
     assert chosen.graceful_shutdown_timeout_s == 7
     scaled = options_of(deployment(tmp_path / "serve.toml", autoscaling_config={"max_replicas": 4}))

@@ -53,10 +53,11 @@ def deployment(
     `ray_actor_options` are the resources of a replica, such as `{"num_cpus": 2, "num_gpus": 1}`: graphs without a
     `device` run on the first GPU that Ray assigned, or on the CPU; `cuda:1` is the second one that it assigned.
 
-    The other arguments are those of `serve.deployment`. Unless they are given, `max_ongoing_requests` is twice the sum
-    of the `concurrency` of all graphs and pipelines, which is `num_cpus` of the replica for each that names none;
-    `target_ongoing_requests` of an autoscaling configuration is that sum; `max_queued_requests` is the sum of
-    `max-waiting`; `graceful_shutdown_timeout_s` is `stop-timeout`; and a replica that cannot start is tried 3 times.
+    The other arguments are those of `serve.deployment`. Unless they are given, `max_ongoing_requests` is the sum of
+    `concurrency` and `max-waiting` of all graphs and pipelines, so that requests wait in the replica, where deadlines
+    and queues for each model are; `concurrency` is by default `num_cpus` of the replica. `max_queued_requests` is the
+    sum of `max-waiting`; `target_ongoing_requests` of an autoscaling configuration is the sum of `concurrency`;
+    `graceful_shutdown_timeout_s` is `stop-timeout`; and a replica that cannot start is tried 3 times.
 
     Imports neither PyTorch nor Wasmtime. Raises ValueError for a file that cannot be read or is not valid, with the
     line.
@@ -78,7 +79,7 @@ def deployment(
         options["num_replicas"] = num_replicas
     if num_replicas == "auto" or autoscaling_config is not None:
         options["autoscaling_config"] = _with_target(autoscaling_config, _concurrency(chosen))
-    options["max_ongoing_requests"] = max_ongoing_requests or 2 * _concurrency(chosen)
+    options["max_ongoing_requests"] = max_ongoing_requests or _concurrency(chosen) + _waiting(chosen)
     if resources:
         options["ray_actor_options"] = resources
     made: serve.Application = serve.deployment(name=name, **options)(serve.ingress(hosted)(Replica)).bind()
@@ -139,12 +140,16 @@ def _concurrency(chosen: Configuration) -> int:
     return sum(graphs) + sum(each.concurrency for each in chosen.pipelines.values())
 
 
+def _waiting(chosen: Configuration) -> int:
+    """How many requests wait in a replica."""
+    graphs = (each.settings.max_waiting for each in chosen.graphs.values())
+    return sum(graphs) + sum(each.max_waiting for each in chosen.pipelines.values())
+
+
 def _derived(chosen: Configuration, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that follow from the configuration, without those that are given."""
-    waiting = [each.settings.max_waiting for each in chosen.graphs.values()]
-    waiting += [each.max_waiting for each in chosen.pipelines.values()]
     derived = {
-        "max_queued_requests": sum(waiting),
+        "max_queued_requests": _waiting(chosen),
         "graceful_shutdown_timeout_s": chosen.listening.stop_seconds,
         "max_constructor_retry_count": _STARTS,
     }
