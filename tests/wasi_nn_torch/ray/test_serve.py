@@ -1,6 +1,7 @@
 """The server as a deployment of Ray Serve, on a cluster of this machine; one cluster for all tests of this file."""
 
 import http.client
+import importlib
 import json
 import os
 import re
@@ -17,15 +18,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from tests.conftest import ROOT
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.process_operator import Who, broken
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'wasi-nn-torch[ray]'")
+schema = pytest.importorskip("ray.serve.schema", reason="Ray Serve is not installed: pip install 'wasi-nn-torch[ray]'")
 serve = pytest.importorskip("ray.serve", reason="Ray Serve is not installed: pip install 'wasi-nn-torch[ray]'")
 
-from wasi_nn_torch.ray import DeploymentFailed, deployment, run  # noqa: E402
+from wasi_nn_torch.ray import DeploymentFailed, application, deployment, run  # noqa: E402
 
 # Replicas see no simulated accelerator.
 pytestmark = pytest.mark.cpu
@@ -90,6 +93,7 @@ def cluster(files):
             object_store_memory=80 << 20,
             include_dashboard=False,
             log_to_driver=False,
+            runtime_env={"working_dir": str(files)},
             _metrics_export_port=ports[1],
             _system_config={"metrics_report_interval_ms": 1000},
         )
@@ -200,6 +204,22 @@ def test_the_defaults_of_a_deployment_follow_from_the_configuration(tmp_path):
     scaled = options_of(deployment(tmp_path / "serve.toml", autoscaling_config={"max_replicas": 4}))
     assert scaled.autoscaling_config.target_ongoing_requests == concurrency - 1
     assert options_of(deployment(tmp_path / "serve.toml", max_ongoing_requests=4)).max_ongoing_requests == 4
+
+
+def test_the_builder_for_serves_command_line_wants_the_file(files):
+    assert options_of(application({"config": str(files / "serve.toml")})).max_queued_requests == 256 + 2 + 256
+    with pytest.raises(ValueError, match="unknown argument `replicas`; give config=FILE"):
+        application({"config": str(files / "serve.toml"), "replicas": 2})
+    with pytest.raises(ValueError, match="the argument `config` is missing; give config=FILE"):
+        application({})
+
+
+def test_the_yaml_in_the_documentation_is_one_that_serve_takes():
+    [text] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "ray.md").read_text(), re.DOTALL)
+    [described] = schema.ServeDeploySchema.model_validate(yaml.safe_load(text)).applications
+    module, _, name = described.import_path.partition(":")
+    assert getattr(importlib.import_module(module), name) is application
+    assert [each.name for each in described.deployments] == ["wasi-nn-torch"]
 
 
 # --- requests ---
@@ -346,7 +366,7 @@ def asking(port: int, clients: int, seconds: float = 0.01):
 def test_a_replica_that_is_killed_costs_no_wrong_answer_and_is_replaced(port, client):
     before = eventually(lambda: len(found := replicas(client)) == 2 and found)
     victim = min(before)
-    with asking(port, 4) as answers:
+    with asking(port, 3, seconds=0.2) as answers:
         eventually(lambda: {pid for status, pid in answers if status == 200} == before)
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: {pid for status, pid in answers if status == 200} > before)
@@ -413,9 +433,11 @@ def refusal(folder, text, **resources) -> str:
     return str(caught.value)
 
 
-def test_a_model_that_does_not_load_is_named_without_a_trace(cluster, files):
-    text = refusal(files, '[graphs.net]\npath = "broken.pt2"\n')
-    assert text.startswith(f"the application `refused` was not deployed: the model file `{files}/broken.pt2` is")
+def test_a_model_that_does_not_load_is_named_without_a_trace_where_it_lies_on_the_node(cluster, files, monkeypatch):
+    monkeypatch.chdir(files)
+    text = refusal(Path(), '[graphs.net]\npath = "broken.pt2"\n')
+    expected = r"the application `refused` was not deployed: the model file `/.*working_dir_files/.*/broken.pt2` is "
+    assert re.match(expected, text), text
     assert "Traceback" not in text
     assert "\n" not in text
 
