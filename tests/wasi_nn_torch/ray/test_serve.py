@@ -107,6 +107,7 @@ def cluster(files):
 
 def deployed(files, **options):
     options = {"num_replicas": 2, "ray_actor_options": TINY, "health_check_period_s": 1.0, **options}
+    options.setdefault("graceful_shutdown_wait_loop_s", 0.2)
     run(deployment(files / "serve.toml", **options), name="served", route_prefix="/served")
 
 

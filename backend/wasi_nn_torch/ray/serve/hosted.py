@@ -73,12 +73,21 @@ class Hosted:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         tasks = [asyncio.create_task(each) for each in self._background]
+        for task in tasks:
+            task.add_done_callback(_report)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
             task.cancel()
         self._stack.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Log why something in the background has ended before the replica."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        logger.error("a task of the replica failed: %s", error, exc_info=error)
 
 
 def _failure(error: Exception) -> DeploymentFailed:
