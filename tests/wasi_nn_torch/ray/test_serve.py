@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from tests.conftest import ROOT
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
@@ -27,6 +26,7 @@ from tests.wasi_nn_torch.helpers.process_operator import Who, broken
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'wasi-nn-torch[ray]'")
 schema = pytest.importorskip("ray.serve.schema", reason="Ray Serve is not installed: pip install 'wasi-nn-torch[ray]'")
 serve = pytest.importorskip("ray.serve", reason="Ray Serve is not installed: pip install 'wasi-nn-torch[ray]'")
+yaml = pytest.importorskip("yaml", reason="PyYAML, which Ray needs, is not installed")
 
 from wasi_nn_torch.ray import DeploymentFailed, application, deployment, run  # noqa: E402
 
