@@ -154,7 +154,7 @@ def client(port):
     return Client(port)
 
 
-def eventually(condition, seconds=40.0):
+def eventually(condition, seconds=90.0):
     """What `condition` returns once that is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
