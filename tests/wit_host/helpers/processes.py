@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+#: Since 3.12 Python warns of `fork` in a process with several threads, such as those of Wasmtime.
+_FORKS = "ignore:This process:DeprecationWarning"
+
 
 def in_a_process(code, *arguments, timeout=120):
     """Run `code`, which prints "fine" in the end."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-W", _FORKS, "-c", code, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,
