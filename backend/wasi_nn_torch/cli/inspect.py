@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wasi_nn_torch.cli.exits import fail, fails_on
-from wasi_nn_torch.contract.errors import ModelError, why_unreadable
+from wasi_nn_torch.contract.errors import ModelError, NnError, why_unreadable
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import quote, quote_all
 
@@ -74,7 +74,7 @@ def _describe(
     from wasi_nn_torch.sessions.guest_policy import GuestPolicy
 
     name = f"the model file `{model}`"
-    with fails_on(ModelError, ValueError), _unreadable(name):
+    with fails_on(ModelError, NnError, ValueError), _unreadable(name):
         import_modules(imports)
         policy = GuestPolicy.of(None)
         backends = Backends(BackendOptions("cpu", policy.models, waive=policy.waive, imports=tuple(imports)))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing import spawn
 
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed, Patience
@@ -50,7 +51,8 @@ class ServerProcess:
         self._is_ready = False
         with there:
             self._process = _spawn(there)
-        self.control.send(json.dumps({"target": target, "preload": preload}).encode())
+        with suppress(ChannelClosed):  # it has ended already, as `wait_until_ready` finds
+            self.control.send(json.dumps({"target": target, "preload": preload}).encode())
         logger.info("process %d loads what workers need", self._process.pid)
 
     def wait_until_ready(self, patience: Patience | None) -> None:

@@ -37,7 +37,7 @@ ON_OBJECTS = {
     "torch._C.ListType": "getElementType",
     "torch._C.DictType": "getKeyType getValueType",
     "torch._C.TupleType": "elements",
-    "torch._C.PyTorchFileReader": "get_all_records get_record get_record_size",
+    "torch._C.PyTorchFileReader": "get_all_records get_record",
     "torch._ops.OpOverload": "_schema",
     "torch.UntypedStorage": "_cdata",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,6 +202,16 @@ def test_a_server_that_cannot_load_says_why():
     with pytest.raises(WorkerError, match="No module named 'no_such_module'"):
         workers.start(Confinement(), MOST)
     workers.close()
+
+
+def test_a_server_that_ends_before_it_is_asked_is_told_and_leaves_no_process(monkeypatch):
+    monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: shutil.which("false"))
+    children = Path("/proc/thread-self/children")
+    before = children.read_text()
+    for _ in range(5):  # it may end before or after the host has sent what it needs
+        with pytest.raises(WorkerError, match="the server of worker processes ended"):
+            Workers(f"{HERE}:answer").start(Confinement(), MOST)
+    assert children.read_text() == before
 
 
 def test_a_system_without_room_for_a_process_is_told_and_other_workers_go_on():

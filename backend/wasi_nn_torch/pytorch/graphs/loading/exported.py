@@ -47,7 +47,11 @@ logger = logging.getLogger(__name__)
 _ADVICE = "export and save it with this version of PyTorch: torch.export.save(torch.export.export(model, inputs), path)"
 _BROKEN = "an exported program that cannot be loaded ({gist}); " + _ADVICE
 
-_SAYING = (torch.ops.aten._print.default, torch.ops.higher_order.print)
+#: The operators that only print; PyTorch 2.9 does not have the second.
+_SAYING = [
+    torch.ops.aten._print.default,
+    *([torch.ops.higher_order.print] if hasattr(torch.ops.higher_order, "print") else []),
+]
 
 _KINDS = ((SymIntArgument, Kind.INTEGER), (SymFloatArgument, Kind.FLOAT), (SymBoolArgument, Kind.BOOLEAN))
 _KINDS_OF_CONSTANTS = {bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.FLOAT}

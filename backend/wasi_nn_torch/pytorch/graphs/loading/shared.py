@@ -88,8 +88,7 @@ def _unheard(log: logging.Logger) -> Iterator[list[Said]]:
     said: list[Said] = []
 
     def listen(record: logging.LogRecord) -> bool:
-        if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
-            said.append(Said.by(record.exc_info[1].__cause__ or record.exc_info[1]))
+        said.extend(Said.by(error.__cause__ or error) for error in _exceptions(record))
         return False
 
     log.addFilter(listen)
@@ -97,3 +96,11 @@ def _unheard(log: logging.Logger) -> Iterator[list[Said]]:
         yield said
     finally:
         log.removeFilter(listen)
+
+
+def _exceptions(record: logging.LogRecord) -> Iterator[BaseException]:
+    """The exceptions that a log message tells of, which PyTorch 2.9 names in its text."""
+    if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+        yield record.exc_info[1]
+    if isinstance(record.args, tuple):
+        yield from (each for each in record.args if isinstance(each, BaseException))

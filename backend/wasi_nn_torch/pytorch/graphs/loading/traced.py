@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -20,6 +22,7 @@ from wasi_nn_torch.pytorch.graphs.vetting.pickled import Environment, Tensor, un
 
 _FILE = "traced_inputs.pkl"
 _LARGEST = 1 << 20
+_BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
 #: The dtypes by their names in archives.
 _DTYPES = {
     "Bool": torch.bool,
@@ -91,10 +94,9 @@ def _values(source: Source, method: str) -> Sequence[object]:
     PyTorch's own reader would trust the file, which the check of guest-supplied models does not cover.
     """
     try:
-        reader = torch._C.PyTorchFileReader(str(source) if isinstance(source, FilePath) else io.BytesIO(source))
-        if _FILE not in reader.get_all_records() or reader.get_record_size(_FILE) > _LARGEST:
+        data = _record(source)
+        if data is None:
             return ()
-        data = reader.get_record(_FILE)
         environment = Environment(
             classes=(),
             enums={},
@@ -102,7 +104,16 @@ def _values(source: Source, method: str) -> Sequence[object]:
             check_type=lambda kind: None,
         )
         methods = unpickle(data, _FILE, environment)
-    except (NnError, RuntimeError):  # PyTorch does not write such a file
+    except (NnError, *_BROKEN_ARCHIVE):  # PyTorch does not write such a file
         return ()
     inputs = methods.get(method) if isinstance(methods, dict) else None
     return inputs if isinstance(inputs, list) else ()
+
+
+def _record(source: Source) -> bytes | None:
+    """The part of the archive with the inputs; None without one, or if it is too large to be what PyTorch wrote."""
+    with zipfile.ZipFile(source if isinstance(source, FilePath) else io.BytesIO(source)) as archive:
+        for entry in archive.infolist():
+            if entry.filename.partition("/")[2] == _FILE and entry.file_size <= _LARGEST:
+                return archive.read(entry)
+    return None

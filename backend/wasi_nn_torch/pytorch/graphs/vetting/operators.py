@@ -75,7 +75,8 @@ UNINITIALIZED = _words(
 _REFUSED: Mapping[frozenset[str], str] = {
     UNINITIALIZED: "which reads uninitialized memory",
     _words(
-        "as_strided as_strided_ as_strided_copy as_strided_scatter set set_ set_data _reshape_alias _reshape_alias_copy"
+        """as_strided as_strided_ as_strided_copy as_strided_scatter set set_ set_data shallow_copy_data_ _reshape_alias
+        _reshape_alias_copy"""
     ): "which accesses a tensor's memory by raw offsets",
     _words(
         """native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_functional
@@ -91,6 +92,7 @@ _REFUSED: Mapping[frozenset[str], str] = {
         "which is for sparse tensors, whose indices are not validated"
     ),
     _words("initial_seed manual_seed seed"): "which accesses the random state of the whole process",
+    _words("align_as align_tensors"): "which is for named tensors",
     _words("pin_memory"): "which takes memory that the whole machine shares",
     _words("hash"): "which reveals an address in the host's memory",
     _words("backward get_gradients grad"): "which is for training",
@@ -101,6 +103,8 @@ _PATTERNS = {
     re.compile(r"(?:cudnn|fbgemm|miopen|mkldnn|mps|quantized)_.*|.*_overrideable"): "which is specific to a backend",
     re.compile(r"sparse_.*"): "which is for sparse tensors, whose indices are not validated",
 }
+
+_OF_NAMED_TENSORS = re.compile(r"(?i)dimname|(?:^|_)names?(?:_|$)|^named_")
 
 #: The operators of PyTorch's other namespaces: only those of `prim` that read a property, convert a number or raise an
 #: error. Not listed: `Print` (the host's standard output), `id` (addresses), `rpc_*`, and those for the optimizer only.
@@ -158,11 +162,11 @@ def why_refused(name: str) -> str | None:
 
 @cache
 def _schemas() -> dict[str, list[torch._C.FunctionSchema]]:
-    """All `aten` operators with their overloads."""
+    """All `aten` operators with their overloads, but those for named tensors, which PyTorch has up to 2.12."""
     found: dict[str, list[torch._C.FunctionSchema]] = {}
     for schema in torch._C._jit_get_all_schemas():
         namespace, _, name = schema.name.partition("::")
-        if namespace == "aten":
+        if namespace == "aten" and not _OF_NAMED_TENSORS.search(schema.overload_name):
             found.setdefault(name, []).append(schema)
     return found
 

@@ -147,6 +147,8 @@ torch._inductor.aoti_compile_and_package(program, package_path=sys.argv[1])
 def test_the_operator_registers_a_package_of_native_code(part, tensor, values, tmp_path):
     path = tmp_path / "net.pt2"
     subprocess.run([sys.executable, "-c", COMPILE, path], check=True, capture_output=True)
+    package = torch._inductor.aoti_load_package(path)
+    once, twice = (package(torch.ones(2), y=torch.ones(2))["total"].tolist() for _ in range(2))
     registry = Registry(Backends(BackendOptions(str(CPU))))
     registry.register("net", path)
     path.unlink()
@@ -157,7 +159,9 @@ def test_the_operator_registers_a_package_of_native_code(part, tensor, values, t
         assert name == "total"
         return values(output)
 
-    assert [run(one, torch.ones(2)), run(one, torch.ones(2)), run(other, torch.ones(2))] == [[2, 2], [3, 3], [2, 2]]
+    assert once == [2, 2]
+    assert twice == [3, 3] or torch.__version__ < "2.10"  # whose native code forgets what it writes to buffers
+    assert [run(one, torch.ones(2)), run(one, torch.ones(2)), run(other, torch.ones(2))] == [once, twice, once]
     with pytest.raises(NnError, match="unmatched dim value"):
         run(one, torch.ones(9))
 

@@ -204,7 +204,8 @@ class Prints(nn.Module):
 class PrintsWhenExported(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         torch.ops.aten._print("from C++")
-        torch._higher_order_ops.print("from an operator {}", 1)
+        if torch.__version__ >= "2.10":
+            torch._higher_order_ops.print("from an operator {}", 1)
         return torch.cond(x.sum() > 0, self.louder, self.louder, (x,))
 
     def louder(self, x: Tensor) -> Tensor:
@@ -246,7 +247,8 @@ def test_what_an_exported_program_prints_is_left_out(device, compute, capfd, cap
     capfd.readouterr()  # exporting computes it
     assert compute(load(data, device, "the model `net`"), X) == [2, 3, 4, 5]
     assert capfd.readouterr() == ("", "")
-    assert "removed 4 print statements from the model `net`" in caplog.messages
+    statements = 4 if torch.__version__ >= "2.10" else 3
+    assert f"removed {statements} print statements from the model `net`" in caplog.messages
 
 
 def test_what_is_left_out_is_told_in_the_log(caplog):
