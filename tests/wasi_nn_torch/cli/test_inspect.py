@@ -457,7 +457,7 @@ def test_a_host_that_cannot_start_processes_says_so_in_one_line(tmp_path):
     code = "import sys; sys.executable = '/bin/false'; from wasi_nn_torch.cli import main; main()"
     command = [sys.executable, "-c", code, "inspect", str(tmp_path / "model.pt")]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, timeout=120)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert "cannot start a process for guest-supplied models" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
 
