@@ -74,9 +74,14 @@ def victim(tmp_path_factory):
     ).stdout
 
 
+UNKNOWN_BEFORE_2_10 = {"an opaque object", "an operator that maps files", "an operator in a part of the program"}
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_does_harm_where_nothing_is_checked(name, victim):
     folder, said = victim
+    if name in UNKNOWN_BEFORE_2_10 and torch.__version__ < "2.10":
+        pytest.skip("PyTorch 2.9 does not load such a program")
     assert harm(name, folder).exists(), f"PyTorch no longer does this: choose another harm\n{said}"
 
 
