@@ -20,6 +20,7 @@ from wasi_nn_torch.http.checking import require_inputs
 from wasi_nn_torch.http.errors import HttpError, bad_request
 from wasi_nn_torch.http.messages import Metadata
 from wasi_nn_torch.http.models import Call
+from wasi_nn_torch.http.output import begin_output, log_output
 from wasi_nn_torch.http.settings import PipelineSettings, Reuse
 from wasi_nn_torch.pipelines.calling import (
     InputError,
@@ -79,6 +80,7 @@ class PipelineModel:
         metadata = self.metadata
         if metadata.inputs is not None:
             require_inputs(call.request.inputs, metadata.inputs)
+        begin_output()
         async with self._lent(call.tenant) as (session, guest):
             made = await session.call_async(_infer, session, guest, call)
         described = {each.name: each for each in metadata.outputs or ()}
@@ -105,9 +107,10 @@ class PipelineModel:
             graphs=settings.graphs,
             limits=settings.limits,
             stdin=b"",
-            stdout=partial(_log_output, self.name),
-            stderr=partial(_log_output, self.name),
+            stdout=partial(log_output, self.name),
+            stderr=partial(log_output, self.name),
         )
+        begin_output()
         try:
             with pool.lease() as guest:
                 return pool, _metadata(describe(guest))
@@ -153,8 +156,3 @@ def _request(call: Call) -> handler.Request:
 
 def _metadata(signature: Signature | None) -> Metadata:
     return Metadata() if signature is None else Metadata(signature.inputs, signature.outputs)
-
-
-def _log_output(name: str, output: bytes) -> None:
-    for line in output.decode("utf-8", "replace").splitlines():
-        logger.info("the pipeline %s wrote: %s", name, one_line(line))

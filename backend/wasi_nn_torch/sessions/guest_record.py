@@ -6,6 +6,7 @@ It sees every call of a guest that was started. It refers to no store, since the
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.limiting import advice
@@ -18,10 +19,18 @@ from wit_host import GuestError, GuestTimeout
 class GuestRecord:
     """Counts as a running guest from now until `finish`, or until session and guest are gone.
 
-    `deadline` is the end of the guest's time, which is `timeout` seconds for each call.
+    `deadline` is the end of the guest's time, which is `timeout` seconds for each call. `on_call` is called at the
+    beginning of each, on its thread.
     """
 
-    def __init__(self, serving: Serving, deadline: Deadline, timeout: float | None, tally: Tally) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        deadline: Deadline,
+        timeout: float | None,
+        tally: Tally,
+        on_call: Callable[[], object],
+    ) -> None:
         self.calls = 0
         self.seconds = 0.0
         #: How the guest ended, of `ending_of`; None while it can be called.
@@ -30,12 +39,14 @@ class GuestRecord:
         self._deadline = deadline
         self._timeout = timeout
         self._tally = tally
+        self._on_call = on_call
         self._began = 0.0
         self._is_finished = False
         tally.start_session()
 
     def begin(self) -> None:
         """Let the time of a call begin."""
+        self._on_call()
         self._deadline.start(self._timeout)
         self._began = time.perf_counter()
 

@@ -400,7 +400,7 @@ class Session:
             self._prepare_wasi(guest.name)
         self._serving.refusals.guest = guest.name
         self._guest = guest
-        record = GuestRecord(self._serving, self._deadline, self._limits.timeout, self._runtime.tally)
+        record = GuestRecord(self._serving, self._deadline, self._limits.timeout, self._runtime.tally, self._streams.follow)
         self._record = record
         return guest, record
 
@@ -414,6 +414,7 @@ class Session:
 
     def _measured(self, action: Callable[[], T]) -> T:
         """Call `action`, which runs or starts the guest, within its time; the text of its errors has the reason."""
+        self._streams.follow()
         self._deadline.start(self._limits.timeout)
         started = time.perf_counter()
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from wit_host import WasiConfig
@@ -37,12 +38,21 @@ Output = Callable[[bytes], object] | BinaryWriter | None
 
 @dataclass(slots=True)
 class Streams:
-    """The three streams of a guest; `counts_output` if the bytes of its output have a limit."""
+    """The three streams of a guest; `counts_output` if the bytes of its output have a limit.
+
+    Functions that receive output are called on threads of the engine, with the context variables of `follow`.
+    """
 
     stdin: Input
     stdout: Output
     stderr: Output
     counts_output: bool = False
+    _context: Context = field(default_factory=Context)
+
+    def follow(self) -> None:
+        """Let the guest begin to work for whoever calls this: its output belongs to the context of the caller."""
+        if callable(self.stdout) or callable(self.stderr):
+            self._context = copy_context()
 
     @property
     def are_inherited(self) -> bool:
@@ -55,11 +65,21 @@ class Streams:
         if self.stdout is None:
             wasi.inherit_stdout(counted=self.counts_output)
         else:
-            wasi.stdout_custom = _writing(self.stdout, "stdout")
+            wasi.stdout_custom = self._writing(self.stdout, "stdout")
         if self.stderr is None:
             wasi.inherit_stderr(counted=self.counts_output)
         else:
-            wasi.stderr_custom = _writing(self.stderr, "stderr")
+            wasi.stderr_custom = self._writing(self.stderr, "stderr")
+
+    def _writing(self, output: Callable[[bytes], object] | BinaryWriter, name: str) -> Callable[[bytes], object]:
+        """The function that receives a guest's output."""
+        if callable(output):
+            # A copy, since a context can be entered once at a time, and both streams may be written to.
+            return lambda data: self._context.copy().run(output, data)
+        if isinstance(output, io.TextIOBase) or not callable(getattr(output, "write", None)):
+            raise _wrong(name, "a function that takes bytes, or a file that is open in binary mode", output)
+        pipe = WasiConfig.pipe(output) if isinstance(output, io.FileIO | io.BufferedWriter) else None
+        return pipe or (lambda data: _write_all(output, data))
 
 
 def reusable(stdin: Input) -> Input:
@@ -87,16 +107,6 @@ def _read(file: BinaryReader) -> bytes:
     if not isinstance(content, bytes):
         raise _wrong("stdin", "a path, bytes or a file that is open in binary mode", file)
     return content
-
-
-def _writing(output: Callable[[bytes], object] | BinaryWriter, name: str) -> Callable[[bytes], object]:
-    """The function that receives a guest's output."""
-    if callable(output):
-        return output
-    if isinstance(output, io.TextIOBase) or not callable(getattr(output, "write", None)):
-        raise _wrong(name, "a function that takes bytes, or a file that is open in binary mode", output)
-    pipe = WasiConfig.pipe(output) if isinstance(output, io.FileIO | io.BufferedWriter) else None
-    return pipe or (lambda data: _write_all(output, data))
 
 
 def _write_all(file: BinaryWriter, data: bytes) -> None:

@@ -13,7 +13,12 @@
 | `count` | returns how often this instance was called, as I32 |
 | `who` | returns the `id` and the `tenant` of the request as U8, and the time that is `left` as I64 |
 | `keep` | keeps its first input, and returns the others |
+| `shout`, `error` | writes lines to standard output, and one line to standard error, without end |
+| `talk` | writes 4,096 bytes to standard output, and returns its inputs |
+| `bring` | loads the bytes of its second input as TorchScript, and returns the outputs for the others |
 | any other | returns its inputs |
+
+`shout`, `error` and `talk` need WASI: see `talking`.
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ CORE = """
   (import "wasi:nn/inference@VERSION" "[resource-drop]graph-execution-context" (func $drop-context (param i32)))
   (import "wasi:nn/tensor@VERSION" "[constructor]tensor" (func $tensor (param i32 i32 i32 i32 i32) (result i32)))
   (import "wasi:nn/tensor@VERSION" "[resource-drop]tensor" (func $drop (param i32)))
+  IMPORTS
   (memory (export "memory") 40)
   (data (i32.const 0) "net")
   (data (i32.const 8) "not today")
@@ -55,7 +61,15 @@ CORE = """
     (i32.store (i32.const 204) (local.get $list))
     (i32.store (i32.const 208) (local.get $length))
     (i32.const 200))
-  (func $failure (param $status i32) (result i32)
+  (func $drop-all (param $list i32) (param $length i32)
+    (local $end i32)
+    (local.set $end (i32.add (local.get $list) (i32.mul (local.get $length) (i32.const 12))))
+    (loop $again
+      (call $drop (i32.load offset=8 (local.get $list)))
+      (local.set $list (i32.add (local.get $list) (i32.const 12)))
+      (br_if $again (i32.lt_u (local.get $list) (local.get $end)))))
+  (func $failure (param $status i32) (param $list i32) (param $length i32) (result i32)
+    (call $drop-all (local.get $list) (local.get $length))
     (i32.store (i32.const 200) (i32.const 1))
     (i32.store (i32.const 204) (local.get $status))
     (i32.store (i32.const 208) (i32.const 8))
@@ -142,26 +156,66 @@ CORE = """
       (then
         (if (i32.eq (i32.load8_u offset=2 (i32.load (local.get $list))) (i32.const 0x6d))
           (then (return (call $compute (local.get $list) (local.get $length))))
-          (else (return (call $count))))))
-    (if (i32.eq (local.get $what) (i32.const 0x6166)) (then (return (call $failure (i32.const 422))))) ;; fa
-    (if (i32.eq (local.get $what) (i32.const 0x7473)) (then (return (call $failure (i32.const 99))))) ;; st
+          (else (call $drop-all (local.get $list) (local.get $length)) (return (call $count))))))
+    (if (i32.eq (local.get $what) (i32.const 0x6166)) (then (return (call $failure (i32.const 422) (local.get $list) (local.get $length))))) ;; fa
+    (if (i32.eq (local.get $what) (i32.const 0x7473)) (then (return (call $failure (i32.const 99) (local.get $list) (local.get $length))))) ;; st
     (if (i32.eq (local.get $what) (i32.const 0x7274)) (then unreachable)) ;; tr
     (if (i32.eq (local.get $what) (i32.const 0x6f6c)) (then (loop $ever (br $ever)))) ;; lo
     (if (i32.eq (local.get $what) (i32.const 0x7267)) ;; gr
       (then (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable))
-    (if (i32.eq (local.get $what) (i32.const 0x7277)) (then (return (call $wrong)))) ;; wr
+    (if (i32.eq (local.get $what) (i32.const 0x7277)) (then (call $drop-all (local.get $list) (local.get $length)) (return (call $wrong)))) ;; wr
     (if (i32.eq (local.get $what) (i32.const 0x6c66)) (then (return (call $flood)))) ;; fl
     (if (i32.eq (local.get $what) (i32.const 0x616e)) ;; na
       (then (return (call $names (local.get $list) (local.get $length)))))
     (if (i32.eq (local.get $what) (i32.const 0x6877)) ;; wh
-      (then (return (call $who (local.get $id) (local.get $id-size)
+      (then
+        (call $drop-all (local.get $list) (local.get $length))
+        (return (call $who (local.get $id) (local.get $id-size)
         (local.get $tenant) (local.get $tenant-size) (local.get $left)))))
     (if (i32.eq (local.get $what) (i32.const 0x656b)) ;; ke
       (then (return (call $ok (i32.add (local.get $list) (i32.const 12))
         (i32.sub (local.get $length) (i32.const 1))))))
+    TALK
     (call $ok (local.get $list) (local.get $length)))
   DESCRIBE
 )
+"""
+
+#: The functions of WASI that a pipeline needs to write, and what it writes from: 16,384.
+WRITING = """
+  (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
+  (import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))
+  (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
+    (func $write (param i32 i32 i32 i32)))
+  (import "wasi:io/streams@0.2.0" "[resource-drop]output-stream" (func $drop-stream (param i32)))
+"""
+
+TALKING = """
+    (memory.fill (i32.const 16384) (i32.const 0x61) (i32.const 4096))
+    (if (i32.eq (local.get $what) (i32.const 0x7265)) ;; er
+      (then
+        (local.set $what (call $stderr))
+        (loop $more (call $write (local.get $what) (i32.const 16384) (i32.const 4096) (i32.const 240)) (br $more))))
+    (i32.store8 (i32.const 17000) (i32.const 10))
+    (if (i32.eq (local.get $what) (i32.const 0x6873)) ;; sh
+      (then
+        (memory.fill (i32.const 16384) (i32.const 10) (i32.const 4096))
+        (local.set $what (call $stdout))
+        (loop $more (call $write (local.get $what) (i32.const 16384) (i32.const 4096) (i32.const 240)) (br $more))))
+    (if (i32.eq (local.get $what) (i32.const 0x6174)) ;; ta
+      (then
+        (local.set $what (call $stdout))
+        (call $write (local.get $what) (i32.const 16384) (i32.const 4096) (i32.const 240))
+        (call $drop-stream (local.get $what))))
+"""
+
+_WORLD = """
+package tests:talking;
+world talking {
+    include wasi-nn-torch:pipeline/pipeline@0.1.0;
+    import wasi:cli/stdout@0.2.0;
+    import wasi:cli/stderr@0.2.0;
+}
 """
 
 NOTHING = """
@@ -178,18 +232,28 @@ Described = tuple[str, str, tuple[int, ...]]
 
 def pipeline(inputs: tuple[Described, ...] | None = None, outputs: tuple[Described, ...] = ()) -> bytes:
     """A pipeline that describes these inputs and outputs, or nothing."""
-    return _component(NOTHING if inputs is None else _describing(inputs, outputs))
+    core = CORE.replace("IMPORTS", "").replace("TALK", "")
+    return _component(core.replace("DESCRIBE", NOTHING if inputs is None else _describing(inputs, outputs)))
+
+
+def talking() -> bytes:
+    """A pipeline that describes nothing, and can write to its standard streams."""
+    core = CORE.replace("IMPORTS", WRITING).replace("TALK", TALKING).replace("DESCRIBE", NOTHING)
+    return _component(core, "tests:talking/talking")
 
 
 @cache
-def _component(describe: str) -> bytes:
+def _component(core: str, world: str = "wasi-nn-torch:pipeline/pipeline@0.1.0") -> bytes:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "wit" / "deps").mkdir(parents=True)
-        (folder / "wit" / "deps" / "nn.wit").write_text((ROOT / "wit" / "2024-10-28" / "nn.wit").read_text())
-        (folder / "wit" / "pipeline.wit").write_text((ROOT / "wit" / "pipeline" / "pipeline.wit").read_text())
-        (folder / "core.wat").write_text(CORE.replace("VERSION", VERSION).replace("DESCRIBE", describe))
-        wasm_tools("component", "embed", folder / "wit", folder / "core.wat", "-o", folder / "core.wasm")
+        deps = folder / "wit" / "deps"
+        deps.mkdir(parents=True)
+        for file in (ROOT / "wit/2024-10-28/nn.wit", ROOT / "wit/pipeline/pipeline.wit", *ROOT.glob("wit/wasi/deps/*.wit")):
+            (deps / file.name).write_text(file.read_text())
+        (folder / "wit" / "world.wit").write_text(_WORLD)
+        (folder / "core.wat").write_text(core.replace("VERSION", VERSION))
+        embed = ("component", "embed", "--world", world)
+        wasm_tools(*embed, folder / "wit", folder / "core.wat", "-o", folder / "core.wasm")
         wasm_tools("component", "new", folder / "core.wasm", "-o", folder / "pipeline.wasm")
         return (folder / "pipeline.wasm").read_bytes()
 

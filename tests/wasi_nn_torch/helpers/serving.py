@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -47,6 +48,23 @@ def infer(model: str, *inputs: tuple[str, str, list[int], bytes], headers: str =
         f"Inference-Header-Content-Length: {len(text)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def figures(at: str) -> dict[str, float]:
+    """The figures for Prometheus by their names without the prefix, and with their labels."""
+    with Connection(at) as connection:
+        status, headers, body = connection.send(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n").answer()
+    assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    rows = (line.rpartition(" ") for line in body.decode().splitlines() if not line.startswith("#"))
+    return {name.removeprefix("wasi_nn_torch_"): float(number) for name, _, number in rows}
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition does not hold"
+        time.sleep(0.005)
 
 
 class Connection:

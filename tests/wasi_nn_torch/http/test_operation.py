@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 from tests.wasi_nn_torch.helpers.models import Add, Counts, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
-from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
+from tests.wasi_nn_torch.helpers.serving import Connection, figures, infer, served, until
 from tests.wasi_nn_torch.workers.children import in_child
 from wasi_nn_torch import Batch, Elements, Engine, GraphSession, Limits
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Reuse, Settings, create_app
@@ -41,12 +41,11 @@ def engine():
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(engine, request):
-    """After each test no session is open, of a guest or of a graph, except those of the servers of other tests."""
+def nothing_is_left(engine):
+    """After each test no session is open, of a guest or of a graph."""
     before = engine.stats.running
     yield
-    if "faulty" not in request.fixturenames:
-        until(lambda: engine.stats.running == before)
+    until(lambda: engine.stats.running == before)
 
 
 def ask(at, request):
@@ -174,14 +173,6 @@ def test_the_server_sets_the_deadline_of_requests_that_name_none_or_a_later_one(
     app.close()
 
 
-def until(condition, seconds: float = 20.0) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition does not hold"
-        time.sleep(0.005)
-
-
 # --- tenants ---
 
 
@@ -252,38 +243,7 @@ def test_a_pipeline_computes_only_the_graphs_that_it_was_given(engine):
     app.close()
 
 
-# --- faults ---
-
-
-@pytest.fixture(scope="module")
-def faulty(engine):
-    limits = Limits(memory=64 << 20, timeout=0.3, host_bytes=64 << 20, device_bytes=64 << 20)
-    settings = PipelineSettings(pipeline(), concurrency=2, limits=limits)
-    app = create_app(engine, graphs=["net"], pipelines={"p": settings})
-    with served(app) as at:
-        yield at
-    app.close()
-
-
-@pytest.mark.parametrize(
-    ("what", "status", "text"),
-    [
-        ("trap", 500, "`p` failed"),
-        ("loop", 504, "`p` did not answer in time"),
-        ("grow", 500, "`p` failed"),
-        ("flood", 500, "`p` passed its limit `host_bytes`"),
-        ("wrong", 500, "the pipeline returned tensors that cannot be used"),
-        ("names", 500, "the pipeline returned tensors that cannot be used"),
-        ("fail", 422, "not today"),
-        ("status", 500, "not today"),
-    ],
-)
-def test_a_fault_costs_one_request_and_leaves_nothing(faulty, engine, what, status, text):
-    for _ in range(3):
-        with Connection(faulty) as connection:
-            assert connection.send(infer("p", WHAT[what], ONE)).error() == (status, text)
-    assert ask(faulty, infer("p", ONE))[0] == 200
-    assert ask(faulty, infer("net", ONE))[0] == 200
+# --- what is left ---
 
 
 def test_what_a_pipeline_keeps_is_freed_with_its_instance(engine):
@@ -357,13 +317,6 @@ def test_reference_counting_frees_everything_of_a_request(engine):
 
 
 # --- metrics and logs ---
-
-
-def figures(at) -> dict[str, float]:
-    status, headers, body = ask(at, b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")
-    assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
-    rows = (line.rpartition(" ") for line in body.decode().splitlines() if not line.startswith("#"))
-    return {name.removeprefix("wasi_nn_torch_"): float(number) for name, _, number in rows}
 
 
 def test_the_metrics_count_requests_by_model_status_and_kind_of_failure(engine):
