@@ -23,7 +23,7 @@ help:
 	@echo "make vad            detect speech in a recording"
 	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
 	@echo "make pythons        test what needs no PyTorch on each Python from 3.11 to 3.14 that is on the path"
-	@echo "make soak           run 110,000 sessions, 220,000 random calls and 6,000 interruptions, and check that nothing leaks"
+	@echo "make soak           run 110,000 sessions, 100,000 requests, 220,000 random calls and 6,000 interruptions, and check that nothing leaks"
 	@echo "make check          check formatting, lints, types, import rules and stale bindings; changes nothing"
 	@echo "make bindings       generate generated/ from wit/"
 	@echo "make bench          measure the boundary, inferences, starts and witgen against named baselines"
@@ -296,6 +296,7 @@ build/pythons/%/ready: codegen/pyproject.toml constraints.txt
 
 soak: $(VENV)/dev $(PROBE)
 	SOAK_SESSIONS=10000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/sessions/test_soak.py
+	SOAK_REQUESTS=100000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/http/test_soak.py
 	SOAK_CALLS=100000 $(BIN)/python -m pytest -s --device=simulated tests/wasi_nn_torch/hosts/test_witx_random.py \
 	    tests/wasi_nn_torch/hosts/test_versions_random.py
 	SOAK_FUZZ=100000 $(BIN)/python -m pytest -s tests/wasi_nn_torch/sessions/test_isolation_fuzz.py

@@ -79,6 +79,34 @@ def serve(
         list[str] | None,
         _option("--import", metavar="MODULE", help="Import a Python module that registers operators.", panel=MODELS),
     ] = None,
+    guest_models: Annotated[
+        str | None,
+        _option(
+            "--guest-models",
+            metavar="none|isolated|any",
+            help="The models that pipelines may supply: those that pass a check, isolated in confined processes (by "
+            "default, if this system can do that), none, or any, which can take over this process.",
+            panel=MODELS,
+        ),
+    ] = None,
+    guest_devices: Annotated[
+        bool | None,
+        typer.Option(
+            "--guest-devices",
+            help="Let isolated models use other devices than the CPU.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    waive: Annotated[
+        list[str] | None,
+        _option(
+            "--waive",
+            metavar="PART",
+            help="Isolate models even if this system lacks a part of the confinement: landlock, seccomp.",
+            panel=MODELS,
+        ),
+    ] = None,
     model_memory: Annotated[
         str | None,
         _option("--model-memory", metavar="SIZE", help="Limit for the weights of all graphs.", panel=MODELS),
@@ -186,6 +214,9 @@ def serve(
         "device": device,
         "threads": threads,
         "import": imports,
+        "guest-models": guest_models,
+        "guest-devices": guest_devices,
+        "waive": waive,
         "model-memory": model_memory,
         "reload": reload,
         "host": host,

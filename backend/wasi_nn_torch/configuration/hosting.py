@@ -49,6 +49,9 @@ def opened(chosen: Configuration, observer: Observer | None = None) -> Iterator[
 def _engine(chosen: Configuration) -> Engine:
     return Engine(
         chosen.device,
+        guest_models=chosen.guest_models,
+        guest_devices=chosen.guest_devices,
+        waive=chosen.waive,
         model_bytes=chosen.model_memory,
         threads=chosen.threads,
         cache=chosen.cache,

@@ -20,6 +20,7 @@ from wasi_nn_torch.configuration.values import (
     count,
     duration,
     flag,
+    guest_models,
     log_format,
     names,
     or_none,
@@ -28,6 +29,7 @@ from wasi_nn_torch.configuration.values import (
     text,
     texts,
 )
+from wasi_nn_torch.contract.policy import GuestModels
 from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.http.logs import LogFormat
 from wasi_nn_torch.http.server import Listening
@@ -47,6 +49,9 @@ SERVER: Final[Mapping[str, Parser]] = {
     "device": text,
     "threads": count,
     "import": names,
+    "guest-models": guest_models,
+    "guest-devices": flag,
+    "waive": names,
     "cache": flag,
     "model-memory": or_none(size),
     "max-body": size,
@@ -126,6 +131,9 @@ class Configuration:
     device: str | None
     threads: int | None
     imports: Collection[str]
+    guest_models: GuestModels | None
+    guest_devices: bool
+    waive: Collection[str]
     cache: bool
     model_memory: int | None
     reload: float | None
@@ -222,6 +230,9 @@ def _made(
         device=server.get("device"),
         threads=server.get("threads"),
         imports=server.get("import", ()),
+        guest_models=server.get("guest-models"),
+        guest_devices=server.get("guest-devices", False),
+        waive=server.get("waive", ()),
         cache=server.get("cache", True),
         model_memory=server.get("model-memory"),
         reload=server.get("reload"),

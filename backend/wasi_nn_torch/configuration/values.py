@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeVar
 
+from wasi_nn_torch.contract.policy import GuestModels
 from wasi_nn_torch.contract.sizes import parse_size
 from wasi_nn_torch.contract.text import quote_all
 from wasi_nn_torch.http.logs import LogFormat
@@ -75,6 +76,11 @@ def texts(value: object) -> dict[str, str]:
 def reuse(value: object) -> Reuse:
     """Whether instances are used again."""
     return _choice(Reuse, value)
+
+
+def guest_models(value: object) -> GuestModels:
+    """Which models pipelines may supply."""
+    return _choice(GuestModels, value)
 
 
 def log_format(value: object) -> LogFormat:

@@ -400,7 +400,9 @@ class Session:
             self._prepare_wasi(guest.name)
         self._serving.refusals.guest = guest.name
         self._guest = guest
-        record = GuestRecord(self._serving, self._deadline, self._limits.timeout, self._runtime.tally, self._streams.follow)
+        record = GuestRecord(
+            self._serving, self._deadline, self._limits.timeout, self._runtime.tally, self._streams.follow
+        )
         self._record = record
         return guest, record
 

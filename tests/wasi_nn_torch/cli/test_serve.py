@@ -17,11 +17,13 @@ import torch
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT, built
+from tests.wasi_nn_torch.helpers.models import Add, scripted
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer
 from wasi_nn_torch.cli import app
 from wasi_nn_torch.cli.http_option import components_of
 from wasi_nn_torch.configuration.serving import HTTP, Origin, configuration, read_config
+from wasi_nn_torch.contract.policy import GuestModels
 from wasi_nn_torch.http import Reuse
 from wasi_nn_torch.http.logs import LogFormat
 
@@ -137,6 +139,17 @@ def test_a_server_that_was_killed_starts_again_with_its_cache(files, tmp_path):
     assert sources == [["compiled"], ["cache"]]
 
 
+@pytest.mark.parametrize(("policy", "status"), [((), 200), (("--guest-models", "none"), 500)], ids=["default", "none"])
+def test_pipelines_may_bring_models_if_the_operator_lets_them(files, policy, status):
+    model = scripted(Add())
+    bring, content = ("bring", "UINT8", [1], b"\1"), ("model", "UINT8", [len(model)], model)
+    with serving(files, *policy) as (_, at), Connection(at) as connection:
+        answer, _, body = connection.send(infer("p", bring, content, ONE)).answer()
+    assert answer == status, body
+    if status == 200:
+        assert json.loads(body)["outputs"][0]["data"] == [1]
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 def test_sighup_reloads_what_has_changed(files, tmp_path):
     (tmp_path / "serve.toml").write_text((files / "serve.toml").read_text())
@@ -188,6 +201,9 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         device = "cpu"
         threads = 2
         import = ["torchvision"]
+        guest-models = "none"
+        guest-devices = true
+        waive = ["landlock"]
         cache = false
         model-memory = "2GiB"
         max-body = "1MB"
@@ -259,6 +275,7 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
     assert (found.listening.host, found.listening.port) == ("0.0.0.0", 9000)
     assert (found.listening.connections, found.listening.stop_seconds) == (10, 3)
     assert (found.device, found.threads, found.imports, found.cache) == ("cpu", 2, ("torchvision",), False)
+    assert (found.guest_models, found.guest_devices, found.waive) == (GuestModels.NONE, True, ("landlock",))
     assert (found.model_memory, found.reload, found.log) == (2 << 30, 2, LogFormat.JSON)
     assert (found.settings.max_body, found.settings.max_bodies, found.settings.body_timeout) == (10**6, 10**7, 5)
     assert found.settings.max_json == 2 * 10**6
@@ -303,6 +320,7 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         ("# only\nprot = 80\n", ":2: unknown key `prot`; did you mean `port`?"),
         ("port = -1", ":1: `-1` is not a whole number of at least 0"),
         ('port = "x"', ":1: `x` is not a whole number of at least 0"),
+        ('guest-models = "all"', ":1: `all` is not one of `none`, `isolated`, `any`"),
         ("\ntimeout = true", ":2: `True` is not a duration"),
         ('[graphs.a]\npath = "a"\n[graphs.b]\nmax-waiting = 1\n', ":3: the graph `b` needs a `path`"),
         ('[graphs.a]\npath = "a"\nmax-wating = 1', ":3: unknown key `max-wating`; did you mean `max-waiting`?"),
@@ -364,6 +382,7 @@ def test_options_win_over_the_file(tmp_path):
         (["--http", "p.wasm", "--http", "p=p.wasm"], "--http: `p` is given more than once"),
         (["--http", "p.wasm,at=/v2"], "the server itself answers `/v2`; choose another path"),
         (["--http", "p.wasm,allow=example.com"], "--http: p: `example.com` is not an origin"),
+        (["--graph", "net=net.pt2", "--guest-models", "all"], "--guest-models: `all` is not one of `none`, `isolated`"),
         (["--port", "x"], "--port: `x` is not a whole number of at least 0"),
         (["--config", "nothing.toml"], "nothing.toml cannot be read"),
     ],

@@ -37,6 +37,8 @@ VERSION = "0.2.0-rc-2024-10-28"
 CORE = """
 (module
   (import "wasi:nn/graph@VERSION" "load-by-name" (func $by-name (param i32 i32 i32)))
+  (import "wasi:nn/graph@VERSION" "load" (func $load (param i32 i32 i32 i32 i32)))
+  (import "wasi:nn/tensor@VERSION" "[method]tensor.data" (func $data (param i32 i32)))
   (import "wasi:nn/graph@VERSION" "[method]graph.init-execution-context" (func $init (param i32 i32)))
   (import "wasi:nn/graph@VERSION" "[resource-drop]graph" (func $drop-graph (param i32)))
   (import "wasi:nn/inference@VERSION" "[method]graph-execution-context.compute" (func $run (param i32 i32 i32 i32)))
@@ -56,7 +58,9 @@ CORE = """
     (local.set $at (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
     (global.set $next (i32.add (local.get $at) (local.get 3)))
     (local.get $at))
+  ;; the host has read what the last call returned before it passes more
   (func $ok (param $list i32) (param $length i32) (result i32)
+    (global.set $next (i32.const 40000))
     (i32.store (i32.const 200) (i32.const 0))
     (i32.store (i32.const 204) (local.get $list))
     (i32.store (i32.const 208) (local.get $length))
@@ -70,6 +74,7 @@ CORE = """
       (br_if $again (i32.lt_u (local.get $list) (local.get $end)))))
   (func $failure (param $status i32) (param $list i32) (param $length i32) (result i32)
     (call $drop-all (local.get $list) (local.get $length))
+    (global.set $next (i32.const 40000))
     (i32.store (i32.const 200) (i32.const 1))
     (i32.store (i32.const 204) (local.get $status))
     (i32.store (i32.const 208) (i32.const 8))
@@ -79,10 +84,18 @@ CORE = """
     (if (i32.load8_u (i32.const 240)) (then unreachable))
     (i32.load (i32.const 244)))
   (func $compute (param $list i32) (param $length i32) (result i32)
-    (local $graph i32) (local $context i32) (local $outputs i32)
     (call $drop (i32.load offset=8 (local.get $list)))
     (call $by-name (i32.const 0) (i32.const 3) (i32.const 240))
-    (local.set $graph (call $answer))
+    (call $use (call $answer) (local.get $list) (local.get $length)))
+  (func $bring (param $list i32) (param $length i32) (result i32)
+    (call $drop (i32.load offset=8 (local.get $list)))
+    (local.set $list (i32.add (local.get $list) (i32.const 12)))
+    (call $data (i32.load offset=8 (local.get $list)) (i32.const 100)) ;; a list of one list of bytes
+    (call $drop (i32.load offset=8 (local.get $list)))
+    (call $load (i32.const 100) (i32.const 1) (i32.const 3) (i32.const 0) (i32.const 240))
+    (call $use (call $answer) (local.get $list) (i32.sub (local.get $length) (i32.const 1))))
+  (func $use (param $graph i32) (param $list i32) (param $length i32) (result i32)
+    (local $context i32) (local $outputs i32)
     (call $init (local.get $graph) (i32.const 240))
     (local.set $context (call $answer))
     (call $drop-graph (local.get $graph))
@@ -148,7 +161,6 @@ CORE = """
     (param i32) (param $left i64) (param i32 i32) (param i32 i32)
     (param $list i32) (param $length i32) (result i32)
     (local $what i32)
-    (global.set $next (i32.const 40000))
     (if (i32.eqz (local.get $length)) (then (return (call $ok (i32.const 0) (i32.const 0)))))
     ;; the first two characters of the name
     (local.set $what (i32.load16_u (i32.load (local.get $list))))
@@ -157,6 +169,7 @@ CORE = """
         (if (i32.eq (i32.load8_u offset=2 (i32.load (local.get $list))) (i32.const 0x6d))
           (then (return (call $compute (local.get $list) (local.get $length))))
           (else (call $drop-all (local.get $list) (local.get $length)) (return (call $count))))))
+    (if (i32.eq (local.get $what) (i32.const 0x7262)) (then (return (call $bring (local.get $list) (local.get $length)))))
     (if (i32.eq (local.get $what) (i32.const 0x6166)) (then (return (call $failure (i32.const 422) (local.get $list) (local.get $length))))) ;; fa
     (if (i32.eq (local.get $what) (i32.const 0x7473)) (then (return (call $failure (i32.const 99) (local.get $list) (local.get $length))))) ;; st
     (if (i32.eq (local.get $what) (i32.const 0x7274)) (then unreachable)) ;; tr
@@ -248,7 +261,11 @@ def _component(core: str, world: str = "wasi-nn-torch:pipeline/pipeline@0.1.0") 
         folder = Path(name)
         deps = folder / "wit" / "deps"
         deps.mkdir(parents=True)
-        for file in (ROOT / "wit/2024-10-28/nn.wit", ROOT / "wit/pipeline/pipeline.wit", *ROOT.glob("wit/wasi/deps/*.wit")):
+        for file in (
+            ROOT / "wit/2024-10-28/nn.wit",
+            ROOT / "wit/pipeline/pipeline.wit",
+            *ROOT.glob("wit/wasi/deps/*.wit"),
+        ):
             (deps / file.name).write_text(file.read_text())
         (folder / "wit" / "world.wit").write_text(_WORLD)
         (folder / "core.wat").write_text(core.replace("VERSION", VERSION))

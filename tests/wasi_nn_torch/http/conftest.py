@@ -1,5 +1,8 @@
 """An engine with a few graphs, behind HTTP."""
 
+import gc
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from tests.wasi_nn_torch.helpers.models import Add, Fails
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import served
 from wasi_nn_torch import Engine
+from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.http import PipelineSettings, create_app
 
 
@@ -53,6 +57,18 @@ def at(engine):
     with served(app) as at:
         yield at
     app.close()
+
+
+@pytest.fixture
+def held(device) -> Callable[[], tuple[int, int, int]]:
+    """The bytes and the tensors that all ledgers count, and the bytes that the allocator of the device has given."""
+
+    def measure() -> tuple[int, int, int]:
+        figures = [each.snapshot() for each in gc.get_objects() if type(each) is Ledger]
+        on_device = 0 if device.type == "cpu" else torch.accelerator.memory_allocated(device)
+        return sum(each.live_bytes for each in figures), sum(each.live_tensors for each in figures), on_device
+
+    return measure
 
 
 def _saved(program: torch.export.ExportedProgram) -> bytes:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import re
@@ -22,7 +21,6 @@ from tests.wasi_nn_torch.helpers.models import Add, Fails
 from tests.wasi_nn_torch.helpers.pipelines import pipeline, talking
 from tests.wasi_nn_torch.helpers.serving import Connection, figures, infer, served, until
 from wasi_nn_torch import Engine, Limits
-from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Settings, create_app
 from wasi_nn_torch.http.logs import TextFormatter
 
@@ -215,18 +213,6 @@ def server(engine):
     with served(app) as at:
         yield Server(at, app)
     app.close()
-
-
-@pytest.fixture
-def held(device) -> Callable[[], tuple[int, int, int]]:
-    """The bytes and the tensors that all ledgers count, and the bytes that the allocator of the device has given."""
-
-    def measure() -> tuple[int, int, int]:
-        figures = [each.snapshot() for each in gc.get_objects() if isinstance(each, Ledger)]
-        on_device = 0 if device.type == "cpu" else torch.accelerator.memory_allocated(device)
-        return sum(each.live_bytes for each in figures), sum(each.live_tensors for each in figures), on_device
-
-    return measure
 
 
 @pytest.fixture
