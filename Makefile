@@ -10,7 +10,7 @@ WIT_HOST := --editable ./codegen
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo classify-witx plugins guardrail serve-demo vad test pythons soak check bindings golden bench \
+.PHONY: help demo classify-witx plugins guardrail serve-demo screenshot vad test pythons soak check bindings golden bench \
         bench-guardrail bench-peers bench-ray-serve bench-serving zoo clean
 .DELETE_ON_ERROR:
 
@@ -20,6 +20,7 @@ help:
 	@echo "make plugins        run a plug-in on generated bindings"
 	@echo "make guardrail      serve a check of texts by plug-ins of several parties, and send it requests"
 	@echo "make serve-demo     serve the classifier of photographs over HTTP, and ask it with curl and Triton's client"
+	@echo "make screenshot     take the picture of a server's page in the documentation, with Chromium"
 	@echo "make vad            detect speech in a recording"
 	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
 	@echo "make pythons        test what needs no PyTorch on each Python from 3.11 to 3.14 that is on the path"
@@ -190,6 +191,10 @@ $(PIPELINE): $(wildcard $(SERVE)/pipeline/*.py $(PIPELINE_WIT:%=%/*.wit)) $(SERV
 
 serve-demo: $(PIPELINE) $(DEMO)/model.pt2 $(PHOTOS) $(VENV)/dev
 	@$(BIN)/python $(SERVE)/demo.py $(PHOTOS)
+
+# It needs Chromium.
+screenshot: $(PIPELINE) $(DEMO)/model.pt2 $(PHOTOS) $(VENV)/dev
+	@$(BIN)/python -m tests.examples.serve_screenshot docs/images/serve.png
 
 # --- the speech detection example ---
 

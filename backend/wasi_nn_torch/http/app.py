@@ -134,8 +134,9 @@ def create_app(
     `wasmtime serve` does. Serve the application with any ASGI server, or mount it in another one. It does not close
     `engine`; `Application.close` ends its pipelines and components. `observer` is told of each answer.
 
-    Raises ValueError for a graph that is not registered, for a name or a path that is used twice, InvalidGuest for a
-    pipeline or component that cannot be compiled, and GuestError for one that cannot be started.
+    Raises ValueError for a graph that is not registered, for a name or a path that is used twice, for a name with a
+    slash, InvalidGuest for a pipeline or component that cannot be compiled, and GuestError for one that cannot be
+    started.
     """
     settings = settings or Settings()
     models: dict[str, Model] = {}
@@ -144,8 +145,10 @@ def create_app(
     metrics = Metrics(engine, served, observer)
     try:
         for name, chosen in _graphs(engine, graphs).items():
+            _require_askable(name)
             models[name] = _graph(engine, name, chosen, metrics)
         for name, given in (pipelines or {}).items():
+            _require_askable(name)
             if name in models:
                 raise ValueError(f"{quote(name)} is the name of both a graph and a pipeline; choose another name")
             chosen_pipeline = given if isinstance(given, PipelineSettings) else PipelineSettings(given)
@@ -158,6 +161,11 @@ def create_app(
         for each in served.values():
             each.close()
         raise
+
+
+def _require_askable(name: str) -> None:
+    if not name or "/" in name:
+        raise ValueError(f"{quote(name)} cannot be part of a path; serve it under a name that has no slash")
 
 
 def _graphs(engine: Engine, graphs: Mapping[str, GraphSettings] | Iterable[str] | None) -> Mapping[str, GraphSettings]:

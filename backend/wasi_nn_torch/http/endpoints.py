@@ -63,6 +63,7 @@ class Endpoints:
     async def infer(self, exchange: Exchange) -> Response:
         """The outputs of a model for the inputs in the body."""
         model = self._model(exchange)
+        exchange.model = model.name
         if not self.is_ready:
             raise busy("the server is stopping; try another one")
         tenant = exchange.tenant(self._settings)
@@ -96,7 +97,6 @@ class Endpoints:
         model = self._models.get(name)
         if model is None:
             raise HttpError(404, f"there is no model {quote(name)}", "unknown")
-        exchange.model = name
         wanted = exchange.path_parameters.get("version", VERSION)
         if wanted != VERSION:
             raise HttpError(404, f"there is no version {quote(wanted)} of {quote(name)}; it has version {VERSION}")

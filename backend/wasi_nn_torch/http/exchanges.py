@@ -22,7 +22,7 @@ _LONGEST_TENANT = 256
 class Exchange:
     """A request and the way to read its body; `id` and `traceparent` are the client's, if it gave usable ones.
 
-    `model` is the name of the model once it is known to exist.
+    `model` is the name of the model that has to answer, once it is known to exist.
     """
 
     scope: Scope

@@ -309,7 +309,7 @@ def test_the_help_lists_the_languages():
 
 def test_the_help_lists_the_kinds():
     words = re.findall(r"[\w.,:;]+", new("--help").stdout)
-    assert "command, in c, js, python, rust; pipeline, in c, python." in " ".join(words)
+    assert "command, in c, js, python, rust; pipeline, in c, js, python." in " ".join(words)
 
 
 # --- what is refused ---

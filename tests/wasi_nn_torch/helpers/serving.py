@@ -14,7 +14,7 @@ from wasi_nn_torch.http.server import Listening, Server
 
 
 @contextmanager
-def served(app, beside=None, **options: object) -> Iterator[str]:
+def served(app, beside=None, port: int = 0, **options: object) -> Iterator[str]:
     """The host and the port where `app` answers in the block; `options` are those of `Listening`."""
     ports: list[int] = []
     is_ready = threading.Event()
@@ -23,7 +23,7 @@ def served(app, beside=None, **options: object) -> Iterator[str]:
         ports.append(port)
         is_ready.set()
 
-    server = Server(app, Listening(port=0, **options), start, beside)
+    server = Server(app, Listening(port=port, **options), start, beside)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -395,6 +395,24 @@ def spans_of(engine, traceparent):
     ]
 
 
+def test_only_what_has_to_be_answered_by_a_model_counts_as_its_request(engine):
+    app = create_app(engine, graphs=["net"])
+    with served(app) as at:
+        for path in ("net", "net/ready", "net/versions/1"):
+            assert ask(at, f"GET /v2/models/{path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())[0] == 200
+        ask(at, infer("net", ONE))
+        found = figures(at)
+    app.close()
+    assert found['http_requests_total{model="net",status="200"}'] == 1
+    assert found['http_requests_total{model="",status="200"}'] == 3
+
+
+@pytest.mark.parametrize("name", ["a/b", ""])
+def test_a_name_that_no_path_can_have_is_refused(engine, name):
+    with pytest.raises(ValueError, match=f"`{name}` cannot be part of a path; serve it under a name that has no slash"):
+        create_app(engine, graphs=[], pipelines={name: PipelineSettings(pipeline())})
+
+
 # --- mounting, reloading, stopping ---
 
 

@@ -19,7 +19,7 @@ def page() -> tuple[Headers, bytes]:
     script = (_HERE / "page.js").read_text("utf-8")
     text = (_HERE / "page.html").read_text("utf-8").replace("STYLE", style).replace("SCRIPT", script)
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; connect-src 'self'; "
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = [

@@ -2,10 +2,10 @@
 // Reads the metrics again and again, and shows what has changed in between.
 
 const PERIOD = 2000; // milliseconds
-const KEPT = 90; // rates of each model that its line shows
+const KEPT = 90; // readings that a line shows
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 const COLUMNS = [
-  "model", "", "requests/s", "failures/s", "time", "time in the queue", "running", "waiting", "weights", "rows per batch",
+  "", "", "requests/s", "failures/s", "time", "in the queue", "running", "waiting", "weights", "rows per batch",
   "instances replaced",
 ];
 
@@ -30,32 +30,52 @@ function sum(figures, name, model, weight = () => 1) {
     .reduce((total, each) => total + each.value * weight(each.labels), 0);
 }
 
-// What happened to each model in the seconds from one reading to the next; null is a figure that there is not yet.
-function rows(before, now, seconds) {
-  return now.filter((each) => each.name === "model_ready").map(({ labels: { model }, value }) => {
-    // A server that has started anew counts from 0 again.
-    const change = (name) => (before ? Math.max(0, sum(now, name, model) - sum(before, name, model)) : null);
-    const rate = (name) => (before ? change(name) / seconds : null);
-    const mean = (name) => (change(`${name}_count`) ? change(`${name}_sum`) / change(`${name}_count`) : null);
-    const batches = sum(now, "batches_total", model);
-    return {
-      model,
-      ready: value === 1,
-      requests: rate("http_requests_total"),
-      failures: rate("http_failures_total"),
-      time: mean("http_request_seconds"),
-      queue: mean("queue_seconds"),
-      running: sum(now, "requests_running", model),
-      waiting: sum(now, "requests_waiting", model),
-      weights: sum(now, "graph_bytes", model),
-      batch: batches ? sum(now, "batches_total", model, (labels) => Number(labels.size)) / batches : null,
-      replaced: sum(now, "instances_replaced_total", model),
-    };
-  });
+// What happened in the seconds from one reading to the next, to a model or to all; null is a figure that there is not yet.
+function row(before, now, seconds, model) {
+  // A server that has started anew counts from 0 again.
+  const change = (name) => (before ? Math.max(0, sum(now, name, model) - sum(before, name, model)) : null);
+  const rate = (name) => (before ? change(name) / seconds : null);
+  const mean = (name) => (change(`${name}_count`) ? change(`${name}_sum`) / change(`${name}_count`) : null);
+  const batches = sum(now, "batches_total", model);
+  return {
+    model,
+    ready: now.every((each) => each.name !== "model_ready" || each.labels.model !== model || each.value === 1),
+    requests: rate("http_request_seconds_count"), // not those of this page, which belong to no model
+    failures: rate("http_failures_total"),
+    time: mean("http_request_seconds"),
+    queue: mean("queue_seconds"),
+    running: sum(now, "requests_running", model),
+    waiting: sum(now, "requests_waiting", model),
+    weights: sum(now, "graph_bytes", model),
+    batch: batches ? sum(now, "batches_total", model, (labels) => Number(labels.size)) / batches : null,
+    replaced: sum(now, "instances_replaced_total", model),
+  };
 }
 
-const amount = (number, digits = 1) => (number === null ? "–" : number.toFixed(digits));
-const time = (seconds) => (seconds === null ? "–" : `${(seconds * 1000).toFixed(1)} ms`);
+function rows(before, now, seconds) {
+  return now.filter((each) => each.name === "model_ready").map((each) => row(before, now, seconds, each.labels.model));
+}
+
+// The failures of each kind, most frequent first; a request that belongs to no model has the model "".
+function failures(figures) {
+  return figures
+    .filter((each) => each.name === "http_failures_total" && each.value)
+    .map(({ labels, value }) => ({ model: labels.model, kind: labels.kind, count: value }))
+    .sort((one, other) => other.count - one.count);
+}
+
+const NOT_YET = "–";
+const whole = (number) => number.toLocaleString("en");
+
+function amount(number) {
+  if (number === null) return NOT_YET;
+  return number < 100 && number !== Math.round(number) ? number.toFixed(1) : whole(Math.round(number));
+}
+
+function time(seconds) {
+  if (seconds === null) return NOT_YET;
+  return seconds < 1 ? `${(seconds * 1000).toFixed(seconds < 0.1 ? 1 : 0)} ms` : `${seconds.toFixed(2)} s`;
+}
 
 function size(bytes) {
   const unit = bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length - 1);
@@ -65,20 +85,28 @@ function size(bytes) {
 // The texts of a row, except for the first two columns.
 function texts(row) {
   return [
-    amount(row.requests), amount(row.failures), time(row.time), time(row.queue), `${row.running}`, `${row.waiting}`,
-    row.weights ? size(row.weights) : "–", amount(row.batch), `${row.replaced}`,
+    amount(row.requests), amount(row.failures), time(row.time), time(row.queue), whole(row.running), whole(row.waiting),
+    row.weights ? size(row.weights) : NOT_YET, amount(row.batch), whole(row.replaced),
   ];
 }
 
-function summary(figures) {
-  const weights = size(sum(figures, "graph_bytes"));
-  return `${sum(figures, "sessions_running")} sessions running, ${weights} of weights`;
+// The tiles: a head, a text whose unit follows a space, a note, and the number that the line shows.
+function tiles(all, figures) {
+  const sessions = sum(figures, "sessions_running");
+  const queued = all.queue === null ? "" : `${time(all.queue)} of it in the queue`;
+  return [
+    ["Requests", `${amount(all.requests)} /s`, `${whole(sum(figures, "http_request_seconds_count"))} since the start`, all.requests],
+    ["Failures", `${amount(all.failures)} /s`, `${whole(sum(figures, "http_failures_total"))} since the start`, all.failures],
+    ["Time to answer", time(all.time), queued, all.time],
+    ["In progress", whole(all.running), `${whole(all.waiting)} waiting`, all.running + all.waiting],
+    ["Weights in memory", size(all.weights), `${whole(sessions)} sessions open`, all.weights],
+  ];
 }
 
 // --- the document; whatever the server says becomes text, never HTML ---
 
 const described = new Map(); // what the server says of each model
-const rates = new Map(); // the last rates of each model
+const kept = new Map(); // the last numbers of each line
 
 function element(name, text, style) {
   const made = document.createElement(name);
@@ -87,43 +115,85 @@ function element(name, text, style) {
   return made;
 }
 
-function nameCell(row) {
-  const cell = element("td", row.ready ? row.model : `${row.model} (not ready)`, row.ready ? "" : "bad");
-  const { kind, inputs, outputs } = described.get(row.model) ?? {};
-  if (kind) cell.append(element("small", `${kind}: ${inputs} → ${outputs}`));
-  return cell;
+function shape(name, points) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  made.setAttribute("points", points.map((point) => point.join(",")).join(" "));
+  return made;
 }
 
-function lineCell(row) {
-  const last = [...(rates.get(row.model) ?? []), row.requests ?? 0].slice(-KEPT);
-  rates.set(row.model, last);
-  const most = Math.max(1, ...last);
-  const points = last.map((rate, index) => `${KEPT - last.length + index},${21 - (20 * rate) / most}`);
+// A line of the last numbers, from 0 to the highest one, with the newest at the right.
+function line(name, number) {
+  const last = [...(kept.get(name) ?? []), number ?? 0].slice(-KEPT);
+  kept.set(name, last);
+  const most = Math.max(Number.MIN_VALUE, ...last);
+  const points = last.map((each, index) => [KEPT - last.length + index, (20 - (18 * each) / most).toFixed(2)]);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-  svg.setAttribute("width", KEPT);
-  svg.setAttribute("height", 22);
+  svg.setAttribute("viewBox", `0 0 ${KEPT - 1} 21`);
+  svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  line.setAttribute("points", points.join(" "));
-  svg.append(line);
-  const cell = element("td");
-  cell.append(svg);
+  svg.append(shape("polygon", [[points[0][0], 21], ...points, [KEPT - 1, 21]]), shape("polyline", points));
+  return svg;
+}
+
+function tile([head, text, note, number]) {
+  const made = element("article", undefined, head === "Failures" && number ? "bad" : "");
+  const [value, unit] = text.split(" ");
+  const content = element("div");
+  const strong = element("strong", value);
+  if (unit) strong.append(element("small", unit));
+  content.append(element("h3", head), strong, element("p", note));
+  made.append(content, line(`tile ${head}`, number));
+  return made;
+}
+
+function nameCell(row) {
+  const cell = element("td", undefined, row.ready ? "" : "bad");
+  cell.append(element("b", row.ready ? row.model : `${row.model} (not ready)`));
+  const { kind, inputs, outputs } = described.get(row.model) ?? {};
+  const flow = [inputs, outputs].filter(Boolean).join(" → ");
+  if (kind) cell.append(element("small", flow ? `${kind}: ${flow}` : kind));
   return cell;
 }
 
-function show(changes) {
-  document.getElementById("models").replaceChildren(
-    ...changes.map((row) => {
-      const shown = element("tr");
-      shown.append(nameCell(row), lineCell(row), ...texts(row).map((text) => element("td", text)));
-      return shown;
-    }),
+function tableRow(row) {
+  const shown = element("tr");
+  const rate = element("td", undefined, "rate");
+  rate.append(line(`model ${row.model}`, row.requests));
+  const cells = texts(row).map((text, index) => {
+    const isBad = COLUMNS[index + 2] === "failures/s" && row.failures;
+    const cell = element("td", text, isBad ? "bad" : text === "0" || text === NOT_YET ? "zero" : "");
+    cell.dataset.head = COLUMNS[index + 2];
+    return cell;
+  });
+  shown.append(nameCell(row), rate, ...cells);
+  return shown;
+}
+
+function failure({ model, kind, count }) {
+  const item = element("li");
+  item.append(element("span", kind, "kind"), element("span", model || "no model"), element("b", whole(count)));
+  return item;
+}
+
+function show(all, changes, figures) {
+  const failed = failures(figures);
+  const hint = document.getElementById("hint");
+  document.getElementById("tiles").replaceChildren(...tiles(all, figures).map(tile));
+  document.getElementById("models").replaceChildren(...changes.map(tableRow));
+  document.getElementById("failures").replaceChildren(
+    ...(failed.length ? failed.map(failure) : [element("li", "none", "none")]),
   );
+  hint.hidden = changes.length === 0 || sum(figures, "queue_seconds_count");
+  if (!hint.hidden) {
+    const address = new URL(`v2/models/${encodeURIComponent(changes[0].model)}`, location.href);
+    hint.replaceChildren("No model was asked yet. ", element("code", `curl ${address}`), " shows what one takes.");
+  }
 }
 
 function tensors(described) {
-  const each = ({ name, datatype, shape }) => `${name} ${datatype} [${shape.join(", ")}]`;
-  return described?.length ? described.map(each).join(", ") : "…";
+  const sizes = (shape) => shape.map((size) => (size < 0 ? "n" : size)).join(", ");
+  const each = ({ name, datatype, shape }) => `${name} ${datatype}[${sizes(shape)}]`;
+  return (described ?? []).map(each).join(", ");
 }
 
 async function describe(model) {
@@ -140,23 +210,35 @@ async function read() {
   return { figures: parse(await answer.text()), at: performance.now() };
 }
 
+async function update(before) {
+  const now = await read();
+  const seconds = before ? (now.at - before.at) / 1000 : 0;
+  const changes = rows(before?.figures, now.figures, seconds);
+  await Promise.all(changes.filter((row) => !described.has(row.model)).map((row) => describe(row.model)));
+  show(row(before?.figures, now.figures, seconds), changes, now.figures);
+  return now;
+}
+
+// Say whether the server answers; `since` is when it last did.
+function tell(error, since) {
+  const state = document.getElementById("state");
+  const seconds = Math.round((performance.now() - since) / 1000);
+  state.textContent = error ? `The server does not answer. These are the figures of ${seconds} s ago.` : "answers";
+  state.className = error ? "bad" : "";
+  document.getElementById("figures").className = error ? "stale" : "";
+}
+
 async function start() {
-  const line = document.getElementById("summary");
   const heads = element("tr");
   heads.append(...COLUMNS.map((name) => element("th", name)));
   document.getElementById("heads").append(heads);
   for (let before = null; ; await new Promise((resume) => setTimeout(resume, PERIOD))) {
     try {
-      const now = await read();
-      const changes = rows(before?.figures, now.figures, before ? (now.at - before.at) / 1000 : 0);
-      await Promise.all(changes.filter((row) => !described.has(row.model)).map((row) => describe(row.model)));
-      show(changes);
-      line.textContent = summary(now.figures);
-      line.className = "";
-      before = now;
+      before = await update(before);
+      tell(null, before.at);
     } catch (error) {
-      line.textContent = `The server does not answer (${error.message}); these are the last figures.`;
-      line.className = "bad";
+      console.warn(error);
+      tell(error, before?.at ?? 0);
     }
   }
 }

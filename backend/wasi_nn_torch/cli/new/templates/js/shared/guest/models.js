@@ -14,13 +14,14 @@ const ARRAYS = {
   BF16: Uint8Array,
 };
 
-/** The host refused a call: `code` is a code of wasi-nn, such as "invalid-argument", and the message says why. */
+/** The host refused a call: `code` is a code of wasi-nn, such as "invalid-argument", and `data` says why. */
 export class ModelError extends Error {
   name = 'ModelError';
 
   constructor(code, text) {
     super(`${code}: ${text}`);
     this.code = code;
+    this.data = text;
   }
 }
 
@@ -50,7 +51,8 @@ export class Model {
   }
 }
 
-function toHost(name, { data, type = typeOf(name, data), shape = [data.length] }) {
+/** A tensor of the host with a copy of `data`; `name` is for errors. See `Model.compute`. */
+export function toHost(name, { data, type = typeOf(name, data), shape = [data.length] }) {
   return new Tensor([...shape], type, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
 }
 
@@ -61,7 +63,7 @@ function typeOf(name, data) {
 }
 
 /** Copy a tensor from the host, and free it there. */
-function toGuest(output) {
+export function toGuest(output) {
   using tensor = output;
   const type = tensor.ty();
   return { type, shape: [...tensor.dimensions()], data: new ARRAYS[type](tensor.data().buffer) };
