@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from tests.conftest import ROOT
 from tests.wasi_nn_torch.helpers.browser import browser
@@ -45,7 +44,7 @@ def main(file: Path) -> None:
             page.open(f"http://{at}/")
             time.sleep(SECONDS)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(small(page.screenshot()))
+            file.write_bytes(page.screenshot())
         app.close()
 
 
@@ -93,13 +92,6 @@ def photo() -> bytes:
     """A photograph; one in ten is none."""
     content = PHOTO if random.random() < 0.9 else b"none"
     return infer("photos", ("photo", "BYTES", [1], len(content).to_bytes(4, "little") + content))
-
-
-def small(png: bytes) -> bytes:
-    """The same picture with 128 colours, which is a fraction of the size."""
-    made = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(made, "PNG", optimize=True)
-    return made.getvalue()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Ready-made clients, unchanged: `tritonclient[http]` and curl."""
 
+import asyncio
 import json
 import shutil
 import subprocess
+from urllib.request import Request, urlopen
 
 import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.http as triton
+import tritonclient.http.aio as asynchronous
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 # Processes of their own see no simulated accelerator.
@@ -156,6 +159,81 @@ def test_outputs_that_do_not_exist_are_named(client):
     with pytest.raises(InferenceServerException) as caught:
         client.infer("net", [given(np.ones(1, np.float32))], outputs=[triton.InferRequestedOutput("logits")])
     assert "unknown outputs: `logits`; the outputs are `output`" in caught.value.message()
+
+
+def test_requests_are_sent_at_the_same_time(at):
+    with triton.InferenceServerClient(at, concurrency=4) as client:
+        arrays = [np.full(3, number, np.float32) for number in range(20)]
+        waiting = [client.async_infer("net", [given(array)]) for array in arrays]
+        made = [each.get_result().as_numpy("output").tolist() for each in waiting]
+    assert made == [[number + 1] * 3 for number in range(20)]
+
+
+def test_the_client_for_asyncio_does_the_same(at):
+    async def ask():
+        async with asynchronous.InferenceServerClient(at) as client:
+            assert await client.is_server_ready()
+            wanted = asynchronous.InferRequestedOutput("output", binary_data=False)
+            x = asynchronous.InferInput("x", [1], "FP32")
+            x.set_data_from_numpy(np.ones(1, np.float32))
+            answers = await asyncio.gather(*(client.infer("net", [x], outputs=[wanted]) for _ in range(10)))
+            return [each.as_numpy("output").tolist() for each in answers]
+
+    assert asyncio.run(ask()) == [[2]] * 10
+
+
+def test_the_version_headers_and_parameters_of_a_request_are_passed_on(client):
+    result = client.infer(
+        "plain",
+        [given(np.ones(1, np.uint8), "who")],
+        model_version="1",
+        headers={"X-Tenant": "acme"},
+        query_params={"any": "thing"},
+        timeout=20_000_000,
+        parameters={"own": 1},
+    )
+    assert bytes(result.as_numpy("tenant")) == b"acme"
+    assert 0 < result.as_numpy("left")[0] <= 20_000
+
+
+def test_the_timeout_of_a_request_is_kept(client):
+    with pytest.raises(InferenceServerException, match="did not answer in time|not answered in time") as caught:
+        client.infer("plain", [given(np.ones(1, np.uint8), "loop")], timeout=100_000)
+    assert caught.value.status() == "504"
+
+
+def test_a_body_that_the_client_wrote_for_another_way_to_send_it_is_understood(client, at):
+    body, length = client.generate_request_body([given(np.ones(3, np.float32))])
+    headers = {"Inference-Header-Content-Length": str(length)}
+    with urlopen(Request(f"http://{at}/v2/models/net/infer", data=body, headers=headers), timeout=20) as answer:
+        found = client.parse_response_body(
+            answer.read(), header_length=int(answer.headers["Inference-Header-Content-Length"] or 0) or None
+        )
+    assert found.as_numpy("output").tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.get_model_repository_index(),
+        lambda client: client.get_model_config("net"),
+        lambda client: client.get_inference_statistics("net"),
+        lambda client: client.load_model("net"),
+        lambda client: client.get_system_shared_memory_status(),
+    ],
+    ids=["repository", "config", "statistics", "load", "shared memory"],
+)
+def test_extensions_that_the_server_does_not_have_are_errors(client, ask):
+    with pytest.raises(InferenceServerException) as caught:
+        ask(client)
+    assert caught.value.status() == "404"
+    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+
+
+def test_the_extension_for_classes_is_refused(client):
+    wanted = triton.InferRequestedOutput("output", class_count=2)
+    with pytest.raises(InferenceServerException, match="`classification`, which this server does not support"):
+        client.infer("net", [given(np.ones(3, np.float32))], outputs=[wanted])
 
 
 # --- curl ---

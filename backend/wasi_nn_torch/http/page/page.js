@@ -90,16 +90,16 @@ function texts(row) {
   ];
 }
 
-// The tiles: a head, a text whose unit follows a space, a note, and the number that the line shows.
+// The tiles: a head, a text whose unit follows a space, a note, the number that the line shows, and how it is spelled.
 function tiles(all, figures) {
   const sessions = sum(figures, "sessions_running");
   const queued = all.queue === null ? "" : `${time(all.queue)} of it in the queue`;
   return [
-    ["Requests", `${amount(all.requests)} /s`, `${whole(sum(figures, "http_request_seconds_count"))} since the start`, all.requests],
-    ["Failures", `${amount(all.failures)} /s`, `${whole(sum(figures, "http_failures_total"))} since the start`, all.failures],
-    ["Time to answer", time(all.time), queued, all.time],
-    ["In progress", whole(all.running), `${whole(all.waiting)} waiting`, all.running + all.waiting],
-    ["Weights in memory", size(all.weights), `${whole(sessions)} sessions open`, all.weights],
+    ["Requests", `${amount(all.requests)} /s`, `${whole(sum(figures, "http_request_seconds_count"))} since the start`, all.requests, amount],
+    ["Failures", `${amount(all.failures)} /s`, `${whole(sum(figures, "http_failures_total"))} since the start`, all.failures, amount],
+    ["Time to answer", time(all.time), queued, all.time, time],
+    ["In progress", whole(all.running), `${whole(all.waiting)} waiting`, all.running + all.waiting, amount],
+    ["Weights", size(all.weights), `${whole(sessions)} ${sessions === 1 ? "session" : "sessions"} open`, all.weights, size],
   ];
 }
 
@@ -135,14 +135,16 @@ function line(name, number) {
   return svg;
 }
 
-function tile([head, text, note, number]) {
+function tile([head, text, note, number, spelled]) {
   const made = element("article", undefined, head === "Failures" && number ? "bad" : "");
   const [value, unit] = text.split(" ");
   const content = element("div");
   const strong = element("strong", value);
   if (unit) strong.append(element("small", unit));
-  content.append(element("h3", head), strong, element("p", note));
-  made.append(content, line(`tile ${head}`, number));
+  const drawn = line(`tile ${head}`, number);
+  const most = element("small", `max ${spelled(Math.max(...kept.get(`tile ${head}`)))}`, "max");
+  content.append(element("h3", head), most, strong, element("p", note));
+  made.append(content, drawn);
   return made;
 }
 
