@@ -1,4 +1,4 @@
-"""A screenshot of the page of a server under load: `python -m tests.examples.serve_screenshot FILE` (`make screenshot`).
+"""A screenshot of the page of a server under load, as `make screenshot` takes it: `python -m … FILE`.
 
 The server has the model and the pipeline of `examples/serve`, and a small model whose requests are computed together.
 """

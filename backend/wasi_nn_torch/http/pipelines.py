@@ -13,7 +13,7 @@ from http import HTTPStatus
 from wasi_nn_bindings.pipeline_v0_1_0 import Guest
 from wasi_nn_bindings.pipeline_v0_1_0.exports import handler
 from wasi_nn_torch.contract.elements import Elements
-from wasi_nn_torch.contract.text import one_line, quote
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.checking import require_inputs

@@ -75,7 +75,7 @@ class Page:
         """Go to an address."""
         self._call("Page.navigate", url=address)
 
-    def value(self, expression: str) -> Any:  # noqa: ANN401  # what JSON can be
+    def value(self, expression: str) -> Any:
         """The value of an expression of JavaScript."""
         found = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in found:

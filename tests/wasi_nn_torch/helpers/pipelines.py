@@ -169,14 +169,18 @@ CORE = """
         (if (i32.eq (i32.load8_u offset=2 (i32.load (local.get $list))) (i32.const 0x6d))
           (then (return (call $compute (local.get $list) (local.get $length))))
           (else (call $drop-all (local.get $list) (local.get $length)) (return (call $count))))))
-    (if (i32.eq (local.get $what) (i32.const 0x7262)) (then (return (call $bring (local.get $list) (local.get $length)))))
-    (if (i32.eq (local.get $what) (i32.const 0x6166)) (then (return (call $failure (i32.const 422) (local.get $list) (local.get $length))))) ;; fa
-    (if (i32.eq (local.get $what) (i32.const 0x7473)) (then (return (call $failure (i32.const 99) (local.get $list) (local.get $length))))) ;; st
+    (if (i32.eq (local.get $what) (i32.const 0x7262)) 
+      (then (return (call $bring (local.get $list) (local.get $length))))) ;; br
+    (if (i32.eq (local.get $what) (i32.const 0x6166)) ;; fa
+      (then (return (call $failure (i32.const 422) (local.get $list) (local.get $length)))))
+    (if (i32.eq (local.get $what) (i32.const 0x7473)) ;; st
+      (then (return (call $failure (i32.const 99) (local.get $list) (local.get $length)))))
     (if (i32.eq (local.get $what) (i32.const 0x7274)) (then unreachable)) ;; tr
     (if (i32.eq (local.get $what) (i32.const 0x6f6c)) (then (loop $ever (br $ever)))) ;; lo
     (if (i32.eq (local.get $what) (i32.const 0x7267)) ;; gr
       (then (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable))
-    (if (i32.eq (local.get $what) (i32.const 0x7277)) (then (call $drop-all (local.get $list) (local.get $length)) (return (call $wrong)))) ;; wr
+    (if (i32.eq (local.get $what) (i32.const 0x7277)) ;; wr
+      (then (call $drop-all (local.get $list) (local.get $length)) (return (call $wrong))))
     (if (i32.eq (local.get $what) (i32.const 0x6c66)) (then (return (call $flood)))) ;; fl
     (if (i32.eq (local.get $what) (i32.const 0x616e)) ;; na
       (then (return (call $names (local.get $list) (local.get $length)))))

@@ -197,7 +197,7 @@ def test_the_version_headers_and_parameters_of_a_request_are_passed_on(client):
 
 
 def test_the_timeout_of_a_request_is_kept(client):
-    with pytest.raises(InferenceServerException, match="did not answer in time|not answered in time") as caught:
+    with pytest.raises(InferenceServerException, match=r"did not answer in time|not answered in time") as caught:
         client.infer("plain", [given(np.ones(1, np.uint8), "loop")], timeout=100_000)
     assert caught.value.status() == "504"
 

@@ -121,6 +121,9 @@ HEAD = b"POST /v2/models/net/infer HTTP/1.1\r\nHost: test\r\nContent-Length: "
 CANNOT_BE_USED = "the pipeline returned tensors that cannot be used"
 OUTPUT = "`p` passed its limit `output`"
 
+#: What a cell of the table has for nothing.
+NONE = "\N{EN DASH}"
+
 #: By the words of the documentation.
 FAULTS = {
     "a pipeline traps": Fault(of("trap"), 500, "`p` failed", "trap", "wasm `unreachable` instruction", "trap"),
@@ -260,11 +263,11 @@ def test_the_table_of_faults_in_the_documentation_is_that_of_these_tests():
     page = (ROOT / "docs" / "serving.md").read_text()
     table = page.partition("| fault |")[2].partition("\n\n")[0].splitlines()[2:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    documented = {row[0]: (row[1], row[2].strip("`")) for row in rows if row[2] != "–"}
+    documented = {row[0]: (row[1], row[2].strip("`")) for row in rows if row[2] != NONE}
     assert list(documented) == list(FAULTS)
     for name, (client, kind) in documented.items():
         assert kind == FAULTS[name].kind
-        assert client.startswith(("–", "the status", str(FAULTS[name].status))), name
+        assert client.startswith((NONE, "the status", str(FAULTS[name].status))), name
 
 
 def test_what_a_pipeline_writes_is_logged_with_the_id_of_its_request_and_within_bounds(server, log):

@@ -49,7 +49,7 @@ def page(at):
 @pytest.fixture(scope="module")
 def empty(page):
     """What the page shows before the first request, after several readings."""
-    page.until(lambda: "–" not in page.text("article"))
+    page.until(lambda: "\N{EN DASH}" not in page.text("article"))
     return page.text("body")
 
 
@@ -98,10 +98,10 @@ def test_every_panel_shows_figures_under_load(page, under_load):
         ".map((part) => part.textContent))"
     )
     by_head = {head: (value, note) for head, value, note in tiles}
-    assert list(by_head) == ["Requests", "Failures", "Time to answer", "In progress", "Weights"]
+    assert list(by_head) == ["Requests", "Failures", "Time", "In progress", "Weights"]
     assert number(by_head["Requests"][0].removesuffix("/s")) > number(by_head["Failures"][0].removesuffix("/s")) > 0
     assert "since the start" in by_head["Requests"][1]
-    assert by_head["Time to answer"][0].endswith("ms")
+    assert by_head["Time"][0].endswith("ms")
     shown = cells(page, "p")
     assert number(shown["requests/s"]) > number(shown["failures/s"]) > 0
     assert number(shown["instances replaced"]) > 0

@@ -19,8 +19,8 @@ def page() -> tuple[Headers, bytes]:
     script = (_HERE / "page.js").read_text("utf-8")
     text = (_HERE / "page.html").read_text("utf-8").replace("STYLE", style).replace("SCRIPT", script)
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),

@@ -97,7 +97,7 @@ function tiles(all, figures) {
   return [
     ["Requests", `${amount(all.requests)} /s`, `${whole(sum(figures, "http_request_seconds_count"))} since the start`, all.requests, amount],
     ["Failures", `${amount(all.failures)} /s`, `${whole(sum(figures, "http_failures_total"))} since the start`, all.failures, amount],
-    ["Time to answer", time(all.time), queued, all.time, time],
+    ["Time", time(all.time), queued, all.time, time],
     ["In progress", whole(all.running), `${whole(all.waiting)} waiting`, all.running + all.waiting, amount],
     ["Weights", size(all.weights), `${whole(sessions)} ${sessions === 1 ? "session" : "sessions"} open`, all.weights, size],
   ];
