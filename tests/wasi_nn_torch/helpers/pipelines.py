@@ -169,7 +169,7 @@ CORE = """
         (if (i32.eq (i32.load8_u offset=2 (i32.load (local.get $list))) (i32.const 0x6d))
           (then (return (call $compute (local.get $list) (local.get $length))))
           (else (call $drop-all (local.get $list) (local.get $length)) (return (call $count))))))
-    (if (i32.eq (local.get $what) (i32.const 0x7262)) 
+    (if (i32.eq (local.get $what) (i32.const 0x7262))
       (then (return (call $bring (local.get $list) (local.get $length))))) ;; br
     (if (i32.eq (local.get $what) (i32.const 0x6166)) ;; fa
       (then (return (call $failure (i32.const 422) (local.get $list) (local.get $length)))))

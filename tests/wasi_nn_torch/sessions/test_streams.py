@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -38,6 +39,21 @@ def engine():
 def run(engine, guest, **streams):
     with engine.session(limits=Limits(timeout=60), **streams) as session:
         return session.run(guest)
+
+
+@pytest.mark.parametrize("stream", [1, 2], ids=["stdout", "stderr"])
+def test_a_function_for_output_sees_the_context_of_the_call(engine, stream):
+    """The engine calls it on another thread."""
+    caller = ContextVar("caller")
+    caller.set("me")
+    seen = []
+    run(
+        engine,
+        echo(stream=stream),
+        stdin=b"x",
+        **{["stdout", "stderr"][stream - 1]: lambda _: seen.append(caller.get())},
+    )
+    assert seen == ["me"]
 
 
 def test_a_guest_reads_bytes(engine):
