@@ -13,7 +13,7 @@ From top to bottom, each imports only those below it:
     admission, deadlines, exchanges   queues; answering in time; who asks, and for when
     bodies, encoding, failures        reading bodies; writing them; errors for clients
     decoding, checking                the protocol, as pure functions on `messages`
-    messages, settings, errors, asgi, logs, output
+    messages, settings, errors, asgi, lines, logs, output, paths
 """
 
 from __future__ import annotations

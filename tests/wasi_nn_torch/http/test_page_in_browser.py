@@ -174,3 +174,7 @@ def test_a_server_that_has_gone_is_told_and_its_last_figures_stay():
         with served(again, port=int(at.split(":")[1])):
             page.until(lambda: page.text("#state") == "answers")
         again.close()
+
+
+def test_a_component_which_the_protocol_does_not_describe_is_asked_for_once(page):
+    assert page.value("describe('of-its-own').then(() => described.get('of-its-own'))") == {"kind": "component"}

@@ -185,9 +185,10 @@ function show(all, changes, figures) {
   document.getElementById("failures").replaceChildren(
     ...(failed.length ? failed.map(failure) : [element("li", "none", "none")]),
   );
-  hint.hidden = changes.length === 0 || sum(figures, "queue_seconds_count");
+  const first = changes.find((row) => described.get(row.model)?.inputs !== undefined);
+  hint.hidden = !first || sum(figures, "queue_seconds_count");
   if (!hint.hidden) {
-    const address = new URL(`v2/models/${encodeURIComponent(changes[0].model)}`, location.href);
+    const address = new URL(`v2/models/${encodeURIComponent(first.model)}`, location.href);
     hint.replaceChildren("No model was asked yet. ", element("code", `curl ${address}`), " shows what one takes.");
   }
 }
@@ -200,6 +201,7 @@ function tensors(described) {
 
 async function describe(model) {
   const answer = await fetch(`v2/models/${encodeURIComponent(model)}`);
+  if (answer.status === 404) described.set(model, { kind: "component" }); // which has paths of its own
   if (!answer.ok) return;
   const { platform, inputs, outputs } = await answer.json();
   const kind = platform.endsWith("_pipeline") ? "pipeline" : "graph";
