@@ -25,7 +25,7 @@ from .cache_directory import CacheDirectory
 from .cache_files import CacheEntry
 from .compiling import Compiler, CompileTask
 from .component.compiled import Component
-from .component.exports import GuestFunction, GuestInterface, Instance
+from .component.exports import AsyncGuestFunction, GuestFunction, GuestInterface, Instance
 from .component.linked import LinkedComponent
 from .component.linker import Linker
 from .component.store import Store
@@ -55,6 +55,7 @@ from .running.wasi import WasiConfig
 from .views import copy_from_address, copy_memory, copy_to_address, view_memory, view_of
 
 __all__ = [
+    "AsyncGuestFunction",
     "Bounds",
     "ByteSource",
     "Bytes",

@@ -75,8 +75,8 @@ class Engine:
     a configuration cannot be read. `transports` are the ways in which bytes may cross if a guest allows it, of
     `pointer` and `latin-1`; all other bytes cross as lists. `fuel` counts the fuel that guests consume, so that it can
     be bounded (`Bounds.fuel`); their code is slower with it. With `async_types`, guests may have streams, futures and
-    async functions in their types, though no such function can be called; in exchange, a guest that passes more than
-    one borrowed resource in a call of the host traps. Raises ValueError for an unknown way, and for a `compiler` with a
+    async functions in their types, and async functions that they export can be called, unless a stream or a future is
+    in their type; in exchange, a guest that passes more than one borrowed resource in a call of the host traps. Raises ValueError for an unknown way, and for a `compiler` with a
     `config`, which `precompile` does not know.
     """
 
@@ -316,7 +316,12 @@ def _binary(wasm: bytes) -> bytes:
 
 def _changes(reserves: bool, optimize: bool, counts_fuel: bool, async_types: bool) -> tuple[Change, ...]:
     """Return the functions that change the configuration of an engine, or of one that compiles for it."""
-    chosen = ((_reserve_memories, reserves), (capi.compile_quickly, not optimize), (capi.count_fuel, counts_fuel))
+    chosen = (
+        (_reserve_memories, reserves),
+        (capi.compile_quickly, not optimize),
+        (capi.count_fuel, counts_fuel),
+        (capi.allow_async_types, async_types),
+    )
     always = (change for change in _CHANGES if not (async_types and change is capi.allow_many_borrows))
     return (*always, *(change for change, is_chosen in chosen if is_chosen))
 

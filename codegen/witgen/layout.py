@@ -45,7 +45,8 @@ class Names:
     """The names of the types and functions of one module; further names are claimed from `scope`.
 
     The types in `left_out` have no name, as hosts in Python cannot have them. Functions have their full WIT names as
-    keys, and are named by `members`; `calls` are the constants that stand for exported ones.
+    keys, and are named by `members`: `awaited` are the coroutines that call exported ones that are `async`, `calls` the
+    constants that stand for exported ones.
     """
 
     scope: naming.Scope
@@ -56,6 +57,7 @@ class Names:
     constants: dict[TypeId, str] = field(default_factory=dict)
     imported: dict[str, str] = field(default_factory=dict)
     exported: dict[str, str] = field(default_factory=dict)
+    awaited: dict[str, str] = field(default_factory=dict)
     calls: dict[str, str] = field(default_factory=dict)
 
 
@@ -171,7 +173,7 @@ class Layout:
         label = key if isinstance(key, str) else None
         link_name = label or self._package(item).of(interface.name or "")
         wit_name = interface.name or link_name
-        functions, unbound = self._bound(interface.functions.values())
+        functions, unbound = self._bound(interface.functions.values(), is_export)
         types: Iterable[TypeId] = interface.types.values()
         if item.interface in self._imported and (is_export or label):
             types = [type_id for type_id in types if self.traits[type_id].has_handle]
@@ -190,12 +192,14 @@ class Layout:
             stubs=unbound if is_export else (),
         )
 
-    def _bound(self, functions: Iterable[Function]) -> tuple[tuple[Function, ...], tuple[Stub, ...]]:
+    def _bound(
+        self, functions: Iterable[Function], is_export: bool
+    ) -> tuple[tuple[Function, ...], tuple[Stub, ...]]:
         """The functions to bind, and those to make stubs of. What no component can have is no stub, but refused."""
         bound, unbound = list[Function](), list[Stub]()
         for function in functions:
-            refusal = refusal_of_function(self.resolved, self.traits, function) if self._partial else None
-            if refusal is None or refusal.is_universal:
+            refusal = refusal_of_function(self.resolved, self.traits, function, is_export)
+            if not self._partial or refusal is None or refusal.is_universal:
                 bound.append(function)
             else:
                 unbound.append(Stub(function, refusal))
@@ -231,8 +235,8 @@ class Layout:
     def _world(self, world: World) -> Module:
         types = [item.type for item in world.imports.values() if isinstance(item, TypeItem)]
         (imported, traps), (exported, stubs) = (
-            self._bound(item.function for item in items.values() if isinstance(item, FunctionItem))
-            for items in (world.imports, world.exports)
+            self._bound((item.function for item in items.values() if isinstance(item, FunctionItem)), is_export)
+            for items, is_export in ((world.imports, False), (world.exports, True))
         )
         below = [module.path[-1] for module in (*self.imports, *self.exports)]
         return Module(

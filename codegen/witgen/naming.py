@@ -56,7 +56,7 @@ STANDARD = {
 }
 #: The names that it can import from the runtime; the codecs in `values` are `wit` in generated code.
 RUNTIME = """
-    Bytes Err GuestFunction GuestInterface GuestResource GuestResourceType Instance Linker Ok Resource ResultError Some
+    AsyncGuestFunction Bytes Err GuestFunction GuestInterface GuestResource GuestResourceType Instance Linker Ok Resource ResultError Some
     """.split()
 
 #: The fixed names of a generated module: those that it can import, and those that it defines.
@@ -147,6 +147,11 @@ def function(resource: str, name: str, sort: FunctionSort) -> str:
 def call(resource: str, method: str) -> str:
     """The constant for an exported function whose Python name is `method`."""
     return constant(f"_{resource}_{method}" if resource else f"_{method}")
+
+
+def awaited(function: str) -> str:
+    """The coroutine that calls an async function of a guest whose Python name is `function`."""
+    return f"{function}_async"
 
 
 def host(module: str) -> str:

@@ -29,8 +29,9 @@ def check(layout: Layout) -> None:
 
 
 def _functions(layout: Layout, module: Module) -> Iterator[WitError]:
-    for function in (*module.imported, *module.exported):
-        refusal = refusal_of_function(layout.resolved, layout.traits, function)
+    functions = [*((each, False) for each in module.imported), *((each, True) for each in module.exported)]
+    for function, is_export in functions:
+        refusal = refusal_of_function(layout.resolved, layout.traits, function, is_export)
         if refusal is not None:
             message = f"function `{function.name}` cannot be bound: {refusal.what}"
             hint = refusal.hint if refusal.is_universal else f"{refusal.hint}; --partial makes a stub of it"

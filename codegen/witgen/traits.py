@@ -31,7 +31,8 @@ from witgen.model import (
     Variant,
 )
 
-NOT_ASYNC = "hosts in Python serve functions that are not async, without streams, futures and error contexts"
+NO_STREAMS = "hosts in Python have no streams, futures and error contexts"
+NOT_SERVED = "hosts in Python can call async functions of guests, but not serve them"
 
 #: The most parts of a type that is spelled out; a few lines of WIT can have a spelling that would fill the memory.
 MOST_PARTS = 100
@@ -106,7 +107,7 @@ def refusal_of(kind: Primitive | Kind) -> Refusal | None:
     """Why a type of this kind is not supported, whatever its parts are."""
     match kind:
         case Primitive.ERROR_CONTEXT | Future() | Stream():
-            return Refusal(f"{word(kind)} is not supported", NOT_ASYNC)
+            return Refusal(f"{word(kind)} is not supported", NO_STREAMS)
         case Record(fields=()) | Tuple(types=()) | Flags(flags=()):
             return Refusal(f"an empty `{word(kind)}` is not supported", "a component cannot have one", True)
         case FixedLengthList(length=0):
@@ -117,10 +118,12 @@ def refusal_of(kind: Primitive | Kind) -> Refusal | None:
     return None
 
 
-def refusal_of_function(resolved: Resolved, traits: Sequence[Traits], function: Function) -> Refusal | None:
+def refusal_of_function(
+    resolved: Resolved, traits: Sequence[Traits], function: Function, is_export: bool
+) -> Refusal | None:
     """Why a function is not supported: because of itself, or of a type that it takes, returns or raises."""
-    if function.is_async:
-        return Refusal("async is not supported", NOT_ASYNC)
+    if function.is_async and not is_export:
+        return Refusal("async is not supported", NOT_SERVED)
     types = [*(parameter.type for parameter in function.parameters), *_returned(resolved, function)]
     refusals = (refusal_of(type_) if isinstance(type_, Primitive) else traits[type_].refusal for type_ in types)
     return next((refusal for refusal in refusals if refusal is not None), None)

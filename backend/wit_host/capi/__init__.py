@@ -33,8 +33,8 @@ from .callbacks import (
     on_epoch,
     unbroken,
 )
-from .calls import Function, call_guest, find_function
-from .config import allow_many_borrows, compile_quickly, count_fuel
+from .calls import Function, call_async_guest, call_guest, find_function
+from .config import allow_async_types, allow_many_borrows, compile_quickly, count_fuel
 from .core import (
     RAW_STRIDE,
     CoreCallback,
@@ -119,9 +119,11 @@ __all__ = [
     "add_resource",
     "advance_epoch",
     "all_kept",
+    "allow_async_types",
     "allow_many_borrows",
     "array_type",
     "call_at_next_tick",
+    "call_async_guest",
     "call_guest",
     "call_procedure",
     "clone_linker",

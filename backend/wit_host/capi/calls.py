@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 
 from wasmtime import _ffi as ffi
 from wasmtime.component import ExportIndex, Instance
 
-from .errors import check
+from .callbacks import keep_exception
+from .errors import Kept, check
+from .ownership import Owner
 from .values import OwnedValues
 
 #: A function of one instance.
@@ -23,6 +26,19 @@ _CALL_GUEST = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
     ctypes.c_size_t,
 )(("wasmtime_component_func_call", ffi.dll))
+
+_CALL_ASYNC = ctypes.CFUNCTYPE(
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_void_p,
+)(("wasmtime_component_func_call_async", ffi.dll))
+_POLL = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)(("wasmtime_call_future_poll", ffi.dll))
+_DELETE_CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(("wasmtime_call_future_delete", ffi.dll))
 
 _GET_FUNCTION = ctypes.PYFUNCTYPE(ctypes.c_bool, *[ctypes.c_void_p] * 4)(
     ("wasmtime_component_instance_get_func", ffi.dll)
@@ -43,3 +59,41 @@ def call_guest(function: Function, context: int, arguments: OwnedValues, results
     error = _CALL_GUEST(ctypes.byref(function), context, taken, len(taken), returned, len(returned))
     if error:
         check(error)
+
+
+def call_async_guest(
+    function: Function,
+    context: int,
+    arguments: OwnedValues,
+    results: OwnedValues,
+    kept: Kept,
+    tick: Callable[[], None],
+) -> None:
+    """Call an `async` function of a guest, and let the guest go on until it returns.
+
+    `tick` is called whenever the guest gives way. The exception that it raises ends the call, and `kept` gets it.
+    Raises `wasmtime.WasmtimeError` if the function does not return.
+    """
+    taken, returned, error = arguments.item, results.item, ctypes.c_void_p()
+    place = ctypes.byref(error)
+    with _Call(
+        _CALL_ASYNC(ctypes.byref(function), context, taken, len(taken), returned, len(returned), place)
+    ) as call:
+        try:
+            # The engine wakes nobody. Each time that a guest gives way, it can go on at once, or else it traps, as it
+            # would wait for ever: host functions have returned by then.
+            while not _POLL(call.item):
+                tick()
+        except BaseException as exception:  # noqa: BLE001  # the guest is in the middle of a call
+            keep_exception(kept, "while the guest waited", exception)
+    if error.value:
+        check(error.value)
+
+
+class _Call(Owner[int]):
+    """A call of an async function; its end drops what the guest has not done yet."""
+
+    __slots__ = ()
+
+    def _free(self, item: int) -> None:
+        _DELETE_CALL(item)

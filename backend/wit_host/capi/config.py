@@ -14,6 +14,20 @@ def allow_many_borrows(config: wasmtime.Config) -> None:
     ffi.wasmtime_config_concurrency_support_set(config.ptr(), False)
 
 
+def allow_async_types(config: wasmtime.Config) -> None:
+    """Let guests have streams, futures and async functions in their types, in each of the ways to implement these.
+
+    The engine runs such functions on stacks of their own, on which the host functions run that they call, too. So these
+    stacks are as large as those of threads; memory is taken as they are used.
+    """
+    ffi.wasmtime_config_wasm_component_model_async_stackful_set(config.ptr(), True)
+    ffi.wasmtime_config_async_stack_size_set(config.ptr(), _STACK)
+
+
+#: The size of a stack for async functions, in bytes.
+_STACK = 8 << 20
+
+
 def count_fuel(config: wasmtime.Config) -> None:
     """Count the fuel that guests consume, about one unit for each instruction, which makes their code slower."""
     config.consume_fuel = True

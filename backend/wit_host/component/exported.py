@@ -24,6 +24,11 @@ class Declaration(Protocol):
         ...
 
     @property
+    def is_async(self) -> bool:
+        """Whether it is declared `async`."""
+        ...
+
+    @property
     def parameters(self) -> Mapping[str, Codec]:
         """The codecs of its parameters, by name."""
         ...
@@ -45,7 +50,7 @@ class Helpers:
 
 
 class ExportedFunction:
-    """One function of one component, whose type was compared with its declaration.
+    """One function of one component, whose type was compared with `declaration`.
 
     `label` is its name in messages. `helpers` are for calls in which lists of numbers cross by address, if that is
     possible.
@@ -55,11 +60,12 @@ class ExportedFunction:
         self,
         label: str,
         index: ExportIndex,
-        parameters: Mapping[str, Codec],
-        result: Codec | Result | None,
+        declaration: Declaration,
         helpers: Helpers | None = None,
     ) -> None:
+        parameters, result = declaration.parameters, declaration.result
         self.label = label
+        self.is_async = declaration.is_async
         self.index = index if helpers is None else helpers.index
         self.helpers = helpers
         self.names = tuple(parameters)

@@ -7,12 +7,14 @@ Binding an interface finds the guest's functions and compares their types, once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 from wasmtime import component
 from wasmtime.component import ExportIndex
 
 from .. import capi
+from ..crossing.awaiting import in_thread
 from ..crossing.guest_resources import GuestResource
 from ..crossing.outgoing import Outgoing
 from ..crossing.state import HostState
@@ -83,6 +85,9 @@ class GuestFunction(Generic[R_co]):
     It is a constant of the bindings. A method takes the resource that it is called on as its first parameter.
     """
 
+    #: Whether it is declared `async`.
+    is_async = False
+
     def __init__(self, name: str, parameters: Mapping[str, Codec], result: Codec | Result | None) -> None:
         self.name = name
         self.parameters = parameters
@@ -108,6 +113,20 @@ class GuestFunction(Generic[R_co]):
         return cast(R_co, answer)
 
 
+class AsyncGuestFunction(GuestFunction[R_co]):
+    """An `async` function that guests export; calling it blocks until the guest returns."""
+
+    is_async = True
+
+    async def call_async(self, owner: GuestInterface | GuestResource, *arguments: object) -> R_co:
+        """Call the function on a thread of the event loop's executor, and await it; raises what a call raises.
+
+        Coroutines of the host are awaited in the event loop meanwhile. When the task is cancelled, the guest is
+        stopped, and cannot be called any more.
+        """
+        return await in_thread(partial(self, owner, *arguments), owner._instance.runner.cancel)
+
+
 class BoundFunction:
     """One function of one instance; with `addressed`, its lists of numbers cross by address."""
 
@@ -130,7 +149,14 @@ class BoundFunction:
                 if lists:
                     self._give(state, arguments, lists)
                 outgoing.is_over = True
-                capi.call_guest(self._function, state.context, arguments, results)
+                if ours.is_async:
+                    capi.call_async_guest(
+                        self._function, state.context, arguments, results, state.kept, state.clock.tick
+                    )
+                    if state.kept.exception is not None:  # the runner raises it
+                        return False, None
+                else:
+                    capi.call_guest(self._function, state.context, arguments, results)
                 return self._lift(state, outgoing, results)
             finally:
                 outgoing.settle(state)

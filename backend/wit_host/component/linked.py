@@ -74,9 +74,11 @@ class LinkedComponent:
         if found is None or not isinstance(theirs, capi.FunctionType):
             raise LinkError(f"{self.name} does not export {label}, which this host calls")
         text = f"{self.name} exports {label} with another type"
-        check_signature(theirs, function.parameters, function.result, self._identities, text)
+        check_signature(
+            theirs, function.parameters, function.result, self._identities, text, is_async=function.is_async
+        )
         helpers = self._helpers(exporting.name, function.name)
-        return ExportedFunction(label, found, function.parameters, function.result, helpers)
+        return ExportedFunction(label, found, function, helpers)
 
     def _helpers(self, interface: str | None, function: str) -> Helpers | None:
         names = self.guest.list_exports.get((interface, function))

@@ -38,14 +38,16 @@ def check_signature(
     text: str,
     crossing: Crossing = Crossing.LIST,
     answer: Answer = Answer.VALUE,
+    is_async: bool = False,
 ) -> None:
     """Raise `LinkError`, which begins with `text`, if the guest's function has another type.
 
     `crossing` is the way in which the bytes in its parameters cross; for strings there is one more parameter.
-    `answer` is the way of those in its result.
+    `answer` is the way of those in its result. `is_async` says whether the bindings have an async function.
     """
-    if theirs.is_async:
-        raise LinkError(f"{text}: this host has a plain function, the guest has an async one")
+    if theirs.is_async is not is_async:
+        ours, other = ("an async", "a plain") if is_async else ("a plain", "an async")
+        raise LinkError(f"{text}: this host has {ours} function, the guest has {other} one")
     types = list(theirs.parameters)
     if answer is Answer.ADDRESS and theirs.result is not None:
         raise LinkError(f"{text}: it was rewritten, but has a result")

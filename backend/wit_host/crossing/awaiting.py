@@ -7,14 +7,17 @@ lent, such as a view of the guest's memory, up to its end.
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
+
+T = TypeVar("T")
 
 #: The seconds between two checks whether an event loop still runs.
 _INTERVAL = 0.1
@@ -61,6 +64,34 @@ def awaiting_in(loop: AbstractEventLoop, pace: Pace | None = None, rest: Rest = 
         _loop.reset(token)
         _pace.reset(pace_token)
         _rest.reset(rest_token)
+
+
+async def in_thread(call: Callable[[], T], cancel: Callable[[], None]) -> T:
+    """Return the result of `call`, which runs a guest, from a thread of the event loop's executor.
+
+    Coroutines that implementations return are awaited in the event loop. When the task is cancelled, `cancel` is to
+    stop the guest; CancelledError comes out when it has stopped.
+    """
+    import asyncio  # noqa: PLC0415  # whoever awaits this has it, all others need not
+
+    loop = asyncio.get_running_loop()
+
+    def run() -> T:
+        with awaiting_in(loop):
+            return call()
+
+    done = loop.run_in_executor(None, contextvars.copy_context().run, run)
+    try:
+        await asyncio.wait([done])
+    except asyncio.CancelledError:
+        cancel()
+        while not done.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([done])
+        if not done.cancelled():
+            done.exception()  # its end is that of the task
+        raise
+    return done.result()
 
 
 def current_pace() -> Pace | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from witgen import naming
 from witgen.abi import Abi, Bytes
 from witgen.layout import Stub, resource_name
@@ -11,7 +13,12 @@ from witgen.view.docs import docstring
 from witgen.view.shapes import ConstantView, FunctionView
 
 
-def host_function(abi: Abi, function: Function) -> FunctionView:
+def host_functions(abi: Abi, functions: Iterable[Function]) -> Iterator[FunctionView]:
+    """The methods for a host to implement."""
+    return (_served(abi, function) for function in functions)
+
+
+def _served(abi: Abi, function: Function) -> FunctionView:
     """A method for a host to implement: its arguments are borrowed, and its result can be any buffer.
 
     Every function that a guest calls may be a coroutine; the `drop` of a resource, which is none of them, never is.
@@ -23,16 +30,38 @@ def host_function(abi: Abi, function: Function) -> FunctionView:
     return FunctionView(abi.module.names.imported[function.name], parameters, returns, docs, prefix=prefix)
 
 
-def exported_function(abi: Abi, function: Function) -> FunctionView:
+def exported_functions(abi: Abi, functions: Iterable[Function]) -> Iterator[FunctionView]:
+    """The methods that call functions of a guest; for an async one there is a coroutine as well."""
+    for function in functions:
+        yield _exported(abi, function)
+        if function.is_async:
+            yield _awaited(abi, function)
+
+
+def _exported(abi: Abi, function: Function) -> FunctionView:
     """A method that calls a guest: its arguments can be any buffer, and its result is kept."""
     names = abi.module.names
     parameters = _parameters(abi, function, Bytes.GIVEN)
     returns = abi.success(function, Bytes.KEPT)
     docs = _docs(abi, function, Bytes.KEPT, "if the guest answers with an error")
-    arguments = ", ".join(["self", *naming.parameters(parameter.name for parameter in _written(function))])
-    call = f"{names.calls[function.name]}({arguments})"
+    call = f"{names.calls[function.name]}({_arguments(function)})"
     statement = call if returns == "None" else f"return {call}"
     return FunctionView(names.exported[function.name], parameters, returns, docs, statement)
+
+
+def _awaited(abi: Abi, function: Function) -> FunctionView:
+    """A coroutine that calls an async function of a guest."""
+    names = abi.module.names
+    parameters = _parameters(abi, function, Bytes.GIVEN)
+    returns = abi.success(function, Bytes.KEPT)
+    docs = docstring(None, f"Call `{names.exported[function.name]}` on another thread, and await it.")
+    call = f"await {names.calls[function.name]}.call_async({_arguments(function)})"
+    statement = call if returns == "None" else f"return {call}"
+    return FunctionView(names.awaited[function.name], parameters, returns, docs, statement, "async ")
+
+
+def _arguments(function: Function) -> str:
+    return ", ".join(["self", *naming.parameters(parameter.name for parameter in _written(function))])
 
 
 def stub(abi: Abi, stub: Stub) -> FunctionView:
@@ -64,7 +93,8 @@ def call_constant(abi: Abi, function: Function) -> ConstantView:
     returns = abi.success(function, Bytes.KEPT)
     codecs = _codecs(abi, function.parameters, Bytes.GIVEN)
     result = abi.result_codec(function, Bytes.KEPT)
-    value = f'GuestFunction[{returns}]("{function.name}", {codecs}, {result})'
+    kind = "AsyncGuestFunction" if function.is_async else "GuestFunction"
+    value = f'{kind}[{returns}]("{function.name}", {codecs}, {result})'
     return ConstantView(abi.module.names.calls[function.name], value)
 
 

@@ -11,7 +11,7 @@ from witgen.layout import Layout, Module, Stub
 from witgen.members import name_functions
 from witgen.model import Function, FunctionSort, Primitive, Resource
 from witgen.view.docs import docstring
-from witgen.view.functions import call_constant, definition, exported_function, host_function, stub, trap
+from witgen.view.functions import call_constant, definition, exported_functions, host_functions, stub, trap
 from witgen.view.shapes import FunctionView, GuestView, HostView, LinkerView, MemberView, ModuleView
 from witgen.view.types import constant_views, error_views, type_views
 
@@ -149,7 +149,7 @@ def _host(abi: Abi, of: str) -> HostView:
     docs = f"The functions of {of} for a host to implement, except methods."
     if abi.layout.async_hosts:
         docs += "\n\nThey are coroutines, so the guest has to run under asyncio."
-    return HostView(docs, tuple(host_function(abi, function) for function in _free(abi.module.imported)))
+    return HostView(docs, tuple(host_functions(abi, _free(abi.module.imported))))
 
 
 def _has_host(module: Module) -> bool:
@@ -211,11 +211,7 @@ def _interface_guest(abi: Abi) -> GuestView:
     name = abi.module.link_name
     init = _guest_init(abi, f'"{name}"')
     docs = docstring(None, f"The interface `{name}` of one guest.", _LINK_ERROR)
-    return GuestView(docs, init, (*_calls(abi, _free(abi.module.exported)), *_stubs(abi)))
-
-
-def _calls(abi: Abi, functions: Sequence[Function]) -> list[FunctionView]:
-    return [exported_function(abi, function) for function in functions]
+    return GuestView(docs, init, (*exported_functions(abi, _free(abi.module.exported)), *_stubs(abi)))
 
 
 def _stubs(abi: Abi) -> list[FunctionView]:
@@ -225,7 +221,7 @@ def _stubs(abi: Abi) -> list[FunctionView]:
 
 def _world_guest(abi: Abi) -> GuestView:
     module = abi.module
-    functions = (*_calls(abi, module.exported), *_stubs(abi))
+    functions = (*exported_functions(abi, module.exported), *_stubs(abi))
     docs = docstring(None, f"The exports of one guest of the world `{module.name}`.", _LINK_ERROR)
     return GuestView(docs, _guest_init(abi, "None"), functions, tuple(_guest_attributes(abi, functions)))
 

@@ -5,7 +5,7 @@ In: the types that a module declares. Out: their views, each type after those th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from witgen import naming
 from witgen.abi import Abi, Bytes
@@ -13,7 +13,7 @@ from witgen.layout import origin
 from witgen.model import Case, EnumKind, Field, Flags, Function, FunctionSort, Label, Record, TypeDef, TypeId, Variant
 from witgen.traits import CLASSES
 from witgen.view.docs import docstring
-from witgen.view.functions import exported_function, host_function, stub
+from witgen.view.functions import exported_functions, host_functions, stub
 from witgen.view.shapes import CaseView, ConstantView, ErrorView, FunctionView, MemberView, TypeView
 
 
@@ -63,9 +63,9 @@ def _class(abi: Abi, type_id: TypeId, definition: TypeDef) -> TypeView:
         case Variant(cases=cases):
             return _view("variant", abi, type_id, cases=tuple(_case(abi, type_id, case) for case in cases))
         case _ if abi.module.is_export:
-            return _view("guest_resource", abi, type_id, methods=_methods(abi, type_id, exported_function))
+            return _view("guest_resource", abi, type_id, methods=_methods(abi, type_id, exported_functions))
         case _:
-            return _view("resource", abi, type_id, methods=_methods(abi, type_id, host_function))
+            return _view("resource", abi, type_id, methods=_methods(abi, type_id, host_functions))
 
 
 def _view(
@@ -92,8 +92,10 @@ def _case(abi: Abi, type_id: TypeId, case: Case) -> CaseView:
     return CaseView(abi.module.names.cases[type_id, case.name], annotation, docs)
 
 
-def _methods(abi: Abi, type_id: TypeId, view: Callable[[Abi, Function], FunctionView]) -> tuple[FunctionView, ...]:
+def _methods(
+    abi: Abi, type_id: TypeId, views: Callable[[Abi, Iterable[Function]], Iterator[FunctionView]]
+) -> tuple[FunctionView, ...]:
     functions = (*abi.module.imported, *abi.module.exported)
     members = [f for f in functions if f.resource == type_id and f.sort is FunctionSort.METHOD]
     unbound = [s for s in abi.module.stubs if s.function.resource == type_id and s.function.sort is FunctionSort.METHOD]
-    return (*(view(abi, method) for method in members), *(stub(abi, each) for each in unbound))
+    return (*views(abi, members), *(stub(abi, each) for each in unbound))

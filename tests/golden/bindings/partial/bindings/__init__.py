@@ -9,18 +9,15 @@ Host bindings of the world `golden:partial/partial@1.0.0`.
 Hosts in Python cannot serve these functions yet, so a guest that calls one is stopped:
 
 - `tick`: async is not supported.
-
-Hosts in Python cannot call these functions yet, so each raises `NotImplementedError`:
-
-- `serve`: async is not supported.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Protocol
 
-from wit_host import GuestFunction, GuestInterface, Instance, Linker
+from wit_host import AsyncGuestFunction, GuestFunction, GuestInterface, Instance, Linker
 from wit_host import values as wit
 
 from . import exports, jobs, pipes
@@ -52,7 +49,7 @@ class Guest(GuestInterface):
     """
 
     def __init__(self, instance: Instance) -> None:
-        super().__init__(instance, None, [_RUN])
+        super().__init__(instance, None, [_RUN, _SERVE])
         self.jobs = exports.jobs.Guest(instance)
         """Work that takes a while."""
         self.pipes = exports.pipes.Guest(instance)
@@ -62,18 +59,20 @@ class Guest(GuestInterface):
         """The function `run`."""
         return _RUN(self)
 
-    def serve(self, *arguments: object) -> None:
-        """The function `serve`.
+    def serve(self, names: Sequence[str]) -> None:
+        """The function `serve`."""
+        _SERVE(self, names)
 
-        Raises `NotImplementedError`: async is not supported yet.
-        """
-        raise NotImplementedError("serve cannot be called: async is not supported")
+    async def serve_async(self, names: Sequence[str]) -> None:
+        """Call `serve` on another thread, and await it."""
+        await _SERVE.call_async(self, names)
 
 
 BUFFERS: tuple[str, ...] = ()
 """The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 _RUN = GuestFunction[int]("run", {}, wit.U32)
+_SERVE = AsyncGuestFunction[None]("serve", {"names": wit.List(wit.STRING)}, None)
 
 
 def add_to_linker(linker: Linker, host: Host, jobs_host: jobs.Host) -> None:

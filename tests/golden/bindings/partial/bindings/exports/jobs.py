@@ -8,16 +8,14 @@ Calls of guests that export the interface `golden:partial/jobs@1.0.0`.
 
 Hosts in Python cannot call these functions yet, so each raises `NotImplementedError`:
 
-- `[method]job.wait`: async is not supported.
 - `[method]job.watch`: stream is not supported.
 - `[static]job.all`: future is not supported.
-- `next`: async is not supported.
 - `take`: stream is not supported.
 """
 
 from __future__ import annotations
 
-from wit_host import GuestFunction, GuestInterface, GuestResource, GuestResourceType, Instance
+from wit_host import AsyncGuestFunction, GuestFunction, GuestInterface, GuestResource, GuestResourceType, Instance
 from wit_host import values as wit
 
 __all__ = [
@@ -34,12 +32,13 @@ class Job(GuestResource):
         """The method `name`."""
         return _JOB_NAME(self)
 
-    def wait(self, *arguments: object) -> None:
-        """Waits for the end.
+    def wait(self) -> int:
+        """Waits for the end."""
+        return _JOB_WAIT(self)
 
-        Raises `NotImplementedError`: async is not supported yet.
-        """
-        raise NotImplementedError("golden:partial/jobs@1.0.0#[method]job.wait cannot be called: async is not supported")
+    async def wait_async(self) -> int:
+        """Call `wait` on another thread, and await it."""
+        return await _JOB_WAIT.call_async(self)
 
     def watch(self, *arguments: object) -> None:
         """The method `watch`.
@@ -58,7 +57,7 @@ class Guest(GuestInterface):
     """
 
     def __init__(self, instance: Instance) -> None:
-        super().__init__(instance, "golden:partial/jobs@1.0.0", [_NEW_JOB, _JOB_NAME, _COUNT])
+        super().__init__(instance, "golden:partial/jobs@1.0.0", [_NEW_JOB, _JOB_NAME, _JOB_WAIT, _COUNT, _NEXT])
 
     def new_job(self, name: str) -> Job:
         """The constructor of `job`."""
@@ -68,19 +67,20 @@ class Guest(GuestInterface):
         """How many jobs there are."""
         return _COUNT(self)
 
+    def next(self) -> Job:
+        """The next job."""
+        return _NEXT(self)
+
+    async def next_async(self) -> Job:
+        """Call `next` on another thread, and await it."""
+        return await _NEXT.call_async(self)
+
     def job_all(self, *arguments: object) -> None:
         """The static function `all` of `job`.
 
         Raises `NotImplementedError`: future is not supported yet.
         """
         raise NotImplementedError("golden:partial/jobs@1.0.0#[static]job.all cannot be called: future is not supported")
-
-    def next(self, *arguments: object) -> None:
-        """The next job.
-
-        Raises `NotImplementedError`: async is not supported yet.
-        """
-        raise NotImplementedError("golden:partial/jobs@1.0.0#next cannot be called: async is not supported")
 
     def take(self, *arguments: object) -> None:
         """Takes the output of a job.
@@ -94,4 +94,6 @@ JOB = GuestResourceType("job", Job)
 
 _NEW_JOB = GuestFunction[Job]("[constructor]job", {"name": wit.STRING}, wit.GuestOwn(JOB))
 _JOB_NAME = GuestFunction[str]("[method]job.name", {"self": wit.GuestBorrow(JOB)}, wit.STRING)
+_JOB_WAIT = AsyncGuestFunction[int]("[method]job.wait", {"self": wit.GuestBorrow(JOB)}, wit.U32)
 _COUNT = GuestFunction[int]("count", {}, wit.U32)
+_NEXT = AsyncGuestFunction[Job]("next", {}, wit.GuestOwn(JOB))
