@@ -56,7 +56,8 @@ class Engine:
     `async_threads` is the most guests that asyncio runs at a time, each on a thread: by default as many as there are
     processors, and at least 2. Those that wait for a coroutine of the host do not count. `async_queue` is the most that
     wait for a thread; None means no limit. `fuel` counts what guests execute, for `Limits(fuel=…)`, which makes them
-    slower.
+    slower. `async_types` accepts guests with async functions, streams and futures in their types; in exchange, a guest
+    that passes more than one borrowed resource in a call of the host traps.
 
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
     `device` or `threads` that is given. Raises ValueError if the device does not exist, a number is not valid, a module
@@ -79,6 +80,7 @@ class Engine:
         async_threads: int | None = None,
         async_queue: int | None = ASYNC_QUEUE,
         fuel: bool = False,
+        async_types: bool = False,
     ) -> None:
         require_amount("`model_bytes`", model_bytes)
         workers = guest_workers(async_threads, async_queue)
@@ -104,7 +106,7 @@ class Engine:
         self.model_bytes = model_bytes
         self._registry = Registry(self._backends, model_bytes)
         self._runtime = Runtime(
-            self._backends, self._registry, policy, self._release, cache, compile_limits, workers, fuel
+            self._backends, self._registry, policy, self._release, cache, compile_limits, workers, fuel, async_types
         )
         self._pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
 

@@ -76,8 +76,9 @@ class Engine:
     `pointer` and `latin-1`; all other bytes cross as lists. `fuel` counts the fuel that guests consume, so that it can
     be bounded (`Bounds.fuel`); their code is slower with it. With `async_types`, guests may have streams, futures and
     async functions in their types, and async functions that they export can be called, unless a stream or a future is
-    in their type; in exchange, a guest that passes more than one borrowed resource in a call of the host traps. Raises ValueError for an unknown way, and for a `compiler` with a
-    `config`, which `precompile` does not know.
+    in their type; in exchange, a guest that passes more than one borrowed resource in a call of the host traps.
+
+    Raises ValueError for an unknown way, and for a `compiler` with a `config`, which `precompile` does not know.
     """
 
     def __init__(
@@ -299,7 +300,7 @@ def _serves_streams(buffers: Collection[str]) -> bool:
 
 def _invalid(name: str, report: str) -> GuestError:
     """Return the error for a component that the engine refuses."""
-    hint = "; `wit_host.Engine(async_types=True)` accepts it" if "component model async feature" in report else ""
+    hint = "; `Engine(async_types=True)` accepts it" if "component model async feature" in report else ""
     return GuestError(f"{name} is not a valid component: {' '.join(report.split())}{hint}")
 
 

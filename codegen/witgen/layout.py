@@ -192,9 +192,7 @@ class Layout:
             stubs=unbound if is_export else (),
         )
 
-    def _bound(
-        self, functions: Iterable[Function], is_export: bool
-    ) -> tuple[tuple[Function, ...], tuple[Stub, ...]]:
+    def _bound(self, functions: Iterable[Function], is_export: bool) -> tuple[tuple[Function, ...], tuple[Stub, ...]]:
         """The functions to bind, and those to make stubs of. What no component can have is no stub, but refused."""
         bound, unbound = list[Function](), list[Stub]()
         for function in functions:

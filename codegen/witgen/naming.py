@@ -56,7 +56,8 @@ STANDARD = {
 }
 #: The names that it can import from the runtime; the codecs in `values` are `wit` in generated code.
 RUNTIME = """
-    AsyncGuestFunction Bytes Err GuestFunction GuestInterface GuestResource GuestResourceType Instance Linker Ok Resource ResultError Some
+    AsyncGuestFunction Bytes Err GuestFunction GuestInterface GuestResource GuestResourceType Instance Linker Ok
+    Resource ResultError Some
     """.split()
 
 #: The fixed names of a generated module: those that it can import, and those that it defines.

@@ -271,7 +271,7 @@ def test_two_tasks_cannot_be_in_one_guest_at_a_time(guest):
 
 
 def test_other_engines_refuse_such_a_guest_and_say_which_accepts_it():
-    with pytest.raises(GuestError, match=r"async feature .*; `wit_host\.Engine\(async_types=True\)` accepts it"):
+    with pytest.raises(GuestError, match=r"async feature .*; `Engine\(async_types=True\)` accepts it"):
         Engine().compile(waiting_guest())
 
 

@@ -1,4 +1,7 @@
-"""A guest of `golden:waiting`, whose exported functions are `async`: with a callback, on a stack of their own, or plain."""
+"""A guest of `golden:waiting`.
+
+Its exported functions are `async` in all three ways: with a callback, on a stack of their own, or lifted as plain ones.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from tests.guests.tools import wasm_tools
 WIT = ROOT / "tests" / "golden" / "bindings" / "waiting" / "wit"
 JOBS = "golden:waiting/jobs@1.0.0"
 
-#: `twice` gives way five times; `job.wait` fails if the name of the job is shorter than 4 bytes. A job is represented by
-#: the length of its name. 0 is what a callback returns at the end, 1 to give way, and 2 with a set shifted by 4 to wait.
+#: `twice` gives way five times; `job.wait` fails if the name of the job is shorter than 4 bytes. A job is represented
+#: by the length of its name. A callback returns 0 at the end, 1 to give way, 2 with a set shifted by 4 bits to wait.
 CORE = f"""(module
   (import "golden:waiting/log@1.0.0" "write" (func $write (param i32 i32) (result i32)))
   (import "$root" "[waitable-set-new]" (func $set (result i32)))

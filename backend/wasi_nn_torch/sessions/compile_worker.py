@@ -19,6 +19,8 @@ RESERVES = b" that reserves"
 QUICKLY = b" quickly"
 #: Follows these if the engine counts fuel.
 COUNTS = b" counting fuel"
+#: Follows these if the guest may have streams, futures and async functions in its types.
+ASYNC_TYPES = b" with async types"
 #: An answer is one of these, and the result or the text of the error.
 DONE, INVALID, NO_MEMORY = b"done", b"invalid", b"no memory"
 
@@ -39,7 +41,8 @@ def _answer(kind: bytes, content: bytearray) -> tuple[bytes, bytes | bytearray]:
         if kind == TEXT:
             return DONE, wasmtime.wat2wasm(bytes(content))
         is_component = kind.startswith(COMPONENT)
-        task = CompileTask(bytes(content), is_component, RESERVES in kind, QUICKLY not in kind, COUNTS in kind)
+        settings = RESERVES in kind, QUICKLY not in kind, COUNTS in kind, ASYNC_TYPES in kind
+        task = CompileTask(bytes(content), is_component, *settings)
         return DONE, precompile(task)
     except MemoryError:
         return NO_MEMORY, b""

@@ -14,7 +14,17 @@ from dataclasses import dataclass
 import wasmtime
 
 from wasi_nn_torch.contract.sizes import spell_size
-from wasi_nn_torch.sessions.compile_worker import COMPONENT, COUNTS, DONE, INVALID, MODULE, QUICKLY, RESERVES, TEXT
+from wasi_nn_torch.sessions.compile_worker import (
+    ASYNC_TYPES,
+    COMPONENT,
+    COUNTS,
+    DONE,
+    INVALID,
+    MODULE,
+    QUICKLY,
+    RESERVES,
+    TEXT,
+)
 from wasi_nn_torch.sessions.durations import require_duration
 from wasi_nn_torch.workers import kernel
 from wasi_nn_torch.workers.channel import Channel, ChannelClosed, InvalidMessage
@@ -78,7 +88,7 @@ class ProcessCompiler:
         """
         kind = COMPONENT if task.is_component else MODULE
         how = (RESERVES if task.reserves else b"") + (b"" if task.optimize else QUICKLY)
-        how += COUNTS if task.counts_fuel else b""
+        how += (COUNTS if task.counts_fuel else b"") + (ASYNC_TYPES if task.async_types else b"")
         return self._do(kind + how, task.wasm)
 
     def parse(self, text: bytes) -> bytes:

@@ -40,6 +40,7 @@ class Runtime:
 
     `cache` keeps compiled guests in the user's cache directory. `compile_limits` are for compiling each guest in a
     process of its own; None means in this process. `workers` run guests for asyncio. `fuel` counts what guests execute.
+    `async_types` accepts guests with async functions, streams and futures in their types.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Runtime:
         compile_limits: CompileLimits | None = None,
         workers: Workers | None = None,
         fuel: bool = False,
+        async_types: bool = False,
     ) -> None:
         self._backends = backends
         self._registry = registry
@@ -60,7 +62,7 @@ class Runtime:
         self._cache = user_cache() if cache else None
         self._compiler = compiler_within(compile_limits)
         compiler = None if self._compiler is None else self._compiler.compile
-        self._engine = wit_host.Engine(cache=self._cache, compiler=compiler, fuel=fuel)
+        self._engine = wit_host.Engine(cache=self._cache, compiler=compiler, fuel=fuel, async_types=async_types)
         self._counts_fuel = fuel
         self._workers = workers or Workers("wasi-nn-guest", 1)
         self._closers = Workers("wasi-nn-close", _CLOSERS)

@@ -76,9 +76,7 @@ def call_async_guest(
     """
     taken, returned, error = arguments.item, results.item, ctypes.c_void_p()
     place = ctypes.byref(error)
-    with _Call(
-        _CALL_ASYNC(ctypes.byref(function), context, taken, len(taken), returned, len(returned), place)
-    ) as call:
+    with _Call(_CALL_ASYNC(ctypes.byref(function), context, taken, len(taken), returned, len(returned), place)) as call:
         try:
             # The engine wakes nobody. Each time that a guest gives way, it can go on at once, or else it traps, as it
             # would wait for ever: host functions have returned by then.

@@ -72,7 +72,7 @@ async def in_thread(call: Callable[[], T], cancel: Callable[[], None]) -> T:
     Coroutines that implementations return are awaited in the event loop. When the task is cancelled, `cancel` is to
     stop the guest; CancelledError comes out when it has stopped.
     """
-    import asyncio  # noqa: PLC0415  # whoever awaits this has it, all others need not
+    import asyncio  # whoever awaits this has it, all others need not
 
     loop = asyncio.get_running_loop()
 
