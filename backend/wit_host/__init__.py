@@ -52,6 +52,7 @@ from .printing import printable
 from .results import Err, Ok, Some
 from .running.ticker import Ticker
 from .running.wasi import WasiConfig
+from .values import FloatArray, IntArray
 from .views import copy_from_address, copy_memory, copy_to_address, view_memory, view_of
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "Component",
     "Engine",
     "Err",
+    "FloatArray",
     "GuestCancelled",
     "GuestError",
     "GuestExit",
@@ -78,6 +80,7 @@ __all__ = [
     "GuestTimeout",
     "GuestTrap",
     "Instance",
+    "IntArray",
     "LinkError",
     "LinkedComponent",
     "Linker",

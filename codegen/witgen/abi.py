@@ -11,6 +11,7 @@ from enum import Enum
 
 from witgen import naming
 from witgen.layout import Layout, Module, Names, error_type, origin
+from witgen.lists import Lists
 from witgen.model import (
     Alias,
     Borrow,
@@ -50,6 +51,12 @@ class Bytes(Enum):
     BORROWED = "memoryview"
     GIVEN = "Bytes"
     KEPT = "bytes"
+
+
+#: The codecs of lists of numbers.
+_LISTS = {Lists.LIST: "List", Lists.ARRAY: "ArrayList", Lists.NUMPY: "NumpyList"}
+_FLOATS = (Primitive.F32, Primitive.F64)
+_NUMBERS = (*_FLOATS, *(Primitive(f"{sign}{bits}") for sign in "us" for bits in (8, 16, 32, 64)))
 
 
 class Abi:
@@ -105,6 +112,8 @@ class Abi:
                 return self.annotation(target, content)
             case List(type=Primitive.U8):
                 return content.value
+            case List(type=element) if (number := self._number(element)) is not None:
+                return self._numbers(number, content)
             case List(type=element) | FixedLengthList(type=element):
                 return self._joined(f"{self._container('list', 'Sequence', content)}[{{}}]", [element], content)
             case Map(key=key, value=value):
@@ -121,6 +130,22 @@ class Abi:
                 return self._name(origin(self.resolved, resource), _types)
             case _:
                 raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` refuses them
+
+    def _number(self, element: TypeRef) -> Primitive | None:
+        """The type of numbers that an element is; None for all others."""
+        kind = element if isinstance(element, Primitive) else self.resolved.types[origin(self.resolved, element)].kind
+        primitive = kind.target if isinstance(kind, Alias) else kind
+        return primitive if isinstance(primitive, Primitive) and primitive in _NUMBERS else None
+
+    def _numbers(self, number: Primitive, content: Bytes) -> str:
+        """A list of numbers; one to give may be any sequence, too."""
+        sequence = f"{self._container('list', 'Sequence', content)}[{_PRIMITIVES[number]}]"
+        if self.layout.lists is Lists.NUMPY:
+            array = f"NDArray[{naming.dtype(number.value)}]"
+            return f"{sequence} | {array}" if content is Bytes.GIVEN else array
+        if self.layout.lists is Lists.ARRAY and content is not Bytes.GIVEN:
+            return "FloatArray" if number in _FLOATS else "IntArray"
+        return sequence
 
     def _container(self, made: str, taken: str, content: Bytes) -> str:
         """A value to give may be in any such container, so that one of a more special type fits."""
@@ -186,7 +211,8 @@ class Abi:
             case List(type=Primitive.U8):
                 return "wit.COPIED_BYTES" if content is Bytes.KEPT else "wit.BYTES"
             case List(type=element):
-                return self._wit("List", [element], content)
+                name = _LISTS[Lists.LIST if self._number(element) is None else self.layout.lists]
+                return self._wit(name, [element], content)
             case FixedLengthList(type=element, length=length):
                 return f"wit.FixedLengthList({self.codec(element, content)}, {length})"
             case Map(key=key, value=value):

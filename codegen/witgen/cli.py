@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from witgen.lists import Lists
+
 if TYPE_CHECKING:
     from witgen.target import Target
     from witgen.view import PackageView
@@ -68,6 +70,10 @@ Partial = Annotated[
 WithoutWasi = Annotated[
     bool, typer.Option("--without-wasi", help="Leave out imports of WASI, which `Linker.add_wasi` defines.")
 ]
+ListsOption = Annotated[
+    Lists | None,
+    typer.Option("--lists", help="The Python type of lists of numbers; by default `list`.", show_default=False),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,14 +104,14 @@ def generate(
     all_features: AllFeatures = False,
     partial: Partial = False,
     without_wasi: WithoutWasi = False,
+    lists: ListsOption = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Generate again whenever the WIT changes, until Ctrl-C.")
     ] = False,
 ) -> None:
     """Write the bindings of a world, or of all that pyproject.toml lists."""
-    given = _Options(
-        wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial, without_wasi
-    )
+    flags = _names(features), all_features, partial, without_wasi
+    given = _Options(wit, world, out, package, standalone, with_, async_hosts, *flags, lists)
     if watch:
         _watch(given)
     for target in _targets(given):
@@ -125,13 +131,13 @@ def check(
     all_features: AllFeatures = False,
     partial: Partial = False,
     without_wasi: WithoutWasi = False,
+    lists: ListsOption = None,
 ) -> None:
     """Fail if the bindings on disk differ from what `generate` would write; changes nothing."""
     from witgen import generate as generator
 
-    given = _Options(
-        wit, world, out, package, standalone, with_, async_hosts, _names(features), all_features, partial, without_wasi
-    )
+    flags = _names(features), all_features, partial, without_wasi
+    given = _Options(wit, world, out, package, standalone, with_, async_hosts, *flags, lists)
     stale = []
     for target in _targets(given):
         _, files = _files(target)
@@ -182,11 +188,12 @@ class _Options:
     all_features: bool
     partial: bool
     without_wasi: bool
+    lists: Lists | None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing, so that pyproject.toml says what to do."""
-        return self == _Options(None, None, None, None, False, None, False, (), False, False, False)
+        return self == _Options(None, None, None, None, False, None, False, (), False, False, False, None)
 
 
 def _names(features: list[str] | None) -> tuple[str, ...]:
@@ -220,6 +227,7 @@ def _targets(given: _Options) -> list[Target]:
                 given.all_features,
                 given.partial,
                 given.without_wasi,
+                given.lists or Lists.LIST,
             )
         except MappingError as error:
             _fail(f"--with: {error}", status=2)

@@ -48,7 +48,8 @@ def view_of(target: Target) -> PackageView:
     try:
         world = choose_world(resolved, target.world)
         existing = existing_modules(resolved, world, target.mappings)
-        return view_world(resolved, world, runtime, existing, target.async_hosts, target.partial, target.without_wasi)
+        flags = target.async_hosts, target.partial, target.without_wasi
+        return view_world(resolved, world, runtime, existing, *flags, target.lists)
     except WitError as error:
         files = {one.file for one in (error, *error.others) if one.line and Path(one.file).is_file()}
         raise error.in_texts({file: Path(file).read_bytes() for file in files}) from None

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from witgen import naming
+from witgen.lists import Lists
 from witgen.model import (
     Alias,
     Function,
@@ -101,7 +102,8 @@ class Layout:
     `existing` are the imported interfaces that existing packages have, in the order of their names in WIT. `traits` are
     those of all types, `packages` those of the world and of its interfaces. `async_hosts` says whether the functions of
     hosts are coroutines. With `partial`, functions that cannot be bound are traps and stubs of their modules. With
-    `without_wasi`, imports that the engine defines are left out, and `has_wasi` says whether there are any.
+    `without_wasi`, imports that the engine defines are left out, and `has_wasi` says whether there are any. `lists` is
+    the Python type of lists of numbers.
     """
 
     def __init__(
@@ -112,9 +114,11 @@ class Layout:
         async_hosts: bool = False,
         partial: bool = False,
         without_wasi: bool = False,
+        lists: Lists = Lists.LIST,
     ) -> None:
         self.resolved = resolved
         self.async_hosts = async_hosts
+        self.lists = lists
         self._partial = partial
         world = resolved.worlds[world_id]
         self._raised = _raised(resolved)

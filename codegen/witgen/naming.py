@@ -56,12 +56,19 @@ STANDARD = {
 }
 #: The names that it can import from the runtime; the codecs in `values` are `wit` in generated code.
 RUNTIME = """
-    AsyncGuestFunction Bytes Err GuestFunction GuestInterface GuestResource GuestResourceType Instance Linker Ok
-    Resource ResultError Some
+    AsyncGuestFunction Bytes Err FloatArray GuestFunction GuestInterface GuestResource GuestResourceType Instance
+    IntArray Linker Ok Resource ResultError Some
     """.split()
+
+#: The names that it can import from NumPy, if lists of numbers are arrays of it.
+NUMPY = {
+    "numpy": ["float32", "float64", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))],
+    "numpy.typing": ["NDArray"],
+}
 
 #: The fixed names of a generated module: those that it can import, and those that it defines.
 _MODULE = [*(name for names in STANDARD.values() for name in names), *RUNTIME]
+_MODULE += [name for names in NUMPY.values() for name in names]
 _MODULE += ["BUFFERS", "Guest", "Host", "add_to_linker", "annotations", "exports", "wit"]
 
 
@@ -153,6 +160,12 @@ def call(resource: str, method: str) -> str:
 def awaited(function: str) -> str:
     """The coroutine that calls an async function of a guest whose Python name is `function`."""
     return f"{function}_async"
+
+
+def dtype(number: str) -> str:
+    """NumPy's word for a type of numbers."""
+    kinds = {"f": "float", "s": "int", "u": "uint"}
+    return kinds[number[0]] + number[1:]
 
 
 def host(module: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from witgen.lists import Lists
 from witgen.mappings import MappingError, parse_mappings
 from witgen.target import Target
 
@@ -29,8 +30,8 @@ def configured(project: Path) -> list[Target]:
     except (AttributeError, KeyError, TypeError):
         raise ProjectError(
             f"{project}: each [[tool.witgen.packages]] needs `wit`, a path or a list of them, and `out`; it may have "
-            "`world`, `package`, `standalone`, `with`, `async-hosts`, `features`, `all-features`, `partial` and "
-            "`without-wasi`"
+            "`world`, `package`, `standalone`, `with`, `async-hosts`, `features`, `all-features`, `partial`, "
+            "`without-wasi` and `lists`, which is `list`, `array` or `numpy`"
         ) from None
     except MappingError as error:
         raise ProjectError(f"{project}: `with`: {error}") from None
@@ -54,6 +55,7 @@ _TYPES: Mapping[str, type] = {
     "all-features": bool,
     "partial": bool,
     "without-wasi": bool,
+    "lists": str,
 }
 
 
@@ -67,6 +69,9 @@ def _target(entry: Mapping[str, Any]) -> Target:
     mappings, features = given.get("with", {}), given.get("features", [])
     if not all(isinstance(value, str) for value in (*wit, *features, *mappings.values())):
         raise TypeError
+    lists = next((each for each in Lists if each.value == given.get("lists", Lists.LIST.value)), None)
+    if lists is None:
+        raise KeyError
     return Target(
         tuple(Path(path) for path in wit),
         Path(given["out"]),
@@ -79,4 +84,5 @@ def _target(entry: Mapping[str, Any]) -> Target:
         given.get("all-features", False),
         given.get("partial", False),
         given.get("without-wasi", False),
+        lists,
     )

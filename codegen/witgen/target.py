@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from witgen import naming
+from witgen.lists import Lists
 from witgen.mappings import InterfaceMapping, MappingError
 
 
@@ -25,6 +26,7 @@ class Target:
     `mappings` are the interfaces that existing packages have; with `async_hosts` the functions of hosts are coroutines.
     `features` are unstable features of the WIT that are on, besides which `all_features` turns on all. With `partial`,
     functions that cannot be bound are stubs; with `without_wasi`, imports that the engine defines are left out.
+    `lists` is the Python type of lists of numbers.
     """
 
     wit: tuple[Path, ...]
@@ -38,6 +40,7 @@ class Target:
     all_features: bool = False
     partial: bool = False
     without_wasi: bool = False
+    lists: Lists = Lists.LIST
 
     def __post_init__(self) -> None:
         """Refuse what cannot go together; raises `MappingError`."""
@@ -65,6 +68,7 @@ class Target:
         words += ["--all-features"] if self.all_features else []
         words += ["--partial"] if self.partial else []
         words += ["--without-wasi"] if self.without_wasi else []
+        words += [f"--lists {self.lists.value}"] if self.lists is not Lists.LIST else []
         return " ".join(words + (["--standalone"] if self.standalone else []))
 
     @property

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.witgen.helpers.checkers import CHECKERS, checked
 from tests.witgen.helpers.store_project import listed, witgen, write_wit
 from witgen.generate import Target, generate
 
@@ -75,29 +73,15 @@ def define(linker: Linker) -> None:
 """
 
 
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory):
-    """Run a type checker on a module of a text, in the checkout."""
-
-    def check(checker, text):
-        path = tmp_path_factory.mktemp("waiting") / "waiting.py"
-        path.write_text(text)
-        options = {"mypy": ["--strict"], "pyright": ["--pythonpath", sys.executable]}[checker]
-        command = [sys.executable, "-m", checker, *options, str(path)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT)
-
-    return check
-
-
-@pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_coroutines_implement_async_hosts_and_nothing_else_does(checked, checker):
-    right = checked(checker, WAITING)
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_coroutines_implement_async_hosts_and_nothing_else_does(tmp_path, checker):
+    right = checked(checker, tmp_path, WAITING)
     assert right.returncode == 0, right.stdout + right.stderr
     for function in ("async def now", "async def fetch", "async def text", "async def new_page"):
-        wrong = checked(checker, WAITING.replace(function, function.removeprefix("async ")))
+        wrong = checked(checker, tmp_path, WAITING.replace(function, function.removeprefix("async ")))
         assert wrong.returncode == 1, function
         assert function.removeprefix("async def ") in wrong.stdout
-    wrong = checked(checker, WAITING.replace("def drop", "async def drop"))
+    wrong = checked(checker, tmp_path, WAITING.replace("def drop", "async def drop"))
     assert wrong.returncode == 1
     assert "drop" in wrong.stdout
 

@@ -20,6 +20,7 @@ import pytest
 
 from tests.conftest import ROOT
 from witgen.generate import Target, compare, generate, write
+from witgen.lists import Lists
 from witgen.mappings import parse_mappings
 from witgen.render import LEAVE_AS_IT_IS
 
@@ -50,6 +51,8 @@ OPTIONS = {
     },
     "async_hosts": {"async_hosts": True},
     "partial": {"partial": True},
+    "numpy_lists": {"lists": Lists.NUMPY},
+    "array_lists": {"lists": Lists.ARRAY},
 }
 
 

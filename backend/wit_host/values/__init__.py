@@ -10,7 +10,7 @@ In: a WIT type, written as an expression (`List(U32)`, `Tuple(STRING, Own(TENSOR
 | `u8` … `s64` | `int` |
 | `f32`, `f64` | `float` |
 | `list<u8>` | `memoryview` that is valid during the call, or `bytes`, in; any buffer or `ByteSource` out |
-| `list<T>`, `list<T, N>`, `tuple<…>` | `list`, `list`, `tuple` |
+| `list<T>`, `list<T, N>`, `tuple<…>` | `list`, `list`, `tuple`; a list of numbers also `array.array` or `ndarray` |
 | `map<K, V>` | `dict` |
 | `record` | a dataclass |
 | `option<T>` | the value or `None`; `Some(value)` or `None` if the value is an option itself |
@@ -24,6 +24,7 @@ In: a WIT type, written as an expression (`List(U32)`, `Tuple(STRING, Own(TENSOR
 
 from __future__ import annotations
 
+from .arrays import ArrayList, FloatArray, IntArray, NumpyList
 from .cases import Enum, Flags, NestedOption, NestedResult, Option, Result, Variant
 from .codec import Codec, Comparison, Identities
 from .handles import Borrow, GuestBorrow, GuestOwn, Own
@@ -65,6 +66,7 @@ __all__ = [
     "U16",
     "U32",
     "U64",
+    "ArrayList",
     "Bool",
     "Borrow",
     "ByteList",
@@ -76,14 +78,17 @@ __all__ = [
     "FixedLengthList",
     "Flags",
     "Float",
+    "FloatArray",
     "GuestBorrow",
     "GuestOwn",
     "Identities",
+    "IntArray",
     "Integer",
     "List",
     "Map",
     "NestedOption",
     "NestedResult",
+    "NumpyList",
     "Option",
     "Own",
     "Record",

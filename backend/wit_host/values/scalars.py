@@ -64,7 +64,10 @@ class Integer:
         if isinstance(item, bool) or not hasattr(item, "__index__"):
             raise wrong_type("int", item)
         if not isinstance(item, int):
-            item = index(item)
+            try:
+                item = index(item)
+            except TypeError:  # a tensor has `__index__`, but stands for an integer only if it has one
+                raise wrong_type("int", item) from None
         if not self.lowest <= item <= self.highest:
             raise wrong_value(f"{_digits(item)} does not fit {self.name} ({self.lowest} to {self.highest})")
         return item

@@ -88,6 +88,20 @@ class List:
             numbers.byteswap()
         return memoryview(numbers).cast("B") if len(numbers) else memoryview(b""), numbers.itemsize
 
+    def made(self, stored: memoryview) -> Any:  # noqa: ANN401  # as `lift` returns it
+        """Return numbers that a guest has stored as `lift` returns them; only for numbers."""
+        return self.native(stored).tolist()
+
+    def native(self, stored: memoryview) -> array[Any]:
+        """Copy numbers that a guest has stored, in the order of the bytes of this machine; only for numbers."""
+        if self.number is None:
+            raise TypeError("a list of numbers is needed")
+        numbers: array[Any] = array(self.number.code)
+        numbers.frombytes(stored)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers
+
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
         """Accept a list whose elements fit."""
         _check_element(self.element, theirs, comparison)
@@ -275,12 +289,19 @@ def _packed(codec: Integer | Float, items: Sequence[object]) -> array[Any]:
 
 
 def _buffer(item: object) -> memoryview[Any] | None:
+    """Return the content of a buffer, or of something that is an array to NumPy, such as a tensor; None without any."""
     if isinstance(item, bytes | bytearray):
         return None
     try:
         return memoryview(item)  # type: ignore[arg-type]  # the call checks it
     except (TypeError, BufferError):
+        as_array = getattr(item, "__array__", None)
+    if as_array is None:
         return None
+    try:
+        return memoryview(as_array())
+    except Exception as error:  # noqa: BLE001  # of a foreign library, which says what to do
+        raise Misfit(TypeError, f"a {type(item).__name__} has no array: {error}") from None
 
 
 def _kind(code: str) -> str:

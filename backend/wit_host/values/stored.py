@@ -7,8 +7,6 @@ In: a codec. Out: the size and the alignment of its values in memory, and a func
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
@@ -99,7 +97,7 @@ def _bytes(codec: ByteList) -> Stored:
 def _list(codec: List) -> Stored:
     element = stored(codec.element)
     if codec.number is not None:
-        return Stored(8, 4, _numbers(codec.number.code, element.size))
+        return Stored(8, 4, _numbers(codec, element.size))
 
     def read(state: HostState, memory: LinearMemory, at: int) -> list[object]:
         return list(_elements(element, state, memory, *memory.unpack(_PAIR, at)))
@@ -107,15 +105,13 @@ def _list(codec: List) -> Stored:
     return Stored(8, 4, read)
 
 
-def _numbers(code: str, size: int) -> Read:
-    def read(state: HostState, memory: LinearMemory, at: int) -> list[Any]:
+def _numbers(codec: List, size: int) -> Read:
+    def read(state: HostState, memory: LinearMemory, at: int) -> Any:  # noqa: ANN401  # as the codec makes it
         address, count = memory.unpack(_PAIR, at)
         state.count_elements(count)
         _require_aligned(address, size)
-        numbers: array[Any] = array(code, _copied(memory, address, count * size))
-        if sys.byteorder == "big":
-            numbers.byteswap()
-        return numbers.tolist()
+        with memory.view(address, count * size) as view:
+            return codec.made(view)
 
     return read
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from witgen.layout import Layout
 from witgen.left_out import left_out
+from witgen.lists import Lists
 from witgen.model import InterfaceId, Resolved, WorldId
 from witgen.refusals import check
 from witgen.view.modules import exports_module, interface_module, world_module
@@ -32,15 +33,17 @@ def view_world(
     async_hosts: bool = False,
     partial: bool = False,
     without_wasi: bool = False,
+    lists: Lists = Lists.LIST,
 ) -> PackageView:
     """The package for a world; raises `WitError` for anything that Python hosts do not support.
 
     `runtime` is the package of the runtime; a name that begins with a dot is one inside the generated package.
     `existing` has the modules of interfaces that are not generated, from `mappings.existing_modules`. With
     `async_hosts`, the functions that hosts implement are coroutines. With `partial`, functions that are not supported
-    are stubs; with `without_wasi`, imports that the engine defines are left out.
+    are stubs; with `without_wasi`, imports that the engine defines are left out. `lists` is the Python type of lists of
+    numbers.
     """
-    layout = Layout(resolved, world_id, existing, async_hosts, partial, without_wasi)
+    layout = Layout(resolved, world_id, existing, async_hosts, partial, without_wasi, lists)
     check(layout)
     modules = [interface_module(layout, module, runtime) for module in (*layout.imports, *layout.exports)]
     modules.append(world_module(layout, runtime))

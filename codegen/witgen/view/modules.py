@@ -8,6 +8,7 @@ from dataclasses import replace
 from witgen import naming
 from witgen.abi import Abi, relative
 from witgen.layout import Layout, Module, Stub
+from witgen.lists import Lists
 from witgen.members import name_functions
 from witgen.model import Function, FunctionSort, Primitive, Resource
 from witgen.view.docs import docstring
@@ -138,6 +139,8 @@ def _imports(abi: Abi, runtime: str, below: Sequence[str]) -> tuple[str, ...]:
     if runtime.startswith("."):
         runtime = relative(path, tuple(runtime[1:].split(".")))
     fixed = [f"from {module} import {', '.join(names)}" for module, names in naming.STANDARD.items()]
+    if abi.layout.lists is Lists.NUMPY:
+        fixed += [f"from {module} import {', '.join(names)}" for module, names in naming.NUMPY.items()]
     fixed += [f"from {runtime} import {', '.join(naming.RUNTIME)}, values as wit"]
     return (*fixed, *(f"from . import {name}" for name in below), *abi.imports)
 
