@@ -33,7 +33,7 @@ from .callbacks import (
     on_epoch,
     unbroken,
 )
-from .calls import Function, call_async_guest, call_guest, find_function
+from .calls import Function, call_async_guest, call_guest, find_function, instantiate_async
 from .config import allow_async_types, allow_many_borrows, compile_quickly, count_fuel
 from .core import (
     RAW_STRIDE,
@@ -140,6 +140,7 @@ __all__ = [
     "forget_resource",
     "fuel_left",
     "init_wasi",
+    "instantiate_async",
     "instantiate_module",
     "is_kept",
     "list_size",

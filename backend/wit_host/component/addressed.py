@@ -17,6 +17,7 @@ from ..errors import GuestTrap
 from ..misfits import Misfit, wrong_value
 from ..values import U32, ByteList, Codec, List
 from ..values.stored import Stored
+from .entering import enter
 
 #: Numbers in a list, as the guest stores them: the bytes, and the size of each number.
 Numbers = tuple[transport.Source, int]
@@ -83,7 +84,7 @@ def _call(function: capi.Function | None, state: HostState, *numbers: int, retur
     with capi.owned_values(len(numbers)) as arguments, capi.owned_values(int(returns)) as results:
         for at, number in enumerate(numbers):
             U32.lower(state, arguments[at], number)
-        capi.call_guest(function, state.context, arguments, results)
+        enter(state, function, arguments, results)
         return U32.lift(state, results[0]) if returns else 0
 
 

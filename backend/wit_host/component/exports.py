@@ -24,6 +24,7 @@ from ..running.runner import Runner
 from ..values import Codec, Result
 from ..values.stored import Stored
 from .addressed import Addressed, Numbers, numbers_of
+from .entering import enter
 from .exported import ExportedFunction
 from .linked import LinkedComponent
 
@@ -149,14 +150,7 @@ class BoundFunction:
                 if lists:
                     self._give(state, arguments, lists)
                 outgoing.is_over = True
-                if ours.is_async:
-                    capi.call_async_guest(
-                        self._function, state.context, arguments, results, state.kept, state.clock.tick
-                    )
-                    if state.kept.exception is not None:  # the runner raises it
-                        return False, None
-                else:
-                    capi.call_guest(self._function, state.context, arguments, results)
+                enter(state, self._function, arguments, results, ours.is_async)
                 return self._lift(state, outgoing, results)
             finally:
                 outgoing.settle(state)

@@ -7,10 +7,12 @@ stores of one engine run in parallel.
 from __future__ import annotations
 
 import wasmtime
+from wasmtime import component
 
+from .. import capi
 from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError, ResultError
-from ..running.failures import link_error, missing_import, needs_async_host
+from ..running.failures import link_error, may_wait, missing_import
 from ..running.guest_store import GuestStore, StoreLimits
 from ..running.ticker import Ticker
 from ..values import Result
@@ -90,16 +92,15 @@ class Store(GuestStore):
         guest = linked.guest
         with Starting(self.state.memory, guest.helpers, guest.image):
             try:
-                instance = linked.linker.instantiate(self._runner.store, guest.compiled)
+                instance = self._instantiate(linked)
             except wasmtime.ExitTrap:
                 raise
             except wasmtime.WasmtimeError as error:
-                missing, failure = missing_import(str(error)), needs_async_host(self._runner.name, str(error))
-                if missing is not None:
-                    hint = missing_hint(missing, linked.offered)
-                    failure = link_error(self._runner.name, missing, str(error), hint)
-                if failure is None:
+                missing = missing_import(str(error))
+                if missing is None:
                     raise
+                hint = missing_hint(missing, linked.offered)
+                failure = link_error(self._runner.name, missing, str(error), hint)
             else:
                 self._is_used = True
                 return Instance(instance, linked, self._runner)
@@ -107,6 +108,17 @@ class Store(GuestStore):
             raise failure
         finally:
             del failure  # its traceback leads here: without this, a cycle would keep it alive
+
+    def _instantiate(self, linked: LinkedComponent) -> component.Instance:
+        guest = linked.guest
+        try:
+            return linked.linker.instantiate(self._runner.store, guest.compiled)
+        except wasmtime.WasmtimeError as error:
+            if not may_wait(str(error)):
+                raise
+        self.state.may_wait = True
+        clock = self.state.clock
+        return capi.instantiate_async(linked.linker, self.state.context, guest.compiled, self.state.kept, clock.tick)
 
     def _run(self, instance: Instance, linked: LinkedComponent) -> int:
         name = self._runner.name

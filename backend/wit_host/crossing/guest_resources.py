@@ -55,12 +55,13 @@ class GuestResource:
     def drop(self) -> None:
         """Have the guest drop the resource; dropping it again, or after the guest has ended, does nothing.
 
+        A guest that imports `async` functions drops it only when its store is closed, without running its destructor.
         Raises the same as a call of the guest if its destructor does not return.
         """
         if self._handle is None:
             return
         runner = self._instance.runner
-        if runner.is_over:
+        if runner.is_over or runner.state.may_wait:  # the engine has no call for a destructor that may wait
             self._give_up().close()
             return
         runner.check()

@@ -58,6 +58,8 @@ class HostState:
         self.pace: Pace | None = None
         #: What the guest waits for, if an implementation is a coroutine function.
         self.waiting = Waiting()
+        #: Whether the guest imports async functions, so that plain calls of it are not possible.
+        self.may_wait = False
         #: The engine's number of each resource type of the host; the linker of the guest has them.
         self.type_ids: Mapping[Resource[object], int] = {}
         #: The functions that the host defined as traps, each with the reason; the linker of the guest has them.

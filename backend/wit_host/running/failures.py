@@ -77,15 +77,9 @@ def missing_import(text: str) -> str | None:
     return None if missing is None else missing["name"]
 
 
-def needs_async_host(name: str, text: str) -> LinkError | None:
-    """Return the error for a guest that may wait inside a call of its imports; None for another report."""
-    if "requires that `*_async` functions are used" not in text:
-        return None
-    return LinkError(
-        f"{name} calls async functions that it imports; Wasmtime cannot start such a guest from Python, even if it "
-        "never comes to these calls",
-        backtrace=text,
-    )
+def may_wait(text: str) -> bool:
+    """Return whether the engine's report is that a guest may wait inside a call of its imports."""
+    return "requires that `*_async` functions are used" in text
 
 
 def link_error(name: str, missing: str, text: str, hint: str) -> LinkError:

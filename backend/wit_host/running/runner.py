@@ -158,7 +158,11 @@ class Runner:
         with self._ticker:
             try:
                 while self.forgotten:
-                    self.forgotten.pop().drop(self.context)
+                    handle = self.forgotten.pop()
+                    if self.state.may_wait:
+                        handle.close()
+                    else:
+                        handle.drop(self.context)
                 answer = action()
             except wasmtime.ExitTrap as error:
                 failure: BaseException | None = self._kept() or GuestExit(self.name, error.code)
