@@ -15,6 +15,8 @@ The declarations are those of WASI 0.2.0, which the later versions 0.2.x kept.
 
 from __future__ import annotations
 
+from typing import Any
+
 from wit_host import Linker
 
 from . import (
@@ -96,21 +98,21 @@ def add_to_linker(
     exit_host: exit.Host,
     insecure_host: insecure.Host,
     insecure_seed_host: insecure_seed.Host,
-    instance_network_host: instance_network.Host,
-    ip_name_lookup_host: ip_name_lookup.Host,
-    monotonic_clock_host: monotonic_clock.Host,
-    poll_host: poll.Host,
-    preopens_host: preopens.Host,
+    instance_network_host: instance_network.Host[Any],
+    ip_name_lookup_host: ip_name_lookup.Host[Any, Any],
+    monotonic_clock_host: monotonic_clock.Host[Any],
+    poll_host: poll.Host[Any],
+    preopens_host: preopens.Host[Any],
     random_host: random.Host,
-    stderr_host: stderr.Host,
-    stdin_host: stdin.Host,
-    stdout_host: stdout.Host,
-    tcp_create_socket_host: tcp_create_socket.Host,
-    terminal_stderr_host: terminal_stderr.Host,
-    terminal_stdin_host: terminal_stdin.Host,
-    terminal_stdout_host: terminal_stdout.Host,
-    types_host: types.Host,
-    udp_create_socket_host: udp_create_socket.Host,
+    stderr_host: stderr.Host[Any],
+    stdin_host: stdin.Host[Any],
+    stdout_host: stdout.Host[Any],
+    tcp_create_socket_host: tcp_create_socket.Host[Any],
+    terminal_stderr_host: terminal_stderr.Host[Any],
+    terminal_stdin_host: terminal_stdin.Host[Any],
+    terminal_stdout_host: terminal_stdout.Host[Any],
+    types_host: types.Host[Any],
+    udp_create_socket_host: udp_create_socket.Host[Any],
     wall_clock_host: wall_clock.Host,
 ) -> None:
     """Define every import of the world."""

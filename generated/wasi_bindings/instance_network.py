@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:sockets/instance-network@0.2.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .network import NETWORK, Network
@@ -22,17 +22,19 @@ __all__ = [
     "add_to_linker",
 ]
 
+NetworkT_co = TypeVar("NetworkT_co", bound=Network, default=Network, covariant=True)
 
-class Host(Protocol):
+
+class Host(Protocol[NetworkT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def instance_network(self) -> Network:
+    def instance_network(self) -> NetworkT_co:
         """The function `instance-network`."""
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:sockets/instance-network@0.2.0")
     instance.function("instance-network", host.instance_network, {}, wit.Own(NETWORK))

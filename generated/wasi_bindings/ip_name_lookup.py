@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:sockets/ip-name-lookup@0.2.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 from .network import ERROR_CODE, IP_ADDRESS, NETWORK, ErrorCodeException, IpAddress, Network
@@ -25,8 +25,14 @@ __all__ = [
     "add_to_linker",
 ]
 
+NetworkT_contra = TypeVar("NetworkT_contra", bound=Network, default=Network, contravariant=True)
+ResolveAddressStreamT_co = TypeVar(
+    "ResolveAddressStreamT_co", bound="ResolveAddressStream[Any]", default="ResolveAddressStream[Any]", covariant=True
+)
+PollableT_co = TypeVar("PollableT_co", bound=Pollable, default=Pollable, covariant=True)
 
-class ResolveAddressStream(Protocol):
+
+class ResolveAddressStream(Protocol[PollableT_co]):
     """The resource `resolve-address-stream`."""
 
     @abstractmethod
@@ -38,7 +44,7 @@ class ResolveAddressStream(Protocol):
         ...
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """The method `subscribe`."""
         ...
 
@@ -48,11 +54,11 @@ class ResolveAddressStream(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[NetworkT_contra, ResolveAddressStreamT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def resolve_addresses(self, network: Network, name: str) -> ResolveAddressStream:
+    def resolve_addresses(self, network: NetworkT_contra, name: str) -> ResolveAddressStreamT_co:
         """The function `resolve-addresses`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -60,10 +66,10 @@ class Host(Protocol):
         ...
 
 
-RESOLVE_ADDRESS_STREAM = Resource[ResolveAddressStream]("resolve-address-stream")
+RESOLVE_ADDRESS_STREAM = Resource[ResolveAddressStream[Any]]("resolve-address-stream")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any, Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:sockets/ip-name-lookup@0.2.0")
     instance.resource(RESOLVE_ADDRESS_STREAM)

@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:clocks/monotonic-clock@0.2.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .poll import POLLABLE, Pollable
@@ -24,6 +24,7 @@ __all__ = [
     "add_to_linker",
 ]
 
+PollableT_co = TypeVar("PollableT_co", bound=Pollable, default=Pollable, covariant=True)
 Instant: TypeAlias = int
 """Nanoseconds since an unknown moment."""
 
@@ -31,7 +32,7 @@ Duration: TypeAlias = int
 """Nanoseconds."""
 
 
-class Host(Protocol):
+class Host(Protocol[PollableT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
@@ -45,17 +46,17 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def subscribe_instant(self, when: Instant) -> Pollable:
+    def subscribe_instant(self, when: Instant) -> PollableT_co:
         """Ready from `when` on."""
         ...
 
     @abstractmethod
-    def subscribe_duration(self, when: Duration) -> Pollable:
+    def subscribe_duration(self, when: Duration) -> PollableT_co:
         """Ready after `when` nanoseconds."""
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:clocks/monotonic-clock@0.2.0")
     instance.function("now", host.now, {}, wit.U64)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "Pollable",
     "add_to_linker",
 ]
+
+PollableT = TypeVar("PollableT", bound="Pollable", default="Pollable")
 
 
 class Pollable(Protocol):
@@ -43,11 +45,11 @@ class Pollable(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[PollableT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def poll(self, in_: list[Pollable]) -> Sequence[int]:
+    def poll(self, in_: list[PollableT]) -> Sequence[int]:
         """Returns when at least one is ready: the places of all that are. Traps if the list is empty."""
         ...
 
@@ -55,7 +57,7 @@ class Host(Protocol):
 POLLABLE = Resource[Pollable]("pollable")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:io/poll@0.2.0")
     instance.resource(POLLABLE)

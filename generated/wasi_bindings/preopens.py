@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .types import DESCRIPTOR, Descriptor
@@ -23,17 +23,21 @@ __all__ = [
     "add_to_linker",
 ]
 
+DescriptorT_co = TypeVar(
+    "DescriptorT_co", bound=Descriptor[Any, Any, Any, Any], default=Descriptor[Any, Any, Any, Any], covariant=True
+)
 
-class Host(Protocol):
+
+class Host(Protocol[DescriptorT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def get_directories(self) -> Sequence[tuple[Descriptor, str]]:
+    def get_directories(self) -> Sequence[tuple[DescriptorT_co, str]]:
         """Each with its path, as the guest sees it."""
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:filesystem/preopens@0.2.0")
     instance.function("get-directories", host.get_directories, {}, wit.List(wit.Tuple(wit.Own(DESCRIPTOR), wit.STRING)))

@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:cli/stdin@0.2.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .streams import INPUT_STREAM, InputStream
@@ -22,17 +22,19 @@ __all__ = [
     "add_to_linker",
 ]
 
+InputStreamT_co = TypeVar("InputStreamT_co", bound=InputStream[Any], default=InputStream[Any], covariant=True)
 
-class Host(Protocol):
+
+class Host(Protocol[InputStreamT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def get_stdin(self) -> InputStream:
+    def get_stdin(self) -> InputStreamT_co:
         """The function `get-stdin`."""
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:cli/stdin@0.2.0")
     instance.function("get-stdin", host.get_stdin, {}, wit.Own(INPUT_STREAM))

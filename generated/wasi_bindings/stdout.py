@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:cli/stdout@0.2.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .streams import OUTPUT_STREAM, OutputStream
@@ -22,17 +22,21 @@ __all__ = [
     "add_to_linker",
 ]
 
+OutputStreamT_co = TypeVar(
+    "OutputStreamT_co", bound=OutputStream[Any, Any], default=OutputStream[Any, Any], covariant=True
+)
 
-class Host(Protocol):
+
+class Host(Protocol[OutputStreamT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def get_stdout(self) -> OutputStream:
+    def get_stdout(self) -> OutputStreamT_co:
         """The function `get-stdout`."""
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:cli/stdout@0.2.0")
     instance.function("get-stdout", host.get_stdout, {}, wit.Own(OUTPUT_STREAM))

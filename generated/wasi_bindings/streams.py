@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Bytes, Linker, Resource, ResultError
+from wit_host import Bytes, Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 from .error import ERROR, Error
@@ -32,6 +32,11 @@ __all__ = [
     "add_to_linker",
 ]
 
+PollableT_co = TypeVar("PollableT_co", bound=Pollable, default=Pollable, covariant=True)
+InputStreamT_contra = TypeVar(
+    "InputStreamT_contra", bound="InputStream[Any]", default="InputStream[Any]", contravariant=True
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StreamErrorLastOperationFailed:
@@ -49,7 +54,7 @@ StreamError: TypeAlias = StreamErrorLastOperationFailed | StreamErrorClosed
 """Why a stream gives or takes nothing more."""
 
 
-class InputStream(Protocol):
+class InputStream(Protocol[PollableT_co]):
     """Bytes that a guest reads."""
 
     @abstractmethod
@@ -85,7 +90,7 @@ class InputStream(Protocol):
         ...
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """Ready when there are bytes, or the stream has ended."""
         ...
 
@@ -95,7 +100,7 @@ class InputStream(Protocol):
         ...
 
 
-class OutputStream(Protocol):
+class OutputStream(Protocol[PollableT_co, InputStreamT_contra]):
     """Bytes that a guest writes."""
 
     @abstractmethod
@@ -139,7 +144,7 @@ class OutputStream(Protocol):
         ...
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """Ready when `check-write` permits bytes, or fails."""
         ...
 
@@ -160,7 +165,7 @@ class OutputStream(Protocol):
         ...
 
     @abstractmethod
-    def splice(self, src: InputStream, len_: int) -> int:
+    def splice(self, src: InputStreamT_contra, len_: int) -> int:
         """Reads from `src` and writes here; returns the number of bytes.
 
         Raises `StreamErrorException` to answer with an error.
@@ -168,7 +173,7 @@ class OutputStream(Protocol):
         ...
 
     @abstractmethod
-    def blocking_splice(self, src: InputStream, len_: int) -> int:
+    def blocking_splice(self, src: InputStreamT_contra, len_: int) -> int:
         """Like `splice`, after waiting until both are ready.
 
         Raises `StreamErrorException` to answer with an error.
@@ -188,8 +193,8 @@ class StreamErrorException(ResultError[StreamError]):
 STREAM_ERROR = wit.Variant(
     {"last-operation-failed": (StreamErrorLastOperationFailed, wit.Own(ERROR)), "closed": (StreamErrorClosed, None)}
 )
-INPUT_STREAM = Resource[InputStream]("input-stream")
-OUTPUT_STREAM = Resource[OutputStream]("output-stream")
+INPUT_STREAM = Resource[InputStream[Any]]("input-stream")
+OUTPUT_STREAM = Resource[OutputStream[Any, Any]]("output-stream")
 
 
 def add_to_linker(linker: Linker) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 from .monotonic_clock import Duration
@@ -38,6 +38,19 @@ __all__ = [
     "add_to_linker",
 ]
 
+NetworkT_contra = TypeVar("NetworkT_contra", bound=Network, default=Network, contravariant=True)
+InputStreamT_co = TypeVar("InputStreamT_co", bound=InputStream[Any], default=InputStream[Any], covariant=True)
+OutputStreamT_co = TypeVar(
+    "OutputStreamT_co", bound=OutputStream[Any, Any], default=OutputStream[Any, Any], covariant=True
+)
+TcpSocketT_co = TypeVar(
+    "TcpSocketT_co",
+    bound="TcpSocket[Any, Any, Any, Any, Any]",
+    default="TcpSocket[Any, Any, Any, Any, Any]",
+    covariant=True,
+)
+PollableT_co = TypeVar("PollableT_co", bound=Pollable, default=Pollable, covariant=True)
+
 
 class ShutdownType(Enum):
     """The enum `shutdown-type`."""
@@ -47,11 +60,11 @@ class ShutdownType(Enum):
     BOTH = "both"
 
 
-class TcpSocket(Protocol):
+class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, TcpSocketT_co, PollableT_co]):
     """The resource `tcp-socket`."""
 
     @abstractmethod
-    def start_bind(self, network: Network, local_address: IpSocketAddress) -> None:
+    def start_bind(self, network: NetworkT_contra, local_address: IpSocketAddress) -> None:
         """The method `start-bind`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -67,7 +80,7 @@ class TcpSocket(Protocol):
         ...
 
     @abstractmethod
-    def start_connect(self, network: Network, remote_address: IpSocketAddress) -> None:
+    def start_connect(self, network: NetworkT_contra, remote_address: IpSocketAddress) -> None:
         """The method `start-connect`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -75,7 +88,7 @@ class TcpSocket(Protocol):
         ...
 
     @abstractmethod
-    def finish_connect(self) -> tuple[InputStream, OutputStream]:
+    def finish_connect(self) -> tuple[InputStreamT_co, OutputStreamT_co]:
         """The method `finish-connect`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -99,7 +112,7 @@ class TcpSocket(Protocol):
         ...
 
     @abstractmethod
-    def accept(self) -> tuple[TcpSocket, InputStream, OutputStream]:
+    def accept(self) -> tuple[TcpSocketT_co, InputStreamT_co, OutputStreamT_co]:
         """The method `accept`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -253,7 +266,7 @@ class TcpSocket(Protocol):
         ...
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """The method `subscribe`."""
         ...
 
@@ -272,7 +285,7 @@ class TcpSocket(Protocol):
 
 
 SHUTDOWN_TYPE = wit.Enum(ShutdownType)
-TCP_SOCKET = Resource[TcpSocket]("tcp-socket")
+TCP_SOCKET = Resource[TcpSocket[Any, Any, Any, Any, Any]]("tcp-socket")
 
 
 def add_to_linker(linker: Linker) -> None:

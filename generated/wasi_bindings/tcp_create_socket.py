@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:sockets/tcp-create-socket@0.2.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .network import ERROR_CODE, IP_ADDRESS_FAMILY, ErrorCodeException, IpAddressFamily
@@ -23,12 +23,19 @@ __all__ = [
     "add_to_linker",
 ]
 
+TcpSocketT_co = TypeVar(
+    "TcpSocketT_co",
+    bound=TcpSocket[Any, Any, Any, Any, Any],
+    default=TcpSocket[Any, Any, Any, Any, Any],
+    covariant=True,
+)
 
-class Host(Protocol):
+
+class Host(Protocol[TcpSocketT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def create_tcp_socket(self, address_family: IpAddressFamily) -> TcpSocket:
+    def create_tcp_socket(self, address_family: IpAddressFamily) -> TcpSocketT_co:
         """The function `create-tcp-socket`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -36,7 +43,7 @@ class Host(Protocol):
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:sockets/tcp-create-socket@0.2.0")
     instance.function(

@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:cli/terminal-stdin@0.2.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .terminal_input import TERMINAL_INPUT, TerminalInput
@@ -22,17 +22,19 @@ __all__ = [
     "add_to_linker",
 ]
 
+TerminalInputT_co = TypeVar("TerminalInputT_co", bound=TerminalInput, default=TerminalInput, covariant=True)
 
-class Host(Protocol):
+
+class Host(Protocol[TerminalInputT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def get_terminal_stdin(self) -> TerminalInput | None:
+    def get_terminal_stdin(self) -> TerminalInputT_co | None:
         """The terminal of the standard input, if it is one."""
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:cli/terminal-stdin@0.2.0")
     instance.function("get-terminal-stdin", host.get_terminal_stdin, {}, wit.Option(wit.Own(TERMINAL_INPUT)))

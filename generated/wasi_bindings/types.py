@@ -12,9 +12,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Bytes, Linker, Resource, ResultError
+from wit_host import Bytes, Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 from .error import ERROR, Error
@@ -56,6 +56,15 @@ __all__ = [
     "add_to_linker",
 ]
 
+ErrorT_contra = TypeVar("ErrorT_contra", bound=Error, default=Error, contravariant=True)
+InputStreamT_co = TypeVar("InputStreamT_co", bound=InputStream[Any], default=InputStream[Any], covariant=True)
+OutputStreamT_co = TypeVar(
+    "OutputStreamT_co", bound=OutputStream[Any, Any], default=OutputStream[Any, Any], covariant=True
+)
+DirectoryEntryStreamT_co = TypeVar(
+    "DirectoryEntryStreamT_co", bound="DirectoryEntryStream", default="DirectoryEntryStream", covariant=True
+)
+DescriptorT = TypeVar("DescriptorT", bound="Descriptor[Any, Any, Any, Any]", default="Descriptor[Any, Any, Any, Any]")
 Filesize: TypeAlias = int
 """Bytes."""
 
@@ -206,11 +215,11 @@ class MetadataHashValue:
     upper: int
 
 
-class Descriptor(Protocol):
+class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStreamT_co, DescriptorT]):
     """An open file or directory."""
 
     @abstractmethod
-    def read_via_stream(self, offset: Filesize) -> InputStream:
+    def read_via_stream(self, offset: Filesize) -> InputStreamT_co:
         """The method `read-via-stream`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -218,7 +227,7 @@ class Descriptor(Protocol):
         ...
 
     @abstractmethod
-    def write_via_stream(self, offset: Filesize) -> OutputStream:
+    def write_via_stream(self, offset: Filesize) -> OutputStreamT_co:
         """The method `write-via-stream`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -226,7 +235,7 @@ class Descriptor(Protocol):
         ...
 
     @abstractmethod
-    def append_via_stream(self) -> OutputStream:
+    def append_via_stream(self) -> OutputStreamT_co:
         """The method `append-via-stream`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -298,7 +307,7 @@ class Descriptor(Protocol):
         ...
 
     @abstractmethod
-    def read_directory(self) -> DirectoryEntryStream:
+    def read_directory(self) -> DirectoryEntryStreamT_co:
         """The method `read-directory`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -352,7 +361,7 @@ class Descriptor(Protocol):
         ...
 
     @abstractmethod
-    def link_at(self, old_path_flags: PathFlags, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
+    def link_at(self, old_path_flags: PathFlags, old_path: str, new_descriptor: DescriptorT, new_path: str) -> None:
         """The method `link-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -360,7 +369,7 @@ class Descriptor(Protocol):
         ...
 
     @abstractmethod
-    def open_at(self, path_flags: PathFlags, path: str, open_flags: OpenFlags, flags: DescriptorFlags) -> Descriptor:
+    def open_at(self, path_flags: PathFlags, path: str, open_flags: OpenFlags, flags: DescriptorFlags) -> DescriptorT:
         """The method `open-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -384,7 +393,7 @@ class Descriptor(Protocol):
         ...
 
     @abstractmethod
-    def rename_at(self, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
+    def rename_at(self, old_path: str, new_descriptor: DescriptorT, new_path: str) -> None:
         """The method `rename-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -408,7 +417,7 @@ class Descriptor(Protocol):
         ...
 
     @abstractmethod
-    def is_same_object(self, other: Descriptor) -> bool:
+    def is_same_object(self, other: DescriptorT) -> bool:
         """The method `is-same-object`."""
         ...
 
@@ -455,11 +464,11 @@ class ErrorCodeException(ResultError[ErrorCode]):
     """The error of a call: `value` is the `error-code`."""
 
 
-class Host(Protocol):
+class Host(Protocol[ErrorT_contra]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def filesystem_error_code(self, err: Error) -> ErrorCode | None:
+    def filesystem_error_code(self, err: ErrorT_contra) -> ErrorCode | None:
         """The error of a file that made a stream fail, if it was one."""
         ...
 
@@ -493,11 +502,11 @@ DIRECTORY_ENTRY = wit.Record(DirectoryEntry, {"type": DESCRIPTOR_TYPE, "name": w
 ERROR_CODE = wit.Enum(ErrorCode)
 ADVICE = wit.Enum(Advice)
 METADATA_HASH_VALUE = wit.Record(MetadataHashValue, {"lower": wit.U64, "upper": wit.U64})
-DESCRIPTOR = Resource[Descriptor]("descriptor")
+DESCRIPTOR = Resource[Descriptor[Any, Any, Any, Any]]("descriptor")
 DIRECTORY_ENTRY_STREAM = Resource[DirectoryEntryStream]("directory-entry-stream")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:filesystem/types@0.2.0")
     instance.resource(DESCRIPTOR)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 from .network import (
@@ -43,6 +43,21 @@ __all__ = [
     "add_to_linker",
 ]
 
+NetworkT_contra = TypeVar("NetworkT_contra", bound=Network, default=Network, contravariant=True)
+IncomingDatagramStreamT_co = TypeVar(
+    "IncomingDatagramStreamT_co",
+    bound="IncomingDatagramStream[Any]",
+    default="IncomingDatagramStream[Any]",
+    covariant=True,
+)
+OutgoingDatagramStreamT_co = TypeVar(
+    "OutgoingDatagramStreamT_co",
+    bound="OutgoingDatagramStream[Any]",
+    default="OutgoingDatagramStream[Any]",
+    covariant=True,
+)
+PollableT_co = TypeVar("PollableT_co", bound=Pollable, default=Pollable, covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
 class IncomingDatagram:
@@ -60,11 +75,11 @@ class OutgoingDatagram:
     remote_address: IpSocketAddress | None
 
 
-class UdpSocket(Protocol):
+class UdpSocket(Protocol[NetworkT_contra, IncomingDatagramStreamT_co, OutgoingDatagramStreamT_co, PollableT_co]):
     """The resource `udp-socket`."""
 
     @abstractmethod
-    def start_bind(self, network: Network, local_address: IpSocketAddress) -> None:
+    def start_bind(self, network: NetworkT_contra, local_address: IpSocketAddress) -> None:
         """The method `start-bind`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -80,7 +95,9 @@ class UdpSocket(Protocol):
         ...
 
     @abstractmethod
-    def stream(self, remote_address: IpSocketAddress | None) -> tuple[IncomingDatagramStream, OutgoingDatagramStream]:
+    def stream(
+        self, remote_address: IpSocketAddress | None
+    ) -> tuple[IncomingDatagramStreamT_co, OutgoingDatagramStreamT_co]:
         """The method `stream`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -157,7 +174,7 @@ class UdpSocket(Protocol):
         ...
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """The method `subscribe`."""
         ...
 
@@ -167,7 +184,7 @@ class UdpSocket(Protocol):
         ...
 
 
-class IncomingDatagramStream(Protocol):
+class IncomingDatagramStream(Protocol[PollableT_co]):
     """The resource `incoming-datagram-stream`."""
 
     @abstractmethod
@@ -179,7 +196,7 @@ class IncomingDatagramStream(Protocol):
         ...
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """The method `subscribe`."""
         ...
 
@@ -189,7 +206,7 @@ class IncomingDatagramStream(Protocol):
         ...
 
 
-class OutgoingDatagramStream(Protocol):
+class OutgoingDatagramStream(Protocol[PollableT_co]):
     """The resource `outgoing-datagram-stream`."""
 
     @abstractmethod
@@ -209,7 +226,7 @@ class OutgoingDatagramStream(Protocol):
         ...
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """The method `subscribe`."""
         ...
 
@@ -223,9 +240,9 @@ INCOMING_DATAGRAM = wit.Record(IncomingDatagram, {"data": wit.COPIED_BYTES, "rem
 OUTGOING_DATAGRAM = wit.Record(
     OutgoingDatagram, {"data": wit.COPIED_BYTES, "remote-address": wit.Option(IP_SOCKET_ADDRESS)}
 )
-UDP_SOCKET = Resource[UdpSocket]("udp-socket")
-INCOMING_DATAGRAM_STREAM = Resource[IncomingDatagramStream]("incoming-datagram-stream")
-OUTGOING_DATAGRAM_STREAM = Resource[OutgoingDatagramStream]("outgoing-datagram-stream")
+UDP_SOCKET = Resource[UdpSocket[Any, Any, Any, Any]]("udp-socket")
+INCOMING_DATAGRAM_STREAM = Resource[IncomingDatagramStream[Any]]("incoming-datagram-stream")
+OUTGOING_DATAGRAM_STREAM = Resource[OutgoingDatagramStream[Any]]("outgoing-datagram-stream")
 
 
 def add_to_linker(linker: Linker) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource, ResultError
+from wit_host import Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "Host",
     "add_to_linker",
 ]
+
+ErrorT_co = TypeVar("ErrorT_co", bound="Error", default="Error", covariant=True)
 
 
 class ErrorCode(Enum):
@@ -73,11 +75,11 @@ class ErrorException(ResultError[Error]):
     """The error of a call: `value` is the `error`."""
 
 
-class Host(Protocol):
+class Host(Protocol[ErrorT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_error(self, code: ErrorCode, data: str) -> Error:
+    def new_error(self, code: ErrorCode, data: str) -> ErrorT_co:
         """Makes an error."""
         ...
 
@@ -86,7 +88,7 @@ ERROR_CODE = wit.Enum(ErrorCode)
 ERROR = Resource[Error]("error")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:nn/errors@0.2.0-rc-2024-06-25")
     instance.resource(ERROR)

@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:nn/inference@0.2.0-rc-2024-06-25`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 from .errors import ERROR, ErrorException
@@ -24,12 +24,14 @@ __all__ = [
     "add_to_linker",
 ]
 
+TensorT = TypeVar("TensorT", bound=Tensor, default=Tensor)
 
-class GraphExecutionContext(Protocol):
+
+class GraphExecutionContext(Protocol[TensorT]):
     """A graph with the inputs and outputs of one user of it."""
 
     @abstractmethod
-    def set_input(self, name: str, tensor: Tensor) -> None:
+    def set_input(self, name: str, tensor: TensorT) -> None:
         """Sets the input `name`, which stays until it is set again. The tensor belongs to the host afterwards.
 
         Raises `ErrorException` to answer with an error.
@@ -45,7 +47,7 @@ class GraphExecutionContext(Protocol):
         ...
 
     @abstractmethod
-    def get_output(self, name: str) -> Tensor:
+    def get_output(self, name: str) -> TensorT:
         """Gets the output `name` of the last `compute`.
 
         Raises `ErrorException` to answer with an error.
@@ -58,7 +60,7 @@ class GraphExecutionContext(Protocol):
         ...
 
 
-GRAPH_EXECUTION_CONTEXT = Resource[GraphExecutionContext]("graph-execution-context")
+GRAPH_EXECUTION_CONTEXT = Resource[GraphExecutionContext[Any]]("graph-execution-context")
 
 
 def add_to_linker(linker: Linker) -> None:

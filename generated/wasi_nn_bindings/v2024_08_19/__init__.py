@@ -16,6 +16,8 @@ inputs, calls `compute`, and gets the outputs.
 
 from __future__ import annotations
 
+from typing import Any
+
 from wit_host import Linker
 
 from . import errors, graph, inference, tensor
@@ -37,7 +39,7 @@ BUFFERS: tuple[str, ...] = (
 """The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
-def add_to_linker(linker: Linker, graph_host: graph.Host, tensor_host: tensor.Host) -> None:
+def add_to_linker(linker: Linker, graph_host: graph.Host[Any], tensor_host: tensor.Host[Any]) -> None:
     """Define every import of the world."""
     errors.add_to_linker(linker)
     graph.add_to_linker(linker, graph_host)

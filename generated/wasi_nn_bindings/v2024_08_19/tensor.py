@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Bytes, Linker, Resource
+from wit_host import Bytes, Linker, Resource, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "add_to_linker",
 ]
 
+TensorT_co = TypeVar("TensorT_co", bound="Tensor", default="Tensor", covariant=True)
 TensorDimensions: TypeAlias = list[int]
 """The size of each dimension, outermost first. A scalar is `[1]`."""
 
@@ -74,11 +75,11 @@ class Tensor(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[TensorT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_tensor(self, dimensions: TensorDimensions, ty: TensorType, data: memoryview) -> Tensor:
+    def new_tensor(self, dimensions: TensorDimensions, ty: TensorType, data: memoryview) -> TensorT_co:
         """Makes a tensor from bytes. Whether `data` fits `dimensions` and `ty` is checked when the tensor is used."""
         ...
 
@@ -88,7 +89,7 @@ TENSOR_TYPE = wit.Enum(TensorType)
 TENSOR = Resource[Tensor]("tensor")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:nn/tensor@0.2.0-rc-2024-08-19")
     instance.resource(TENSOR)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 from .errors import ERROR, ErrorException
@@ -30,12 +30,17 @@ __all__ = [
     "add_to_linker",
 ]
 
+GraphT_co = TypeVar("GraphT_co", bound="Graph[Any]", default="Graph[Any]", covariant=True)
+GraphExecutionContextT_co = TypeVar(
+    "GraphExecutionContextT_co", bound=GraphExecutionContext[Any], default=GraphExecutionContext[Any], covariant=True
+)
 
-class Graph(Protocol):
+
+class Graph(Protocol[GraphExecutionContextT_co]):
     """One loaded model."""
 
     @abstractmethod
-    def init_execution_context(self) -> GraphExecutionContext:
+    def init_execution_context(self) -> GraphExecutionContextT_co:
         """Makes a context in which this graph can be computed.
 
         Raises `ErrorException` to answer with an error.
@@ -78,11 +83,11 @@ class ExecutionTarget(Enum):
     """The host's tensor processor."""
 
 
-class Host(Protocol):
+class Host(Protocol[GraphT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def load(self, builder: list[memoryview], encoding: GraphEncoding, target: ExecutionTarget) -> Graph:
+    def load(self, builder: list[memoryview], encoding: GraphEncoding, target: ExecutionTarget) -> GraphT_co:
         """Loads a model from the bytes that the guest brings along.
 
         Raises `ErrorException` to answer with an error.
@@ -90,7 +95,7 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def load_by_name(self, name: str) -> Graph:
+    def load_by_name(self, name: str) -> GraphT_co:
         """Gets a model that the host offers under a name.
 
         Raises `ErrorException` to answer with an error.
@@ -98,12 +103,12 @@ class Host(Protocol):
         ...
 
 
-GRAPH = Resource[Graph]("graph")
+GRAPH = Resource[Graph[Any]]("graph")
 GRAPH_ENCODING = wit.Enum(GraphEncoding)
 EXECUTION_TARGET = wit.Enum(ExecutionTarget)
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:nn/graph@0.2.0-rc-2024-10-28")
     instance.resource(GRAPH)

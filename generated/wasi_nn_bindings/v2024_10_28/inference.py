@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 from .errors import ERROR, ErrorException
@@ -27,15 +27,16 @@ __all__ = [
     "add_to_linker",
 ]
 
+TensorT = TypeVar("TensorT", bound=Tensor, default=Tensor)
 NamedTensor: TypeAlias = tuple[str, Tensor]
 """A tensor and the name of the input or output that it belongs to."""
 
 
-class GraphExecutionContext(Protocol):
+class GraphExecutionContext(Protocol[TensorT]):
     """A graph with the state of one user of it."""
 
     @abstractmethod
-    def compute(self, inputs: list[NamedTensor]) -> Sequence[NamedTensor]:
+    def compute(self, inputs: list[tuple[str, TensorT]]) -> Sequence[tuple[str, TensorT]]:
         """Runs the graph once. The inputs belong to the host afterwards, whatever the outcome.
 
         Raises `ErrorException` to answer with an error.
@@ -49,7 +50,7 @@ class GraphExecutionContext(Protocol):
 
 
 NAMED_TENSOR = wit.Tuple(wit.STRING, wit.Own(TENSOR))
-GRAPH_EXECUTION_CONTEXT = Resource[GraphExecutionContext]("graph-execution-context")
+GRAPH_EXECUTION_CONTEXT = Resource[GraphExecutionContext[Any]]("graph-execution-context")
 
 
 def add_to_linker(linker: Linker) -> None:
