@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 from wasi_bindings import poll
 from wit_host import GuestTrap, Signal, pause
@@ -66,19 +66,19 @@ class Pollable(poll.Pollable):
         self._count.remove()
 
 
-class Polling(poll.Host):
+class Polling(poll.Host[Pollable]):
     """The function of the interface; one call takes `most` pollables at most."""
 
     def __init__(self, most: int) -> None:
         self._most = most
 
-    def poll(self, in_: list[poll.Pollable]) -> Sequence[int]:
+    def poll(self, in_: list[Pollable]) -> Sequence[int]:
         """Return the places of those that are ready, when there are some."""
         if not in_:
             raise GuestTrap("the guest polls nothing: empty poll list")
         if len(in_) > self._most:
             raise exceeded("handles", f"the guest polls {len(in_)} pollables at once, and may poll {self._most}")
-        all_ = [cast(Pollable, each).awaited for each in in_]
+        all_ = [each.awaited for each in in_]
         wait_for(all_)
         return [place for place, each in enumerate(all_) if is_ready(each)]
 

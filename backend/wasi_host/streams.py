@@ -6,7 +6,7 @@ with backpressure: a guest never writes more than the sink has room for, and a w
 
 from __future__ import annotations
 
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from wasi_bindings import error, streams
 from wasi_bindings.streams import StreamErrorClosed, StreamErrorException, StreamErrorLastOperationFailed
@@ -179,7 +179,7 @@ class InputStream(_Stream, streams.InputStream):
             self._source.close()
 
 
-class OutputStream(_Stream, streams.OutputStream):
+class OutputStream(_Stream, streams.OutputStream[Pollable, InputStream]):
     """The resource `output-stream`. It closes the sink if it `owns` it."""
 
     def __init__(self, sink: Sink, count: Count, *, owns: bool = True) -> None:
@@ -266,20 +266,19 @@ class OutputStream(_Stream, streams.OutputStream):
             raise GuestTrap(f"the guest writes {len_} zeros at once, and may write {_BLOCKING}")
         self.blocking_write_and_flush(bytes(len_))
 
-    def splice(self, src: streams.InputStream, len_: int) -> int:
+    def splice(self, src: InputStream, len_: int) -> int:
         """Read from `src` as much as there is and this has room for; return the number of bytes."""
         most = min(len_, self.check_write())
-        content = cast(InputStream, src).read(most)
+        content = src.read(most)
         self.write(content)
         return len(content)
 
-    def blocking_splice(self, src: streams.InputStream, len_: int) -> int:
+    def blocking_splice(self, src: InputStream, len_: int) -> int:
         """Wait until there are bytes and room, and splice."""
-        source = cast(InputStream, src)
         while len_ and not self.check_write():
             wait_for([self])
         most = min(len_, self._permit)
-        content = source.blocking_read(most)
+        content = src.blocking_read(most)
         self.write(content)
         return len(content)
 

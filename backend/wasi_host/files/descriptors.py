@@ -9,7 +9,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Concatenate, ParamSpec, TypeVar
 
 from wasi_bindings import types
 from wasi_bindings.types import (
@@ -73,7 +73,7 @@ class Shared:
         opened.on_release = self.descriptors.remove
 
 
-class Descriptor(types.Descriptor):
+class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStream", "Descriptor"]):
     """The resource `descriptor`: an open file or directory, with what the guest may do with it.
 
     In a directory that is not `writable`, everything is refused that would change anything beneath it.
@@ -163,10 +163,10 @@ class Descriptor(types.Descriptor):
         self._require_writable()
         self._opened.set_times(self._times(data_access_timestamp, data_modification_timestamp))
 
-    def is_same_object(self, other: types.Descriptor) -> bool:
+    def is_same_object(self, other: Descriptor) -> bool:
         """Return whether both are the same file."""
         try:
-            return self._opened.stat().identity == cast(Descriptor, other)._opened.stat().identity
+            return self._opened.stat().identity == other._opened.stat().identity
         except OSError:  # what cannot be examined is not known to be the same
             return False
 
@@ -267,21 +267,19 @@ class Descriptor(types.Descriptor):
             place.directory.make_link(leaf(place, errno.EEXIST), old_path)
 
     @_answers
-    def link_at(
-        self, old_path_flags: PathFlags, old_path: str, new_descriptor: types.Descriptor, new_path: str
-    ) -> None:
+    def link_at(self, old_path_flags: PathFlags, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
         """Give a file a second name."""
         if old_path_flags & PathFlags.SYMLINK_FOLLOW:
             raise failure(errno.EINVAL)
-        other = self._other(new_descriptor)
-        with self._place(old_path) as old, other._place(new_path) as new:
+        self._require_both_writable(new_descriptor)
+        with self._place(old_path) as old, new_descriptor._place(new_path) as new:
             old.directory.add_name(leaf(old, errno.EPERM), new.directory, leaf(new, errno.EEXIST))
 
     @_answers
-    def rename_at(self, old_path: str, new_descriptor: types.Descriptor, new_path: str) -> None:
+    def rename_at(self, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
         """Move a file or a directory."""
-        other = self._other(new_descriptor)
-        with self._place(old_path) as old, other._place(new_path) as new:
+        self._require_both_writable(new_descriptor)
+        with self._place(old_path) as old, new_descriptor._place(new_path) as new:
             name = named(old, errno.EINVAL)
             if new.must_be_directory and old.directory.stat_of(name).type != DescriptorType.DIRECTORY:
                 raise failure(errno.ENOTDIR)
@@ -308,11 +306,9 @@ class Descriptor(types.Descriptor):
     def _place(self, path: str, flags: PathFlags = _NOT_FOLLOWED) -> Place[OpenedDirectory]:
         return resolve(self._directory(), path, follow=bool(flags & PathFlags.SYMLINK_FOLLOW))
 
-    def _other(self, descriptor: types.Descriptor) -> Descriptor:
-        other = cast(Descriptor, descriptor)
+    def _require_both_writable(self, other: Descriptor) -> None:
         self._require_writable()
         other._require_writable()
-        return other
 
     def _require_writable(self) -> None:
         if not self._writable:
