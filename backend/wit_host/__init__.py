@@ -14,7 +14,7 @@ others are private. From top to bottom, each imports only those below it:
     cache_directory, compiling  the directory of the cache; compiling in this process or elsewhere
     cache_files, private_copy   signed files; native code that nothing can change
     sealed_files                files that nothing can change
-    made_for, owners, errors, misfits, printing, results, versions, views
+    made_for, owners, errors, generics, misfits, printing, results, versions, views
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from .errors import (
     LinkError,
     ResultError,
 )
+from .generics import TypeVar
 from .owners import why_foreign, why_replaceable
 from .printing import printable
 from .results import Err, Ok, Some
@@ -91,6 +92,7 @@ __all__ = [
     "Some",
     "Store",
     "Ticker",
+    "TypeVar",
     "WasiConfig",
     "awaiting_in",
     "copy_from_address",

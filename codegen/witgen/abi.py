@@ -6,7 +6,8 @@ names that they use from other modules, of this package or an existing one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 
 from witgen import naming
@@ -33,6 +34,7 @@ from witgen.model import (
     TypeRef,
     Variant,
 )
+from witgen.own import Variance, own_resources
 from witgen.traits import CLASSES, word
 
 _PRIMITIVES = {
@@ -68,6 +70,9 @@ class Abi:
         self.traits = layout.traits
         self.module = module
         self._imported: dict[tuple[str, str], str] = {}
+        #: The type variables for the resources in the class that is being printed, and all of the module.
+        self._own: dict[TypeId, str] = {}
+        self._variables: dict[tuple[TypeId, Variance], str] = {}
 
     # --- annotations ---
 
@@ -79,7 +84,7 @@ class Abi:
             return self._spell(reference, content)
         found = origin(self.resolved, reference)
         definition = self.resolved.types[found]
-        if definition.name is not None and self.has_name(found):
+        if definition.name is not None and self.has_name(found) and not self._has_own(found):
             return self._name(found, _types)
         return self._spell(definition.kind, content)
 
@@ -127,7 +132,8 @@ class Abi:
             case Result(ok=ok, err=err):
                 return f"Ok[{self.annotation(ok, content)}] | Err[{self.annotation(err, content)}]"
             case Own(resource=resource) | Borrow(resource=resource):
-                return self._name(origin(self.resolved, resource), _types)
+                found = origin(self.resolved, resource)
+                return self._own.get(found) or self.of_any(found)
             case _:
                 raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` refuses them
 
@@ -156,6 +162,45 @@ class Abi:
     def _joined(self, form: str, parts: Iterable[TypeRef], content: Bytes) -> str:
         return form.format(", ".join(self.annotation(part, content) for part in parts))
 
+    # --- classes of resources ---
+
+    @contextmanager
+    def generic(self, functions: Sequence[Function]) -> Iterator[str]:
+        """Print a class of a host with these functions in the block, which gets the parameters of the class."""
+        found = own_resources(self.resolved, functions)
+        self._own = {resource: self._variable(resource, variance) for resource, variance in found.items()}
+        try:
+            yield _parameters(self._own.values())
+        finally:
+            self._own = {}
+
+    def of_any(self, resource: TypeId) -> str:
+        """The class of a resource, whatever classes it is generic over."""
+        is_host = not self._owner(resource).is_export
+        count = len(own_resources(self.resolved, self.layout.methods(resource))) if is_host else 0
+        return self._name(resource, _types) + _parameters(["Any"] * count)
+
+    def variables(self) -> Iterator[tuple[str, str]]:
+        """The type variables of the module, each with its value."""
+        for (resource, variance), name in self._variables.items():
+            bound = self.of_any(resource)
+            if self._owner(resource) is self.module:
+                bound = f'"{bound}"'  # the class comes later
+            variances = {Variance.COVARIANT: ", covariant=True", Variance.CONTRAVARIANT: ", contravariant=True"}
+            yield name, f'TypeVar("{name}", bound={bound}, default={bound}{variances.get(variance, "")})'
+
+    def _variable(self, resource: TypeId, variance: Variance) -> str:
+        if (resource, variance) not in self._variables:
+            wanted = naming.variable(self._wit_name(resource), variance.value)
+            self._variables[resource, variance] = self.module.names.scope.claim(wanted)
+        return self._variables[resource, variance]
+
+    def _has_own(self, type_id: TypeId) -> bool:
+        """Whether a type is another name of one in which there are type variables."""
+        return bool(self._own and self.traits[type_id].has_handle) and not isinstance(
+            self.resolved.types[type_id].kind, CLASSES
+        )
+
     # --- codecs ---
 
     def codec(self, reference: TypeRef | None, content: Bytes) -> str:
@@ -177,7 +222,7 @@ class Abi:
             case Resource() if self.module.is_export:
                 return f'GuestResourceType("{self._wit_name(type_id)}", {self._name(type_id, _types)})'
             case Resource():
-                return f'Resource[{self._name(type_id, _types)}]("{self._wit_name(type_id)}")'
+                return f'Resource[{self.of_any(type_id)}]("{self._wit_name(type_id)}")'
             case Record() | Variant() | EnumKind() | Flags():
                 return self._class_codec(type_id, kind)
             case _:
@@ -295,6 +340,12 @@ class Abi:
 
     def _wit_name(self, type_id: TypeId) -> str:
         return self.resolved.types[type_id].name or ""
+
+
+def _parameters(names: Iterable[str]) -> str:
+    """The parameters of a class, or its arguments; empty without any."""
+    joined = ", ".join(names)
+    return f"[{joined}]" if joined else ""
 
 
 def relative(path: tuple[str, ...], other: tuple[str, ...]) -> str:

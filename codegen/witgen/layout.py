@@ -20,12 +20,14 @@ from witgen.model import (
     Alias,
     Function,
     FunctionItem,
+    FunctionSort,
     InterfaceId,
     InterfaceItem,
     InterfaceOwner,
     Own,
     PackageId,
     PackageName,
+    Parameter,
     Primitive,
     Resolved,
     Result,
@@ -158,6 +160,20 @@ class Layout:
             return seen_from
         exported = self._found.get((owner.interface, True)) if seen_from.is_export else None
         return exported or imported or seen_from
+
+    def methods(self, resource: TypeId) -> list[Function]:
+        """The methods of a resource of the host, in every package that has it."""
+        owner = self.resolved.types[resource].owner
+        functions: Iterable[Function] = self.world.imported
+        if isinstance(owner, InterfaceOwner):
+            functions = self.resolved.interfaces[owner.interface].functions.values()
+        return [
+            function
+            for function in functions
+            if function.resource == resource
+            and function.sort is FunctionSort.METHOD
+            and refusal_of_function(self.resolved, self.traits, function, is_export=False) is None
+        ]
 
     def _interfaces(self, items: Mapping[WorldKey, WorldItem], is_export: bool) -> Iterable[Module]:
         found = [(key, item) for key, item in items.items() if isinstance(item, InterfaceItem)]
@@ -296,6 +312,11 @@ class Layout:
 def resource_name(resolved: Resolved, function: Function) -> str:
     """The resource that a method, static function or constructor belongs to; empty for all others."""
     return "" if function.resource is None else resolved.types[function.resource].name or ""
+
+
+def written(function: Function) -> tuple[Parameter, ...]:
+    """The parameters that were written, which do not include the `self` of a method."""
+    return function.parameters[1:] if function.sort is FunctionSort.METHOD else function.parameters
 
 
 def origin(resolved: Resolved, type_id: TypeId) -> TypeId:

@@ -52,12 +52,12 @@ STANDARD = {
     "collections.abc": ["Mapping", "Sequence"],
     "dataclasses": ["dataclass"],
     "enum": ["Enum", "Flag", "auto"],
-    "typing": ["Protocol", "TypeAlias"],
+    "typing": ["Any", "Protocol", "TypeAlias"],
 }
 #: The names that it can import from the runtime; the codecs in `values` are `wit` in generated code.
 RUNTIME = """
     AsyncGuestFunction Bytes Err FloatArray GuestFunction GuestInterface GuestResource GuestResourceType Instance
-    IntArray Linker Ok Resource ResultError Some
+    IntArray Linker Ok Resource ResultError Some TypeVar
     """.split()
 
 #: The names that it can import from NumPy, if lists of numbers are arrays of it.
@@ -160,6 +160,11 @@ def call(resource: str, method: str) -> str:
 def awaited(function: str) -> str:
     """The coroutine that calls an async function of a guest whose Python name is `function`."""
     return f"{function}_async"
+
+
+def variable(resource: str, variance: str) -> str:
+    """The type variable for the class of a resource; the name ends with its variance, as is usual."""
+    return f"{pascal(resource)}T{variance}"
 
 
 def dtype(number: str) -> str:

@@ -161,7 +161,11 @@ WITH_RESOURCES = """(component
    (func (export "make") (result i32) (call $new (i32.const 5))))
  (core instance $m (instantiate $m (with "" (instance (export "next" (func $next)) (export "new" (func $new))))))
  (func $make (result (own $r')) (canon lift (core func $m "make")))
- (component $c (import "r" (type $r (sub resource))) (import "make" (func $make (result (own $r)))) (export $r2 "r" (type $r)) (export "make" (func $make) (func (result (own $r2)))))
+ (component $c
+  (import "r" (type $r (sub resource)))
+  (import "make" (func $make (result (own $r))))
+  (export $r2 "r" (type $r))
+  (export "make" (func $make) (func (result (own $r2)))))
  (instance $i (instantiate $c (with "r" (type $r')) (with "make" (func $make))))
  (export "a:b/i" (instance $i)))"""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from witgen import naming
 from witgen.abi import Abi, Bytes
-from witgen.layout import Stub, resource_name
+from witgen.layout import Stub, resource_name, written
 from witgen.members import STUB
 from witgen.model import Function, FunctionSort, Parameter
 from witgen.view.docs import docstring
@@ -61,7 +61,7 @@ def _awaited(abi: Abi, function: Function) -> FunctionView:
 
 
 def _arguments(function: Function) -> str:
-    return ", ".join(["self", *naming.parameters(parameter.name for parameter in _written(function))])
+    return ", ".join(["self", *naming.parameters(parameter.name for parameter in written(function))])
 
 
 def stub(abi: Abi, stub: Stub) -> FunctionView:
@@ -79,7 +79,7 @@ def trap(stub: Stub, instance: str) -> str:
 
 def definition(abi: Abi, function: Function, instance: str, host: str) -> str:
     """The line of `add_to_linker` that defines a function."""
-    codecs = _codecs(abi, _written(function), Bytes.BORROWED)
+    codecs = _codecs(abi, written(function), Bytes.BORROWED)
     result = abi.result_codec(function, Bytes.GIVEN)
     name = abi.module.names.imported[function.name]
     if function.sort is not FunctionSort.METHOD or function.resource is None:
@@ -99,9 +99,8 @@ def call_constant(abi: Abi, function: Function) -> ConstantView:
 
 
 def _parameters(abi: Abi, function: Function, content: Bytes) -> str:
-    written = _written(function)
-    names = naming.parameters(parameter.name for parameter in written)
-    typed = zip(names, written, strict=True)
+    names = naming.parameters(parameter.name for parameter in written(function))
+    typed = zip(names, written(function), strict=True)
     return ", ".join(["self", *(f"{name}: {abi.annotation(each.type, content)}" for name, each in typed)])
 
 
@@ -132,8 +131,3 @@ def _word(abi: Abi, function: Function) -> str:
             return f"static function `{naming.plain(function.name)}` of `{resource_name(abi.resolved, function)}`"
         case FunctionSort.FREESTANDING:
             return f"function `{function.name}`"
-
-
-def _written(function: Function) -> tuple[Parameter, ...]:
-    """The parameters that were written, which do not include the `self` of a method."""
-    return function.parameters[1:] if function.sort is FunctionSort.METHOD else function.parameters

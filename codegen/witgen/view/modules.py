@@ -11,9 +11,10 @@ from witgen.layout import Layout, Module, Stub
 from witgen.lists import Lists
 from witgen.members import name_functions
 from witgen.model import Function, FunctionSort, Primitive, Resource
+from witgen.own import own_resources
 from witgen.view.docs import docstring
 from witgen.view.functions import call_constant, definition, exported_functions, host_functions, stub, trap
-from witgen.view.shapes import FunctionView, GuestView, HostView, LinkerView, MemberView, ModuleView
+from witgen.view.shapes import ConstantView, FunctionView, GuestView, HostView, LinkerView, MemberView, ModuleView
 from witgen.view.types import constant_views, error_views, type_views
 
 
@@ -114,6 +115,7 @@ def _module(
     types = tuple(type_views(abi))
     errors = tuple(error_views(abi))
     constants = tuple(constant_views(abi))
+    variables = tuple(ConstantView(name, value) for name, value in abi.variables())
     exported = [each.name for group in (types, errors, constants) for each in group]
     exported += [case.name for each in types for case in each.cases]
     exported += [name for name, has in (("Host", host), ("Guest", guest), ("add_to_linker", linker)) if has]
@@ -123,6 +125,7 @@ def _module(
         docs=docs,
         imports=_imports(abi, runtime, below),
         exported=(*exported, *below),
+        variables=variables,
         types=types,
         errors=errors,
         host=host,
@@ -152,7 +155,15 @@ def _host(abi: Abi, of: str) -> HostView:
     docs = f"The functions of {of} for a host to implement, except methods."
     if abi.layout.async_hosts:
         docs += "\n\nThey are coroutines, so the guest has to run under asyncio."
-    return HostView(docs, tuple(host_functions(abi, _free(abi.module.imported))))
+    functions = _free(abi.module.imported)
+    with abi.generic(functions) as parameters:
+        return HostView(docs, tuple(host_functions(abi, functions)), parameters)
+
+
+def _host_of_any(abi: Abi, module: Module) -> str:
+    """The class of the hosts of a module, whatever classes of resources they have."""
+    count = len(own_resources(abi.resolved, _free(module.imported)))
+    return f"Host[{', '.join(['Any'] * count)}]" if count else "Host"
 
 
 def _has_host(module: Module) -> bool:
@@ -168,7 +179,7 @@ def _interface_linker(abi: Abi, host: HostView | None) -> LinkerView:
     lines = tuple(_definitions(abi, "instance", "host"))
     instance = f'linker.instance("{abi.module.link_name}")'
     return LinkerView(
-        "linker: Linker, host: Host" if host else "linker: Linker",
+        f"linker: Linker, host: {_host_of_any(abi, abi.module)}" if host else "linker: Linker",
         f"Define this interface in `linker`{', served by `host`' if host else ''}.",
         (f"instance = {instance}", *lines) if lines else (f"{instance}  # it has types only",),
     )
@@ -177,7 +188,7 @@ def _interface_linker(abi: Abi, host: HostView | None) -> LinkerView:
 def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
     local = naming.Scope(module.path[-1] for module in abi.layout.imports)
     linker, root, own_host = (local.claim(name) for name in ("linker", "root", "host"))
-    parameters = [f"{linker}: Linker", *([f"{own_host}: Host"] if host else [])]
+    parameters = [f"{linker}: Linker", *([f"{own_host}: {_host_of_any(abi, abi.module)}"] if host else [])]
     lines = list(_definitions(abi, root, own_host))
     if lines:
         lines.insert(0, f"{root} = {linker}.root()")
@@ -186,7 +197,7 @@ def _world_linker(abi: Abi, host: HostView | None) -> LinkerView:
         arguments = [linker]
         if _has_host(module):
             arguments.append(local.claim(naming.host(name)))
-            parameters.append(f"{arguments[-1]}: {name}.Host")
+            parameters.append(f"{arguments[-1]}: {name}.{_host_of_any(abi, module)}")
         lines.append(f"{name}.add_to_linker({', '.join(arguments)})")
     elsewhere = ["those of WASI"] if abi.layout.has_wasi else []
     elsewhere += ["those that are modules of existing packages"] if abi.layout.existing else []

@@ -49,6 +49,7 @@ class TypeView:
     members: tuple[MemberView, ...] = ()
     cases: tuple[CaseView, ...] = ()
     methods: tuple[FunctionView, ...] = ()
+    parameters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class HostView:
 
     docs: str
     functions: tuple[FunctionView, ...]
+    parameters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class ModuleView:
     docs: str
     imports: tuple[str, ...]
     exported: tuple[str, ...]
+    variables: tuple[ConstantView, ...] = ()
     types: tuple[TypeView, ...] = ()
     errors: tuple[ErrorView, ...] = ()
     host: HostView | None = None

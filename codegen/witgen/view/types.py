@@ -6,6 +6,7 @@ In: the types that a module declares. Out: their views, each type after those th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from witgen import naming
 from witgen.abi import Abi, Bytes
@@ -65,7 +66,9 @@ def _class(abi: Abi, type_id: TypeId, definition: TypeDef) -> TypeView:
         case _ if abi.module.is_export:
             return _view("guest_resource", abi, type_id, methods=_methods(abi, type_id, exported_functions))
         case _:
-            return _view("resource", abi, type_id, methods=_methods(abi, type_id, host_functions))
+            with abi.generic(abi.layout.methods(type_id)) as parameters:
+                view = _view("resource", abi, type_id, methods=_methods(abi, type_id, host_functions))
+            return replace(view, parameters=parameters)
 
 
 def _view(

@@ -12,9 +12,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import FloatArray, IntArray, Linker, Resource, ResultError
+from wit_host import FloatArray, IntArray, Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "add_to_linker",
 ]
 
+FilterT_co = TypeVar("FilterT_co", bound="Filter", default="Filter", covariant=True)
 Samples: TypeAlias = FloatArray
 
 Bit: TypeAlias = int
@@ -94,11 +95,11 @@ class Filter(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[FilterT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_filter(self, weights: FloatArray) -> Filter:
+    def new_filter(self, weights: FloatArray) -> FilterT_co:
         """The constructor of `filter`."""
         ...
 
@@ -152,7 +153,7 @@ CONTENT = wit.Variant(
 FILTER = Resource[Filter]("filter")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:arrays/signals@1.0.0")
     instance.resource(FILTER)

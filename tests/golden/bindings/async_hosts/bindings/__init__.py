@@ -14,7 +14,7 @@ Hosts whose functions are coroutines.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 from wit_host import GuestFunction, GuestInterface, Instance, Linker
 from wit_host import values as wit
@@ -64,7 +64,7 @@ BUFFERS: tuple[str, ...] = ("golden:async-hosts/pages@1.0.0",)
 _NOW = GuestFunction[int]("now", {}, wit.U64)
 
 
-def add_to_linker(linker: Linker, host: Host, pages_host: pages.Host) -> None:
+def add_to_linker(linker: Linker, host: Host, pages_host: pages.Host[Any]) -> None:
     """Define every import of the world."""
     root = linker.root()
     root.function("now", host.now, {}, wit.U64)

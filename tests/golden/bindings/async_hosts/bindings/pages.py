@@ -12,9 +12,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Bytes, Linker, Resource, ResultError
+from wit_host import Bytes, Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -26,8 +26,10 @@ __all__ = [
     "add_to_linker",
 ]
 
+PageT_co = TypeVar("PageT_co", bound="Page[Any]", default="Page[Any]", covariant=True)
 
-class Page(Protocol):
+
+class Page(Protocol[PageT_co]):
     """The resource `page`."""
 
     @abstractmethod
@@ -39,7 +41,7 @@ class Page(Protocol):
         ...
 
     @abstractmethod
-    async def links(self) -> Sequence[Page]:
+    async def links(self) -> Sequence[PageT_co]:
         """The method `links`."""
         ...
 
@@ -62,19 +64,19 @@ class Entry:
     content: bytes
 
 
-class Host(Protocol):
+class Host(Protocol[PageT_co]):
     """The functions of this interface for a host to implement, except methods.
 
     They are coroutines, so the guest has to run under asyncio.
     """
 
     @abstractmethod
-    async def new_page(self, address: str) -> Page:
+    async def new_page(self, address: str) -> PageT_co:
         """The constructor of `page`."""
         ...
 
     @abstractmethod
-    async def page_open(self, address: str) -> Page:
+    async def page_open(self, address: str) -> PageT_co:
         """The static function `open` of `page`.
 
         Raises `ResultError[str]` to answer with an error.
@@ -100,11 +102,11 @@ class Host(Protocol):
         ...
 
 
-PAGE = Resource[Page]("page")
+PAGE = Resource[Page[Any]]("page")
 ENTRY = wit.Record(Entry, {"name": wit.STRING, "content": wit.COPIED_BYTES})
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:async-hosts/pages@1.0.0")
     instance.resource(PAGE)

@@ -13,6 +13,8 @@ Bytes in every position in which they cross by address, and in some in which the
 
 from __future__ import annotations
 
+from typing import Any
+
 from wit_host import GuestInterface, Instance, Linker
 
 from . import buffers, exports, lists
@@ -47,7 +49,7 @@ BUFFERS: tuple[str, ...] = (
 """The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
-def add_to_linker(linker: Linker, buffers_host: buffers.Host, lists_host: lists.Host) -> None:
+def add_to_linker(linker: Linker, buffers_host: buffers.Host[Any], lists_host: lists.Host) -> None:
     """Define every import of the world."""
     buffers.add_to_linker(linker, buffers_host)
     lists.add_to_linker(linker, lists_host)

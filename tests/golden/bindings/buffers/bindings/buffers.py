@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Bytes, Err, Linker, Ok, Resource
+from wit_host import Bytes, Err, Linker, Ok, Resource, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -29,6 +29,8 @@ __all__ = [
     "Sink",
     "add_to_linker",
 ]
+
+SinkT_co = TypeVar("SinkT_co", bound="Sink", default="Sink", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,11 @@ class Sink(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[SinkT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_sink(self, start: memoryview) -> Sink:
+    def new_sink(self, start: memoryview) -> SinkT_co:
         """The constructor of `sink`."""
         ...
 
@@ -134,7 +136,7 @@ PART = wit.Variant(
 SINK = Resource[Sink]("sink")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:buffers/buffers@2.1.0")
     instance.resource(SINK)

@@ -14,7 +14,7 @@ Names that Python, the generated code or a neighbour has already.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 from wit_host import GuestFunction, GuestInterface, Instance, Linker
 from wit_host import values as wit
@@ -78,7 +78,7 @@ _ADD_TO_LINKER = GuestFunction[int]("add-to-linker", {"v": wit.U8}, wit.U8)
 
 
 def add_to_linker(
-    linker: Linker, host: Host, exports__host: exports_.Host, interface_host: interface.Host, wit__host: wit_.Host
+    linker: Linker, host: Host, exports__host: exports_.Host, interface_host: interface.Host[Any], wit__host: wit_.Host
 ) -> None:
     """Define every import of the world."""
     root = linker.root()

@@ -12,9 +12,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Linker, Resource, ResultError
+from wit_host import Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -52,6 +52,8 @@ __all__ = [
     "Value",
     "add_to_linker",
 ]
+
+LinkerT_co = TypeVar("LinkerT_co", bound="Linker_[Any]", default="Linker_[Any]", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ TypeError_: TypeAlias = int
 Resource_: TypeAlias = int
 
 
-class Linker_(Protocol):
+class Linker_(Protocol[LinkerT_co]):
     """The resource `linker`."""
 
     @abstractmethod
@@ -174,7 +176,7 @@ class Linker_(Protocol):
         ...
 
     @abstractmethod
-    def resource(self) -> Linker_:
+    def resource(self) -> LinkerT_co:
         """The method `resource`."""
         ...
 
@@ -192,16 +194,16 @@ class TypeErrorException(ResultError[TypeError_]):
     """The error of a call: `value` is the `type-error`."""
 
 
-class Host(Protocol):
+class Host(Protocol[LinkerT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_linker(self, self_: int, linker: str) -> Linker_:
+    def new_linker(self, self_: int, linker: str) -> LinkerT_co:
         """The constructor of `linker`."""
         ...
 
     @abstractmethod
-    def linker_from(self, none: int) -> Linker_:
+    def linker_from(self, none: int) -> LinkerT_co:
         """The static function `from` of `linker`."""
         ...
 
@@ -283,10 +285,10 @@ A_B = wit.Variant({"c": (ABC_, wit.U8)})
 A_B_C = wit.Enum(ABC)
 ENUM = wit.Enum(Enum_)
 FLAGS = wit.Flags(Flags, ["flags", "auto", "read-ALL"])
-LINKER = Resource[Linker_]("linker")
+LINKER = Resource[Linker_[Any]]("linker")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:conventions/interface")
     instance.resource(LINKER)

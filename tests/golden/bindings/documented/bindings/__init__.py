@@ -20,7 +20,7 @@ Another package.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 from wit_host import GuestFunction, GuestInterface, Instance, Linker, Resource
 from wit_host import values as wit
@@ -98,9 +98,9 @@ def add_to_linker(
     linker: Linker,
     host: Host,
     here_host: here.Host,
-    more_host: more.Host,
+    more_host: more.Host[Any],
     silent_host: silent.Host,
-    words_host: words.Host,
+    words_host: words.Host[Any],
 ) -> None:
     """Define every import of the world."""
     root = linker.root()

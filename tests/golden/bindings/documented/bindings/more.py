@@ -12,9 +12,9 @@ Host bindings of the interface `more`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 from .words import COLOUR, EITHER, MARKS, PAIR, Colour, Either, Marks, Pair, Word
@@ -25,6 +25,8 @@ __all__ = [
     "Shelf",
     "add_to_linker",
 ]
+
+ShelfT_co = TypeVar("ShelfT_co", bound="Shelf", default="Shelf", covariant=True)
 
 
 class Shelf(Protocol):
@@ -41,16 +43,16 @@ class Shelf(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[ShelfT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_shelf(self, start: Word) -> Shelf:
+    def new_shelf(self, start: Word) -> ShelfT_co:
         """Its constructor."""
         ...
 
     @abstractmethod
-    def shelf_of(self, words: list[Word]) -> Shelf:
+    def shelf_of(self, words: list[Word]) -> ShelfT_co:
         """Its static function."""
         ...
 
@@ -63,7 +65,7 @@ class Host(Protocol):
 SHELF = Resource[Shelf]("shelf")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("more")
     instance.resource(SHELF)

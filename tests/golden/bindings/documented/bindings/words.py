@@ -14,9 +14,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "add_to_linker",
 ]
 
+ShelfT_co = TypeVar("ShelfT_co", bound="Shelf", default="Shelf", covariant=True)
 Word: TypeAlias = str
 """A type."""
 
@@ -95,16 +96,16 @@ class Shelf(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[ShelfT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_shelf(self, start: Word) -> Shelf:
+    def new_shelf(self, start: Word) -> ShelfT_co:
         """Its constructor."""
         ...
 
     @abstractmethod
-    def shelf_of(self, words: list[Word]) -> Shelf:
+    def shelf_of(self, words: list[Word]) -> ShelfT_co:
         """Its static function."""
         ...
 
@@ -121,7 +122,7 @@ MARKS = wit.Flags(Marks, ["first"])
 SHELF = Resource[Shelf]("shelf")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:documented/words@1.0.0")
     instance.resource(SHELF)

@@ -26,7 +26,7 @@ Everything that a world itself can have.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.golden.bindings.worlds.bindings.units import UNIT, Unit
 from wit_host import GuestFunction, GuestInterface, Instance, Linker
@@ -76,7 +76,7 @@ BUFFERS: tuple[str, ...] = ()
 _CONVERT = GuestFunction[float]("convert", {"v": wit.F64, "to": UNIT}, wit.F64)
 
 
-def add_to_linker(linker: Linker, host: Host, shop_host: shop.Host, spare_host: spare.Host) -> None:
+def add_to_linker(linker: Linker, host: Host, shop_host: shop.Host[Any], spare_host: spare.Host) -> None:
     """Define every import of the world, except those that are modules of existing packages."""
     root = linker.root()
     root.function("convert", host.convert, {"v": wit.F64, "to": UNIT}, wit.F64)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.golden.bindings.conventions.bindings.interface import (
     A_B,
@@ -28,7 +28,7 @@ from tests.golden.bindings.resources.bindings.store import BLOB, PAIR, Blob, Pai
 from tests.golden.bindings.resources.bindings.store import FAILURE as FAILURE_
 from tests.golden.bindings.worlds.bindings.shapes import FAILURE, SIZE, ShapesFailureError, Size
 from tests.golden.bindings.worlds.bindings.units import LENGTH, UNIT, Length, Unit
-from wit_host import Linker, ResultError
+from wit_host import Linker, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "RecordOf",
     "add_to_linker",
 ]
+
+BlobT = TypeVar("BlobT", bound=Blob[Any], default=Blob[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,11 @@ class RecordOf:
     int: Int
 
 
-class Host(Protocol):
+class Host(Protocol[BlobT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def pack(self, content: Blob, outside: Size) -> Pair:
+    def pack(self, content: BlobT, outside: Size) -> Pair:
         """The function `pack`.
 
         Raises `ShapesFailureError` to answer with an error.
@@ -60,7 +62,7 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def open(self, v: Pair) -> Sequence[Blob]:
+    def open(self, v: Pair) -> Sequence[BlobT]:
         """The function `open`.
 
         Raises `StoreFailureError` to answer with an error.
@@ -87,7 +89,7 @@ class Host(Protocol):
 RECORD_OF = wit.Record(RecordOf, {"record": RECORD, "measure": UNIT, "int": INT})
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:extended/shop@1.0.0")
     instance.function(

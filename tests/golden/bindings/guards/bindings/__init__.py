@@ -21,6 +21,8 @@ Functions of one's own on the tensors of wasi-nn.
 
 from __future__ import annotations
 
+from typing import Any
+
 from wit_host import GuestInterface, Instance, Linker
 
 from . import exports, host_guard
@@ -50,6 +52,6 @@ BUFFERS: tuple[str, ...] = ("golden:guards/host-guard@1.0.0",)
 """The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
-def add_to_linker(linker: Linker, host_guard_host: host_guard.Host) -> None:
+def add_to_linker(linker: Linker, host_guard_host: host_guard.Host[Any]) -> None:
     """Define every import of the world, except those that are modules of existing packages."""
     host_guard.add_to_linker(linker, host_guard_host)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from wasi_nn_bindings.v2024_10_28.errors import ERROR, ERROR_CODE, ErrorException
 from wasi_nn_bindings.v2024_10_28.tensor import TENSOR, TENSOR_TYPE, Tensor, TensorType
-from wit_host import Bytes, Linker, ResultError
+from wit_host import Bytes, Linker, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -24,6 +24,8 @@ __all__ = [
     "Verdict",
     "add_to_linker",
 ]
+
+TensorT = TypeVar("TensorT", bound=Tensor, default=Tensor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Verdict:
     scores: Tensor
 
 
-class Host(Protocol):
+class Host(Protocol[TensorT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
@@ -54,12 +56,12 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def scale(self, t: Tensor) -> Tensor:
+    def scale(self, t: TensorT) -> TensorT:
         """The function `scale`."""
         ...
 
     @abstractmethod
-    def weigh(self, tensors: list[Tensor]) -> int:
+    def weigh(self, tensors: list[TensorT]) -> int:
         """The function `weigh`."""
         ...
 
@@ -72,7 +74,7 @@ class Host(Protocol):
 VERDICT = wit.Record(Verdict, {"allowed": wit.BOOL, "scores": wit.Own(TENSOR)})
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:guards/host-guard@1.0.0")
     instance.function("check", host.check, {"text": wit.STRING}, wit.Result(VERDICT, wit.Own(ERROR), ErrorException))

@@ -14,7 +14,7 @@ Names that look like what tools make of other names.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 from wit_host import GuestFunction, GuestInterface, Instance, Linker
 from wit_host import values as wit
@@ -75,7 +75,7 @@ def add_to_linker(
     first_host: first.Host,
     interface_1_host: interface_1.Host,
     interface_2_host: interface_2.Host,
-    second_host: second.Host,
+    second_host: second.Host[Any],
 ) -> None:
     """Define every import of the world."""
     root = linker.root()

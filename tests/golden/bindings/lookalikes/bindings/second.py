@@ -10,9 +10,9 @@ Host bindings of the interface `golden:lookalikes/second`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 from .first import Size
@@ -23,6 +23,8 @@ __all__ = [
     "Interface0",
     "add_to_linker",
 ]
+
+Interface0T_co = TypeVar("Interface0T_co", bound="Interface0", default="Interface0", covariant=True)
 
 
 class Interface0(Protocol):
@@ -39,11 +41,11 @@ class Interface0(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[Interface0T_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_interface_0(self, v: Size) -> Interface0:
+    def new_interface_0(self, v: Size) -> Interface0T_co:
         """The constructor of `interface-0`."""
         ...
 
@@ -56,7 +58,7 @@ class Host(Protocol):
 INTERFACE_0 = Resource[Interface0]("interface-0")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:lookalikes/second")
     instance.resource(INTERFACE_0)

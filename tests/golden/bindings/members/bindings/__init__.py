@@ -14,7 +14,7 @@ What classes have may be called like Python's builtins, where nothing else in th
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 from wit_host import GuestFunction, GuestInterface, Instance, Linker
 from wit_host import values as wit
@@ -71,7 +71,7 @@ _INPUT = GuestFunction[str]("input", {"v": wit.STRING}, wit.STRING)
 _STR_ = GuestFunction[str]("str", {"v": wit.STRING}, wit.STRING)
 
 
-def add_to_linker(linker: Linker, host: Host, files_host: files.Host) -> None:
+def add_to_linker(linker: Linker, host: Host, files_host: files.Host[Any]) -> None:
     """Define every import of the world."""
     root = linker.root()
     root.function("input", host.input, {"v": wit.STRING}, wit.STRING)

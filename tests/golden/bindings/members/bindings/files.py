@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource, ResultError
+from wit_host import Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "Taken",
     "add_to_linker",
 ]
+
+FileT_co = TypeVar("FileT_co", bound="File", default="File", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +116,11 @@ class File(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[FileT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_file(self, id_: int) -> File:
+    def new_file(self, id_: int) -> FileT_co:
         """The constructor of `file`."""
         ...
 
@@ -128,7 +130,7 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def open(self, name: str) -> File:
+    def open(self, name: str) -> FileT_co:
         """The function `open`.
 
         Raises `ResultError[str]` to answer with an error.
@@ -193,7 +195,7 @@ TAKEN = wit.Record(
 FILE = Resource[File]("file")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:members/files")
     instance.resource(FILE)

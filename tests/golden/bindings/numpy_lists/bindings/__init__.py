@@ -9,6 +9,8 @@ Host bindings of the world `golden:signals/processor@1.0.0`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from wit_host import GuestInterface, Instance, Linker
 
 from . import exports, signals
@@ -38,6 +40,6 @@ BUFFERS: tuple[str, ...] = ("golden:signals/signals@1.0.0",)
 """The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
-def add_to_linker(linker: Linker, signals_host: signals.Host) -> None:
+def add_to_linker(linker: Linker, signals_host: signals.Host[Any]) -> None:
     """Define every import of the world."""
     signals.add_to_linker(linker, signals_host)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from numpy import float32, float64, int8, int16, int32, int64, uint16, uint32, uint64
 from numpy.typing import NDArray
-from wit_host import Linker, Resource, ResultError
+from wit_host import Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "add_to_linker",
 ]
 
+FilterT_co = TypeVar("FilterT_co", bound="Filter", default="Filter", covariant=True)
 Samples: TypeAlias = NDArray[float32]
 
 Bit: TypeAlias = int
@@ -96,11 +97,11 @@ class Filter(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[FilterT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_filter(self, weights: NDArray[float64]) -> Filter:
+    def new_filter(self, weights: NDArray[float64]) -> FilterT_co:
         """The constructor of `filter`."""
         ...
 
@@ -156,7 +157,7 @@ CONTENT = wit.Variant(
 FILTER = Resource[Filter]("filter")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:signals/signals@1.0.0")
     instance.resource(FILTER)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from wit_host import AsyncGuestFunction, GuestFunction, GuestInterface, Instance, Linker
 from wit_host import values as wit
@@ -75,7 +75,7 @@ _RUN = GuestFunction[int]("run", {}, wit.U32)
 _SERVE = AsyncGuestFunction[None]("serve", {"names": wit.List(wit.STRING)}, None)
 
 
-def add_to_linker(linker: Linker, host: Host, jobs_host: jobs.Host) -> None:
+def add_to_linker(linker: Linker, host: Host, jobs_host: jobs.Host[Any]) -> None:
     """Define every import of the world."""
     root = linker.root()
     root.function("log", host.log, {"text": wit.STRING}, None)

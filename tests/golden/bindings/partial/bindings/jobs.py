@@ -20,9 +20,9 @@ Hosts in Python cannot serve these functions yet, so a guest that calls one is s
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker, Resource
+from wit_host import Linker, Resource, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
     "Job",
     "add_to_linker",
 ]
+
+JobT_co = TypeVar("JobT_co", bound="Job", default="Job", covariant=True)
 
 
 class Job(Protocol):
@@ -47,11 +49,11 @@ class Job(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[JobT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_job(self, name: str) -> Job:
+    def new_job(self, name: str) -> JobT_co:
         """The constructor of `job`."""
         ...
 
@@ -64,7 +66,7 @@ class Host(Protocol):
 JOB = Resource[Job]("job")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:partial/jobs@1.0.0")
     instance.resource(JOB)

@@ -14,7 +14,7 @@ Resources of the host and of the guest, in every position.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 from wit_host import GuestInterface, Instance, Linker
 from wit_host import values as wit
@@ -60,7 +60,7 @@ BUFFERS: tuple[str, ...] = ("golden:resources/store@1.0.0",)
 """The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
-def add_to_linker(linker: Linker, host: Host, meter_host: meter.Host, store_host: store.Host) -> None:
+def add_to_linker(linker: Linker, host: Host, meter_host: meter.Host[Any], store_host: store.Host[Any, Any]) -> None:
     """Define every import of the world."""
     root = linker.root()
     root.function("dropped", host.dropped, {"number": wit.U32}, None)

@@ -10,9 +10,9 @@ Host bindings of the interface `golden:resources/meter@1.0.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .store import BLOB, Blob
@@ -23,24 +23,25 @@ __all__ = [
     "add_to_linker",
 ]
 
+BlobT = TypeVar("BlobT", bound=Blob[Any], default=Blob[Any])
 Alias: TypeAlias = Blob
 
 
-class Host(Protocol):
+class Host(Protocol[BlobT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def measure(self, v: Blob) -> int:
+    def measure(self, v: BlobT) -> int:
         """The function `measure`."""
         ...
 
     @abstractmethod
-    def pass_on(self, v: Blob) -> Blob:
+    def pass_on(self, v: BlobT) -> BlobT:
         """The function `pass-on`."""
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:resources/meter@1.0.0")
     instance.function("measure", host.measure, {"v": wit.Borrow(BLOB)}, wit.U32)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from wit_host import Bytes, Err, Linker, Ok, Resource, ResultError
+from wit_host import Bytes, Err, Linker, Ok, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -36,6 +36,9 @@ __all__ = [
     "add_to_linker",
 ]
 
+BlobT = TypeVar("BlobT", bound="Blob[Any]", default="Blob[Any]")
+FailureT = TypeVar("FailureT", bound="Failure", default="Failure")
+
 
 class Failure(Protocol):
     """Why something could not be had."""
@@ -51,7 +54,7 @@ class Failure(Protocol):
         ...
 
 
-class Blob(Protocol):
+class Blob(Protocol[BlobT]):
     """Some bytes."""
 
     @abstractmethod
@@ -65,7 +68,7 @@ class Blob(Protocol):
         ...
 
     @abstractmethod
-    def slice(self, start: int, end: int) -> Blob:
+    def slice(self, start: int, end: int) -> BlobT:
         """A part of it, as a blob of its own.
 
         Raises `StoreFailureError` to answer with an error.
@@ -73,7 +76,7 @@ class Blob(Protocol):
         ...
 
     @abstractmethod
-    def append(self, other: Blob) -> int:
+    def append(self, other: BlobT) -> int:
         """Takes the other one in."""
         ...
 
@@ -87,22 +90,22 @@ class Blob(Protocol):
 class Pair:
     """Handles in a record."""
 
-    left: Blob
-    right: Blob | None
+    left: Blob[Any]
+    right: Blob[Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class HolderOne:
     """The case `one`."""
 
-    value: Blob
+    value: Blob[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class HolderMany:
     """The case `many`."""
 
-    value: list[Blob]
+    value: list[Blob[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +116,23 @@ class HolderNobody:
 Holder: TypeAlias = HolderOne | HolderMany | HolderNobody
 """Handles in a variant."""
 
-Named: TypeAlias = tuple[str, Blob]
+Named: TypeAlias = tuple[str, Blob[Any]]
 
 
 class StoreFailureError(ResultError[Failure]):
     """The error of a call: `value` is the `failure`."""
 
 
-class Host(Protocol):
+class Host(Protocol[BlobT, FailureT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_blob(self, content: memoryview) -> Blob:
+    def new_blob(self, content: memoryview) -> BlobT:
         """Keeps a copy."""
         ...
 
     @abstractmethod
-    def blob_join(self, blobs: list[Blob]) -> Blob:
+    def blob_join(self, blobs: list[BlobT]) -> BlobT:
         """The static function `join` of `blob`."""
         ...
 
@@ -144,17 +147,17 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def rename(self, v: list[Named]) -> Sequence[Named]:
+    def rename(self, v: list[tuple[str, BlobT]]) -> Sequence[tuple[str, BlobT]]:
         """The function `rename`."""
         ...
 
     @abstractmethod
-    def total(self, first: Blob, others: list[tuple[str, Blob]]) -> int:
+    def total(self, first: BlobT, others: list[tuple[str, BlobT]]) -> int:
         """The function `total`."""
         ...
 
     @abstractmethod
-    def find(self, name: str) -> Blob:
+    def find(self, name: str) -> BlobT:
         """The function `find`.
 
         Raises `StoreFailureError` to answer with an error.
@@ -162,13 +165,13 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def nested(self, v: Ok[Blob] | Err[Failure] | None) -> Ok[Blob] | Err[Failure] | None:
+    def nested(self, v: Ok[BlobT] | Err[FailureT] | None) -> Ok[BlobT] | Err[FailureT] | None:
         """The function `nested`."""
         ...
 
 
 FAILURE = Resource[Failure]("failure")
-BLOB = Resource[Blob]("blob")
+BLOB = Resource[Blob[Any]]("blob")
 PAIR = wit.Record(Pair, {"left": wit.Own(BLOB), "right": wit.Option(wit.Own(BLOB))})
 HOLDER = wit.Variant(
     {"one": (HolderOne, wit.Own(BLOB)), "many": (HolderMany, wit.List(wit.Own(BLOB))), "nobody": (HolderNobody, None)}
@@ -176,7 +179,7 @@ HOLDER = wit.Variant(
 NAMED = wit.Tuple(wit.STRING, wit.Own(BLOB))
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any, Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("golden:resources/store@1.0.0")
     instance.resource(FAILURE)

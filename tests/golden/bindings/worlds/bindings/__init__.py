@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import GuestFunction, GuestInterface, Instance, Linker, Resource, ResultError
+from wit_host import GuestFunction, GuestInterface, Instance, Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 from . import exports, log, shapes, spare, units
@@ -39,6 +39,8 @@ __all__ = [
     "spare",
     "units",
 ]
+
+PenT = TypeVar("PenT", bound="Pen", default="Pen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Pen(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Protocol[PenT]):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
@@ -76,22 +78,22 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def draw(self, with_: Pen, what: str) -> None:
+    def draw(self, with_: PenT, what: str) -> None:
         """The function `draw`."""
         ...
 
     @abstractmethod
-    def lend(self, v: Pen) -> Pen:
+    def lend(self, v: PenT) -> PenT:
         """The function `lend`."""
         ...
 
     @abstractmethod
-    def new_pen(self, width: int) -> Pen:
+    def new_pen(self, width: int) -> PenT:
         """The constructor of `pen`."""
         ...
 
     @abstractmethod
-    def pen_thickest(self, pens: list[Pen]) -> int:
+    def pen_thickest(self, pens: list[PenT]) -> int:
         """The static function `thickest` of `pen`."""
         ...
 
@@ -136,7 +138,7 @@ _LEND = GuestFunction[Pen]("lend", {"v": wit.Own(PEN)}, wit.Own(PEN))
 
 
 def add_to_linker(
-    linker: Linker, host: Host, log_host: log.Host, shapes_host: shapes.Host, spare_host: spare.Host
+    linker: Linker, host: Host[Any], log_host: log.Host, shapes_host: shapes.Host, spare_host: spare.Host
 ) -> None:
     """Define every import of the world."""
     root = linker.root()

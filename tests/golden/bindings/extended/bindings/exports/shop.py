@@ -9,6 +9,8 @@ Calls of guests that export the interface `golden:extended/shop@1.0.0`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.golden.bindings.conventions.bindings.interface import A_B, AB, T, TypeErrorException
 from tests.golden.bindings.resources.bindings.store import BLOB, PAIR, Blob, Pair, StoreFailureError
 from tests.golden.bindings.resources.bindings.store import FAILURE as FAILURE_
@@ -33,14 +35,14 @@ class Guest(GuestInterface):
     def __init__(self, instance: Instance) -> None:
         super().__init__(instance, "golden:extended/shop@1.0.0", [_PACK, _OPEN, _NOTE, _CHOOSE])
 
-    def pack(self, content: Blob, outside: Size) -> Pair:
+    def pack(self, content: Blob[Any], outside: Size) -> Pair:
         """The function `pack`.
 
         Raises `ShapesFailureError` if the guest answers with an error.
         """
         return _PACK(self, content, outside)
 
-    def open(self, v: Pair) -> list[Blob]:
+    def open(self, v: Pair) -> list[Blob[Any]]:
         """The function `open`.
 
         Raises `StoreFailureError` if the guest answers with an error.
@@ -65,7 +67,7 @@ class Guest(GuestInterface):
 _PACK = GuestFunction[Pair](
     "pack", {"content": wit.Own(BLOB), "outside": SIZE}, wit.Result(PAIR, FAILURE, ShapesFailureError)
 )
-_OPEN = GuestFunction[list[Blob]](
+_OPEN = GuestFunction[list[Blob[Any]]](
     "open", {"v": PAIR}, wit.Result(wit.List(wit.Own(BLOB)), wit.Own(FAILURE_), StoreFailureError)
 )
 _NOTE = GuestFunction[RecordOf](

@@ -1,0 +1,81 @@
+"""The resources that a class of a host is generic over, so that an implementation can name its own classes for them.
+
+In: the functions of the class. Out: each resource of the host in them, with the variance of its type variable, which
+type checkers want to know of a Protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+from witgen.layout import origin, written
+from witgen.model import (
+    Alias,
+    Borrow,
+    FixedLengthList,
+    Function,
+    List,
+    Map,
+    Option,
+    Own,
+    Primitive,
+    Resolved,
+    Result,
+    Tuple,
+    TypeId,
+    TypeRef,
+)
+
+
+class Variance(Enum):
+    """How a class depends on one of another class; the value is the end of the type variable's name."""
+
+    COVARIANT = "_co"
+    CONTRAVARIANT = "_contra"
+    INVARIANT = ""
+
+
+def own_resources(resolved: Resolved, functions: Iterable[Function]) -> dict[TypeId, Variance]:
+    """The resources that these functions of a host take and return, in the order in which they do."""
+    found: dict[TypeId, Variance] = {}
+    for function in functions:
+        for resource, variance in _of_function(resolved, function):
+            same = found.setdefault(resource, variance) is variance
+            found[resource] = variance if same else Variance.INVARIANT
+    return found
+
+
+def _of_function(resolved: Resolved, function: Function) -> Iterator[tuple[TypeId, Variance]]:
+    for parameter in written(function):
+        yield from _of_type(resolved, parameter.type, Variance.CONTRAVARIANT)
+    result = resolved.result(function)
+    returned = result.ok if result else function.result
+    if returned is not None:
+        yield from _of_type(resolved, returned, Variance.COVARIANT)
+
+
+def _of_type(resolved: Resolved, reference: TypeRef, variance: Variance) -> Iterator[tuple[TypeId, Variance]]:
+    """The resources in a type; those in a record or a variant, which has a class, are of any class."""
+    if isinstance(reference, Primitive):
+        return
+    match resolved.types[origin(resolved, reference)].kind:
+        case Own(resource=resource) | Borrow(resource=resource):
+            yield origin(resolved, resource), variance
+        case List(type=element) | FixedLengthList(type=element) | Map(value=element):
+            is_taken = variance is Variance.CONTRAVARIANT  # as a `list`, which is not covariant as a Sequence is
+            yield from _of_type(resolved, element, Variance.INVARIANT if is_taken else variance)
+        case Tuple(types=types):
+            for each in types:
+                yield from _of_type(resolved, each, variance)
+        case Option(type=some):
+            is_nested = isinstance(resolved.kind(some), Option)
+            yield from _of_type(resolved, some, Variance.INVARIANT if is_nested else variance)
+        case Result(ok=ok, err=err):
+            for side in (ok, err):
+                if side is not None:
+                    yield from _of_type(resolved, side, Variance.INVARIANT)
+        case Alias(target=target):
+            yield from _of_type(resolved, target, variance)
+        case _:
+            return
