@@ -78,7 +78,7 @@ def test_a_label_of_a_mapped_interface_has_its_resources_and_functions(project):
     text = generated(ALL)["spare.py"]
     assert "from acme_store.types import FAILURE, ITEM, Item, TypesFailureError\n" in text
     assert "class Shelf(Protocol):" in text
-    assert "class Host(Protocol):" in text
+    assert "class Host(Protocol[ShelfT]):" in text
 
 
 def test_a_name_of_an_existing_package_that_is_taken_here_gets_an_underscore(project):
