@@ -167,7 +167,7 @@ class Abi:
     @contextmanager
     def generic(self, functions: Sequence[Function]) -> Iterator[str]:
         """Print a class of a host with these functions in the block, which gets the parameters of the class."""
-        found = own_resources(self.resolved, functions)
+        found = own_resources(self.resolved, self.traits, functions)
         self._own = {resource: self._variable(resource, variance) for resource, variance in found.items()}
         try:
             yield _parameters(self._own.values())
@@ -177,7 +177,7 @@ class Abi:
     def of_any(self, resource: TypeId) -> str:
         """The class of a resource, whatever classes it is generic over."""
         is_host = not self._owner(resource).is_export
-        count = len(own_resources(self.resolved, self.layout.methods(resource))) if is_host else 0
+        count = len(own_resources(self.resolved, self.traits, self.layout.methods(resource))) if is_host else 0
         return self._name(resource, _types) + _parameters(["Any"] * count)
 
     def variables(self) -> Iterator[tuple[str, str]]:
@@ -197,9 +197,7 @@ class Abi:
 
     def _has_own(self, type_id: TypeId) -> bool:
         """Whether a type is another name of one in which there are type variables."""
-        return bool(self._own and self.traits[type_id].has_handle) and not isinstance(
-            self.resolved.types[type_id].kind, CLASSES
-        )
+        return bool(self._own) and self.traits[type_id].is_own
 
     # --- codecs ---
 

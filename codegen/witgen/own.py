@@ -6,7 +6,7 @@ type checkers want to know of a Protocol.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
 from witgen.layout import origin, written
@@ -26,6 +26,7 @@ from witgen.model import (
     TypeId,
     TypeRef,
 )
+from witgen.traits import Traits
 
 
 class Variance(Enum):
@@ -36,46 +37,50 @@ class Variance(Enum):
     INVARIANT = ""
 
 
-def own_resources(resolved: Resolved, functions: Iterable[Function]) -> dict[TypeId, Variance]:
+def own_resources(
+    resolved: Resolved, traits: Sequence[Traits], functions: Iterable[Function]
+) -> dict[TypeId, Variance]:
     """The resources that these functions of a host take and return, in the order in which they do."""
     found: dict[TypeId, Variance] = {}
     for function in functions:
-        for resource, variance in _of_function(resolved, function):
+        for resource, variance in _of_function(resolved, traits, function):
             same = found.setdefault(resource, variance) is variance
             found[resource] = variance if same else Variance.INVARIANT
     return found
 
 
-def _of_function(resolved: Resolved, function: Function) -> Iterator[tuple[TypeId, Variance]]:
+def _of_function(resolved: Resolved, traits: Sequence[Traits], function: Function) -> Iterator[tuple[TypeId, Variance]]:
     for parameter in written(function):
-        yield from _of_type(resolved, parameter.type, Variance.CONTRAVARIANT)
+        yield from _of_type(resolved, traits, parameter.type, Variance.CONTRAVARIANT)
     result = resolved.result(function)
     returned = result.ok if result else function.result
     if returned is not None:
-        yield from _of_type(resolved, returned, Variance.COVARIANT)
+        yield from _of_type(resolved, traits, returned, Variance.COVARIANT)
 
 
-def _of_type(resolved: Resolved, reference: TypeRef, variance: Variance) -> Iterator[tuple[TypeId, Variance]]:
-    """The resources in a type; those in a record or a variant, which has a class, are of any class."""
-    if isinstance(reference, Primitive):
+def _of_type(
+    resolved: Resolved, traits: Sequence[Traits], reference: TypeRef, variance: Variance
+) -> Iterator[tuple[TypeId, Variance]]:
+    """The resources in a type; those in a record or variant, which has a class, or in a long type, are of any class."""
+    if isinstance(reference, Primitive) or not traits[origin(resolved, reference)].is_own:
         return
     match resolved.types[origin(resolved, reference)].kind:
         case Own(resource=resource) | Borrow(resource=resource):
             yield origin(resolved, resource), variance
         case List(type=element) | FixedLengthList(type=element) | Map(value=element):
             is_taken = variance is Variance.CONTRAVARIANT  # as a `list`, which is not covariant as a Sequence is
-            yield from _of_type(resolved, element, Variance.INVARIANT if is_taken else variance)
+            yield from _of_type(resolved, traits, element, Variance.INVARIANT if is_taken else variance)
         case Tuple(types=types):
             for each in types:
-                yield from _of_type(resolved, each, variance)
+                yield from _of_type(resolved, traits, each, variance)
         case Option(type=some):
             is_nested = isinstance(resolved.kind(some), Option)
-            yield from _of_type(resolved, some, Variance.INVARIANT if is_nested else variance)
+            yield from _of_type(resolved, traits, some, Variance.INVARIANT if is_nested else variance)
         case Result(ok=ok, err=err):
             for side in (ok, err):
                 if side is not None:
-                    yield from _of_type(resolved, side, Variance.INVARIANT)
+                    yield from _of_type(resolved, traits, side, Variance.INVARIANT)
         case Alias(target=target):
-            yield from _of_type(resolved, target, variance)
+            yield from _of_type(resolved, traits, target, variance)
         case _:
             return

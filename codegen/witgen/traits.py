@@ -60,16 +60,24 @@ class Traits:
     """Properties of a type that depend on everything inside it.
 
     It is *directed* if it contains a `list<u8>` without a class around it, since that is borrowed, given or kept.
-    `has_bytes` says whether it contains one at all; `has_handle` says the same of a resource or a handle. `parts` is
-    the number of types that have to be spelled out. `refusal` says why the type is not supported: for a reason of its
+    `has_bytes` says whether it contains one at all; `has_handle` says the same of a resource or a handle. `is_own` says
+    that a host can name its own classes for the handles in it: those are not in a class, and it is short enough to be
+    spelled out with all types in it, whose number is `own_parts`. `parts` is the number of types that have to be
+    spelled out anyway. `refusal` says why the type is not supported: for a reason of its
     own, or for one inside it, preferably one that holds for every component.
     """
 
     is_directed: bool
     has_bytes: bool
     has_handle: bool
+    own_parts: int
     parts: int
     refusal: Refusal | None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a host can name its own classes for the handles in it."""
+        return 0 < self.own_parts <= MOST_PARTS
 
 
 def traits(resolved: Resolved) -> list[Traits]:
@@ -82,7 +90,9 @@ def traits(resolved: Resolved) -> list[Traits]:
 
 
 def _primitive(primitive: Primitive) -> Traits:
-    return Traits(is_directed=False, has_bytes=False, has_handle=False, parts=0, refusal=refusal_of(primitive))
+    return Traits(
+        is_directed=False, has_bytes=False, has_handle=False, own_parts=0, parts=0, refusal=refusal_of(primitive)
+    )
 
 
 def _traits(definition: TypeDef, inner: Sequence[Traits]) -> Traits:
@@ -98,9 +108,18 @@ def _traits(definition: TypeDef, inner: Sequence[Traits]) -> Traits:
         is_directed=is_directed,
         has_bytes=is_bytes or any(part.has_bytes for part in inner),
         has_handle=isinstance(kind, Resource | Own | Borrow) or any(part.has_handle for part in inner),
+        own_parts=0 if has_class else _own_parts(kind, inner),
         parts=0 if definition.name is not None and not is_directed else count,
         refusal=refusal_of(kind) or max(refusals, key=lambda refusal: refusal.is_universal, default=None),
     )
+
+
+def _own_parts(kind: Kind, inner: Sequence[Traits]) -> int:
+    """The number of types in a type with handles that is spelled out, or a number that is too large; 0 without any."""
+    own = sum(part.own_parts for part in inner)
+    if isinstance(kind, Own | Borrow):
+        return 1
+    return min(own + len(inner), MOST_PARTS + 1) if own else 0
 
 
 def refusal_of(kind: Primitive | Kind) -> Refusal | None:

@@ -163,6 +163,15 @@ def test_variables_have_the_variance_that_follows_from_their_uses(tmp_path):
     assert "KeptT" not in printed
 
 
+def test_types_that_double_with_each_line_keep_their_names(tmp_path):
+    doubling = " ".join(f"type t{n} = tuple<t{n - 1}, t{n - 1}>;" for n in range(1, 60))
+    text = f"package a:b; interface i {{ resource r; type t0 = r; {doubling} f: func(a: t3) -> r; g: func(a: t59); }}"
+    printed = bindings_of(tmp_path, text + " world w { import i; }")["i.py"]
+    assert "class Host(Protocol[RT]):" in printed
+    assert "def g(self, a: T59) -> None:" in printed
+    assert printed.count("RT") == 12, "eight in `t3`, one in the result, three in the variable and the class"
+
+
 def test_an_interface_without_resources_has_a_plain_host(tmp_path):
     printed = bindings_of(tmp_path, "package a:b; interface i { f: func() -> u8; } world w { import i; }")["i.py"]
     assert "class Host(Protocol):" in printed

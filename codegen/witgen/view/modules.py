@@ -162,7 +162,7 @@ def _host(abi: Abi, of: str) -> HostView:
 
 def _host_of_any(abi: Abi, module: Module) -> str:
     """The class of the hosts of a module, whatever classes of resources they have."""
-    count = len(own_resources(abi.resolved, _free(module.imported)))
+    count = len(own_resources(abi.resolved, abi.traits, _free(module.imported)))
     return f"Host[{', '.join(['Any'] * count)}]" if count else "Host"
 
 
