@@ -23,6 +23,8 @@ The declarations are those of WASI 0.2.0, which the later versions 0.2.x kept.
 
 from __future__ import annotations
 
+from typing import Any
+
 from wit_host import GuestInterface, Instance, Linker
 
 from . import exports, outgoing_handler, types
@@ -53,7 +55,11 @@ BUFFERS: tuple[str, ...] = ("wasi:http/types@0.2.0",)
 """The imported interfaces with `list<u8>` in them, for `Engine.compile`: their bytes can cross at memory speed."""
 
 
-def add_to_linker(linker: Linker, outgoing_handler_host: outgoing_handler.Host, types_host: types.Host) -> None:
+def add_to_linker(
+    linker: Linker,
+    outgoing_handler_host: outgoing_handler.Host[Any, Any, Any],
+    types_host: types.Host[Any, Any, Any, Any, Any, Any, Any, Any, Any],
+) -> None:
     """Define every import of the world, except those that are modules of existing packages."""
     outgoing_handler.add_to_linker(linker, outgoing_handler_host)
     types.add_to_linker(linker, types_host)

@@ -10,9 +10,9 @@ Host bindings of the interface `wasi:http/outgoing-handler@0.2.0`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
-from wit_host import Linker
+from wit_host import Linker, TypeVar
 from wit_host import values as wit
 
 from .types import (
@@ -31,12 +31,27 @@ __all__ = [
     "add_to_linker",
 ]
 
+OutgoingRequestT_contra = TypeVar(
+    "OutgoingRequestT_contra", bound=OutgoingRequest[Any, Any], default=OutgoingRequest[Any, Any], contravariant=True
+)
+RequestOptionsT_contra = TypeVar(
+    "RequestOptionsT_contra", bound=RequestOptions, default=RequestOptions, contravariant=True
+)
+FutureIncomingResponseT_co = TypeVar(
+    "FutureIncomingResponseT_co",
+    bound=FutureIncomingResponse[Any, Any],
+    default=FutureIncomingResponse[Any, Any],
+    covariant=True,
+)
 
-class Host(Protocol):
+
+class Host(Protocol[OutgoingRequestT_contra, RequestOptionsT_contra, FutureIncomingResponseT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def handle(self, request: OutgoingRequest, options: RequestOptions | None) -> FutureIncomingResponse:
+    def handle(
+        self, request: OutgoingRequestT_contra, options: RequestOptionsT_contra | None
+    ) -> FutureIncomingResponseT_co:
         """Begins a request. Its body can be written from then on, and the response is there when the future is ready.
         Fails at once if the request is not complete, or if the host does not allow it.
 
@@ -45,7 +60,7 @@ class Host(Protocol):
         ...
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any, Any, Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:http/outgoing-handler@0.2.0")
     instance.function(

@@ -12,13 +12,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from wasi_bindings.error import ERROR, Error
 from wasi_bindings.monotonic_clock import Duration
 from wasi_bindings.poll import POLLABLE, Pollable
 from wasi_bindings.streams import INPUT_STREAM, OUTPUT_STREAM, InputStream, OutputStream
-from wit_host import Bytes, Err, Linker, Ok, Resource, ResultError
+from wit_host import Bytes, Err, Linker, Ok, Resource, ResultError, TypeVar
 from wit_host import values as wit
 
 __all__ = [
@@ -122,6 +122,39 @@ __all__ = [
     "Trailers",
     "add_to_linker",
 ]
+
+ErrorT_contra = TypeVar("ErrorT_contra", bound=Error, default=Error, contravariant=True)
+FieldsT = TypeVar("FieldsT", bound="Fields[Any]", default="Fields[Any]")
+OutgoingRequestT_co = TypeVar(
+    "OutgoingRequestT_co", bound="OutgoingRequest[Any, Any]", default="OutgoingRequest[Any, Any]", covariant=True
+)
+RequestOptionsT_co = TypeVar("RequestOptionsT_co", bound="RequestOptions", default="RequestOptions", covariant=True)
+ResponseOutparamT_contra = TypeVar(
+    "ResponseOutparamT_contra", bound="ResponseOutparam", default="ResponseOutparam", contravariant=True
+)
+OutgoingResponseT = TypeVar(
+    "OutgoingResponseT", bound="OutgoingResponse[Any, Any]", default="OutgoingResponse[Any, Any]"
+)
+IncomingBodyT_contra = TypeVar(
+    "IncomingBodyT_contra", bound="IncomingBody[Any]", default="IncomingBody[Any]", contravariant=True
+)
+FutureTrailersT_co = TypeVar(
+    "FutureTrailersT_co", bound="FutureTrailers[Any, Any]", default="FutureTrailers[Any, Any]", covariant=True
+)
+OutgoingBodyT_contra = TypeVar(
+    "OutgoingBodyT_contra", bound="OutgoingBody[Any]", default="OutgoingBody[Any]", contravariant=True
+)
+FieldsT_co = TypeVar("FieldsT_co", bound="Fields[Any]", default="Fields[Any]", covariant=True)
+IncomingBodyT_co = TypeVar("IncomingBodyT_co", bound="IncomingBody[Any]", default="IncomingBody[Any]", covariant=True)
+OutgoingBodyT_co = TypeVar("OutgoingBodyT_co", bound="OutgoingBody[Any]", default="OutgoingBody[Any]", covariant=True)
+InputStreamT_co = TypeVar("InputStreamT_co", bound=InputStream[Any], default=InputStream[Any], covariant=True)
+PollableT_co = TypeVar("PollableT_co", bound=Pollable, default=Pollable, covariant=True)
+OutputStreamT_co = TypeVar(
+    "OutputStreamT_co", bound=OutputStream[Any, Any], default=OutputStream[Any, Any], covariant=True
+)
+IncomingResponseT = TypeVar(
+    "IncomingResponseT", bound="IncomingResponse[Any, Any]", default="IncomingResponse[Any, Any]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,7 +560,7 @@ FieldKey: TypeAlias = str
 """The name of a field; upper and lower case are the same."""
 
 
-class Fields(Protocol):
+class Fields(Protocol[FieldsT_co]):
     """Headers or trailers: any number of values for each name."""
 
     @abstractmethod
@@ -570,7 +603,7 @@ class Fields(Protocol):
         ...
 
     @abstractmethod
-    def clone(self) -> Fields:
+    def clone(self) -> FieldsT_co:
         """Copies the fields; the copy can be changed."""
         ...
 
@@ -585,7 +618,7 @@ Headers: TypeAlias = Fields
 Trailers: TypeAlias = Fields
 
 
-class IncomingRequest(Protocol):
+class IncomingRequest(Protocol[FieldsT_co, IncomingBodyT_co]):
     """A request that a component answers."""
 
     @abstractmethod
@@ -609,12 +642,12 @@ class IncomingRequest(Protocol):
         ...
 
     @abstractmethod
-    def headers(self) -> Fields:
+    def headers(self) -> FieldsT_co:
         """The headers, which cannot be changed."""
         ...
 
     @abstractmethod
-    def consume(self) -> IncomingBody:
+    def consume(self) -> IncomingBodyT_co:
         """Gives the body; fails the second time.
 
         Raises `ResultError[None]` to answer with an error.
@@ -627,11 +660,11 @@ class IncomingRequest(Protocol):
         ...
 
 
-class OutgoingRequest(Protocol):
+class OutgoingRequest(Protocol[OutgoingBodyT_co, FieldsT_co]):
     """A request that a component makes."""
 
     @abstractmethod
-    def body(self) -> OutgoingBody:
+    def body(self) -> OutgoingBodyT_co:
         """Gives the body; fails the second time.
 
         Raises `ResultError[None]` to answer with an error.
@@ -691,7 +724,7 @@ class OutgoingRequest(Protocol):
         ...
 
     @abstractmethod
-    def headers(self) -> Fields:
+    def headers(self) -> FieldsT_co:
         """The headers, which cannot be changed any more."""
         ...
 
@@ -761,7 +794,7 @@ class ResponseOutparam(Protocol):
 StatusCode: TypeAlias = int
 
 
-class IncomingResponse(Protocol):
+class IncomingResponse(Protocol[FieldsT_co, IncomingBodyT_co]):
     """A response that a component gets."""
 
     @abstractmethod
@@ -770,12 +803,12 @@ class IncomingResponse(Protocol):
         ...
 
     @abstractmethod
-    def headers(self) -> Fields:
+    def headers(self) -> FieldsT_co:
         """The headers, which cannot be changed."""
         ...
 
     @abstractmethod
-    def consume(self) -> IncomingBody:
+    def consume(self) -> IncomingBodyT_co:
         """Gives the body; fails the second time.
 
         Raises `ResultError[None]` to answer with an error.
@@ -788,11 +821,11 @@ class IncomingResponse(Protocol):
         ...
 
 
-class IncomingBody(Protocol):
+class IncomingBody(Protocol[InputStreamT_co]):
     """A body that a component reads."""
 
     @abstractmethod
-    def stream(self) -> InputStream:
+    def stream(self) -> InputStreamT_co:
         """Gives the bytes; fails the second time.
 
         Raises `ResultError[None]` to answer with an error.
@@ -805,16 +838,16 @@ class IncomingBody(Protocol):
         ...
 
 
-class FutureTrailers(Protocol):
+class FutureTrailers(Protocol[PollableT_co, FieldsT]):
     """The trailers of a body, once they are there."""
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """The method `subscribe`."""
         ...
 
     @abstractmethod
-    def get(self) -> Ok[Ok[Fields | None] | Err[ErrorCode]] | Err[None] | None:
+    def get(self) -> Ok[Ok[FieldsT | None] | Err[ErrorCode]] | Err[None] | None:
         """Nothing until they are there; an error without a value after the first time."""
         ...
 
@@ -824,7 +857,7 @@ class FutureTrailers(Protocol):
         ...
 
 
-class OutgoingResponse(Protocol):
+class OutgoingResponse(Protocol[FieldsT_co, OutgoingBodyT_co]):
     """A response that a component gives."""
 
     @abstractmethod
@@ -841,12 +874,12 @@ class OutgoingResponse(Protocol):
         ...
 
     @abstractmethod
-    def headers(self) -> Fields:
+    def headers(self) -> FieldsT_co:
         """The headers, which cannot be changed any more."""
         ...
 
     @abstractmethod
-    def body(self) -> OutgoingBody:
+    def body(self) -> OutgoingBodyT_co:
         """Gives the body; fails the second time.
 
         Raises `ResultError[None]` to answer with an error.
@@ -859,11 +892,11 @@ class OutgoingResponse(Protocol):
         ...
 
 
-class OutgoingBody(Protocol):
+class OutgoingBody(Protocol[OutputStreamT_co]):
     """A body that a component writes."""
 
     @abstractmethod
-    def write(self) -> OutputStream:
+    def write(self) -> OutputStreamT_co:
         """Gives the place for the bytes; fails the second time.
 
         Raises `ResultError[None]` to answer with an error.
@@ -876,16 +909,16 @@ class OutgoingBody(Protocol):
         ...
 
 
-class FutureIncomingResponse(Protocol):
+class FutureIncomingResponse(Protocol[PollableT_co, IncomingResponseT]):
     """A response that is on its way."""
 
     @abstractmethod
-    def subscribe(self) -> Pollable:
+    def subscribe(self) -> PollableT_co:
         """The method `subscribe`."""
         ...
 
     @abstractmethod
-    def get(self) -> Ok[Ok[IncomingResponse] | Err[ErrorCode]] | Err[None] | None:
+    def get(self) -> Ok[Ok[IncomingResponseT] | Err[ErrorCode]] | Err[None] | None:
         """Nothing until it is there; an error without a value after the first time."""
         ...
 
@@ -903,21 +936,33 @@ class HeaderErrorException(ResultError[HeaderError]):
     """The error of a call: `value` is the `header-error`."""
 
 
-class Host(Protocol):
+class Host(
+    Protocol[
+        ErrorT_contra,
+        FieldsT,
+        OutgoingRequestT_co,
+        RequestOptionsT_co,
+        ResponseOutparamT_contra,
+        OutgoingResponseT,
+        IncomingBodyT_contra,
+        FutureTrailersT_co,
+        OutgoingBodyT_contra,
+    ]
+):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def http_error_code(self, err: Error) -> ErrorCode | None:
+    def http_error_code(self, err: ErrorT_contra) -> ErrorCode | None:
         """The code of a stream's error, if it is the stream of a body and HTTP is the reason."""
         ...
 
     @abstractmethod
-    def new_fields(self) -> Fields:
+    def new_fields(self) -> FieldsT:
         """Makes fields without any."""
         ...
 
     @abstractmethod
-    def fields_from_list(self, entries: list[tuple[FieldKey, memoryview]]) -> Fields:
+    def fields_from_list(self, entries: list[tuple[FieldKey, memoryview]]) -> FieldsT:
         """The static function `from-list` of `fields`.
 
         Raises `HeaderErrorException` to answer with an error.
@@ -925,32 +970,34 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def new_outgoing_request(self, headers: Fields) -> OutgoingRequest:
+    def new_outgoing_request(self, headers: FieldsT) -> OutgoingRequestT_co:
         """A GET of `/`, until it is changed."""
         ...
 
     @abstractmethod
-    def new_request_options(self) -> RequestOptions:
+    def new_request_options(self) -> RequestOptionsT_co:
         """The constructor of `request-options`."""
         ...
 
     @abstractmethod
-    def response_outparam_set(self, param: ResponseOutparam, response: Ok[OutgoingResponse] | Err[ErrorCode]) -> None:
+    def response_outparam_set(
+        self, param: ResponseOutparamT_contra, response: Ok[OutgoingResponseT] | Err[ErrorCode]
+    ) -> None:
         """Sets the response, or says why there is none. The body is sent as it is written."""
         ...
 
     @abstractmethod
-    def incoming_body_finish(self, this: IncomingBody) -> FutureTrailers:
+    def incoming_body_finish(self, this: IncomingBodyT_contra) -> FutureTrailersT_co:
         """Gives the trailers, which follow the bytes."""
         ...
 
     @abstractmethod
-    def new_outgoing_response(self, headers: Fields) -> OutgoingResponse:
+    def new_outgoing_response(self, headers: FieldsT) -> OutgoingResponseT:
         """The status is 200 until it is changed."""
         ...
 
     @abstractmethod
-    def outgoing_body_finish(self, this: OutgoingBody, trailers: Fields | None) -> None:
+    def outgoing_body_finish(self, this: OutgoingBodyT_contra, trailers: FieldsT | None) -> None:
         """Says that the body is complete, which it is not if it is only dropped.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -1030,20 +1077,20 @@ HEADER_ERROR = wit.Variant(
         "immutable": (HeaderErrorImmutable, None),
     }
 )
-FIELDS = Resource[Fields]("fields")
-INCOMING_REQUEST = Resource[IncomingRequest]("incoming-request")
-OUTGOING_REQUEST = Resource[OutgoingRequest]("outgoing-request")
+FIELDS = Resource[Fields[Any]]("fields")
+INCOMING_REQUEST = Resource[IncomingRequest[Any, Any]]("incoming-request")
+OUTGOING_REQUEST = Resource[OutgoingRequest[Any, Any]]("outgoing-request")
 REQUEST_OPTIONS = Resource[RequestOptions]("request-options")
 RESPONSE_OUTPARAM = Resource[ResponseOutparam]("response-outparam")
-INCOMING_RESPONSE = Resource[IncomingResponse]("incoming-response")
-INCOMING_BODY = Resource[IncomingBody]("incoming-body")
-FUTURE_TRAILERS = Resource[FutureTrailers]("future-trailers")
-OUTGOING_RESPONSE = Resource[OutgoingResponse]("outgoing-response")
-OUTGOING_BODY = Resource[OutgoingBody]("outgoing-body")
-FUTURE_INCOMING_RESPONSE = Resource[FutureIncomingResponse]("future-incoming-response")
+INCOMING_RESPONSE = Resource[IncomingResponse[Any, Any]]("incoming-response")
+INCOMING_BODY = Resource[IncomingBody[Any]]("incoming-body")
+FUTURE_TRAILERS = Resource[FutureTrailers[Any, Any]]("future-trailers")
+OUTGOING_RESPONSE = Resource[OutgoingResponse[Any, Any]]("outgoing-response")
+OUTGOING_BODY = Resource[OutgoingBody[Any]]("outgoing-body")
+FUTURE_INCOMING_RESPONSE = Resource[FutureIncomingResponse[Any, Any]]("future-incoming-response")
 
 
-def add_to_linker(linker: Linker, host: Host) -> None:
+def add_to_linker(linker: Linker, host: Host[Any, Any, Any, Any, Any, Any, Any, Any, Any]) -> None:
     """Define this interface in `linker`, served by `host`."""
     instance = linker.instance("wasi:http/types@0.2.0")
     instance.resource(FIELDS)

@@ -9,6 +9,8 @@ Calls of guests that export the interface `wasi:http/incoming-handler@0.2.0`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from wit_host import GuestFunction, GuestInterface, Instance
 from wit_host import values as wit
 
@@ -28,7 +30,7 @@ class Guest(GuestInterface):
     def __init__(self, instance: Instance) -> None:
         super().__init__(instance, "wasi:http/incoming-handler@0.2.0", [_HANDLE])
 
-    def handle(self, request: IncomingRequest, response_out: ResponseOutparam) -> None:
+    def handle(self, request: IncomingRequest[Any, Any], response_out: ResponseOutparam) -> None:
         """Answers one request: sets the response, and then writes its body. The response may be set before all of the
         request was read.
         """
