@@ -418,7 +418,7 @@ def test_the_command_for_stale_bindings_names_the_features(project):
 def test_features_of_another_form_are_refused(project, entry):
     (project / "pyproject.toml").write_text(f'[[tool.witgen.packages]]\nwit = "count.wit"\nout = "b"\n{entry}\n')
     result = witgen("generate")
-    assert (result.returncode, "`all-features`, `partial` and `without-wasi`" in result.stderr) == (2, True)
+    assert (result.returncode, "`all-features`, `partial`, `without-wasi` and `lists`" in result.stderr) == (2, True)
 
 
 def test_more_than_one_path_can_be_resolved(project):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wasi_bindings.streams import InputStream as AnyInputStream
-from wasi_bindings.streams import OutputStream as AnyOutputStream
 from wasi_http_bindings import types
 from wasi_http_bindings.types import ErrorCode, ErrorCodeException
 from wit_host import Err, GuestTrap, Ok, ResultError, Signal
@@ -130,7 +129,7 @@ class OutgoingBody(types.OutgoingBody):
         self._most = length if most is None else most if length is None else min(length, most)
         self.flow = Outflow()
 
-    def write(self) -> AnyOutputStream:
+    def write(self) -> OutputStream:
         """Return the stream for the bytes, once."""
         if self._stream is not None:
             raise ResultError(None)
