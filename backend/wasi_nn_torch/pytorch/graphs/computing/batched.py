@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from wasi_nn_torch.contract.batching import Request
 from wasi_nn_torch.contract.errors import NnError
-from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.tensor import NamedTensor
-from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.joining import Pending, compute_together, kind_of, require_rows
 from wasi_nn_torch.pytorch.adopting import Adopted
 from wasi_nn_torch.pytorch.devices import place_of
 from wasi_nn_torch.pytorch.graphs.computing.context import (
     ExecutionContext,
     InferenceMode,
     called,
-    drop_all,
     log_failure,
     spell_inputs,
     take_over,
@@ -31,9 +27,7 @@ from wasi_nn_torch.pytorch.graphs.computing.graph import Graph
 from wasi_nn_torch.pytorch.graphs.computing.state import Model
 from wasi_nn_torch.pytorch.graphs.inputs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.staging import SessionMemory
-from wasi_nn_torch.pytorch.tensors import DeviceTensor, spell_dimensions
-
-logger = logging.getLogger(__name__)
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 #: Splits along dimension 0, with memory of its own for each part; PyTorch declares only its other form, with `out`.
 _split_copy: Callable[[torch.Tensor, list[int]], Sequence[torch.Tensor]] = torch.split_with_sizes_copy  # type: ignore[assignment]
@@ -59,13 +53,17 @@ class BatchedGraph(Graph):
 
     def compute_together(self, requests: Sequence[Request]) -> bool:
         """See `wasi_nn_torch.contract.JoinsRequests`."""
-        given = [request for request in requests if isinstance(request, Computation)]
+        given: list[Computation] = [request for request in requests if isinstance(request, Pending)]
         model = self.borrow()
         try:
             if len(given) == 1:
-                given[0].compute(self, model)
+                given[0].compute(lambda part: part.computed(self, model))
                 return True
-            return _compute_together(self, model, given)
+            parameters = given[0].part.parameters
+            return compute_together(
+                given,
+                lambda parts, rows: compute_rows(self, model, parameters, [part.values for part in parts], rows),
+            )
         finally:
             self.give_back(model)
 
@@ -95,7 +93,9 @@ class BatchedContext(ExecutionContext):
 
     def request(self, inputs: Sequence[NamedTensor]) -> Computation:
         """Check inputs and move them to the device; raises NnError after dropping them, as `compute` does."""
-        return Computation(inputs, self._graph.device, self._memory, self._prepare)
+        device = self._graph.device
+        part = Values(device, self._memory, self._prepare)
+        return Pending(part, inputs, self._memory.ledger, place_of(device))
 
     def _prepare(self, inputs: Sequence[NamedTensor], adopted: Adopted) -> tuple[list[Parameter], dict[str, object]]:
         parameters = self._match([name for name, _ in inputs])
@@ -122,161 +122,72 @@ class BatchedContext(ExecutionContext):
         return lent
 
 
-class Computation:
-    """See `wasi_nn_torch.contract.Request`."""
+class Values:
+    """See `wasi_nn_torch.joining.Part`: the inputs of one computation on its device."""
 
-    __slots__ = (
-        "_adopted",
-        "_device",
-        "_failure",
-        "_held",
-        "_inputs",
-        "_memory",
-        "_outputs",
-        "_started",
-        "kind",
-        "parameters",
-        "rows",
-        "values",
-    )
+    __slots__ = ("_adopted", "_device", "_inputs", "_memory", "_prepare", "parameters", "values")
 
     def __init__(
         self,
-        inputs: Sequence[NamedTensor],
         device: torch.device,
         memory: SessionMemory,
         prepare: Callable[[Sequence[NamedTensor], Adopted], tuple[list[Parameter], dict[str, object]]],
     ) -> None:
-        self._started = time.perf_counter()
-        self._inputs = inputs
         self._device = device
         self._memory = memory
+        self._prepare = prepare
         # Of several requests, the model gets a copy; of a single one it gets one only if it writes to it.
-        self._adopted: Adopted | None = Adopted(memory, device, writes=False)
-        self._outputs: Outputs | None = None
-        self._failure: NnError | None = None
-        #: The bytes that the session has in the inputs of the batch, which are copies.
-        self._held = 0
+        self._adopted = Adopted(memory, device, writes=False)
+        self._inputs: Sequence[NamedTensor] = ()
         #: The tensors and numbers that the model is called with, by the names of the `parameters`.
         self.parameters: list[Parameter] = []
         self.values: dict[str, object] = {}
-        try:
-            self.parameters, self.values = prepare(inputs, self._adopted)
-        except Exception as error:  # noqa: BLE001  # as for a computation
-            self._fail(error)
-        if self._failure is not None:
-            self.drop()
-            raise self._failure
-        #: See `wasi_nn_torch.contract.Request`.
-        self.kind, self.rows = _kind_of(self.values)
-        if self.kind is not None:
-            self._hold_copy()
 
-    @property
-    def has_failed(self) -> bool:
-        """See `wasi_nn_torch.contract.Request`."""
-        return self._failure is not None
+    def prepare(self, inputs: Sequence[NamedTensor]) -> tuple[Hashable, int, int]:
+        """See `wasi_nn_torch.joining.Part`."""
+        self._inputs = inputs  # for the text of a failure
+        self.parameters, self.values = self._prepare(inputs, self._adopted)
+        kind, rows = kind_of(_described(self.values))
+        nbytes = sum(value.nbytes for value in self.values.values() if isinstance(value, torch.Tensor))
+        return kind, rows, nbytes
 
-    def compute(self, graph: Graph, model: Model) -> None:
-        """Compute it by itself."""
-        try:
-            values = _copied(self.values) if graph.writes_inputs else self.values
-            with InferenceMode(True):
-                self._outputs = called(graph, model, self.parameters, values)
-        except Exception as error:  # noqa: BLE001  # a model may raise anything
-            self._fail(error)
+    def computed(self, graph: Graph, model: Model) -> Outputs:
+        """Compute them by themselves."""
+        values = _copied(self.values) if graph.writes_inputs else self.values
+        with InferenceMode(True):
+            return called(graph, model, self.parameters, values)
 
-    def keep(self, outputs: Outputs) -> None:
-        """Take its part of the outputs of several."""
-        self._outputs = outputs
+    def outputs(self, made: Outputs) -> list[NamedTensor]:
+        """See `wasi_nn_torch.joining.Part`."""
+        return take_over(made, self._memory)
 
-    def outputs(self) -> list[NamedTensor]:
-        """See `wasi_nn_torch.contract.Request`."""
-        outputs, self._outputs = self._outputs, None
-        failure, self._failure = self._failure, None
-        if failure is None and outputs is not None:
-            self._release()
-            try:
-                return take_over(outputs, self._memory)
-            except Exception as error:  # noqa: BLE001  # as for a computation
-                self._fail(error)
-                failure, self._failure = self._failure, None
-        if failure is None:
-            raise RuntimeError("this request was not computed, or its outputs were fetched before")
-        try:
-            raise failure
-        finally:
-            del failure  # or else the exception and this frame would keep each other alive
+    def release(self) -> None:
+        """See `wasi_nn_torch.joining.Part`."""
+        self.values = {}
+        self._adopted.release()
 
     def drop(self) -> None:
-        """See `wasi_nn_torch.contract.Request`."""
-        adopted, self._adopted = self._adopted, None
-        if adopted is None:
-            return
-        self._outputs = None
+        """See `wasi_nn_torch.joining.Part`."""
         self.values = {}
-        adopted.drop()
-        drop_all(self._inputs)
-        ledger = self._memory.ledger
-        if self._held:
-            ledger.release(place_of(self._device), self._held)
-        ledger.record_compute(time.perf_counter() - self._started)
+        self._adopted.drop()
 
-    def _release(self) -> None:
-        """Drop the inputs that outputs may take over."""
-        self.values = {}
-        if self._adopted is not None:
-            self._adopted.release()
-
-    def _hold_copy(self) -> None:
-        """Count the copy of the inputs as the session's; if it has no room for it, the request is computed alone."""
-        place = place_of(self._device)
-        nbytes = sum(value.nbytes for value in self.values.values() if isinstance(value, torch.Tensor))
-        try:
-            self._memory.ledger.grant(place, nbytes, "the copy of inputs that are joined")
-        except NnError:
-            self.kind = None
-            return
-        self._memory.ledger.hold(place, nbytes)
-        self._held = nbytes
-
-    def _fail(self, error: Exception) -> None:
+    def failure(self, error: Exception) -> NnError:
+        """See `wasi_nn_torch.joining.Part`."""
         log_failure(error)
-        self._failure = as_nn_error(error, self._device, f"computing {spell_inputs(self._inputs)}")
-        release_frames(error)
+        return as_nn_error(error, self._device, f"computing {spell_inputs(self._inputs)}")
 
 
-def _kind_of(values: Mapping[str, object]) -> tuple[Hashable, int]:
-    """What requests that can be joined have in common, and the rows; None if there are no rows."""
-    rows = -1
-    kind: list[object] = []
+#: See `wasi_nn_torch.contract.Request`.
+Computation = Pending[Values, Outputs]
+
+
+def _described(values: Mapping[str, object]) -> Iterator[tuple[str, Hashable, Sequence[int] | None]]:
+    """Each value with what is the same for all that can be joined with it."""
     for name, value in values.items():
         if isinstance(value, torch.Tensor):
-            shape = value.shape
-            if not shape or (shape[0] != rows and rows >= 0):
-                return None, 1
-            rows = shape[0]
-            kind += (name, value.dtype, shape[1:])
+            yield name, value.dtype, value.shape
         else:
-            kind += (name, type(value), value)
-    return (tuple(kind), rows) if rows > 0 else (None, 1)
-
-
-def _compute_together(graph: Graph, model: Model, requests: Sequence[Computation]) -> bool:
-    values, rows = [request.values for request in requests], [request.rows for request in requests]
-    try:
-        parts = compute_rows(graph, model, requests[0].parameters, values, rows)
-    except Exception as error:  # noqa: BLE001  # a model may raise anything
-        logger.debug("the computation of %d rows together failed", sum(rows))
-        log_failure(error)
-        release_frames(error)
-        return False
-    except BaseException as interruption:  # which may be kept by whoever gets it, with tensors of others
-        release_frames(interruption)
-        raise
-    for request, part in zip(requests, parts, strict=True):
-        request.keep(part)
-    return True
+            yield name, (type(value), value), None
 
 
 def compute_rows(
@@ -300,18 +211,12 @@ def joined(requests: Sequence[Mapping[str, object]]) -> dict[str, object]:
     return values
 
 
-class NotByRows(Exception):
-    """An output that does not have the rows of the inputs in dimension 0."""
-
-
 def split(outputs: Outputs, rows: Sequence[int]) -> list[Outputs]:
     """The part of the outputs for each number of rows, in memory of its own; raises NotByRows if they have others."""
     total = sum(rows)
     parts: list[Outputs] = [[] for _ in rows]
     for name, output in outputs:
-        if not output.shape or output.shape[0] != total:
-            text = f"its output {quote(name)} is {spell_dimensions(output.shape)} for {total} rows of the inputs"
-            raise NotByRows(f"{text}, which must be in dimension 0 of outputs, too")
+        require_rows(name, output.shape, total)
         for part, piece in zip(parts, _split_copy(output, list(rows)), strict=True):
             part.append((name, piece))
     return parts
