@@ -12,15 +12,14 @@ from onnxruntime import OrtValue
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.contract.text import one_line, quote
-from wasi_nn_torch.onnx.devices import CPU
+from wasi_nn_torch.onnx.devices import CPU, Device
 from wasi_nn_torch.onnx.dtypes import OF_WASI_NN
 from wasi_nn_torch.onnx.failures import as_nn_error
-from wasi_nn_torch.onnx.graph import OnnxGraph
 from wasi_nn_torch.onnx.signature import Value, spell_shape
-from wasi_nn_torch.onnx.tensors import OrtTensor, copy_of, detached, new_value, size_of
-from wit_host import copy_to_address
+from wasi_nn_torch.onnx.tensors import OrtTensor, copy_of, detached, size_of, value_of
 
 if TYPE_CHECKING:
+    from wasi_nn_torch.onnx.graph import OnnxGraph
     from wasi_nn_torch.onnx.session import OnnxSession
 
 logger = logging.getLogger(__name__)
@@ -34,8 +33,8 @@ class OnnxContext:
     """The `graph-execution-context` of wasi-nn: one session's use of a graph. One thread at a time."""
 
     def __init__(self, graph: OnnxGraph, session: OnnxSession) -> None:
-        self._graph = graph
-        self._session = session
+        self.graph = graph
+        self.session = session
         #: The input names of the last computation, and what they are; most guests give the same ones each time.
         self._names: list[str] = []
         self._wanted: Sequence[Value] | None = None
@@ -53,7 +52,7 @@ class OnnxContext:
         finally:
             for _, tensor in inputs:
                 tensor.drop()
-            self._session.ledger.record_compute(time.perf_counter() - started)
+            self.session.ledger.record_compute(time.perf_counter() - started)
         if not isinstance(outcome, NnError):
             return outcome
         try:
@@ -67,51 +66,77 @@ class OnnxContext:
             return self._run(inputs)
         except Exception as error:  # noqa: BLE001  # ONNX Runtime has no common class for its exceptions
             logger.debug("a computation failed: %s", one_line(error, None))
-            return as_nn_error(error, self._graph.device.place, f"computing {_spell(inputs)}")
+            return as_nn_error(error, self.graph.device.place, f"computing {spell_inputs(inputs)}")
 
     def _run(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
-        graph = self._graph
+        wanted, values = self.read(inputs)
+        return taken_over(self.graph, self.session, called(self.graph, wanted, values), values)
+
+    def read(self, inputs: Sequence[NamedTensor]) -> tuple[Sequence[Value], list[OrtValue]]:
+        """The inputs of the model that were given, and the value of each; raises NnError if they do not fit."""
         wanted = self._match([name for name, _ in inputs])
-        read, values = self._session.reader.read, []
-        binding = graph.engine.io_binding()
-        for each, (name, tensor) in zip(wanted, inputs, strict=True):
-            value = read(tensor, name, each, graph.device)
-            binding.bind_ortvalue_input(each.name, value)
-            values.append(value)
-        for output in graph.outputs:
-            device = graph.device if output.type.is_same else CPU  # where it is converted
-            binding.bind_output(output.name, device.kind, device.index)
-        graph.engine.run_with_iobinding(binding, graph.run_options)
-        return self._take_over(binding.get_outputs(), values)
+        read, device = self.session.reader.read, self.graph.device
+        values = [read(tensor, name, each, device) for each, (name, tensor) in zip(wanted, inputs, strict=True)]
+        return wanted, values
 
     def _match(self, names: list[str]) -> Sequence[Value]:
         if self._wanted is not None and names == self._names:
             return self._wanted
-        wanted = self._graph.signature.match(names)
+        wanted = self.graph.signature.match(names)
         if sum(map(len, names)) <= _MOST_KEPT:
             self._names, self._wanted = names, wanted
         return wanted
 
-    def _take_over(self, outputs: Sequence[OrtValue], inputs: Sequence[OrtValue]) -> list[NamedTensor]:
-        taken = [(input.data_ptr(), input.tensor_size_in_bytes()) for input in inputs]
-        return [
-            (each.name, self._tensor(each, value, taken))
-            for each, value in zip(self._graph.outputs, outputs, strict=True)
-        ]
 
-    def _tensor(self, output: Value, value: OrtValue, inputs: Sequence[tuple[int, int]]) -> OrtTensor:
-        ledger, dtype, shape = self._session.ledger, output.type.shown, tuple(value.shape())
-        device = self._graph.device if output.type.is_same else CPU
-        ledger.grant_one_more("output", output.name)
-        ledger.grant(device.place, size_of(shape, dtype), "output", output.name)
-        if not output.type.is_same:
-            value = _widened(value, output)
-        elif _is_within(value, inputs):  # as for a model that returns an input as it is
-            value = copy_of(value, device)
-            self._session.reader.copies += 1
-        else:
-            value = detached(value)
-        return OrtTensor(value, shape or (1,), dtype, device, ledger, self._session)
+def called(graph: OnnxGraph, wanted: Sequence[Value], values: Sequence[OrtValue]) -> Sequence[OrtValue]:
+    """Compute a graph on the values of its inputs, and return its outputs, which keep each other and inputs alive."""
+    binding = graph.engine.io_binding()
+    for each, value in zip(wanted, values, strict=True):
+        binding.bind_ortvalue_input(each.name, value)
+    for output in graph.outputs:
+        device = output_device(graph, output)
+        binding.bind_output(output.name, device.kind, device.index)
+    graph.engine.run_with_iobinding(binding, graph.run_options)
+    outputs: Sequence[OrtValue] = binding.get_outputs()
+    return outputs
+
+
+def output_device(graph: OnnxGraph, output: Value) -> Device:
+    """Where an output is computed: on the device of the graph, or where it is converted."""
+    return graph.device if output.type.is_same else CPU
+
+
+def taken_over(
+    graph: OnnxGraph, session: OnnxSession, outputs: Sequence[OrtValue], inputs: Sequence[OrtValue] | None
+) -> list[NamedTensor]:
+    """Outputs as tensors of a session; without `inputs`, each of them is on memory of its own.
+
+    Raises NnError `too-large` if a limit of the session does not suffice.
+    """
+    taken = None if inputs is None else [(each.data_ptr(), each.tensor_size_in_bytes()) for each in inputs]
+    pairs = zip(graph.outputs, outputs, strict=True)
+    return [(each.name, _tensor(graph, session, each, value, taken)) for each, value in pairs]
+
+
+def _tensor(
+    graph: OnnxGraph,
+    session: OnnxSession,
+    output: Value,
+    value: OrtValue,
+    inputs: Sequence[tuple[int, int]] | None,
+) -> OrtTensor:
+    ledger, dtype, shape = session.ledger, output.type.shown, tuple(value.shape())
+    device = output_device(graph, output)
+    ledger.grant_one_more("output", output.name)
+    ledger.grant(device.place, size_of(shape, dtype), "output", output.name)
+    if not output.type.is_same:
+        value = _widened(value, output)
+    elif inputs is not None and _is_within(value, inputs):  # as for a model that returns an input as it is
+        value = copy_of(value, device)
+        session.reader.copies += 1
+    elif inputs is not None:
+        value = detached(value)
+    return OrtTensor(value, shape or (1,), dtype, device, ledger, session)
 
 
 def _is_within(value: OrtValue, inputs: Sequence[tuple[int, int]]) -> bool:
@@ -123,14 +148,10 @@ def _is_within(value: OrtValue, inputs: Sequence[tuple[int, int]]) -> bool:
 def _widened(value: OrtValue, output: Value) -> OrtValue:
     """The elements in the wider type in which wasi-nn can name them, in memory of ONNX Runtime."""
     wider = OF_WASI_NN[output.type.shown]
-    elements = value.numpy().astype(wider.numpy).reshape(-1)
-    widened = new_value(tuple(value.shape()), wider.number)
-    if elements.size:
-        copy_to_address(widened.data_ptr(), elements.view("u1").data)
-    return widened
+    return value_of(value.numpy().astype(wider.numpy), wider.number)
 
 
-def _spell(inputs: Sequence[NamedTensor]) -> str:
+def spell_inputs(inputs: Sequence[NamedTensor]) -> str:
     """Return inputs as "`x` FP32 [1, 3], …" for an error text."""
     spelled = [
         f"{quote(name)} {tensor.dtype.spelling} {spell_shape(tensor.dimensions)}"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from onnxruntime import InferenceSession, RunOptions
 
+from wasi_nn_torch.onnx.context import OnnxContext
 from wasi_nn_torch.onnx.devices import Device
 from wasi_nn_torch.onnx.signature import Signature, Value
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.onnx.session import OnnxSession
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,3 +28,7 @@ class OnnxGraph:
     signature: Signature
     outputs: tuple[Value, ...]
     nbytes: int
+
+    def context(self, session: OnnxSession) -> OnnxContext:
+        """Make a context for a session."""
+        return OnnxContext(self, session)

@@ -13,11 +13,13 @@ from onnxruntime import GraphOptimizationLevel, InferenceSession, NodeArg, RunOp
 from wasi_nn_torch.contract.errors import ModelError, ModelTooLarge
 from wasi_nn_torch.contract.policy import ModelOptions, Optimize
 from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.onnx.batching import batched
 from wasi_nn_torch.onnx.devices import Device
 from wasi_nn_torch.onnx.dtypes import NAMES, TYPES
 from wasi_nn_torch.onnx.failures import gist, is_out_of_memory
 from wasi_nn_torch.onnx.files import files_of, parsed, require_whole
 from wasi_nn_torch.onnx.graph import OnnxGraph
+from wasi_nn_torch.onnx.protos import unranked_in
 from wasi_nn_torch.onnx.signature import Signature, Value
 from wasi_nn_torch.onnx.warming import warm
 
@@ -49,7 +51,9 @@ def load(model: Path | bytes, device: Device, name: str, options: ModelOptions, 
     graph = _loaded(source, nbytes, device, name, options.optimize, threads)
     if options.warm_up is not None:
         warm(graph, options.warm_up, name)
-    return graph
+    if options.batch is None:
+        return graph
+    return batched(graph, options.batch, options.warm_up, thread_count(threads), name)
 
 
 def load_vetted(model: bytes, device: Device, threads: int | None) -> OnnxGraph:
@@ -73,8 +77,8 @@ def _loaded(
         engine=engine,
         run_options=_run_options(device),
         device=device,
-        signature=Signature(_values(engine.get_inputs(), "input", name)),
-        outputs=_values(engine.get_outputs(), "output", name),
+        signature=Signature(_values(engine.get_inputs(), "input", source, name)),
+        outputs=_values(engine.get_outputs(), "output", source, name),
         nbytes=nbytes,
     )
 
@@ -131,17 +135,20 @@ def _run_options(device: Device) -> RunOptions | None:
     return chosen
 
 
-def _values(found: Sequence[NodeArg], what: str, name: str) -> tuple[Value, ...]:
-    return tuple(_value(each, what, name) for each in found)
+def _values(found: Sequence[NodeArg], what: str, source: str | bytes, name: str) -> tuple[Value, ...]:
+    unranked = frozenset[str]()
+    if not all(each.shape for each in found):  # ONNX Runtime shows no difference between these and scalars
+        unranked = unranked_in(parsed(source if isinstance(source, bytes) else Path(source).read_bytes(), name))
+    return tuple(_value(each, what, name, each.name not in unranked) for each in found)
 
 
-def _value(found: NodeArg, what: str, name: str) -> Value:
+def _value(found: NodeArg, what: str, name: str, is_ranked: bool) -> Value:
     known = TYPES.get(found.type)
     if known is None:
         advice = next((text for kind, text in _ADVICE.items() if kind in found.type), f"expected a tensor of {NAMES}")
         raise ModelError(f"{name} has the {what} {quote(found.name)} of the type {found.type}; {advice}")
-    return Value(found.name, known, _shape(found.shape))
+    return Value(found.name, known, _shape(found.shape) if is_ranked else None)
 
 
-def _shape(shape: Any) -> tuple[int | str | None, ...] | None:  # noqa: ANN401  # ONNX Runtime declares no types
-    return None if shape is None else tuple(size if isinstance(size, int | str) else None for size in shape)
+def _shape(shape: Any) -> tuple[int | str | None, ...]:  # noqa: ANN401  # ONNX Runtime declares no types
+    return tuple(size if isinstance(size, int | str) else None for size in shape)

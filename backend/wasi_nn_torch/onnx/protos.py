@@ -37,6 +37,12 @@ def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             yield from _tensors(attribute)
 
 
+def unranked_in(model: onnx.ModelProto) -> frozenset[str]:
+    """The inputs and outputs whose number of dimensions the model does not tell."""
+    values = [*model.graph.input, *model.graph.output]
+    return frozenset(each.name for each in values if not each.type.tensor_type.HasField("shape"))
+
+
 def _subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
     found = []
     for node in nodes:

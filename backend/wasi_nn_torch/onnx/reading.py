@@ -13,8 +13,8 @@ from wasi_nn_torch.contract.tensor import SharesMemory, Tensor, read_bytes
 from wasi_nn_torch.onnx.devices import CPU, Device
 from wasi_nn_torch.onnx.fitting import converted
 from wasi_nn_torch.onnx.signature import Value
-from wasi_nn_torch.onnx.tensors import OrtTensor, new_value
-from wit_host import copy_to_address, view_memory
+from wasi_nn_torch.onnx.tensors import OrtTensor, new_value, value_of
+from wit_host import view_memory
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +79,7 @@ class Reader:
         size = math.prod(dimensions) * wanted.type.numpy.itemsize
         self._count(size, name)
         elements = converted(read_bytes(content), content.dtype, wanted.type, name)
-        value = new_value(dimensions, wanted.type.number)
-        if size:
-            copy_to_address(value.data_ptr(), elements.view("u1").data)
-        return value
+        return value_of(elements.reshape(dimensions), wanted.type.number)
 
     def _count(self, nbytes: int, name: str) -> None:
         self._ledger.grant(CPU.place, nbytes, "the copy of a tensor for the model", name)

@@ -65,7 +65,7 @@ class OnnxSession:
 
     def context(self, graph: OnnxGraph) -> OnnxContext:
         """Make a context for a graph."""
-        return OnnxContext(graph, self)
+        return graph.context(self)
 
     def close(self) -> None:
         """Do nothing, since nothing is kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from onnxruntime import OrtValue
 
@@ -129,6 +130,14 @@ def size_of(dimensions: tuple[int, ...], dtype: ElementType) -> int:
 def new_value(shape: tuple[int, ...], number: int, device: Device = CPU) -> OrtValue:
     """Memory of ONNX Runtime for elements of the type with a number, whose content is undefined."""
     return OrtValue.ortvalue_from_shape_and_type(list(shape), number, device.kind, device.index)
+
+
+def value_of(elements: np.ndarray[Any, Any], number: int) -> OrtValue:
+    """Memory of ONNX Runtime on the CPU with these elements, whose type has this number."""
+    value = new_value(elements.shape, number)
+    if elements.size:
+        copy_to_address(value.data_ptr(), np.ascontiguousarray(elements).reshape(-1).view("u1").data)
+    return value
 
 
 def detached(value: OrtValue) -> OrtValue:

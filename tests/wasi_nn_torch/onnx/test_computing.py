@@ -173,6 +173,12 @@ def test_a_scalar_is_given_with_or_without_a_dimension(compute, shape, declared)
     assert (y.dimensions, elements(y).tolist()) == ((1,), [-2])
 
 
+@pytest.mark.parametrize("shape", [[], [1], [3], [2, 1, 3]])
+def test_an_input_that_does_not_tell_its_dimensions_takes_any(compute, shape):
+    [(_, y)] = compute(unary("Neg", shape=None), x=torch.full(shape, 2.0))
+    assert (y.dimensions, elements(y).unique().tolist()) == (tuple(shape) or (1,), [-2])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64], ids=str)
 def test_an_empty_tensor_is_given_and_got(compute, dtype):
     [(_, y)] = compute(unary("Identity", NUMBERS[dtype], ("n", 3)), x=torch.empty(0, 3, dtype=dtype))
@@ -295,6 +301,19 @@ def test_a_model_computes_the_same_however_it_is_optimized(engine, serving, opti
     engine.register("net", linear().SerializeToString(), optimize=optimize, warm_up={"x": (2, 4)})
     [(_, y)] = serving.context(serving.load_by_name("net")).compute([("x", given(serving, torch.ones(1, 4)))])
     assert elements(y).tolist() == [[9, 9, 9, 9]]
+
+
+def test_a_number_that_a_model_takes_is_given_to_warm_it_up(engine):
+    steps = [node("ConstantOfShape", "n1", "zeros"), node("Gather", "zeros last", "y", axis=0)]
+    made = model(
+        [node("Unsqueeze", "n axis", "n1"), *steps],
+        [value("n", [], TensorProto.INT64)],
+        [value("y", [])],
+        [onnx.helper.make_tensor("axis", TensorProto.INT64, [1], [0])] + [onnx.helper.make_tensor("last", 7, [], [4])],
+    )
+    engine.register("five", made, warm_up={"n": 5})
+    with pytest.raises(ModelError, match="cannot be warmed up on zeros of `n` 0: .*out of data bounds"):
+        engine.register("none", made, warm_up=True)
 
 
 def test_a_model_that_does_not_tell_its_sizes_needs_them_to_be_warmed_up(engine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
 import pytest
@@ -14,23 +15,42 @@ from wasi_nn_torch.http import create_app
 
 
 @pytest.fixture(scope="module")
-def ask():
-    """Ask a server with ONNX models."""
+def engine():
     with Engine("cpu", guest_models="none") as engine:
         engine.register("split", split())
-        app = create_app(engine)
-        with served(app) as at:
+        engine.register("neg", unary("Neg", shape=("n", 2)), batch=Batch(max_size=4))
+        yield engine
 
-            def request(method, path, body=None):
-                connection = HTTPConnection(at, timeout=30)
-                connection.request(method, path, None if body is None else json.dumps(body))
-                answer = connection.getresponse()
-                content = json.loads(answer.read())
-                connection.close()
-                return answer.status, content
 
-            yield request
-        app.close()
+@pytest.fixture(scope="module")
+def ask(engine):
+    """Ask a server with ONNX models."""
+    app = create_app(engine)
+    with served(app) as at:
+
+        def request(method, path, body=None):
+            connection = HTTPConnection(at, timeout=30)
+            connection.request(method, path, None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
+            connection.close()
+            return answer.status, content
+
+        yield request
+    app.close()
+
+
+@pytest.fixture(scope="module")
+def ask_batched(ask):
+    """Ask for one row of the negative of a number, and of that."""
+
+    def request(number):
+        inputs = [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [number, -number]}]
+        status, shown = ask("POST", "/v2/models/neg/infer", {"inputs": inputs})
+        assert status == 200
+        return shown["outputs"][0]["data"]
+
+    return request
 
 
 def test_the_metadata_have_names_types_and_shapes(ask):
@@ -61,6 +81,15 @@ def test_a_wrong_shape_is_an_error_of_the_request(ask):
     assert (status, "tensor `x` is [1, 3]; the model wants [`n`]" in json.dumps(shown)) == (400, True)
 
 
-def test_batching_is_refused():
-    with Engine("cpu") as engine, pytest.raises(ModelError, match="its backend does not compute requests together"):
-        engine.register("neg", unary("Neg"), batch=Batch())
+def test_requests_are_computed_together(ask_batched, engine):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask_batched, range(40)))
+    assert answers == [[-number, number] for number in range(40)]
+    [figures] = [model for model in engine.stats.models if model.name == "neg"]
+    assert figures.batching.requests == 40
+    assert sum(size * times for size, times in figures.batching.sizes.items()) == 40
+
+
+def test_a_model_that_cannot_be_batched_is_refused_with_the_reason(engine):
+    with pytest.raises(ModelError, match=r"was exported for the fixed size \[2, 1\] of `x`; leave dimension 0 open"):
+        engine.register("fixed", unary("Neg", shape=(2, 1)), batch=Batch())
