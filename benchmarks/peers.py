@@ -1,15 +1,18 @@
 """Wasmtime's own host of wasi-nn, in Rust on OpenVINO, compared with ours: `make bench-peers`.
 
-Both run the same component, which times itself, with a model that adds 1. They therefore differ only in the host, and
-for an inference also in its library. They take turns.
+All run the same component, which times itself, on one processor: with a model that adds 1, and with the network of
+`make demo`. They therefore differ only in the host, and for an inference also in its library: on our host PyTorch and
+ONNX Runtime. They take turns.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +23,6 @@ import wasmtime
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bench_inference import scripted
 from benchmarks.comparison import duration
 from benchmarks.guests import command
 from wasi_nn_torch import Engine
@@ -33,49 +35,76 @@ WITHIN = 2.0
 
 @dataclass(frozen=True)
 class Case:
-    """One shape, the number of times for each step, and whether its cost is mainly that of its bytes."""
+    """A model and its shape, the number of times for each step, and whether its cost is mainly that of its bytes."""
 
     name: str
+    inference: str
     label: str
     shape: tuple[int, ...]
     times: int
     is_large: bool
-
-
-CASES = (
-    Case("small", "1x4", (1, 4), 1000, False),
-    Case("large", "602 kB", (1, 3, 224, 224), 200, True),
-)
-STEPS = ("{} tensor in", "{} tensor in and out again", "inference of a model that adds 1, {} each way")
-
-
-class Missing(Exception):
-    """The peer cannot run; the text says what is missing."""
+    make: Callable[[], torch.nn.Module]
 
 
 class Add(torch.nn.Module):
     """Adds 1."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Take and return a tensor of any shape."""
         return x + 1
 
 
-#: One number for each of `STEPS`.
+def network() -> torch.nn.Module:
+    """The network of the demo."""
+    sys.path.insert(0, str(ROOT / "examples/classify"))
+    from export_model import efficientnet_lite0
+
+    made: torch.nn.Module = efficientnet_lite0()
+    return made
+
+
+PHOTO = (1, 3, 224, 224)
+CASES = (
+    Case("small", "inference of a model that adds 1, 1x4 each way", "1x4", (1, 4), 1000, False, Add),
+    Case("large", "inference of a model that adds 1, 602 kB each way", "602 kB", PHOTO, 200, True, Add),
+    Case("network", "inference of EfficientNet-lite0, batch 1", "602 kB", PHOTO, 5, False, network),
+)
+STEPS = ("{} tensor in", "{} tensor in and out again")
+
+
+class Missing(Exception):
+    """The peer cannot run; the text says what is missing."""
+
+
+#: One number for each of `STEPS`, and one for the inference.
 Seconds = Sequence[float]
+#: A host that runs a guest once.
+Run = Callable[[Case, Path], Seconds]
 
 
 def seconds(output: bytes, case: Case) -> Seconds:
     """The seconds for doing each step once, from the output of a guest."""
-    return [nanoseconds / case.times / 1e9 for nanoseconds in struct.unpack(f"<{len(STEPS)}Q", output)]
+    return [nanoseconds / case.times / 1e9 for nanoseconds in struct.unpack(f"<{len(STEPS) + 1}Q", output)]
 
 
-def peer() -> Callable[[Case, Path], Seconds]:
+def write_models() -> None:
+    """Write the model of each case, as an exported program and as ONNX."""
+    logging.disable(logging.WARNING)
+    for case in CASES:
+        directory = PEERS / "peer" / case.name
+        directory.mkdir(parents=True, exist_ok=True)
+        module, given = case.make().eval(), (torch.zeros(case.shape),)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.export.save(torch.export.export(module, given), directory / "model.pt2")
+            torch.onnx.export(module, given, directory / "model.onnx", external_data=False, verbose=False)
+    logging.disable(logging.NOTSET)
+
+
+def peer() -> Run:
     """A function that runs one case on Wasmtime's host; raises `Missing`."""
     python = PEERS / "bin/python"
-    if not python.exists():
-        raise Missing(f"there is no {python.relative_to(ROOT)}; run `make bench-peers`")
-    models = [f"{case.name}={'x'.join(map(str, case.shape))}" for case in CASES]
-    ready = _run([str(python), str(ROOT / "benchmarks/peer_setup.py"), str(PEERS / "peer"), *models])
+    ready = _run([str(python), str(ROOT / "benchmarks/peer_setup.py"), str(PEERS / "peer"), *(c.name for c in CASES)])
     program = ready.decode().strip()
     environment = os.environ | {"LD_LIBRARY_PATH": str(PEERS / "peer/lib")}
 
@@ -86,14 +115,18 @@ def peer() -> Callable[[Case, Path], Seconds]:
     return run
 
 
-def ours(case: Case, guest: Path) -> Seconds:
-    """Run one case on our host."""
-    output: list[bytes] = []
-    with Engine("cpu") as engine:
-        engine.register("model", scripted(Add()))
-        with engine.session(stdout=output.append) as session:
-            session.run(guest)
-    return seconds(b"".join(output), case)
+def ours(file: str) -> Run:
+    """A function that runs one case on our host, with the model in the file of this name."""
+
+    def run(case: Case, guest: Path) -> Seconds:
+        output: list[bytes] = []
+        with Engine("cpu", threads=1) as engine:
+            engine.register("model", PEERS / "peer" / case.name / file, warm_up=True)
+            with engine.session(stdout=output.append) as session:
+                session.run(guest)
+        return seconds(b"".join(output), case)
+
+    return run
 
 
 def _run(words: Sequence[str], environment: dict[str, str] | None = None) -> bytes:
@@ -106,24 +139,40 @@ def _run(words: Sequence[str], environment: dict[str, str] | None = None) -> byt
     return done.stdout
 
 
+def rows(case: Case, hosts: Sequence[Run]) -> Sequence[Sequence[str]]:
+    """What the table says about a case: for each step the time of each host, and how ours compare with the first."""
+    guest = PEERS / f"{case.name}.wasm"
+    guest.write_bytes(wasmtime.wat2wasm(command(case.times, *case.shape)))
+    rounds = [[host(case, guest) for host in hosts] for _ in range(ROUNDS)]
+    table = []
+    for index, step in enumerate((*STEPS, case.inference)):
+        if case.make is network and index < len(STEPS):
+            continue  # the same as with the other model
+        times = [duration(median(each[host][index] for each in rounds)) for host in range(len(hosts))]
+        ratios = [median(each[host][index] / each[0][index] for each in rounds) for host in range(1, len(hosts))]
+        goal = f"≤ {WITHIN:g} x" if case.is_large else ""
+        reached = ("yes" if max(ratios) <= WITHIN else "no") if case.is_large else ""
+        table.append([step.format(case.label), *times, ", ".join(f"{ratio:.2f} x" for ratio in ratios), goal, reached])
+    return table
+
+
 def main() -> None:
     """Print the table, or exit with a text that says what is missing."""
     torch.set_num_threads(1)
-    table = Table("what", "Wasmtime's host in Rust", "ours", "ratio", "goal", "reached")
-    for column in table.columns[1:4]:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    names = ("Wasmtime's host in Rust", "ours, PyTorch", "ours, ONNX Runtime")
+    table = Table("what", *names, "ratios", "goal", "reached")
+    for column in table.columns[1:5]:
         column.justify = "right"
     try:
-        theirs = peer()
+        if not (PEERS / "bin/python").exists():
+            raise Missing(f"there is no {PEERS.relative_to(ROOT)}; run `make bench-peers`")
+        write_models()
+        hosts = (peer(), ours("model.pt2"), ours("model.onnx"))
         for case in CASES:
-            guest = PEERS / f"{case.name}.wasm"
-            guest.write_bytes(wasmtime.wat2wasm(command(case.times, *case.shape)))
-            rounds = [(theirs(case, guest), ours(case, guest)) for _ in range(ROUNDS)]
-            for index, step in enumerate(STEPS):
-                there, here = (median(each[side][index] for each in rounds) for side in (0, 1))
-                ratio = median(each[1][index] / each[0][index] for each in rounds)
-                goal = f"≤ {WITHIN:g} x" if case.is_large else ""
-                reached = ("yes" if ratio <= WITHIN else "no") if case.is_large else ""
-                table.add_row(step.format(case.label), duration(there), duration(here), f"{ratio:.2f} x", goal, reached)
+            for row in rows(case, hosts):
+                table.add_row(*row)
     except Missing as missing:
         sys.exit(f"the peer cannot be measured: {missing}")
     Console().print(table)

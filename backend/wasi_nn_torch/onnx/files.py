@@ -83,8 +83,11 @@ def file_of(path: Path) -> Path:
 def files_of(path: Path) -> list[Path]:
     """All files of a model, that of the model first; raises ModelError, OSError."""
     file = file_of(path)
-    with file.open("rb") as opened:
-        model = parsed(opened.read(), f"the model file `{file}`")
+    return [file, *weights_of(parsed(file.read_bytes(), f"the model file `{file}`"), file)]
+
+
+def weights_of(model: onnx.ModelProto, file: Path) -> list[Path]:
+    """The files with the weights of the model in a file; raises ModelError if one is not there."""
     weights = {name: file.parent / name for name in sorted(set(external_names(model)))}
     missing = next((name for name, path in weights.items() if not path.is_file()), None)
     if missing is not None:
@@ -92,7 +95,7 @@ def files_of(path: Path) -> list[Path]:
             f"the model file `{file}` has weights in the file {quote(missing)}, which is not in the folder of the "
             "model; put it there"
         )
-    return [file, *weights.values()]
+    return list(weights.values())
 
 
 def parsed(model: bytes, name: str) -> onnx.ModelProto:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 from onnxruntime import GraphOptimizationLevel, InferenceSession, NodeArg, RunOptions, SessionOptions
 
 from wasi_nn_torch.contract.errors import ModelError, ModelTooLarge
@@ -17,9 +18,10 @@ from wasi_nn_torch.onnx.batching import batched
 from wasi_nn_torch.onnx.devices import Device
 from wasi_nn_torch.onnx.dtypes import NAMES, TYPES
 from wasi_nn_torch.onnx.failures import gist, is_out_of_memory
-from wasi_nn_torch.onnx.files import files_of, parsed, require_whole
+from wasi_nn_torch.onnx.files import file_of, parsed, require_whole, weights_of
 from wasi_nn_torch.onnx.graph import OnnxGraph
-from wasi_nn_torch.onnx.protos import unranked_in
+from wasi_nn_torch.onnx.hazards import DOMAINS, hazard_if_optimized, hazard_of
+from wasi_nn_torch.onnx.protos import nodes_of, unranked_in
 from wasi_nn_torch.onnx.signature import Signature, Value
 from wasi_nn_torch.onnx.warming import warm
 
@@ -43,11 +45,15 @@ def load(model: Path | bytes, device: Device, name: str, options: ModelOptions, 
     _require_supported(options, name)
     source: str | bytes
     if isinstance(model, Path):
-        files = files_of(model)
-        source, nbytes = str(files[0]), sum(file.stat().st_size for file in files)
+        file = file_of(model)
+        proto = parsed(file.read_bytes(), name)
+        files = [file, *weights_of(proto, file)]
+        source, nbytes = str(file), sum(each.stat().st_size for each in files)
     else:
-        require_whole(parsed(model, name), name)
+        proto = parsed(model, name)
+        require_whole(proto, name)
         source, nbytes = model, len(model)
+    _require_harmless(proto, options.optimize is not Optimize.NONE, name)
     graph = _loaded(source, nbytes, device, name, options.optimize, threads)
     if options.warm_up is not None:
         warm(graph, options.warm_up, name)
@@ -102,11 +108,33 @@ def _require_supported(options: ModelOptions, name: str) -> None:
         raise ModelError(f"{name} is an ONNX model, which cannot be compiled; choose optimize=none or freeze")
 
 
+def _require_harmless(model: onnx.ModelProto, is_optimized: bool, name: str) -> None:
+    """Raise ModelError for what is known to end the process."""
+    opset = next((each.version for each in model.opset_import if each.domain in DOMAINS), 0)
+    for node in nodes_of(model):
+        if node.domain not in DOMAINS or not _is_text(node):
+            continue
+        hazard = hazard_of(node, opset)
+        if hazard is not None:
+            raise ModelError(f"{name} cannot be loaded, since ONNX Runtime may crash: {hazard}; export it again")
+        hazard = hazard_if_optimized(node) if is_optimized else None
+        if hazard is not None:
+            raise ModelError(f"{name} cannot be loaded: {hazard}; leave that input out, or choose optimize=none")
+
+
+def _is_text(node: onnx.NodeProto) -> bool:
+    """Whether the texts of a node are UTF-8: if not, they are bytes, and ONNX Runtime refuses the model."""
+    return all(isinstance(text, str) for text in (node.op_type, *(each.name for each in node.attribute)))
+
+
 def _engine(
     source: str | bytes, device: Device, name: str, optimize: Optimize | None, threads: int | None
 ) -> InferenceSession:
     try:
-        return InferenceSession(source, _session_options(optimize, threads), providers=device.providers)
+        # Without a second attempt with the same provider, which ONNX Runtime announces on the standard output.
+        return InferenceSession(
+            source, _session_options(optimize, threads), providers=device.providers, enable_fallback=0
+        )
     except Exception as error:  # ONNX Runtime has no common class for its exceptions
         logger.debug("loading %s failed", name, exc_info=True)
         kind = ModelTooLarge if is_out_of_memory(error) else ModelError

@@ -1,32 +1,29 @@
-"""Mutated models, and models of one operator with any arguments: each is loaded, and computed if it is admitted.
-
-`python -m tests.wasi_nn_torch.onnx.mutating SEED COUNT` does so in its own process, and prints how they ended. If one
-ends the process, its bytes are in the file that `--keep` names.
-"""
+"""Mutated ONNX models, and models of one operator with any arguments, drawn at random."""
 
 from __future__ import annotations
 
-import argparse
 import random
-import resource
-from collections import Counter
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.wasi_nn_torch.onnx.models import FLOAT, linear, model, node, proto, split, value
-from wasi_nn_torch.contract import BackendOptions, ElementType, ExecutionTarget, GuestModels, Ledger, NnError
-from wasi_nn_torch.onnx.backend import OnnxBackend
 from wasi_nn_torch.onnx.dtypes import OF_WASI_NN
 from wasi_nn_torch.onnx.vetting.operators import ADMITTED
-from wasi_nn_torch.pytorch import PyTorch
 
 INTEGERS = (0, 1, -1, 2, 3, 7, 255, 2**31 - 1, -(2**31), 2**31, 2**32, 2**62, -(2**63), 2**63 - 1, 65536)
 FLOATS = (0.0, -1.0, 1e30, float("inf"), float("nan"), 0.5)
-#: The address space that a process may use, so that a large tensor fails at once.
-MOST_MEMORY = 8 << 30
+
+
+def drawn(seed: int, number: int) -> tuple[bytes, random.Random]:
+    """The bytes of one of the models of a seed, and the state of chance after it."""
+    chance = random.Random(f"{seed} {number}")
+    if number % 2 == 0:
+        return operator(chance), chance
+    models = _bases()
+    return mutated(models[number // 2 % len(models)], chance), chance
 
 
 def weights(name: str, *shape: int, dtype: type = np.float32) -> onnx.TensorProto:
@@ -140,6 +137,11 @@ def bases() -> list[onnx.ModelProto]:
     return [linear(), onnx.load_from_string(split()), image, shapes, sequence, quantized]
 
 
+@cache
+def _bases() -> list[onnx.ModelProto]:
+    return bases()
+
+
 _TYPES_OF_CONSTANTS = (np.float32, np.float32, np.float32, np.int64, np.int64, np.int32, np.uint8, np.bool_, np.float16)
 
 
@@ -155,7 +157,7 @@ def operator(random: random.Random) -> bytes:
     for index in range(1, random.randint(schema.min_input, min(schema.max_input, schema.min_input + 2))):
         constant = _constant(f"c{index}", rank, random)
         constants.append(constant)
-        inputs.append(constant.name if random.random() < 0.95 else "")
+        inputs.append("" if random.random() < _LEFT_OUT[_is_optional(schema, index)] else constant.name)
     dtype = random.choice((FLOAT, FLOAT, FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.UINT8))
     shape = [random.choice((1, 2, 3, 4, 8)) for _ in range(rank)]
     outputs = [
@@ -171,6 +173,15 @@ def operator(random: random.Random) -> bytes:
     made = helper.make_node(name, inputs[: schema.max_input] if schema.max_input else [], outputs, **kept)
     number = random.choice((dtype, dtype, dtype, FLOAT, TensorProto.INT64, TensorProto.BOOL, TensorProto.INT32))
     return model([made], [value("x", shape, dtype)], [value(each, None, number) for each in outputs], constants, opset)
+
+
+#: How often an input is left out that is not optional, or that is.
+_LEFT_OUT = (0.03, 0.4)
+
+
+def _is_optional(schema: onnx.defs.OpSchema, index: int) -> bool:
+    parameter = schema.inputs[min(index, len(schema.inputs) - 1)]
+    return parameter.option == onnx.defs.OpSchema.FormalParameterOption.Optional
 
 
 def _constant(name: str, rank: int, random: random.Random) -> onnx.TensorProto:
@@ -342,54 +353,3 @@ CHANGES = (
     _repeat_node,
     _change_opset,
 )
-
-
-class Host:
-    """A session of both engines, which loads and computes models."""
-
-    def __init__(self) -> None:
-        options = BackendOptions("cpu", GuestModels.ANY, threads=1)
-        self.ledger = Ledger(64 << 20, 64 << 20)
-        self._onnx = OnnxBackend(options).session(self.ledger)
-        self._tensors = PyTorch(options).session(self.ledger)
-
-    def outcome(self, model: bytes, random: random.Random) -> str:
-        """How a model ends: the code of the error, or that it computed."""
-        try:
-            graph = self._onnx.load([memoryview(model)], ExecutionTarget.CPU)
-            context = self._onnx.context(graph)
-            inputs = []
-            for each in graph.signature.inputs:
-                shape = [size if isinstance(size, int) and 0 <= size < 100 else 2 for size in each.shape or (2, 4)]
-                dtype = each.type.shown
-                numbers = [random.randrange(5) for _ in range(int(np.prod(shape)))]
-                data = np.array(numbers).astype(OF_WASI_NN[dtype].numpy).tobytes()
-                inputs.append((each.name, self._tensors.tensor(shape, ElementType(dtype), memoryview(data))))
-            for _, output in context.compute(inputs):
-                output.drop()
-        except NnError as error:
-            return error.code.value
-        return "computed"
-
-
-def main() -> None:
-    """Mutate, load and compute."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("seed", type=int)
-    parser.add_argument("count", type=int)
-    parser.add_argument("--keep", type=Path)
-    arguments = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    host, outcomes, models = Host(), Counter[str](), bases()
-    for number in range(arguments.count):
-        chance = random.Random(f"{arguments.seed} {number}")
-        data = mutated(models[number // 2 % len(models)], chance) if number % 2 else operator(chance)
-        if arguments.keep is not None:
-            arguments.keep.write_bytes(data)
-        outcomes[host.outcome(data, chance)] += 1
-    live = host.ledger.snapshot().live_tensors
-    print(dict(outcomes), f"{live} tensors left")
-
-
-if __name__ == "__main__":
-    main()

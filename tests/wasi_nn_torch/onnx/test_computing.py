@@ -309,10 +309,13 @@ def test_a_number_that_a_model_takes_is_given_to_warm_it_up(engine):
         [node("Unsqueeze", "n axis", "n1"), *steps],
         [value("n", [], TensorProto.INT64)],
         [value("y", [])],
-        [onnx.helper.make_tensor("axis", TensorProto.INT64, [1], [0])] + [onnx.helper.make_tensor("last", 7, [], [4])],
+        [
+            onnx.helper.make_tensor("axis", TensorProto.INT64, [1], [0]),
+            onnx.helper.make_tensor("last", TensorProto.INT64, [], [4]),
+        ],
     )
     engine.register("five", made, warm_up={"n": 5})
-    with pytest.raises(ModelError, match="cannot be warmed up on zeros of `n` 0: .*out of data bounds"):
+    with pytest.raises(ModelError, match=r"cannot be warmed up on zeros of `n` 0: .*out of data bounds"):
         engine.register("none", made, warm_up=True)
 
 

@@ -118,6 +118,13 @@ def test_a_model_is_recognized_by_its_graph_wherever_that_is():
     assert not is_onnx(b"\x0a" + made)
 
 
+def test_what_onnx_runtime_refuses_is_raised_and_not_printed(engine, capfd):
+    data = linear().SerializeToString().replace(b"MatMul", b"Mat\xfful")
+    with pytest.raises(ModelError, match="the model `net` cannot be loaded on cpu"):
+        engine.register("net", data)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_bytes_of_no_model_are_refused_by_name(engine):
     with pytest.raises(ModelError, match="the model `net` is truncated or damaged: it is not a valid ONNX model"):
         engine.register("net", b"something", encoding="onnx")

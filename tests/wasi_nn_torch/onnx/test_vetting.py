@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.conftest import ROOT
 from tests.guests.witx import ONNX, playing
 from tests.wasi_nn_torch.helpers.versions import VERSIONS, floats, open_guest
 from tests.wasi_nn_torch.onnx.conftest import elements, given
+from tests.wasi_nn_torch.onnx.fuzzing import fuzz
 from tests.wasi_nn_torch.onnx.models import FLOAT, add, linear, model, node, proto, unary, value
 from tests.wasi_nn_torch.onnx.mutating import bases
-from wasi_nn_torch import Engine
-from wasi_nn_torch.contract import ErrorCode, Ledger, NnError
+from wasi_nn_torch import Engine, ModelError
+from wasi_nn_torch.contract import BackendOptions, ErrorCode, Ledger, ModelOptions, NnError
 from wasi_nn_torch.contract.vocabulary import Encoding, ExecutionTarget
+from wasi_nn_torch.onnx.backend import OnnxBackend
 from wasi_nn_torch.onnx.vetting import vet, wire
 from wasi_nn_torch.onnx.vetting.operators import ADMITTED, REASONS
 from wasi_nn_torch.onnx.vetting.wire import DEEPEST
@@ -208,6 +206,16 @@ def test_numbers_that_no_dimension_has_are_refused(attributes, reason):
     assert reason in refused(model([split], [value("x", [2])], [value("y", [1]), value("z", [1])])).text
 
 
+def test_a_split_into_another_number_of_outputs_than_it_has_is_refused():
+    """ONNX Runtime ends the process when it loads it."""
+    split = helper.make_node("Split", ["x"], ["y", "z"], num_outputs=1)
+    made = model([split], [value("x", [2])], [value("y", None), value("z", None)])
+    reason = "the operator `Split` has 2 outputs, but the attribute `num_outputs` is 1"
+    assert reason in refused(made).text
+    with pytest.raises(ModelError, match=f"since ONNX Runtime may crash: {reason}; export it again"):
+        OnnxBackend(BackendOptions("cpu")).load(made, "cpu", "the model", ModelOptions())
+
+
 def test_functions_are_refused():
     made = linear()
     made.functions.add(name="f", domain="local")
@@ -314,11 +322,18 @@ def test_a_layer_normalization_without_bias_does_not_crash_the_host(trusting):
     serving, graph = load(trusting, made)
     [(_, y)] = serving.context(graph).compute([("x", given(serving, torch.ones(2, 3)))])
     assert elements(y).tolist() == [[0, 0, 0]] * 2
+    with pytest.raises(ModelError, match=r"`LayerNormalization` has an empty last input, .*or choose optimize=none"):
+        trusting.register("normalized", made)
+    trusting.register("normalized", made, optimize="none")
 
 
 def test_mutated_models_crash_nothing_and_leave_nothing():
-    command = [sys.executable, "-m", "tests.wasi_nn_torch.onnx.mutating", "1", "300"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "'computed': " in result.stdout
-    assert "0 tensors left" in result.stdout
+    outcomes, left = fuzz(1, 300)
+    assert (outcomes["crashed"], left) == (0, 0)
+    assert outcomes["computed"] > 20
+
+
+def test_mutated_models_of_the_operator_crash_nothing_and_leave_nothing():
+    outcomes, left = fuzz(1, 150, are_registered=True)
+    assert (outcomes["crashed"], left) == (0, 0)
+    assert outcomes["computed"] > 20

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-#: The names under which ONNX's own operators are imported.
-DOMAINS: Final = frozenset({"", "ai.onnx"})
-
 #: Operators of ONNX that compute values of tensors. `If` is the only one with graphs of its own.
 ADMITTED: Final = frozenset(
     """

@@ -12,10 +12,10 @@ from onnx import AttributeProto
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.onnx.dtypes import BY_NUMBER, NAMES
+from wasi_nn_torch.onnx.hazards import DOMAINS, hazard_of, schema_of
 from wasi_nn_torch.onnx.protos import graphs_of, tensors_of
-from wasi_nn_torch.onnx.vetting.operators import ADMITTED, DOMAINS, REASONS
+from wasi_nn_torch.onnx.vetting.operators import ADMITTED, REASONS
 from wasi_nn_torch.onnx.vetting.refusal import damaged, refusal
-from wasi_nn_torch.onnx.vetting.schemas import require_fitting
 from wasi_nn_torch.onnx.vetting.weights import require_whole
 from wasi_nn_torch.onnx.vetting.wire import require_bounded
 
@@ -23,12 +23,6 @@ _OLDEST_OPSET: Final = 7
 _LONGEST_NAME: Final = 1024
 #: The most inputs or outputs of a model.
 _MOST_VALUES: Final = 1000
-#: The attributes that are the numbers of dimensions, and the most dimensions of a tensor.
-_OF_DIMENSIONS: Final = frozenset({"axis", "axes", "batch_axis", "time_axis", "batch_dims", "perm"})
-_MOST_DIMENSIONS: Final = 64
-#: Those that may be any number: constants, and ends of slices, which are often the largest number of all.
-_ANY_NUMBER: Final = frozenset({"value_int", "value_ints", "start", "end", "starts", "ends"})
-_MOST: Final = 2**31 - 1
 #: Parts of a model that computing does not need, which could contradict the rest.
 _LEFT_OUT: Final = frozenset({"value_info", "quantization_annotation", "doc_string", "metadata_props"})
 
@@ -117,11 +111,10 @@ def _require_graph(graph: onnx.GraphProto, opset: int) -> None:
     for name in [value.name for values in (graph.input, graph.output) for value in values]:
         _require_name("value", name)
     for node in graph.node:
-        _require_node(node)
-        require_fitting(node, opset)
+        _require_node(node, opset)
 
 
-def _require_node(node: onnx.NodeProto) -> None:
+def _require_node(node: onnx.NodeProto, opset: int) -> None:
     if node.domain not in DOMAINS:
         raise refusal(f"it uses the operator {quote(f'{node.domain}.{node.op_type}')}, which is not one of ONNX's own")
     if node.op_type not in ADMITTED:
@@ -131,6 +124,11 @@ def _require_node(node: onnx.NodeProto) -> None:
         _require_name("value", name)
     for attribute in node.attribute:
         _require_attribute(node, attribute)
+    if schema_of(node, opset) is None:
+        raise refusal(f"it uses the operator {quote(node.op_type)}, which the opset {opset} does not have")
+    hazard = hazard_of(node, opset)
+    if hazard is not None:
+        raise refusal(hazard)
 
 
 def _require_attribute(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> None:
@@ -142,19 +140,8 @@ def _require_attribute(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> 
         raise refusal(f"{where} refers to a function")
     if not is_branch and (attribute.HasField("g") or len(attribute.graphs)):
         raise refusal(f"{where} has a graph")
-    _require_numbers(where, attribute)
     if any(len(text) > _LONGEST_NAME for text in (attribute.s, *attribute.strings)):
         raise refusal(f"{where} is longer than {_LONGEST_NAME} bytes")
-
-
-def _require_numbers(where: str, attribute: onnx.AttributeProto) -> None:
-    """ONNX Runtime ends the process for some numbers that no dimension has."""
-    if attribute.name in _ANY_NUMBER:
-        return
-    most = _MOST_DIMENSIONS if attribute.name in _OF_DIMENSIONS else _MOST
-    for number in (attribute.i, *attribute.ints):
-        if abs(number) > most:
-            raise refusal(f"{where} is {number}; expected a number from -{most} to {most}")
 
 
 def _require_name(what: str, name: str) -> None:
