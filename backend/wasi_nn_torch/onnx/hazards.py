@@ -23,8 +23,9 @@ _MOST_DIMENSIONS: Final = 64
 #: Those that may be any number: constants, and ends of slices, which are often the largest number of all.
 _ANY_NUMBER: Final = frozenset({"value_int", "value_ints", "start", "end", "starts", "ends"})
 _MOST: Final = 2**31 - 1
-#: Operators whose last inputs, if they are there but empty, crash an optimization.
-_CRASH_IF_EMPTY: Final = frozenset({"LayerNormalization"})
+#: Operators that crash if their last input is there but empty: when they are computed, or when they are optimized.
+_CRASH_IF_EMPTY: Final = frozenset({"DFT"})
+_CRASH_IF_EMPTY_AND_OPTIMIZED: Final = frozenset({"LayerNormalization"})
 
 
 def hazard_of(node: onnx.NodeProto, opset: int) -> str | None:
@@ -35,15 +36,14 @@ def hazard_of(node: onnx.NodeProto, opset: int) -> str | None:
         wrong = wrong or _misfit(node, "output", node.output, schema.outputs, schema.min_output, schema.max_output)
         if wrong is not None:
             return wrong
-    found = (*(_of_numbers(node, attribute) for attribute in node.attribute), _of_split(node))
+    empty = _of_empty_input(node, _CRASH_IF_EMPTY)
+    found = (*(_of_numbers(node, attribute) for attribute in node.attribute), _of_split(node), empty)
     return next(filter(None, found), None)
 
 
 def hazard_if_optimized(node: onnx.NodeProto) -> str | None:
     """What is wrong with a node if it is optimized."""
-    if node.op_type in _CRASH_IF_EMPTY and node.input and not node.input[-1]:
-        return f"the operator {quote(node.op_type)} has an empty last input, for which an optimization crashes"
-    return None
+    return _of_empty_input(node, _CRASH_IF_EMPTY_AND_OPTIMIZED)
 
 
 def schema_of(node: onnx.NodeProto, opset: int) -> OpSchema | None:
@@ -79,6 +79,12 @@ def _of_split(node: onnx.NodeProto) -> str | None:
     if number == len(node.output):
         return None
     return f"the operator `Split` has {len(node.output)} outputs, but the attribute `num_outputs` is {number}"
+
+
+def _of_empty_input(node: onnx.NodeProto, operators: frozenset[str]) -> str | None:
+    if node.op_type in operators and node.input and not node.input[-1]:
+        return f"the operator {quote(node.op_type)} has an empty last input; leave it out"
+    return None
 
 
 def _of_numbers(node: onnx.NodeProto, attribute: AttributeProto) -> str | None:

@@ -116,10 +116,12 @@ def _require_harmless(model: onnx.ModelProto, is_optimized: bool, name: str) -> 
             continue
         hazard = hazard_of(node, opset)
         if hazard is not None:
-            raise ModelError(f"{name} cannot be loaded, since ONNX Runtime may crash: {hazard}; export it again")
+            raise ModelError(f"{name} cannot be loaded, since ONNX Runtime would crash: {hazard}")
         hazard = hazard_if_optimized(node) if is_optimized else None
         if hazard is not None:
-            raise ModelError(f"{name} cannot be loaded: {hazard}; leave that input out, or choose optimize=none")
+            raise ModelError(
+                f"{name} cannot be optimized, since ONNX Runtime would crash: {hazard}, or choose optimize=none"
+            )
 
 
 def _is_text(node: onnx.NodeProto) -> bool:
