@@ -6,6 +6,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -214,6 +215,13 @@ class Engine:
     def names(self) -> list[str]:
         """The names of the offered models, in the order of their registration."""
         return self._registry.names
+
+    def files(self, name: str) -> Sequence[Path]:
+        """The files that a model was loaded from, also those of its weights; none if it was not given as a file.
+
+        Raises ValueError for an unknown name.
+        """
+        return self._registry.files_of(name)
 
     def compile(
         self,

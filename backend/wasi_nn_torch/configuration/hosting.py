@@ -87,7 +87,7 @@ def sources(engine: Engine, app: Application, chosen: Configuration) -> list[Sou
     for name, model in app.models.items():
         if isinstance(model, GraphModel):
             file = Path(chosen.graphs[name].model.path)
-            found.append(Source(name, file, partial(replace_graph, name, model)))
+            found.append(Source(name, file, partial(replace_graph, name, model), partial(engine.files, name)))
         elif isinstance(model, PipelineModel):
             found.append(Source(name, Path(str(chosen.pipelines[name].file)), model.reload))
     for name, component in app.components.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,28 @@ logger = logging.getLogger(__name__)
 #: What a file that cannot be used leads to; the model that is served stays.
 _REFUSALS = (ModelError, NnError, InvalidGuest, GuestError, ValueError, OSError)
 
-_Stamp = tuple[int, int, int] | None
+_Stamps = dict[Path, tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """The file of a model, and the function that loads it again, in any thread."""
+    """The file of a model, and the function that loads it again, in any thread.
+
+    `others` returns the other files that the model was last loaded from, such as those of its weights.
+    """
 
     name: str
     file: Path
     load: Callable[[], object]
+    others: Callable[[], Sequence[Path]] = tuple
+
+    def stamps(self) -> _Stamps | None:
+        """What changes whenever one of the files does; None if one cannot be found."""
+        files = (self.file, *self.others())
+        try:
+            return {file: (found.st_mtime_ns, found.st_size, found.st_ino) for file in files for found in [file.stat()]}
+        except OSError:
+            return None
 
 
 class Reloading:
@@ -36,7 +48,7 @@ class Reloading:
     def __init__(self, sources: list[Source], seconds: float | None) -> None:
         self._sources = sources
         self._seconds = seconds
-        self._stamps = {source: _stamp(source.file) for source in sources}
+        self._stamps = {source: source.stamps() for source in sources}
         self._asked = asyncio.Event()
 
     def now(self) -> None:
@@ -53,32 +65,29 @@ class Reloading:
                 await self._look(source)
 
     async def _look(self, source: Source) -> None:
-        stamp = _stamp(source.file)
-        if stamp is None or stamp == self._stamps[source] or not await _is_complete(source.file, stamp):
+        stamps = source.stamps()
+        if stamps is None or stamps == self._stamps[source] or not await _is_complete(source, stamps):
             return
-        self._stamps[source] = stamp
+        self._stamps[source] = stamps
         try:
             await asyncio.to_thread(source.load)
         except _REFUSALS as error:
             logger.error("%s was not reloaded, and stays as it was: %s", source.name, error)
         else:
             logger.warning("%s was reloaded", source.name)
+            self._stamps[source] = _with_new_files(stamps, source.stamps())
 
 
 #: The seconds for which a file must not change before it is read.
 _QUIET = 0.05
 
 
-async def _is_complete(file: Path, stamp: _Stamp) -> bool:
-    """Whether a file has stopped to change; if not, the next look finds it."""
+async def _is_complete(source: Source, stamps: _Stamps) -> bool:
+    """Whether the files have stopped to change; if not, the next look finds it."""
     await asyncio.sleep(_QUIET)
-    return _stamp(file) == stamp
+    return source.stamps() == stamps
 
 
-def _stamp(file: Path) -> _Stamp:
-    """What changes whenever a file does; None if it cannot be found."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def _with_new_files(before: _Stamps, after: _Stamps | None) -> _Stamps | None:
+    """What was read: files that were known are as they were before, and the new model may have others."""
+    return None if after is None else {file: before.get(file, stamp) for file, stamp in after.items()}

@@ -54,6 +54,10 @@ class Registry:
         with self._lock:
             return [file for entry in self._entries.values() for file in entry.files]
 
+    def files_of(self, name: str) -> tuple[Path, ...]:
+        """The files of one graph; raises ValueError for an unknown name."""
+        return tuple(self._require_known(name).files)
+
     def register(
         self,
         name: str,

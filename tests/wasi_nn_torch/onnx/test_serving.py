@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.client import HTTPConnection
 
+import numpy as np
+import onnx
 import pytest
+import torch
+from onnx import numpy_helper
 
+from tests.wasi_nn_torch.helpers.direct import Direct
 from tests.wasi_nn_torch.helpers.serving import served
-from tests.wasi_nn_torch.onnx.models import split, unary
+from tests.wasi_nn_torch.onnx.models import linear, split, unary
 from wasi_nn_torch import Batch, Engine, ModelError
 from wasi_nn_torch.http import create_app
+from wasi_nn_torch.http.reloading import Reloading, Source
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +101,44 @@ def test_requests_are_computed_together(ask_batched, engine):
 def test_a_model_that_cannot_be_batched_is_refused_with_the_reason(engine):
     with pytest.raises(ModelError, match=r"was exported for the fixed size \[2, 1\] of `x`; leave dimension 0 open"):
         engine.register("fixed", unary("Neg", shape=(2, 1)), batch=Batch())
+
+
+@pytest.mark.parametrize("is_folder", [False, True], ids=["file", "folder"])
+def test_changed_weights_in_another_file_are_reloaded(tmp_path, is_folder):
+    model = tmp_path / "model.onnx"
+
+    def save(location: str, factor: float) -> None:
+        made = linear(1)
+        made.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.float32([[factor]]), "w"))
+        onnx.save(made, model, save_as_external_data=True, location=location, size_threshold=0)
+
+    def computed() -> float:
+        with Direct(engine) as session:
+            return session.compute_by_name("net", x=torch.ones(1, 1)).item()
+
+    save("first.bin", 2)
+    with Engine("cpu", guest_models="none") as engine:
+        path = tmp_path if is_folder else model
+        engine.register("net", path)
+        load = partial(engine.replace, "net", path)
+        reloading = Reloading([Source("net", path, load, partial(engine.files, "net"))], seconds=0.02)
+        weights = tmp_path / "first.bin"
+
+        async def changes() -> None:
+            looking = asyncio.create_task(reloading.run())
+            weights.write_bytes(np.float32(3).tobytes())
+            await until(lambda: computed() == 3)
+            save("second.bin", 4)
+            await until(lambda: computed() == 4)
+            (tmp_path / "second.bin").write_bytes(np.float32(5).tobytes())
+            await until(lambda: computed() == 5)
+            looking.cancel()
+
+        asyncio.run(changes())
+
+
+async def until(condition) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
