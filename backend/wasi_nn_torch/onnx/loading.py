@@ -134,13 +134,16 @@ def _engine(
 ) -> InferenceSession:
     try:
         # Without a second attempt with the same provider, which ONNX Runtime announces on the standard output.
-        return InferenceSession(
+        engine = InferenceSession(
             source, _session_options(optimize, threads), providers=device.providers, enable_fallback=0
         )
     except Exception as error:  # ONNX Runtime has no common class for its exceptions
         logger.debug("loading %s failed", name, exc_info=True)
         kind = ModelTooLarge if is_out_of_memory(error) else ModelError
         refusal = kind(f"{name} cannot be loaded on {device.place}: {gist(error)}")
+    else:
+        engine._model_bytes = None  # or else it keeps the model beside its own copy of the weights
+        return engine
     raise refusal
 
 

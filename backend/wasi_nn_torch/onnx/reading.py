@@ -39,7 +39,7 @@ class Reader:
         if content.dtype is not wanted.type.shown or not wanted.type.is_same:
             return self._converted(content, name, wanted, dimensions)
         if dimensions == content.dimensions:
-            if isinstance(content, OrtTensor) and content.place == device.place:
+            if type(content) is OrtTensor and content.place == device.place:  # `isinstance` is slow for a protocol
                 return content.value
             value = self._in_place(content, device)
             if value is not None:

@@ -14,9 +14,11 @@ from torch.utils.dlpack import from_dlpack
 
 from tests.wasi_nn_torch.helpers.guest_models import scripted
 from tests.wasi_nn_torch.onnx.conftest import elements, given
-from tests.wasi_nn_torch.onnx.models import FLOAT, model, node, unary, value
+from tests.wasi_nn_torch.onnx.models import FLOAT, linear, model, node, unary, value
 from wasi_nn_torch.contract import STAGING, ElementType, NnError, Transfer
 from wasi_nn_torch.contract.shares import Share
+from wasi_nn_torch.onnx.devices import CPU
+from wasi_nn_torch.onnx.loading import load_vetted
 from wasi_nn_torch.onnx.session import OnnxSession
 from wasi_nn_torch.pytorch import adopting
 from wasi_nn_torch.pytorch.session import PyTorchSession
@@ -134,6 +136,22 @@ def test_dropping_an_output_frees_its_memory_and_onnx_runtime_keeps_none(engine,
     assert held < size + (16 << 20), "the output, and nothing of the intermediate results"
     y.drop()
     assert resident() - before < 16 << 20
+
+
+@pytest.mark.usefixtures("no_gc")
+def test_a_model_that_is_given_as_bytes_takes_the_memory_of_its_weights_once():
+    load_vetted(linear().SerializeToString(), CPU, 1)
+    size = 1 << 26
+    weights = onnx.numpy_helper.from_array(np.random.default_rng(0).random((1 << 12, 1 << 12), np.float32), "w")
+    data = model([node("MatMul", "x w", "y")], [value("x", ["n", 1 << 12])], [value("y", None)], [weights])
+    del weights
+    before = resident()
+    graph = load_vetted(data, CPU, 1)
+    del data  # the caller's
+    held = resident() - before
+    assert abs(held) < 16 << 20, "the weights, in place of the bytes; if twice, ONNX Runtime keeps the bytes"
+    del graph
+    assert before - resident() > size - (16 << 20)
 
 
 @pytest.mark.usefixtures("no_gc")
