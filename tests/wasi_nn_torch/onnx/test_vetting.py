@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.guests.witx import ONNX, playing
 from tests.wasi_nn_torch.helpers.versions import VERSIONS, floats, open_guest
+from tests.wasi_nn_torch.onnx.attacks import attacks, here
 from tests.wasi_nn_torch.onnx.conftest import elements, given
 from tests.wasi_nn_torch.onnx.fuzzing import fuzz
 from tests.wasi_nn_torch.onnx.models import FLOAT, add, linear, model, node, proto, unary, value
@@ -21,6 +22,12 @@ from wasi_nn_torch.onnx.backend import OnnxBackend
 from wasi_nn_torch.onnx.vetting import vet, wire
 from wasi_nn_torch.onnx.vetting.operators import ADMITTED, REASONS
 from wasi_nn_torch.onnx.vetting.wire import DEEPEST
+
+#: The attacks on optimizations, and how they end here.
+COMPUTED = {
+    "`LayerNormalization` with an empty last input": "computed",
+    "64 GiB that are computed while the model is loaded": "too-large",
+}
 
 
 @pytest.fixture(scope="module")
@@ -328,6 +335,16 @@ def test_a_layer_normalization_without_bias_does_not_crash_the_host(trusting):
     ):
         trusting.register("normalized", made)
     trusting.register("normalized", made, optimize="none")
+
+
+@pytest.mark.parametrize("name", [name for name in attacks() if name not in COMPUTED])
+def test_what_harms_a_process_with_onnx_runtime_is_refused(name):
+    assert here(name).startswith("refused: ")
+
+
+@pytest.mark.parametrize(("name", "end"), COMPUTED.items())
+def test_what_harms_only_while_a_model_is_optimized_is_computed(name, end):
+    assert here(name) == end
 
 
 def test_mutated_models_crash_nothing_and_leave_nothing():
