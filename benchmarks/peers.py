@@ -28,7 +28,7 @@ from wasi_nn_torch import Engine
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / "build/peers"
-ROUNDS = 9
+ROUNDS = 15
 FEW_ROUNDS = 3
 WITHIN = 2.0
 
@@ -65,8 +65,8 @@ def network() -> torch.nn.Module:
 
 PHOTO = (1, 3, 224, 224)
 CASES = (
-    Case("small", "inference of a model that adds 1, 1x4 each way", "1x4", (1, 4), 200, False, Add),
-    Case("large", "inference of a model that adds 1, 602 kB each way", "602 kB", PHOTO, 40, True, Add),
+    Case("small", "inference of a model that adds 1, 1x4 each way", "1x4", (1, 4), 30, False, Add),
+    Case("large", "inference of a model that adds 1, 602 kB each way", "602 kB", PHOTO, 8, True, Add),
 )
 #: A model whose inferences take long: their processor time is compared, which other programs do not change much.
 NETWORK = Case("network", "inference of EfficientNet-lite0, batch 1, processor time", "", PHOTO, 60, False, network)
