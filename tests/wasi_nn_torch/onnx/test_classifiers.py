@@ -121,7 +121,8 @@ def test_a_guest_asks_for_a_folder_of_the_operator_by_name(guest, fixture, expec
         assert output(engine, guest, fixture, "mobilenet") == expected
 
 
-def test_the_command_line_registers_the_folder(guest, fixture, expected):
+def test_the_command_line_registers_the_folder(fixture, expected, tmp_path):
+    guest = compiled(tmp_path, "witx.c")
     words = ["run", "--graph", f"model={fixture}", "--dir", f"{fixture}::fixture", str(guest), "model"]
     command = [sys.executable, "-W", "ignore", "-m", "wasi_nn_torch", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
