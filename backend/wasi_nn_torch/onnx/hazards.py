@@ -20,6 +20,8 @@ _OPTIONAL: Final = OpSchema.FormalParameterOption.Optional
 #: The attributes that are the numbers of dimensions, and the most dimensions of a tensor.
 _OF_DIMENSIONS: Final = frozenset({"axis", "axes", "batch_axis", "time_axis", "batch_dims", "perm"})
 _MOST_DIMENSIONS: Final = 64
+#: Those that are counted from the first dimension only.
+_NOT_NEGATIVE: Final = frozenset({"batch_dims"})
 #: Those that may be any number: constants, and ends of slices, which are often the largest number of all.
 _ANY_NUMBER: Final = frozenset({"value_int", "value_ints", "start", "end", "starts", "ends"})
 _MOST: Final = 2**31 - 1
@@ -91,8 +93,9 @@ def _of_numbers(node: onnx.NodeProto, attribute: AttributeProto) -> str | None:
     if attribute.name in _ANY_NUMBER:
         return None
     most = _MOST_DIMENSIONS if attribute.name in _OF_DIMENSIONS else _MOST
+    least = 0 if attribute.name in _NOT_NEGATIVE else -most
     for number in (attribute.i, *attribute.ints):
-        if abs(number) > most:
+        if not least <= number <= most:
             where = f"the attribute {quote(attribute.name)} of the operator {quote(node.op_type)}"
-            return f"{where} is {number}; expected a number from -{most} to {most}"
+            return f"{where} is {number}; expected a number from {least} to {most}"
     return None

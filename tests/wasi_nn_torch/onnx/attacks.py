@@ -74,6 +74,10 @@ def attacks() -> Mapping[str, bytes]:
             helper.make_node("LayerNormalization", ["x", "g", ""], ["y"]), ones
         ),
         "`Einsum` without an input": of(helper.make_node("Einsum", ["x", ""], ["y"], equation="ij,ij->ij")),
+        "`GatherND` with `batch_dims` -2": of(
+            helper.make_node("GatherND", ["x", "i"], ["y"], batch_dims=-2),
+            numpy_helper.from_array(np.array([[0], [1]]), "i"),
+        ),
         "a loop of 2^62 rounds": endless(),
         "64 GiB that are computed while the model is loaded": of(
             helper.make_node("ConstantOfShape", ["s"], ["y"]), size
