@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
@@ -15,7 +13,9 @@ from wasi_http_bindings import Guest
 from wasi_http_bindings.types import ErrorCode
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
+from wasi_nn_torch.http.instances import Instances
 from wasi_nn_torch.http.lines import Lines
+from wasi_nn_torch.http.output import begin_output, log_output
 from wasi_nn_torch.http.settings import ComponentSettings, Reuse
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.pool import Pool
@@ -38,8 +38,7 @@ class Component:
         self.gate = gate
         self._engine = engine
         self._settings = settings
-        self._replaced: Counter[str] = Counter()
-        self._pool = self._open()
+        self._instances = Instances(self._open())
 
     @property
     def path(self) -> str:
@@ -49,29 +48,26 @@ class Component:
     @property
     def replaced(self) -> Mapping[str, int]:
         """How many of its instances were ended, by the reason."""
-        return self._replaced + Counter(self._pool.stats.replaced)
+        return self._instances.replaced
 
     def reload(self) -> None:
         """Use the component that the file holds now; requests that run are answered by the old one.
 
         Raises the errors of the constructor, after which nothing has changed. It may run in any thread.
         """
-        pool = self._open()
-        old, self._pool = self._pool, pool
-        old.close()
-        self._replaced.update(old.stats.replaced)
+        self._instances.renew(self._open())
 
     async def answer(self, tenant: str | None, request: Request, give: Give) -> None:
         """Have an instance answer a request, and return when it has done everything; `give` gets the answer.
 
         Raises `HttpError` with status 503 if too many requests wait, and the errors of guests.
         """
-        async with self.gate.place(), self._lent(tenant) as (session, guest):
+        async with self.gate.place(), self._instances.lent(tenant) as (session, guest):
             await session.call_async(_handle, session, guest, request, give)
 
     def close(self) -> None:
         """End the instances, each as soon as it has answered."""
-        self._pool.close()
+        self._instances.close()
 
     def _open(self) -> Pool[Guest]:
         settings = self._settings
@@ -92,27 +88,12 @@ class Component:
             pool.close()
             raise
 
-    @asynccontextmanager
-    async def _lent(self, tenant: str | None) -> AsyncIterator[tuple[Session, Guest]]:
-        """An instance for the time of the block, of the newest pool."""
-        async with AsyncExitStack() as stack:
-            while True:
-                pool = self._pool
-                lease = pool.lease(tenant)
-                try:
-                    guest = await stack.enter_async_context(lease)
-                    break
-                except RuntimeError:
-                    if pool is self._pool:
-                        raise
-            yield lease.session, guest
-
 
 class _Surroundings:
     """What one instance gets beside its graphs: its world, and the log of what it prints."""
 
     def __init__(self, name: str, settings: ComponentSettings) -> None:
-        self.lines = Lines(f"the component {name}")
+        self.lines = Lines(partial(log_output, f"the component {name}"))
         self.world = World(
             arguments=[name],
             env=settings.env,
@@ -135,6 +116,7 @@ def _limits(limits: Limits) -> wasi_host.Limits:
 def _handle(session: Session, guest: Guest, request: Request, give: Give) -> None:
     """Call the component on the thread of its guest."""
     around = cast(_Surroundings, session.data)
+    begin_output()
     try:
         guest.incoming_handler.handle(*around.world.hosts.http_types.request(request, give))
     finally:

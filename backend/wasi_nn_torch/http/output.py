@@ -1,4 +1,4 @@
-"""What pipelines write to their standard streams, as lines of the log: a bounded number of them for each request."""
+"""What guests write to their standard streams, as lines of the log: a bounded number of them for each request."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def begin_output() -> None:
 
 
 def log_output(name: str, output: bytes) -> None:
-    """Log what the pipeline of a name writes, as lines that are cut, and a warning once there is no room for more."""
+    """Log what a guest writes, as lines that are cut, and a warning once there is no room for more."""
     room = _room.get() or _Room()
     if room.is_full or not logger.isEnabledFor(logging.INFO):
         return
     for line in room.take(output):
-        logger.info("the pipeline %s wrote: %s", name, one_line(line))
+        logger.info("%s wrote: %s", name, one_line(line))
     if room.is_full:
-        logger.warning("the pipeline %s wrote more for this request, which is left out", name)
+        logger.warning("%s wrote more for this request, which is left out", name)

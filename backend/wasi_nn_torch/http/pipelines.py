@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 
@@ -18,6 +16,7 @@ from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.checking import require_inputs
 from wasi_nn_torch.http.errors import HttpError, bad_request
+from wasi_nn_torch.http.instances import Instances
 from wasi_nn_torch.http.messages import Metadata
 from wasi_nn_torch.http.models import Call
 from wasi_nn_torch.http.output import begin_output, log_output
@@ -51,8 +50,8 @@ class PipelineModel:
         self.gate = gate
         self._engine = engine
         self._settings = settings
-        self._replaced: Counter[str] = Counter()
-        self._pool, self.metadata = self._open()
+        pool, self.metadata = self._open()
+        self._instances = Instances(pool)
 
     @property
     def is_ready(self) -> bool:
@@ -62,18 +61,15 @@ class PipelineModel:
     @property
     def replaced(self) -> Mapping[str, int]:
         """How many of its instances were ended, by the reason."""
-        return self._replaced + Counter(self._pool.stats.replaced)
+        return self._instances.replaced
 
     def reload(self) -> None:
         """Use the component that the file holds now; requests that run are answered by the old one.
 
         Raises the errors of the constructor, after which nothing has changed. It may run in any thread.
         """
-        pool, metadata = self._open()
-        old, self._pool = self._pool, pool
-        self.metadata = metadata
-        old.close()
-        self._replaced.update(old.stats.replaced)
+        pool, self.metadata = self._open()
+        self._instances.renew(pool)
 
     async def infer(self, call: Call) -> Sequence[Value]:
         """Call the pipeline once."""
@@ -81,7 +77,7 @@ class PipelineModel:
         if metadata.inputs is not None:
             require_inputs(call.request.inputs, metadata.inputs)
         begin_output()
-        async with self._lent(call.tenant) as (session, guest):
+        async with self._instances.lent(call.tenant) as (session, guest):
             made = await session.call_async(_infer, session, guest, call)
         described = {each.name: each for each in metadata.outputs or ()}
         try:
@@ -94,7 +90,7 @@ class PipelineModel:
 
     def close(self) -> None:
         """End the instances, each as soon as it has answered."""
-        self._pool.close()
+        self._instances.close()
 
     def _open(self) -> tuple[Pool[Guest], Metadata]:
         settings = self._settings
@@ -107,8 +103,8 @@ class PipelineModel:
             graphs=settings.graphs,
             limits=settings.limits,
             stdin=b"",
-            stdout=partial(log_output, self.name),
-            stderr=partial(log_output, self.name),
+            stdout=partial(log_output, f"the pipeline {self.name}"),
+            stderr=partial(log_output, f"the pipeline {self.name}"),
         )
         begin_output()
         try:
@@ -117,21 +113,6 @@ class PipelineModel:
         except BaseException:
             pool.close()
             raise
-
-    @asynccontextmanager
-    async def _lent(self, tenant: str | None) -> AsyncIterator[tuple[Session, Guest]]:
-        """An instance for the time of the block, of the newest pool."""
-        async with AsyncExitStack() as stack:
-            while True:
-                pool = self._pool
-                lease = pool.lease(tenant)
-                try:
-                    guest = await stack.enter_async_context(lease)
-                    break
-                except RuntimeError:
-                    if pool is self._pool:
-                        raise
-            yield lease.session, guest
 
 
 def _infer(session: Session, guest: Guest, call: Call) -> list[tuple[str, Elements]]:
