@@ -12,6 +12,7 @@ From top to bottom, each imports only those below it:
     models, served                    what graphs and pipelines share, and all of them
     admission, deadlines, exchanges   queues; answering in time; who asks, and for when
     bodies, encoding, failures        reading bodies; writing them; errors for clients
+    instances                         the pool of one guest, which a reload replaces
     decoding, checking                the protocol, as pure functions on `messages`
     messages, settings, errors, asgi, lines, logs, output, paths
 """
