@@ -9,15 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wasi_nn_torch.ray.data.udf import GuestUDF
+    from wasi_nn_torch.ray.data.options import EngineOptions, Model
+    from wasi_nn_torch.ray.data.udf import GuestFailed, GuestUDF
     from wasi_nn_torch.ray.serve.deploying import application, deployment, run
     from wasi_nn_torch.ray.serve.errors import DeploymentFailed
 
-__all__ = ["DeploymentFailed", "GuestUDF", "application", "deployment", "run"]
+__all__ = [
+    "DeploymentFailed",
+    "EngineOptions",
+    "GuestFailed",
+    "GuestUDF",
+    "Model",
+    "application",
+    "deployment",
+    "run",
+]
 
 _HOMES = {
     "DeploymentFailed": "wasi_nn_torch.ray.serve.errors",
+    "EngineOptions": "wasi_nn_torch.ray.data.options",
+    "GuestFailed": "wasi_nn_torch.ray.data.udf",
     "GuestUDF": "wasi_nn_torch.ray.data.udf",
+    "Model": "wasi_nn_torch.ray.data.options",
     "application": "wasi_nn_torch.ray.serve.deploying",
     "deployment": "wasi_nn_torch.ray.serve.deploying",
     "run": "wasi_nn_torch.ray.serve.deploying",

@@ -1,0 +1,102 @@
+"""What a user may say about a guest for a dataset; all of it can be pickled, and nothing here imports an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, TypeVar
+
+from wasi_nn_torch.contract.sizes import require_amount
+from wasi_nn_torch.sessions.limits import Limits
+
+if TYPE_CHECKING:
+    import os
+
+    from ray import ObjectRef
+
+    from wasi_nn_torch.sessions.compiling import CompileLimits
+
+    #: A file on the workers, its bytes, or those in Ray's object store: `ray.put(bytes)`.
+    Source: TypeAlias = str | os.PathLike[str] | bytes | ObjectRef[bytes]
+
+C = TypeVar("C", bound=Enum)
+
+#: The limits of the guest in each actor, where `timeout` is for each call.
+DEFAULT_LIMITS: Final = Limits(memory=256 << 20, timeout=30.0)
+
+
+class OnError(Enum):
+    """What a failure of the guest does to the rows that it was called with."""
+
+    RAISE = "raise"
+    NULL = "null"
+    DROP = "drop"
+
+
+class Per(Enum):
+    """What a guest is called for."""
+
+    BATCH = "batch"
+    ROW = "row"
+
+
+class EngineOptions(TypedDict, total=False):
+    """The arguments of `Engine`, except for the deprecated."""
+
+    device: str | None
+    guest_models: str | None
+    guest_devices: bool
+    waive: Sequence[str]
+    model_bytes: int | None
+    release: str
+    threads: int | None
+    cache: bool
+    compile_limits: CompileLimits | None
+    imports: Sequence[str]
+    fuel: bool
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that the guest may compute: a file or bytes, and the arguments of `Engine.register`.
+
+    models={"clf": Model("clf.pt2", {"optimize": "freeze", "warm_up": (1, 3, 224, 224)})}
+    """
+
+    source: Source
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns are inputs, and which are made: by the names of the pipeline, where they differ.
+
+    `keep` are the columns that stay; None means all. `error` is the column with the reasons of failures. `text` are the
+    outputs of BYTES whose columns are strings.
+    """
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    keep: Sequence[str] | None
+    text: Sequence[str]
+    error: str
+
+
+def choice(kind: type[C], name: str, value: object) -> C:
+    """The member of an enum with a value; raises ValueError that lists them."""
+    if isinstance(value, kind):
+        return value
+    for member in kind:
+        if member.value == value:
+            return member
+    listed = ", ".join(repr(member.value) for member in kind)
+    raise ValueError(f"`{name}` is {value!r}; choose one of {listed}")
+
+
+def require_uses(max_uses: int | None) -> int | None:
+    """The number of calls of one instance; raises ValueError for 0 and what is not a number."""
+    require_amount("`max_uses`", max_uses)
+    if max_uses == 0:
+        raise ValueError("`max_uses` is 0; give at least 1, or None for no limit")
+    return max_uses
