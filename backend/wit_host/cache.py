@@ -9,7 +9,8 @@ exactly the bytes that the tag belongs to. An entry that is not authentic is com
 
 Next to an entry is `<key>.cwasm-name` with the name of the guest, for people only.
 
-Any number of threads and processes may use one directory. A guest runs even if its file cannot be read or written.
+Any number of threads and processes may use one directory; those that want the same guest at the same time wait for the
+first one to compile it. A guest runs even if its file cannot be read or written.
 """
 
 from __future__ import annotations
@@ -72,9 +73,15 @@ class CompileCache:
             return compiling.compile(wasm, kind)[0]
         key = _key(self._version, fingerprint, wasm)
         kept = self._load(compiling.engine, key, kind)
-        if kept is not None:
-            self._supplied.add(kept)
-            return kept
+        if kept is None:
+            with self.directory.alone(key):
+                kept = self._load(compiling.engine, key, kind)  # another process may have compiled it meanwhile
+                if kept is None:
+                    return self._compile(compiling, key, wasm, kind, name)
+        self._supplied.add(kept)
+        return kept
+
+    def _compile(self, compiling: Compiling, key: str, wasm: bytes, kind: type[Compiled], name: str) -> Compiled:
         started = time.perf_counter()
         compiled, content = compiling.compile(wasm, kind)
         logger.info("miss %s: compiled %d bytes in %.3f s", key[:16], len(wasm), time.perf_counter() - started)

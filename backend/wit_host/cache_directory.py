@@ -12,10 +12,10 @@ import re
 import stat
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .cache_files import UNFINISHED, CacheEntry, write_whole
+from .cache_files import UNFINISHED, CacheEntry, lock_file, write_whole
 from .owners import why_foreign, why_replaceable
 from .printing import printable
 
@@ -97,6 +97,21 @@ class CacheDirectory:
     def write_name(self, key: str, name: str) -> None:
         """Write the name of a guest; raises OSError if it cannot be written."""
         write_whole(self.folder / f"{key}{_NAME}", printable(name, _LONGEST_NAME).encode())
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Wait until no other thread or process is in such a block for `key`; it goes on if there can be no lock."""
+        path = self.folder / f"{key}{UNFINISHED}"
+        unlock = None
+        try:
+            unlock = lock_file(path)
+        except OSError as error:
+            logger.info("%s is not locked while it is compiled: %s", key[:16], error.strerror)
+        try:
+            yield
+        finally:
+            if unlock is not None:
+                unlock()
 
     def clear(self, keys: Collection[str] | None = None) -> list[CacheEntry]:
         """Remove the entries with these keys, by default all, and the unfinished files of killed processes.

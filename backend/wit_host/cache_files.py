@@ -8,13 +8,20 @@ from __future__ import annotations
 import hmac
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import wasmtime
 
 from .private_copy import Compiled, PrivateCopy
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 #: The suffix of files that are being written.
 UNFINISHED = ".cwasm-new"
@@ -68,3 +75,38 @@ def write_whole(path: Path, content: bytes | bytearray) -> None:
         with suppress(OSError):
             os.unlink(unfinished)
         raise
+
+
+def lock_file(path: Path) -> Callable[[], None] | None:
+    """Create a file and lock it, once whoever has locked it has removed it; returns what unlocks and removes it.
+
+    A lock ends with its process. Returns None on a system without such locks; raises OSError if the directory has none.
+    """
+    if fcntl is None:
+        return None
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _is_at(handle, path):
+                return partial(_unlock, handle, path)
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is still the one of this path."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _unlock(handle: int, path: Path) -> None:
+    with suppress(OSError):
+        if _is_at(handle, path):
+            os.unlink(path)
+    fcntl.flock(handle, fcntl.LOCK_UN)  # for copies in forked processes, too
+    os.close(handle)

@@ -22,6 +22,7 @@ from wit_host import Engine, GuestError, cache_files, made_for, private_copy
 from wit_host import cache as cache_module
 from wit_host import engine as engine_module
 from wit_host.cache import CompileCache
+from wit_host.cache_directory import CacheDirectory
 from wit_host.compiling import Compiling
 
 #: The secret of the user.
@@ -674,10 +675,10 @@ def test_processes_share_a_folder_that_they_fill_clear_and_read_at_once(folder):
     assert numbers(Cached(folder)) <= 6
 
 
-def test_processes_that_compile_the_same_guest_at_once_all_succeed(folder, tmp_path):
+def test_processes_that_want_the_same_guest_at_once_compile_it_once(folder, tmp_path):
     code = (
         "import sys; from tests.wit_host.test_cache import Cached; "
-        f"cached = Cached({str(folder)!r}); print(flush=True); sys.stdin.readline(); cached.compile(7)"
+        f"cached = Cached({str(folder)!r}); print(flush=True); sys.stdin.readline(); print(cached.compile(7))"
     )
     pipe = subprocess.PIPE
     processes = [subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) for _ in range(4)]
@@ -686,11 +687,44 @@ def test_processes_that_compile_the_same_guest_at_once_all_succeed(folder, tmp_p
     for process in processes:
         process.stdin.write(b"\n")
         process.stdin.flush()
-    for process in processes:
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+    found = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
+    assert sorted(found) == [b"False", b"True", b"True", b"True"]
     assert numbers(Cached(folder)) == 1
-    assert Cached(folder).compile(7) is True
+    assert not list(folder.glob("*.cwasm-new"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such locks")
+def test_a_process_that_is_killed_while_it_compiles_does_not_stop_the_others(folder):
+    code = (
+        "import time; from tests.wit_host.test_cache import Cached; "
+        f"cached = Cached({str(folder)!r}); cached.directory.create()\n"
+        f"with cached.directory.alone({'0' * 64!r}): print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # it holds the lock
+        entered = threading.Event()
+
+        def enter():
+            with CacheDirectory(folder).alone("0" * 64):
+                entered.set()
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(0.2)
+        process.kill()
+        assert entered.wait(30)
+        thread.join()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_without_locks_does_no_harm(cached, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("wit_host.cache_directory.lock_file", no_locks)
+    assert cached.compile(7) is False
+    assert cached.compile(7) is True
 
 
 def test_threads_share_a_cache(folder):
