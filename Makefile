@@ -10,8 +10,8 @@ WIT_HOST := --editable ./codegen
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo classify-witx plugins guardrail serve-demo screenshot vad test pythons soak check bindings golden bench \
-        bench-guardrail bench-peers bench-ray-serve bench-serving zoo clean
+.PHONY: help demo classify-witx plugins guardrail serve-demo screenshot udf vad test pythons soak check bindings golden bench \
+        bench-guardrail bench-peers bench-ray bench-ray-serve bench-serving zoo clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make guardrail      serve a check of texts by plug-ins of several parties, and send it requests"
 	@echo "make serve-demo     serve the classifier of photographs over HTTP, and ask it with curl and Triton's client"
 	@echo "make screenshot     take the picture of a server's page in the documentation, with Chromium"
+	@echo "make udf            label pictures with Ray Data, by a guest that is called for each row"
 	@echo "make vad            detect speech in a recording"
 	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
 	@echo "make pythons        test what needs no PyTorch on each Python from 3.11 to 3.14 that is on the path"
@@ -30,6 +31,7 @@ help:
 	@echo "make bench          measure the boundary, inferences, starts and witgen against named baselines"
 	@echo "make bench-guardrail  compare the guardrail example with functions and processes"
 	@echo "make bench-peers    compare with Wasmtime's own wasi-nn host"
+	@echo "make bench-ray      label pictures with Ray Data, by a guest and by a plain class; ARGS=10000 for as many"
 	@echo "make bench-ray-serve  load the server through the proxy of Ray Serve, beside the command \`serve\`"
 	@echo "make bench-serving  load the HTTP server, beside an application that calls the model directly"
 	@echo "make zoo            test networks of transformers, timm and torchvision, and write the table in docs/models.md"
@@ -89,6 +91,8 @@ WITX := examples/classify_witx
 # The header that `wasi-nn-torch new --language c` gives to every guest in C.
 NN_H := backend/wasi_nn_torch/cli/new/templates/c/command/wasi_ephemeral_nn.h
 C    := build/c
+# What it gives to every pipeline in C.
+PIPELINE_C := backend/wasi_nn_torch/cli/new/templates/c/pipeline
 
 $(C)/ready: $(WITX)/requirements.txt
 	@echo "installing a C compiler for WebAssembly"
@@ -196,6 +200,23 @@ serve-demo: $(PIPELINE) $(DEMO)/model.pt2 $(PHOTOS) $(VENV)/dev
 screenshot: $(PIPELINE) $(DEMO)/model.pt2 $(PHOTOS) $(VENV)/dev
 	@$(BIN)/python -m tests.examples.serve_screenshot docs/images/serve.png
 
+# --- the example of a function on a dataset ---
+
+UDF          := examples/udf
+UDF_GUEST    := build/udf/guest.wasm
+UDF_PICTURES := build/udf/pictures
+
+$(UDF_GUEST): $(UDF)/build_guest.py $(wildcard $(UDF)/guest/*.c) $(wildcard $(PIPELINE_C)/pipeline.*) \
+              $(wildcard $(PIPELINE_WIT:%=%/*.wit)) $(DEMO)/labels/imagenet.txt $(C)/ready $(VENV)/demo $(VENV)/dev
+	@echo "building the guest, in C"
+	@$(BIN)/python $< $@ $(DEMO)/labels/imagenet.txt --zig $(C)/bin/python --wit wit/pipeline $(WASI_NN_WIT)
+
+$(UDF_PICTURES)/00199.ppm: $(UDF)/make_pictures.py $(PHOTOS) $(VENV)/demo
+	@$(BIN)/python $< $(UDF_PICTURES) 200 $(PHOTOS)
+
+udf: $(UDF_GUEST) $(UDF_PICTURES)/00199.ppm $(DEMO)/model.pt2 $(VENV)/dev
+	@$(BIN)/python $(UDF)/label.py $(UDF_PICTURES) build/udf/labels $(UDF_GUEST) $(DEMO)/model.pt2
+
 # --- the speech detection example ---
 
 VAD       := examples/vad
@@ -268,13 +289,23 @@ $(GUESTS)/command_js.wasm: tests/guests/commands/command.js tests/guests/command
 	    $(BUILDING) js $@ $< --world command --wit tests/guests/commands/wit $(WASI_WIT) --disable http fetch-event; \
 	fi
 
+# A pipeline that does what it must not do.
+EVIL       := build/tests/evil.wasm
+
+$(EVIL): $(wildcard tests/guests/evil/*.c tests/guests/evil/wit/*.wit $(PIPELINE_C)/pipeline.*) $(GUARDRAIL)/build_c.py \
+         $(C)/ready $(VENV)/dev
+	@echo "building the evil guest of the tests, in C"
+	@$(BUILD_C) $@ $(filter %.c,$^) --zig $(C)/bin/python --include $(PIPELINE_C) --world evil \
+	    --wit tests/guests/evil/wit wit/pipeline $(WASI_NN_WIT) $(GUARDRAIL)/hostile/wit/deps
+
 # --- development ---
 
 # All tests of a file run in one process.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
-      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE) $(HTTP_ALL)
+      build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE) $(HTTP_ALL) \
+      $(UDF_GUEST) $(EVIL)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated
@@ -331,6 +362,9 @@ bench-serving: $(VENV)/dev
 
 bench-ray-serve: $(VENV)/dev
 	@$(BIN)/python -m benchmarks.ray_serving
+
+bench-ray: $(VENV)/dev $(UDF_GUEST) $(DEMO)/model.pt2 $(PHOTOS)
+	@$(BIN)/python -m benchmarks.bench_ray $(ARGS)
 
 PEERS := build/peers
 

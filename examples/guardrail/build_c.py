@@ -1,4 +1,4 @@
-"""Build a plug-in in C: `python build_c.py PLUGIN.wasm SOURCE.c… --zig PYTHON --wit FOLDER… [--world WORLD]`.
+"""Build a plug-in in C: `python build_c.py PLUGIN.wasm SOURCE.c… --zig PYTHON --wit FOLDER… [--world WORLD] [--include FOLDER…]`.
 
 Zig's C compiler, a package of the given Python, makes a core module, and wasm-tools makes a component of it. The first
 folder has the package of the world, and the others have packages that it uses.
@@ -23,12 +23,13 @@ def main() -> None:
     parser.add_argument("--zig", type=Path, required=True)
     parser.add_argument("--wit", type=Path, nargs="+", required=True)
     parser.add_argument("--world", default="plug-in")
+    parser.add_argument("--include", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     options.plugin.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.plugin.parent) as name:
         folder = Path(name)
         core, typed, component = folder / "core.wasm", folder / "typed.wasm", folder / "component.wasm"
-        compile_c(options.zig, options.sources, core)
+        compile_c(options.zig, options.sources, options.include, core)
         run(
             get_executable(),
             "component",
@@ -44,10 +45,11 @@ def main() -> None:
         component.replace(options.plugin)
 
 
-def compile_c(zig: Path, sources: list[Path], core: Path) -> None:
+def compile_c(zig: Path, sources: list[Path], include: list[Path], core: Path) -> None:
     cache = str(zig.parents[1].absolute() / "cache")
     environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
-    run(zig, "-m", "ziglang", "cc", *C_FLAGS.split(), "-o", core, *sources, environment=environment)
+    headers = [option for folder in include for option in ("-I", folder)]
+    run(zig, "-m", "ziglang", "cc", *C_FLAGS.split(), *headers, "-o", core, *sources, environment=environment)
 
 
 def gathered(folders: list[Path], work: Path) -> Path:

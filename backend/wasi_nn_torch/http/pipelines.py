@@ -28,6 +28,7 @@ from wasi_nn_torch.pipelines.calling import (
     describe,
     infer,
     passed_parameters,
+    require_component,
 )
 from wasi_nn_torch.pipelines.results import Misfit, converted
 from wasi_nn_torch.pipelines.values import Value
@@ -94,8 +95,10 @@ class PipelineModel:
 
     def _open(self) -> tuple[Pool[Guest], Metadata]:
         settings = self._settings
+        compiled = settings.guest if isinstance(settings.guest, Compiled) else self._engine.compile(settings.guest)
+        require_component(compiled)
         pool = self._engine.pool(
-            settings.guest if isinstance(settings.guest, Compiled) else self._engine.compile(settings.guest),
+            compiled,
             Guest,
             size=settings.concurrency,
             max_uses=1 if settings.reuse is Reuse.NEVER else settings.max_uses,

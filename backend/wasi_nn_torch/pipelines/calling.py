@@ -13,8 +13,12 @@ from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.pipelines.datatypes import BYTES, DATATYPES
 from wasi_nn_torch.pipelines.results import Misfit
 from wasi_nn_torch.pipelines.values import Description, Parameter, Value
+from wasi_nn_torch.sessions.guests import Guest as Compiled
+from wasi_nn_torch.sessions.guests import InvalidGuest
 from wasi_nn_torch.sessions.session import Session
+from wit_host.core import CoreModule
 
+_WORLD = "wasi-nn-torch:pipeline/pipeline"
 _LONGEST_MESSAGE = 4000
 _WHOLE = range(-(2**63), 2**63)
 
@@ -38,6 +42,12 @@ class Signature:
 
     inputs: tuple[Description, ...]
     outputs: tuple[Description, ...]
+
+
+def require_component(guest: Compiled) -> None:
+    """Raise InvalidGuest for a core module, which has no interfaces."""
+    if isinstance(guest.compiled, CoreModule):
+        raise InvalidGuest(f"{guest.name} is a core module; a pipeline is a component of the world `{_WORLD}`")
 
 
 def describe(guest: Guest) -> Signature | None:

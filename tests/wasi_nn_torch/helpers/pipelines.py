@@ -286,14 +286,13 @@ def _describing(inputs: tuple[Described, ...], outputs: tuple[Described, ...]) -
     tail = bytearray()
     table = bytearray()
     for name, datatype, shape in rows:
-        tail += bytes(-len(tail) % 8)
+        tail += bytes(-(at + len(tail)) % 8)
         sizes = at + len(tail)
         tail += b"".join(size.to_bytes(8, "little", signed=True) for size in shape)
         text = at + len(tail)
         tail += name.encode()
         table += b"".join(number.to_bytes(4, "little") for number in (text, len(name), _DATATYPES.index(datatype)))
         table += b"".join(number.to_bytes(4, "little") for number in (sizes, len(shape)))
-    assert at % 8 == 0 or not any(shape for *_, shape in rows) or (at + 4) % 8 == 0
     lists = (424, len(inputs), 424 + 20 * len(inputs), len(outputs))
     head = (1).to_bytes(4, "little") + b"".join(number.to_bytes(4, "little") for number in lists)
     content = "".join(f"\\{byte:02x}" for byte in (head + bytes(4) + table + tail))

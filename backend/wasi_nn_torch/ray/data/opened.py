@@ -13,7 +13,7 @@ from wasi_nn_bindings.pipeline_v0_1_0 import Guest
 from wasi_nn_bindings.pipeline_v0_1_0.exports import handler
 from wasi_nn_torch.contract.text import one_line, quote, quote_all
 from wasi_nn_torch.engine import Engine
-from wasi_nn_torch.pipelines.calling import Signature, describe, infer, passed_parameters
+from wasi_nn_torch.pipelines.calling import Signature, describe, infer, passed_parameters, require_component
 from wasi_nn_torch.pipelines.results import Misfit, converted
 from wasi_nn_torch.pipelines.values import Description, Parameter, Value
 from wasi_nn_torch.ray.data.devices import assigned_device, require_assigned
@@ -60,6 +60,7 @@ class OpenedGuest:
 
     def _open(self, guest: Source, models: Mapping[str, Source | Model], max_uses: int | None) -> None:
         self._compiled = self.engine.compile(_fetched(guest), name=self.name)
+        require_component(self._compiled)
         for name, model in models.items():
             chosen = model if isinstance(model, Model) else Model(model)
             self.engine.register(name, _fetched(chosen.source), **chosen.options)

@@ -13,6 +13,7 @@ from wasi_nn_torch.pipelines.calling import InputError
 from wasi_nn_torch.pipelines.datatypes import BYTES, Datatype, spell
 from wasi_nn_torch.pipelines.values import Description, Value, fits
 from wasi_nn_torch.ray.data.reading import Array, Column, ColumnError
+from wit_host import view_of
 
 
 def of_batch(column: Column, wanted: Description, rows: Sequence[int] | None) -> Value:
@@ -46,7 +47,15 @@ def _of_numbers(column: Column, wanted: Description, array: Array) -> Value:
     if wanted.datatype is None:
         raise ColumnError(f"the input {quote(wanted.name)} has no datatype")
     data = np.ascontiguousarray(_cast(column, array, wanted.datatype))
-    return _fitting(column, wanted, array.shape, data.reshape(-1).view(np.uint8).data)
+    return _fitting(column, wanted, array.shape, _shared(data))
+
+
+def _shared(array: Array) -> memoryview:
+    """The memory of an array, which is not written to.
+
+    A buffer that says that it cannot be written to, as those of Ray do, would be copied.
+    """
+    return view_of(array, array.ctypes.data, array.nbytes) if array.nbytes else memoryview(b"")
 
 
 def _fitting(column: Column, wanted: Description, shape: tuple[int, ...], data: memoryview) -> Value:

@@ -1,0 +1,356 @@
+"""A guest as a function on batches, called in this process: which columns become tensors, and tensors columns."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from tests.conftest import built
+from tests.wasi_nn_torch.helpers.pipelines import pipeline
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'wasi-nn-torch[ray]'")
+
+import pandas as pd
+import pyarrow as pa
+import torch
+from ray.data.block import BlockAccessor
+from ray.data.extensions import ArrowTensorArray, ArrowVariableShapedTensorArray
+
+from wasi_nn_torch import Limits
+from wasi_nn_torch.pipelines.datatypes import DATATYPES
+from wasi_nn_torch.pipelines.values import Description, Value
+from wasi_nn_torch.ray import GuestFailed, GuestUDF, Model
+from wasi_nn_torch.ray.data import making
+from wasi_nn_torch.ray.data.devices import device_of
+from wasi_nn_torch.ray.data.passing import of_batch, of_row
+from wasi_nn_torch.ray.data.reading import Rows
+
+#: The numeric datatypes that columns have.
+NUMBERS = "BOOL UINT8 UINT16 UINT32 INT8 INT16 INT32 INT64 FP16 FP32 FP64".split()
+DTYPES = {"BOOL": "bool", "FP16": "float16", "FP32": "float32", "FP64": "float64"}
+
+
+@pytest.fixture
+def udf():
+    """Makes functions, which are closed after the test."""
+    made = []
+
+    def make(guest, **options):
+        made.append(GuestUDF(guest, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def same(datatype, shape=(-1,), name="x"):
+    """A pipeline that returns its only input."""
+    return pipeline(((name, datatype, shape),), ((name, datatype, shape),))
+
+
+def renamed(datatype, shape=(-1,)):
+    return {"guest": same(datatype, shape), "outputs": {"x": "y"}}
+
+
+@pytest.mark.parametrize("datatype", NUMBERS)
+def test_numbers_come_back_in_their_own_dtype(udf, datatype):
+    column = np.array([0, 1, 1, 0], DTYPES.get(datatype, datatype.lower()))
+    for batch in ({"x": column}, pa.table({"x": column}), pd.DataFrame({"x": column})):
+        made = udf(**renamed(datatype))(batch)
+        assert made.column_names == ["x", "y"]
+        assert made["y"].type == made["x"].type
+        assert made["y"].to_pylist() == column.tolist()
+
+
+@pytest.mark.parametrize("form", ["numpy", "arrow", "pandas", "lists", "fixed lists"])
+def test_arrays_come_back_as_tensors_in_every_format(udf, form):
+    column = np.arange(12, dtype=np.float32).reshape(4, 3)
+    batch = {
+        "numpy": lambda: {"x": column},
+        "arrow": lambda: pa.table({"x": ArrowTensorArray.from_numpy(column)}),
+        "pandas": lambda: pd.DataFrame({"x": list(column)}),
+        "lists": lambda: pa.table({"x": pa.array(column.tolist(), pa.list_(pa.float32()))}),
+        "fixed lists": lambda: pa.table({"x": pa.FixedSizeListArray.from_arrays(column.ravel(), 3)}),
+    }[form]()
+    made = udf(**renamed("FP32", (-1, 3)))(batch)
+    assert np.array_equal(BlockAccessor.for_block(made).to_numpy("y"), column)
+
+
+def test_strings_and_bytes_are_elements_of_bytes(udf):
+    texts = ["a", "", "größer", "dd"]
+    for column in (np.array(texts), np.array(texts, object), pa.array(texts), pa.array(texts, pa.large_string())):
+        assert (
+            udf(**renamed("BYTES"), text=["x"])(
+                {"x": column} if isinstance(column, np.ndarray) else pa.table({"x": column})
+            )["y"].to_pylist()
+            == texts
+        )
+    files = [b"\xff\x00", b"", b"\x89PNG", b"1"]
+    made = udf(**renamed("BYTES"))(pa.table({"x": files}))
+    assert (made["y"].type, made["y"].to_pylist()) == (pa.binary(), files)
+
+
+def address(data):
+    return np.frombuffer(data, np.uint8).ctypes.data
+
+
+def test_numbers_are_passed_where_the_column_is():
+    """Ray has columns in memory that may not be written to, which PyTorch would copy."""
+    column = np.arange(1000, dtype=np.float32).reshape(500, 2)
+    column.flags.writeable = False
+    wanted = Description("x", DATATYPES["FP32"], (-1, 2))
+    for batch in ({"x": column}, pa.table({"x": ArrowTensorArray.from_numpy(column)})):
+        value = of_batch(Rows(batch).column("x"), wanted, None)
+        assert address(value.data) == column.ctypes.data
+        assert not value.data.readonly
+    value = of_row(Rows({"x": column}).column("x"), Description("x", DATATYPES["FP32"], (2,)), 7)
+    assert address(value.data) == column[7].ctypes.data
+
+
+def test_outputs_become_columns_where_they_are():
+    value = Value("y", DATATYPES["FP32"], (250, 2), memoryview(np.arange(500, dtype=np.float32)).cast("B"))
+    every = np.ones(250, bool)
+    for shape in ((250, 2), (500,)):
+        cells = making.of_batch(replace(value, shape=shape), shape[0], False)
+        wanted = Description("y", DATATYPES["FP32"], (-1, *shape[1:]))
+        column = making.column(cells, wanted, np.resize(every, shape[0]), False, False)
+        assert column.buffers()[-1].address == address(value.data)
+
+
+def test_no_column_that_is_read_only_leads_to_a_warning(udf):
+    column = np.arange(10, dtype=np.float32)
+    column.flags.writeable = False
+    guest = pipeline((("compute", "FP32", (-1,)), ("x", "FP32", (-1,))), (("output", "FP32", (-1,)),))
+    function = udf(guest, models={"net": scripted()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = function({"compute": column, "x": column})
+    assert made["output"].to_pylist() == (column + 1).tolist()
+
+
+def scripted():
+    """The bytes of a model that adds one."""
+    import io
+
+    class AddOne(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 1
+
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.script(AddOne()), file)
+    return file.getvalue()
+
+
+def test_slices_of_tables_are_read_from_their_own_place(udf):
+    numbers = pa.chunked_array([pa.array(range(5)), pa.array(range(5, 10))])
+    table = pa.table({"x": numbers, "s": [str(number) for number in range(10)]}).slice(3, 4)
+    assert udf(**renamed("INT64"))(table)["y"].to_pylist() == [3, 4, 5, 6]
+    tensors = pa.table({"x": ArrowTensorArray.from_numpy(np.arange(20).reshape(10, 2))}).slice(3, 4)
+    made = udf(**renamed("INT64", (-1, 2)))(tensors)
+    assert BlockAccessor.for_block(made).to_numpy("y").tolist() == [[6, 7], [8, 9], [10, 11], [12, 13]]
+    made = udf(**renamed("BYTES"), text=["x"], inputs={"x": "s"})(table)
+    assert made["y"].to_pylist() == ["3", "4", "5", "6"]
+
+
+def test_columns_have_other_names_and_only_some_stay(udf):
+    function = udf(same("INT64"), inputs={"x": "given"}, outputs={"x": "made"}, keep=["id"])
+    made = function({"id": np.arange(3), "given": np.arange(3) + 10, "other": np.zeros(3)})
+    assert made.to_pydict() == {"id": [0, 1, 2], "made": [10, 11, 12]}
+
+
+def test_an_output_takes_the_place_of_a_column_of_its_name(udf):
+    assert udf(same("INT64"))({"x": np.arange(3)}).to_pydict() == {"x": [0, 1, 2]}
+
+
+def test_integers_and_floats_become_what_is_described_if_they_fit(udf):
+    assert udf(**renamed("UINT8"))({"x": np.array([0, 255])})["y"].to_pylist() == [0, 255]
+    assert udf(**renamed("FP32"))({"x": np.array([0.5, 2])})["y"].type == pa.float32()
+    assert udf(**renamed("FP64"))({"x": np.array([1, 2])})["y"].to_pylist() == [1.0, 2.0]
+    with pytest.raises(GuestFailed, match=r"`x` has values from -1 to 256, which UINT8 does not have"):
+        udf(**renamed("UINT8"))({"x": np.array([-1, 256])})
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (np.array([0.5]), "has elements of float64; INT64 was expected"),
+        (np.array(["a"]), "has strings or bytes; numbers were expected"),
+        (pa.array([datetime(2020, 1, 1)]), "has the type timestamp"),
+        (pa.array([{"a": 1}]), "has the type struct"),
+    ],
+)
+def test_a_column_of_another_type_is_raised_whatever_on_error_is(udf, column, reason):
+    function = udf(**renamed("INT64"), on_error="drop", name="add.wasm")
+    batch = {"x": column} if isinstance(column, np.ndarray) else pa.table({"x": column})
+    with pytest.raises(GuestFailed, match=f"^add.wasm: the column `x` {reason}"):
+        function(batch)
+
+
+def test_numbers_for_bytes_are_raised(udf):
+    with pytest.raises(GuestFailed, match="has numbers; strings or bytes were expected"):
+        udf(**renamed("BYTES"))({"x": np.array([1])})
+
+
+def test_a_column_that_does_not_exist_is_named_with_those_that_do(udf):
+    with pytest.raises(GuestFailed, match="there is no column `x`; the columns are `a`, `b`"):
+        udf(same("INT64"), on_error="null")({"a": np.zeros(1), "b": np.zeros(1)})
+    with pytest.raises(GuestFailed, match="there are no columns `c`; the columns are `x`"):
+        udf(**renamed("INT64"), keep=["c"])({"x": np.zeros(1, int)})
+
+
+def test_rows_with_a_null_fail_alone(udf):
+    function = udf(**renamed("INT64"), on_error="null")
+    made = function(pa.table({"x": [1, None, 3]}))
+    assert made["y"].to_pylist() == [1, None, 3]
+    assert made["error"].to_pylist() == [None, "the column `x` is null", None]
+    made = udf(**renamed("BYTES"), on_error="drop", text=["x"])({"x": np.array(["a", None, "c"], object)})
+    assert made.to_pydict() == {"x": ["a", "c"], "y": ["a", "c"]}
+
+
+def test_nulls_in_columns_of_tensors_are_nulls_and_not_numbers(udf):
+    column = pa.table({"x": ArrowTensorArray.from_numpy(np.ones((3, 2), np.float32)), "s": ["a", None, "c"]})
+    guest = pipeline((("x", "FP32", (-1, 2)), ("s", "BYTES", (-1,))), (("x", "FP32", (-1, 2)), ("s", "BYTES", (-1,))))
+    made = udf(guest, on_error="null", outputs={"x": "y", "s": "t"})(column)
+    assert made["y"].is_null().to_pylist() == [False, True, False]
+    array = BlockAccessor.for_block(made).to_numpy("y")
+    assert np.isnan(array[1]).all()
+    assert (array[[0, 2]] == 1).all()
+
+
+def test_a_batch_of_which_nothing_is_left_has_the_types_of_others(udf):
+    function = udf(pipeline((("trap", "FP32", (-1,)),), (("trap", "FP32", (-1,)),)), on_error="null", name="bad.wasm")
+    made = function({"trap": np.zeros(2, np.float32)})
+    assert made.schema == pa.schema({"trap": pa.float32(), "error": pa.string()})
+    assert made["trap"].null_count == 2
+    assert made["error"].to_pylist() == ["bad.wasm trapped: wasm `unreachable` instruction executed"] * 2
+    dropping = udf(pipeline((("trap", "FP32", (-1,)),), (("trap", "FP32", (-1,)),)), on_error="drop")
+    assert dropping({"trap": np.zeros(2, np.float32)}).schema == pa.schema({"trap": pa.float32()})
+
+
+def test_a_guest_for_rows_gets_cells_and_returns_cells(udf):
+    inputs = (("x", "FP32", (-1, -1)), ("n", "INT64", (1,)), ("s", "BYTES", (1,)))
+    function = udf(
+        pipeline(inputs, inputs), per="row", outputs={"x": "x2", "n": "n2", "s": "s2"}, text=["s"], on_error="null"
+    )
+    arrays = [np.ones((1, 2), np.float32), np.zeros((3, 1), np.float32)]
+    table = pa.table({"x": ArrowVariableShapedTensorArray.from_numpy(arrays), "n": [1, 2], "s": ["a", "b"]})
+    made = function(table)
+    assert [cell.shape for cell in BlockAccessor.for_block(made).to_numpy("x2")] == [(1, 2), (3, 1)]
+    assert (made["n2"].to_pylist(), made["s2"].to_pylist()) == ([1, 2], ["a", "b"])
+    made = function(table.set_column(2, "s", pa.array(["a", None])))
+    assert made["error"].to_pylist() == [None, "the column `s` is null"]
+    assert made["x2"].is_null().to_pylist() == [False, True]
+
+
+def test_lists_of_strings_and_numbers_go_through_a_guest_for_rows(udf):
+    inputs = (("s", "BYTES", (-1,)), ("v", "INT32", (-1,)))
+    function = udf(pipeline(inputs, inputs), per="row", outputs={"s": "s2", "v": "v2"}, text=["s"])
+    lists = {"s": [["a", "b"], []], "v": pa.array([[1], [2, 3]], pa.list_(pa.int32()))}
+    made = function(pa.table(lists))
+    assert made["s2"].to_pylist() == [["a", "b"], []]
+    assert made["v2"].to_pylist() == [[1], [2, 3]]
+
+
+def test_rows_of_different_shapes_are_no_batch(udf):
+    arrays = [np.ones((1, 2), np.float32), np.zeros((3, 1), np.float32)]
+    table = pa.table({"x": ArrowVariableShapedTensorArray.from_numpy(arrays)})
+    with pytest.raises(GuestFailed, match=r'have different shapes, so they are no tensor; .*`per="row"`'):
+        udf(same("FP32", (-1, -1, -1)))(table)
+
+
+def test_models_have_the_options_of_register(udf):
+    guest = pipeline((("compute", "FP32", (-1,)), ("x", "FP32", (-1,))), (("output", "FP32", (-1,)),))
+    function = udf(guest, models={"net": Model(scripted(), {"optimize": "freeze"})})
+    assert [model.name for model in function.engine.stats.models] == ["net"]
+    wrong = udf(guest, models={"net": Model(scripted(), {"optimize": "more"})}, name="add.wasm")
+    with pytest.raises(GuestFailed, match=r"add.wasm: .*'more'"):
+        wrong({})
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"per": "column"}, "`per` is 'column'; choose one of 'batch', 'row'"),
+        ({"on_error": "skip"}, "`on_error` is 'skip'; choose one of 'raise', 'null', 'drop'"),
+        ({"max_uses": 0}, "`max_uses` is 0"),
+        ({"inputs": {"z": "x"}}, "`inputs` has `z`; the guest describes `x`"),
+        ({"outputs": {"z": "x"}}, "`outputs` has `z`; the guest describes `x`"),
+        ({"text": ["x"]}, "`text` has `x`; the outputs of BYTES are none"),
+        ({"error": "x", "on_error": "null"}, "several outputs become the column `x`"),
+        ({"engine": {"thread": 1}}, "`engine`: .*'thread'"),
+        ({"engine": {"device": "cuda:0"}}, r"the device cuda:0 was chosen, but Ray assigned no GPU .*`num_gpus=1`"),
+        ({"models": {"net": 3}}, "a guest or a model is a path, bytes, or `ray.put` of its bytes, not `int`"),
+        ({"models": {"net": "no.pt2"}}, "no.pt2"),
+        ({"limits": Limits(fuel=10)}, "fuel"),
+    ],
+)
+def test_options_that_are_wrong_are_raised_by_the_first_call(udf, options, reason):
+    with pytest.raises(GuestFailed, match=reason):
+        udf(same("INT64"), **options)({"x": np.arange(3)})
+
+
+@pytest.mark.parametrize(
+    ("guest", "reason"),
+    [
+        ("missing.wasm", "missing.wasm does not exist"),
+        (b"\0asm\x01\0\0\0", "the guest is a core module; a pipeline is a component of the world"),
+        (b"nothing", "the guest is not WebAssembly"),
+        (pipeline(), "does not describe its inputs and outputs"),
+        (same("BF16"), "describes `x`, `x` as BF16, which columns do not have"),
+        (pipeline((("x", "INT64", (1,)),)), "describes no outputs"),
+    ],
+)
+def test_a_guest_that_cannot_be_used_is_raised_by_the_first_call(udf, guest, reason):
+    with pytest.raises(GuestFailed, match=reason):
+        udf(guest)({"x": np.arange(3)})
+
+
+def test_what_a_user_gives_can_be_pickled():
+    options = {"models": {"net": Model("net.pt2", {"warm_up": (1, 3)})}, "limits": Limits(timeout=1)}
+    assert pickle.loads(pickle.dumps(options)) == options
+    assert pickle.loads(pickle.dumps(GuestUDF)) is GuestUDF
+
+
+def test_an_instance_is_replaced_after_so_many_calls(udf):
+    guest = pipeline((("count", "INT32", (1,)),), (("count", "INT32", (1,)),))
+    function = udf(guest, per="row", max_uses=3, outputs={"count": "n"})
+    # The first use of the first instance was `describe`.
+    made = function({"count": np.zeros(7, np.int32)})["n"].to_pylist()
+    assert made == [1, 2, 1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("assigned", "visible", "device"),
+    [
+        ([], None, "cpu"),
+        ([], "0,1", "cpu"),
+        (["3"], "3", "cuda:0"),
+        (["3"], "1,3", "cuda:1"),
+        (["3"], None, "cuda:3"),
+        (["GPU-1a"], None, "cuda:0"),
+        (["GPU-1a"], "GPU-2b, GPU-1a", "cuda:1"),
+    ],
+)
+def test_graphs_are_on_the_accelerator_that_ray_assigned(assigned, visible, device):
+    assert device_of(assigned, visible) == device
+
+
+def test_the_pipeline_of_the_server_is_a_function_on_rows(udf):
+    photo = built("build/classify/photos/chelsea.ppm").read_bytes()
+    function = udf(
+        built("build/udf/guest.wasm"),
+        models={"classifier": built("build/classify/model.pt2")},
+        per="row",
+        text=["label"],
+        keep=[],
+        on_error="null",
+    )
+    made = function(pa.table({"photo": [photo, b"GIF89a"]}))
+    assert made["label"].to_pylist() == ["Egyptian cat", None]
+    assert made["error"].to_pylist() == [None, "not a binary PPM picture (status 400)"]
