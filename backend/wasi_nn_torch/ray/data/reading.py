@@ -97,9 +97,7 @@ def _cell(name: str, cell: object) -> object:
 
 
 def _of_arrow(name: str, column: pa.ChunkedArray | pa.Array) -> Column:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # several chunks that cannot be one
-        array = pa.concat_arrays(array.chunks)
+    array = _whole(column)
     is_null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     kind = array.type
     if isinstance(array, pa.ExtensionArray):
@@ -114,6 +112,13 @@ def _of_arrow(name: str, column: pa.ChunkedArray | pa.Array) -> Column:
     if pa.types.is_null(kind):
         return Column(name, [None] * len(array), is_null)
     raise ColumnError(_unknown(name, str(kind)))
+
+
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column as one array, in its own memory if it is in one piece."""
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
 
 
 def _of_tensors(name: str, array: pa.ExtensionArray, is_null: npt.NDArray[np.bool_] | None) -> Column:
