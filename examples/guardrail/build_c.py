@@ -1,4 +1,4 @@
-"""Build a plug-in in C: `python build_c.py PLUGIN.wasm SOURCE.c… --zig PYTHON --wit FOLDER… [--world WORLD] [--include FOLDER…]`.
+"""Build a plug-in in C: `python build_c.py PLUGIN.wasm SOURCE.c… --zig PYTHON --wit FOLDER… [OPTION…]`.
 
 Zig's C compiler, a package of the given Python, makes a core module, and wasm-tools makes a component of it. The first
 folder has the package of the world, and the others have packages that it uses.

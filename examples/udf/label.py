@@ -45,7 +45,7 @@ def main() -> None:
             "text": ["label"],
             "on_error": "null",
             "error": "refused",
-            "limits": Limits(memory=64 << 20, timeout=5.0),
+            "limits": Limits(memory=64 << 20, timeout=30.0),
         },
         batch_size=16,
         batch_format="pyarrow",

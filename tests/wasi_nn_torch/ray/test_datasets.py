@@ -23,6 +23,7 @@ from tests.wasi_nn_torch.helpers.processes import resident
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'wasi-nn-torch[ray]'")
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
@@ -238,6 +239,24 @@ def test_the_memory_of_an_actor_stays_flat_whatever_its_guest_does(evil):
 def test_the_device_is_that_of_the_gpus_that_ray_assigned():
     ask = ray.remote(assigned_device)
     assert ray.get([ask.options(num_gpus=1).remote(), ask.options(num_cpus=0).remote()]) == ["cuda:0", "cpu"]
+
+
+def test_the_example_prints_what_its_readme_shows(tmp_path):
+    """On a cluster of its own, as a user runs it."""
+    example, pictures, out = ROOT / "examples" / "udf", tmp_path / "pictures", tmp_path / "labels"
+    photos = [str(built(f"build/classify/photos/{name}.ppm")) for name in ("chelsea", "coffee")]
+    made = [sys.executable, str(example / "make_pictures.py"), str(pictures), "200", *photos]
+    subprocess.run(made, check=True, timeout=60)
+    guest, model = built("build/udf/guest.wasm"), built("build/classify/model.pt2")
+    command = [sys.executable, str(example / "label.py"), str(pictures), str(out), str(guest), str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    shown = re.search(r"^    200 files.*\n(?:    .*\n|\n)+", (example / "README.md").read_text(), re.MULTILINE)[0]
+    without_time = re.sub(r"in \d+ s", "in … s", done.stdout)
+    assert without_time == re.sub(r"in \d+ s", "in … s", re.sub("^    ", "", shown, flags=re.MULTILINE)).rstrip() + "\n"
+    table = pq.read_table(out)
+    assert table.column_names == ["path", "label", "probability", "refused"]
+    assert len(set(table["path"].to_pylist())) == 200
 
 
 def test_a_driver_imports_neither_pytorch_nor_wasmtime():
