@@ -40,7 +40,7 @@ ACTOR_CPUS = 0.5
 
 
 class Timed:
-    """Adds to each batch when it began and ended, its CPU time for a row, and what its actor is and had to do to start."""
+    """Adds to each batch when it began and ended, its CPU time for a row, and facts on its actor."""
 
     def __init__(self, **options: Any) -> None:
         began = time.time()
