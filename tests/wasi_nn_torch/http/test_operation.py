@@ -16,7 +16,7 @@ from tests.wasi_nn_torch.helpers.models import Add, Counts, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, figures, infer, served, until
 from tests.wasi_nn_torch.workers.children import in_child
-from wasi_nn_torch import Batch, Elements, Engine, GraphSession, Limits
+from wasi_nn_torch import Batch, Elements, Engine, GraphSession, InvalidGuest, Limits
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Reuse, Settings, create_app
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.logs import JsonFormatter
@@ -517,3 +517,8 @@ def test_a_server_that_stops_answers_what_it_has_and_refuses_what_is_new(engine)
     with pytest.raises(ConnectionRefusedError):
         Connection(at)
     app.close()
+
+
+def test_a_core_module_is_no_pipeline(engine):
+    with pytest.raises(InvalidGuest, match="the guest is a core module; a pipeline is a component of the world"):
+        create_app(engine, pipelines={"core": PipelineSettings(b"\0asm\x01\0\0\0")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import warnings
 from dataclasses import replace
@@ -315,6 +316,11 @@ def test_what_a_user_gives_can_be_pickled():
     options = {"models": {"net": Model("net.pt2", {"warm_up": (1, 3)})}, "limits": Limits(timeout=1)}
     assert pickle.loads(pickle.dumps(options)) == options
     assert pickle.loads(pickle.dumps(GuestUDF)) is GuestUDF
+
+
+def test_outside_of_an_actor_the_log_stays_as_it_is(udf):
+    udf(same("INT64"))({"x": np.arange(3)})
+    assert logging.getLogger("wasi_nn_torch").parent is logging.getLogger()
 
 
 def test_an_instance_is_replaced_after_so_many_calls(udf):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+import ray
 from ray.util.metrics import Counter, Histogram
 
 from wasi_nn_torch.contract.text import one_line
@@ -21,7 +22,9 @@ _BOUNDARIES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
 
 
 def use_rays_log() -> None:
-    """Send the warnings of this package to the log of Ray Data, too."""
+    """In an actor, whose process is Ray's, send the warnings of this package to the log of Ray Data."""
+    if not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
+        return
     for name in ("wasi_nn_torch", "wit_host"):
         ours = logging.getLogger(name)
         ours.parent = logger
