@@ -519,6 +519,6 @@ def test_a_server_that_stops_answers_what_it_has_and_refuses_what_is_new(engine)
     app.close()
 
 
-def test_a_core_module_is_no_pipeline(engine):
+def test_a_core_module_is_not_a_pipeline(engine):
     with pytest.raises(InvalidGuest, match="the guest is a core module; a pipeline is a component of the world"):
         create_app(engine, pipelines={"core": PipelineSettings(b"\0asm\x01\0\0\0")})

@@ -234,6 +234,17 @@ def test_a_batch_of_which_nothing_is_left_has_the_types_of_others(udf):
     assert dropping({"trap": np.zeros(2, np.float32)}).schema == pa.schema({"trap": pa.float32()})
 
 
+@pytest.mark.parametrize(("per", "shape"), [("batch", (-1, 2)), ("batch", (-1, -1)), ("row", (2,)), ("row", (-1, -1))])
+def test_an_empty_batch_has_the_types_of_others(udf, per, shape):
+    function = udf(**renamed("FP32", shape), per=per, on_error="drop")
+    row = np.ones([2 if size == -1 else size for size in (shape if per == "row" else shape[1:])], np.float32)
+    table = pa.table({"x": ArrowTensorArray.from_numpy(np.stack([row, row]))})
+    full, empty = function(table), function(table.slice(0, 0))
+    assert empty.num_rows == 0
+    assert type(empty["y"].type).__name__ == type(full["y"].type).__name__
+    assert BlockAccessor.for_block(pa.concat_tables([full, full.slice(0, 0)])).num_rows() == 2
+
+
 def test_a_guest_for_rows_gets_cells_and_returns_cells(udf):
     inputs = (("x", "FP32", (-1, -1)), ("n", "INT64", (1,)), ("s", "BYTES", (1,)))
     function = udf(
@@ -258,10 +269,10 @@ def test_lists_of_strings_and_numbers_go_through_a_guest_for_rows(udf):
     assert made["v2"].to_pylist() == [[1], [2, 3]]
 
 
-def test_rows_of_different_shapes_are_no_batch(udf):
+def test_rows_of_different_shapes_are_not_a_batch(udf):
     arrays = [np.ones((1, 2), np.float32), np.zeros((3, 1), np.float32)]
     table = pa.table({"x": ArrowVariableShapedTensorArray.from_numpy(arrays)})
-    with pytest.raises(GuestFailed, match=r'have different shapes, so they are no tensor; .*`per="row"`'):
+    with pytest.raises(GuestFailed, match=r'have different shapes, so they are not a tensor; .*`per="row"`'):
         udf(same("FP32", (-1, -1, -1)))(table)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from ray.data.extensions import ArrowTensorArray, ArrowVariableShapedTensorArray
+from ray.data.extensions import ArrowTensorArray, ArrowVariableShapedTensorArray, ArrowVariableShapedTensorType
 
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pipelines.byte_strings import elements
@@ -64,7 +64,7 @@ def column(
         return _of_numbers(cells, wanted.datatype, wanted.shape, is_valid)
     if len(wanted.shape) == 1:
         return pa.array(_spread(cells, is_valid), pa.list_(pa.from_numpy_dtype(np.dtype(wanted.datatype.dtype))))
-    return _of_shapes(cells, wanted, is_valid)
+    return _of_shapes(cells, wanted, wanted.datatype, is_valid)
 
 
 def _array(value: Value) -> Array:
@@ -106,9 +106,13 @@ def _column_of(array: Array) -> pa.Array:
     return pa.array(array) if array.ndim == 1 else ArrowTensorArray.from_numpy(array)
 
 
-def _of_shapes(cells: Array | Sequence[Cell], wanted: Description, is_valid: Bits) -> pa.Array:
+def _of_shapes(cells: Array | Sequence[Cell], wanted: Description, datatype: Datatype, is_valid: Bits) -> pa.Array:
     """A column of arrays that differ in their shapes."""
-    none = np.empty(_fixed(wanted.shape), np.dtype(wanted.datatype.dtype if wanted.datatype else "f"))
+    dtype = np.dtype(datatype.dtype)
+    if not len(is_valid):
+        kind = ArrowVariableShapedTensorType(pa.from_numpy_dtype(dtype), len(wanted.shape))
+        return pa.ExtensionArray.from_storage(kind, pa.array([], kind.storage_type))
+    none = np.empty(_fixed(wanted.shape), dtype)
     arrays = np.empty(len(is_valid), object)
     for row, cell in enumerate(_spread(cells, is_valid)):
         arrays[row] = none if cell is None else cell

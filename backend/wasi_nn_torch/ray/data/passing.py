@@ -120,7 +120,7 @@ def _stacked(column: Column, cells: Sequence[Any]) -> Array:
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
         raise InputError(
-            f"the rows of the column {quote(column.name)} have different shapes, so they are no tensor; call the guest "
-            'for each row (`per="row"`)'
+            f"the rows of the column {quote(column.name)} have different shapes, so they are not a tensor; call the "
+            'guest for each row (`per="row"`)'
         )
     return np.stack(arrays) if arrays else np.empty(0)
