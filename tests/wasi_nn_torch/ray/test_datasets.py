@@ -46,6 +46,8 @@ EVIL = {
     10: "several outputs have the same name",
 }
 BATCH = 8
+#: What an actor reserves: so little that the actors of jobs that failed, which Ray ends later, are not waited for.
+CPUS = 0.1
 METRICS = 18_217
 
 
@@ -109,7 +111,7 @@ def applied(data, guest, actors=1, udf=GuestUDF, size=BATCH, **options):
         batch_size=size,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=actors),
-        num_cpus=0.5,
+        num_cpus=CPUS,
     )
     every = made.take_all()
     found = {row["id"]: row for row in every}
@@ -203,7 +205,7 @@ def test_a_killed_worker_costs_no_row_and_a_node_compiles_a_guest_once(evil, tmp
         batch_size=BATCH,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=2),
-        num_cpus=0.5,
+        num_cpus=CPUS,
     )
     found, before = [], 0
     for batch in made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
