@@ -31,6 +31,8 @@ from wasi_nn_torch.ray.data.devices import device_of
 from wasi_nn_torch.ray.data.passing import of_batch, of_row
 from wasi_nn_torch.ray.data.reading import Rows
 
+pytestmark = pytest.mark.cpu
+
 #: The numeric datatypes that columns have.
 NUMBERS = "BOOL UINT8 UINT16 UINT32 INT8 INT16 INT32 INT64 FP16 FP32 FP64".split()
 DTYPES = {"BOOL": "bool", "FP16": "float16", "FP32": "float32", "FP64": "float64"}

@@ -31,6 +31,8 @@ from wasi_nn_torch import Limits
 from wasi_nn_torch.ray import GuestUDF
 from wasi_nn_torch.ray.data.devices import assigned_device
 
+pytestmark = pytest.mark.cpu
+
 #: What the guest `evil.c` does for a number, and what is said about it; None if it answers.
 EVIL = {
     0: None,
