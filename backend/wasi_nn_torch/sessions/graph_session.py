@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
@@ -16,6 +17,7 @@ from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.ledger import Ledger, LedgerSnapshot
 from wasi_nn_torch.contract.limiting import advice
 from wasi_nn_torch.contract.tensor import NamedTensor, Tensor, TensorSource
+from wasi_nn_torch.serving.batching import BatchedContext
 from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.runtime import Runtime
 from wit_host import GuestTimeout
@@ -44,6 +46,8 @@ class GraphSession:
         self._is_closed = False
         self._calls = 0
         self._seconds = 0.0
+        #: The seconds that the last computation took.
+        self.last_seconds = 0.0
         self._lane = runtime.lane(limits)
         self._lease = self._serving.load_by_name(name)
         self._context = self._serving.context(self._lease)
@@ -83,12 +87,25 @@ class GraphSession:
         At the end of `Limits.timeout`, GuestTimeout comes out within 50 ms, even while the model computes: that goes
         on, and the session is closed when it returns. Raises EngineBusy if the queue of the engine is full.
         """
+        context = self._context
+        if self._timeout is None and isinstance(context, BatchedContext):
+            with self._computing():
+                outputs = await context.compute_async(self._wrapped(inputs), self._on_thread)
+                return self._read(outputs, self._serving.elements)
         return await self._lane.run(partial(self.compute_elements, inputs), self)
+
+    async def _on_thread(self, function: Callable[[], object]) -> object:
+        return await self._lane.run(function, self)
 
     @property
     def description(self) -> GraphDescription:
         """The inputs and outputs of the graph, as far as they are known; for as long as the session is open."""
         return self._lease.description
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether requests of several sessions are computed together, for which each may have to wait."""
+        return self._lease.batcher is not None
 
     @property
     def memory(self) -> LedgerSnapshot:
@@ -128,6 +145,12 @@ class GraphSession:
     # --- computing ---
 
     def _computed(self, inputs: Mapping[str, TensorSource | Elements], read: Callable[[Tensor], T]) -> dict[str, T]:
+        with self._computing():
+            return self._read(self._context.compute(self._wrapped(inputs)), read)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Use the session in the block, for one computation."""
         if not self._in_use.acquire(blocking=False):
             raise RuntimeError("the session of a graph computes once at a time; use another session")
         started = time.perf_counter()
@@ -135,14 +158,15 @@ class GraphSession:
             if self._is_closed:
                 raise RuntimeError("the session of a graph is closed; make another one")
             self._deadline.start(self._timeout)
-            return self._read(self._context.compute(self._wrapped(inputs)), read)
+            yield
         except NnError as error:
             self._serving.refusals.record("compute", error.code.value, error.text)
             raise
         finally:
             self._deadline.stop()
             self._calls += 1
-            self._seconds += time.perf_counter() - started
+            self.last_seconds = time.perf_counter() - started
+            self._seconds += self.last_seconds
             self._in_use.release()
 
     def _wrapped(self, inputs: Mapping[str, TensorSource | Elements]) -> Sequence[NamedTensor]:

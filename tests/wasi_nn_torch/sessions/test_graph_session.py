@@ -1,12 +1,15 @@
 """Graphs that the host computes itself: `Engine.graph`."""
 
+from __future__ import annotations
+
 import asyncio
+import threading
 
 import pytest
 import torch
 
 from tests.wasi_nn_torch.helpers.models import Add, Counts, Fails, slow
-from wasi_nn_torch import Elements, Engine, ErrorCode, GuestTimeout, Limits, NnError
+from wasi_nn_torch import Batch, Elements, Engine, ErrorCode, GuestTimeout, Limits, NnError
 
 
 class Kinds(torch.nn.Module):
@@ -68,6 +71,26 @@ def test_elements_that_do_not_fit_are_refused(engine):
         with pytest.raises(ValueError, match="uint64 is above 9223372036854775807"):
             graph.compute({"x": elements("uint64", (1,), b"\xff" * 8)})
         assert graph.memory.live_tensors == 0
+
+
+class Inverted(torch.nn.Module):
+    """Returns its whole numbers with all bits inverted."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(torch.int64).bitwise_not().view(torch.uint64)
+
+
+def test_an_output_of_64_bits_without_a_sign_keeps_its_dtype_unless_a_value_is_too_large(engine):
+    engine.register("inverted", Inverted(), dtypes={"x": torch.int64})
+    with engine.graph("inverted") as graph:
+        small = graph.compute_elements({"x": torch.tensor([-1, -(2**63)])})["output"]
+        assert (small.dtype, bytes(small.data)) == (
+            "uint64",
+            (0).to_bytes(8, "little") + (2**63 - 1).to_bytes(8, "little"),
+        )
+        assert graph.compute({"x": torch.tensor([-6])})["output"].tolist() == [5]
+        with pytest.raises(NnError, match="output `output` has a value of uint64 above 9223372036854775807"):
+            graph.compute_elements({"x": torch.tensor([0])})
 
 
 def test_the_limits_of_a_session_apply(engine):
@@ -145,3 +168,122 @@ def test_elements_go_to_the_device_and_come_back_with_one_copy_each(device):
             assert (graph.memory.live_bytes, graph.memory.live_tensors) == (0, 0)
     assert torch.frombuffer(output.data, dtype=torch.float32).tolist() == [1, 1]
     assert copies == ({} if device.type == "cpu" else {"HOST_TO_DEVICE": 1, "DEVICE_TO_HOST": 1})
+
+
+# --- computed together, for an event loop ---
+
+
+class Held:
+    """The rows of the batches that have begun, and whether they may go on; all copies are the same."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.is_let_go = threading.Event()
+        self.is_let_go.set()
+
+    def __deepcopy__(self, memo: object) -> Held:
+        return self
+
+
+class Waits(torch.nn.Module):
+    """Doubles its input, once it is let go."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__()
+        self.held = held
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.held.sizes.append(x.shape[0])
+        assert self.held.is_let_go.wait(30)
+        return x * 2
+
+
+@pytest.fixture
+def waiting(engine):
+    """What holds the batches, of up to 8 rows, of a module that is registered as `waits`."""
+    held = Held()
+    engine.register("waits", Waits(held), batch=Batch(8, max_delay=0.0, max_queue=8, trial=False))
+    return held
+
+
+async def doubled(engine: Engine, value: float) -> float:
+    with engine.graph("waits") as graph:
+        made = await graph.compute_elements_async({"x": torch.tensor([[value]])})
+        assert graph.memory.live_tensors == 0
+    return torch.frombuffer(made["output"].data, dtype=torch.float32).item()
+
+
+async def begun(module: Held, engine: Engine) -> list[asyncio.Task[float]]:
+    """As many tasks whose requests are being computed as can be at a time."""
+    tasks: list[asyncio.Task[float]] = []
+    module.is_let_go.clear()
+    while True:
+        tasks.append(asyncio.create_task(doubled(engine, 100.0 + len(tasks))))
+        before = len(module.sizes)
+        for _ in range(50):
+            await asyncio.sleep(0.01)
+            if len(module.sizes) > before:
+                break
+        else:
+            return tasks
+
+
+def test_requests_of_one_event_loop_are_computed_together(engine, waiting):
+    async def ask() -> None:
+        first = await begun(waiting, engine)
+        others = [asyncio.create_task(doubled(engine, float(value))) for value in range(5)]
+        await asyncio.sleep(0.05)
+        waiting.is_let_go.set()
+        assert await asyncio.gather(*others) == [0.0, 2.0, 4.0, 6.0, 8.0]
+        assert await asyncio.gather(*first) == [200.0 + 2 * number for number in range(len(first))]
+
+    asyncio.run(asyncio.wait_for(ask(), 60))
+    assert sum(waiting.sizes) >= 6
+    assert max(waiting.sizes) >= 5
+    assert engine.stats.running == 0
+
+
+def test_a_request_that_is_cancelled_in_the_queue_is_not_computed(engine, waiting):
+    async def ask() -> None:
+        first = await begun(waiting, engine)
+        others = [asyncio.create_task(doubled(engine, float(value))) for value in range(3)]
+        await asyncio.sleep(0.05)
+        others[1].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await others[1]
+        waiting.is_let_go.set()
+        assert [await others[0], await others[2]] == [0.0, 4.0]
+        await asyncio.gather(*first)
+
+    asyncio.run(asyncio.wait_for(ask(), 60))
+    assert engine.stats.running == 0
+
+
+def test_a_request_that_is_cancelled_while_it_is_computed_ends_when_that_does(engine, waiting):
+    async def ask() -> None:
+        first = await begun(waiting, engine)
+        first[0].cancel()
+        await asyncio.sleep(0.05)
+        assert not first[0].done()
+        waiting.is_let_go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await first[0]
+        assert await doubled(engine, 3.0) == 6.0
+
+    asyncio.run(asyncio.wait_for(ask(), 60))
+    assert engine.stats.running == 0
+
+
+def test_a_full_queue_refuses_requests_of_an_event_loop(engine, waiting):
+    async def ask() -> None:
+        first = await begun(waiting, engine)
+        others = [asyncio.create_task(doubled(engine, float(value))) for value in range(12)]
+        await asyncio.sleep(0.05)
+        waiting.is_let_go.set()
+        answers = await asyncio.gather(*others, *first, return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, NnError)]
+        assert {"the queue of the graph `waits` is full" in error.text for error in refused} == {True}
+        assert sum(isinstance(answer, float) for answer in answers) == len(answers) - len(refused)
+
+    asyncio.run(asyncio.wait_for(ask(), 60))
+    assert engine.stats.running == 0

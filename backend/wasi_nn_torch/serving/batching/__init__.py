@@ -5,6 +5,7 @@
     schedule    which request leads the next batch, when it is due, and what is in it
     batcher     who computes: one of the callers, for all of them
     figures     what is counted, for each graph and each session
+    bell        waking a coroutine that waits, in place of a thread
     context     a context of a session whose computations go through a batcher
 
 No thread is started: of the callers that wait, one computes for all. So a lone session hands nothing over.

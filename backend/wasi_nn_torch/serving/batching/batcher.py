@@ -7,8 +7,11 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING, cast
 
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.batching import JoinsRequests
@@ -18,6 +21,12 @@ from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.serving.batching.figures import Tally
 from wasi_nn_torch.serving.batching.queue import Entry, Member, State
 from wasi_nn_torch.serving.batching.schedule import Schedule
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.serving.batching.bell import Bell
+
+OnThread = Callable[[Callable[[], object]], Awaitable[object]]
+"""Calls a function on another thread, and returns when that has ended or will never begin."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,14 +96,28 @@ class Batcher:
         queue, and `runtime-error` if the queue is full.
         """
         try:
-            with self._lock:
-                if self._schedule.waiting >= self._max_queue:
-                    self._refuse(entry.member)
-                self._schedule.add(entry)
+            self._add(entry)
             while (pause := self._step(entry, deadline)) is not None:
-                entry.gate.acquire(timeout=pause)
+                _wait(entry, pause)
         except BaseException:
             self._withdraw(entry)
+            raise
+
+    async def compute_async(self, entry: Entry, bell: Bell, deadline: Deadline, on_thread: OnThread) -> None:
+        """Do the same as `compute` in an event loop, with the batches that the request leads computed by `on_thread`.
+
+        The gate of the entry is `bell`. If the task is cancelled, this ends when the request is not computed any more.
+        """
+        try:
+            self._add(entry)
+            while entry.state is not State.DONE:
+                pause = self._pause(entry)
+                if pause <= 0:
+                    await on_thread(partial(self._step, entry, deadline))
+                else:
+                    await bell.wait(min(pause, deadline.patience()))
+        except BaseException:
+            await self._withdraw_async(entry, bell)
             raise
 
     def wake_next(self, entry: Entry) -> None:
@@ -117,6 +140,17 @@ class Batcher:
 
     # --- the caller of one request ---
 
+    def _add(self, entry: Entry) -> None:
+        with self._lock:
+            if self._schedule.waiting >= self._max_queue:
+                self._refuse(entry.member)
+            self._schedule.add(entry)
+
+    def _pause(self, entry: Entry) -> float:
+        """How long to wait for the next time; 0 or less if a batch is due that the entry leads."""
+        with self._lock:
+            return self._schedule.pause(entry) if entry.state is State.LEADING else _LONG
+
     def _step(self, entry: Entry, deadline: Deadline) -> float | None:
         """Do what there is to do for an entry, and return how long to wait for the next time; None if it is done."""
         with self._lock:
@@ -135,15 +169,27 @@ class Batcher:
         """Take an entry out of the queue; if it is being computed, wait until it is not."""
         while True:
             try:
-                with self._lock:
-                    if self._schedule.withdraw(entry):
-                        self._tally.withdrawn += 1
-                        entry.member.tally.withdrawn += 1
-                    if entry.state is not State.TAKEN:
-                        return
-                entry.gate.acquire()
+                if self._is_withdrawn(entry):
+                    return
+                _wait(entry, -1)
             except BaseException:  # the first exception is raised by the caller
                 logger.debug("another exception arrived while a request was withdrawn", exc_info=True)
+
+    async def _withdraw_async(self, entry: Entry, bell: Bell) -> None:
+        """Do the same in an event loop, however often the task is cancelled meanwhile."""
+        import asyncio  # which takes a while, and is there already
+
+        while not self._is_withdrawn(entry):
+            with suppress(asyncio.CancelledError):
+                await bell.wait(_LONG)
+
+    def _is_withdrawn(self, entry: Entry) -> bool:
+        """Take an entry out of the queue, and return whether it is not being computed."""
+        with self._lock:
+            if self._schedule.withdraw(entry):
+                self._tally.withdrawn += 1
+                entry.member.tally.withdrawn += 1
+            return entry.state is not State.TAKEN
 
     def _refuse(self, member: Member) -> None:
         self._tally.refused += 1
@@ -224,6 +270,11 @@ class Batcher:
         logger.warning(text, self.name, rows, most)
         with self._lock:
             self._schedule.limit(kind, most)
+
+
+def _wait(entry: Entry, seconds: float) -> None:
+    """Have the thread of an entry wait; -1 means without an end."""
+    cast("threading.Lock", entry.gate).acquire(timeout=seconds)
 
 
 #: The batchers of this process.

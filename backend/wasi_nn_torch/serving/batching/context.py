@@ -8,7 +8,7 @@ from wasi_nn_torch.contract.batching import MakesRequests
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.tensor import NamedTensor
-from wasi_nn_torch.serving.batching.batcher import Batcher
+from wasi_nn_torch.serving.batching.batcher import Batcher, OnThread
 from wasi_nn_torch.serving.batching.queue import Entry, Member
 
 
@@ -35,12 +35,33 @@ class BatchedContext:
             batcher.leave(self, member, rows)
         return self._compute_in_company(inputs)
 
-    def _compute_in_company(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+    async def compute_async(self, inputs: Sequence[NamedTensor], on_thread: OnThread) -> list[NamedTensor]:
+        """Do the same in an event loop, which checks the inputs and takes the outputs; `on_thread` computes.
+
+        If the task is cancelled, this ends when the request is not computed any more.
+        """
+        from wasi_nn_torch.serving.batching.bell import Bell
+
+        self._require_room(inputs)
+        bell = Bell()
+        request = self._context.request(inputs)
+        entry = Entry(self._member, request, bell)
+        try:
+            await self._batcher.compute_async(entry, bell, self._deadline, on_thread)
+            return request.outputs()
+        finally:
+            request.drop()
+            self._batcher.wake_next(entry)
+
+    def _require_room(self, inputs: Sequence[NamedTensor]) -> None:
         try:
             self._batcher.require_room(self._member)
         except NnError:
             _drop_all(inputs)
             raise
+
+    def _compute_in_company(self, inputs: Sequence[NamedTensor]) -> list[NamedTensor]:
+        self._require_room(inputs)
         request = self._context.request(inputs)
         entry = Entry(self._member, request)
         try:

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from enum import Enum
+from typing import Protocol
 
 from wasi_nn_torch.contract.batching import Request
 from wasi_nn_torch.serving.batching.figures import Tally
@@ -44,6 +45,24 @@ class Member:
         self.tally = Tally()
 
 
+class Gate(Protocol):
+    """What a caller waits at until it is released: a lock, which a thread acquires, or a `Bell`."""
+
+    def locked(self) -> bool:
+        """Whether the caller has to wait."""
+        ...
+
+    def release(self) -> None:
+        """Let the caller go on, from any thread."""
+        ...
+
+
+def _closed() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 class Entry:
     """A request that waits; `arrived` is the time when it came, and `gate` wakes its caller.
 
@@ -52,7 +71,7 @@ class Entry:
 
     __slots__ = ("arrived", "gate", "kind", "member", "next", "passed_over", "request", "rows", "state")
 
-    def __init__(self, member: Member, request: Request) -> None:
+    def __init__(self, member: Member, request: Request, gate: Gate | None = None) -> None:
         self.member = member
         self.request = request
         self.kind: Hashable = object() if member.is_apart or request.kind is None else request.kind
@@ -63,8 +82,7 @@ class Entry:
         self.passed_over = 0
         #: Whose caller is woken next.
         self.next: Entry | None = None
-        self.gate = threading.Lock()
-        self.gate.acquire()
+        self.gate: Gate = gate or _closed()
 
     def wake(self) -> None:
         """Wake its caller; who calls this has the lock of the batcher."""
