@@ -39,7 +39,9 @@ _WIDENED = {
 
 
 def nameable_dtype(tensor: torch.Tensor, name: str) -> torch.dtype:
-    """The dtype in which wasi-nn can name an output: its own, or a wider one, to which it converts without loss.
+    """The dtype in which wasi-nn can name an output: its own, or one to which its values convert without loss.
+
+    That is I64 for uint64, as long as it has no larger values.
 
     Raises NnError `unsupported-operation`, which names the output and its dtype, if there is no such dtype, and for
     tensors that are not dense (sparse, nested) or have no memory.
@@ -54,6 +56,10 @@ def nameable_dtype(tensor: torch.Tensor, name: str) -> torch.dtype:
         return dtype
     if dtype in _WIDENED:
         return DTYPES[_WIDENED[dtype]]
+    if dtype is torch.uint64:
+        if tensor.numel() and int(tensor.view(torch.int64).min()) < 0:
+            raise _unsupported(f"output {quote(name)} has a value of uint64 above {2**63 - 1}", "smaller values")
+        return torch.int64
     raise _unsupported(f"output {quote(name)} has the dtype {spell(tensor.dtype)}", "one of " + " ".join(_names()))
 
 
