@@ -89,7 +89,7 @@ _OUTGOING: Final[Mapping[str, tuple[str, Parser]]] = {
 }
 _SERVING: Final[Mapping[str, Parser]] = {"concurrency": count, "max-waiting": count, "reuse": reuse}
 #: The keys of a graph beside those of its model, such as `device`, which are those of `--graph` of `run`.
-GRAPH: Final[Mapping[str, Parser]] = {**_SERVING, **{key: parse for key, (_, parse) in _LIMITS.items()}}
+GRAPH: Final[Mapping[str, Parser]] = {**_SERVING, "inline": flag, **{key: parse for key, (_, parse) in _LIMITS.items()}}
 #: The keys of its model, for error texts; `dtype` and `warm-up` may be tables, with a key for each input.
 _MODEL = ("device", "optimize", "method", "dtype", "warm-up", "batch", "delay", "preferred", "queue", "batch-trial")
 #: The keys of a pipeline.

@@ -52,7 +52,9 @@ def duration(value: object) -> float:
 
 
 def flag(value: object) -> bool:
-    """True or false."""
+    """True or false; on the command line `yes` or `no`, as for options of models."""
+    if value in ("yes", "no"):
+        return value == "yes"
     if not isinstance(value, bool):
         raise ValueError(f"`{value}` is neither true nor false")
     return value

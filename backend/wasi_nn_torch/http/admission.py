@@ -30,6 +30,13 @@ class Gate:
         if self._places.locked() and self.waiting >= self._max_waiting:
             raise busy(f"too many requests wait for {quote(self._name)}; try again later")
 
+    def pass_now(self) -> bool:
+        """Whether a request may be worked on, without a place, by a caller who does not return until that is done."""
+        if self._places.locked() or self.waiting:
+            return False
+        self._waited(0.0)
+        return True
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """A place for the time of the block; raises as `require_room` does."""

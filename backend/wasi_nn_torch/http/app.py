@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import ChainMap
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
@@ -35,6 +36,7 @@ Handle = Callable[[Exchange], Awaitable[Response]]
 
 _MODEL = "/v2/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
+_INFER = re.compile("/v2/models/(?P<model>[^/]+)/infer")
 
 
 class Application:
@@ -52,12 +54,17 @@ class Application:
         self.metrics = metrics
         self.endpoints = Endpoints(models, settings, metrics)
         self._mounts = Mounts(components.values(), settings, metrics)
-        routes = _routes(self.endpoints, metrics, has_page=not self._mounts.has_root)
+        self._infer = Endpoint(("POST",), self.endpoints.infer, metrics)
+        routes = _routes(self.endpoints, self._infer, metrics, has_page=not self._mounts.has_root)
         self._router = Router(list(routes), redirect_slashes=False, default=self._mounts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        await self._router(scope, receive, send)
+        found = None if scope.get("root_path") else _INFER.fullmatch(scope.get("path", ""))
+        if found is None:
+            await self._router(scope, receive, send)
+        else:  # as for most requests: the router takes its time
+            await self._infer({**scope, "path_params": found.groupdict()}, receive, send)
 
     def stop(self) -> None:
         """Take no more requests; those that run are answered."""
@@ -201,10 +208,10 @@ def _component(engine: Engine, name: str, settings: ComponentSettings, metrics: 
     return Component(engine, name, settings, gate)
 
 
-def _routes(endpoints: Endpoints, metrics: Metrics, has_page: bool) -> Iterable[Route]:
+def _routes(endpoints: Endpoints, infer: Endpoint, metrics: Metrics, has_page: bool) -> Iterable[Route]:
     get = partial(Endpoint, ("GET", "HEAD"), metrics=metrics)
     for model in (_MODEL, _VERSION):  # first, since most requests are of this kind
-        yield Route(model + "/infer", Endpoint(("POST",), endpoints.infer, metrics))
+        yield Route(model + "/infer", infer)
     if has_page:
         yield Route("/", get(endpoints.page))
     yield Route("/metrics", get(endpoints.figures))

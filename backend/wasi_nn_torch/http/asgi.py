@@ -12,6 +12,16 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
+Fill = Callable[[memoryview, float], Awaitable[None]]
+"""Fills a buffer of the size of the body with the body, within some seconds.
+
+An extension of ASGI, called once, and before anything is received. Raises Disconnected if the client goes, and
+TimeoutError, after which the connection ends with the answer.
+"""
+
+#: The name of that extension.
+_FILL = "wasi_nn_torch.fill"
+
 #: Parts of a body that are together not larger than this are sent as one.
 _SMALL = 1 << 16
 
@@ -45,3 +55,14 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     """The value of the first header of a name, in lower case; None if there is none."""
     headers: Headers = scope["headers"]
     return next((value for each, value in headers if each == name), None)
+
+
+def offer_to_fill(scope: Scope, fill: Fill) -> None:
+    """Offer an application to fill a buffer with the body of a request."""
+    scope.setdefault("extensions", {})[_FILL] = fill
+
+
+def filler(scope: Scope) -> Fill | None:
+    """What fills a buffer with the body of a request; None if the server does not offer that."""
+    found: Fill | None = scope.get("extensions", {}).get(_FILL)
+    return found

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.http.asgi import Disconnected, Receive, Scope, header
+from wasi_nn_torch.http.asgi import Disconnected, Receive, Scope, filler, header
 from wasi_nn_torch.http.errors import HttpError, bad_request, busy, too_large
 
 #: Binary tensors begin at a multiple of this, so that they need not be copied.
@@ -61,13 +61,22 @@ class Bodies:
             raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
         offset = -(json_length or 0) % _ALIGNMENT
         try:
-            async with asyncio.timeout(self._seconds):
-                body = await self._received(receive, length, 0 if coding in _CODINGS else offset)
+            body = await self._arrived(scope, receive, length, 0 if coding in _CODINGS else offset)
         except TimeoutError:
             text = f"the body of the request did not arrive within {self._seconds:g} s"
             raise HttpError(HTTPStatus.REQUEST_TIMEOUT, text, "slow", [(b"connection", b"close")]) from None
         if coding in _CODINGS:
             return await asyncio.to_thread(self._decompressed, body, _CODINGS[coding], offset)
+        return body
+
+    async def _arrived(self, scope: Scope, receive: Receive, length: int | None, offset: int) -> memoryview:
+        """The body as it arrives; raises TimeoutError."""
+        fill = filler(scope)
+        if fill is None or length is None:
+            async with asyncio.timeout(self._seconds):
+                return await self._received(receive, length, offset)
+        body = memoryview(bytearray(offset + length))[offset:]
+        await fill(body, self._seconds)
         return body
 
     async def _received(self, receive: Receive, length: int | None, offset: int) -> memoryview:

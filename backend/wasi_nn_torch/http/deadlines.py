@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from wasi_nn_torch.http.asgi import Disconnected, Receive
-from wasi_nn_torch.http.errors import late
+from wasi_nn_torch.http.errors import HttpError, late
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Work:
                 return task.result()
             if gone is not None and gone.done():
                 raise Disconnected
-            raise late("the request was not answered in time")
+            raise _late()
         finally:
             if gone is not None:
                 gone.cancel()
@@ -55,6 +55,16 @@ class Work:
         self._left_behind.discard(task)
         if not task.cancelled():
             task.exception()  # its client has been answered
+
+
+def require_in_time(due: float | None) -> None:
+    """Raise `HttpError` with status 504 after the time `due`, in `time.monotonic`."""
+    if due is not None and time.monotonic() >= due:
+        raise _late()
+
+
+def _late() -> HttpError:
+    return late("the request was not answered in time")
 
 
 async def _disconnection(receive: Receive) -> None:

@@ -9,7 +9,10 @@ import json
 import math
 from array import array
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from wasi_nn_torch.contract.text import one_line, quote, quote_all
@@ -22,6 +25,8 @@ from wasi_nn_torch.pipelines.values import Parameter, Value
 #: The parameter with the size of a binary tensor, and the one that asks for such outputs, for all or for one.
 BINARY_SIZE, BINARY_OUTPUTS, BINARY = "binary_data_size", "binary_data_output", "binary_data"
 
+#: The most bytes of JSON that are remembered.
+_MOST_REMEMBERED = 4096
 _MOST_ITEMS = 1024  # inputs, outputs or parameters
 _MOST_DIMENSIONS = 64
 _LONGEST_NAME = 1 << 16
@@ -37,17 +42,54 @@ def decode(body: memoryview, json_length: int | None = None) -> InferRequest:
             f"the header Inference-Header-Content-Length is {json_length}, but the body has {body.nbytes} bytes"
         )
     length = body.nbytes if json_length is None else json_length
-    message = _object(_parsed(body[:length]), "the request")
+    text = bytes(body[:length])
+    is_short = json_length is not None and length <= _MOST_REMEMBERED
+    header = (_remembered(text) if is_short else None) or _header(text)
     binary = _Binary(body[length:])
-    inputs = tuple(_input(each, binary) for each in _items(message, "inputs", required=True))
+    inputs = tuple(_value(each, binary) for each in header.inputs)
     binary.require_end()
+    return InferRequest(inputs, header.outputs, header.id, header.parameters, header.is_binary)
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """An input: the size of its binary data, or None and its elements as JSON."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    size: int | None
+    data: object
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The JSON of a request; see `InferRequest`."""
+
+    inputs: tuple[_Input, ...]
+    outputs: tuple[Wanted, ...]
+    id: str
+    parameters: Mapping[str, Parameter]
+    is_binary: bool
+
+
+@lru_cache(128)
+def _remembered(text: bytes) -> _Header | None:
+    """The JSON of a request with nothing but binary data; clients often send the same one again and again."""
+    header = _header(text)
+    return header if all(each.size is not None for each in header.inputs) else None
+
+
+def _header(text: bytes) -> _Header:
+    message = _object(_parsed(text), "the request")
+    inputs = tuple(map(_input, _items(message, "inputs", required=True)))
     _require_distinct([each.name for each in inputs], "inputs")
     outputs = tuple(map(_output, _items(message, "outputs")))
     _require_distinct([each.name for each in outputs], "outputs")
     parameters = _parameters(message, "the request")
     is_binary = _flag(parameters.get(BINARY_OUTPUTS), BINARY_OUTPUTS) or False
     own = {name: value for name, value in parameters.items() if name != BINARY_OUTPUTS}
-    return InferRequest(inputs, outputs, _text(message.get("id", ""), "id"), own, is_binary)
+    return _Header(inputs, outputs, _text(message.get("id", ""), "id"), MappingProxyType(own), is_binary)
 
 
 class _Binary:
@@ -72,9 +114,9 @@ class _Binary:
             raise bad_request(f"{rest} bytes are left after the binary data of all inputs")
 
 
-def _parsed(data: memoryview) -> object:
+def _parsed(text: bytes) -> object:
     try:
-        return json.loads(bytes(data))
+        return json.loads(text)
     except RecursionError:
         reason = "it is nested too deeply"
     except (ValueError, UnicodeDecodeError) as error:
@@ -82,7 +124,7 @@ def _parsed(data: memoryview) -> object:
     raise bad_request(f"the request is not valid JSON: {reason}")
 
 
-def _input(item: object, binary: _Binary) -> Value:
+def _input(item: object) -> _Input:
     message = _object(item, "an input")
     name = _text(message.get("name"), "name of an input")
     shape = _shape(message.get("shape"), name)
@@ -91,12 +133,19 @@ def _input(item: object, binary: _Binary) -> Value:
     _require_supported(parameters, f"input {quote(name)}")
     size = parameters.get(BINARY_SIZE)
     if size is None:
-        return Value(name, datatype, shape, _from_json(message.get("data"), name, datatype, shape))
+        return _Input(name, datatype, shape, None, message.get("data"))
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise bad_request(f"`{BINARY_SIZE}` of input {quote(name)} must be a number of bytes")
     if "data" in message:
         raise bad_request(f"input {quote(name)} has both `data` and `{BINARY_SIZE}`; give one of them")
-    return Value(name, datatype, shape, _checked(binary.take(size, name), name, datatype, shape))
+    return _Input(name, datatype, shape, size, None)
+
+
+def _value(item: _Input, binary: _Binary) -> Value:
+    name, datatype, shape = item.name, item.datatype, item.shape
+    if item.size is None:
+        return Value(name, datatype, shape, _from_json(item.data, name, datatype, shape))
+    return Value(name, datatype, shape, _checked(binary.take(item.size, name), name, datatype, shape))
 
 
 def _checked(data: memoryview, name: str, datatype: Datatype, shape: tuple[int, ...]) -> memoryview:

@@ -17,6 +17,8 @@ from wasi_nn_torch.pipelines.values import Description, Value
 
 #: The most elements of an output as JSON: making the text of so many takes about a second.
 _MOST_LISTED = 1 << 20
+#: Made once, since that takes longer than writing a short message.
+_to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Encoded(NamedTuple):
@@ -55,7 +57,7 @@ def encode(model: str, version: str, request: InferRequest, values: Sequence[Val
 
 def to_json(message: object) -> bytes:
     """A message as JSON without spaces; NaN and infinities are written as Python and JavaScript do."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _to_text(message).encode("utf-8", "surrogatepass")
 
 
 def metadata_message(name: str, versions: Sequence[str], platform: str, metadata: Metadata) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from wasi_nn_torch.contract.sizes import spell_size
@@ -10,7 +10,7 @@ from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.http.asgi import Headers, Response
 from wasi_nn_torch.http.bodies import Bodies, json_length
 from wasi_nn_torch.http.checking import chosen
-from wasi_nn_torch.http.deadlines import Work
+from wasi_nn_torch.http.deadlines import Work, require_in_time
 from wasi_nn_torch.http.decoding import decode
 from wasi_nn_torch.http.encoding import Encoded, encode, metadata_message, to_json
 from wasi_nn_torch.http.errors import HttpError, busy, too_large
@@ -19,6 +19,7 @@ from wasi_nn_torch.http.metrics import CONTENT_TYPE, Metrics
 from wasi_nn_torch.http.models import VERSION, Call, Model
 from wasi_nn_torch.http.page import page
 from wasi_nn_torch.http.settings import Settings
+from wasi_nn_torch.pipelines.values import Value
 
 _JSON: Headers = [(b"content-type", b"application/json")]
 _SERVER = "wasi-nn-torch"
@@ -79,7 +80,12 @@ class Endpoints:
             request = decode(body, before)
             due = exchange.due_with(due, request.parameters.get(_TIMEOUT))
             call = Call(request, request.id or exchange.id, tenant, due)
-            encoded = await self._work.result(_answer(model, call), due, exchange.receive)
+            values = model.infer_now(call)
+            if values is None:
+                encoded = await self._work.result(_answer(model, call), due, exchange.receive)
+            else:
+                encoded = _encoded(model, call, values)
+                require_in_time(due)
         return _response(encoded)
 
     async def figures(self, exchange: Exchange) -> Response:
@@ -106,6 +112,10 @@ class Endpoints:
 async def _answer(model: Model, call: Call) -> Encoded:
     async with model.gate.place():
         values = await model.infer(call)
+    return _encoded(model, call, values)
+
+
+def _encoded(model: Model, call: Call, values: Sequence[Value]) -> Encoded:
     return encode(model.name, VERSION, call.request, chosen(values, call.request.outputs))
 
 

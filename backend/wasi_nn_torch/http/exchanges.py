@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from dataclasses import dataclass, field
+from random import getrandbits
 
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.http.asgi import Receive, Scope, header
@@ -40,7 +40,7 @@ class Exchange:
         return cls(
             scope,
             receive,
-            id if id is not None and _ID.fullmatch(id) else uuid.uuid4().hex,
+            id if id is not None and _ID.fullmatch(id) else f"{getrandbits(128):032x}",
             traceparent if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) else None,
         )
 

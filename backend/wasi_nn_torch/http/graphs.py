@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.errors import bad_request
 from wasi_nn_torch.http.messages import InferRequest, Metadata
 from wasi_nn_torch.http.models import Call
+from wasi_nn_torch.http.quickness import Quickness
 from wasi_nn_torch.http.settings import GraphSettings, Reuse
 from wasi_nn_torch.pipelines.byte_strings import elements
 from wasi_nn_torch.pipelines.datatypes import BYTES, DATATYPES, OF_DTYPE, Datatype
@@ -47,32 +49,67 @@ class GraphModel:
         self._engine = engine
         self._settings = settings
         self._sessions = _Sessions(engine, name, settings)
+        #: None for a graph that the event loop never computes itself.
+        self._quickness: Quickness | None = None
         self.refresh()
 
     def refresh(self) -> None:
         """Take notice of another graph under the name; raises NnError if there is none."""
         with self._engine.graph(self.name) as session:
-            described = session.description
-        self._sessions.clear(self._keep(described.remembers))
+            described, is_batched = session.description, session.is_batched
+        keep = self._keep(described.remembers)
+        self._sessions.clear(keep)
+        self._quickness = Quickness() if self._settings.inline and keep is _Keep.SHARED and not is_batched else None
         self.metadata = Metadata(
             tuple(map(_description, described.inputs)) or None,
             None if described.outputs is None else tuple(map(_description, described.outputs)),
         )
         self.trial = _trial(described.inputs)
 
+    def infer_now(self, call: Call) -> Sequence[Value] | None:
+        """Compute the graph once, in the event loop, if that is quick and nobody waits; otherwise return None."""
+        quickness = self._quickness
+        if quickness is None:
+            return None
+        kind = _kind(call)
+        if not quickness.is_quick(kind) or not self.gate.pass_now():
+            return None
+        inputs = _all_given(call)
+        session = self._sessions.take_now()
+        began = time.thread_time()
+        try:
+            outputs = session.compute_elements(inputs)
+            timeout = self._settings.limits.timeout
+            if timeout is not None and session.last_seconds > timeout:
+                raise session.give_up()
+        except BaseException as error:
+            self._end(session, error)
+            raise
+        finally:
+            quickness.add_in_loop(kind, session.last_seconds, time.thread_time() - began)
+        self._sessions.give_back(session, call.tenant)
+        return _all_made(outputs)
+
     async def infer(self, call: Call) -> Sequence[Value]:
-        """Compute the graph once."""
-        inputs = {value.name: _given(value) for value in call.request.inputs}
+        """Compute the graph once, on another thread."""
+        inputs = _all_given(call)
         session = await self._sessions.take(call.tenant)
+        quickness = self._quickness
         try:
             outputs = await session.compute_elements_async(inputs)
         except BaseException as error:
-            self._sessions.end(session)
-            if isinstance(error, ValueError):  # an input has a value that no tensor can have
-                raise bad_request(one_line(error)) from None
+            self._end(session, error)
             raise
+        if quickness is not None:
+            quickness.add_on_thread(_kind(call), session.last_seconds)
         self._sessions.give_back(session, call.tenant)
-        return [_made(name, output) for name, output in outputs.items()]
+        return _all_made(outputs)
+
+    def _end(self, session: GraphSession, error: BaseException) -> None:
+        """End a session after an error; raises another one for a value of an input that no tensor can have."""
+        self._sessions.end(session)
+        if isinstance(error, ValueError):
+            raise bad_request(one_line(error)) from None
 
     def close(self) -> None:
         """Close the sessions that are kept."""
@@ -105,15 +142,28 @@ class _Sessions:
         self._idle: list[tuple[Hashable, GraphSession]] = []
         self._generations: dict[GraphSession, int] = {}
 
+    def take_now(self) -> GraphSession:
+        """An idle session, or a new one, if they are shared."""
+        if self._idle:
+            return self._idle.pop()[1]
+        return self._opened()
+
     async def take(self, tenant: Hashable) -> GraphSession:
         """An idle session, or a new one."""
         for at, (owner, session) in enumerate(self._idle):
             if owner == tenant or self._keep is _Keep.SHARED:
                 del self._idle[at]
                 return session
+        if self._keep is _Keep.SHARED:
+            return self._opened()
         generation = self._generation
-        session = self._open() if self._keep is _Keep.SHARED else await self._opened_elsewhere()
+        session = await self._opened_elsewhere()
         self._generations[session] = generation
+        return session
+
+    def _opened(self) -> GraphSession:
+        session = self._open()
+        self._generations[session] = self._generation
         return session
 
     def _open(self) -> GraphSession:
@@ -155,6 +205,15 @@ def _close(opening: asyncio.Future[GraphSession]) -> None:
         opening.result().close()
 
 
+def _kind(call: Call) -> Hashable:
+    """The sizes of the inputs."""
+    return tuple((value.name, value.datatype.name, value.shape, value.data.nbytes) for value in call.request.inputs)
+
+
+def _all_given(call: Call) -> dict[str, Elements]:
+    return {value.name: _given(value) for value in call.request.inputs}
+
+
 def _given(value: Value) -> Elements:
     if value.datatype is not BYTES:
         return Elements(value.data, value.shape, value.datatype.dtype)
@@ -164,6 +223,10 @@ def _given(value: Value) -> Elements:
             f"input {quote(value.name)} is BYTES with {len(found)} elements; a graph takes one, as a vector of UINT8"
         )
     return Elements(found[0], (found[0].nbytes,), _BYTE)
+
+
+def _all_made(outputs: Mapping[str, Elements]) -> list[Value]:
+    return [_made(name, output) for name, output in outputs.items()]
 
 
 def _made(name: str, output: Elements) -> Value:

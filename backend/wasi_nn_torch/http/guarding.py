@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, TimerHandle
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from wasi_nn_torch.http.asgi import Scope, offer_to_fill
 from wasi_nn_torch.http.encoding import to_json
+from wasi_nn_torch.http.filling import fill
 
 #: The most bytes of the request line and the headers together, and the most headers.
 _MOST_BYTES, _MOST_HEADERS = 64 << 10, 200
@@ -17,6 +20,8 @@ _MOST_BYTES, _MOST_HEADERS = 64 << 10, 200
 HEADER_SECONDS = 10.0
 #: The seconds that a client may take none of its answer.
 STALL_SECONDS = 30.0
+#: The most bytes that are copied to be sent together with others.
+_SMALL = 1 << 16
 #: The seconds for which a connection without a request stays open when the server stops.
 _CLOSING_SECONDS = 0.5
 
@@ -62,6 +67,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """Begin to answer; this is the last answer of the connection if the server stops."""
         self._slow_headers.stop()
         super().on_headers_complete()
+        if not self.expect_100_continue:
+            offer_to_fill(cast(Scope, self.scope), partial(fill, self, self.cycle))
+            if self.scope["method"] != "HEAD":  # which has no body that the head could wait for
+                self.cycle.transport = cast("asyncio.Transport", _HeadWithBody(self.transport))
         if self._is_closing and self.cycle is not None:
             self.cycle.keep_alive = False
 
@@ -129,11 +138,11 @@ class GuardedProtocol(HttpToolsProtocol):
 class _Alarm:
     """Calls a function after some seconds, unless it is stopped or started again before."""
 
-    def __init__(self, loop: AbstractEventLoop, seconds: float, ring: Callable[[], object]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, ring: Callable[[], object]) -> None:
         self._loop = loop
         self._seconds = seconds
         self._ring = ring
-        self._timer: TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         self.stop()
@@ -143,3 +152,35 @@ class _Alarm:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class _HeadWithBody:
+    """The transport of one answer: what is written first, the head, is sent with what is written next."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._has_head = False
+
+    def write(self, data: bytes | memoryview) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            self._write_both(head, data)
+        elif self._has_head:
+            self._transport.write(data)
+        else:
+            self._head, self._has_head = bytes(data), True
+
+    def close(self) -> None:
+        if self._head is not None:
+            self.write(b"")
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _write_both(self, head: bytes, data: bytes | memoryview) -> None:
+        if len(data) > _SMALL:
+            self._transport.writelines([head, data])
+        else:
+            self._transport.write(b"".join([head, data]))

@@ -25,11 +25,15 @@ class LogFormat(Enum):
     JSON = "json"
 
 
+def logs_answers() -> bool:
+    """Whether answers are logged."""
+    return access.isEnabledFor(logging.INFO)
+
+
 def log_answer(**fields: object) -> None:
     """Log one answer with these fields."""
-    if access.isEnabledFor(logging.INFO):
-        text = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
-        access.info("%s", text, extra={_FIELDS: fields})
+    text = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+    access.info("%s", text, extra={_FIELDS: fields})
 
 
 def configure(format: LogFormat, verbose: int) -> None:

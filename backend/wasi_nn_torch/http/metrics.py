@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,6 +14,8 @@ from wasi_nn_torch.http.served import Served
 
 #: The type of the text.
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+Figure = TypeVar("Figure", Counter, Histogram)
 
 _PREFIX = "wasi_nn_torch_"
 #: The upper bounds of the buckets of times, in seconds.
@@ -46,23 +48,24 @@ class Metrics:
         self._waits = self._histogram("queue_seconds", "The time that requests waited for a place.", "model")
         self._received = self._counter("http_received_bytes", "Bytes of the bodies of requests.", "model")
         self._sent = self._counter("http_sent_bytes", "Bytes of the bodies of answers.", "model")
+        self._labelled: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}
         self._registry.register(_EngineFigures(engine, models))
 
     def answered(self, model: str | None, status: int, kind: str | None, seconds: float, sent: int) -> None:
         """Count an answer; `kind` is that of a failure."""
         name = model or _NO_MODEL
-        self._requests.labels(name, str(status)).inc()
-        self._sent.labels(name).inc(sent)
+        self._of(self._requests, name, str(status)).inc()
+        self._of(self._sent, name).inc(sent)
         if kind is not None:
-            self._failures.labels(name, kind).inc()
+            self._of(self._failures, name, kind).inc()
         if model is not None:
-            self._seconds.labels(name).observe(seconds)
+            self._of(self._seconds, name).observe(seconds)
         if self._observer is not None:
             self._observer.answered(model, status, kind, seconds)
 
     def received(self, model: str, nbytes: int) -> None:
         """Count the body of a request."""
-        self._received.labels(model).inc(nbytes)
+        self._of(self._received, model).inc(nbytes)
 
     def waits_of(self, model: str) -> Callable[[float], None]:
         """What to tell how long requests to a model wait."""
@@ -82,6 +85,13 @@ class Metrics:
     def text(self) -> bytes:
         """All figures of this moment."""
         return generate_latest(self._registry)
+
+    def _of(self, figure: Figure, *labels: str) -> Figure:
+        """A figure with labels, whose number is bounded; it is looked up once."""
+        found = self._labelled.get((figure, labels))
+        if found is None:
+            found = self._labelled[figure, labels] = figure.labels(*labels)
+        return found  # type: ignore[return-value]  # of the type of `figure`
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(_PREFIX + name, text, labels, registry=self._registry)

@@ -57,6 +57,10 @@ class Model(Protocol):
         """How many of its instances were ended, by the reason."""
         ...
 
+    def infer_now(self, call: Call) -> Sequence[Value] | None:
+        """Answer a request without waiting, as `infer` does; None if that is not possible, or could take a while."""
+        ...
+
     async def infer(self, call: Call) -> Sequence[Value]:
         """Answer a request; raises `HttpError`, and the errors of guests and of graphs."""
         ...

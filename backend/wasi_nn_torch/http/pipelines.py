@@ -72,6 +72,10 @@ class PipelineModel:
         pool, self.metadata = self._open()
         self._instances.renew(pool)
 
+    def infer_now(self, call: Call) -> Sequence[Value] | None:
+        """None, since only a worker thread can be stopped."""
+        return None
+
     async def infer(self, call: Call) -> Sequence[Value]:
         """Call the pipeline once."""
         metadata = self.metadata

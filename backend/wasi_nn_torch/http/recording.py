@@ -6,7 +6,7 @@ import time
 
 from wasi_nn_torch.contract.text import printable
 from wasi_nn_torch.http.exchanges import Exchange
-from wasi_nn_torch.http.logs import log_answer
+from wasi_nn_torch.http.logs import log_answer, logs_answers
 from wasi_nn_torch.http.metrics import Metrics
 
 #: The status in metrics and logs for a client that has gone before it was answered.
@@ -18,6 +18,8 @@ def record(metrics: Metrics, exchange: Exchange, status: int, kind: str | None, 
     """Count and log an answer with a body of `sent` bytes; `kind` is that of a failure."""
     seconds = time.monotonic() - exchange.started
     metrics.answered(exchange.model, status, kind, seconds, sent)
+    if not logs_answers():
+        return
     log_answer(
         request_id=exchange.id,
         method=exchange.scope["method"],

@@ -57,13 +57,16 @@ class GraphSettings:
     """The settings of a graph: how many requests are computed at a time, by default as many as there are processors.
 
     `max_waiting` is the number of others that may wait. `limits` are those of each request. `reuse` is for models
-    of which only their own code knows whether they keep a state.
+    of which only their own code knows whether they keep a state. With `inline`, the event loop itself computes a graph
+    without a state on inputs of sizes that took less than half a millisecond before; use False for a model that takes
+    much longer for some values than for others.
     """
 
     concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
     max_waiting: int = 256
     limits: Limits = field(default_factory=Limits)
     reuse: Reuse = Reuse.TENANT
+    inline: bool = True
 
     def __post_init__(self) -> None:
         _require_places(self.concurrency, self.max_waiting)

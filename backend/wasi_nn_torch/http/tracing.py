@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from wasi_nn_torch.http.exchanges import Exchange
@@ -19,13 +21,14 @@ _IS_INSTALLED = find_spec("opentelemetry") is not None and find_spec("openteleme
 _LEAST_FAILURE = 500
 
 
-@contextmanager
-def span(exchange: Exchange, route: str = "/v2") -> Iterator[End]:
+def span(exchange: Exchange, route: str = "/v2") -> AbstractContextManager[End]:
     """A span for the time of the block, which is told the status of the answer."""
     provider = _provider()
-    if provider is None:
-        yield _nothing
-        return
+    return _NO_SPAN if provider is None else _span(exchange, provider, route)
+
+
+@contextmanager
+def _span(exchange: Exchange, provider: TracerProvider, route: str) -> Iterator[End]:
     from opentelemetry import propagate, trace
 
     carried = {name: text for name in ("traceparent", "tracestate") if (text := exchange.text(name)) is not None}
@@ -50,13 +53,24 @@ def span(exchange: Exchange, route: str = "/v2") -> Iterator[End]:
 
 def _provider() -> TracerProvider | None:
     """What makes spans, if the operator has configured that; otherwise they would take time for nothing."""
-    if not _IS_INSTALLED:
+    trace = _trace()
+    if trace is None:
         return None
-    from opentelemetry import trace
-
     provider = trace.get_tracer_provider()
     return None if isinstance(provider, trace.ProxyTracerProvider) else provider
 
 
+@cache
+def _trace() -> ModuleType | None:
+    if not _IS_INSTALLED:
+        return None
+    from opentelemetry import trace
+
+    return trace
+
+
 def _nothing(status: int) -> None:
     """Do nothing."""
+
+
+_NO_SPAN = nullcontext(_nothing)

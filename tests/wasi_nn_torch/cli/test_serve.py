@@ -227,6 +227,7 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
         concurrency = 3
         max-waiting = 4
         reuse = "never"
+        inline = false
         timeout = 1.5
         max-device-memory = "1GiB"
         max-host-memory = "2GiB"
@@ -286,6 +287,7 @@ def test_every_key_of_a_configuration_is_used(tmp_path):
     assert net.model.options.dtypes == (("mask", "bool"),)
     assert net.model.options.warm_up.given == ((None, (1, 3, 224, 224)),)
     assert (net.settings.concurrency, net.settings.max_waiting, net.settings.reuse) == (3, 4, Reuse.NEVER)
+    assert not net.settings.inline
     limits = net.settings.limits
     assert (limits.timeout, limits.device_bytes, limits.host_bytes, limits.tensors) == (1.5, 1 << 30, 2 << 30, 5)
     p = found.pipelines["p"]

@@ -36,7 +36,7 @@ def engine():
         )
         engine.register("net", Add())
         engine.register("same", Same())
-        for dtype in "bool uint8 uint16 uint32 int8 int16 int32 int64 float32 float64".split():
+        for dtype in "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float32 float64".split():
             engine.register(f"same-{dtype}", Same(), dtypes={"x": dtype})
         engine.register("fails", Fails())
         engine.register("exported", _saved(program))

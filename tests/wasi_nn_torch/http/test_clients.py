@@ -60,7 +60,7 @@ def test_the_metadata_of_a_pipeline_are_those_that_it_tells(client):
 
 
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
-@pytest.mark.parametrize("dtype", "bool uint8 uint16 uint32 int8 int16 int32 int64 float32 float64".split())
+@pytest.mark.parametrize("dtype", "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float32 float64".split())
 def test_every_dtype_of_a_model_comes_back_as_it_was(client, dtype, binary):
     array = np.array([[0, 1, 100], [1, 0, 7]]).astype(dtype)
     wanted = [triton.InferRequestedOutput("output", binary_data=binary)]
