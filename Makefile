@@ -33,7 +33,7 @@ help:
 	@echo "make bench-peers    compare with Wasmtime's own wasi-nn host"
 	@echo "make bench-ray      label pictures with Ray Data, by a guest and by a plain class; ARGS=10000 for as many"
 	@echo "make bench-ray-serve  load the server through the proxy of Ray Serve, beside the command \`serve\`"
-	@echo "make bench-serving  load the HTTP server, beside an application that calls the model directly"
+	@echo "make bench-serving  load the HTTP server, beside an application that calls the model directly, and LitServe"
 	@echo "make zoo            test networks of transformers, timm and torchvision, and write the table in docs/models.md"
 	@echo "make golden         rewrite the golden files of the tests; review the diff afterwards"
 	@echo "make clean          remove all build results and the environment"
@@ -357,8 +357,25 @@ bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched $(PLUGIN)/plugin.wasm $(
 	@$(BIN)/python -m pytest --quiet --benchmark-quiet benchmarks/bench_*.py
 	@$(BIN)/python -m benchmarks.bench_witgen
 
-bench-serving: $(VENV)/dev
-	@$(BIN)/python -m benchmarks.serving
+# --- the server beside others; `make bench-serving ARGS=--write` rewrites the table and the plot in the documentation ---
+
+C_PIPELINE := backend/wasi_nn_torch/cli/new/templates/c/pipeline
+RESIZE     := benchmarks/serving/resize/resize.c
+LITSERVE   := build/litserve
+
+build/serving/resize.wasm: $(RESIZE) $(wildcard $(C_PIPELINE)/*.[ch] $(PIPELINE_WIT:%=%/*.wit)) $(GUARDRAIL)/build_c.py \
+                           $(C)/ready $(VENV)/dev
+	@echo "building the pipeline that resizes pictures, in C"
+	@$(BUILD_C) $@ $(RESIZE) $(C_PIPELINE)/pipeline.c --zig $(C)/bin/python --world pipeline --wit wit/pipeline $(WASI_NN_WIT) \
+	    --flag=-I$(C_PIPELINE) --flag=-msimd128 --flag=-O3
+
+$(LITSERVE)/ready: benchmarks/serving/peers.txt $(VENV)/dev
+	@echo "installing the server to compare with"
+	@$(PIP) install --no-deps --target $(LITSERVE) --requirement $<
+	@touch $@
+
+bench-serving: $(VENV)/dev build/serving/resize.wasm $(LITSERVE)/ready $(DEMO)/model.pt2
+	@$(BIN)/python -m benchmarks.serving $(ARGS)
 
 bench-ray-serve: $(VENV)/dev
 	@$(BIN)/python -m benchmarks.ray_serving

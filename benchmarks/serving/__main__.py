@@ -1,163 +1,70 @@
-"""Compares the servers with each other, in one run: requests a second and latencies, at 1 to 64 clients."""
+"""Compares the servers with each other, in one run: requests a second and latencies, at 1 to 64 clients.
+
+`--write` puts the table into `docs/performance.md`, and the plot beside this folder.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import statistics
-import subprocess
-import sys
+import argparse
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-import torch
-
-from benchmarks.serving.load import Load, load
+from benchmarks.serving.cases import CASES, ROOT, Case
+from benchmarks.serving.plot import save
+from benchmarks.serving.running import running
+from benchmarks.serving.servers import SERVERS
+from benchmarks.serving.starts import seconds_to_start
+from benchmarks.serving.table import HEAD, Results, Round, goals, row, table
 
 CLIENTS = (1, 4, 16, 64)
-PICTURE, VECTOR = (1, 3, 224, 224), (1, 1024)
-ROUNDS = 3
+PAGE, PLOT = ROOT / "docs/performance.md", ROOT / "benchmarks/serving.svg"
+BEGIN, END = "<!-- the table of servers -->\n", "<!-- the end of the table of servers -->\n"
 
 
-class Mean(torch.nn.Module):
-    """Hardly any work: the mean of each channel."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mean(dim=(2, 3))
-
-
-class Network(torch.nn.Module):
-    """A small network of convolutions, which takes about as long as one for mobile phones."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = (3, 32, 64, 128, 256)
-        layers = [
-            layer
-            for taken, given in pairwise(widths)
-            for layer in (torch.nn.Conv2d(taken, given, 3, stride=2, padding=1), torch.nn.ReLU())
-        ]
-        self.layers = torch.nn.Sequential(*layers)
-        self.head = torch.nn.Linear(widths[-1], 1000)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.layers(x).mean(dim=(2, 3)))
-
-
-def perceptron() -> torch.nn.Module:
-    """A multilayer perceptron, whose weights take 25 MB: one row at a time, most of the time goes into reading them."""
-    return torch.nn.Sequential(
-        torch.nn.Linear(1024, 2048),
-        torch.nn.ReLU(),
-        torch.nn.Linear(2048, 2048),
-        torch.nn.ReLU(),
-        torch.nn.Linear(2048, 10),
-    ).eval()
-
-
-def plain(path: str, body: bytes, headers: str = "") -> bytes:
-    """A request with these bytes."""
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-def protocol(body: bytes, name: str, shape: tuple[int, ...]) -> bytes:
-    """The same as a request of the Open Inference Protocol, with binary data."""
-    described = {"name": name, "shape": shape, "datatype": "FP32", "parameters": {"binary_data_size": len(body)}}
-    text = json.dumps({"inputs": [described], "parameters": {"binary_data_output": True}}).encode()
-    return plain("/v2/models/net/infer", text + body, f"Inference-Header-Content-Length: {len(text)}\r\n")
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server in a process of its own."""
-
-    port: int
-    process: subprocess.Popen[str]
-
-    def cpu_seconds(self) -> float:
-        """The processor time that it has taken so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Row:
-    """The load that a server took, and the processor time for each request, in seconds."""
-
-    load: Load
-    cpu: float
-
-
-def measured(server: Running, request: bytes, clients: int, seconds: float) -> Row:
-    """Load a server for some seconds."""
-    began = server.cpu_seconds()
-    found = load(("127.0.0.1", server.port), request, clients, seconds, warm_up=0)
-    return Row(found, (server.cpu_seconds() - began) / (found.rate * seconds))
-
-
-@contextmanager
-def running(name: str, model: Path, shape: tuple[int, ...], batch: int) -> Iterator[Running]:
-    """A server for a model."""
-    sizes = "x".join(map(str, shape))
-    command = [sys.executable, "-m", "benchmarks.serving.servers", name, str(model), sizes, str(batch)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        yield Running(int(process.stdout.readline()), process)
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def compare(title: str, module: torch.nn.Module, shape: tuple[int, ...], batch: int, seconds: float) -> None:
-    """Print one row for each number of clients; the servers take turns."""
-    body = bytes(4 * math.prod(shape))
+def compare(case: Case, rounds: int, seconds: float) -> dict[int, Sequence[Round]]:
+    """Load the servers of a case, which take turns, and print a row for each number of clients."""
+    found: dict[int, Sequence[Round]] = {}
     with ExitStack() as stack:
         model = Path(stack.enter_context(tempfile.TemporaryDirectory()), "model.pt2")
-        rows = None if batch == 1 else ({0: torch.export.Dim("rows", max=1024)},)
-        program = torch.export.export(
-            module, (torch.zeros(shape if batch == 1 else (2, *shape[1:])),), dynamic_shapes=rows
-        )
-        torch.export.save(program, model)
-        requests = {"direct": plain("/", body), "ours": protocol(body, "0", shape)}
-        at = {each: stack.enter_context(running(each, model, shape, batch)) for each in requests}
-        for each in requests:  # what happens once
-            measured(at[each], requests[each], 4, 0.5)
+        case.save(model)
+        at = {name: stack.enter_context(running(name, case, model)) for name in SERVERS}
+        for server in at.values():  # what happens once
+            server.measured(4, 1.0)
         for clients in CLIENTS:
-            rounds = [
-                {each: measured(at[each], requests[each], clients, seconds) for each in requests} for _ in range(ROUNDS)
+            found[clients] = [
+                {name: server.measured(clients, seconds) for name, server in at.items()} for _ in range(rounds)
             ]
-            print(f"{title:12} {clients:3} clients: {_compared(rounds)}", flush=True)
+            print(row(case.title, clients, found[clients]), end="", flush=True)
+    return found
 
 
-def _compared(rounds: Sequence[Mapping[str, Row]]) -> str:
-    """The medians of the rounds; the ratios are medians of those of each round."""
-
-    def median(of: Callable[[Mapping[str, Row]], float]) -> float:
-        return statistics.median(map(of, rounds))
-
-    def row(name: str) -> str:
-        rate, p50 = median(lambda each: each[name].load.rate), median(lambda each: each[name].load.p50)
-        cpu = median(lambda each: each[name].cpu)
-        return f"{name} {rate:7.1f}/s p50 {p50 * 1e3:7.2f} ms cpu {cpu * 1e3:6.2f} ms"
-
-    rate = median(lambda each: each["ours"].load.rate / each["direct"].load.rate)
-    p50 = median(lambda each: each["ours"].load.p50 / each["direct"].load.p50)
-    cpu = median(lambda each: each["ours"].cpu / each["direct"].cpu)
-    return f"{row('direct')}, {row('ours')}; rate x {rate:.2f}, p50 x {p50:.2f}, cpu x {cpu:.2f}"
+def write(results: Results) -> None:
+    """Put the table and the plot where the documentation has them."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"{PAGE} lacks the lines {BEGIN.strip()} and {END.strip()}")
+    PAGE.write_text("".join([before, BEGIN, "\n", table(results), "\n", END, after]), encoding="utf-8")
+    save(PLOT, results)
 
 
 def main() -> None:
-    """Compare on hardly any work and a small network, both with 602 kB for each request, and on batches."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
-    compare("mean", Mean(), PICTURE, 1, seconds)
-    compare("network", Network().eval(), PICTURE, 1, seconds)
-    compare("batched MLP", perceptron(), VECTOR, 16, seconds)
+    """Compare on all cases, or on those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", help=f"of {', '.join(case.name for case in CASES)}; by default all")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.8, help="for each load")
+    parser.add_argument("--write", action="store_true", help="rewrite the table and the plot of the documentation")
+    options = parser.parse_args()
+    chosen = [case for case in CASES if not options.cases or case.name in options.cases]
+    print(HEAD, end="")
+    results = {case.name: compare(case, options.rounds, options.seconds) for case in chosen}
+    print(goals(results, seconds_to_start()))
+    if options.write:
+        write(results)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,14 @@ def main() -> None:
     parser.add_argument("--wit", type=Path, nargs="+", required=True)
     parser.add_argument("--world", default="plug-in")
     parser.add_argument("--include", type=Path, nargs="*", default=[])
+    parser.add_argument("--flag", action="append", default=[], help="another flag of the compiler")
     options = parser.parse_args()
     options.plugin.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.plugin.parent) as name:
         folder = Path(name)
         core, typed, component = folder / "core.wasm", folder / "typed.wasm", folder / "component.wasm"
-        compile_c(options.zig, options.sources, options.include, core)
+        flags = [*options.flag, *(f"-I{folder}" for folder in options.include)]
+        compile_c(options.zig, options.sources, core, flags)
         run(
             get_executable(),
             "component",
@@ -45,11 +47,10 @@ def main() -> None:
         component.replace(options.plugin)
 
 
-def compile_c(zig: Path, sources: list[Path], include: list[Path], core: Path) -> None:
+def compile_c(zig: Path, sources: list[Path], core: Path, flags: list[str]) -> None:
     cache = str(zig.parents[1].absolute() / "cache")
     environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
-    headers = [option for folder in include for option in ("-I", folder)]
-    run(zig, "-m", "ziglang", "cc", *C_FLAGS.split(), *headers, "-o", core, *sources, environment=environment)
+    run(zig, "-m", "ziglang", "cc", *C_FLAGS.split(), *flags, "-o", core, *sources, environment=environment)
 
 
 def gathered(folders: list[Path], work: Path) -> Path:
