@@ -371,7 +371,7 @@ build/serving/resize.wasm: $(RESIZE) $(wildcard $(C_PIPELINE)/*.[ch] $(PIPELINE_
 
 $(LITSERVE)/ready: benchmarks/serving/peers.txt $(VENV)/dev
 	@echo "installing the server to compare with"
-	@$(PIP) install --no-deps --target $(LITSERVE) --requirement $<
+	@$(PIP) install --no-deps --upgrade --target $(LITSERVE) --requirement $<
 	@touch $@
 
 bench-serving: $(VENV)/dev build/serving/resize.wasm $(LITSERVE)/ready $(DEMO)/model.pt2
