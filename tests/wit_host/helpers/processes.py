@@ -8,12 +8,14 @@ from pathlib import Path
 
 #: Since 3.12 Python warns of `fork` in a process with several threads, such as those of Wasmtime.
 _FORKS = "ignore:This process:DeprecationWarning"
+#: Since 2.15 PyTorch warns everybody of TorchScript, which models in tests are made with.
+_SCRIPTS = "ignore:`torch.jit:FutureWarning"
 
 
 def in_a_process(code, *arguments, timeout=120):
     """Run `code`, which prints "fine" in the end."""
     done = subprocess.run(
-        [sys.executable, "-W", _FORKS, "-c", code, *arguments],
+        [sys.executable, "-W", _FORKS, "-W", _SCRIPTS, "-c", code, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,

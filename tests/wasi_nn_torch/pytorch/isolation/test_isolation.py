@@ -55,7 +55,8 @@ class Pair(nn.Module):
 
 class Crash(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x + torch._weight_norm(torch.zeros([0]), torch.zeros([0]))
+        n = x.size(0)
+        return x + n % (n - n)
 
 
 class Loop(nn.Module):
