@@ -185,19 +185,38 @@ guardrail: $(RAIL_ALL)
 # --- the example of a server: the classifier as a pipeline ---
 
 SERVE        := examples/serve
+STB          := build/serve/stb
 PIPELINE     := build/serve/pipeline.wasm
 PIPELINE_WIT := $(WASI_NN_WIT) wit/pipeline
+SERVE_PHOTOS := build/serve/photos/chelsea.jpg build/serve/photos/coffee.jpg
 
-$(PIPELINE): $(wildcard $(SERVE)/pipeline/*.py $(PIPELINE_WIT:%=%/*.wit)) $(SERVE)/build_pipeline.py \
-             $(CLASSIFY)/guest/ppm.py $(DEMO)/labels/imagenet.txt $(VENV)/demo
-	@echo "building the pipeline"
-	@$(BIN)/python $(SERVE)/build_pipeline.py $@ $(DEMO)/labels/imagenet.txt --wit $(PIPELINE_WIT)
+$(STB)/ready: $(SERVE)/requirements.txt | $(VENV)/run
+	@echo "downloading a decoder for JPEG"
+	@rm -rf $(STB)
+	@$(PIP) download --no-deps --no-binary :all: --dest $(STB) --requirement $<
+	@tar -xzf $(STB)/*.tar.gz -C $(STB) --strip-components 1
+	@touch $@
 
-serve-demo: $(PIPELINE) $(DEMO)/model.pt2 $(PHOTOS) $(VENV)/dev
-	@$(BIN)/python $(SERVE)/demo.py $(PHOTOS)
+build/serve/labels.h: $(SERVE)/write_labels.py $(DEMO)/labels/imagenet.txt
+	@mkdir -p $(@D)
+	@$(BIN)/python $^ $@
+
+# The decoder needs headers of the C library. `-isystem` keeps it free of the warnings for our own code.
+$(PIPELINE): $(wildcard $(SERVE)/pipeline/*.[ch] $(PIPELINE_C)/pipeline.[ch] $(PIPELINE_WIT:%=%/*.wit)) \
+             build/serve/labels.h $(STB)/ready $(GUARDRAIL)/build_c.py $(C)/ready $(VENV)/dev
+	@echo "building the pipeline for photographs, in C"
+	@$(BUILD_C) $@ $(filter %.c,$^) --zig $(C)/bin/python --include $(PIPELINE_C) build/serve --world pipeline \
+	    --wit wit/pipeline $(WASI_NN_WIT) \
+	    --flag=-isystem$(STB)/src/third_party/stb --flag=--target=wasm32-wasi --flag=-mexec-model=reactor --flag=-lc
+
+build/serve/photos/%.jpg: $(CLASSIFY)/write_photo.py $(CLASSIFY)/whole_file.py $(VENV)/demo
+	@$(BIN)/python $< $* $@
+
+serve-demo: $(PIPELINE) $(DEMO)/model.pt2 $(SERVE_PHOTOS) $(VENV)/dev
+	@$(BIN)/python $(SERVE)/demo.py $(SERVE_PHOTOS)
 
 # It needs Chromium.
-screenshot: $(PIPELINE) $(DEMO)/model.pt2 $(PHOTOS) $(VENV)/dev
+screenshot: $(PIPELINE) $(DEMO)/model.pt2 $(SERVE_PHOTOS) $(VENV)/dev
 	@$(BIN)/python -m tests.examples.serve_screenshot docs/images/serve.png
 
 # --- the example of a function on a dataset ---
@@ -305,7 +324,7 @@ SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
       build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE) $(HTTP_ALL) \
-      $(UDF_GUEST) $(EVIL)
+      $(SERVE_PHOTOS) $(UDF_GUEST) $(EVIL)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated

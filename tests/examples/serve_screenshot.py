@@ -26,7 +26,7 @@ from wasi_nn_torch.http import GraphSettings, PipelineSettings, create_app
 
 #: The seconds for which the page has been open; its lines are full after 180.
 SECONDS = 190
-PHOTO = (ROOT / "build/classify/photos/chelsea.ppm").read_bytes()
+PHOTO = (ROOT / "build/serve/photos/chelsea.jpg").read_bytes()
 ROW = ("x", "FP32", [1, 64], np.zeros(64, np.float32).tobytes())
 PIXELS = ("image", "UINT8", [224, 224, 3], bytes(224 * 224 * 3))
 
