@@ -378,15 +378,14 @@ bench: $(VENV)/dev $(DEMO)/guest.wasm $(SPEECH)/fetched $(PLUGIN)/plugin.wasm $(
 
 # --- the server beside others; `make bench-serving ARGS=--write` rewrites the table and the plot in the documentation ---
 
-C_PIPELINE := backend/wasi_nn_torch/cli/new/templates/c/pipeline
 RESIZE     := benchmarks/serving/resize/resize.c
 LITSERVE   := build/litserve
 
-build/serving/resize.wasm: $(RESIZE) $(wildcard $(C_PIPELINE)/*.[ch] $(PIPELINE_WIT:%=%/*.wit)) $(GUARDRAIL)/build_c.py \
+build/serving/resize.wasm: $(RESIZE) $(wildcard $(PIPELINE_C)/*.[ch] $(PIPELINE_WIT:%=%/*.wit)) $(GUARDRAIL)/build_c.py \
                            $(C)/ready $(VENV)/dev
 	@echo "building the pipeline that resizes pictures, in C"
-	@$(BUILD_C) $@ $(RESIZE) $(C_PIPELINE)/pipeline.c --zig $(C)/bin/python --world pipeline --wit wit/pipeline $(WASI_NN_WIT) \
-	    --flag=-I$(C_PIPELINE) --flag=-msimd128 --flag=-O3
+	@$(BUILD_C) $@ $(RESIZE) $(PIPELINE_C)/pipeline.c --zig $(C)/bin/python --include $(PIPELINE_C) --world pipeline \
+	    --wit wit/pipeline $(WASI_NN_WIT) --flag=-msimd128 --flag=-O3
 
 $(LITSERVE)/ready: benchmarks/serving/peers.txt $(VENV)/dev
 	@echo "installing the server to compare with"

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# As `make` sets it: tests run side by side, and what they time is one thread. PyTorch reads it when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parent.parent
 
 BACKEND = ROOT / "tests" / "wasi_nn_torch"
