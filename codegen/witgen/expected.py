@@ -71,6 +71,8 @@ def _hint(
 ) -> str | None:
     """What was probably meant; `next_mark` is the character after the token."""
     previous = before[-1] if before else found
+    if _is_accessor(found, next_mark, accepted, before):
+        return "getters and setters are not supported, as Wasmtime refuses components that have them; use functions"
     if hint := _keyword_hint(found, next_mark, accepted, previous, written):
         return hint
     if "SEMICOLON" in accepted and found.line != previous.line:
@@ -88,6 +90,13 @@ def _hint(
     if found.type == "INTEGER" and "IDENTIFIER" in accepted:
         return "a name begins with a letter"
     return None
+
+
+def _is_accessor(found: Token, next_mark: str, accepted: AbstractSet[str], before: Sequence[Token]) -> bool:
+    """Whether `get(` or `set(` is in the place of a function; after `import x:`, the word is first taken for a path."""
+    if found.type == "LPAR" and "SLASH" in accepted and len(before) > 1:
+        return before[-1] in ("get", "set") and before[-2].type == "COLON"
+    return found in ("get", "set") and next_mark == "(" and "FUNC" in accepted
 
 
 def _keyword_hint(

@@ -263,6 +263,8 @@ def test_an_error_in_text_about_a_binary_is_shown_with_its_line(tmp_path):
         ('(component (import "url=<https://example.com>" (func)))', "is not a name that WIT can have"),
         ('(component (import "a:b/i" (func)))', "is not a name that WIT can have"),
         ('(component (import "a:b:c/i" (instance)))', "is not the name of an interface"),
+        ('(component (import "[get]level" (func (result u32))))', "is a getter or setter"),
+        ('(component (import "i" (instance (export "[static][set]r.most" (func)))))', "is a getter or setter"),
         (
             '(component (import "i" (instance (type $r (record (field "a" u8))) (export "f" (func (result $r))))))',
             "a record is used here that has no name",

@@ -66,6 +66,32 @@ def test_a_refusal_says_what_was_probably_meant(text, hint):
     assert refusal(f"package a:b;\n{text}").hint == hint
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "interface i { level: get() -> u32; }",
+        "interface i { level: set(to: u32); }",
+        "interface i { resource tank { level: get() -> u32; } }",
+        "interface i { resource tank { most: static set(to: u32) -> result<_, string>; } }",
+        "world w { import level: get() -> u32; }",
+        "world w { export level: set(to: u32); }",
+    ],
+)
+def test_getters_and_setters_are_refused_by_name(text):
+    assert "getters and setters are not supported" in refusal(f"package a:b;\n{text}").hint
+
+
+@pytest.mark.parametrize("text", ["interface i { get(); }", "world w { import get(); }"])
+def test_what_is_not_written_as_a_getter_is_not_called_one(text):
+    assert "getters" not in (refusal(f"package a:b;\n{text}").hint or "")
+
+
+@pytest.mark.parametrize("name", ["get", "set"])
+def test_functions_may_be_called_as_getters_are_written(name):
+    text = f"package a:b; interface i {{ {name}: func(); }} world w {{ import {name}: func(); import x: i; }}"
+    assert list(resolve_texts({"test.wit": text}).interfaces[0].functions) == [name]
+
+
 PACKAGES = {
     "another package of the namespace": ("wasi:io@0.3.0", "put it into `wit/deps/`"),
     "another version": (
