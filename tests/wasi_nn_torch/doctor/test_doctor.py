@@ -155,7 +155,7 @@ def test_too_little_address_space_is_told_with_the_command_that_fixes_it(tmp_pat
     lines = result.stdout.splitlines()
     assert result.returncode == 1
     [at] = [number for number, line in enumerate(lines) if line.startswith("broken  a guest: does not run: ")]
-    assert "emory" in lines[at]
+    assert "emory" in lines[at] or "failed to map segment" in lines[at]  # by Wasmtime, or by the libraries of CUDA
     assert lines[at + 1] == "        → ulimit -v unlimited"
 
 

@@ -164,7 +164,11 @@ FORMATS = {
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int16, torch.uint16, torch.uint32], ids=str)
 @pytest.mark.parametrize("load", FORMATS.values(), ids=FORMATS.keys())
-def test_what_fits_comes_back_and_what_does_not_is_refused(load, dtype, device, ledger, tensor, values, memory):
+def test_what_fits_comes_back_and_what_does_not_is_refused(
+    request, load, dtype, device, ledger, tensor, values, memory
+):
+    if "exported" in request.node.name and dtype is torch.uint32 and torch.__version__ < "2.10":
+        pytest.skip("PyTorch 2.9 does not export uint32")
     context = ExecutionContext(load(dtype, device), memory)
     [(_, output)] = context.compute([("x", tensor(torch.tensor([1, 0, 100])))])
     assert values(output) == ([1, 0, 1] if dtype is torch.bool else [1, 0, 100])

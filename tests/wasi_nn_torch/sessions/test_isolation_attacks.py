@@ -86,8 +86,13 @@ def beside(neighbour):
     neighbour.computes_once_more(SOON)
 
 
-def is_mended(name: str) -> bool:
-    """Whether PyTorch computes in this version what ended the process in others."""
+LANCZOS = "a resize with tiny scales"
+
+
+def is_harmless(name: str) -> bool:
+    """Whether this version of PyTorch computes or refuses what ends the process in others."""
+    if torch.__version__ < "2.10":
+        return name in ("a sum of an unknown dtype", LANCZOS)
     return name == "a weight norm of nothing" and torch.__version__ >= "2.15"
 
 
@@ -100,7 +105,7 @@ def test_an_attack_harms_nobody_but_its_own_session(engine, probe, secrets, neig
         outcome = attack(engine, probe, row, tmp_path, limits)
     assert outcome.ended.startswith(ENDS)
     if outcome.ended.startswith("status"):
-        assert outcome.code in FITTING[row.harm] or is_mended(row.name)
+        assert outcome.code in FITTING[row.harm] or is_harmless(row.name)
     if outcome.code is None and outcome.ended == "status 0":
         assert outcome.outputs
     assert secrets.found_in(outcome.heard) == []
@@ -120,6 +125,8 @@ def test_the_check_refuses_those_whose_operators_no_model_needs():
             admit(data, sniff_bytes(data))
         except NnError:
             refused.add(name)
+    if torch.__version__ < "2.10":
+        refused.remove(LANCZOS)  # an operator that PyTorch 2.9 does not have
     assert refused == {
         "a promotion of unknown dtypes",
         "a CTC loss of a huge label",
