@@ -114,6 +114,7 @@ def test_the_names_that_users_import_are_these():
     ]
     assert all(getattr(wasi_nn_torch, name) for name in wasi_nn_torch.__all__)
     assert wit_host.__all__ == [
+        "AsyncGuestFunction",
         "Bounds",
         "ByteSource",
         "Bytes",
@@ -125,6 +126,7 @@ def test_the_names_that_users_import_are_these():
         "Component",
         "Engine",
         "Err",
+        "FloatArray",
         "GuestCancelled",
         "GuestError",
         "GuestExit",
@@ -136,6 +138,7 @@ def test_the_names_that_users_import_are_these():
         "GuestTimeout",
         "GuestTrap",
         "Instance",
+        "IntArray",
         "LinkError",
         "LinkedComponent",
         "Linker",
@@ -146,6 +149,7 @@ def test_the_names_that_users_import_are_these():
         "Some",
         "Store",
         "Ticker",
+        "TypeVar",
         "WasiConfig",
         "awaiting_in",
         "copy_from_address",

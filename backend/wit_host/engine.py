@@ -44,6 +44,7 @@ from .rewrite import (
     slice_waits,
     take_image,
 )
+from .running import handlers
 from .running.guest_store import StoreLimits
 from .running.ticker import Ticker
 
@@ -103,6 +104,7 @@ class Engine:
         self._async_types = async_types
         reserves = not self._no_addresses
         self._engine = wasmtime.Engine(_configured(config or wasmtime.Config(), self._changes()))
+        handlers.note()
         self._compiling = Compiling(self._engine, compiler, reserves, True, fuel, async_types)
         #: Compiles without optimization; the settings in a custom configuration cannot be read.
         quickly = Compiling(self._engine, compiler or precompile, reserves, False, fuel, async_types)

@@ -19,7 +19,7 @@ from .. import capi
 from ..crossing.awaiting import current_pace, has_loop
 from ..crossing.state import HostState
 from ..errors import GuestCancelled, GuestError, GuestExit, GuestTimeout, GuestTrap
-from . import stack
+from . import handlers, stack
 from .failures import trap
 from .ticker import INTERVAL, PATIENCE, Ticker
 
@@ -110,6 +110,7 @@ class Runner:
         _require_depth(_DEPTH)
         if not self._inside.acquire(blocking=False):
             raise _nested()
+        handlers.keep()
         stack.enter()
         before, capi.entered.guest = capi.entered.guest, self.state
         try:
