@@ -247,7 +247,7 @@ def test_what_an_exported_program_prints_is_left_out(device, compute, capfd, cap
     capfd.readouterr()  # exporting computes it
     assert compute(load(data, device, "the model `net`"), X) == [2, 3, 4, 5]
     assert capfd.readouterr() == ("", "")
-    statements = 4 if torch.__version__ >= "2.10" else 3
+    statements = 4 if torch.__version__ >= "2.10" else 1  # whose export drops the others
     assert f"removed {statements} print statements from the model `net`" in caplog.messages
 
 
