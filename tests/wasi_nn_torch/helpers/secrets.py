@@ -13,7 +13,8 @@ MARKER = b"THE HOST'S OWN! "
 _PARTS = tuple(MARKER[start : start + 4] for start in range(0, len(MARKER), 4))
 _SIZES = (64, 512, 4096, 65536)
 _MAPS = Path("/proc/self/maps")
-_RANGE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ", re.MULTILINE)
+#: Not those without any access: they reserve terabytes and hold nothing, and addresses of others would be in them.
+_RANGE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (?!---)", re.MULTILINE)
 _NUMBER = re.compile(rb"[0-9]{9,20}")
 
 

@@ -58,7 +58,7 @@ def test_threads_share_the_limit_of_memory() -> None:
         def take() -> None:
             together.wait()
             try:
-                held.append(mmap.mmap(-1, 5 * MEMORY, mmap.MAP_PRIVATE | mmap.MAP_ANON))
+                held.append(mmap.mmap(-1, 40 * MEMORY, mmap.MAP_PRIVATE | mmap.MAP_ANON))
             except OSError:
                 return
 
@@ -69,7 +69,7 @@ def test_threads_share_the_limit_of_memory() -> None:
             thread.join()
         return len(held)
 
-    assert confined(Confinement(memory=8 * MEMORY), act).answer == 1
+    assert confined(Confinement(memory=60 * MEMORY), act).answer == 1
 
 
 @linux

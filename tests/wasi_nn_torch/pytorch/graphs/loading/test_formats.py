@@ -162,7 +162,7 @@ def test_the_operator_registers_a_package_of_native_code(part, tensor, values, t
     assert once == [2, 2]
     assert twice == [3, 3] or torch.__version__ < "2.10"  # whose native code forgets what it writes to buffers
     assert [run(one, torch.ones(2)), run(one, torch.ones(2)), run(other, torch.ones(2))] == [once, twice, once]
-    with pytest.raises(NnError, match="unmatched dim value|API call failed"):  # as PyTorch 2.9 says it
+    with pytest.raises(NnError, match=r"unmatched dim value|API call failed"):  # as PyTorch 2.9 says it
         run(one, torch.ones(9))
 
 
