@@ -305,17 +305,7 @@ def _register(engine: Engine, model: OfferedModel) -> None:
     with ExitStack() as stack:
         if model.options.optimize is Optimize.COMPILE:
             stack.enter_context(announced(f"compiling the model {Path(model.path).name} …"))
-        options = model.options
-        engine.register(
-            model.name,
-            model.path,
-            model.device,
-            optimize=options.optimize,
-            method=options.method,
-            warm_up=options.warm_up,
-            dtypes=dict(options.dtypes),
-            batch=options.batch,
-        )
+        model.load(engine.register)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from wasi_nn_torch.contract.batch import Batch
@@ -27,6 +27,19 @@ class OfferedModel(NamedTuple):
     path: str
     device: str | None
     options: ModelOptions
+
+    def load(self, function: Callable[..., object]) -> None:
+        """Call `Engine.register` or `Engine.replace` with it."""
+        function(
+            self.name,
+            self.path,
+            self.device,
+            optimize=self.options.optimize,
+            method=self.options.method,
+            warm_up=self.options.warm_up,
+            dtypes=dict(self.options.dtypes),
+            batch=self.options.batch,
+        )
 
 
 def graph_of(name: str, path: str, options: Mapping[str, str]) -> OfferedModel:

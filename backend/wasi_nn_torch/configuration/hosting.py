@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from wasi_nn_torch.configuration.serving import Configuration, OfferedGraph
+from wasi_nn_torch.configuration.serving import Configuration
 from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.app import Application, create_app
@@ -31,7 +31,7 @@ def opened(chosen: Configuration, observer: Observer | None = None) -> Iterator[
     """
     with _engine(chosen) as engine:
         for offered in chosen.graphs.values():
-            _load(engine.register, offered)
+            offered.model.load(engine.register)
         app = create_app(
             engine,
             graphs={name: offered.settings for name, offered in chosen.graphs.items()},
@@ -62,25 +62,11 @@ def _engine(chosen: Configuration) -> Engine:
     )
 
 
-def _load(function: Any, offered: OfferedGraph) -> None:  # noqa: ANN401  # `Engine.register` or `Engine.replace`
-    model, options = offered.model, offered.model.options
-    function(
-        model.name,
-        model.path,
-        model.device,
-        optimize=options.optimize,
-        method=options.method,
-        warm_up=options.warm_up,
-        dtypes=dict(options.dtypes),
-        batch=options.batch,
-    )
-
-
 def sources(engine: Engine, app: Application, chosen: Configuration) -> list[Source]:
     """The files to look after, and how each is loaded again."""
 
     def replace_graph(name: str, model: GraphModel) -> None:
-        _load(engine.replace, chosen.graphs[name])
+        chosen.graphs[name].model.load(engine.replace)
         model.refresh()
 
     found = []
