@@ -44,7 +44,7 @@ def ours(case: Case, model: str) -> None:
     settings = GraphSettings() if case.batch == 1 else GraphSettings(concurrency=2 * case.batch)
     pipelines = {"resize": PipelineSettings(RESIZE)} if case.resizes else {}
     engine = Engine("cpu", guest_models="none", async_threads=settings.concurrency + 2 * len(pipelines))
-    engine.register("net", model, batch=None if case.batch == 1 else Batch(case.batch))
+    engine.register("net", model, batch=None if case.batch == 1 else Batch(case.batch, max_delay=0.005))
     app = create_app(engine, graphs={"net": settings}, pipelines=pipelines)
     run(Server(app, Listening(port=0), _print_port))
 

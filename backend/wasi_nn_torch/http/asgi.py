@@ -54,7 +54,10 @@ async def respond(send: Send, response: Response) -> None:
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The value of the first header of a name, in lower case; None if there is none."""
     headers: Headers = scope["headers"]
-    return next((value for each, value in headers if each == name), None)
+    for each, value in headers:
+        if each == name:
+            return value
+    return None
 
 
 def offer_to_fill(scope: Scope, fill: Fill) -> None:

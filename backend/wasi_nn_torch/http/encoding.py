@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from wasi_nn_torch.contract.text import quote
@@ -17,6 +18,8 @@ from wasi_nn_torch.pipelines.values import Description, Value
 
 #: The most elements of an output as JSON: making the text of so many takes about a second.
 _MOST_LISTED = 1 << 20
+#: The most characters of the names in a response whose JSON is remembered.
+_MOST_REMEMBERED = 1024
 #: Made once, since that takes longer than writing a short message.
 _to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -33,26 +36,38 @@ def encode(model: str, version: str, request: InferRequest, values: Sequence[Val
 
     Raises `HttpError` with status 400 if the client wants as JSON what JSON cannot carry.
     """
-    wanted = {each.name: each.is_binary for each in request.outputs}
-    outputs: list[dict[str, object]] = []
-    binary: list[memoryview] = []
-    for value in values:
-        chosen = wanted.get(value.name)
-        output: dict[str, object] = {
-            "name": value.name,
-            "datatype": value.datatype.name,
-            "shape": list(value.shape),
-        }
-        if request.is_binary if chosen is None else chosen:
-            output["parameters"] = {BINARY_SIZE: value.data.nbytes}
-            binary.append(value.data)
-        else:
-            output["data"] = _listed(value)
-        outputs.append(output)
-    message: dict[str, object] = {"model_name": model, "model_version": version}
-    if request.id:
-        message["id"] = request.id
-    return Encoded(to_json({**message, "outputs": outputs}), binary)
+    chosen = {each.name: each.is_binary for each in request.outputs if each.is_binary is not None}
+    is_binary = [chosen.get(value.name, request.is_binary) for value in values]
+    binary = [value.data for value, is_chosen in zip(values, is_binary, strict=True) if is_chosen]
+    if len(binary) == len(values) and not request.id and sum(len(value.name) for value in values) <= _MOST_REMEMBERED:
+        described = tuple((value.name, value.datatype.name, value.shape, value.data.nbytes) for value in values)
+        return Encoded(_all_binary(model, version, described), binary)
+    outputs = [
+        _binary(value.name, value.datatype.name, value.shape, value.data.nbytes)
+        if is_chosen
+        else {**_output(value.name, value.datatype.name, value.shape), "data": _listed(value)}
+        for value, is_chosen in zip(values, is_binary, strict=True)
+    ]
+    return Encoded(_message(model, version, request.id, outputs), binary)
+
+
+@lru_cache(128)
+def _all_binary(model: str, version: str, outputs: Sequence[tuple[str, str, Sequence[int], int]]) -> bytes:
+    """The JSON of a response with nothing but binary data; most answers of a model have the same one."""
+    return _message(model, version, "", [_binary(*output) for output in outputs])
+
+
+def _message(model: str, version: str, id: str, outputs: Sequence[Mapping[str, object]]) -> bytes:
+    message = {"model_name": model, "model_version": version, **({"id": id} if id else {}), "outputs": outputs}
+    return to_json(message)
+
+
+def _binary(name: str, datatype: str, shape: Sequence[int], nbytes: int) -> dict[str, object]:
+    return {**_output(name, datatype, shape), "parameters": {BINARY_SIZE: nbytes}}
+
+
+def _output(name: str, datatype: str, shape: Sequence[int]) -> dict[str, object]:
+    return {"name": name, "datatype": datatype, "shape": list(shape)}
 
 
 def to_json(message: object) -> bytes:

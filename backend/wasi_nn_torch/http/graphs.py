@@ -149,8 +149,12 @@ class _Sessions:
         return self._opened()
 
     async def take(self, tenant: Hashable) -> GraphSession:
-        """An idle session, or a new one."""
-        for at, (owner, session) in enumerate(self._idle):
+        """The session that became idle last, or a new one.
+
+        So no more sessions are used than there are requests at a time: a batch may wait for those that usually return.
+        """
+        for at in reversed(range(len(self._idle))):
+            owner, session = self._idle[at]
             if owner == tenant or self._keep is _Keep.SHARED:
                 del self._idle[at]
                 return session

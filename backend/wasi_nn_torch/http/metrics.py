@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.served import Served
+from wasi_nn_torch.http.tallies import Counts, Times
 
 #: The type of the text.
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
-
-Figure = TypeVar("Figure", Counter, Histogram)
 
 _PREFIX = "wasi_nn_torch_"
 #: The upper bounds of the buckets of times, in seconds.
@@ -41,40 +40,42 @@ class Metrics:
 
     def __init__(self, engine: Engine, models: Mapping[str, Served], observer: Observer | None = None) -> None:
         self._observer = observer
+        self._requests = _counts("http_requests", "Requests that were answered.", "model", "status")
+        self._failures = _counts("http_failures", "Requests that were not answered as wanted.", "model", "kind")
+        self._seconds = _times("http_request_seconds", "The time from a request to its answer.")
+        self._waits = _times("queue_seconds", "The time that requests waited for a place.")
+        self._received = _counts("http_received_bytes", "Bytes of the bodies of requests.", "model")
+        self._sent = _counts("http_sent_bytes", "Bytes of the bodies of answers.", "model")
         self._registry = CollectorRegistry()
-        self._requests = self._counter("http_requests", "Requests that were answered.", "model", "status")
-        self._failures = self._counter("http_failures", "Requests that were not answered as wanted.", "model", "kind")
-        self._seconds = self._histogram("http_request_seconds", "The time from a request to its answer.", "model")
-        self._waits = self._histogram("queue_seconds", "The time that requests waited for a place.", "model")
-        self._received = self._counter("http_received_bytes", "Bytes of the bodies of requests.", "model")
-        self._sent = self._counter("http_sent_bytes", "Bytes of the bodies of answers.", "model")
-        self._labelled: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}
+        figures = self._requests, self._failures, self._seconds, self._waits, self._received, self._sent
+        self._registry.register(_RequestFigures(figures))
         self._registry.register(_EngineFigures(engine, models))
 
     def answered(self, model: str | None, status: int, kind: str | None, seconds: float, sent: int) -> None:
         """Count an answer; `kind` is that of a failure."""
         name = model or _NO_MODEL
-        self._of(self._requests, name, str(status)).inc()
-        self._of(self._sent, name).inc(sent)
+        self._requests.add((name, str(status)))
+        self._sent.add((name,), sent)
         if kind is not None:
-            self._of(self._failures, name, kind).inc()
+            self._failures.add((name, kind))
         if model is not None:
-            self._of(self._seconds, name).observe(seconds)
+            self._seconds.of((name,)).add(seconds)
         if self._observer is not None:
             self._observer.answered(model, status, kind, seconds)
 
     def received(self, model: str, nbytes: int) -> None:
         """Count the body of a request."""
-        self._of(self._received, model).inc(nbytes)
+        self._received.add((model,), nbytes)
 
     def waits_of(self, model: str) -> Callable[[float], None]:
         """What to tell how long requests to a model wait."""
-        histogram, observer = self._waits.labels(model), self._observer
+        histogram, observer = self._waits.of((model,)), self._observer
+        if observer is None:
+            return histogram.add
 
         def waited(seconds: float) -> None:
-            histogram.observe(seconds)
-            if observer is not None:
-                observer.waited(model, seconds)
+            histogram.add(seconds)
+            observer.waited(model, seconds)
 
         return waited
 
@@ -86,18 +87,17 @@ class Metrics:
         """All figures of this moment."""
         return generate_latest(self._registry)
 
-    def _of(self, figure: Figure, *labels: str) -> Figure:
-        """A figure with labels, whose number is bounded; it is looked up once."""
-        found = self._labelled.get((figure, labels))
-        if found is None:
-            found = self._labelled[figure, labels] = figure.labels(*labels)
-        return found  # type: ignore[return-value]  # of the type of `figure`
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(_PREFIX + name, text, labels, registry=self._registry)
+class _RequestFigures(Collector):
+    """What was counted of requests."""
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(_PREFIX + name, text, labels, buckets=SECONDS, registry=self._registry)
+    def __init__(self, figures: Iterable[Counts | Times]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures of this moment."""
+        for figure in self._figures:
+            yield figure.family()
 
 
 class _EngineFigures(Collector):
@@ -146,6 +146,14 @@ class _EngineFigures(Collector):
         yield _gauge("model_ready", "Whether models answer requests.", ready, ["model"])
         replaced = [((model.name, reason), n) for model in models for reason, n in model.replaced.items()]
         yield _counter("instances_replaced", "Instances of pipelines that were ended.", ["model", "reason"], replaced)
+
+
+def _counts(name: str, text: str, *labels: str) -> Counts:
+    return Counts(_PREFIX + name, text, *labels)
+
+
+def _times(name: str, text: str) -> Times:
+    return Times(_PREFIX + name, text, SECONDS, "model")
 
 
 _Rows = Iterable[tuple[tuple[str, ...], float]]

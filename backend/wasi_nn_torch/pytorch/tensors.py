@@ -22,7 +22,7 @@ from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.freeing import free_pages
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
-from wit_host import copy_from_address, copy_to_address, view_memory
+from wit_host import copy_from_address, copy_to_address, view_memory, view_of
 
 logger = logging.getLogger(__name__)
 
@@ -262,6 +262,18 @@ class DeviceTensor:
                 return tensor.clone()
             way = tensor.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride()
             return torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(*way)
+
+    def view_to_keep(self) -> memoryview | None:
+        """The elements where they lie in the host's memory, which the view keeps when this tensor is dropped.
+
+        None if they are not there without gaps, or if the memory has another user.
+        """
+        tensor = self._content()
+        is_plain = tensor.device.type == "cpu" and tensor.is_contiguous() and not tensor.is_neg() and tensor.nbytes > 0
+        if self._is_lent or not is_plain or not self._may_be_taken(tensor, is_last=True):
+            return None
+        # Not the tensor, or nothing would tell `drop` that the memory is still in use.
+        return view_of(tensor.untyped_storage(), tensor.data_ptr(), tensor.nbytes)
 
     def copy(self, device: torch.device, name: str) -> DeviceTensor:
         """Make a separate tensor with the same elements on `device`; this one stays in its place.

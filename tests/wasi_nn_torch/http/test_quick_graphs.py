@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -42,10 +43,11 @@ def engine(tmp_path_factory):
 
 
 class Computations:
-    """The threads of all computations; the next ones take so much longer, and begin when they are let go."""
+    """The threads and sessions of computations; the next ones take so much longer, and begin when they are let go."""
 
     def __init__(self) -> None:
         self.threads: list[str] = []
+        self.sessions: list[GraphSession] = []
         self.delay = 0.0
         self.are_let_go = threading.Event()
         self.are_let_go.set()
@@ -62,6 +64,7 @@ def computations(monkeypatch):
 
     def observed(session, inputs):
         found.threads.append(threading.current_thread().name)
+        found.sessions.append(session)
         assert found.are_let_go.wait(30)
         began, wall = time.thread_time(), time.perf_counter()
         while time.thread_time() - began < found.delay:  # computes, rather than waits
@@ -129,6 +132,22 @@ def test_graphs_that_may_have_to_wait_are_computed_on_threads(engine, computatio
         assert {ask(at, model=model)[0] for _ in range(SOME)} == {200}
     app.close()
     assert not any(computations.in_loop())
+
+
+def test_a_lone_client_keeps_to_one_session_however_many_there_are(engine, computations):
+    """A batch would wait for the others in vain, if they were used in turns."""
+    app = create_app(engine, graphs={"plus": GraphSettings(inline=False, concurrency=3)})
+    with served(app) as at:
+        computations.are_let_go.clear()
+        with ThreadPoolExecutor() as clients:
+            asked = [clients.submit(ask, at) for _ in range(3)]
+            until(lambda: engine.stats.running == 3)
+            computations.are_let_go.set()
+        assert [each.result()[0] for each in asked] == [200, 200, 200]
+        assert {ask(at)[0] for _ in range(SOME)} == {200}
+    app.close()
+    assert len(set(computations.sessions[:3])) == 3
+    assert len(set(computations.sessions[3:])) == 1
 
 
 def test_a_module_whose_state_only_it_knows_is_computed_on_threads(engine, computations):

@@ -56,6 +56,42 @@ def test_elements_share_the_memory_of_the_caller_and_keep_that_of_the_graph(engi
     assert torch.frombuffer(output.data, dtype=torch.float32).tolist() == [2, 3]
 
 
+def test_large_elements_stay_after_their_tensor_was_dropped(engine):
+    """The pages of a large tensor are returned to the system when it is dropped, unless something uses them."""
+    count = 65 << 18  # 65 MiB
+    with engine.graph("add") as graph:
+        output = graph.compute_elements({"x": torch.ones(count), "y": torch.ones(count)})["output"]
+        assert graph.memory.live_bytes == 0
+    values = torch.frombuffer(output.data, dtype=torch.float32)
+    assert (int(values.min()), int(values.max())) == (2, 2)
+
+
+class Keeps(torch.nn.Module):
+    """Returns a tensor that it keeps, a part of one, and one with gaps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kept", torch.arange(6.0).view(2, 3))
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"whole": self.kept, "row": self.kept[0], "transposed": (self.kept + x).t()}
+
+
+def test_elements_of_tensors_that_the_model_keeps_are_copies(engine):
+    engine.register("keeps", Keeps())
+    for _ in range(2):
+        with engine.graph("keeps") as graph:
+            outputs = graph.compute_elements({"x": torch.zeros(1)})
+        found = {name: torch.frombuffer(each.data, dtype=torch.float32) for name, each in outputs.items()}
+        assert {name: each.tolist() for name, each in found.items()} == {
+            "whole": [0, 1, 2, 3, 4, 5],
+            "row": [0, 1, 2],
+            "transposed": [0, 3, 1, 4, 2, 5],
+        }
+        for each in found.values():
+            each.fill_(-1)
+
+
 def test_elements_have_the_dtypes_of_the_model_also_if_wasi_nn_lacks_them(engine):
     engine.register("kinds", Kinds())
     with engine.graph("kinds") as graph:
