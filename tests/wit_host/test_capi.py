@@ -212,3 +212,7 @@ def test_an_object_of_the_package_is_disposed_of_once():
     capi.dispose(linker)
     with pytest.raises(ValueError, match="already closed"):
         linker.ptr()
+
+
+def test_every_public_name_of_the_package_exists():
+    assert [name for name in capi.__all__ if not hasattr(capi, name)] == []

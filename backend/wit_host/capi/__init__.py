@@ -84,8 +84,8 @@ from .values import (
 )
 
 if TYPE_CHECKING:
-    from .core import RawValues
-    from .values import Values
+    from .core import RawValues as RawValues
+    from .values import Values as Values
 
 __all__ = [
     "RAW_STRIDE",
@@ -106,14 +106,11 @@ __all__ = [
     "Memory",
     "MemoryCreator",
     "Name",
-    "OutputClosed",
     "OwnedValues",
     "Owner",
-    "RawValues",
     "ResourceHandle",
     "Value",
     "ValueType",
-    "Values",
     "add_core_function",
     "add_function",
     "add_resource",
