@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from wit_host import CompileCache
 
 # As `make` sets it: tests run side by side, and what they time is one thread. PyTorch reads it when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -88,16 +92,24 @@ def built(path: str) -> Path:
     return file
 
 
+#: What runs of the tests leave for the next ones: compiled guests, a dozen of which take most of a minute each, and
+#: their key. A test that wants a guest to be compiled uses a cache of its own, or none.
+KEPT = Path(tempfile.gettempdir(), f"wasi-nn-torch-tests-of-{getpass.getuser()}")
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep compiled guests and their key away from the user's own; tests and their processes share them."""
-    run = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        run = run.parent
+def _compiled_guests() -> Iterator[None]:
+    """Keep compiled guests and their key away from the user's own; tests, their processes and later runs share them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WASI_NN_TORCH_CACHE", str(run / "compiled"))
-        patch.setenv("XDG_STATE_HOME", str(run / "state"))
+        patch.setenv("WASI_NN_TORCH_CACHE", str(KEPT / "compiled"))
+        patch.setenv("XDG_STATE_HOME", str(KEPT / "state"))
         yield
+
+
+@pytest.fixture(scope="session")
+def compile_cache() -> CompileCache:
+    """The same for engines of `wit_host`."""
+    return CompileCache(KEPT / "compiled-for-hosts", bytes(32))
 
 
 @pytest.fixture(scope="session")
