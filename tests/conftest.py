@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -21,8 +22,11 @@ ROOT = Path(__file__).parent.parent
 BACKEND = ROOT / "tests" / "wasi_nn_torch"
 
 DEVICES = ["cpu", "simulated", "cuda"]
-#: How many tests there are for other devices.
+#: How many tests there are for other devices, and which files have tests for the CPU only.
 LEFT_OUT = pytest.StashKey[Counter[str]]()
+FILES_LEFT_OUT = pytest.StashKey[list[Path]]()
+#: How a file begins whose tests are all for the CPU.
+FOR_THE_CPU = re.compile(r"^pytestmark = (?:\[\s*)?pytest\.mark\.cpu\b", re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,6 +62,16 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"device: {config.getoption('device')}"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """On another device, do not import the files with tests for the CPU only, which takes longer than some tests."""
+    if config.getoption("device") == "cpu" or not collection_path.match("test_*.py"):
+        return None
+    if not FOR_THE_CPU.search(collection_path.read_text("utf-8")):
+        return None
+    config.stash.setdefault(FILES_LEFT_OUT, []).append(collection_path)
+    return True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, and name in the summary, what is for another device than the one of `--device`."""
@@ -74,6 +88,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for device, number in config.stash.get(LEFT_OUT, Counter()).items():
         terminalreporter.write_line(f"{number} tests were left out, which run with --device={device}")
+    if files := config.stash.get(FILES_LEFT_OUT, []):
+        terminalreporter.write_line(f"{len(files)} files were left out, whose tests run with --device=cpu")
 
 
 def _devices(item: pytest.Item) -> list[str]:

@@ -16,6 +16,9 @@ import torch
 
 from tests.conftest import ROOT
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 BACKEND = ROOT / "backend" / "wasi_nn_torch"
 
 # Not looked up by the class but on an object: the object's class, and what the backend asks of it.
