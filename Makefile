@@ -9,6 +9,8 @@ WIT_HOST := --editable ./codegen
 
 # On machines with few cores, PyTorch's threads slow each other down.
 export OMP_NUM_THREADS ?= 1
+# Tests start hundreds of processes; without a cache, each of them would compile the modules of the checkout again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo classify-witx plugins guardrail serve-demo screenshot udf vad test pythons soak check bindings golden bench \
         bench-guardrail bench-peers bench-ray bench-ray-serve bench-serving zoo clean

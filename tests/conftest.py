@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from wit_host import CompileCache
 
 # As `make` sets it: tests run side by side, and what they time is one thread. PyTorch reads it when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,8 +22,11 @@ ROOT = Path(__file__).parent.parent
 BACKEND = ROOT / "tests" / "wasi_nn_torch"
 
 DEVICES = ["cpu", "simulated", "cuda"]
-#: How many tests there are for other devices.
+#: How many tests there are for other devices, and which files have tests for the CPU only.
 LEFT_OUT = pytest.StashKey[Counter[str]]()
+FILES_LEFT_OUT = pytest.StashKey[list[Path]]()
+#: How a file begins whose tests are all for the CPU.
+FOR_THE_CPU = re.compile(r"^pytestmark = (?:\[\s*)?pytest\.mark\.cpu\b", re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +62,16 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"device: {config.getoption('device')}"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """On another device, do not import the files with tests for the CPU only, which takes longer than some tests."""
+    if config.getoption("device") == "cpu" or not collection_path.match("test_*.py"):
+        return None
+    if not FOR_THE_CPU.search(collection_path.read_text("utf-8")):
+        return None
+    config.stash.setdefault(FILES_LEFT_OUT, []).append(collection_path)
+    return True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, and name in the summary, what is for another device than the one of `--device`."""
@@ -70,6 +88,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for device, number in config.stash.get(LEFT_OUT, Counter()).items():
         terminalreporter.write_line(f"{number} tests were left out, which run with --device={device}")
+    if files := config.stash.get(FILES_LEFT_OUT, []):
+        terminalreporter.write_line(f"{len(files)} files were left out, whose tests run with --device=cpu")
 
 
 def _devices(item: pytest.Item) -> list[str]:
@@ -88,16 +108,24 @@ def built(path: str) -> Path:
     return file
 
 
+#: What runs of the tests leave for the next ones: compiled guests, a dozen of which take most of a minute each, and
+#: their key. A test that wants a guest to be compiled uses a cache of its own, or none.
+KEPT = Path(tempfile.gettempdir(), f"wasi-nn-torch-tests-of-{getpass.getuser()}")
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep compiled guests and their key away from the user's own; tests and their processes share them."""
-    run = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        run = run.parent
+def _compiled_guests() -> Iterator[None]:
+    """Keep compiled guests and their key away from the user's own; tests, their processes and later runs share them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WASI_NN_TORCH_CACHE", str(run / "compiled"))
-        patch.setenv("XDG_STATE_HOME", str(run / "state"))
+        patch.setenv("WASI_NN_TORCH_CACHE", str(KEPT / "compiled"))
+        patch.setenv("XDG_STATE_HOME", str(KEPT / "state"))
         yield
+
+
+@pytest.fixture(scope="session")
+def compile_cache() -> CompileCache:
+    """The same for engines of `wit_host`."""
+    return CompileCache(KEPT / "compiled-for-hosts", bytes(32))
 
 
 @pytest.fixture(scope="session")

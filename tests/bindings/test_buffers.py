@@ -119,7 +119,7 @@ def test_functions_whose_bytes_cannot_be_strings_keep_lists():
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(v=DATA, n=st.integers(0, 255))
 def test_bytes_in_and_out(guest, v, n):
     assert guest.buffers.sum(v) == sum(v)
@@ -127,13 +127,13 @@ def test_bytes_in_and_out(guest, v, n):
     assert guest.buffers.echo(v) == v
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(parts=st.lists(DATA, max_size=5), last=st.none() | DATA, pair=st.tuples(st.integers(0, 255), DATA))
 def test_bytes_in_lists_options_and_tuples(guest, parts, last, pair):
     assert guest.buffers.join(parts, last, pair) == b"".join(parts) + (last or b"") + bytes([pair[0]]) + pair[1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(parts=st.lists(st.builds(api.Labelled, st.text("abc"), DATA), max_size=4), v=DATA, text=st.text("ab"))
 def test_bytes_in_records_variants_and_results(guest, parts, v, text):
     assert guest.buffers.name(parts) == ",".join(f"{part.name}={part.content.hex()}" for part in parts)
@@ -160,7 +160,7 @@ def test_more_parameters_than_are_passed_in_registers(guest, d, g, e):
     assert guest.buffers.many(2**64 - 1, "text", 1.5, d, e, 7, g, "ü", True) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(v=DATA, at=st.integers(0, 100))
 def test_bytes_deeper_in_results(guest, v, at):
     assert guest.lists.split(v, at) == (v[:at], v[at:])

@@ -235,14 +235,14 @@ def round_trip(bound, interface, name, value):
 
 
 @pytest.mark.parametrize("name", ECHO)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(data=st.data())
 def test_what_comes_back_is_what_went_in(bound, name, data):
     round_trip(bound, "echo", name, data.draw(ECHO[name]))
 
 
 @pytest.mark.parametrize("name", TABLES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(data=st.data())
 def test_maps_come_back_in_their_order(bound, name, data):
     round_trip(bound, "tables", name, data.draw(TABLES[name]))

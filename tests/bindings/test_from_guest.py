@@ -13,37 +13,47 @@ from witgen.generate import Target, generate, write
 PLUGIN = ROOT / "build/plugins/plugin.wasm"
 
 
-@pytest.fixture
-def bindings(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def bindings(tmp_path_factory):
     """The package of the plug-in of the example, made from the plug-in itself."""
     if not PLUGIN.is_file():
         pytest.skip(f"{PLUGIN} is not built: `make test` builds it")
-    target = Target((PLUGIN,), tmp_path / "plugin_from_guest", without_wasi=True)
+    folder = tmp_path_factory.mktemp("bindings")
+    target = Target((PLUGIN,), folder / "plugin_from_guest", without_wasi=True)
     write(target, generate(target))
-    monkeypatch.syspath_prepend(tmp_path)
-    return importlib.import_module("plugin_from_guest")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield importlib.import_module("plugin_from_guest")
 
 
-def test_a_component_has_everything_that_bindings_need(bindings):
+@pytest.fixture(scope="module")
+def engine(compile_cache):
+    return Engine(cache=compile_cache)
+
+
+@pytest.fixture(scope="module")
+def plugin(engine, bindings):
+    return engine.compile(PLUGIN, buffers=bindings.BUFFERS, optimize=False)
+
+
+def test_a_component_has_everything_that_bindings_need(bindings, engine, plugin):
     class Notes(bindings.notes.Host):
         def get_notebook(self, name):
             return None
 
-    engine = Engine()
     with engine.store() as store:
         store.linker.add_wasi()
         bindings.add_to_linker(store.linker, Notes())
-        guest = bindings.Guest(store.instantiate(engine.compile(PLUGIN, buffers=bindings.BUFFERS)))
+        guest = bindings.Guest(store.instantiate(plugin))
         assert {action.name for action in guest.actions.available()} == {"words", "todo"}
 
 
-def test_without_wasi_the_engine_has_to_define_it(bindings):
+def test_without_wasi_the_engine_has_to_define_it(bindings, engine, plugin):
     class Notes(bindings.notes.Host):
         def get_notebook(self, name):
             return None
 
-    engine = Engine()
     with engine.store() as store:
         bindings.add_to_linker(store.linker, Notes())
         with pytest.raises(LinkError, match=r"call `linker\.add_wasi\(\)`"):
-            store.instantiate(engine.compile(PLUGIN))
+            store.instantiate(plugin)

@@ -21,8 +21,8 @@ def demo():
     return classify("photos/chelsea.ppm", "photos/coffee.ppm")
 
 
-def classify(*pictures):
-    command = [sys.executable, "-m", "wasi_nn_torch", "run", "--stats", "--graph", f"classifier={FOLDER}/model.pt2"]
+def classify(*pictures, model=f"{FOLDER}/model.pt2"):
+    command = [sys.executable, "-m", "wasi_nn_torch", "run", "--stats", "--graph", f"classifier={model}"]
     command += ["--dir", f"{FOLDER}/photos::photos", "--dir", f"{FOLDER}/labels::labels"]
     command += [f"{FOLDER}/guest.wasm", *pictures]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
@@ -61,8 +61,8 @@ def test_pictures_cross_at_their_true_size_and_nothing_is_left(demo):
         (["labels/imagenet.txt"], "labels/imagenet.txt: expected a binary PPM picture"),
     ],
 )
-def test_a_picture_that_cannot_be_read_ends_with_status_1(pictures, message):
-    result = classify(*pictures)
+def test_a_picture_that_cannot_be_read_ends_with_status_1(small_model, pictures, message):
+    result = classify(*pictures, model=small_model)
     assert result.returncode == 1
     assert result.stdout == ""
     assert message in result.stderr

@@ -40,15 +40,16 @@ def test_the_core_module_says_what_the_component_says():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options", "message"),
+    ("arguments", "has_model", "message"),
     [
-        ([], MODEL, "usage: classify"),
-        (["photos/nothing.ppm"], MODEL, "photos/nothing.ppm: No such file or directory"),
-        (["labels/imagenet.txt"], MODEL, "labels/imagenet.txt: expected a binary PPM picture"),
-        (PHOTOS, (), "load_by_name: not found"),
+        ([], True, "usage: classify"),
+        (["photos/nothing.ppm"], True, "photos/nothing.ppm: No such file or directory"),
+        (["labels/imagenet.txt"], True, "labels/imagenet.txt: expected a binary PPM picture"),
+        (PHOTOS, False, "load_by_name: not found"),
     ],
 )
-def test_what_does_not_work_ends_with_status_1(arguments, options, message):
+def test_what_does_not_work_ends_with_status_1(small_model, arguments, has_model, message):
+    options = ["--graph", f"classifier={small_model}"] if has_model else []
     result = classify(*arguments, options=options)
     assert (result.returncode, result.stdout) == (1, "")
     assert message in result.stderr

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from tests.wasi_host.helpers.probe import Probe
-from wit_host import CompileCache, Engine
+from wit_host import Engine
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory):
-    return Engine(cache=CompileCache(tmp_path_factory.mktemp("wasi") / "compiled", bytes(32)))
+def engine(compile_cache):
+    return Engine(cache=compile_cache)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ FAST = Path("/dev/shm")
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=wasm_tools.MISSING)
 compared = settings(
-    max_examples=EXAMPLES or 250,
+    max_examples=EXAMPLES or 150,
     derandomize=not EXAMPLES,
     deadline=None,
     database=None,

@@ -269,7 +269,7 @@ def features(value):
             yield from features(part)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(projects())
 def test_what_is_dumped_is_consistent_in_itself(project: Project):
     with TemporaryDirectory() as directory:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import KEPT
 from wasi_nn_torch import Engine
 from wasi_nn_torch.cli import app
 from wasi_nn_torch.sessions.cache import user_cache, user_cache_directory
@@ -150,9 +151,9 @@ def test_nothing_is_kept_for_users_without_a_home(cli, monkeypatch):
         assert engine.compile(GUEST.encode()).from_cache is False
 
 
-def test_tests_leave_the_users_own_alone(tmp_path_factory):
-    run = tmp_path_factory.getbasetemp()
-    assert user_cache_directory().folder.parent in (run, run.parent)
+def test_tests_leave_the_users_own_alone():
+    assert user_cache_directory().folder.parent == KEPT
+    assert key_path().is_relative_to(KEPT)
 
 
 # --- info ---

@@ -7,6 +7,9 @@ import typer
 
 from wasi_nn_torch.cli.exits import HOST_FAILURE, USAGE, bad_value, fail, fails_on
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 
 def test_a_message_is_one_printable_line_on_standard_error(capsys):
     with pytest.raises(typer.Exit) as ended:

@@ -11,6 +11,9 @@ from wasi_nn_torch.cli.graph_option import parse_graph
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.sessions.stats import SessionStats
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 
 @pytest.mark.parametrize(
     ("options", "batch"),

@@ -10,6 +10,9 @@ from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.hosts.stepwise import StepwiseContext
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 
 class Plain(Tensor):
     """A tensor that counts how often it is dropped."""

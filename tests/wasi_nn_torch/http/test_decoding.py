@@ -10,6 +10,9 @@ from wasi_nn_torch.http.errors import HttpError
 from wasi_nn_torch.http.messages import Wanted
 from wasi_nn_torch.pipelines.datatypes import DATATYPES
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 
 def item(name="x", datatype="FP32", shape=(2,), **more):
     return {"name": name, "datatype": datatype, "shape": list(shape), **more}

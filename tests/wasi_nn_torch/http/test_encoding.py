@@ -11,6 +11,9 @@ from wasi_nn_torch.http.messages import InferRequest, Wanted
 from wasi_nn_torch.pipelines.datatypes import DATATYPES
 from wasi_nn_torch.pipelines.values import Value
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 
 def value(datatype: str, data: bytes, shape=(2,), name="y"):
     return Value(name, DATATYPES[datatype], shape, memoryview(bytearray(data)))

@@ -15,12 +15,6 @@ from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES
 from wasi_nn_torch.serving.serving import Serving
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent.name == "onnx":
-            item.add_marker(pytest.mark.cpu)
-
-
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     with Engine("cpu", guest_models="none") as engine:

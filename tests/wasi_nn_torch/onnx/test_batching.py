@@ -28,6 +28,8 @@ from wasi_nn_torch.onnx.backend import OnnxBackend
 from wasi_nn_torch.onnx.batched import BatchedOnnxGraph
 from wasi_nn_torch.pytorch import PyTorch
 
+pytestmark = pytest.mark.cpu
+
 ROW = torch.arange(4.0).view(1, 4)
 OPTIONS = BackendOptions("cpu", threads=1)
 DOUBLE = TensorProto.DOUBLE

@@ -19,6 +19,8 @@ from tests.wasi_nn_torch.helpers.versions import INTERFACES, STEPWISE, VERSIONS
 from tests.wasi_nn_torch.onnx.models import node, proto, value
 from wasi_nn_torch import Engine
 
+pytestmark = pytest.mark.cpu
+
 SOURCES = ROOT / "tests/guests/classify"
 HEADERS = ROOT / "backend/wasi_nn_torch/cli/new/templates/c/command"
 ADAPTER = NPM / "@bytecodealliance/jco/lib/wasi_snapshot_preview1.command.wasm"

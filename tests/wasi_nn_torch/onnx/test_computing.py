@@ -16,6 +16,8 @@ from wasi_nn_torch import ModelError
 from wasi_nn_torch.contract import ElementType, ErrorCode, Ledger, NnError, read_bytes
 from wasi_nn_torch.contract.warm_up import WarmUp
 
+pytestmark = pytest.mark.cpu
+
 #: The bits of special values: NaN with a payload, infinities, the least and greatest numbers, negative zero.
 BITS = {
     torch.float16: (torch.int16, [0x7E01, -0x8000, 0x7C00, -0x400, 1, 0x3C00]),

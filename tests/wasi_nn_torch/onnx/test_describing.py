@@ -17,6 +17,8 @@ from wasi_nn_torch.contract.findings import Health
 from wasi_nn_torch.doctor.checks import examine
 from wasi_nn_torch.onnx import make_backend
 
+pytestmark = pytest.mark.cpu
+
 
 def inspect(*arguments):
     result = CliRunner().invoke(app, ["inspect", *map(str, arguments)])

@@ -16,6 +16,8 @@ from wasi_nn_torch.onnx.devices import CPU, Device, find_device
 from wasi_nn_torch.onnx.loading import load
 from wasi_nn_torch.onnx.reading import Reader
 
+pytestmark = pytest.mark.cpu
+
 CUDA = Device("cuda", 1)
 #: In DLPack: CUDA, and the legacy default stream.
 DLPACK_CUDA, LEGACY = 2, 1

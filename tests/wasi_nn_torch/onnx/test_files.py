@@ -18,6 +18,8 @@ from wasi_nn_torch.contract import Ledger, NnError
 from wasi_nn_torch.contract.vocabulary import Encoding
 from wasi_nn_torch.onnx.files import files_of, is_onnx
 
+pytestmark = pytest.mark.cpu
+
 
 def computed(engine, name):
     serving = engine._runtime.serve(Ledger())

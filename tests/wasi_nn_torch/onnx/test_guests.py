@@ -16,6 +16,8 @@ from wasi_nn_torch import Engine
 from wasi_nn_torch.hosts.witx_numbers import Errno
 from wasi_nn_torch.pytorch.dtypes import ELEMENT_TYPES
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(scope="module")
 def engine():

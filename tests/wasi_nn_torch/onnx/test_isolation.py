@@ -20,7 +20,10 @@ from wasi_nn_torch.contract import ErrorCode, NnError
 from wasi_nn_torch.contract.vocabulary import ElementType, Encoding, ExecutionTarget
 from wasi_nn_torch.workers.confinement import lacking
 
-pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"a process cannot be confined here: {', '.join(lacking())}")
+pytestmark = [
+    pytest.mark.cpu,
+    pytest.mark.skipif(bool(lacking()), reason=f"a process cannot be confined here: {', '.join(lacking())}"),
+]
 
 
 @pytest.fixture(scope="module")

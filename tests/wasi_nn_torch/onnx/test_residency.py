@@ -23,6 +23,8 @@ from wasi_nn_torch.onnx.session import OnnxSession
 from wasi_nn_torch.pytorch import adopting
 from wasi_nn_torch.pytorch.session import PyTorchSession
 
+pytestmark = pytest.mark.cpu
+
 SIZE = 1 << 16
 BYTES = 4 * SIZE
 

@@ -21,6 +21,8 @@ from wasi_nn_torch import Batch, Engine, ModelError
 from wasi_nn_torch.http import create_app
 from wasi_nn_torch.http.reloading import Reloading, Source
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture(scope="module")
 def engine():

@@ -23,6 +23,8 @@ from wasi_nn_torch.onnx.vetting import vet, wire
 from wasi_nn_torch.onnx.vetting.operators import ADMITTED, REASONS
 from wasi_nn_torch.onnx.vetting.wire import DEEPEST
 
+pytestmark = pytest.mark.cpu
+
 #: The attacks on optimizations, and how they end here.
 COMPUTED = {
     "`LayerNormalization` with an empty last input": "computed",

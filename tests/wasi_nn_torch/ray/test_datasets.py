@@ -194,8 +194,8 @@ def test_a_guest_that_is_missing_ends_the_job_in_the_same_way():
 
 def test_a_killed_worker_costs_no_row_and_a_node_compiles_a_guest_once(evil, tmp_path):
     """`kill -9` in the middle of a job, while guests of two actors loop now and then."""
-    kinds = [kind for batch in range(32) for kind in [batch % 2] * BATCH]
-    made = rows(kinds, blocks=16).map_batches(
+    kinds = [kind for batch in range(20) for kind in [batch % 2] * BATCH]
+    made = rows(kinds, blocks=10).map_batches(
         Watched,
         fn_constructor_kwargs={
             "guest": ray.put(Path(evil).read_bytes() + custom_section()),
@@ -246,14 +246,15 @@ def test_the_device_is_that_of_the_gpus_that_ray_assigned():
 
 
 def test_the_example_prints_what_its_readme_shows(tmp_path):
-    """On a cluster of its own, as a user runs it."""
+    """As a user runs it, but on the cluster that these tests have started."""
     example, pictures, out = ROOT / "examples" / "udf", tmp_path / "pictures", tmp_path / "labels"
     photos = [str(built(f"build/classify/photos/{name}.ppm")) for name in ("chelsea", "coffee")]
     made = [sys.executable, str(example / "make_pictures.py"), str(pictures), "200", *photos]
     subprocess.run(made, check=True, timeout=60)
     guest, model = built("build/udf/guest.wasm"), built("build/classify/model.pt2")
     command = [sys.executable, str(example / "label.py"), str(pictures), str(out), str(guest), str(model)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
     shown = re.search(r"^    200 files.*\n(?:    .*\n|\n)+", (example / "README.md").read_text(), re.MULTILINE)[0]
     without_time = re.sub(r"in \d+ s", "in … s", done.stdout)

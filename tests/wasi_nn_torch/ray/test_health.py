@@ -12,6 +12,9 @@ from wasi_nn_torch.http import create_app
 from wasi_nn_torch.ray.serve.errors import ModelFails
 from wasi_nn_torch.ray.serve.health import SUSPICIOUS, Health
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture
 def models(tmp_path):

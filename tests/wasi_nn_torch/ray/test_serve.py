@@ -50,6 +50,8 @@ path = "p.wasm"
 graphs = ["net"]
 """
 TINY = {"num_cpus": 0.1}
+#: The seconds between two health checks.
+CHECKED = 0.5
 
 
 class Plus(torch.nn.Module):
@@ -106,7 +108,7 @@ def cluster(files):
 
 
 def deployed(files, **options):
-    options = {"num_replicas": 2, "ray_actor_options": TINY, "health_check_period_s": 1.0, **options}
+    options = {"num_replicas": 2, "ray_actor_options": TINY, "health_check_period_s": CHECKED, **options}
     options.setdefault("graceful_shutdown_wait_loop_s", 0.2)
     run(deployment(files / "serve.toml", **options), name="served", route_prefix="/served")
 
@@ -394,7 +396,7 @@ def test_failures_that_clients_cause_replace_nothing(client):
     before = replicas(client)
     for _ in range(6):
         assert client.infer("p", "trap")[0] == 500
-    time.sleep(2.5)  # more than two health checks
+    time.sleep(3 * CHECKED)
     assert replicas(client) == before
 
 

@@ -18,6 +18,9 @@ from wasi_nn_torch.serving.batching.company import Company
 from wasi_nn_torch.serving.batching.figures import Tally
 from wasi_nn_torch.serving.batching.queue import PATIENCE, Entry, Queue
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 #: In seconds; far longer than anything here takes.
 ENOUGH = 20
 

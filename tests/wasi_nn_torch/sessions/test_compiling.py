@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ COMPONENT = b"""
 # --- guests that take long to compile ---
 
 
+@cache  # a million functions have the same size
 def number(value):
     """An unsigned LEB128 number."""
     result = bytearray()

@@ -296,7 +296,7 @@ def test_a_tensor_may_be_as_large_as_it_likes(run):
 @pytest.mark.cpu
 def test_a_tensor_beyond_the_engines_limit_for_lists_gets_a_clear_error(run, monkeypatch, probe_file):
     monkeypatch.setattr("wit_host.Engine", partial(wit_host.Engine, transports=()))
-    with Engine(device="cpu", cache=False) as engine, engine.session(args=["big", str(3_000_000)]) as session:
+    with Engine(device="cpu") as engine, engine.session(args=["big", str(3_000_000)]) as session:
         with pytest.raises(GuestTrap, match=r"the engine.s limit for one call: .* or lists of about 2\.8 million"):
             session.run(probe_file)
         assert session.stats.transport == "list (the engine uses no addresses; the engine uses no strings)"
@@ -305,7 +305,7 @@ def test_a_tensor_beyond_the_engines_limit_for_lists_gets_a_clear_error(run, mon
 @pytest.mark.cpu
 def test_tensors_cross_as_strings_if_memories_cannot_be_reserved(run, monkeypatch, probe_file):
     monkeypatch.setattr("wit_host.engine.unsupported", lambda: "memories cannot be reserved on plan9")
-    with Engine(device="cpu", cache=False) as engine, engine.session(args=["big", str(1_000_000)]) as session:
+    with Engine(device="cpu") as engine, engine.session(args=["big", str(1_000_000)]) as session:
         session.run(probe_file)
         assert session.stats.transport.startswith("latin-1 (memories cannot be reserved on plan9)")
 

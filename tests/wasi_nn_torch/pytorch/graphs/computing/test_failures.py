@@ -3,6 +3,9 @@ import torch
 
 from wasi_nn_torch.pytorch.graphs.computing.failures import gist, is_out_of_memory
 
+# Nothing of it depends on the device.
+pytestmark = pytest.mark.cpu
+
 SCRIPTED = """The following operation failed in the TorchScript interpreter.
 Traceback of TorchScript, serialized code (most recent call last):
   File "code/__torch__.py", line 11, in forward
