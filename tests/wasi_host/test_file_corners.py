@@ -137,3 +137,24 @@ def test_nothing_is_read_beyond_the_largest_position(tree, offset):
     stream.drop()
     assert file.read(1, (1 << 63) - 2) == (b"", True)
     file.drop()
+
+
+# --- links whose names end with a slash ---
+
+
+@pytest.mark.parametrize("name", ["to-sub/", "nowhere/", "in/", "loop/"])
+def test_a_link_is_neither_moved_nor_removed_as_the_directory_that_it_leads_to(tree, name):
+    root, before = tree.root, tree.names()
+    root.create_directory_at("empty")
+    assert refused(root.rename_at, name, root, "new") == "not-directory"
+    assert refused(root.rename_at, "empty", root, name) == "not-directory"
+    assert refused(root.remove_directory_at, name) == "not-directory"
+    root.remove_directory_at("empty")
+    assert tree.names() == before
+
+
+def test_a_directory_is_moved_under_names_that_end_with_a_slash(tree):
+    tree.root.rename_at("sub//", tree.root, "new/")
+    assert tree.read("new/b.txt") == "content b"
+    assert refused(tree.root.rename_at, "a.txt", tree.root, "file/") == "not-directory"
+    assert refused(tree.root.rename_at, "a.txt/", tree.root, "file") == "not-directory"

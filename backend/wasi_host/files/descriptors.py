@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -246,7 +246,7 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
     def remove_directory_at(self, path: str) -> None:
         """Remove an empty directory."""
         self._require_writable()
-        with self._place(path) as place:
+        with self._place_of_name(path) as place:
             place.directory.remove_directory(named(place, errno.EINVAL))
 
     @_answers
@@ -277,7 +277,7 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
     def rename_at(self, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
         """Move a file or a directory."""
         self._require_both_writable(new_descriptor)
-        with self._place(old_path) as old, new_descriptor._place(new_path) as new:
+        with self._place_of_name(old_path) as old, new_descriptor._place_of_name(new_path) as new:
             name, new_name = named(old, errno.EBUSY), named(new, errno.EBUSY)
             if new.must_be_directory and old.directory.stat_of(name).type != DescriptorType.DIRECTORY:
                 raise failure(errno.ENOTDIR)
@@ -304,6 +304,12 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
 
     def _place(self, path: str, flags: PathFlags = _NOT_FOLLOWED) -> Place[OpenedDirectory]:
         return resolve(self._directory(), path, follow=bool(flags & PathFlags.SYMLINK_FOLLOW))
+
+    def _place_of_name(self, path: str) -> Place[OpenedDirectory]:
+        """Return the place of a name, which is never followed; one that ends with `/` must be a directory."""
+        bare = path.rstrip("/") or path
+        place = self._place(bare)
+        return place if bare == path else replace(place, must_be_directory=True)
 
     def _require_both_writable(self, other: Descriptor) -> None:
         self._require_writable()
