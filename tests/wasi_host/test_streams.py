@@ -275,3 +275,9 @@ def test_a_seed_repeats_random_numbers():
 def test_a_pipe_without_room_is_refused():
     with pytest.raises(ValueError, match="at least 1 byte"):
         Pipe(capacity=0)
+
+
+def test_the_seed_for_hash_tables_is_the_same_whenever_a_guest_asks():
+    one, other = World().hosts.randomness, World().hosts.randomness
+    assert one.insecure_seed() == one.insecure_seed()
+    assert one.insecure_seed() != other.insecure_seed()

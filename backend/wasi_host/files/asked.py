@@ -16,32 +16,50 @@ from .paths import Place, failure
 _KEY = os.urandom(16)
 #: The flags of descriptors that change something.
 CHANGING = DescriptorFlags.WRITE | DescriptorFlags.MUTATE_DIRECTORY
+#: The flags that promise that each write is on the disk when it returns. Neither this WASI nor the engine's does that.
+_SYNCHRONOUS = (
+    DescriptorFlags.FILE_INTEGRITY_SYNC | DescriptorFlags.DATA_INTEGRITY_SYNC | DescriptorFlags.REQUESTED_WRITE_SYNC
+)
 
 
 def opening(open_flags: OpenFlags, flags: DescriptorFlags) -> Opening:
-    """Return how to open a file."""
-    writes = bool(flags & DescriptorFlags.WRITE)
-    truncates = bool(open_flags & OpenFlags.TRUNCATE)
+    """Return how to open a file; raises OSError for what no file can be opened with.
+
+    What makes or empties a file opens it for writing too, as the engine's WASI does.
+    """
+    creates, truncates = bool(open_flags & OpenFlags.CREATE), bool(open_flags & OpenFlags.TRUNCATE)
+    is_directory = bool(open_flags & OpenFlags.DIRECTORY)
+    if flags & _SYNCHRONOUS:
+        raise failure(errno.ENOTSUP)
+    if creates and is_directory:
+        raise failure(errno.EINVAL)
+    asked_to_write = bool(flags & DescriptorFlags.WRITE)
     return Opening(
-        reads=bool(flags & DescriptorFlags.READ) or not writes,
-        writes=writes or truncates,
-        creates=bool(open_flags & OpenFlags.CREATE),
-        is_new=bool(open_flags & OpenFlags.EXCLUSIVE),
+        reads=bool(flags & DescriptorFlags.READ) or not asked_to_write,
+        writes=asked_to_write or creates or truncates,
+        creates=creates,
+        is_new=creates and bool(open_flags & OpenFlags.EXCLUSIVE),
         truncates=truncates,
-        is_directory=bool(open_flags & OpenFlags.DIRECTORY),
+        is_directory=is_directory,
     )
+
+
+def permitted(found: OpenedFile | OpenedDirectory, how: Opening, flags: DescriptorFlags) -> DescriptorFlags:
+    """Return what the descriptor of a file or directory permits, which was opened with `flags`."""
+    if not isinstance(found, OpenedFile):
+        return DescriptorFlags.READ | flags & DescriptorFlags.MUTATE_DIRECTORY
+    reads = DescriptorFlags.READ if how.reads else DescriptorFlags(0)
+    return reads | (DescriptorFlags.WRITE if how.writes else DescriptorFlags(0))
 
 
 def opened(place: Place[OpenedDirectory], how: Opening) -> OpenedFile | OpenedDirectory:
     """Open a file or a directory; raises OSError."""
     if place.name is None:
-        if how.creates and how.is_new:
+        if how.is_new:
             raise failure(errno.EEXIST)
-        if how.creates or how.truncates or how.writes:
+        if how.writes:
             raise failure(errno.EISDIR)
         return place.directory.again()
-    if how.is_directory and how.creates:
-        raise failure(errno.EINVAL)
     if place.must_be_directory and how.creates:
         raise failure(errno.EISDIR)
     found = place.directory.open(place.name, how)
@@ -73,10 +91,16 @@ def _require_directory(directory: OpenedDirectory, name: str) -> None:
 
 
 def leaf(place: Place[OpenedDirectory], error: int) -> str:
-    """Return the name of a place that is not a directory; raises OSError, also for `name/`."""
+    """Return the name of a place that is not a directory.
+
+    Raises OSError for the open directory itself and for `name/`: with the number `error` if that is a directory.
+    """
+    if place.name is None:
+        raise failure(error)
     if place.must_be_directory:
-        raise failure(errno.ENOTDIR if place.name is not None else error)
-    return named(place, error)
+        found = place.directory.stat_of(place.name).type
+        raise failure(error if found == DescriptorType.DIRECTORY else errno.ENOTDIR)
+    return place.name
 
 
 def described(stat: Stat) -> DescriptorStat:

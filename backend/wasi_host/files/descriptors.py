@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -29,19 +29,17 @@ from wasi_bindings.types import (
 from ..clocks import SECOND, Clock
 from ..limits import Count, Limits
 from ..streams import InputStream, OutputStream
-from .asked import CHANGING, described, hashed, leaf, named, opened, opening
+from .asked import CHANGING, described, hashed, leaf, named, opened, opening, permitted
 from .errors import answering
-from .opened import Entries, Opened, OpenedDirectory, OpenedFile, Stat, Times
+from .opened import LARGEST, Entries, Opened, OpenedDirectory, OpenedFile, Stat, Times
 from .paths import Place, failure, require_inside, resolve
-from .transfer import FileSink, FileSource
+from .transfer import FileSink, FileSource, read_at
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
 _NOT_FOLLOWED = PathFlags(0)
-#: The largest time and position that the functions of the system take.
-_LARGEST = (1 << 63) - 1
 
 
 def _answers(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -91,13 +89,13 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
     def read_via_stream(self, offset: int) -> InputStream:
         """Return a stream of the content from `offset` on."""
         file = self._file(DescriptorFlags.READ)
-        source = FileSource(file.share(), min(offset, _LARGEST))
+        source = FileSource(file.share(), offset)
         return self._stream(lambda: InputStream(source, self._shared.handles, self._shared.limits.read), source.close)
 
     @_answers
     def write_via_stream(self, offset: int) -> OutputStream:
         """Return a stream that writes from `offset` on."""
-        return self._sink(min(offset, _LARGEST))
+        return self._sink(min(offset, LARGEST))
 
     @_answers
     def append_via_stream(self) -> OutputStream:
@@ -109,7 +107,7 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
         """Return up to `length` bytes, and whether the end was reached."""
         file = self._file(DescriptorFlags.READ)
         most = min(length, self._shared.limits.read)
-        content = file.read(most, offset) if most and offset <= _LARGEST else b""
+        content = read_at(file, most, offset)
         return content, bool(most) and not content
 
     @_answers
@@ -122,7 +120,7 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
     @_answers
     def set_size(self, size: int) -> None:
         """Cut the file off, or add zeros."""
-        file = self._file(DescriptorFlags.WRITE)
+        file = self._file(DescriptorFlags.WRITE, errno.EINVAL)
         self._require_size(size)
         file.set_size(size)
 
@@ -191,11 +189,11 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
         changes = bool(open_flags & (OpenFlags.CREATE | OpenFlags.TRUNCATE)) or bool(flags & CHANGING)
         if changes:
             self._require_writable()
-        with self._place(path, path_flags) as place:
-            found = opened(place, opening(open_flags, flags))
+        how = opening(open_flags, flags)
+        with self._place(path, _NOT_FOLLOWED if how.is_new else path_flags) as place:
+            found = opened(place, how)
         self._shared.count(found)
-        kept = flags if isinstance(found, OpenedFile) else flags | self._flags & DescriptorFlags.MUTATE_DIRECTORY
-        return Descriptor(found, kept or DescriptorFlags.READ, self._shared, writable=self._writable)
+        return Descriptor(found, permitted(found, how, flags), self._shared, writable=self._writable)
 
     @_answers
     def stat_at(self, path_flags: PathFlags, path: str) -> DescriptorStat:
@@ -239,16 +237,16 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
 
     @_answers
     def create_directory_at(self, path: str) -> None:
-        """Make a directory."""
+        """Make a directory. Its name may end with `/`, but nothing is made where a link of that name leads."""
         self._require_writable()
-        with self._place(path) as place:
+        with self._place(path.rstrip("/") or path) as place:
             place.directory.make_directory(named(place, errno.EEXIST))
 
     @_answers
     def remove_directory_at(self, path: str) -> None:
         """Remove an empty directory."""
         self._require_writable()
-        with self._place(path) as place:
+        with self._place_of_name(path) as place:
             place.directory.remove_directory(named(place, errno.EINVAL))
 
     @_answers
@@ -279,11 +277,11 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
     def rename_at(self, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
         """Move a file or a directory."""
         self._require_both_writable(new_descriptor)
-        with self._place(old_path) as old, new_descriptor._place(new_path) as new:
-            name = named(old, errno.EINVAL)
+        with self._place_of_name(old_path) as old, new_descriptor._place_of_name(new_path) as new:
+            name, new_name = named(old, errno.EBUSY), named(new, errno.EBUSY)
             if new.must_be_directory and old.directory.stat_of(name).type != DescriptorType.DIRECTORY:
                 raise failure(errno.ENOTDIR)
-            old.directory.rename(name, new.directory, named(new, errno.EINVAL))
+            old.directory.rename(name, new.directory, new_name)
 
     def drop(self) -> None:
         """Close it."""
@@ -291,11 +289,12 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
 
     # --- inside ---
 
-    def _file(self, needed: DescriptorFlags) -> OpenedFile:
+    def _file(self, needed: DescriptorFlags, error: int = errno.EBADF) -> OpenedFile:
+        """Return the open file; raises OSError, with the number `error` if it was not opened for that."""
         if not isinstance(self._opened, OpenedFile):
-            raise failure(errno.EISDIR if needed & DescriptorFlags.READ else errno.EBADF)
-        if needed & self._flags != needed:
             raise failure(errno.EBADF)
+        if needed & self._flags != needed:
+            raise failure(error)
         return self._opened
 
     def _directory(self) -> OpenedDirectory:
@@ -305,6 +304,12 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
 
     def _place(self, path: str, flags: PathFlags = _NOT_FOLLOWED) -> Place[OpenedDirectory]:
         return resolve(self._directory(), path, follow=bool(flags & PathFlags.SYMLINK_FOLLOW))
+
+    def _place_of_name(self, path: str) -> Place[OpenedDirectory]:
+        """Return the place of a name, which is never followed; one that ends with `/` must be a directory."""
+        bare = path.rstrip("/") or path
+        place = self._place(bare)
+        return place if bare == path else replace(place, must_be_directory=True)
 
     def _require_both_writable(self, other: Descriptor) -> None:
         self._require_writable()
@@ -337,7 +342,7 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
             case NewTimestampNow():
                 return self._shared.clock.wall()
         nanoseconds = wanted.value.seconds * SECOND + wanted.value.nanoseconds
-        if nanoseconds > _LARGEST or wanted.value.nanoseconds >= SECOND:
+        if nanoseconds > LARGEST or wanted.value.nanoseconds >= SECOND:
             raise failure(errno.EINVAL)
         return nanoseconds
 

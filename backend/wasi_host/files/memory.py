@@ -174,11 +174,11 @@ class MemoryDirectory(_InMemory[Directory], OpenedDirectory):
         if found is None and how.creates:
             found = self._tree.new_file(self._now())
             self._add(name, found)
-        elif how.is_new and how.creates:
+        elif how.is_new:
             raise failure(errno.EEXIST)
         found = self._find(name)
         if isinstance(found, Directory):
-            if how.writes or how.truncates or how.creates:
+            if how.writes:
                 raise failure(errno.EISDIR)
             return MemoryDirectory(self._tree, found, self._now)
         if how.is_directory:

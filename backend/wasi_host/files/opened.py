@@ -12,6 +12,9 @@ from typing import Self
 
 from wasi_bindings.types import DescriptorType
 
+#: The largest time and position that the functions of the system take.
+LARGEST = (1 << 63) - 1
+
 
 @dataclass(frozen=True)
 class Stat:
@@ -28,7 +31,7 @@ class Stat:
 
 @dataclass(frozen=True)
 class Opening:
-    """How a file is opened."""
+    """How a file is opened; `is_new` only with `creates`, and both `creates` and `truncates` only with `writes`."""
 
     reads: bool = True
     writes: bool = False

@@ -6,8 +6,15 @@ import errno
 
 from wit_host import Signal
 
-from .opened import OpenedFile
+from .opened import LARGEST, OpenedFile
 from .paths import failure
+
+
+def read_at(file: OpenedFile, most: int, offset: int) -> bytes:
+    """Return up to `most` bytes from `offset` on; raises OSError beyond the largest position."""
+    if offset + most > LARGEST:
+        raise failure(errno.EINVAL)
+    return file.read(most, offset) if most else b""
 
 
 class FileSource:
@@ -25,7 +32,7 @@ class FileSource:
 
     def take(self, most: int) -> bytes:
         """Return the next bytes."""
-        content = self._file.read(most, self._offset)
+        content = read_at(self._file, most, self._offset)
         if not content:
             raise EOFError
         self._offset += len(content)
