@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import Enum
 
 from witgen import naming
-from witgen.layout import Layout, Module, Names, error_type, origin
+from witgen.layout import Layout, Module, Names, error_type
 from witgen.lists import Lists
 from witgen.model import (
     Alias,
@@ -82,10 +82,11 @@ class Abi:
             return "None"
         if isinstance(reference, Primitive):
             return self._spell(reference, content)
-        found = origin(self.resolved, reference)
+        found = self.resolved.origin(reference)
         definition = self.resolved.types[found]
-        if definition.name is not None and self.has_name(found) and not self._has_own(found):
-            return self._name(found, _types)
+        is_variable = bool(self._own) and isinstance(definition.kind, Own | Borrow)
+        if definition.name is not None and self.has_name(found) and not is_variable:
+            return self._name(found, _types) + self._arguments(found)
         return self._spell(definition.kind, content)
 
     def success(self, function: Function, content: Bytes) -> str:
@@ -94,8 +95,10 @@ class Abi:
         return self.annotation(result.ok if result else function.result, content)
 
     def alias(self, type_id: TypeId) -> str:
-        """The annotation that the alias of a type without a class stands for."""
-        return self._spell(self.resolved.types[type_id].kind, Bytes.KEPT)
+        """The annotation that the alias of a type without a class stands for; a type variable alone is none."""
+        is_handle = isinstance(self.resolved.kind(type_id), Own | Borrow)
+        with self.generic_type(None if is_handle else type_id):
+            return self._spell(self.resolved.types[type_id].kind, Bytes.KEPT)
 
     def has_name(self, type_id: TypeId) -> bool:
         """Whether a declared type has a name in Python.
@@ -132,14 +135,14 @@ class Abi:
             case Result(ok=ok, err=err):
                 return f"Ok[{self.annotation(ok, content)}] | Err[{self.annotation(err, content)}]"
             case Own(resource=resource) | Borrow(resource=resource):
-                found = origin(self.resolved, resource)
+                found = self.resolved.origin(resource)
                 return self._own.get(found) or self.of_any(found)
             case _:
                 raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` refuses them
 
     def _number(self, element: TypeRef) -> Primitive | None:
         """The type of numbers that an element is; None for all others."""
-        kind = element if isinstance(element, Primitive) else self.resolved.types[origin(self.resolved, element)].kind
+        kind = element if isinstance(element, Primitive) else self.resolved.types[self.resolved.origin(element)].kind
         primitive = kind.target if isinstance(kind, Alias) else kind
         return primitive if isinstance(primitive, Primitive) and primitive in _NUMBERS else None
 
@@ -167,7 +170,23 @@ class Abi:
     @contextmanager
     def generic(self, functions: Sequence[Function]) -> Iterator[str]:
         """Print a class of a host with these functions in the block, which gets the parameters of the class."""
-        found = own_resources(self.resolved, self.traits, functions)
+        with self._generic_over(own_resources(self.resolved, self.traits, functions)) as parameters:
+            yield parameters
+
+    @contextmanager
+    def generic_type(self, reference: TypeRef | None) -> Iterator[str]:
+        """Print a class or alias that consists of this type in the block, which gets the parameters of the class.
+
+        Its values cannot be changed, so it is covariant. What belongs to a guest is never generic.
+        """
+        resources: Sequence[TypeId] = ()
+        if reference is not None and not isinstance(reference, Primitive) and not self.module.is_export:
+            resources = self.traits[reference].resources
+        with self._generic_over(dict.fromkeys(resources, Variance.COVARIANT)) as parameters:
+            yield parameters
+
+    @contextmanager
+    def _generic_over(self, found: Mapping[TypeId, Variance]) -> Iterator[str]:
         self._own = {resource: self._variable(resource, variance) for resource, variance in found.items()}
         try:
             yield _parameters(self._own.values())
@@ -195,9 +214,11 @@ class Abi:
             self._variables[resource, variance] = self.module.names.scope.claim(wanted)
         return self._variables[resource, variance]
 
-    def _has_own(self, type_id: TypeId) -> bool:
-        """Whether a type is another name of one in which there are type variables."""
-        return bool(self._own) and self.traits[type_id].is_own
+    def _arguments(self, type_id: TypeId) -> str:
+        """The arguments of a class or alias; none, outside of generic classes, stand for resources of any class."""
+        if not self._own:
+            return ""
+        return _parameters(self._own.get(each) or self.of_any(each) for each in self.traits[type_id].resources)
 
     # --- codecs ---
 
@@ -207,7 +228,7 @@ class Abi:
             return "None"
         if isinstance(reference, Primitive):
             return self._make(reference, content)
-        found = origin(self.resolved, reference)
+        found = self.resolved.origin(reference)
         definition = self.resolved.types[found]
         if definition.name is not None and self.has_constant(found):
             return self._name(found, _constants)
@@ -268,7 +289,7 @@ class Abi:
             case Result(ok=ok, err=err):
                 return self._wit("NestedResult", [ok, err], content)
             case Own(resource=resource) | Borrow(resource=resource):
-                return self._handle(type(kind).__name__, origin(self.resolved, resource))
+                return self._handle(type(kind).__name__, self.resolved.origin(resource))
             case _:
                 raise TypeError(f"{word(kind)} has no Python type")  # `refusals.check` lets none pass
 
@@ -281,11 +302,11 @@ class Abi:
 
     def resource(self, type_id: TypeId) -> str:
         """The constant that stands for a resource type."""
-        return self._name(origin(self.resolved, type_id), _constants)
+        return self._name(self.resolved.origin(type_id), _constants)
 
     def class_of(self, type_id: TypeId) -> str:
         """The class of a resource."""
-        return self._name(origin(self.resolved, type_id), _types)
+        return self._name(self.resolved.origin(type_id), _types)
 
     def result_codec(self, function: Function, content: Bytes) -> str:
         """The codec of the values that a function returns or raises."""

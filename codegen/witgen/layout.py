@@ -319,21 +319,13 @@ def written(function: Function) -> tuple[Parameter, ...]:
     return function.parameters[1:] if function.sort is FunctionSort.METHOD else function.parameters
 
 
-def origin(resolved: Resolved, type_id: TypeId) -> TypeId:
-    """The first definition of a type, at the end of aliases of named types and of names from a `use`."""
-    kind = resolved.types[type_id].kind
-    while isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
-        type_id, kind = kind.target, resolved.types[kind.target].kind
-    return type_id
-
-
 def error_type(resolved: Resolved, result: Result) -> TypeId | None:
     """The named type that a result's error is, handles and aliases followed."""
     kind = None if result.err is None else resolved.kind(result.err)
     error = kind.resource if isinstance(kind, Own) else result.err
     if error is None or isinstance(error, Primitive):
         return None
-    found = origin(resolved, error)
+    found = resolved.origin(error)
     return None if resolved.types[found].name is None else found
 
 

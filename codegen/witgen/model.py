@@ -366,6 +366,13 @@ class Resolved:
     types: tuple[TypeDef, ...]
     main: PackageId
 
+    def origin(self, type_id: TypeId) -> TypeId:
+        """The first definition of a type, at the end of aliases of named types and of names from a `use`."""
+        kind = self.types[type_id].kind
+        while isinstance(kind, Alias) and not isinstance(kind.target, Primitive):
+            type_id, kind = kind.target, self.types[kind.target].kind
+        return type_id
+
     def kind(self, reference: TypeRef) -> Primitive | Kind:
         """The kind of a type, aliases followed."""
         while not isinstance(reference, Primitive):

@@ -52,7 +52,7 @@ STANDARD = {
     "collections.abc": ["Mapping", "Sequence"],
     "dataclasses": ["dataclass"],
     "enum": ["Enum", "Flag", "auto"],
-    "typing": ["Any", "Protocol", "TypeAlias"],
+    "typing": ["Any", "Generic", "Protocol", "TypeAlias"],
 }
 #: The names that it can import from the runtime; the codecs in `values` are `wit` in generated code.
 RUNTIME = """

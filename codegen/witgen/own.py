@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
-from witgen.layout import origin, written
+from witgen.layout import written
 from witgen.model import (
     Alias,
     Borrow,
@@ -20,11 +20,13 @@ from witgen.model import (
     Option,
     Own,
     Primitive,
+    Record,
     Resolved,
     Result,
     Tuple,
     TypeId,
     TypeRef,
+    Variant,
 )
 from witgen.traits import Traits
 
@@ -61,12 +63,19 @@ def _of_function(resolved: Resolved, traits: Sequence[Traits], function: Functio
 def _of_type(
     resolved: Resolved, traits: Sequence[Traits], reference: TypeRef, variance: Variance
 ) -> Iterator[tuple[TypeId, Variance]]:
-    """The resources in a type; those in a record or variant, which has a class, or in a long type, are of any class."""
-    if isinstance(reference, Primitive) or not traits[origin(resolved, reference)].is_own:
+    """The resources in a type; a type that is spelled out has those of its parts, even if it has none of its own."""
+    if isinstance(reference, Primitive):
         return
-    match resolved.types[origin(resolved, reference)].kind:
+    found = resolved.origin(reference)
+    definition, known = resolved.types[found], traits[found]
+    if definition.name is not None and not known.is_directed and not known.resources:
+        return
+    match definition.kind:
+        case Record() | Variant():
+            for resource in known.resources:
+                yield resource, variance  # their classes are covariant
         case Own(resource=resource) | Borrow(resource=resource):
-            yield origin(resolved, resource), variance
+            yield resolved.origin(resource), variance
         case List(type=element) | FixedLengthList(type=element) | Map(value=element):
             is_taken = variance is Variance.CONTRAVARIANT  # as a `list`, which is not covariant as a Sequence is
             yield from _of_type(resolved, traits, element, Variance.INVARIANT if is_taken else variance)

@@ -27,6 +27,7 @@ from witgen.model import (
     Stream,
     Tuple,
     TypeDef,
+    TypeId,
     TypeRef,
     Variant,
 )
@@ -60,24 +61,20 @@ class Traits:
     """Properties of a type that depend on everything inside it.
 
     It is *directed* if it contains a `list<u8>` without a class around it, since that is borrowed, given or kept.
-    `has_bytes` says whether it contains one at all; `has_handle` says the same of a resource or a handle. `is_own` says
-    that a host can name its own classes for the handles in it: those are not in a class, and it is short enough to be
-    spelled out with all types in it, whose number is `own_parts`. `parts` is the number of types that have to be
-    spelled out anyway. `refusal` says why the type is not supported: for a reason of its
-    own, or for one inside it, preferably one that holds for every component.
+    `has_bytes` says whether it contains one at all; `has_handle` says the same of a resource or a handle. `resources`
+    are those of the handles in it, each once: a host can name classes of its own for them. There are none in a type
+    that would be too long if it were spelled out with all aliases in it, which are `own_parts` types, because checkers
+    do that. `parts` is the number of types that have to be spelled out anyway. `refusal` says why the type is not
+    supported: for a reason of its own, or for one inside it, preferably one that holds for every component.
     """
 
     is_directed: bool
     has_bytes: bool
     has_handle: bool
+    resources: tuple[TypeId, ...]
     own_parts: int
     parts: int
     refusal: Refusal | None
-
-    @property
-    def is_own(self) -> bool:
-        """Whether a host can name its own classes for the handles in it."""
-        return 0 < self.own_parts <= MOST_PARTS
 
 
 def traits(resolved: Resolved) -> list[Traits]:
@@ -85,17 +82,23 @@ def traits(resolved: Resolved) -> list[Traits]:
     known: list[Traits] = []
     for definition in resolved.types:
         inner = [_primitive(part) if isinstance(part, Primitive) else known[part] for part in parts(definition.kind)]
-        known.append(_traits(definition, inner))
+        known.append(_traits(resolved, definition, inner))
     return known
 
 
 def _primitive(primitive: Primitive) -> Traits:
     return Traits(
-        is_directed=False, has_bytes=False, has_handle=False, own_parts=0, parts=0, refusal=refusal_of(primitive)
+        is_directed=False,
+        has_bytes=False,
+        has_handle=False,
+        resources=(),
+        own_parts=1,
+        parts=0,
+        refusal=refusal_of(primitive),
     )
 
 
-def _traits(definition: TypeDef, inner: Sequence[Traits]) -> Traits:
+def _traits(resolved: Resolved, definition: TypeDef, inner: Sequence[Traits]) -> Traits:
     """The traits of one type, from those of its parts."""
     kind, has_class = definition.kind, isinstance(definition.kind, CLASSES)
     is_bytes = kind == List(Primitive.U8)
@@ -104,22 +107,24 @@ def _traits(definition: TypeDef, inner: Sequence[Traits]) -> Traits:
     refusals = [part.refusal for part in inner if part.refusal is not None]
     if count > MOST_PARTS and not has_class:
         refusals.append(_TOO_LONG)
+    own_parts = 1 if has_class else min(1 + sum(part.own_parts for part in inner), MOST_PARTS + 1)
     return Traits(
         is_directed=is_directed,
         has_bytes=is_bytes or any(part.has_bytes for part in inner),
         has_handle=isinstance(kind, Resource | Own | Borrow) or any(part.has_handle for part in inner),
-        own_parts=0 if has_class else _own_parts(kind, inner),
+        resources=_resources(resolved, kind, inner) if own_parts <= MOST_PARTS else (),
+        own_parts=own_parts,
         parts=0 if definition.name is not None and not is_directed else count,
         refusal=refusal_of(kind) or max(refusals, key=lambda refusal: refusal.is_universal, default=None),
     )
 
 
-def _own_parts(kind: Kind, inner: Sequence[Traits]) -> int:
-    """The number of types in a type with handles that is spelled out, or a number that is too large; 0 without any."""
-    own = sum(part.own_parts for part in inner)
+def _resources(resolved: Resolved, kind: Kind, inner: Sequence[Traits]) -> tuple[TypeId, ...]:
+    """The resources in a type of this kind, or none if they are too many for a class to be generic over."""
     if isinstance(kind, Own | Borrow):
-        return 1
-    return min(own + len(inner), MOST_PARTS + 1) if own else 0
+        return (resolved.origin(kind.resource),)
+    found = tuple(dict.fromkeys(resource for part in inner for resource in part.resources))
+    return found if len(found) <= MOST_PARTS else ()
 
 
 def refusal_of(kind: Primitive | Kind) -> Refusal | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias
 
 from wit_host import Bytes, Linker, Resource, ResultError, TypeVar
 from wit_host import values as wit
@@ -32,17 +32,18 @@ __all__ = [
     "add_to_linker",
 ]
 
+ErrorT_co = TypeVar("ErrorT_co", bound=Error, default=Error, covariant=True)
 PollableT_co = TypeVar("PollableT_co", bound=Pollable, default=Pollable, covariant=True)
 InputStreamT_contra = TypeVar(
     "InputStreamT_contra", bound="InputStream[Any]", default="InputStream[Any]", contravariant=True
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StreamErrorLastOperationFailed:
+@dataclass(frozen=True)
+class StreamErrorLastOperationFailed(Generic[ErrorT_co]):
     """The last operation failed, and so will all that follow."""
 
-    value: Error
+    value: ErrorT_co
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class StreamErrorClosed:
     """The stream has ended."""
 
 
-StreamError: TypeAlias = StreamErrorLastOperationFailed | StreamErrorClosed
+StreamError: TypeAlias = StreamErrorLastOperationFailed[ErrorT_co] | StreamErrorClosed
 """Why a stream gives or takes nothing more."""
 
 

@@ -279,6 +279,11 @@ def test_what_is_no_world_of_wit_is_refused(text, message):
     assert message in refusal(text).message
 
 
+def test_the_refusal_of_a_getter_says_why():
+    hint = refusal('(component (import "[get]level" (func (result u32))))').hint
+    assert hint == "Wasmtime refuses components that have them; use functions"
+
+
 @pytest.mark.parametrize(
     ("imported", "exported", "message"),
     [

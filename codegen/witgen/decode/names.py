@@ -86,7 +86,8 @@ def function_name(text: str, place: Span) -> FunctionName:
     if not text.startswith("["):
         return FunctionName("freestanding", label(text, place), None)
     if "[get]" in text or "[set]" in text:
-        raise WitError(f"`{text}` is a getter or setter, which are not supported", place)
+        hint = "Wasmtime refuses components that have them; use functions"
+        raise WitError(f"`{text}` is a getter or setter, which are not supported", place, hint)
     match = _OF_RESOURCE.fullmatch(text)
     if match is None or (match["sort"] == "constructor") != (match["name"] is None):
         raise WitError(f"`{text}` is not the name of a function", place)

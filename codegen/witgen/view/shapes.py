@@ -16,11 +16,12 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class CaseView:
-    """The class of one case of a variant; `annotation` is its payload's, or empty."""
+    """The class of one case of a variant; `annotation` is its payload's, or empty, and so are `parameters`."""
 
     name: str
     annotation: str
     docs: str
+    parameters: str = ""
 
 
 @dataclass(frozen=True, slots=True)

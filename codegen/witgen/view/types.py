@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from witgen import naming
 from witgen.abi import Abi, Bytes
-from witgen.layout import origin
 from witgen.model import Case, EnumKind, Field, Flags, Function, FunctionSort, Label, Record, TypeDef, TypeId, Variant
 from witgen.traits import CLASSES
 from witgen.view.docs import docstring
@@ -23,7 +22,7 @@ def type_views(abi: Abi) -> Iterator[TypeView]:
     for type_id, definition in _declared(abi):
         if isinstance(definition.kind, CLASSES):
             yield _class(abi, type_id, definition)
-        elif abi.has_name(origin(abi.resolved, type_id)):
+        elif abi.has_name(abi.resolved.origin(type_id)):
             name, annotation = abi.module.names.types[type_id], abi.alias(type_id)
             yield TypeView("alias", name, docstring(definition.docs), annotation=annotation)
 
@@ -39,7 +38,7 @@ def error_views(abi: Abi) -> Iterator[ErrorView]:
     """One exception for each type of a module that some function has as its error."""
     names = abi.module.names
     for type_id, definition in _declared(abi):
-        if type_id in names.errors and abi.has_name(origin(abi.resolved, type_id)):
+        if type_id in names.errors and abi.has_name(abi.resolved.origin(type_id)):
             docs = f"The error of a call: `value` is the `{definition.name}`."
             yield ErrorView(names.errors[type_id], names.types[type_id], docs)
 
@@ -52,9 +51,11 @@ def _declared(abi: Abi) -> list[tuple[TypeId, TypeDef]]:
 def _class(abi: Abi, type_id: TypeId, definition: TypeDef) -> TypeView:
     match definition.kind:
         case Record(fields=fields):
-            annotations = [abi.annotation(field.type, Bytes.KEPT) for field in fields]
+            with abi.generic_type(type_id) as parameters:
+                annotations = [abi.annotation(field.type, Bytes.KEPT) for field in fields]
             names = naming.members((field.name for field in fields), annotations)
-            return _view("record", abi, type_id, members=_members(names, annotations, fields))
+            view = _view("record", abi, type_id, members=_members(names, annotations, fields))
+            return replace(view, parameters=parameters)
         case EnumKind(cases=labels):
             names = naming.cases(label.name for label in labels)
             return _view("enum", abi, type_id, members=_members(names, [f'"{label.name}"' for label in labels], labels))
@@ -90,9 +91,10 @@ def _members(names: Sequence[str], values: Sequence[str], written: Sequence[Fiel
 
 
 def _case(abi: Abi, type_id: TypeId, case: Case) -> CaseView:
-    annotation = "" if case.type is None else abi.annotation(case.type, Bytes.KEPT)
+    with abi.generic_type(case.type) as parameters:
+        annotation = "" if case.type is None else abi.annotation(case.type, Bytes.KEPT)
     docs = docstring(case.docs, f"The case `{case.name}`.")
-    return CaseView(abi.module.names.cases[type_id, case.name], annotation, docs)
+    return CaseView(abi.module.names.cases[type_id, case.name], annotation, docs, parameters)
 
 
 def _methods(

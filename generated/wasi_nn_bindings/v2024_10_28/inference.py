@@ -27,8 +27,9 @@ __all__ = [
     "add_to_linker",
 ]
 
+TensorT_co = TypeVar("TensorT_co", bound=Tensor, default=Tensor, covariant=True)
 TensorT = TypeVar("TensorT", bound=Tensor, default=Tensor)
-NamedTensor: TypeAlias = tuple[str, Tensor]
+NamedTensor: TypeAlias = tuple[str, TensorT_co]
 """A tensor and the name of the input or output that it belongs to."""
 
 
@@ -36,7 +37,7 @@ class GraphExecutionContext(Protocol[TensorT]):
     """A graph with the state of one user of it."""
 
     @abstractmethod
-    def compute(self, inputs: list[tuple[str, TensorT]]) -> Sequence[tuple[str, TensorT]]:
+    def compute(self, inputs: list[NamedTensor[TensorT]]) -> Sequence[NamedTensor[TensorT]]:
         """Runs the graph once. The inputs belong to the host afterwards, whatever the outcome.
 
         Raises `ErrorException` to answer with an error.

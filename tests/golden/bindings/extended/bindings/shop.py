@@ -54,7 +54,7 @@ class Host(Protocol[BlobT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def pack(self, content: BlobT, outside: Size) -> Pair:
+    def pack(self, content: BlobT, outside: Size) -> Pair[BlobT]:
         """The function `pack`.
 
         Raises `ShapesFailureError` to answer with an error.
@@ -62,7 +62,7 @@ class Host(Protocol[BlobT]):
         ...
 
     @abstractmethod
-    def open(self, v: Pair) -> Sequence[BlobT]:
+    def open(self, v: Pair[BlobT]) -> Sequence[BlobT]:
         """The function `open`.
 
         Raises `StoreFailureError` to answer with an error.

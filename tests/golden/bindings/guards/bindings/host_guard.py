@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
 from wasi_nn_bindings.v2024_10_28.errors import ERROR, ERROR_CODE, ErrorException
 from wasi_nn_bindings.v2024_10_28.tensor import TENSOR, TENSOR_TYPE, Tensor, TensorType
@@ -26,21 +26,22 @@ __all__ = [
 ]
 
 TensorT = TypeVar("TensorT", bound=Tensor, default=Tensor)
+TensorT_co = TypeVar("TensorT_co", bound=Tensor, default=Tensor, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+@dataclass(frozen=True)
+class Verdict(Generic[TensorT_co]):
     """The record `verdict`."""
 
     allowed: bool
-    scores: Tensor
+    scores: TensorT_co
 
 
 class Host(Protocol[TensorT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def check(self, text: str) -> Verdict:
+    def check(self, text: str) -> Verdict[TensorT]:
         """The function `check`.
 
         Raises `ErrorException` to answer with an error.

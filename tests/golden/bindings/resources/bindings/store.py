@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias
 
 from wit_host import Bytes, Err, Linker, Ok, Resource, ResultError, TypeVar
 from wit_host import values as wit
@@ -38,6 +38,7 @@ __all__ = [
 
 BlobT = TypeVar("BlobT", bound="Blob[Any]", default="Blob[Any]")
 FailureT = TypeVar("FailureT", bound="Failure", default="Failure")
+BlobT_co = TypeVar("BlobT_co", bound="Blob[Any]", default="Blob[Any]", covariant=True)
 
 
 class Failure(Protocol):
@@ -86,26 +87,26 @@ class Blob(Protocol[BlobT]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+@dataclass(frozen=True)
+class Pair(Generic[BlobT_co]):
     """Handles in a record."""
 
-    left: Blob[Any]
-    right: Blob[Any] | None
+    left: BlobT_co
+    right: BlobT_co | None
 
 
-@dataclass(frozen=True, slots=True)
-class HolderOne:
+@dataclass(frozen=True)
+class HolderOne(Generic[BlobT_co]):
     """The case `one`."""
 
-    value: Blob[Any]
+    value: BlobT_co
 
 
-@dataclass(frozen=True, slots=True)
-class HolderMany:
+@dataclass(frozen=True)
+class HolderMany(Generic[BlobT_co]):
     """The case `many`."""
 
-    value: list[Blob[Any]]
+    value: list[BlobT_co]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,10 @@ class HolderNobody:
     """The case `nobody`."""
 
 
-Holder: TypeAlias = HolderOne | HolderMany | HolderNobody
+Holder: TypeAlias = HolderOne[BlobT_co] | HolderMany[BlobT_co] | HolderNobody
 """Handles in a variant."""
 
-Named: TypeAlias = tuple[str, Blob[Any]]
+Named: TypeAlias = tuple[str, BlobT_co]
 
 
 class StoreFailureError(ResultError[Failure]):
@@ -137,17 +138,17 @@ class Host(Protocol[BlobT, FailureT]):
         ...
 
     @abstractmethod
-    def swap(self, v: Pair) -> Pair:
+    def swap(self, v: Pair[BlobT]) -> Pair[BlobT]:
         """The function `swap`."""
         ...
 
     @abstractmethod
-    def hold(self, v: Holder) -> Holder:
+    def hold(self, v: Holder[BlobT]) -> Holder[BlobT]:
         """The function `hold`."""
         ...
 
     @abstractmethod
-    def rename(self, v: list[tuple[str, BlobT]]) -> Sequence[tuple[str, BlobT]]:
+    def rename(self, v: list[Named[BlobT]]) -> Sequence[Named[BlobT]]:
         """The function `rename`."""
         ...
 
