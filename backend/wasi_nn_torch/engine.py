@@ -281,9 +281,9 @@ class Engine:
         All other names are answered like unknown ones. A name means the model that it has when the guest asks.
 
         Raises NotADirectoryError for a directory that does not exist, OSError for an input file that does not exist,
-        TypeError for a stream of another type, and ValueError for text that WASI cannot pass on, for a graph that is
-        not registered, and for a writable directory with files that the host trusts: registered models, compiled
-        guests, this package.
+        TypeError for a stream, an argument or a variable of another type, and ValueError for text that WASI cannot pass
+        on, for a graph that is not registered, and for a writable directory with files that the host trusts: registered
+        models, compiled guests, this package.
         """
         chosen = self._choose(graphs)
         return Session(self._runtime, args, env, dirs, limits, stdin, stdout, stderr, data, chosen, priority)

@@ -16,6 +16,7 @@ exception itself, with its traceback.
 
 from __future__ import annotations
 
+import copyreg
 from typing import Generic, TypeVar
 
 from .printing import printable
@@ -36,6 +37,10 @@ class GuestError(Exception):
     def __init__(self, text: str, backtrace: str = "") -> None:
         super().__init__(_line(text))
         self.backtrace = "\n".join(_line(line) for line in backtrace.splitlines())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle without calling the constructor, whose parameters are not `args`."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class GuestTrap(GuestError):

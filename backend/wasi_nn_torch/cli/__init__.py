@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -41,4 +43,6 @@ def _commands(
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # characters that its encoding lacks, as on standard error
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(windows_expand_args=False)

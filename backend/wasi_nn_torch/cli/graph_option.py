@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from wasi_nn_torch.cli.exits import bad_value
-from wasi_nn_torch.configuration.graphs import OPTIONS, OfferedModel, graph_of
+from wasi_nn_torch.cli.options_of_paths import require_no_option, split_options
+from wasi_nn_torch.configuration.graphs import KEYS, OPTIONS, OfferedModel, graph_of
 
 #: The metavar in `--help`.
 METAVAR = "NAME=PATH[,device=D][,optimize=O][,method=M][,dtype.INPUT=T][,warm-up=W][,batch=N][,delay=D]"
-
-#: An option after the path of a model; the path may contain commas.
-_OPTION = re.compile(rf",({OPTIONS})=([^,]*)$")
+#: The options for error texts.
+SPELLINGS = ["dtype.INPUT" if key == "dtype" else key for key in KEYS]
 
 
 def parse_graph(text: str) -> OfferedModel:
@@ -24,17 +22,12 @@ def parse_graph(text: str) -> OfferedModel:
 
 
 def _parsed(text: str) -> OfferedModel:
-    name, _, path = text.partition("=")
-    given: dict[str, str] = {}
-    while found := _OPTION.search(path):
-        option, value = found.groups()
-        if option in given:
-            raise ValueError(f"`{text}` gives {option} more than once")
-        given[option] = value
-        path = path[: found.start()]
+    rest, given = split_options(text, OPTIONS)
+    name, _, path = rest.partition("=")
     if not name or not path or "" in given.values() or not {"warm-up.", "dtype."}.isdisjoint(given):
         raise ValueError(f"`{text}` is not {METAVAR}")
     try:
+        require_no_option(path, SPELLINGS)
         return graph_of(name, path, given)
     except ValueError as error:
         raise ValueError(f"`{text}`: {error}") from None

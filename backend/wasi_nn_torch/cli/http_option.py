@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from wasi_nn_torch.cli.options_of_paths import require_no_option, split_options
+
 _OPTION = "--http"
 _VARIABLE = "env."
 
@@ -18,32 +20,30 @@ def components_of(values: list[str], keys: Iterable[str]) -> dict[str, dict[str,
     for a value of another form, and for a name that is used twice.
     """
     tables: dict[str, dict[str, Any]] = {}
-    pattern = "|".join([*map(re.escape, keys), re.escape(_VARIABLE) + r"[^,=]+"])
+    known = [*keys]
     for value in values:
-        name, table = _component(value, pattern)
+        try:
+            name, table = _component(value, known)
+        except ValueError as error:
+            raise ValueError(f"{_OPTION}: {error}") from None
         if name in tables:
             raise ValueError(f"{_OPTION}: `{name}` is given more than once; give each a name: NAME={table['path']}")
         tables[name] = table
     return tables
 
 
-def _component(value: str, keys: str) -> tuple[str, dict[str, Any]]:
-    rest, given = value, dict[str, str]()
-    while found := re.search(rf",({keys})=([^,]*)$", rest):
-        key, text = found.groups()
-        if key in given:
-            raise ValueError(f"{_OPTION}: `{value}` gives {key} more than once")
-        given[key] = text
-        rest = rest[: found.start()]
+def _component(value: str, known: list[str]) -> tuple[str, dict[str, Any]]:
+    rest, given = split_options(value, "|".join([*map(re.escape, known), re.escape(_VARIABLE) + r"[^,=]+"]))
     first, separator, file = rest.partition("=")
     path = file if separator else first
     if not path or (separator and not first):
-        raise ValueError(f"{_OPTION}: `{value}` is not [NAME=]PATH[,OPTION=VALUE]… or /BEGINNING=PATH[,OPTION=VALUE]…")
+        raise ValueError(f"`{value}` is not [NAME=]PATH[,OPTION=VALUE]… or /BEGINNING=PATH[,OPTION=VALUE]…")
+    require_no_option(path, known)
     table: dict[str, Any] = {"path": path}
     if first.startswith("/") and separator:
         table["at"] = first
     env = {key.removeprefix(_VARIABLE): text for key, text in given.items() if key.startswith(_VARIABLE)}
     if env:
         table["env"] = env
-    table |= {key: text for key, text in reversed(given.items()) if not key.startswith(_VARIABLE)}
+    table |= {key: text for key, text in given.items() if not key.startswith(_VARIABLE)}
     return (separator and first.strip("/")) or Path(path).stem, table

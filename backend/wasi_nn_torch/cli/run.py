@@ -26,6 +26,7 @@ from wasi_nn_torch.cli.stats_option import StatsFormat, print_last_refusal, prin
 from wasi_nn_torch.cli.watching import announced, killed_by_ctrl_c, overdue
 from wasi_nn_torch.configuration.graphs import OfferedModel
 from wasi_nn_torch.contract.policy import GuestModels, Optimize
+from wasi_nn_torch.contract.sizes import spell_size
 
 if TYPE_CHECKING:
     from wasi_nn_torch.engine import Engine
@@ -296,7 +297,7 @@ def _compile(engine: Engine, path: Path, optimize: bool) -> Guest:
     from wasi_nn_torch.sessions.guests import read_guest
 
     file = read_guest(path)
-    with announced(f"compiling {file.name} ({len(file.content) / 1e6:.1f} MB) …"):
+    with announced(f"compiling {file.name} ({spell_size(len(file.content))}) …"):
         return engine.compile(file, optimize=optimize)
 
 

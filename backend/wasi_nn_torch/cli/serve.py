@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wasi_nn_torch.cli.exits import HOST_FAILURE, fail, fails_on
+from wasi_nn_torch.cli.graph_option import SPELLINGS
+from wasi_nn_torch.cli.options_of_paths import require_no_option, split_options
 from wasi_nn_torch.configuration.graphs import OPTIONS
 
 if TYPE_CHECKING:
@@ -109,7 +111,9 @@ def serve(
     ] = None,
     model_memory: Annotated[
         str | None,
-        _option("--model-memory", metavar="SIZE", help="Limit for the weights of all graphs.", panel=MODELS),
+        _option(
+            "--model-memory", metavar="SIZE", help="Limit for the weights of all graphs on one device.", panel=MODELS
+        ),
     ] = None,
     reload: Annotated[
         str | None,
@@ -247,37 +251,38 @@ def _origins(
     from wasi_nn_torch.configuration.serving import GRAPH, HTTP, PIPELINE, Origin, read_config
 
     tables: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    tables["graphs"] = _all_named("--graph", graphs, [OPTIONS, *map(re.escape, GRAPH)])
-    tables["pipelines"] = _all_named("--pipeline", pipelines, map(re.escape, PIPELINE))
+    tables["graphs"] = _all_named("--graph", graphs, [OPTIONS, *map(re.escape, GRAPH)], [*SPELLINGS, *GRAPH])
+    tables["pipelines"] = _all_named("--pipeline", pipelines, map(re.escape, PIPELINE), PIPELINE)
     tables["http"] = components_of(http, HTTP)
     return [*([] if config is None else [read_config(config)]), (tables, Origin())]
 
 
-def _all_named(option: str, texts: list[str], keys: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The values of an option that may be repeated, by name; raises ValueError if a name is, too."""
+def _all_named(option: str, texts: list[str], keys: Iterable[str], known: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The values of an option that may be repeated, by name; raises ValueError if a name is, too.
+
+    `keys` are patterns of the options after the path, which `known` lists for error texts.
+    """
     tables: dict[str, dict[str, str]] = {}
     pattern = "|".join(keys)
     for text in texts:
-        name, table = _named(option, text, pattern)
+        try:
+            name, table = _named(text, pattern, known)
+        except ValueError as error:
+            raise ValueError(f"{option}: {error}") from None
         if name in tables:
             raise ValueError(f"{option}: `{name}` is given more than once")
         tables[name] = table
     return tables
 
 
-def _named(option: str, text: str, keys: str) -> tuple[str, dict[str, str]]:
+def _named(text: str, keys: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
     """`NAME=PATH[,OPTION=VALUE]…` as the name and a table; raises ValueError."""
-    name, _, path = text.partition("=")
-    values: dict[str, str] = {}
-    while found := re.search(rf",({keys})=([^,]*)$", path):
-        key, value = found.groups()
-        if key in values:
-            raise ValueError(f"{option}: `{text}` gives {key} more than once")
-        values[key] = value
-        path = path[: found.start()]
+    rest, given = split_options(text, keys)
+    name, _, path = rest.partition("=")
     if not name or not path:
-        raise ValueError(f"{option}: `{text}` is not NAME=PATH[,OPTION=VALUE]…")
-    return name, {"path": path, **dict(reversed(values.items()))}
+        raise ValueError(f"`{text}` is not NAME=PATH[,OPTION=VALUE]…")
+    require_no_option(path, known)
+    return name, {"path": path, **given}
 
 
 def _serve(chosen: Configuration) -> None:

@@ -49,11 +49,11 @@ def wit(
             print(f"wasi:nn@{each.version}: {each.file}")
         return
     try:
-        _write(out, starter(chosen), force)
+        done = _write(out, starter(chosen), force)
     except OSError as error:
         reason = f"{out} cannot be written to ({error.strerror}); choose another directory"
     else:
-        print(_NEXT.format(out=out, version=chosen[-1].version))
+        print(*done, _NEXT.format(out=out, version=chosen[-1].version), sep="\n")
         return
     fail(reason)
 
@@ -114,11 +114,15 @@ def _directory() -> Path:
     return directory
 
 
-def _write(out: Path, files: Mapping[str, str], force: bool) -> None:
-    """Write all files, or none if one of them exists and differs; an existing `world.wit` is always kept."""
+def _write(out: Path, files: Mapping[str, str], force: bool) -> list[str]:
+    """Write all files, or none if one of them exists and differs; an existing `world.wit` is always kept.
+
+    Returns a line for each of them.
+    """
     new = {path: text for path, text in files.items() if not _is_there(out / path, text)}
+    done = []
     if "world.wit" in new and (out / "world.wit").exists():
-        print(f"kept    {out / 'world.wit'}, which has been changed")
+        done.append(f"kept    {out / 'world.wit'}, which has been changed")
         del new["world.wit"]
     different = [str(out / path) for path in new if (out / path).exists()]
     if different and not force:
@@ -126,7 +130,8 @@ def _write(out: Path, files: Mapping[str, str], force: bool) -> None:
     for path, text in new.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_text(text, "utf-8")
-        print(f"wrote   {out / path}")
+        done.append(f"wrote   {out / path}")
+    return done
 
 
 def _is_there(path: Path, text: str) -> bool:

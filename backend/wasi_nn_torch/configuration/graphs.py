@@ -14,6 +14,8 @@ from wasi_nn_torch.sessions.durations import parse_duration
 
 #: The names of the options, as a pattern.
 OPTIONS = r"device|optimize|method|dtype\.[^,=]*|warm-up(?:\.[^,=]*)?|batch|delay|preferred|queue|batch-trial"
+#: The same as keys of a configuration, where `dtype` and `warm-up` may be tables with a key for each input.
+KEYS = ("device", "optimize", "method", "dtype", "warm-up", "batch", "delay", "preferred", "queue", "batch-trial")
 _DTYPE = "dtype."
 #: The options of batches, which need `batch`.
 _OF_BATCHES = ("delay", "preferred", "queue", "batch-trial")
@@ -93,8 +95,7 @@ def _warm_up(given: dict[str, str]) -> dict[str | None, str]:
 
 
 def _dtypes(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    named = [(option.removeprefix(_DTYPE), value) for option, value in given.items() if option.startswith(_DTYPE)]
-    return tuple(reversed(named))  # in the order of the command line
+    return tuple((option.removeprefix(_DTYPE), value) for option, value in given.items() if option.startswith(_DTYPE))
 
 
 def _optimize(value: str | None) -> Optimize | None:

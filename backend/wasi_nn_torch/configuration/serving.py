@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from wasi_nn_torch.configuration.graphs import OPTIONS, OfferedModel, graph_of
+from wasi_nn_torch.configuration.graphs import KEYS, OPTIONS, OfferedModel, graph_of
 from wasi_nn_torch.configuration.values import (
     LIFTED,
     count,
@@ -90,8 +90,6 @@ _OUTGOING: Final[Mapping[str, tuple[str, Parser]]] = {
 _SERVING: Final[Mapping[str, Parser]] = {"concurrency": count, "max-waiting": count, "reuse": reuse}
 #: The keys of a graph beside those of its model, such as `device`, which are those of `--graph` of `run`.
 GRAPH: Final[Mapping[str, Parser]] = {**_SERVING, "inline": flag, **{key: parse for key, (_, parse) in _LIMITS.items()}}
-#: The keys of its model, for error texts; `dtype` and `warm-up` may be tables, with a key for each input.
-_MODEL = ("device", "optimize", "method", "dtype", "warm-up", "batch", "delay", "preferred", "queue", "batch-trial")
 #: The keys of a pipeline.
 PIPELINE: Final[Mapping[str, Parser]] = {
     **_SERVING,
@@ -249,7 +247,7 @@ def _graph(name: str, values: Table, origin: Origin, concurrency: int) -> Offere
     rest = {key: value for key, value in values.items() if key not in GRAPH and key != "path"}
     for key, value in rest.items():
         if not re.fullmatch(OPTIONS, f"{key}." if isinstance(value, dict) else key):
-            raise ValueError(f"{origin.name(*where, key)}{_unknown(key, [*GRAPH, *_MODEL, 'path'])}")
+            raise ValueError(f"{origin.name(*where, key)}{_unknown(key, [*GRAPH, *KEYS, 'path'])}")
     try:
         model = graph_of(name, origin.resolve(path), dict(_model_options(rest)))
     except ValueError as error:

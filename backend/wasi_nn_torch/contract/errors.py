@@ -41,6 +41,10 @@ class NnError(Exception):
         self.text = text
         self.limit = limit
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the arguments of the constructor, which are not `args`."""
+        return type(self), (self.code, self.text, self.limit), self.__dict__
+
 
 class ModelError(Exception):
     """A model of the operator or of a guest that cannot be used; the text says which one, why, and what to do."""
@@ -57,6 +61,10 @@ class BackendMissing(Exception):
         super().__init__(f"{reason}; {remedy}")
         self.reason = reason
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the arguments of the constructor, which are not `args`."""
+        return type(self), (self.reason, self.remedy), self.__dict__
 
 
 def why_unreadable(error: OSError, wanted: str) -> str:

@@ -66,6 +66,8 @@ class Session:
     ) -> None:
         self._runtime = runtime
         self._data = data
+        if isinstance(args, str):
+            raise TypeError(f"the guest's arguments are the text {args!r}; give a list of texts")
         self._args = [text_for_wasi(argument, "argument") for argument in args]
         self._limits = limits or DEFAULT_LIMITS
         runtime.require_countable(self._limits)

@@ -47,7 +47,9 @@ def wasi_config(
 
 
 def text_for_wasi(value: str, what: str) -> str:
-    """`value`, if WASI can pass it on; raises ValueError otherwise."""
+    """`value`, if WASI can pass it on; raises TypeError if it is not a text, ValueError for other texts."""
+    if not isinstance(value, str):
+        raise TypeError(f"the guest's {what} {value!r} is not a str")
     if "\0" in value:
         raise ValueError(f"the guest's {what} {value!r} contains a NUL character; remove it")
     try:

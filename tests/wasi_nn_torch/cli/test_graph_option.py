@@ -50,6 +50,28 @@ def test_options_that_are_not_valid_are_refused(options, text):
     assert text in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("optimise=none", "unknown option `optimise`; did you mean `optimize`?"),
+        ("warm_up=yes", "unknown option `warm_up`; did you mean `warm-up`?"),
+        ("dtype=bool", "unknown option `dtype`; did you mean `dtype.INPUT`?"),
+        ("dtypes.x=bool,device=cpu", "unknown option `dtypes`; expected one of `device`"),
+        ("color=red", "unknown option `color`; expected one of `device`, `optimize`, `method`, `dtype.INPUT`"),
+    ],
+)
+def test_an_unknown_option_is_named(option, text):
+    with pytest.raises(typer.BadParameter) as refusal:
+        parse_graph(f"net=model.pt2,{option}")
+    assert text in str(refusal.value)
+
+
+def test_a_file_may_have_a_name_that_looks_like_an_option(tmp_path):
+    path = tmp_path / "model,epoch=3"
+    path.touch()
+    assert parse_graph(f"net={path},device=cpu").path == str(path)
+
+
 def test_the_table_shows_batches(capsys):
     figures = BatchFigures(
         requests=10,

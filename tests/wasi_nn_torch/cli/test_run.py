@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from tests.wasi_nn_torch.helpers.exported_models import exported
 from tests.wasi_nn_torch.helpers.models import Add, scripted
 from wasi_nn_torch.cli import app
+from wasi_nn_torch.contract.sizes import spell_size
 
 # Processes of their own see no simulated accelerator.
 pytestmark = pytest.mark.cpu
@@ -115,7 +116,7 @@ def test_compiling_a_large_guest_is_announced_on_standard_error(played, probe_fi
     monkeypatch.setattr("wasi_nn_torch.cli.watching._PATIENCE", 0)  # as it may have been compiled before
     result = played("run", probe_file, "speak", "hello")
     size = probe_file.stat().st_size
-    assert f"compiling probe.wasm ({size / 1e6:.1f} MB) …" in result.stderr
+    assert f"compiling probe.wasm ({spell_size(size)}) …" in result.stderr
     assert result.stdout == "hello\n"
 
 

@@ -370,6 +370,15 @@ def test_options_win_over_the_file(tmp_path):
         (["--graph", "net=nothing.pt2"], "the model file `nothing.pt2` does not exist; check the path"),
         (["--graph", "net=net.pt2,max-waiting=x"], "--graph: net.max-waiting: `x` is not a whole number of at least 0"),
         (["--graph", "net=net.pt2,max-waiting=1,max-waiting=2"], "gives max-waiting more than once"),
+        (
+            ["--graph", "net=net.pt2,concurency=2"],
+            "--graph: unknown option `concurency`; did you mean `concurrency`?",
+        ),
+        (
+            ["--pipeline", "p=p.wasm,device=cpu"],
+            "--pipeline: unknown option `device`; expected one of `concurrency`, `max-waiting`",
+        ),
+        (["--http", "/a=p.wasm,timeuot=2s"], "--http: unknown option `timeuot`; did you mean `timeout`?"),
         (["--graph", "net=net.pt2", "--graph", "net=other.pt2"], "--graph: `net` is given more than once"),
         (["--graph", "p=net.pt2", "--pipeline", "p=p.wasm"], "`p` is the name of both a graph and a pipeline"),
         (

@@ -438,3 +438,16 @@ def test_the_figures_count_what_was_done(run):
     assert stats.memory.computes == 1
     assert stats.transport.startswith("latin-1" if unsupported() else "pointer")
     assert 0 < stats.memory.compute_seconds < stats.run_seconds
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"args": "data/cat.json"}, "the guest's arguments are the text 'data/cat.json'; give a list of texts"),
+        ({"args": [1]}, "the guest's argument 1 is not a str"),
+        ({"env": {"LIMIT": 5}}, "the guest's value of LIMIT 5 is not a str"),
+    ],
+)
+def test_arguments_and_variables_that_are_not_texts_are_refused(engine, options, text):
+    with pytest.raises(TypeError, match=text):
+        engine.session(**options)

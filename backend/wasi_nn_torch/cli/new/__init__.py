@@ -68,9 +68,12 @@ def new(
         fail(f"there is no template for the kind {kind!r} in {language}; expected {' or '.join(kinds(language))}")
     template = read_template(language, name, kind)
     _require_empty(directory)
-    reason = _write(directory, _project(template, name))
+    files = _project(template, name)
+    reason = _write(directory, files)
     if reason:
         fail(f"{directory} cannot be written to ({reason}); choose another directory")
+    for path in files:
+        print(f"wrote   {directory / path}")
     missing = template.missing()
     note = f"; missing on this machine: {', '.join(missing)}" if missing else ""
     last = _NEXT[kind].format(name=name, guest=template.guest)
@@ -115,7 +118,6 @@ def _write(directory: Path, files: Mapping[str, str]) -> str:
         for path, text in files.items():
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
             (directory / path).write_text(text, "utf-8")
-            print(f"wrote   {directory / path}")
     except OSError as error:
         return str(error.strerror)
     return ""
