@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wasi_nn_bindings.pipeline_v0_1_0 import Guest
 from wasi_nn_bindings.pipeline_v0_1_0.exports import handler
+from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import ModelError, NnError
 from wasi_nn_torch.contract.text import one_line, quote, quote_all
 from wasi_nn_torch.engine import Engine
@@ -23,6 +24,8 @@ from wasi_nn_torch.ray.data.options import EngineOptions, Model
 from wasi_nn_torch.ray.data.reporting import Output
 from wasi_nn_torch.sessions.guests import InvalidGuest
 from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.session import Session
+from wit_host import GuestLimit
 
 if TYPE_CHECKING:
     from wasi_nn_torch.ray.data.options import Source
@@ -96,7 +99,7 @@ class OpenedGuest:
         try:
             lease = self._pool.lease()
             with lease as guest:
-                made = dict(infer(lease.session, guest, request, inputs))
+                made = self._called(lease.session, guest, request, inputs)
             missing = [each.name for each in self.signature.outputs if each.name not in made]
             if missing or len(made) > len(self.signature.outputs):
                 raise Misfit(f"it returned {quote_all(made)}; it described {quote_all(_names(self.signature.outputs))}")
@@ -104,6 +107,15 @@ class OpenedGuest:
         except FAILURES as error:
             failure = failure_of(error)
         raise failure
+
+    def _called(
+        self, session: Session, guest: Guest, request: handler.Request, inputs: Sequence[Value]
+    ) -> dict[str, Elements]:
+        try:
+            return dict(infer(session, guest, request, inputs))
+        except GuestLimit:
+            session.cancel()  # an instance that holds too much to be given inputs would fail for all further rows
+            raise
 
     def close(self) -> None:
         """End the instance and release the models."""

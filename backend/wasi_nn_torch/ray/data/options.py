@@ -95,6 +95,13 @@ def choice(kind: type[C], name: str, value: object) -> C:
     raise ValueError(f"`{name}` is {value!r}; choose one of {listed}")
 
 
+def require_kind(name: str, value: T, kind: type[T]) -> T:
+    """A value of a class; raises TypeError for anything else."""
+    if isinstance(value, kind):
+        return value
+    raise TypeError(f"`{name}` is {value!r}; a value of the type {kind.__name__} was expected")
+
+
 def require_mapping(name: str, value: Mapping[str, T]) -> Mapping[str, T]:
     """A mapping with names; raises TypeError for anything else."""
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):

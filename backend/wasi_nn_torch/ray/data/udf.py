@@ -18,6 +18,7 @@ from wasi_nn_torch.ray.data.options import (
     OnError,
     Per,
     choice,
+    require_kind,
     require_list,
     require_mapping,
     require_names,
@@ -143,17 +144,17 @@ class GuestUDF:
             outputs=require_names("outputs", outputs or {}),
             keep=None if keep is None else require_list("keep", keep),
             text=require_list("text", text),
-            error=error,
+            error=require_kind("error", error, str),
         )
         wanted = choice(Per, "per", per), choice(OnError, "on_error", on_error)
         opened = OpenedGuest(
             guest,
             require_mapping("models", models or {}),
-            limits,
+            require_kind("limits", limits, Limits),
             parameters=require_mapping("parameters", parameters or {}),
             max_uses=require_uses(max_uses),
             engine=engine or EngineOptions(),
-            name=name,
+            name=None if name is None else require_kind("name", name, str),
         )
         try:
             self._applied = Applied(opened, columns, *wanted)
