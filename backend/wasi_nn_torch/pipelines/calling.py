@@ -121,6 +121,10 @@ def _parameter(name: str, value: Parameter) -> handler.Parameter:
         return handler.ParameterText(value)
     if isinstance(value, float):
         return handler.ParameterFloat(value)
+    if not isinstance(value, int):  # from a caller without a type checker; a search for it in `_WHOLE` would not end
+        raise InputError(
+            f"the parameter {quote(name)} is a {type(value).__name__}; give a Boolean, a number or a string"
+        )
     if value not in _WHOLE:
         raise InputError(f"the parameter {quote(name)} does not fit 64 bits")
     return handler.ParameterInt(value)

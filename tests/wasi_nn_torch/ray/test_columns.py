@@ -161,6 +161,114 @@ def test_slices_of_tables_are_read_from_their_own_place(udf):
     assert made["y"].to_pylist() == ["3", "4", "5", "6"]
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["a", "b", "a"]).dictionary_encode(),
+        pa.chunked_array([pa.array(["a", "b"]).dictionary_encode(), pa.array(["a"]).dictionary_encode()]),
+        pa.array(["a", "b", "a"], pa.string_view()),
+        pd.Categorical(["a", "b", "a"]),
+        np.array(["a", "b", "a"], np.dtypes.StringDType()),
+    ],
+)
+def test_strings_are_read_however_they_are_encoded(udf, column):
+    batch = pa.table({"x": column}) if isinstance(column, pa.Array | pa.ChunkedArray) else {"x": column}
+    batch = pd.DataFrame(batch) if isinstance(column, pd.Categorical) else batch
+    assert udf(**renamed("BYTES"), text=["x"])(batch)["y"].to_pylist() == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("dtype", [str, object])
+def test_lists_of_strings_come_from_numpy_in_two_dimensions_and_as_objects(udf, dtype):
+    texts = [["a", "b"], ["c", "d"]]
+    objects = np.empty(2, object)
+    objects[:] = [np.array(each, dtype) for each in texts]
+    for column in (np.array(texts, dtype), objects):
+        assert udf(**renamed("BYTES", (-1, 2)), text=["x"])({"x": column})["y"].to_pylist() == texts
+
+
+def test_lists_of_lists_of_numbers_are_tensors(udf):
+    matrix = [[1.0, 2.0], [3.0, 4.0]]
+    nested = pa.list_(pa.list_(pa.float32()))
+    made = udf(**renamed("FP32", (-1, 2, 2)))(pa.table({"x": pa.array([matrix, matrix], nested)}))
+    assert np.array_equal(BlockAccessor.for_block(made).to_numpy("y"), np.array([matrix, matrix]))
+    ragged = pa.table({"x": pa.array([matrix, [[1], [2, 3]], []], nested)})
+    made = udf(**renamed("FP32", (-1, -1)), per="row", on_error="null")(ragged)
+    assert made["error"].to_pylist()[1].startswith("the column `x` has lists of different lengths in a row")
+    assert [cell is None for cell in made["y"].to_pylist()] == [False, True, False]
+
+
+@pytest.mark.parametrize("lists", [[[1.0, None], [2.0, 3.0]], [[1, None], [2, 3]], [["a", None], ["c", "d"]]])
+def test_a_null_within_a_list_costs_its_row_and_is_no_number(udf, lists):
+    datatype = {float: "FP64", int: "INT64", str: "BYTES"}[type(lists[1][0])]
+    text = ["x"] if datatype == "BYTES" else []
+    made = udf(**renamed(datatype, (-1, 2)), on_error="null", text=text)(pa.table({"x": lists}))
+    assert made["error"].to_pylist() == ["the column `x` has a list with a null", None]
+    assert [each is None for each in made["y"].to_pylist()] == [True, False]
+
+
+def test_a_null_in_a_column_of_arrows_own_tensors_costs_its_row(udf):
+    kind = pa.fixed_shape_tensor(pa.float32(), (2,))
+    column = pa.ExtensionArray.from_storage(kind, pa.array([None, [1, 2]], kind.storage_type))
+    made = udf(**renamed("FP32", (-1, 2)), on_error="drop")(pa.table({"x": column}))
+    assert BlockAccessor.for_block(made).to_numpy("y").tolist() == [[1, 2]]
+
+
+def test_the_type_of_an_output_is_the_same_if_all_rows_fail(udf):
+    for shape in ((-1,), (-1, 3), (-1, -1), (-1, -1, 3)):
+        sizes = [2, *(3 if size == -1 else size for size in shape[1:])]
+        function = udf(**renamed("UINT8", shape), on_error="null")
+        made = [
+            function({"x": np.full(sizes, value)} if len(sizes) == 1 else pa.table({"x": tensors(sizes, value)}))
+            for value in (1, 300)
+        ]
+        assert made[0]["y"].type == made[1]["y"].type
+        assert [each["y"].null_count for each in made] == [0, 2]
+
+
+def tensors(sizes, value):
+    return ArrowTensorArray.from_numpy(np.full(sizes, value))
+
+
+def test_a_column_with_the_reasons_of_an_earlier_guest_is_not_replaced(udf):
+    batch = {"x": np.arange(2), "error": np.array(["earlier", None], object)}
+    with pytest.raises(GuestFailed, match="there is a column `error` already"):
+        udf(same("INT64"), on_error="null")(batch)
+    made = udf(same("INT64"), on_error="null", error="later")(batch)
+    assert made.to_pydict() == {"x": [0, 1], "error": ["earlier", None], "later": [None, None]}
+    assert udf(same("INT64"), on_error="null", keep=[])(batch)["error"].to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize("row", [{"x": 1.0}, {"x": [1.0]}, None, [{"x": 1.0}]])
+def test_a_row_is_not_taken_for_a_batch(udf, row):
+    with pytest.raises(GuestFailed, match="something else than a batch of columns; use `Dataset"):
+        udf(same("FP32"))(row)
+
+
+def test_columns_of_the_same_name_are_refused(udf):
+    with pytest.raises(GuestFailed, match="there are several columns of the name `x`"):
+        udf(same("INT64"))(pa.table([[1], [2]], names=["x", "x"]))
+
+
+def test_numbers_beyond_the_described_float_fail_and_do_not_become_infinite(udf):
+    with pytest.raises(GuestFailed, match="the column `x` has values that are too large for FP16"):
+        udf(**renamed("FP16"))({"x": np.array([70000.0])})
+    assert udf(**renamed("FP16"))({"x": np.array([np.inf, 1.0])})["y"].to_pylist() == [np.inf, 1.0]
+
+
+def test_a_guest_that_holds_what_it_gets_costs_the_row_at_which_it_is_full(udf):
+    described = (("keep", "BYTES", (1,)), ("n", "INT64", (1,)))
+    function = udf(
+        pipeline(described, (("n", "INT64", (1,)),)), per="row", on_error="drop", limits=Limits(host_bytes=4 << 20)
+    )
+    made = function(pa.table({"keep": [bytes(1 << 20)] * 9, "n": range(9)}))
+    assert made.num_rows >= 6
+
+
+def test_a_guest_with_a_short_name_is_named(udf):
+    with pytest.raises(GuestFailed, match=r"^x: the column `x` is null"):
+        udf(same("INT64"), name="x")(pa.table({"x": pa.nulls(1, pa.int64())}))
+
+
 def test_columns_have_other_names_and_only_some_stay(udf):
     function = udf(same("INT64"), inputs={"x": "given"}, outputs={"x": "made"}, keep=["id"])
     made = function({"id": np.arange(3), "given": np.arange(3) + 10, "other": np.zeros(3)})
@@ -302,6 +410,13 @@ def test_models_have_the_options_of_register(udf):
         ({"models": {"net": 3}}, "a guest or a model is a path, bytes, or `ray.put` of its bytes, not `int`"),
         ({"models": {"net": "no.pt2"}}, "no.pt2"),
         ({"limits": Limits(fuel=10)}, "fuel"),
+        ({"inptus": {"x": "y"}}, "GuestUDF: got an unexpected keyword argument 'inptus'; did you mean `inputs`"),
+        ({"keep": "id"}, "`keep` is 'id'; give a list of names"),
+        ({"inputs": ["x"]}, r"`inputs` is \['x'\]; give a dictionary"),
+        ({"models": ["net"]}, r"`models` is \['net'\]; give a dictionary"),
+        ({"limits": None}, "`limits` is None; a value of the type Limits was expected"),
+        ({"error": 3}, "`error` is 3; a value of the type str was expected"),
+        ({"parameters": {"a": [1]}}, "the parameter `a` is a list; give a Boolean, a number or a string"),
     ],
 )
 def test_options_that_are_wrong_are_raised_by_the_first_call(udf, options, reason):

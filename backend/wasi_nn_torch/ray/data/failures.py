@@ -23,9 +23,11 @@ class Failure(Exception):
 
 
 def failure_of(error: Exception) -> Failure:
-    """One of `FAILURES` as a failure."""
+    """One of `FAILURES` as a failure; a failure as it is."""
     text = one_line(error, _LONGEST)
     match error:
+        case Failure():
+            return error
         case PipelineFailure():
             return Failure("refused", f"{text} (status {error.status})")
         case Misfit():

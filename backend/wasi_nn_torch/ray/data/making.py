@@ -12,7 +12,7 @@ from ray.data.extensions import ArrowTensorArray, ArrowVariableShapedTensorArray
 
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.pipelines.byte_strings import elements
-from wasi_nn_torch.pipelines.datatypes import BYTES, Datatype, spell
+from wasi_nn_torch.pipelines.datatypes import BYTES, spell
 from wasi_nn_torch.pipelines.results import Misfit
 from wasi_nn_torch.pipelines.values import ANY, Description, Value
 from wasi_nn_torch.ray.data.reading import Array
@@ -49,26 +49,34 @@ def of_row(value: Value, wanted: Description, is_text: bool) -> Cell:
 def column(
     cells: Array | Sequence[Cell], wanted: Description, is_valid: Bits, per_row: bool, is_text: bool
 ) -> pa.Array:
-    """A column from the cells of the valid rows, in their order, and nulls in the others."""
+    """A column from the cells of the valid rows, in their order, and nulls in the others.
+
+    Its type follows from the description alone, so that all blocks of a dataset have the same one.
+    """
     if wanted.datatype is None:
         raise TypeError(f"output {wanted.name} has no datatype")
+    shape = _cell_shape(wanted, per_row)
     if wanted.datatype is BYTES:
         kind = pa.string() if is_text else pa.binary()
-        is_list = wanted.shape != (1,) if per_row else len(wanted.shape) > 1
-        return pa.array(_spread(cells, is_valid), pa.list_(kind) if is_list else kind)
-    if not per_row:
-        return _of_numbers(cells, wanted.datatype, _fixed(wanted.shape[1:]), is_valid)
-    if wanted.shape == (1,):
-        return _of_numbers(cells, wanted.datatype, (), is_valid)
-    if ANY not in wanted.shape:
-        return _of_numbers(cells, wanted.datatype, wanted.shape, is_valid)
-    if len(wanted.shape) == 1:
-        return pa.array(_spread(cells, is_valid), pa.list_(pa.from_numpy_dtype(np.dtype(wanted.datatype.dtype))))
-    return _of_shapes(cells, wanted, wanted.datatype, is_valid)
+        return pa.array(_spread(cells, is_valid), pa.list_(kind) if shape else kind)
+    dtype = np.dtype(wanted.datatype.dtype)
+    if ANY not in shape:
+        return _of_numbers(cells, dtype, shape, is_valid)
+    return _of_lists(cells, dtype, is_valid) if len(shape) == 1 else _of_shapes(cells, dtype, shape, is_valid)
+
+
+def _cell_shape(wanted: Description, per_row: bool) -> tuple[int, ...]:
+    """The described shape of a cell; `()` for a single element."""
+    if per_row:
+        return () if wanted.shape == (1,) else wanted.shape
+    return wanted.shape[1:]
 
 
 def _array(value: Value) -> Array:
-    return np.frombuffer(value.data, np.dtype(value.datatype.dtype)).reshape(value.shape)
+    dtype = np.dtype(value.datatype.dtype)
+    if dtype.kind == "b":  # any byte but 0 is true, and Arrow looks at one bit of it
+        return np.frombuffer(value.data, np.uint8).reshape(value.shape).astype(dtype)
+    return np.frombuffer(value.data, dtype).reshape(value.shape)
 
 
 def _text(name: str, element: memoryview) -> str:
@@ -84,18 +92,14 @@ def _spread(cells: Array | Sequence[Cell], is_valid: Bits) -> list[Cell]:
     return [next(each) if valid else None for valid in is_valid]
 
 
-def _fixed(shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of a row if nothing was returned: no elements along what varies."""
-    return tuple(0 if size == ANY else size for size in shape)
-
-
-def _of_numbers(cells: Array | Sequence[Cell], datatype: Datatype, shape: tuple[int, ...], is_valid: Bits) -> pa.Array:
-    dtype = np.dtype(datatype.dtype)
+def _of_numbers(
+    cells: Array | Sequence[Cell], dtype: np.dtype[Any], shape: tuple[int, ...], is_valid: Bits
+) -> pa.Array:
     array = np.asarray(cells, dtype) if len(cells) else np.empty((0, *shape), dtype)
     if is_valid.all():
         return _column_of(array)
     # Consumers that know no nulls see that there is no answer, as far as the dtype can say it.
-    whole = np.full((len(is_valid), *array.shape[1:]), np.nan if dtype.kind == "f" else 0, dtype)
+    whole = np.full((len(is_valid), *shape), np.nan if dtype.kind == "f" else 0, dtype)
     whole[is_valid] = array
     if whole.ndim == 1:
         return pa.array(whole, mask=~is_valid)
@@ -106,13 +110,22 @@ def _column_of(array: Array) -> pa.Array:
     return pa.array(array) if array.ndim == 1 else ArrowTensorArray.from_numpy(array)
 
 
-def _of_shapes(cells: Array | Sequence[Cell], wanted: Description, datatype: Datatype, is_valid: Bits) -> pa.Array:
-    """A column of arrays that differ in their shapes."""
-    dtype = np.dtype(datatype.dtype)
+def _of_lists(cells: Array | Sequence[Cell], dtype: np.dtype[Any], is_valid: Bits) -> pa.Array:
+    """A column of lists, in the memory of the cells if they are one array."""
+    together = cells.ravel() if isinstance(cells, np.ndarray) else np.concatenate([np.empty(0, dtype), *cells])
+    lengths = np.zeros(len(is_valid), np.int32)
+    lengths[is_valid] = [len(cell) for cell in cells]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    is_missing = np.append(~is_valid, False)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32(), mask=is_missing), pa.array(together))
+
+
+def _of_shapes(cells: Array | Sequence[Cell], dtype: np.dtype[Any], shape: tuple[int, ...], is_valid: Bits) -> pa.Array:
+    """A column of arrays that may differ in their shapes."""
     if not len(is_valid):
-        kind = ArrowVariableShapedTensorType(pa.from_numpy_dtype(dtype), len(wanted.shape))
+        kind = ArrowVariableShapedTensorType(pa.from_numpy_dtype(dtype), len(shape))
         return pa.ExtensionArray.from_storage(kind, pa.array([], kind.storage_type))
-    none = np.empty(_fixed(wanted.shape), dtype)
+    none = np.empty([0 if size == ANY else size for size in shape], dtype)
     arrays = np.empty(len(is_valid), object)
     for row, cell in enumerate(_spread(cells, is_valid)):
         arrays[row] = none if cell is None else cell

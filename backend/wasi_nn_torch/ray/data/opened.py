@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from wasi_nn_bindings.pipeline_v0_1_0 import Guest
 from wasi_nn_bindings.pipeline_v0_1_0.exports import handler
+from wasi_nn_torch.contract.elements import Elements
+from wasi_nn_torch.contract.errors import ModelError, NnError
 from wasi_nn_torch.contract.text import one_line, quote, quote_all
 from wasi_nn_torch.engine import Engine
-from wasi_nn_torch.pipelines.calling import Signature, describe, infer, passed_parameters, require_component
+from wasi_nn_torch.pipelines.calling import InputError, Signature, describe, infer, passed_parameters, require_component
 from wasi_nn_torch.pipelines.results import Misfit, converted
 from wasi_nn_torch.pipelines.values import Description, Parameter, Value
 from wasi_nn_torch.ray.data.devices import assigned_device, require_assigned
@@ -22,16 +24,21 @@ from wasi_nn_torch.ray.data.options import EngineOptions, Model
 from wasi_nn_torch.ray.data.reporting import Output
 from wasi_nn_torch.sessions.guests import InvalidGuest
 from wasi_nn_torch.sessions.limits import Limits
+from wasi_nn_torch.sessions.session import Session
+from wit_host import GuestLimit
 
 if TYPE_CHECKING:
     from wasi_nn_torch.ray.data.options import Source
 
 
+#: What `OpenedGuest` raises for a guest, models or options that cannot be used.
+UNUSABLE = (InvalidGuest, ModelError, NnError, Failure, InputError, ValueError, TypeError, OSError)
+
+
 class OpenedGuest:
     """A compiled pipeline with an engine and models of its own, ready to be called by one thread at a time.
 
-    Raises InvalidGuest, ModelError, ValueError, TypeError and OSError for what cannot be used, and Failure if the
-    guest does not start.
+    Raises `UNUSABLE`, of which Failure says that the guest does not start.
     """
 
     def __init__(
@@ -39,9 +46,10 @@ class OpenedGuest:
         guest: Source,
         models: Mapping[str, Source | Model],
         limits: Limits,
+        *,
         parameters: Mapping[str, Parameter],
         max_uses: int | None,
-        options: EngineOptions,
+        engine: EngineOptions,
         name: str | None,
     ) -> None:
         started = time.perf_counter()
@@ -50,7 +58,7 @@ class OpenedGuest:
         self._numbers = count(1)
         self._parameters = passed_parameters(parameters)
         self._output = Output(self.name)
-        self.engine = _engine(options)
+        self.engine = _engine(engine)
         try:
             self._open(guest, models, max_uses)
         except BaseException:
@@ -91,7 +99,7 @@ class OpenedGuest:
         try:
             lease = self._pool.lease()
             with lease as guest:
-                made = dict(infer(lease.session, guest, request, inputs))
+                made = self._called(lease.session, guest, request, inputs)
             missing = [each.name for each in self.signature.outputs if each.name not in made]
             if missing or len(made) > len(self.signature.outputs):
                 raise Misfit(f"it returned {quote_all(made)}; it described {quote_all(_names(self.signature.outputs))}")
@@ -99,6 +107,15 @@ class OpenedGuest:
         except FAILURES as error:
             failure = failure_of(error)
         raise failure
+
+    def _called(
+        self, session: Session, guest: Guest, request: handler.Request, inputs: Sequence[Value]
+    ) -> dict[str, Elements]:
+        try:
+            return dict(infer(session, guest, request, inputs))
+        except GuestLimit:
+            session.cancel()  # an instance that holds too much to be given inputs would fail for all further rows
+            raise
 
     def close(self) -> None:
         """End the instance and release the models."""
@@ -167,6 +184,3 @@ def _fetched(source: Source) -> str | os.PathLike[str] | bytes:
         return source
     kind = quote(type(source).__name__)
     raise TypeError(f"a guest or a model is a path, bytes, or `ray.put` of its bytes, not {kind}")
-
-
-__all__ = ["Failure", "OpenedGuest"]

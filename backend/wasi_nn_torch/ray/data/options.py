@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Source: TypeAlias = str | os.PathLike[str] | bytes | ObjectRef[bytes]
 
 C = TypeVar("C", bound=Enum)
+T = TypeVar("T")
 
 #: The limits of the guest in each actor, where `timeout` is for each call.
 DEFAULT_LIMITS: Final = Limits(memory=256 << 20, timeout=30.0)
@@ -92,6 +93,34 @@ def choice(kind: type[C], name: str, value: object) -> C:
             return member
     listed = ", ".join(repr(member.value) for member in kind)
     raise ValueError(f"`{name}` is {value!r}; choose one of {listed}")
+
+
+def require_kind(name: str, value: T, kind: type[T]) -> T:
+    """A value of a class; raises TypeError for anything else."""
+    if isinstance(value, kind):
+        return value
+    raise TypeError(f"`{name}` is {value!r}; a value of the type {kind.__name__} was expected")
+
+
+def require_mapping(name: str, value: Mapping[str, T]) -> Mapping[str, T]:
+    """A mapping with names; raises TypeError for anything else."""
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return value
+    raise TypeError(f"`{name}` is {value!r}; give a dictionary whose keys are names")
+
+
+def require_names(name: str, value: Mapping[str, str]) -> Mapping[str, str]:
+    """A mapping from names of the guest to names of columns; raises TypeError for anything else."""
+    if isinstance(value, Mapping) and all(isinstance(each, str) for item in value.items() for each in item):
+        return value
+    raise TypeError(f"`{name}` is {value!r}; give a dictionary from names of the guest to names of columns")
+
+
+def require_list(name: str, value: Sequence[str]) -> Sequence[str]:
+    """A list of names; raises TypeError for anything else, such as one name."""
+    if isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(each, str) for each in value):
+        return value
+    raise TypeError(f"`{name}` is {value!r}; give a list of names")
 
 
 def require_uses(max_uses: int | None) -> int | None:

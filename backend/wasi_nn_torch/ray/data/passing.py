@@ -70,7 +70,7 @@ def _fitting(column: Column, wanted: Description, shape: tuple[int, ...], data: 
 
 
 def _cast(column: Column, array: Array, wanted: Datatype) -> Array:
-    """The numbers in another dtype of their kind, if they fit it; integers may become floats."""
+    """The numbers in another dtype of their kind, if they are in its range; integers may become floats."""
     dtype = np.dtype(wanted.dtype)
     if array.dtype == dtype:
         return array
@@ -86,7 +86,11 @@ def _cast(column: Column, array: Array, wanted: Datatype) -> Array:
             raise InputError(
                 f"the column {quote(column.name)} has values from {low} to {high}, which {wanted.name} does not have"
             )
-    return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        made = array.astype(dtype)
+    if dtype.kind == "f" and (np.isinf(made) > np.isinf(array)).any():
+        raise InputError(f"the column {quote(column.name)} has values that are too large for {wanted.name}")
+    return made
 
 
 #: The kinds of dtypes whose elements may become one of a kind.

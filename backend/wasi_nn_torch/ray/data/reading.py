@@ -1,52 +1,58 @@
 """Columns of a batch, which Ray gives as NumPy arrays, Arrow or pandas, as arrays and cells.
 
 A column of numbers becomes an array, without a copy if its layout allows it. Any other becomes a list with one cell for
-each row: an array, bytes, a number, or None.
+each row: an array, bytes, a list of bytes or strings, or None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from ray.data.block import BlockAccessor
 
-from wasi_nn_torch.contract.text import quote, quote_all
+from wasi_nn_torch.contract.text import one_line, quote, quote_all
 
 Array = npt.NDArray[Any]
 Batch: TypeAlias = Mapping[str, Array] | pa.Table | pd.DataFrame
+_Arrow: TypeAlias = pa.ChunkedArray | pa.Array
 
 _NUMBERS = "biuf"
-_BYTES = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+#: Strings and bytes in NumPy: fixed in length, or StringDType.
+_TEXTS = "UST"
 
 
 class ColumnError(Exception):
-    """A column that does not exist, or of a type that has no tensor; no row of it can be passed."""
+    """A batch without a column, or with one whose type has no tensor; no row of it can be passed."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: one element or cell for each row, and which rows have none."""
+    """A column: one element or cell for each row, and the rows that cannot be passed, with the reason."""
 
     name: str
     cells: Array | Sequence[Any]
-    is_null: npt.NDArray[np.bool_] | None = None
+    lacking: Mapping[int, str] = field(default_factory=dict)
 
 
 class Rows:
-    """A batch of rows, read by columns."""
+    """A batch of rows, read by columns; raises ColumnError for anything else."""
 
     def __init__(self, batch: Batch) -> None:
         if isinstance(batch, pd.DataFrame):
             batch = BlockAccessor.for_block(batch).to_arrow()
-        self._batch: Mapping[str, Array] | pa.Table = batch
+        self._batch: Mapping[str, Array] | pa.Table = _required(batch)
         self.names: list[str] = batch.column_names if isinstance(batch, pa.Table) else list(batch)
         self.count = batch.num_rows if isinstance(batch, pa.Table) else len(next(iter(batch.values()), ()))
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise ColumnError(f"there are several columns of the name {quote_all(twice)}; rename them")
 
     def column(self, name: str) -> Column:
         """A column as array or cells; raises ColumnError."""
@@ -68,89 +74,199 @@ class Rows:
         return {name: table.column(name) for name in names}
 
 
+def _required(batch: Any) -> Mapping[str, Array] | pa.Table:  # noqa: ANN401  # whatever Ray calls it with
+    """The batch, if it is one; `Dataset.map` calls with a row, whose cells have no length in common."""
+    if isinstance(batch, pa.Table):
+        return batch
+    columns = list(batch.values()) if isinstance(batch, Mapping) else [batch]
+    lengths = {len(each) if isinstance(each, np.ndarray) and each.ndim else None for each in columns}
+    if None in lengths or len(lengths) > 1:
+        raise ColumnError(
+            "it was called with something else than a batch of columns; use `Dataset.map_batches`, where "
+            '`per="row"` calls the guest for each row'
+        )
+    return batch
+
+
+# --- NumPy ---
+
+
 def _of_array(name: str, column: Array) -> Column:
-    if column.dtype.kind in _NUMBERS:
+    kind = column.dtype.kind
+    if kind in _NUMBERS:
         return Column(name, column)
-    if column.dtype.kind == "U":
-        return Column(name, [str(cell).encode() for cell in column])
-    if column.dtype.kind == "S":
-        return Column(name, [bytes(cell) for cell in column])
-    if column.dtype.kind == "O":
-        return _of_cells(name, [_cell(name, cell) for cell in column])
+    if kind in _TEXTS and column.ndim <= 2:
+        cells = column.tolist()
+        return Column(name, cells if column.ndim == 2 else [_bytes(cell) for cell in cells])
+    if kind == "O":
+        return _of_objects(name, [None if cell is pd.NA else cell for cell in column])
     raise ColumnError(_unknown(name, str(column.dtype)))
 
 
-def _of_cells(name: str, cells: list[Any]) -> Column:
-    is_null = np.fromiter((cell is None for cell in cells), bool, len(cells))
-    return Column(name, cells, is_null if is_null.any() else None)
+def _of_objects(name: str, cells: list[Any]) -> Column:
+    """A column of Python's objects: bytes and arrays as they are, anything else as Arrow understands it."""
+    if all(cell is None or isinstance(cell, str | bytes | bytearray | memoryview) for cell in cells):
+        return Column(name, [_bytes(cell) for cell in cells], _nulls(name, (cell is None for cell in cells)))
+    if all(cell is None or (isinstance(cell, np.ndarray) and cell.dtype.kind in _NUMBERS) for cell in cells):
+        return Column(name, cells, _nulls(name, (cell is None for cell in cells)))
+    try:
+        column = pa.array([cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells])
+    except (pa.ArrowException, OverflowError) as error:
+        reason = f"the column {quote(name)} has objects that no tensor has: {one_line(error)}"
+    else:
+        return _of_arrow(name, column)
+    raise ColumnError(reason)
 
 
-def _cell(name: str, cell: object) -> object:
-    if isinstance(cell, str):
-        return cell.encode()
-    if cell is None or isinstance(cell, bytes | bytearray | memoryview) or cell is pd.NA:
-        return None if cell is pd.NA else cell
-    array = np.asarray(cell)
-    if array.dtype.kind in _NUMBERS:
-        return array
-    raise ColumnError(_unknown(name, type(cell).__name__))
+def _bytes(cell: Any) -> Any:  # noqa: ANN401  # a string, or what stays as it is
+    return cell.encode() if isinstance(cell, str) else cell
 
 
-def _of_arrow(name: str, column: pa.ChunkedArray | pa.Array) -> Column:
+# --- Arrow ---
+
+
+def _of_arrow(name: str, column: _Arrow) -> Column:
+    column = _plain(column)
+    kind = column.type
+    lacking = _nulls(name, column.is_null().to_numpy(zero_copy_only=False)) if column.null_count else {}
+    if _is_bytes(kind):  # not put together, because offsets of 32 bits end at 2 GiB
+        return Column(name, [cell.as_buffer() if cell.is_valid else None for cell in column], lacking)
     array = _whole(column)
-    is_null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-    kind = array.type
-    if isinstance(array, pa.ExtensionArray):
-        return _of_tensors(name, array, is_null)
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        whole = array if is_null is None else array.fill_null(False if pa.types.is_boolean(kind) else 0)
-        return Column(name, whole.to_numpy(zero_copy_only=False), is_null)
-    if _is_bytes(kind):
-        return Column(name, [cell.as_buffer() if cell.is_valid else None for cell in array], is_null)
-    if _is_list(kind) and not _is_nested(kind.value_type):
-        return _of_lists(name, array, is_null)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _of_tensors(name, array, lacking)
+    if _is_number(kind):
+        whole = array.fill_null(False if pa.types.is_boolean(kind) else 0) if lacking else array
+        return Column(name, whole.to_numpy(zero_copy_only=False), lacking)
+    if _is_list(kind) and _is_bytes(kind.value_type):
+        return _of_lists_of_bytes(name, array, lacking)
+    if _is_list(kind) and _is_number(_innermost(kind)):
+        return _of_lists(name, array, lacking)
     if pa.types.is_null(kind):
-        return Column(name, [None] * len(array), is_null)
+        return Column(name, [None] * len(array), lacking)
     raise ColumnError(_unknown(name, str(kind)))
 
 
-def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+def _plain(column: _Arrow) -> _Arrow:
+    """The same elements where they are encoded in a way that saves memory: dictionaries, runs and views."""
+    kind = column.type
+    if pa.types.is_run_end_encoded(kind):
+        return pc.run_end_decode(column)
+    plain = _plain_type(kind)
+    return column if plain == kind else column.cast(plain)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        return pa.large_string() if types.is_string_view(kind) else pa.large_binary()
+    if types.is_fixed_size_list(kind) or not _is_list(kind):
+        return kind
+    inner = _plain_type(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind):
+        return kind if inner == kind.value_type else pa.large_list(inner)
+    return pa.large_list(inner)  # of a view
+
+
+def _whole(column: _Arrow) -> pa.Array:
     """A column as one array, in its own memory if it is in one piece."""
     if isinstance(column, pa.Array):
         return column
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
 
 
-def _of_tensors(name: str, array: pa.ExtensionArray, is_null: npt.NDArray[np.bool_] | None) -> Column:
+def _of_tensors(name: str, array: pa.ExtensionArray, lacking: Mapping[int, str]) -> Column:
     if not hasattr(array.type, "shape"):
         raise ColumnError(_unknown(name, str(array.type)))
-    to_numpy = getattr(array, "to_numpy_ndarray", array.to_numpy)
+    there = array.drop_null() if lacking else array
+    to_numpy = getattr(there, "to_numpy_ndarray", there.to_numpy)
     cells: Array = to_numpy()
-    return Column(name, cells if cells.dtype.kind in _NUMBERS else list(cells), is_null)
+    if not lacking:
+        return Column(name, cells if cells.dtype.kind in _NUMBERS else list(cells))
+    each = iter(cells)
+    return Column(name, [None if row in lacking else next(each) for row in range(len(array))], lacking)
 
 
-def _of_lists(name: str, array: pa.Array, is_null: npt.NDArray[np.bool_] | None) -> Column:
-    if _is_bytes(array.type.value_type):
-        return Column(name, [cell.as_py() for cell in array], is_null)
-    lengths = array.value_lengths().to_numpy(zero_copy_only=False)
-    if is_null is None and len(lengths) and (lengths == lengths[0]).all():
-        numbers = array.flatten().to_numpy(zero_copy_only=False)
-        return Column(name, numbers.reshape(len(array), lengths[0]))
-    values = [cell.values.to_numpy(zero_copy_only=False) if cell.is_valid else None for cell in array]
-    return Column(name, values, is_null)
+def _of_lists_of_bytes(name: str, array: pa.Array, lacking: Mapping[int, str]) -> Column:
+    cells = array.to_pylist()
+    within = {row: _incomplete(name) for row, cell in enumerate(cells) if cell is not None and None in cell}
+    return Column(name, cells, {**lacking, **within})
+
+
+def _of_lists(name: str, array: pa.Array, lacking: Mapping[int, str]) -> Column:
+    """Lists of numbers, or of lists of them: together if all have the same lengths, or else each as an array."""
+    together = None if _has_null(array) else _stacked(array)
+    if together is not None:
+        return Column(name, together)
+    found = dict(lacking)
+    cells: list[Array | None] = [None] * len(array)
+    for row in range(len(array)):
+        cell = array.slice(row, 1)
+        stacked = None if row in found or _has_null(cell) else _stacked(cell)
+        if stacked is not None:
+            cells[row] = stacked[0]
+        elif row not in found:
+            found[row] = _incomplete(name) if _has_null(cell) else _ragged(name)
+    return Column(name, cells, found)
+
+
+def _stacked(array: pa.Array) -> Array | None:
+    """The numbers in lists without nulls, in their own memory; None if lists of one level differ in their lengths."""
+    shape = [len(array)]
+    while _is_list(array.type):
+        lengths = array.value_lengths().to_numpy(zero_copy_only=False)
+        if len(lengths) and (lengths != lengths[0]).any():
+            return None
+        shape.append(int(lengths[0]) if len(lengths) else 0)
+        array = array.flatten()
+    made: Array = array.to_numpy(zero_copy_only=False).reshape(shape)
+    return made
+
+
+def _has_null(array: pa.Array) -> bool:
+    while _is_list(array.type):
+        if array.null_count:
+            return True
+        array = array.flatten()
+    return bool(array.null_count)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return kind in _BYTES or bool(pa.types.is_fixed_size_binary(kind))
+    plain = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+    return kind in plain or bool(pa.types.is_fixed_size_binary(kind))
 
 
 def _is_list(kind: pa.DataType) -> bool:
     types = pa.types
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+    fixed = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(fixed or types.is_list_view(kind) or types.is_large_list_view(kind))
 
 
-def _is_nested(kind: pa.DataType) -> bool:
-    return not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or _is_bytes(kind))
+def _innermost(kind: pa.DataType) -> pa.DataType:
+    while _is_list(kind):
+        kind = kind.value_type
+    return kind
+
+
+# --- reasons ---
+
+
+def _nulls(name: str, is_null: Iterable[bool]) -> dict[int, str]:
+    reason = f"the column {quote(name)} is null"
+    return {row: reason for row, null in enumerate(is_null) if null}
+
+
+def _incomplete(name: str) -> str:
+    return f"the column {quote(name)} has a list with a null"
+
+
+def _ragged(name: str) -> str:
+    return f"the column {quote(name)} has lists of different lengths in a row, so they are not a tensor"
 
 
 def _unknown(name: str, kind: str) -> str:

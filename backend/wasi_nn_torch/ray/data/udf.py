@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from inspect import signature
+from os import PathLike
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeAlias, cast
 
-from wasi_nn_torch.contract.text import one_line
+from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.ray.data.options import (
     DEFAULT_LIMITS,
     Columns,
@@ -14,6 +18,10 @@ from wasi_nn_torch.ray.data.options import (
     OnError,
     Per,
     choice,
+    require_kind,
+    require_list,
+    require_mapping,
+    require_names,
     require_uses,
 )
 from wasi_nn_torch.sessions.limits import Limits
@@ -32,6 +40,8 @@ if TYPE_CHECKING:
 
 #: The calls that one instance of a guest answers.
 _MAX_USES = 1000
+#: The characters of a reason that a guest cannot be used.
+_LONGEST_REASON = 2000
 
 
 class GuestFailed(Exception):
@@ -39,6 +49,31 @@ class GuestFailed(Exception):
 
 
 GuestFailed.__module__ = "wasi_nn_torch.ray"  # what Ray prints in front of the text
+
+
+P = ParamSpec("P")
+
+
+def _said_by_the_first_call(init: Callable[Concatenate[GuestUDF, P], None]) -> Callable[Concatenate[GuestUDF, P], None]:
+    """A constructor that raises nothing: what is wrong, an argument that does not exist included, is `_trouble`.
+
+    Ray answers an exception in the constructor of an actor with pages of traces.
+    """
+
+    @wraps(init)
+    def quiet(self: GuestUDF, *arguments: P.args, **options: P.kwargs) -> None:
+        name = options.get("name") or _shown(arguments[0] if arguments else options.get("guest"))
+        try:
+            bound = signature(init).bind(self, *arguments, **options)
+        except TypeError as error:
+            self._trouble = _named("GuestUDF", f"{error}{_nearest(options, signature(init).parameters)}")
+            return
+        try:
+            init(*bound.args, **bound.kwargs)
+        except Exception as error:  # noqa: BLE001  # said by the first call
+            self._trouble = _named(str(name), _reason(error))
+
+    return cast("Callable[Concatenate[GuestUDF, P], None]", quiet)
 
 
 class GuestUDF:
@@ -77,13 +112,17 @@ class GuestUDF:
     would answer an exception here with pages of traces.
     """
 
+    _applied: Applied | None = None
+    _trouble = ""
+
+    @_said_by_the_first_call
     def __init__(
         self,
         guest: Source,
         models: Mapping[str, Source | Model] | None = None,
         *,
-        per: str = "batch",
-        on_error: str = "raise",
+        per: Literal["batch", "row"] = "batch",
+        on_error: Literal["raise", "null", "drop"] = "raise",
         limits: Limits = DEFAULT_LIMITS,
         inputs: Mapping[str, str] | None = None,
         outputs: Mapping[str, str] | None = None,
@@ -95,25 +134,33 @@ class GuestUDF:
         engine: EngineOptions | None = None,
         name: str | None = None,
     ) -> None:
-        from wasi_nn_torch.ray.data.applying import UNUSABLE, Applied
+        from wasi_nn_torch.ray.data.applying import Applied
+        from wasi_nn_torch.ray.data.opened import OpenedGuest
+        from wasi_nn_torch.ray.data.reporting import use_rays_log
 
-        self._applied: Applied | None = None
-        self._trouble = ""
+        use_rays_log()
+        columns = Columns(
+            inputs=require_names("inputs", inputs or {}),
+            outputs=require_names("outputs", outputs or {}),
+            keep=None if keep is None else require_list("keep", keep),
+            text=require_list("text", text),
+            error=require_kind("error", error, str),
+        )
+        wanted = choice(Per, "per", per), choice(OnError, "on_error", on_error)
+        opened = OpenedGuest(
+            guest,
+            require_mapping("models", models or {}),
+            require_kind("limits", limits, Limits),
+            parameters=require_mapping("parameters", parameters or {}),
+            max_uses=require_uses(max_uses),
+            engine=engine or EngineOptions(),
+            name=None if name is None else require_kind("name", name, str),
+        )
         try:
-            self._applied = Applied(
-                guest,
-                models or {},
-                limits,
-                parameters or {},
-                require_uses(max_uses),
-                engine or EngineOptions(),
-                name,
-                Columns(inputs or {}, outputs or {}, keep, text, error),
-                choice(Per, "per", per),
-                choice(OnError, "on_error", on_error),
-            )
-        except UNUSABLE as reason:
-            self._trouble = _named(name or _shown(guest), one_line(reason, 2000))
+            self._applied = Applied(opened, columns, *wanted)
+        except ValueError:
+            opened.close()
+            raise
 
     @property
     def engine(self) -> Engine:
@@ -147,9 +194,30 @@ class GuestUDF:
         return self._applied
 
 
-def _shown(guest: Any) -> str:  # noqa: ANN401  # whatever a user gave
-    return guest.rpartition("/")[2] if isinstance(guest, str) else "the guest"
+def _nearest(given: Iterable[str], known: Iterable[str]) -> str:
+    """The argument that was meant, if one is misspelled."""
+    names = list(known)
+    wrong = [name for name in given if name not in names]
+    near = difflib.get_close_matches(wrong[0], names, n=1) if wrong else []
+    return f"; did you mean {quote(near[0])}?" if near else ""
+
+
+def _reason(error: Exception) -> str:
+    """Why a guest cannot be used; the log gets the traceback of an error that nobody expects."""
+    from wasi_nn_torch.ray.data.opened import UNUSABLE
+    from wasi_nn_torch.ray.data.reporting import logger
+
+    if isinstance(error, UNUSABLE):
+        return one_line(error, _LONGEST_REASON)
+    logger.error("a guest cannot be opened: %r", error, exc_info=error)
+    return f"{type(error).__name__}: {one_line(error, _LONGEST_REASON)}"
+
+
+def _shown(guest: object) -> str:
+    return str(guest).rpartition("/")[2] if isinstance(guest, str | PathLike) else "the guest"
 
 
 def _named(name: str, reason: str) -> str:
-    return reason if name in reason else f"{name}: {reason}"
+    """A reason that begins with the name of the guest, or with its path."""
+    begins = reason.startswith((name, f"the guest {name}")) or f"/{name} " in reason
+    return reason if begins else f"{name}: {reason}"
