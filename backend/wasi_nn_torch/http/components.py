@@ -31,6 +31,7 @@ _NO_LIMIT = 1 << 62
 class Component:
     """A component. Raises InvalidGuest and GuestError if it cannot be compiled or started, or answers no requests."""
 
+    kind = "component"
     is_ready = True
 
     def __init__(self, engine: Engine, name: str, settings: ComponentSettings, gate: Gate) -> None:

@@ -142,8 +142,8 @@ class _EngineFigures(Collector):
         yield _gauge("requests_running", "Requests that models work on.", running, ["model"])
         waiting = [((model.name,), model.gate.waiting) for model in models]
         yield _gauge("requests_waiting", "Requests that wait for a place.", waiting, ["model"])
-        ready = [((model.name,), int(model.is_ready)) for model in models]
-        yield _gauge("model_ready", "Whether models answer requests.", ready, ["model"])
+        ready = [((model.name, model.kind), int(model.is_ready)) for model in models]
+        yield _gauge("model_ready", "Whether models answer requests.", ready, ["model", "kind"])
         replaced = [((model.name, reason), n) for model in models for reason, n in model.replaced.items()]
         yield _counter("instances_replaced", "Instances of pipelines that were ended.", ["model", "reason"], replaced)
 
