@@ -63,6 +63,13 @@ class Metrics:
         if self._observer is not None:
             self._observer.answered(model, status, kind, seconds)
 
+    def refused(self, status: int | None, kind: str, sent: int) -> None:
+        """Count what was refused before it was a request; without a `status`, it was not answered."""
+        if status is not None:
+            self._of(self._requests, _NO_MODEL, str(status)).inc()
+            self._of(self._sent, _NO_MODEL).inc(sent)
+        self._of(self._failures, _NO_MODEL, kind).inc()
+
     def received(self, model: str, nbytes: int) -> None:
         """Count the body of a request."""
         self._of(self._received, model).inc(nbytes)

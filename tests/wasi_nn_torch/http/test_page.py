@@ -82,7 +82,7 @@ def test_the_page_of_a_mounted_application_asks_beside_itself(readings):
     with Engine("cpu", guest_models="none") as engine:
         app = create_app(engine)
         outer = Starlette(routes=[Mount("/models", app)])
-        outer.stop = app.stop
+        outer.stop, outer.metrics = app.stop, app.metrics
         with served(outer) as at:
             assert get(at, "/models/")[1] == readings[1]
             get(at, "/models/metrics")
