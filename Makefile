@@ -276,7 +276,7 @@ BUILDING := $(BIN)/python -m tests.guests.building
 BUILDERS := tests/guests/building.py tests/guests/tools.py $(wildcard wit/wasi/*.wit wit/wasi/deps/*.wit)
 WASI_WIT := wit/wasi/deps
 HTTP_ALL := $(GUESTS)/http_python.wasm $(GUESTS)/http_c.wasm $(GUESTS)/http_js.wasm \
-            $(GUESTS)/command_c.wasm $(GUESTS)/command_rust.wasm $(GUESTS)/command_js.wasm
+            $(GUESTS)/command_c.wasm $(GUESTS)/command_rust.wasm $(GUESTS)/command_js.wasm $(GUESTS)/ask_c.wasm
 
 $(GUESTS)/http_python.wasm: tests/guests/http_python/app.py $(wildcard tests/guests/http_python/wit/*.wit $(WASI_NN_WIT)/*.wit) \
                             $(wildcard wit/wasi/*.wit wit/wasi/deps/*.wit) $(VENV)/dev
@@ -285,7 +285,7 @@ $(GUESTS)/http_python.wasm: tests/guests/http_python/app.py $(wildcard tests/gue
 	@$(BIN)/componentize-py --quiet --wit-path wit/wasi --wit-path $(WASI_NN_WIT) --wit-path tests/guests/http_python/wit \
 	    --world test:http/answering componentize app --python-path tests/guests/http_python --output $@
 
-$(GUESTS)/http_c.wasm: tests/guests/http_c/proxy.c tests/guests/http_c/wit/world.wit $(BUILDERS) $(C)/ready $(VENV)/dev
+$(GUESTS)/http_c.wasm: tests/guests/http_c/proxy.c tests/guests/http_c/wasi_http.h tests/guests/http_c/wit/world.wit $(BUILDERS) $(C)/ready $(VENV)/dev
 	@echo "building a guest that answers requests, in C"
 	@$(BUILDING) c $@ $< --world proxy --wit tests/guests/http_c/wit $(WASI_WIT)
 
@@ -297,6 +297,13 @@ $(GUESTS)/http_js.wasm: tests/guests/http_js/app.js tests/guests/http_js/wit/wor
 
 $(GUESTS)/command_c.wasm: tests/guests/commands/command.c $(BUILDERS) $(C)/ready $(JS)/ready $(VENV)/dev
 	@if test -f $(JS)/ready; then echo "building a command in C"; $(BUILDING) c-command $@ $<; fi
+
+$(GUESTS)/ask_c.wasm: tests/guests/commands/ask.c tests/guests/http_c/wasi_http.h tests/guests/commands/asking/world.wit \
+                      $(BUILDERS) $(C)/ready $(JS)/ready $(VENV)/dev
+	@if test -f $(JS)/ready; then \
+	    echo "building a command that asks a server, in C"; \
+	    $(BUILDING) c-command $@ $< --world asking --wit tests/guests/commands/asking $(WASI_WIT); \
+	fi
 
 $(GUESTS)/command_rust.wasm: tests/guests/commands/command.rs $(BUILDERS) $(JS)/ready $(VENV)/dev
 	@if test -f $(JS)/ready; then \

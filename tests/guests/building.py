@@ -4,7 +4,8 @@
 | --- | --- |
 | `c` | a component of a world, by Zig's C compiler and wasm-tools |
 | `js` | a component of a world, by componentize-js, whose engine has a version of WASI of its own |
-| `c-command`, `rust-command` | a command for WASI 0.1, and a component of it by the adapter that comes with jco |
+| `c-command`, `rust-command` | a command for WASI 0.1, and a component of it by the adapter that comes with jco; \
+what it imports beside, in C, is in a world |
 
 `--wit` has the folder of the package of the world, and then those of packages that it uses.
 """
@@ -46,11 +47,8 @@ def main() -> None:
 
 def build_c(options: argparse.Namespace, work: Path) -> None:
     zig(options.source, work / "core.wasm", "-mexec-model=reactor")
-    gather(options.wit, work / "wit")
-    wasm_tools(
-        "component", "embed", work / "wit", "--world", options.world, work / "core.wasm", "-o", work / "typed.wasm"
-    )
-    wasm_tools("component", "new", work / "typed.wasm", "-o", work / "guest.wasm")
+    typed = embed(options, work, work / "core.wasm")
+    wasm_tools("component", "new", typed, "-o", work / "guest.wasm")
 
 
 def build_js(options: argparse.Namespace, work: Path) -> None:
@@ -62,13 +60,13 @@ def build_js(options: argparse.Namespace, work: Path) -> None:
 
 def build_c_command(options: argparse.Namespace, work: Path) -> None:
     zig(options.source, work / "core.wasm")
-    adapt(work)
+    adapt(work, embed(options, work, work / "core.wasm") if options.world else work / "core.wasm")
 
 
 def build_rust_command(options: argparse.Namespace, work: Path) -> None:
     rustc, target = rust()
     run(rustc, "--target", target, "-O", "-C", "strip=symbols", "-o", work / "core.wasm", options.source)
-    adapt(work)
+    adapt(work, work / "core.wasm")
 
 
 KINDS = {"c": build_c, "js": build_js, "c-command": build_c_command, "rust-command": build_rust_command}
@@ -95,10 +93,16 @@ def rust() -> tuple[str, str]:
     sys.exit("Rust cannot compile to WASI here; run `rustup target add wasm32-wasip1`")
 
 
-def adapt(work: Path) -> None:
+def embed(options: argparse.Namespace, work: Path, core: Path) -> Path:
+    """Write the world into a core module."""
+    gather(options.wit, work / "wit")
+    wasm_tools("component", "embed", work / "wit", "--world", options.world, core, "-o", work / "typed.wasm")
+    return work / "typed.wasm"
+
+
+def adapt(work: Path, core: Path) -> None:
     """Make a component of a command for WASI 0.1."""
-    adapter = f"wasi_snapshot_preview1={ADAPTER}"
-    wasm_tools("component", "new", work / "core.wasm", "--adapt", adapter, "-o", work / "guest.wasm")
+    wasm_tools("component", "new", core, "--adapt", f"wasi_snapshot_preview1={ADAPTER}", "-o", work / "guest.wasm")
 
 
 def gather(folders: list[Path], wit: Path, version: str = "0.2.0") -> None:

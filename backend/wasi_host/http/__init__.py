@@ -13,7 +13,7 @@ From top to bottom, each imports only those below it:
 
 from __future__ import annotations
 
-from .fields import FORBIDDEN
+from .fields import FORBIDDEN, trailer_fields
 from .flows import Abandoned, Inflow, Outflow
 from .hosting import Types
 from .messages import Request, Response, content_length
@@ -32,4 +32,5 @@ __all__ = [
     "Response",
     "Types",
     "content_length",
+    "trailer_fields",
 ]

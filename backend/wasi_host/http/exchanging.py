@@ -21,7 +21,7 @@ from wasi_http_bindings import types
 from wasi_http_bindings.types import ErrorCode
 
 from .connecting import READ, connected, of_tls
-from .fields import FORBIDDEN, Entry
+from .fields import FORBIDDEN, Entry, trailer_fields
 from .flows import Abandoned, HttpFailure, Inflow
 from .sending import Head, Sending
 
@@ -133,7 +133,7 @@ class Exchange:
                     raise HttpFailure(types.ErrorCodeHTTPResponseBodySize(self._sending.policy.response_body))
                 await self._inflow.put(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
-                self._inflow.finish(_entries(event.headers) or None)
+                self._inflow.finish(trailer_fields(_entries(event.headers)) or None)
                 return
             else:
                 raise HttpFailure(types.ErrorCodeHTTPResponseIncomplete())
@@ -152,7 +152,7 @@ async def _upload(connection: h11.Connection, writer: asyncio.StreamWriter, send
     await _write(connection, writer, request)
     while body is not None and (content := await body.get()):
         await _write(connection, writer, h11.Data(data=content))
-    trailers = [] if body is None or has_length else _raw(body.trailers)
+    trailers = [] if body is None or has_length else _raw(trailer_fields(body.trailers))
     await _write(connection, writer, h11.EndOfMessage(headers=trailers))
 
 

@@ -25,6 +25,13 @@ FORBIDDEN = frozenset(
     "connection host http2-settings keep-alive proxy-authenticate proxy-authorization proxy-connection te "
     "transfer-encoding upgrade".split()
 )
+#: What says how to read a message, where it goes, who asks, or whether it may be kept, so that it has to come before
+#: the body (RFC 9110, 6.5.1).
+_NOT_TRAILING = FORBIDDEN | frozenset(
+    "age authorization cache-control content-encoding content-length content-range content-type cookie date expect "
+    "expires if-match if-modified-since if-none-match if-range if-unmodified-since location max-forwards pragma range "
+    "retry-after set-cookie trailer vary warning www-authenticate".split()
+)
 #: RFC 9110, 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 #: RFC 9110, 5.5: no control characters but the tab.
@@ -38,6 +45,12 @@ Entry = tuple[str, bytes]
 def is_token(text: str) -> bool:
     """Whether a text is a token of HTTP: a method, or the name of a field."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def trailer_fields(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Those of the fields that may follow a body, with their names in lower case."""
+    named = ((name.lower(), value) for name, value in entries)
+    return tuple(entry for entry in named if entry[0] not in _NOT_TRAILING)
 
 
 class Budget:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from wasi_nn_torch.cli.dir_option import parse_directories
 from wasi_nn_torch.cli.exits import bad_value
 from wasi_nn_torch.contract.sizes import parse_size
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.durations import parse_duration
+
+if TYPE_CHECKING:
+    from wasi_host import Outgoing
 
 
 def size(text: str) -> int:
@@ -27,6 +31,14 @@ def directories(texts: list[str]) -> dict[str, Directory]:
     """The values of `--dir`, by the path on the host."""
     with bad_value("--dir"):
         return parse_directories(texts)
+
+
+def servers(texts: list[str]) -> Outgoing:
+    """The values of `--allow-http`."""
+    from wasi_host import Outgoing  # which needs Wasmtime
+
+    with bad_value("--allow-http"):
+        return Outgoing(texts)
 
 
 def variable(text: str) -> tuple[str, str]:

@@ -13,14 +13,15 @@ import typer
 from wasi_nn_torch.cli.stats_option import CommandWithStats
 
 _WASI = (
-    "wasi-nn is always available; for `nn-graph` use --graph NAME=PATH, for `inherit-env` use --env NAME per variable"
+    "wasi-nn is always available; for `nn-graph` use --graph NAME=PATH, for `inherit-env` use --env NAME per variable, "
+    "for `http` --allow-http ORIGIN per server"
 )
 _WASM = (
     "for `max-memory-size` use --max-memory SIZE, for `max-memories` and the like --max-memories N, for `timeout` "
     "--timeout TIME, for `fuel` --max-fuel N"
 )
 _COMPILED = "guests are always compiled; --no-cache disables the cache of compiled guests"
-_NETWORK = "guests have no network access"
+_NETWORK = "guests have no sockets; for requests of HTTP use --allow-http ORIGIN"
 _FUNCTION = "only commands can be run; to call other exports from Python, generate bindings with witgen"
 
 #: The counterpart of each option, or the reason why there is none.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from wasi_nn_torch.cli import limit_options
 from wasi_nn_torch.cli.dir_option import METAVAR as DIR_METAVAR
 from wasi_nn_torch.cli.exits import HOST_FAILURE, fail, fails_on
 from wasi_nn_torch.cli.graph_option import METAVAR, parse_graph
-from wasi_nn_torch.cli.option_values import directories, size, variable
+from wasi_nn_torch.cli.option_values import directories, servers, size, variable
 from wasi_nn_torch.cli.rebuilding import repeat
 from wasi_nn_torch.cli.stats_option import StatsFormat, print_last_refusal, print_session_stats
 from wasi_nn_torch.cli.watching import announced, killed_by_ctrl_c, overdue
@@ -29,10 +30,14 @@ from wasi_nn_torch.contract.policy import GuestModels, Optimize
 from wasi_nn_torch.contract.sizes import spell_size
 
 if TYPE_CHECKING:
+    from wasi_host import Outgoing, World
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.sessions.compiling import CompileLimits
+    from wasi_nn_torch.sessions.directories import Directory
     from wasi_nn_torch.sessions.guests import Guest
+    from wasi_nn_torch.sessions.limits import Limits
     from wasi_nn_torch.sessions.session import Session
+    from wit_host import GuestError
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +90,15 @@ def run(
         typer.Option(
             metavar="NAME[=VALUE]",
             help="Set an environment variable for the guest, or pass on the host's.",
+            show_default=False,
+            rich_help_panel=GUEST,
+        ),
+    ] = None,
+    allow_http: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN[@NETWORK]",
+            help="Let the guest ask a server by HTTP, such as https://api.example.com; may be repeated.",
             show_default=False,
             rich_help_panel=GUEST,
         ),
@@ -207,6 +221,7 @@ def run(
     _log(verbose)
     dirs = directories(dir_ or [])
     variables = dict(variable(text) for text in env or [])
+    outgoing = servers(allow_http) if allow_http else None
     models = [parse_graph(text) for text in graph or []]
     limits = limit_options.limits(
         no_limits,
@@ -248,11 +263,12 @@ def run(
                         imports=imports or [],
                     )
                 )
-                compiled = _compile(engine, guest, optimize)
+                compiled = _compile(engine, guest, optimize, in_python=outgoing is not None)
                 engine.prepare(compiled)  # before the timeout starts
                 for model in models:
                     _register(engine, model)
-                session = engine.session(args=args or [], env=variables, dirs=dirs, limits=limits)
+                world = None if outgoing is None else _world(compiled, args or [], variables, dirs, limits, outgoing)
+                session = engine.session(args=args or [], env=variables, dirs=dirs, limits=limits, data=world)
             return _run(stack.enter_context(session), compiled, limits.timeout, stats)
 
     if watch is not None:
@@ -271,13 +287,21 @@ def _run(session: Session, guest: Guest, timeout: float | None, stats: StatsForm
     except GuestError as error:
         if error.backtrace:
             logger.info("%s", error.backtrace)
-        fail(error, HOST_FAILURE)
+        fail(_text(session, error), HOST_FAILURE)
     except Exception as error:
         logger.exception("this is a fault of the host, not of the guest")
         fail(f"the host failed while it ran {guest.name}: {type(error).__name__}", HOST_FAILURE)
     finally:
         if stats is not None:
             print_session_stats(session.stats, stats)
+
+
+def _text(session: Session, error: GuestError) -> str:
+    if session.data is None:
+        return str(error)
+    from wasi_nn_torch.cli.python_world import in_options
+
+    return in_options(error)
 
 
 def _compile_limits(seconds: float | None, memory: int | None, in_process: bool) -> CompileLimits | None:
@@ -293,12 +317,37 @@ def _compile_limits(seconds: float | None, memory: int | None, in_process: bool)
     raise ValueError("`--compile-in-process` has no limits; leave out `--compile-timeout` and `--compile-memory`")
 
 
-def _compile(engine: Engine, path: Path, optimize: bool) -> Guest:
+def _compile(engine: Engine, path: Path, optimize: bool, in_python: bool) -> Guest:
+    """Compile the guest, for WASI in Python or for the engine's; raises ValueError if it needs another one."""
+    from wasi_nn_torch.cli.http_access import require_fit
     from wasi_nn_torch.sessions.guests import read_guest
 
     file = read_guest(path)
+    compile_file = engine.compile
+    if in_python:
+        from wasi_nn_torch.cli.python_world import BUFFERS, link
+
+        compile_file = partial(engine.compile, link=link, buffers=BUFFERS)
     with announced(f"compiling {file.name} ({spell_size(len(file.content))}) …"):
-        return engine.compile(file, optimize=optimize)
+        compiled = compile_file(file, optimize=optimize)
+    require_fit(compiled, in_python)
+    return compiled
+
+
+def _world(
+    guest: Guest,
+    args: list[str],
+    env: Mapping[str, str],
+    dirs: Mapping[str, Directory],
+    limits: Limits,
+    outgoing: Outgoing,
+) -> World:
+    from wasi_nn_torch.cli.python_world import world
+
+    try:
+        return world(guest.name, args, env, dirs, limits, outgoing)
+    except (ImportError, NotImplementedError) as error:
+        raise ValueError(f"--allow-http: {error}") from None
 
 
 def _register(engine: Engine, model: OfferedModel) -> None:

@@ -6,12 +6,14 @@ From top to bottom, each imports only those below it:
     app, guarding, reloading          the application and its routes; connections; changed files
     mounting                          which component answers, by the path
     endpoints, streaming              from an exchange to a response, or to one that a component streams
-    recording, tracing, filling       figures and logs of answers; spans; bodies from the socket
+    recording, tracing                figures and logs of answers; spans
+    filling, trailing                 bodies from the socket; trailers after the last chunk
     graphs, pipelines, components     what is served under a name
     metrics                           its figures
     models, served, quickness         what graphs and pipelines share, and all of them; what the event loop computes
     admission, deadlines, exchanges   queues; answering in time; who asks, and for when
     bodies, encoding, failures        reading bodies; writing them; errors for clients
+    trailers                          the fields that follow bodies, in both directions
     instances                         the pool of one guest, which a reload replaces
     decoding, checking                the protocol, as pure functions on `messages`
     messages, settings, errors, asgi, lines, logs, output, paths

@@ -17,20 +17,19 @@ from wasi_nn_torch.http.instances import Instances
 from wasi_nn_torch.http.lines import Lines
 from wasi_nn_torch.http.output import begin_output, log_output
 from wasi_nn_torch.http.settings import ComponentSettings, Reuse
-from wasi_nn_torch.sessions.limits import Limits
 from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.session import Session
+from wasi_nn_torch.sessions.worlds import world_limits
 from wit_host import Linker
 
 #: Takes the answer of a component, or the reason why it has none, on the thread of its guest.
 Give = Callable[[Response | ErrorCode], object]
-#: The value of a limit that is lifted.
-_NO_LIMIT = 1 << 62
 
 
 class Component:
     """A component. Raises InvalidGuest and GuestError if it cannot be compiled or started, or answers no requests."""
 
+    kind = "component"
     is_ready = True
 
     def __init__(self, engine: Engine, name: str, settings: ComponentSettings, gate: Gate) -> None:
@@ -100,17 +99,12 @@ class _Surroundings:
             stdout=self.lines.write,
             stderr=self.lines.write,
             outgoing=settings.outgoing,
-            limits=_limits(settings.limits),
+            limits=world_limits(settings.limits),
         )
 
 
 def _link(linker: Linker) -> None:
     wasi_host.add_to_linker(linker, lambda session: cast(_Surroundings, session.data).world)
-
-
-def _limits(limits: Limits) -> wasi_host.Limits:
-    handles = _NO_LIMIT if limits.resources is None else limits.resources
-    return wasi_host.Limits(handles=handles, output=_NO_LIMIT if limits.output is None else limits.output)
 
 
 def _handle(session: Session, guest: Guest, request: Request, give: Give) -> None:

@@ -37,6 +37,7 @@ class GraphModel:
     state, they share those of their tenant; otherwise each has a session of its own.
     """
 
+    kind = "graph"
     platform = "pytorch"
     is_ready = True
     #: A request on zeros, if the model declares the sizes of its inputs; sizes that vary are 1, or as it was exported.

@@ -8,11 +8,15 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import service_unavailable
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from wasi_nn_torch.http.asgi import Scope, offer_to_fill
 from wasi_nn_torch.http.encoding import to_json
 from wasi_nn_torch.http.filling import fill
+from wasi_nn_torch.http.recording import Refusal
+from wasi_nn_torch.http.trailers import offer_trailers
+from wasi_nn_torch.http.trailing import TrailingSend
 
 #: The most bytes of the request line and the headers together, and the most headers.
 _MOST_BYTES, _MOST_HEADERS = 64 << 10, 200
@@ -26,12 +30,22 @@ _SMALL = 1 << 16
 _CLOSING_SECONDS = 0.5
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """Refuses long headers with status 431, and closes connections that are slow to send headers or to take answers."""
+#: Takes a refusal, the status of its answer if there is one, the bytes of the body of that, and the client.
+Record = Callable[[Refusal, int | None, int, str], object]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # those of uvicorn
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Refuses long headers with status 431, and closes connections that are slow to send headers or to take answers.
+
+    Each refusal is given to `record`.
+    """
+
+    def __init__(self, record: Record, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # those of uvicorn
         super().__init__(*args, **kwargs)
+        self._record = record
         self._bytes = self._count = 0
+        #: The trailers of the request, once its headers are complete.
+        self._trailers: list[tuple[bytes, bytes]] | None = None
         self._is_closing = False
         self._slow_headers = _Alarm(self.loop, HEADER_SECONDS, self._refuse_slow)
         self._stalled = _Alarm(self.loop, STALL_SECONDS, self._abort)
@@ -51,6 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Wait for the headers."""
         super().on_message_begin()
         self._bytes = self._count = 0
+        self._trailers = None
         self._slow_headers.start()
 
     def on_url(self, url: bytes) -> None:
@@ -59,14 +74,21 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
+        """Count a header, or a trailer, which must not be taken for a header."""
         self._admit(len(name) + len(value), 1)
-        super().on_header(name, value)
+        if self._trailers is None:
+            super().on_header(name, value)
+        else:
+            self._trailers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Begin to answer; this is the last answer of the connection if the server stops."""
         self._slow_headers.stop()
+        self._trailers = []
         super().on_headers_complete()
+        if self.scope["http_version"] == "1.1":
+            offer_trailers(cast(Scope, self.scope), self._trailers)
+            cast(Any, self.cycle).send = TrailingSend(self.cycle)
         if not self.expect_100_continue:
             offer_to_fill(cast(Scope, self.scope), partial(fill, self, self.cycle))
             if self.scope["method"] != "HEAD":  # which has no body that the head could wait for
@@ -74,18 +96,26 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_closing and self.cycle is not None:
             self.cycle.keep_alive = False
 
+    def on_message_complete(self) -> None:
+        """Close the connection after the answer, if the parser reads no further since a trailer says so."""
+        super().on_message_complete()
+        if self._trailers and not self.parser.should_keep_alive():
+            self.cycle.keep_alive = False
+            if self.cycle.response_complete:
+                self.transport.close()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or is too long, and close the connection."""
         self._slow_headers.stop()
-        if self.cycle is not None and not self.cycle.response_complete:  # an answer is on its way
-            self.transport.close()
-            return
         is_long = self._bytes > _MOST_BYTES or self._count > _MOST_HEADERS
-        if is_long:
+        if self.cycle is not None and not self.cycle.response_complete:  # an answer is on its way
+            self._tell(Refusal.LONG_HEADERS if is_long else Refusal.MALFORMED)
+            self.transport.close()
+        elif is_long:
             text = f"the headers of the request are too long (limit {_MOST_BYTES} bytes, {_MOST_HEADERS} headers)"
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text, Refusal.LONG_HEADERS)
         else:
-            self._refuse(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP")
+            self._refuse(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP", Refusal.MALFORMED)
 
     def pause_writing(self) -> None:
         """Wait for the client to take its answer."""
@@ -114,7 +144,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse_slow(self) -> None:
         if not self.transport.is_closing():
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"no request arrived within {HEADER_SECONDS:g} s")
+            # Browsers open connections that they may need; one of which nothing arrives has not failed.
+            refusal = None if self.scope is None else Refusal.SLOW_HEADERS
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"no request arrived within {HEADER_SECONDS:g} s", refusal)
 
     def _admit(self, nbytes: int, count: int) -> None:
         self._bytes += nbytes
@@ -122,16 +154,28 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._bytes > _MOST_BYTES or self._count > _MOST_HEADERS:
             raise ValueError("the headers are too long")  # the parser stops, and `send_400_response` is called
 
-    def _refuse(self, status: HTTPStatus, text: str) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # what uvicorn chose
+        if app is service_unavailable:
+            self._tell(Refusal.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE)
+        super()._start_asgi_task(cycle, app)
+
+    def _tell(self, refusal: Refusal, status: HTTPStatus | None = None, sent: int = 0) -> None:
+        host, port = self.client or ("-", 0)
+        self._record(refusal, None if status is None else status.value, sent, f"{host}:{port}")
+
+    def _refuse(self, status: HTTPStatus, text: str, refusal: Refusal | None) -> None:
         body = to_json({"error": text})
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
+        if refusal is not None:
+            self._tell(refusal, status, len(body))
         self.transport.write(head.encode() + body)
         self.transport.close()
 
     def _abort(self) -> None:
+        self._tell(Refusal.STALLED)
         self.transport.abort()
 
 

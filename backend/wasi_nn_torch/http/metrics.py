@@ -63,6 +63,13 @@ class Metrics:
         if self._observer is not None:
             self._observer.answered(model, status, kind, seconds)
 
+    def refused(self, status: int | None, kind: str, sent: int) -> None:
+        """Count what was refused before it was a request; without a `status`, it was not answered."""
+        if status is not None:
+            self._requests.add((_NO_MODEL, str(status)))
+            self._sent.add((_NO_MODEL,), sent)
+        self._failures.add((_NO_MODEL, kind))
+
     def received(self, model: str, nbytes: int) -> None:
         """Count the body of a request."""
         self._received.add((model,), nbytes)
@@ -142,8 +149,8 @@ class _EngineFigures(Collector):
         yield _gauge("requests_running", "Requests that models work on.", running, ["model"])
         waiting = [((model.name,), model.gate.waiting) for model in models]
         yield _gauge("requests_waiting", "Requests that wait for a place.", waiting, ["model"])
-        ready = [((model.name,), int(model.is_ready)) for model in models]
-        yield _gauge("model_ready", "Whether models answer requests.", ready, ["model"])
+        ready = [((model.name, model.kind), int(model.is_ready)) for model in models]
+        yield _gauge("model_ready", "Whether models answer requests.", ready, ["model", "kind"])
         replaced = [((model.name, reason), n) for model in models for reason, n in model.replaced.items()]
         yield _counter("instances_replaced", "Instances of pipelines that were ended.", ["model", "reason"], replaced)
 

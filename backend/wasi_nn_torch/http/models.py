@@ -33,6 +33,11 @@ class Model(Protocol):
         ...
 
     @property
+    def kind(self) -> str:
+        """What it is, in metrics: `graph` or `pipeline`."""
+        ...
+
+    @property
     def platform(self) -> str:
         """What it is, for the metadata."""
         ...

@@ -44,6 +44,7 @@ _STATUSES = range(400, 600)
 class PipelineModel:
     """A pipeline. Raises InvalidGuest and GuestError if it cannot be compiled, started or asked what it offers."""
 
+    kind = "pipeline"
     platform = "wasi-nn-torch_pipeline"
 
     def __init__(self, engine: Engine, name: str, settings: PipelineSettings, gate: Gate) -> None:

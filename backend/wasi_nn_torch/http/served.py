@@ -17,6 +17,11 @@ class Served(Protocol):
         ...
 
     @property
+    def kind(self) -> str:
+        """What it is, in metrics: `graph`, `pipeline` or `component`."""
+        ...
+
+    @property
     def gate(self) -> Gate:
         """Who gets in."""
         ...

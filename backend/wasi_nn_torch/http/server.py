@@ -6,12 +6,14 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
 from wasi_nn_torch.http.guarding import GuardedProtocol
+from wasi_nn_torch.http.recording import record_refusal
 from wasi_nn_torch.sessions.durations import require_duration
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Server(uvicorn.Server):
                 app,
                 host=listening.host,
                 port=listening.port,
-                http=GuardedProtocol,
+                http=cast(Any, partial(GuardedProtocol, partial(record_refusal, app.metrics))),
                 ws="none",
                 lifespan="off",
                 limit_concurrency=listening.connections,

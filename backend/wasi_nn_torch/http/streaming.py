@@ -25,6 +25,7 @@ from wasi_nn_torch.http.components import Give
 from wasi_nn_torch.http.errors import HttpError, late, too_large
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.settings import Settings
+from wasi_nn_torch.http.trailers import log_left_out, received_trailers, send_trailers, why_not_taken
 from wit_host import ResultError
 
 logger = logging.getLogger(__name__)
@@ -74,14 +75,14 @@ class Streaming:
         inflow = Inflow()
         head: asyncio.Future[Response | types.ErrorCode] = asyncio.get_running_loop().create_future()
         request = _request(exchange.scope, path, inflow)
-        feeding = asyncio.ensure_future(_feed(exchange.receive, inflow, self._settings, sent))
+        feeding = asyncio.ensure_future(_feed(exchange, inflow, self._settings, sent))
         feeding.add_done_callback(_retrieve)
         working = asyncio.ensure_future(answer(request, _giver(head)))
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):
                 given = await _first(head, working, feeding, name)
                 response = _require_response(given, name, exchange.scope["method"])
-                await _or(_sent(response, exchange, send, sent), feeding, working)
+                await _or(_sent(response, name, exchange, send, sent), feeding, working)
         except TimeoutError:
             raise late("the request was not answered in time") from None
         finally:
@@ -168,16 +169,23 @@ async def _or(work: Coroutine[Any, Any, None], feeding: asyncio.Task[None], work
         task.cancel()
 
 
-async def _sent(response: Response, exchange: Exchange, send: Send, sent: Sent) -> None:
-    """Send a response, whose body is sent as it is written."""
+async def _sent(response: Response, name: str, exchange: Exchange, send: Send, sent: Sent) -> None:
+    """Send a response of the component `name`, whose body is sent as it is written."""
     has_body = response.status not in _WITHOUT_BODY
     headers = [*_headers(response, has_body), (b"x-request-id", exchange.id.encode())]
     sent.status = response.status
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    start = {"type": "http.response.start", "status": response.status, "headers": headers}
     flow = response.body
     if flow is not None and has_body and exchange.scope["method"] != "HEAD":
+        why_not = why_not_taken(exchange.scope, response.headers)
+        await send(start if why_not else {**start, "trailers": True})
         await _stream(response, flow, send, sent)
+        if why_not is None:
+            await send_trailers(send, flow.trailers, name)
+        elif flow.trailers:
+            log_left_out(name, why_not)
     else:
+        await send(start)
         await _end(send, b"", sent)
     if flow is not None:
         flow.discard()
@@ -214,12 +222,12 @@ def _headers(response: Response, has_body: bool) -> Iterable[tuple[bytes, bytes]
         yield b"content-length", b"0"
 
 
-async def _feed(receive: Receive, flow: Inflow, settings: Settings, sent: Sent) -> None:
+async def _feed(exchange: Exchange, flow: Inflow, settings: Settings, sent: Sent) -> None:
     """Give the component the body as it arrives; raises Disconnected when the client goes, and `HttpError`."""
     is_wanted = True
     more = True
     while True:
-        message = await _received(receive, settings.body_timeout if more else None, flow)
+        message = await _received(exchange.receive, settings.body_timeout if more else None, flow)
         if message["type"] == "http.disconnect":
             flow.fail(types.ErrorCodeConnectionTerminated())
             raise Disconnected
@@ -235,7 +243,7 @@ async def _feed(receive: Receive, flow: Inflow, settings: Settings, sent: Sent) 
                 is_wanted = False
         more = message.get("more_body", False)
         if not more:
-            flow.finish()
+            flow.finish(tuple(received_trailers(exchange.scope)) or None)
 
 
 async def _received(receive: Receive, seconds: float | None, flow: Inflow) -> Any:  # noqa: ANN401  # a message of ASGI

@@ -79,7 +79,10 @@ _WASI_0_2 = re.compile(rf"{_WASI.pattern}[^@]+@0\.2\.")
 def missing_hint(name: str, offered: Iterable[str]) -> str:
     """Return a hint for a message about the unknown `name`: a similar name that is offered, or how to do without."""
     if name.startswith("wasi:http/"):
-        return "; build the guest without HTTP, with componentize-js by `--disable http fetch-event`"
+        return (
+            "; offer it by `wasi_host.add_to_linker`, or build the guest without HTTP, with componentize-js by "
+            "`--disable http fetch-event`"
+        )
     near = get_close_matches(name, set(offered) - {name}, n=1, cutoff=0.8)
     return f"; it provides {near[0]}" if near else ""
 

@@ -15,6 +15,9 @@
 | `/code?URL` | tells the name of the error that it gets for URL |
 | `/timeouts?URL` | the same with 0.2 s for each of the three times |
 | `/fields` | tells what happens to fields that it may not have, as JSON |
+| `/trailers?NAME=VALUE&…` | reads the body, tells the trailers of the request, as JSON, and has trailers itself |
+| `/declared?NAME=VALUE&…` | the same, and says in a header which trailers it has |
+| `/through?URL` | sends the body and its trailers to URL, and sends what it got, with its trailers |
 | `/status?N` | answers with this status, and a body |
 | `/header?NAME=VALUE` | answers with this header |
 | `/print?TEXT` | prints a text |
@@ -39,6 +42,7 @@ from wit_world.imports.outgoing_handler import handle
 from wit_world.imports.tensor import Tensor, TensorType
 from wit_world.imports.types import (
     Fields,
+    IncomingBody,
     IncomingRequest,
     Method_Get,
     Method_Other,
@@ -273,6 +277,49 @@ async def fields(request, out, query):
     await say(out, json.dumps(found))
 
 
+async def trailers(request, out, query, headers=()):
+    found = await drain(request.consume())
+    sink = respond(out, headers)
+    await sink.send(json.dumps([[name, value.decode("latin-1")] for name, value in found]).encode())
+    finish(sink, [(name, value.encode()) for name, _, value in (each.partition("=") for each in query.split("&"))])
+
+
+async def declared(request, out, query):
+    names = ", ".join(each.partition("=")[0] for each in query.split("&"))
+    await trailers(request, out, query, [("trailer", names)])
+
+
+async def through(request, out, query):
+    made = outgoing(query, Method_Post())
+    sink = Sink(made.body())
+    sending = asyncio.ensure_future(send(made))
+    await asyncio.sleep(0)
+    finish(sink, await drain(request.consume(), sink))
+    response = await sending
+    sink = respond(out, status=response.status())
+    finish(sink, await drain(response.consume(), sink))
+
+
+async def drain(body, sink=None):
+    """Read a body, and send it to a sink; return its trailers."""
+    stream = Stream(body)
+    stream.body = None  # which it would finish itself, and forget the trailers
+    while (piece := await stream.next()) is not None:
+        if sink is not None:
+            await sink.send(piece)
+    future = IncomingBody.finish(body)
+    while (found := future.get()) is None:
+        await register(asyncio.get_event_loop(), future.subscribe())
+    fields = found.value.value
+    return [] if fields is None else fields.entries()
+
+
+def finish(sink, entries):
+    """End a body with trailers."""
+    sink.stream.__exit__(None, None, None)
+    OutgoingBody.finish(sink.body, Fields.from_list(entries) if entries else None)
+
+
 async def status(request, out, query):
     try:
         sink = respond(out, status=int(query))
@@ -370,6 +417,9 @@ ROUTES = {
     "code": code,
     "timeouts": timeouts,
     "fields": fields,
+    "trailers": trailers,
+    "declared": declared,
+    "through": through,
     "status": status,
     "header": header,
     "print": print_,

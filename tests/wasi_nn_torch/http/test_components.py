@@ -391,7 +391,7 @@ def test_two_components_cannot_have_the_same_path(engine):
 
 def test_an_application_can_be_mounted_in_another_one(app):
     whole = Starlette(routes=[Mount("/deep", app)])
-    whole.stop = app.stop  # which the server of the tests calls
+    whole.stop, whole.metrics = app.stop, app.metrics  # which the server of the tests uses
     with served(whole) as at:
         assert json.loads(ask(at, "/deep/request?q")[2])["path"] == "/request?q"
 

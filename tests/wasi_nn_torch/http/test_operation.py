@@ -419,7 +419,7 @@ def test_a_name_that_no_path_can_have_is_refused(engine, name):
 def test_the_application_can_be_mounted_in_another_one(engine):
     app = create_app(engine, graphs=["net"])
     outer = Starlette(routes=[Mount("/models", app)])
-    outer.stop = app.stop
+    outer.stop, outer.metrics = app.stop, app.metrics
     with served(outer) as at:
         request = infer("net", ONE).replace(b"POST /v2", b"POST /models/v2")
         assert ask(at, request)[0] == 200

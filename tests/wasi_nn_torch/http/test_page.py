@@ -11,12 +11,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, built
 from tests.wasi_nn_torch.helpers.models import Add
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
 from wasi_nn_torch import Batch, Engine
-from wasi_nn_torch.http import PipelineSettings, create_app
+from wasi_nn_torch.http import ComponentSettings, PipelineSettings, create_app
 
 # The engine computes on the CPU.
 pytestmark = pytest.mark.cpu
@@ -39,7 +39,8 @@ def readings():
     with Engine("cpu", guest_models="none") as engine:
         engine.register(NAME, Add())
         engine.register("joined", Add(), batch=Batch(4, trial=False))
-        models = create_app(engine, pipelines={"p": PipelineSettings(pipeline())})
+        components = {"own": ComponentSettings(built("build/tests/http_c.wasm"), path="/own")}
+        models = create_app(engine, pipelines={"p": PipelineSettings(pipeline())}, components=components)
         with served(models) as at, Connection(at) as connection:
             headers, page = get(at, "/")
             before = get(at, "/metrics")[1]
@@ -81,7 +82,7 @@ def test_the_page_of_a_mounted_application_asks_beside_itself(readings):
     with Engine("cpu", guest_models="none") as engine:
         app = create_app(engine)
         outer = Starlette(routes=[Mount("/models", app)])
-        outer.stop = app.stop
+        outer.stop, outer.metrics = app.stop, app.metrics
         with served(outer) as at:
             assert get(at, "/models/")[1] == readings[1]
             get(at, "/models/metrics")
@@ -96,12 +97,23 @@ def test_the_script_shows_what_has_changed(readings):
     _, _, before, after = readings
     rows = by_the_script("rows(parse(given[0]), parse(given[1]), 2)", before, after)
     idle, joined, trapped = (next(row for row in rows if row["model"] == name) for name in (NAME, "joined", "p"))
-    assert [row["model"] for row in rows] == [NAME, "joined", "p"]
+    kinds = {row["model"]: row["kind"] for row in rows}
+    assert kinds == {NAME: "graph", "joined": "graph", "p": "pipeline", "own": "component"}
     assert (idle["requests"], idle["time"], idle["batch"], idle["ready"]) == (0, None, None, True)
     assert (joined["requests"], joined["failures"], joined["batch"], joined["replaced"]) == (1, 0, 1, 0)
     assert (trapped["requests"], trapped["failures"], trapped["replaced"]) == (1, 0.5, 1)
     assert joined["time"] > 0
     assert {row["running"] for row in rows} == {row["waiting"] for row in rows} == {0}
+
+
+def test_the_script_asks_what_models_take_and_nothing_of_components(readings):
+    asked = by_the_script("undescribed(rows(undefined, parse(given[0]), 0))", readings[3])
+    assert asked == [NAME, "joined", "p"]
+
+
+def test_the_script_asks_for_each_description_once(readings):
+    program = "(described.set('joined', {}), undescribed(rows(undefined, parse(given[0]), 0)))"
+    assert by_the_script(program, readings[3]) == [NAME, "p"]
 
 
 def test_the_first_reading_has_no_rates_yet(readings):

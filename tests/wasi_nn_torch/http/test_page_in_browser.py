@@ -6,12 +6,13 @@ import threading
 
 import pytest
 
+from tests.conftest import built
 from tests.wasi_nn_torch.helpers.browser import browser, chromium
 from tests.wasi_nn_torch.helpers.models import Add
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
 from wasi_nn_torch import Batch, Engine
-from wasi_nn_torch.http import PipelineSettings, create_app
+from wasi_nn_torch.http import ComponentSettings, PipelineSettings, create_app
 
 pytestmark = [
     pytest.mark.cpu,
@@ -31,7 +32,8 @@ def at():
             engine.register(name, Add())
         engine.register("joined", Add(), batch=Batch(4, trial=False))
         pipelines = {"p": PipelineSettings(pipeline()), "described": PipelineSettings(pipeline(described, described))}
-        app = create_app(engine, pipelines=pipelines)
+        components = {"own": ComponentSettings(built("build/tests/http_c.wasm"), path="/own")}
+        app = create_app(engine, pipelines=pipelines, components=components)
         with served(app) as at:
             yield at
         app.close()
@@ -174,7 +176,3 @@ def test_a_server_that_has_gone_is_told_and_its_last_figures_stay():
         with served(again, port=int(at.split(":")[1])):
             page.until(lambda: page.text("#state") == "answers")
         again.close()
-
-
-def test_a_component_which_the_protocol_does_not_describe_is_asked_for_once(page):
-    assert page.value("describe('of-its-own').then(() => described.get('of-its-own'))") == {"kind": "component"}

@@ -53,7 +53,14 @@ function row(before, now, seconds, model) {
 }
 
 function rows(before, now, seconds) {
-  return now.filter((each) => each.name === "model_ready").map((each) => row(before, now, seconds, each.labels.model));
+  return now
+    .filter((each) => each.name === "model_ready")
+    .map(({ labels }) => ({ ...row(before, now, seconds, labels.model), kind: labels.kind }));
+}
+
+// The models that the server can describe and has not described; a component has paths of its own, and no inputs.
+function undescribed(rows) {
+  return rows.filter((row) => row.kind !== "component" && !described.has(row.model)).map((row) => row.model);
 }
 
 // The failures of each kind, most frequent first; a request that belongs to no model has the model "".
@@ -151,9 +158,9 @@ function tile([head, text, note, number, spelled]) {
 function nameCell(row) {
   const cell = element("td", undefined, row.ready ? "" : "bad");
   cell.append(element("b", row.ready ? row.model : `${row.model} (not ready)`));
-  const { kind, inputs, outputs } = described.get(row.model) ?? {};
+  const { inputs, outputs } = described.get(row.model) ?? {};
   const flow = [inputs, outputs].filter(Boolean).join(" → ");
-  if (kind) cell.append(element("small", flow ? `${kind}: ${flow}` : kind));
+  cell.append(element("small", flow ? `${row.kind}: ${flow}` : row.kind));
   return cell;
 }
 
@@ -185,7 +192,7 @@ function show(all, changes, figures) {
   document.getElementById("failures").replaceChildren(
     ...(failed.length ? failed.map(failure) : [element("li", "none", "none")]),
   );
-  const first = changes.find((row) => described.get(row.model)?.inputs !== undefined);
+  const first = changes.find((row) => described.has(row.model));
   hint.hidden = !first || sum(figures, "queue_seconds_count");
   if (!hint.hidden) {
     const address = new URL(`v2/models/${encodeURIComponent(first.model)}`, location.href);
@@ -201,11 +208,9 @@ function tensors(described) {
 
 async function describe(model) {
   const answer = await fetch(`v2/models/${encodeURIComponent(model)}`);
-  if (answer.status === 404) described.set(model, { kind: "component" }); // which has paths of its own
   if (!answer.ok) return;
-  const { platform, inputs, outputs } = await answer.json();
-  const kind = platform.endsWith("_pipeline") ? "pipeline" : "graph";
-  described.set(model, { kind, inputs: tensors(inputs), outputs: tensors(outputs) });
+  const { inputs, outputs } = await answer.json();
+  described.set(model, { inputs: tensors(inputs), outputs: tensors(outputs) });
 }
 
 async function read() {
@@ -218,7 +223,7 @@ async function update(before) {
   const now = await read();
   const seconds = before ? (now.at - before.at) / 1000 : 0;
   const changes = rows(before?.figures, now.figures, seconds);
-  await Promise.all(changes.filter((row) => !described.has(row.model)).map((row) => describe(row.model)));
+  await Promise.all(undescribed(changes).map(describe));
   show(row(before?.figures, now.figures, seconds), changes, now.figures);
   return now;
 }
