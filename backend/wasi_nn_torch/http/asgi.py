@@ -19,8 +19,10 @@ An extension of ASGI, called once, and before anything is received. Raises Disco
 TimeoutError, after which the connection ends with the answer.
 """
 
-#: The name of that extension.
+#: The name of that extension, of one for the trailers of requests, and of ASGI's own for those of answers.
 _FILL = "wasi_nn_torch.fill"
+_TRAILERS_OF_REQUESTS = "wasi_nn_torch.trailers"
+TRAILERS = "http.response.trailers"
 
 #: Parts of a body that are together not larger than this are sent as one.
 _SMALL = 1 << 16
@@ -69,3 +71,14 @@ def filler(scope: Scope) -> Fill | None:
     """What fills a buffer with the body of a request; None if the server does not offer that."""
     found: Fill | None = scope.get("extensions", {}).get(_FILL)
     return found
+
+
+def offer_trailers(scope: Scope, received: Headers) -> None:
+    """Offer an application to send trailers, and to read those that are in `received` once the body has arrived."""
+    scope.setdefault("extensions", {}).update({TRAILERS: {}, _TRAILERS_OF_REQUESTS: received})
+
+
+def trailers_so_far(scope: Scope) -> Headers:
+    """The trailers of a request, which are complete once its body has arrived; none if the server offers none."""
+    received: Headers = scope.get("extensions", {}).get(_TRAILERS_OF_REQUESTS, ())
+    return received

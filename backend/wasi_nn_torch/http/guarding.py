@@ -11,11 +11,10 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from wasi_nn_torch.http.asgi import Scope, offer_to_fill
+from wasi_nn_torch.http.asgi import Scope, offer_to_fill, offer_trailers
 from wasi_nn_torch.http.encoding import to_json
 from wasi_nn_torch.http.filling import fill
 from wasi_nn_torch.http.recording import Refusal
-from wasi_nn_torch.http.trailers import offer_trailers
 from wasi_nn_torch.http.trailing import TrailingSend
 
 #: The most bytes of the request line and the headers together, and the most headers.

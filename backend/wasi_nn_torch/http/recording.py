@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from wasi_nn_torch.contract.text import printable
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.logs import log_answer, logs_answers
-from wasi_nn_torch.http.metrics import Metrics
+
+if TYPE_CHECKING:
+    from wasi_nn_torch.http.metrics import Metrics
 
 #: The status in metrics and logs for a client that has gone before it was answered.
 CLIENT_GONE = 499

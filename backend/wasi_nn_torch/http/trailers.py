@@ -11,33 +11,24 @@ from collections.abc import Sequence
 
 from wasi_host.http import trailer_fields
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.http.asgi import Headers, Scope, Send
+from wasi_nn_torch.http.asgi import TRAILERS, Scope, Send, trailers_so_far
 
 logger = logging.getLogger(__name__)
 
 Entries = Sequence[tuple[str, bytes]]
 
-#: The extensions for trailers of answers, and of requests.
-ANSWERS = "http.response.trailers"
-_REQUESTS = "wasi_nn_torch.trailers"
 #: The most bytes of the trailers of an answer; many clients take no more.
 _MOST = 1 << 14
 
 
-def offer_trailers(scope: Scope, received: Headers) -> None:
-    """Offer an application to send trailers, and to read those that are in `received` once the body has arrived."""
-    scope.setdefault("extensions", {}).update({ANSWERS: {}, _REQUESTS: received})
-
-
 def received_trailers(scope: Scope) -> Entries:
     """The trailers of a request whose body has arrived, without those that cannot be any."""
-    received: Headers = scope.get("extensions", {}).get(_REQUESTS, ())
-    return trailer_fields((name.decode("latin-1"), value) for name, value in received)
+    return trailer_fields((name.decode("latin-1"), value) for name, value in trailers_so_far(scope))
 
 
 def why_not_taken(scope: Scope, headers: Entries) -> str | None:
     """Why an answer with these headers can have no trailers; None if it can."""
-    if ANSWERS not in scope.get("extensions", {}):
+    if TRAILERS not in scope.get("extensions", {}):
         return "the server cannot send any"
     if any(name == "trailer" for name, _ in headers) or _asks_for_them(scope):
         return None
@@ -57,7 +48,7 @@ async def send_trailers(send: Send, entries: Entries, name: str) -> None:
     if sum(len(key) + len(value) for key, value in allowed) > _MOST:
         log_left_out(name, "they are too long")
         allowed = ()
-    await send({"type": ANSWERS, "headers": [(key.encode(), value) for key, value in allowed], "more_trailers": False})
+    await send({"type": TRAILERS, "headers": [(key.encode(), value) for key, value in allowed], "more_trailers": False})
 
 
 def log_left_out(name: str, why: str) -> None:

@@ -33,10 +33,10 @@ def at(app):
 
 
 @pytest.fixture
-def lines(caplog):
+def lines(caplog, monkeypatch):
     """What the log says of answers that belong to no request: the status and the kind of failure of each."""
     caplog.set_level(logging.INFO, "wasi_nn_torch.http.access")
-    caplog.handler.setFormatter(JsonFormatter())
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
 
     def read():
         found = [json.loads(line) for line in caplog.text.splitlines() if line.startswith("{")]

@@ -193,7 +193,7 @@ def test_what_is_not_sizes_is_refused(warm_up, text):
         (",warm-up=yes", True),
         (",warm-up=1x3x224x224", (1, 3, 224, 224)),
         (",warm-up=7", (7,)),
-        (",warm-up.x=1x2,optimize=none,warm-up.n=16000", {"n": (16000,), "x": (1, 2)}),
+        (",warm-up.x=1x2,optimize=none,warm-up.n=16000", {"x": (1, 2), "n": (16000,)}),
         (",warm-up=yes,warm-up.states.h=1x2", {"states.h": (1, 2)}),
         (",warm-up.x=0.5", {"x": 0.5}),
     ],
