@@ -109,8 +109,9 @@ class Run(NamedTuple):
 
 
 def resident() -> float:
-    """The resident memory of this process, in MiB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+    """The resident memory of this process, without what it shares with others, such as Ray's object store, in MiB."""
+    resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def pictures(batch: dict[str, np.ndarray]) -> dict[str, Any]:
