@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 #: The modules of the extra, and what pip installs for it; `onnxruntime-gpu` has the same module as `onnxruntime`.
 _MODULES = ("onnxruntime", "onnx", "numpy", "ml_dtypes")
 _EXTRA = "wasi-nn-torch[onnx]"
+
+# From version 1.29 on, ONNX Runtime reports models to its maker, with names of files and hashes of weights. It looks at
+# this variable when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def make_backend(options: BackendOptions) -> OnnxBackend:
