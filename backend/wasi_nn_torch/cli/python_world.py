@@ -35,7 +35,7 @@ def link(linker: Linker) -> None:
     wasi_host.add_to_linker(linker, lambda session: session.data)
 
 
-def world(
+def make_world(
     name: str,
     args: Sequence[str],
     env: Mapping[str, str],
@@ -43,22 +43,24 @@ def world(
     limits: Limits,
     outgoing: Outgoing,
 ) -> World:
-    """The world of a guest, with the standard streams of this process.
+    """Make the world of a guest, with the standard streams of this process.
 
-    Raises ImportError without h11, and NotImplementedError for directories on a system that cannot confine a guest to
-    them.
+    Raises ValueError without h11, and for directories on a system that cannot confine a guest to them.
     """
-    return World(
-        arguments=[name, *args],
-        env=env,
-        stdin=_host_input(),
-        stdout=_receiver(_STDOUT),
-        stderr=_receiver(_STDERR),
-        directories={each.path: Folder(host, writable=each.writable) for host, each in dirs.items()},
-        terminal=all(map(os.isatty, (_STDIN, _STDOUT, _STDERR))),
-        outgoing=outgoing,
-        limits=world_limits(limits),
-    )
+    try:
+        return World(
+            arguments=[name, *args],
+            env=env,
+            stdin=_host_input(),
+            stdout=_receiver(_STDOUT),
+            stderr=_receiver(_STDERR),
+            directories={each.path: Folder(host, writable=each.writable) for host, each in dirs.items()},
+            terminal=all(map(os.isatty, (_STDIN, _STDOUT, _STDERR))),
+            outgoing=outgoing,
+            limits=world_limits(limits),
+        )
+    except (ImportError, NotImplementedError) as error:
+        raise ValueError(f"--allow-http: {error}") from None
 
 
 def _receiver(descriptor: int) -> Receiver:

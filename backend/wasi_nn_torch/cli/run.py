@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,12 +30,9 @@ from wasi_nn_torch.contract.policy import GuestModels, Optimize
 from wasi_nn_torch.contract.sizes import spell_size
 
 if TYPE_CHECKING:
-    from wasi_host import Outgoing, World
     from wasi_nn_torch.engine import Engine
     from wasi_nn_torch.sessions.compiling import CompileLimits
-    from wasi_nn_torch.sessions.directories import Directory
     from wasi_nn_torch.sessions.guests import Guest
-    from wasi_nn_torch.sessions.limits import Limits
     from wasi_nn_torch.sessions.session import Session
     from wit_host import GuestError
 
@@ -267,7 +264,11 @@ def run(
                 engine.prepare(compiled)  # before the timeout starts
                 for model in models:
                     _register(engine, model)
-                world = None if outgoing is None else _world(compiled, args or [], variables, dirs, limits, outgoing)
+                world = None
+                if outgoing is not None:
+                    from wasi_nn_torch.cli.python_world import make_world
+
+                    world = make_world(compiled.name, args or [], variables, dirs, limits, outgoing)
                 session = engine.session(args=args or [], env=variables, dirs=dirs, limits=limits, data=world)
             return _run(stack.enter_context(session), compiled, limits.timeout, stats)
 
@@ -332,22 +333,6 @@ def _compile(engine: Engine, path: Path, optimize: bool, in_python: bool) -> Gue
         compiled = compile_file(file, optimize=optimize)
     require_fit(compiled, in_python)
     return compiled
-
-
-def _world(
-    guest: Guest,
-    args: list[str],
-    env: Mapping[str, str],
-    dirs: Mapping[str, Directory],
-    limits: Limits,
-    outgoing: Outgoing,
-) -> World:
-    from wasi_nn_torch.cli.python_world import world
-
-    try:
-        return world(guest.name, args, env, dirs, limits, outgoing)
-    except (ImportError, NotImplementedError) as error:
-        raise ValueError(f"--allow-http: {error}") from None
 
 
 def _register(engine: Engine, model: OfferedModel) -> None:
