@@ -100,10 +100,10 @@ def command(config: Path) -> Iterator[int]:
 def cluster() -> Iterator[int]:
     """The port of Ray Serve on a cluster of this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     ray.init(num_cpus=2, object_store_memory=80 << 20, include_dashboard=False, log_to_driver=False)
     try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:  # after Ray has taken its own
+            port = listener.getsockname()[1]
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         yield port
     finally:

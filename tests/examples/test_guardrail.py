@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT, built
+from tests.ports import free_port
 
 EXAMPLE = ROOT / "examples" / "guardrail"
 BUILD = ROOT / "build" / "guardrail"
@@ -393,9 +393,7 @@ class Served:
     def __init__(self, folder) -> None:
         self.file = folder / "guardrail.toml"
         self.configure(plugins=["contacts", "classify", "judge"])
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         command = [sys.executable, "-m", "guardrail", str(self.file), str(self.port)]
         environment = {**os.environ, "PYTHONPATH": f"{EXAMPLE}{os.pathsep}{BUILD}"}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

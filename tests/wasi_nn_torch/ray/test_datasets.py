@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, built
+from tests.ports import free_port
 from tests.wasi_nn_torch.helpers.processes import resident
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'wasi-nn-torch[ray]'")
@@ -50,7 +51,7 @@ EVIL = {
 BATCH = 8
 #: What an actor reserves: so little that the actors of jobs that failed, which Ray ends later, are not waited for.
 CPUS = 0.1
-METRICS = 18_217
+METRICS = free_port()
 
 
 @pytest.fixture(scope="module", autouse=True)

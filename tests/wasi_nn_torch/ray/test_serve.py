@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
+from tests.ports import free_port
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.process_operator import Who, broken
 
@@ -72,11 +72,6 @@ def files(tmp_path_factory):
     (folder / "serve.toml").write_text(SERVE_TOML)
     (folder / "broken.pt2").write_bytes(b"PK\3\4 and no more")
     return folder
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
