@@ -28,7 +28,8 @@ def browser(width: int = 1200, height: int = 800, scheme: str = "light") -> Iter
     program = chromium()
     if program is None:
         raise FileNotFoundError("Chromium is not installed")
-    with tempfile.TemporaryDirectory() as profile:
+    # Processes of the browser that outlive it for a moment still write files.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [program, "--headless", "--remote-debugging-pipe", f"--user-data-dir={profile}"]
         command += ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "about:blank"]
         process = subprocess.Popen(

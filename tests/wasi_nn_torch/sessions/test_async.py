@@ -310,7 +310,8 @@ def test_a_program_with_small_stacks_runs_guests():
                     return await session.run_async(QUICK)
 
             assert asyncio.run(run()) == 0
-            assert threading.stack_size() == 128 << 10
+            # While a thread of the engine starts, such as one that closes a session, the size is another one.
+            asyncio.run(until(lambda: threading.stack_size() == 128 << 10))
     finally:
         threading.stack_size(before)
 
