@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
 import weakref
@@ -32,8 +31,8 @@ from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
 from wasi_nn_torch.sessions.tally import ending_of
-from wasi_nn_torch.sessions.wasi_access import text_for_wasi, wasi_config
-from wit_host import GuestError, Store, WasiConfig
+from wasi_nn_torch.sessions.wasi_access import WasiAccess
+from wit_host import GuestError, Store
 from wit_host.core import CoreStore
 
 if TYPE_CHECKING:
@@ -66,17 +65,10 @@ class Session:
     ) -> None:
         self._runtime = runtime
         self._data = data
-        if isinstance(args, str):
-            raise TypeError(f"the guest's arguments are the text {args!r}; give a list of texts")
-        self._args = [text_for_wasi(argument, "argument") for argument in args]
         self._limits = limits or DEFAULT_LIMITS
         runtime.require_countable(self._limits)
-        self._streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
-        #: What the guest may use of the host's system; None until it is known that it imports WASI, if that is nothing.
-        self._wasi = wasi_config(env or {}, dirs or {}, runtime.protected) if env or dirs else None
-        if not self._streams.are_inherited:
-            self._wasi = self._wasi or WasiConfig()
-            self._streams.set(self._wasi)
+        streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
+        self._access = WasiAccess(args, env or {}, dirs or {}, streams, runtime.protected)
         self._deadline = Deadline()
         self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
         self._serving = runtime.serve(self._ledger, graphs, priority)
@@ -399,26 +391,18 @@ class Session:
             guest = self._runtime.compile(guest)
         self._runtime.prepare(guest)
         if guest.imports_wasi:
-            self._prepare_wasi(guest.name)
+            self._access.prepare(guest.name)
         self._serving.refusals.guest = guest.name
         self._guest = guest
         record = GuestRecord(
-            self._serving, self._deadline, self._limits.timeout, self._runtime.tally, self._streams.follow
+            self._serving, self._deadline, self._limits.timeout, self._runtime.tally, self._access.streams.follow
         )
         self._record = record
         return guest, record
 
-    def _prepare_wasi(self, name: str) -> None:
-        wasi = self._wasi = self._wasi or WasiConfig()
-        wasi.argv = [name, *self._args]
-        if self._streams.are_inherited:
-            self._streams.set(wasi)
-        if sys.stdout is not None:  # it is None in a program without a console
-            sys.stdout.flush()  # so that the host's output comes before the guest's
-
     def _measured(self, action: Callable[[], T]) -> T:
         """Call `action`, which runs or starts the guest, within its time; the text of its errors has the reason."""
-        self._streams.follow()
+        self._access.streams.follow()
         self._deadline.start(self._limits.timeout)
         started = time.perf_counter()
         try:
@@ -440,7 +424,7 @@ class Session:
 
     def _open(self, guest: Guest) -> Opened:
         """Open the store of the guest, and let it use the models of this session."""
-        opened = open_guest(self._runtime, guest, self._wasi, self._limits)
+        opened = open_guest(self._runtime, guest, self._access.config, self._limits)
         store = self._store = opened.store
         if self._cancelled:  # before the store existed
             store.cancel()
