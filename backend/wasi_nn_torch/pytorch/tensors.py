@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
+from wasi_nn_torch.pytorch.dimensions import misfit_of, spell_dimensions
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, nameable_dtype
 from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.freeing import free_pages
@@ -27,8 +27,6 @@ from wit_host import copy_from_address, copy_to_address, view_memory, view_of
 logger = logging.getLogger(__name__)
 
 _DLPACK_CPU = (1, 0)
-_MOST_DIMENSIONS = 64  # PyTorch's operators go no further
-_MOST_ELEMENTS = 2**63 - 1  # sizes and strides are signed 64-bit numbers
 
 
 class DeviceTensor:
@@ -371,12 +369,6 @@ class TensorBytes:
         self._source._count_download(tensor)
 
 
-def spell_dimensions(dimensions: Sequence[int]) -> str:
-    """Dimensions as "[1, 3, 224]", abbreviated if there are many."""
-    listed = ", ".join(str(size) for size in dimensions[:8])
-    return f"[{listed}, … {len(dimensions)} in all]" if len(dimensions) > 8 else f"[{listed}]"
-
-
 def _staging(shape: tuple[int, ...], dtype: torch.dtype, size: int, memory: SessionMemory) -> torch.Tensor:
     """A tensor in staging memory; raises NnError `too-large` if the host has none left."""
     try:
@@ -384,26 +376,6 @@ def _staging(shape: tuple[int, ...], dtype: torch.dtype, size: int, memory: Sess
     except (MemoryError, OSError, RuntimeError) as error:  # PyTorch raises the last
         logger.warning("no staging memory for %d bytes: %s", size, error)
     raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {size} bytes does not fit into the host's memory")
-
-
-def misfit_of(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:
-    """The reason why `given` bytes cannot be a tensor of these dimensions; exact for any numbers, allocates nothing."""
-    return misfit_of_elements(dimensions, dtype.spelling, dtype.item_size, given)
-
-
-def misfit_of_elements(dimensions: tuple[int, ...], dtype: str, item_size: int, given: int) -> str | None:
-    """The same for elements of `item_size` bytes, whose dtype is called `dtype`."""
-    if len(dimensions) > _MOST_DIMENSIONS:
-        return f"has {len(dimensions)} dimensions; at most {_MOST_DIMENSIONS} are possible"
-    expected = math.prod(dimensions) * item_size
-    if expected != given:
-        return (
-            f"has the dimensions {spell_dimensions(dimensions)} of {dtype}, which need {expected} bytes, "
-            f"but {given} were given; make the dimensions or the data fit"
-        )
-    if 0 in dimensions and math.prod(size for size in dimensions if size) > _MOST_ELEMENTS:
-        return f"has the dimensions {spell_dimensions(dimensions)}, which are too large even though one of them is 0"
-    return None
 
 
 def _way(source: torch.device, target: torch.device) -> Transfer:
