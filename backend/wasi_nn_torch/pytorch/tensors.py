@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +19,9 @@ from wasi_nn_torch.pytorch.dimensions import misfit_of, spell_dimensions
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, nameable_dtype
 from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.freeing import free_pages
-from wasi_nn_torch.pytorch.ownership import is_sole_owner
+from wasi_nn_torch.pytorch.ownership import independent, is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
 from wit_host import copy_from_address, copy_to_address, view_memory, view_of
-
-logger = logging.getLogger(__name__)
 
 _DLPACK_CPU = (1, 0)
 
@@ -104,9 +101,9 @@ class DeviceTensor:
         misfit = misfit_of(shape, dtype, size)
         memory.ledger.grant_tensor(STAGING, size, "a new tensor")
         if misfit is None:
-            tensor = _staging(shape, DTYPES[dtype], size, memory)
+            tensor = memory.staged(shape, DTYPES[dtype], size)
         else:
-            tensor = _staging((size,), torch.uint8, size, memory)
+            tensor = memory.staged((size,), torch.uint8, size)
         if size:
             copy_to_address(tensor.data_ptr(), data)
         return cls(tensor, shape, dtype, STAGING, memory, misfit, is_staged=True, transfer=transfer)
@@ -132,7 +129,7 @@ class DeviceTensor:
         source, ledger = content.data(), memory.ledger
         what = "the copy of a tensor for a guest-supplied model"
         ledger.grant_tensor(STAGING, source.nbytes, what)
-        tensor = _staging(content.dimensions, DTYPES[content.dtype], source.nbytes, memory)
+        tensor = memory.staged(content.dimensions, DTYPES[content.dtype], source.nbytes)
         source.write_into(view_memory(tensor.data_ptr(), source.nbytes))
         return cls(tensor, content.dimensions, content.dtype, STAGING, memory, is_staged=True)
 
@@ -151,7 +148,7 @@ class DeviceTensor:
         ledger.grant_one_more("output", name)
         dtype, place = nameable_dtype(output, name), place_of(output.device)
         ledger.grant(place, output.numel() * dtype.itemsize, "output", name)  # before a copy takes the memory
-        tensor = _independent(output if output.dtype is dtype else output.to(dtype))
+        tensor = independent(output if output.dtype is dtype else output.to(dtype))
         if tensor.dim() == 0:
             tensor = tensor.view(1)
         made_as = None if output.dtype is dtype else output.dtype
@@ -369,23 +366,7 @@ class TensorBytes:
         self._source._count_download(tensor)
 
 
-def _staging(shape: tuple[int, ...], dtype: torch.dtype, size: int, memory: SessionMemory) -> torch.Tensor:
-    """A tensor in staging memory; raises NnError `too-large` if the host has none left."""
-    try:
-        return memory.staging.tensor(shape, dtype, size)
-    except (MemoryError, OSError, RuntimeError) as error:  # PyTorch raises the last
-        logger.warning("no staging memory for %d bytes: %s", size, error)
-    raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {size} bytes does not fit into the host's memory")
-
-
 def _way(source: torch.device, target: torch.device) -> Transfer:
     if source.type == "cpu":
         return Transfer.HOST_TO_DEVICE
     return Transfer.DEVICE_TO_HOST if target.type == "cpu" else Transfer.DEVICE_TO_DEVICE
-
-
-def _independent(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that is the only owner of its storage and fills it: the same one, or a contiguous copy."""
-    if is_sole_owner(tensor) and tensor.untyped_storage().nbytes() == tensor.nbytes:
-        return tensor
-    return tensor.clone(memory_format=torch.contiguous_format)
