@@ -96,14 +96,16 @@ class Lifecycle:
     @property
     def ended(self) -> str | None:
         """How the guest ended, of `ending_of`; None if it has not begun, runs, or can be called."""
-        if self.record is None or self.record.ended is not None:
-            return None if self.record is None else self.record.ended
+        record = self.record
+        if record is None or record.ended is not None:
+            return None if record is None else record.ended
         return "cancelled" if self._cancelled and not self.is_running else None
 
     @property
     def is_running(self) -> bool:
         """Whether a thread runs the guest, or calls it, at this moment."""
-        return self._in_use.locked() or (self.store is not None and self.store.is_running)
+        store = self.store
+        return self._in_use.locked() or (store is not None and store.is_running)
 
     def has(self, item: object) -> bool:
         """Whether the guest has a handle of an object."""
