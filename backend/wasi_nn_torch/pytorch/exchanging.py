@@ -18,9 +18,10 @@ from wasi_nn_torch.contract.ledger import Transfer
 from wasi_nn_torch.contract.tensor import Tensor, TensorSource
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
+from wasi_nn_torch.pytorch.dimensions import misfit_of, misfit_of_elements, spell_dimensions
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, find_dtype, spell, wider_dtype
 from wasi_nn_torch.pytorch.staging import SessionMemory
-from wasi_nn_torch.pytorch.tensors import DeviceTensor, misfit_of, misfit_of_elements, spell_dimensions
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
 from wit_host import view_memory, view_of
 
 _SOURCES = "a torch.Tensor, an array that offers its memory by DLPack, or bytes with `dimensions` and `dtype`"

@@ -1,4 +1,4 @@
-"""Other references to a tensor's memory, and the memory that several tensors take together.
+"""Other references to a tensor's memory, tensors without any, and the memory that several tensors take together.
 
 Comparing addresses with those of parameters and buffers would miss tensors that a model keeps in lists and constants.
 """
@@ -28,6 +28,13 @@ def _references(tensor: torch.Tensor) -> tuple[int, int]:
 _CAN_TELL = hasattr(torch._C, "_storage_Use_Count")
 # Counted, since the object through which it is asked counts too.
 _SOLE = _references(torch.empty(1)) if _CAN_TELL else None
+
+
+def independent(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor that is the only owner of its storage and fills it: the same one, or a contiguous copy."""
+    if is_sole_owner(tensor) and tensor.untyped_storage().nbytes() == tensor.nbytes:
+        return tensor
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def size_of(tensors: Iterable[torch.Tensor]) -> int:

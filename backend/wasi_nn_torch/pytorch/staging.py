@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.pytorch.ownership import is_sole_owner
 
@@ -145,3 +146,11 @@ class SessionMemory:
     def of(cls, ledger: Ledger, pinned: bool = False) -> SessionMemory:
         """The memory for a session's ledger, whose limit for the host it keeps."""
         return cls(ledger, Staging(ledger.host_limit, pinned))
+
+    def staged(self, shape: tuple[int, ...], dtype: torch.dtype, size: int) -> torch.Tensor:
+        """A tensor in staging memory, see `Staging.tensor`; raises NnError `too-large` if the host has none left."""
+        try:
+            return self.staging.tensor(shape, dtype, size)
+        except (MemoryError, OSError, RuntimeError) as error:  # PyTorch raises the last
+            logger.warning("no staging memory for %d bytes: %s", size, error)
+        raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {size} bytes does not fit into the host's memory")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,18 +15,15 @@ from wasi_nn_torch.contract.tensor import Tensor
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.devices import place_of
+from wasi_nn_torch.pytorch.dimensions import misfit_of, spell_dimensions
 from wasi_nn_torch.pytorch.dtypes import DTYPES, ELEMENT_TYPES, nameable_dtype
 from wasi_nn_torch.pytorch.fitting import require_values
 from wasi_nn_torch.pytorch.freeing import free_pages
-from wasi_nn_torch.pytorch.ownership import is_sole_owner
+from wasi_nn_torch.pytorch.ownership import independent, is_sole_owner
 from wasi_nn_torch.pytorch.staging import SessionMemory
 from wit_host import copy_from_address, copy_to_address, view_memory, view_of
 
-logger = logging.getLogger(__name__)
-
 _DLPACK_CPU = (1, 0)
-_MOST_DIMENSIONS = 64  # PyTorch's operators go no further
-_MOST_ELEMENTS = 2**63 - 1  # sizes and strides are signed 64-bit numbers
 
 
 class DeviceTensor:
@@ -106,9 +101,9 @@ class DeviceTensor:
         misfit = misfit_of(shape, dtype, size)
         memory.ledger.grant_tensor(STAGING, size, "a new tensor")
         if misfit is None:
-            tensor = _staging(shape, DTYPES[dtype], size, memory)
+            tensor = memory.staged(shape, DTYPES[dtype], size)
         else:
-            tensor = _staging((size,), torch.uint8, size, memory)
+            tensor = memory.staged((size,), torch.uint8, size)
         if size:
             copy_to_address(tensor.data_ptr(), data)
         return cls(tensor, shape, dtype, STAGING, memory, misfit, is_staged=True, transfer=transfer)
@@ -134,7 +129,7 @@ class DeviceTensor:
         source, ledger = content.data(), memory.ledger
         what = "the copy of a tensor for a guest-supplied model"
         ledger.grant_tensor(STAGING, source.nbytes, what)
-        tensor = _staging(content.dimensions, DTYPES[content.dtype], source.nbytes, memory)
+        tensor = memory.staged(content.dimensions, DTYPES[content.dtype], source.nbytes)
         source.write_into(view_memory(tensor.data_ptr(), source.nbytes))
         return cls(tensor, content.dimensions, content.dtype, STAGING, memory, is_staged=True)
 
@@ -153,7 +148,7 @@ class DeviceTensor:
         ledger.grant_one_more("output", name)
         dtype, place = nameable_dtype(output, name), place_of(output.device)
         ledger.grant(place, output.numel() * dtype.itemsize, "output", name)  # before a copy takes the memory
-        tensor = _independent(output if output.dtype is dtype else output.to(dtype))
+        tensor = independent(output if output.dtype is dtype else output.to(dtype))
         if tensor.dim() == 0:
             tensor = tensor.view(1)
         made_as = None if output.dtype is dtype else output.dtype
@@ -371,49 +366,7 @@ class TensorBytes:
         self._source._count_download(tensor)
 
 
-def spell_dimensions(dimensions: Sequence[int]) -> str:
-    """Dimensions as "[1, 3, 224]", abbreviated if there are many."""
-    listed = ", ".join(str(size) for size in dimensions[:8])
-    return f"[{listed}, … {len(dimensions)} in all]" if len(dimensions) > 8 else f"[{listed}]"
-
-
-def _staging(shape: tuple[int, ...], dtype: torch.dtype, size: int, memory: SessionMemory) -> torch.Tensor:
-    """A tensor in staging memory; raises NnError `too-large` if the host has none left."""
-    try:
-        return memory.staging.tensor(shape, dtype, size)
-    except (MemoryError, OSError, RuntimeError) as error:  # PyTorch raises the last
-        logger.warning("no staging memory for %d bytes: %s", size, error)
-    raise NnError(ErrorCode.TOO_LARGE, f"a new tensor of {size} bytes does not fit into the host's memory")
-
-
-def misfit_of(dimensions: tuple[int, ...], dtype: ElementType, given: int) -> str | None:
-    """The reason why `given` bytes cannot be a tensor of these dimensions; exact for any numbers, allocates nothing."""
-    return misfit_of_elements(dimensions, dtype.spelling, dtype.item_size, given)
-
-
-def misfit_of_elements(dimensions: tuple[int, ...], dtype: str, item_size: int, given: int) -> str | None:
-    """The same for elements of `item_size` bytes, whose dtype is called `dtype`."""
-    if len(dimensions) > _MOST_DIMENSIONS:
-        return f"has {len(dimensions)} dimensions; at most {_MOST_DIMENSIONS} are possible"
-    expected = math.prod(dimensions) * item_size
-    if expected != given:
-        return (
-            f"has the dimensions {spell_dimensions(dimensions)} of {dtype}, which need {expected} bytes, "
-            f"but {given} were given; make the dimensions or the data fit"
-        )
-    if 0 in dimensions and math.prod(size for size in dimensions if size) > _MOST_ELEMENTS:
-        return f"has the dimensions {spell_dimensions(dimensions)}, which are too large even though one of them is 0"
-    return None
-
-
 def _way(source: torch.device, target: torch.device) -> Transfer:
     if source.type == "cpu":
         return Transfer.HOST_TO_DEVICE
     return Transfer.DEVICE_TO_HOST if target.type == "cpu" else Transfer.DEVICE_TO_DEVICE
-
-
-def _independent(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that is the only owner of its storage and fills it: the same one, or a contiguous copy."""
-    if is_sole_owner(tensor) and tensor.untyped_storage().nbytes() == tensor.nbytes:
-        return tensor
-    return tensor.clone(memory_format=torch.contiguous_format)

@@ -1,12 +1,9 @@
-"""The session of one guest: its directories and streams, its run or the calls of it, and the figures of it."""
+"""The session of one guest: running, starting and calling it, the tensors that it is given, and its figures."""
 
 from __future__ import annotations
 
 import atexit
 import os
-import sys
-import threading
-import time
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +11,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
-from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.ledger import Ledger
@@ -24,17 +20,13 @@ from wasi_nn_torch.hosts.exchanging import AnyTensor, HostTensor, new_tensor, ta
 from wasi_nn_torch.serving.refusals import Refusal
 from wasi_nn_torch.sessions.control import Control
 from wasi_nn_torch.sessions.directories import Directory
-from wasi_nn_torch.sessions.guest_record import GuestRecord, explain
 from wasi_nn_torch.sessions.guests import Guest, GuestSource
+from wasi_nn_torch.sessions.lifecycle import Lifecycle
 from wasi_nn_torch.sessions.limits import DEFAULT_LIMITS, Limits
-from wasi_nn_torch.sessions.opening import Opened, open_guest, require_startable
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
-from wasi_nn_torch.sessions.tally import ending_of
-from wasi_nn_torch.sessions.wasi_access import text_for_wasi, wasi_config
-from wit_host import GuestError, Store, WasiConfig
-from wit_host.core import CoreStore
+from wasi_nn_torch.sessions.wasi_access import WasiAccess
 
 if TYPE_CHECKING:
     import torch
@@ -64,31 +56,16 @@ class Session:
         graphs: Collection[str] | None = None,
         priority: int = 0,
     ) -> None:
-        self._runtime = runtime
         self._data = data
-        if isinstance(args, str):
-            raise TypeError(f"the guest's arguments are the text {args!r}; give a list of texts")
-        self._args = [text_for_wasi(argument, "argument") for argument in args]
-        self._limits = limits or DEFAULT_LIMITS
-        runtime.require_countable(self._limits)
-        self._streams = Streams(stdin, stdout, stderr, counts_output=self._limits.output is not None)
-        #: What the guest may use of the host's system; None until it is known that it imports WASI, if that is nothing.
-        self._wasi = wasi_config(env or {}, dirs or {}, runtime.protected) if env or dirs else None
-        if not self._streams.are_inherited:
-            self._wasi = self._wasi or WasiConfig()
-            self._streams.set(self._wasi)
-        self._deadline = Deadline()
-        self._ledger = Ledger(self._limits.device_bytes, self._limits.host_bytes, self._limits.tensors, self._deadline)
+        limits = limits or DEFAULT_LIMITS
+        runtime.require_countable(limits)
+        streams = Streams(stdin, stdout, stderr, counts_output=limits.output is not None)
+        access = WasiAccess(args, env or {}, dirs or {}, streams, runtime.protected)
+        deadline = Deadline()
+        self._ledger = Ledger(limits.device_bytes, limits.host_bytes, limits.tensors, deadline)
         self._serving = runtime.serve(self._ledger, graphs, priority)
-        self._store: Store | CoreStore | None = None
-        self._guest: Guest | None = None
-        self._record: GuestRecord | None = None
-        self._run_seconds = 0.0
-        #: Held while the guest is run or started, and while the session is closed.
-        self._in_use = threading.Lock()
-        self._closed = False
-        self._cancelled = False
-        self._lane = runtime.lane(self._limits)
+        self._lifecycle = Lifecycle(runtime, self._serving, deadline, limits, access, data)
+        self._lane = runtime.lane(limits)
         runtime.tally.open_session()
 
     def __enter__(self) -> Self:
@@ -110,9 +87,9 @@ class Session:
         A guest that is overdue is not waited for; its thread closes the session when it ends.
         """
         if kind is GeneratorExit:
-            self._lane.close_unawaited(self._close, self.control())
+            self._lane.close_unawaited(self._lifecycle.close, self.control())
         else:
-            await self._lane.close(self._close, self.control())
+            await self._lane.close(self._lifecycle.close, self.control())
 
     def run(self, guest: Guest | GuestSource) -> int:
         """Run a command, which is a component or a core module, to completion, and return its exit status.
@@ -122,22 +99,7 @@ class Session:
         given. An exception of a function for an output is passed on unchanged. Raises RuntimeError if the session was
         used before, and ValueError for a guest of another engine.
         """
-        if not self._in_use.acquire(blocking=False):
-            raise _used()
-        try:
-            ready, record = self._begin(guest)
-            outcome: int | BaseException = 0
-            try:
-                outcome = self._measured(lambda: self._open(ready).run())
-                return outcome
-            except BaseException as error:
-                outcome = error
-                raise
-            finally:
-                self._end(record, outcome)
-                del outcome  # otherwise the exception and this frame would keep each other alive
-        finally:
-            self._in_use.release()
+        return self._lifecycle.run(guest)
 
     @overload
     def start(self, guest: Guest | GuestSource) -> Any: ...  # noqa: ANN401  # which of the two depends on the guest
@@ -162,21 +124,9 @@ class Session:
         Raises the same as `run`; LinkError also for a command, and for a guest without the exports that `cls` calls;
         and any exception of `cls`.
         """
-        if not self._in_use.acquire(blocking=False):
-            raise _used()
-        try:
-            ready, record = self._begin(guest)
-            self._deadline.restarts = True
-            try:
-                instance = self._measured(lambda: self._start(ready, record))
-                started = instance if cls is None else cls(instance)
-            except BaseException as error:
-                self._end(record, error)
-                raise
-            _alive.add(self)
-            return started
-        finally:
-            self._in_use.release()
+        started = self._lifecycle.start(guest, cls)
+        _alive.add(self)
+        return started
 
     @overload
     def tensor(
@@ -247,7 +197,7 @@ class Session:
         belongs to another session, if the session has ended, and if its bytes do not fill its dimensions; GuestError if
         the process that computed it has ended.
         """
-        return cast("torch.Tensor", take(self._serving, tensor, self._has))
+        return cast("torch.Tensor", take(self._serving, tensor, self._lifecycle.has))
 
     def take_elements(self, tensor: AnyTensor) -> Elements:
         """Take the elements of a tensor out of the session, as bytes where they lie; see `take`.
@@ -255,7 +205,7 @@ class Session:
         Those on an accelerator, or of a model in another process, are copied to the host's memory. The dtype is the one
         that the model gave the tensor, also if wasi-nn has no such type. Raises as `take` does.
         """
-        return take_elements(self._serving, tensor, self._has)
+        return take_elements(self._serving, tensor, self._lifecycle.has)
 
     async def run_async(self, guest: Guest | GuestSource) -> int:
         """Call `run` on a worker thread of the engine; see `call_async`."""
@@ -295,11 +245,7 @@ class Session:
         that is cancelled before its run does not run its guest, and one that is cancelled between two calls does not
         call it any more; after the run, cancelling does nothing.
         """
-        self._cancelled = True
-        self._deadline.cancel()
-        store = self._store
-        if store is not None:
-            store.cancel()
+        self._lifecycle.cancel()
 
     @property
     def data(self) -> object:
@@ -309,21 +255,21 @@ class Session:
     @property
     def stats(self) -> SessionStats:
         """The figures of this moment, also after `close`."""
-        state = None if self._store is None else self._store.state
-        guest, record = self._guest, self._record
+        guest, record, store = self._lifecycle.guest, self._lifecycle.record, self._lifecycle.store
+        state = None if store is None else store.state
         return SessionStats(
             calls=dict(state.calls) if state else {},
             transport="none" if guest is None else guest.compiled.transport,
             memory=self._serving.snapshot(),
             compile_seconds=0.0 if guest is None else guest.compile_seconds,
             from_cache=guest is not None and guest.from_cache,
-            run_seconds=self._run_seconds,
+            run_seconds=self._lifecycle.seconds,
             errors=self._serving.refusals.counts,
             last_refusal=self.last_refusal,
             guest_calls=0 if record is None else record.calls,
             guest_seconds=0.0 if record is None else record.seconds,
             overdue=self._lane.overdue,
-            fuel=0 if self._store is None else self._store.fuel,
+            fuel=0 if store is None else store.fuel,
             batching=self._serving.batching,
         )
 
@@ -338,14 +284,12 @@ class Session:
 
         A session that was cancelled has ended, and so has one whose guest was started and that was closed.
         """
-        if self._record is None or self._record.ended is not None:
-            return None if self._record is None else self._record.ended
-        return "cancelled" if self._cancelled and not self.is_running else None
+        return self._lifecycle.ended
 
     @property
     def is_running(self) -> bool:
         """Whether a thread runs the guest, or calls it, at this moment."""
-        return self._in_use.locked() or (self._store is not None and self._store.is_running)
+        return self._lifecycle.is_running
 
     def close(self) -> None:
         """End the guest and drop everything that is left; a second call does nothing.
@@ -354,11 +298,11 @@ class Session:
         while the guest runs or is called, which changes nothing; call `cancel` first.
         """
         if not self.closes_later():
-            self._close()
+            self._lifecycle.close()
 
     def control(self) -> Control:
         """What an event loop can do to the guest."""
-        return Control(self.cancel, lambda: self._store, self._serving.refusals)
+        return Control(self.cancel, lambda: self._lifecycle.store, self._serving.refusals)
 
     def closes_later(self, then: Callable[[], object] = bool) -> bool:
         """Whether the guest ran for asyncio and is overdue, so that its thread closes this session when it ends.
@@ -368,109 +312,11 @@ class Session:
 
         def close() -> None:
             try:
-                self._close()
+                self._lifecycle.close()
             finally:
                 then()
 
         return self._lane.closes_later(close)
-
-    def _close(self) -> None:
-        if not self._in_use.acquire(blocking=False):
-            raise RuntimeError(
-                "a session cannot be closed while its guest runs; call `cancel` first, and let it return"
-            )
-        try:
-            if self._store is not None:
-                self._store.retire()
-            self._closed = True
-            try:
-                self._release()
-            finally:
-                if self._record is not None:
-                    self._record.finish("cancelled" if self._cancelled else "success")
-        finally:
-            self._in_use.release()
-
-    def _begin(self, guest: Guest | GuestSource) -> tuple[Guest, GuestRecord]:
-        """Return the guest, compiled and ready to be opened, and its record; the caller holds `_in_use`."""
-        if self._closed or self._record is not None:
-            raise _used()
-        if not isinstance(guest, Guest):
-            guest = self._runtime.compile(guest)
-        self._runtime.prepare(guest)
-        if guest.imports_wasi:
-            self._prepare_wasi(guest.name)
-        self._serving.refusals.guest = guest.name
-        self._guest = guest
-        record = GuestRecord(
-            self._serving, self._deadline, self._limits.timeout, self._runtime.tally, self._streams.follow
-        )
-        self._record = record
-        return guest, record
-
-    def _prepare_wasi(self, name: str) -> None:
-        wasi = self._wasi = self._wasi or WasiConfig()
-        wasi.argv = [name, *self._args]
-        if self._streams.are_inherited:
-            self._streams.set(wasi)
-        if sys.stdout is not None:  # it is None in a program without a console
-            sys.stdout.flush()  # so that the host's output comes before the guest's
-
-    def _measured(self, action: Callable[[], T]) -> T:
-        """Call `action`, which runs or starts the guest, within its time; the text of its errors has the reason."""
-        self._streams.follow()
-        self._deadline.start(self._limits.timeout)
-        started = time.perf_counter()
-        try:
-            return action()
-        except GuestError as error:
-            explain(error, self._serving.refusals)
-            raise
-        finally:
-            self._run_seconds = time.perf_counter() - started
-
-    def _start(self, guest: Guest, record: GuestRecord) -> object:
-        """Start the guest, whose later calls are recorded."""
-        require_startable(guest)
-        opened = self._open(guest)
-        instance = opened.start()
-        self._deadline.stop()
-        opened.store.observe(record, "session")
-        return instance
-
-    def _open(self, guest: Guest) -> Opened:
-        """Open the store of the guest, and let it use the models of this session."""
-        opened = open_guest(self._runtime, guest, self._wasi, self._limits)
-        store = self._store = opened.store
-        if self._cancelled:  # before the store existed
-            store.cancel()
-        # Memory that could not grow is a likely reason if the guest fails.
-        store.on_memory_refusal(self._serving.refusals.record_growth)
-        if guest.imports_nn or self._data is not None:
-            hosts.serve(store, self._serving, self._data)
-        return opened
-
-    def _end(self, record: GuestRecord, outcome: int | BaseException) -> None:
-        """Release everything, and count how the guest ended."""
-        try:
-            self._release()
-        finally:
-            record.finish(ending_of(outcome))
-
-    def _has(self, item: object) -> bool:
-        """Whether the guest has a handle of an object."""
-        return self._store is not None and self._store.has(item)
-
-    def _release(self) -> None:
-        try:
-            if self._store is not None:
-                self._store.close()
-        finally:
-            self._serving.close()
-
-
-def _used() -> RuntimeError:
-    return RuntimeError("a session runs or starts one guest, once; make another session")
 
 
 #: The sessions whose guests were started and may not be closed yet.

@@ -1,29 +1,60 @@
-"""What a guest may use of the host's system: its environment and its directories."""
+"""What a guest may use of the host's system: its arguments, its environment, its directories and its streams."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import wasmtime
 
 from wasi_nn_torch.sessions.directories import Directory, Protected, require_apart
+from wasi_nn_torch.sessions.streams import Streams
 from wit_host import WasiConfig
 
 
-def wasi_config(
-    env: Mapping[str, str],
-    dirs: Mapping[str, str | Directory],
-    protected: Callable[[], Iterable[Protected]],
-) -> WasiConfig:
-    """The configuration of WASI for one guest; raises what `Engine.session` does.
+class WasiAccess:
+    """What one guest may use; raises what `Engine.session` does.
 
     `protected` has what no guest may be able to change.
     """
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        env: Mapping[str, str],
+        dirs: Mapping[str, str | Directory],
+        streams: Streams,
+        protected: Callable[[], Iterable[Protected]],
+    ) -> None:
+        if isinstance(args, str):
+            raise TypeError(f"the guest's arguments are the text {args!r}; give a list of texts")
+        self._args = [_text_for_wasi(argument, "argument") for argument in args]
+        self.streams = streams
+        #: The configuration of WASI; None until it is known that the guest imports WASI, if it may use nothing.
+        self.config = _configured(env, dirs, protected) if env or dirs else None
+        if not streams.are_inherited:
+            self.config = self.config or WasiConfig()
+            streams.set(self.config)
+
+    def prepare(self, name: str) -> None:
+        """Complete the configuration for a guest of this name, which imports WASI."""
+        wasi = self.config = self.config or WasiConfig()
+        wasi.argv = [name, *self._args]
+        if self.streams.are_inherited:
+            self.streams.set(wasi)
+        if sys.stdout is not None:  # it is None in a program without a console
+            sys.stdout.flush()  # so that the host's output comes before the guest's
+
+
+def _configured(
+    env: Mapping[str, str], dirs: Mapping[str, str | Directory], protected: Callable[[], Iterable[Protected]]
+) -> WasiConfig:
+    """A configuration with the environment and the directories of a guest."""
     wasi = WasiConfig()
     if env:
         wasi.env = [
-            (text_for_wasi(name, "variable name"), text_for_wasi(value, f"value of {name}"))
+            (_text_for_wasi(name, "variable name"), _text_for_wasi(value, f"value of {name}"))
             for name, value in env.items()
         ]
     names: set[str] = set()
@@ -37,8 +68,8 @@ def wasi_config(
         require_apart(host, directory.writable, protected())
         try:
             wasi.preopen_dir(
-                text_for_wasi(host, "directory"),
-                text_for_wasi(directory.path, "directory"),
+                _text_for_wasi(host, "directory"),
+                _text_for_wasi(directory.path, "directory"),
                 fs_mutable=directory.writable,
             )
         except wasmtime.WasmtimeError:
@@ -46,7 +77,7 @@ def wasi_config(
     return wasi
 
 
-def text_for_wasi(value: str, what: str) -> str:
+def _text_for_wasi(value: str, what: str) -> str:
     """`value`, if WASI can pass it on; raises TypeError if it is not a text, ValueError for other texts."""
     if not isinstance(value, str):
         raise TypeError(f"the guest's {what} {value!r} is not a str")

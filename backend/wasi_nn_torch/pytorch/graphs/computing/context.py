@@ -17,12 +17,13 @@ from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.vocabulary import ElementType
 from wasi_nn_torch.pytorch.adopting import Adopted
 from wasi_nn_torch.pytorch.devices import place_of
+from wasi_nn_torch.pytorch.dimensions import spell_dimensions
 from wasi_nn_torch.pytorch.graphs.computing.failures import as_nn_error
 from wasi_nn_torch.pytorch.graphs.computing.state import Model
 from wasi_nn_torch.pytorch.graphs.inputs.outputs import flatten
 from wasi_nn_torch.pytorch.graphs.inputs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.staging import SessionMemory
-from wasi_nn_torch.pytorch.tensors import DeviceTensor, spell_dimensions
+from wasi_nn_torch.pytorch.tensors import DeviceTensor
 
 if TYPE_CHECKING:
     from wasi_nn_torch.pytorch.graphs.computing.graph import Graph

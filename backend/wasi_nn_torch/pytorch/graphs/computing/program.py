@@ -15,10 +15,10 @@ from torch.export.graph_signature import InputKind, OutputKind, OutputSpec
 
 from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.pytorch.dimensions import spell_dimensions
 from wasi_nn_torch.pytorch.graphs.inputs.outputs import Flat
 from wasi_nn_torch.pytorch.graphs.inputs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.graphs.inputs.structure import Path
-from wasi_nn_torch.pytorch.tensors import spell_dimensions
 
 _GUARD_FAILED = "Guard failed: "
 
