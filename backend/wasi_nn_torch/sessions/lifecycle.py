@@ -131,8 +131,10 @@ class Lifecycle:
 
     def _begin(self, guest: Guest | GuestSource) -> tuple[Guest, GuestRecord]:
         """Return the guest, compiled and ready to be opened, and its record; the caller holds `_in_use`."""
-        if self._closed or self.record is not None:
+        if self.record is not None:
             raise _used()
+        if self._closed:
+            raise RuntimeError("this session is closed; make another session")
         if not isinstance(guest, Guest):
             guest = self._runtime.compile(guest)
         self._runtime.prepare(guest)

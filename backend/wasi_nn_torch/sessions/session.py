@@ -97,7 +97,7 @@ class Session:
         Raises InvalidGuest if `guest` cannot be read or compiled, and GuestError if it does not run to completion:
         LinkError, GuestTrap, GuestTimeout, GuestCancelled, whose text ends with the last error that the guest was
         given. An exception of a function for an output is passed on unchanged. Raises RuntimeError if the session was
-        used before, and ValueError for a guest of another engine.
+        used or closed before, and ValueError for a guest of another engine.
         """
         return self._lifecycle.run(guest)
 

@@ -222,7 +222,7 @@ def test_a_session_has_one_guest(session, guest):
 def test_a_closed_session_starts_nothing(engine, guest):
     session = engine.session()
     session.close()
-    with pytest.raises(RuntimeError, match="make another session"):
+    with pytest.raises(RuntimeError, match="this session is closed; make another session"):
         session.start(guest, Plugin)
 
 
