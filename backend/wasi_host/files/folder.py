@@ -164,12 +164,8 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
 
     def open(self, name: str, how: Opening) -> FolderFile | FolderDirectory:
         """Open a regular file or a directory in it; everything else is refused before it is opened."""
-        if not how.creates or self._exists(name):
-            type_ = self.stat_of(name).type
-            if type_ == DescriptorType.SYMBOLIC_LINK and not how.is_new:
-                raise failure(errno.ENOTDIR if how.is_directory else errno.ELOOP)
-            if type_ not in (DescriptorType.REGULAR_FILE, DescriptorType.DIRECTORY, DescriptorType.SYMBOLIC_LINK):
-                raise failure(errno.EPERM)
+        if not how.creates or self.has(name):
+            _require_openable(self.stat_of(name).type, how)
         descriptor = self._open(name, _flags(how), 0o666)
         try:
             type_ = _stat(os.fstat(descriptor)).type
@@ -239,12 +235,17 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
     def _open(self, name: str, flags: int, mode: int = 0o777) -> int:
         return os.open(name.encode(), flags, mode, dir_fd=self._descriptor)
 
-    def _exists(self, name: str) -> bool:
-        try:
-            os.stat(name.encode(), dir_fd=self._descriptor, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
+
+def _require_openable(type_: DescriptorType, how: Opening) -> None:
+    """Raise OSError if what is there is not opened in this way."""
+    if how.is_new:
+        raise failure(errno.EEXIST)
+    if how.is_directory and type_ != DescriptorType.DIRECTORY:
+        raise failure(errno.ENOTDIR)
+    if type_ == DescriptorType.SYMBOLIC_LINK:
+        raise failure(errno.ELOOP)
+    if type_ not in (DescriptorType.REGULAR_FILE, DescriptorType.DIRECTORY):
+        raise failure(errno.EPERM)
 
 
 def _descriptor_of(directory: OpenedDirectory) -> int:
