@@ -26,6 +26,8 @@ _SAFE = (
     | getattr(os, "O_CLOEXEC", 0)
 )
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _SAFE
+#: How directories are opened that a path leads through, which nobody need be allowed to list.
+_THROUGH = _DIRECTORY | getattr(os, "O_PATH", 0)
 #: Whether the system has the functions that paths are followed with.
 _IS_SUPPORTED = os.open in os.supports_dir_fd and os.readlink in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
@@ -138,7 +140,7 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
 
     def set_times(self, times: Times) -> None:
         """Change its times."""
-        os.utime(self._descriptor, ns=_nanoseconds(os.fstat(self._descriptor), times))
+        os.utime(".", ns=_nanoseconds(os.fstat(self._descriptor), times), dir_fd=self._descriptor)
 
     def sync(self) -> None:
         """Store its entries on the disk."""
@@ -149,8 +151,8 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
         return FolderDirectory(self._open(".", _DIRECTORY))
 
     def child(self, name: str) -> FolderDirectory:
-        """Open a directory in it."""
-        return FolderDirectory(self._open(name, _DIRECTORY))
+        """Open a directory in it, only to find what is in it by name."""
+        return FolderDirectory(self._open(name, _THROUGH))
 
     def link(self, name: str) -> str | None:
         """Return where a link leads; raises OSError also if its name is not Unicode."""
