@@ -137,6 +137,19 @@ def test_a_file_has_the_flags_of_a_file_and_a_directory_those_of_a_directory(tre
         directory.drop()
 
 
+@pytest.mark.parametrize("make", [in_memory, on_disk])
+def test_a_directory_that_is_only_read_is_opened_without_the_right_to_change_it(make, tmp_path):
+    tree = make(writable=False) if make is in_memory else make(tmp_path, writable=False)
+    directory = tree.open("sub", flags=READ | MUTATE)
+    assert directory.get_flags() == READ
+    assert refused(directory.create_directory_at, "new") == "not-permitted"
+    directory.drop()
+    file = tree.open("a.txt", flags=READ | MUTATE)
+    assert file.get_flags() == READ
+    file.drop()
+    tree.root.drop()
+
+
 @pytest.mark.parametrize("name", ["FILE_INTEGRITY_SYNC", "DATA_INTEGRITY_SYNC", "REQUESTED_WRITE_SYNC"])
 def test_no_file_is_opened_with_a_promise_that_would_not_be_kept(tree, name):
     sync = DescriptorFlags[name]

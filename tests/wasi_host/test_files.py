@@ -264,7 +264,6 @@ def test_nothing_can_be_changed_unless_it_is_writable(make):
         lambda: tree.open("new", CREATE),
         lambda: tree.open("a.txt", flags=WRITE),
         lambda: tree.open("a.txt", TRUNCATE),
-        lambda: tree.open("sub", flags=DescriptorFlags.MUTATE_DIRECTORY),
         lambda: root.create_directory_at("m"),
         lambda: root.remove_directory_at("sub"),
         lambda: root.unlink_file_at("a.txt"),

@@ -72,6 +72,16 @@ def test_a_folder_answers_as_the_wasi_of_the_engine(calls, guests, tmp_path):
 
 
 @pytest.mark.parametrize("calls", [single_calls, pair_calls])
+def test_nothing_is_changed_in_a_folder_that_is_only_read(calls, guests, tmp_path):
+    ours = guests(OnDisk(tmp_path / "ours", writable=False))
+    theirs = guests(OnDisk(tmp_path / "theirs", writable=False), is_own=True)
+    for call in calls():
+        one, other = ours(*call), theirs(*call)
+        assert not one[1], call
+        assert one == other or is_meant(call, one, other), call
+
+
+@pytest.mark.parametrize("calls", [single_calls, pair_calls])
 def test_memory_answers_as_a_folder(calls, guests, tmp_path):
     folder, memory = guests(OnDisk(tmp_path / "folder")), guests(InMemory())
     for call in calls():

@@ -15,8 +15,6 @@ from .paths import Place, failure
 
 #: The key of all metadata hashes of this process, so that they tell nothing about the host.
 _KEY = os.urandom(16)
-#: The flags of descriptors that change something.
-CHANGING = DescriptorFlags.WRITE | DescriptorFlags.MUTATE_DIRECTORY
 #: The flags that promise that each write is on the disk when it returns. Neither this WASI nor the engine's does that.
 _SYNCHRONOUS = (
     DescriptorFlags.FILE_INTEGRITY_SYNC | DescriptorFlags.DATA_INTEGRITY_SYNC | DescriptorFlags.REQUESTED_WRITE_SYNC

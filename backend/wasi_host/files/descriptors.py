@@ -29,7 +29,7 @@ from wasi_bindings.types import (
 from ..clocks import SECOND, Clock
 from ..limits import Count, Limits
 from ..streams import InputStream, OutputStream
-from .asked import CHANGING, described, hashed, leaf, linkable, linked, moved, named, opened, opening, permitted
+from .asked import described, hashed, leaf, linkable, linked, moved, named, opened, opening, permitted
 from .errors import answering
 from .opened import LARGEST, Entries, Opened, OpenedDirectory, OpenedFile, Opening, Stat, Times
 from .paths import Place, failure, require_inside, resolve, split
@@ -185,11 +185,15 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
 
     @_answers
     def open_at(self, path_flags: PathFlags, path: str, open_flags: OpenFlags, flags: DescriptorFlags) -> Descriptor:
-        """Open a file or a directory."""
-        changes = bool(open_flags & (OpenFlags.CREATE | OpenFlags.TRUNCATE)) or bool(flags & CHANGING)
-        if changes:
-            self._require_writable()
+        """Open a file or a directory.
+
+        A guest that asks for the right to change a directory where it may change nothing does not get that right.
+        """
         how = opening(open_flags, flags)
+        if how.writes:
+            self._require_writable()
+        if not self._writable:
+            flags &= ~DescriptorFlags.MUTATE_DIRECTORY
         with self._place_to_open(path, path_flags, how) as place:
             found = opened(place, how)
         self._shared.count(found)
@@ -269,9 +273,9 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
     @_answers
     def link_at(self, old_path_flags: PathFlags, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
         """Give a file a second name."""
+        self._require_both_writable(new_descriptor)
         if old_path_flags & PathFlags.SYMLINK_FOLLOW:
             raise failure(errno.EINVAL)
-        self._require_both_writable(new_descriptor)
         with self._place(old_path) as old:
             found = linkable(old)
             with new_descriptor._place(new_path) as new:
