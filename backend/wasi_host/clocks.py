@@ -14,6 +14,8 @@ from .polling import Pollable
 
 #: Nanoseconds of a second.
 SECOND = 1_000_000_000
+#: The last moment that a guest can name.
+_LAST = (1 << 64) - 1
 
 
 class Clock(Protocol):
@@ -157,7 +159,7 @@ class MonotonicClock(monotonic_clock.Host):
 
     def subscribe_duration(self, when: int) -> Pollable:
         """Return what is ready after `when` nanoseconds."""
-        return self.subscribe_instant(self._clock.monotonic() + when)
+        return self.subscribe_instant(min(self._clock.monotonic() + when, _LAST))
 
 
 class WallClock(wall_clock.Host):

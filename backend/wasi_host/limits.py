@@ -14,8 +14,8 @@ class Limits:
     `descriptors` is the number of open files and directories, `handles` that of its streams, pollables and listings of
     directories. `output` is in bytes, for the standard output and the standard error together. `file` is the size of
     the largest file that it may make, in bytes. `random` is the most random bytes of one call, `read` the most bytes of
-    one read. `fields` is in bytes, for all headers and trailers of HTTP together, and `bodies` the number of bodies of
-    HTTP, each of which may hold 64 KiB that are on their way.
+    one read. `fields` is in bytes, for all headers and trailers of HTTP, and the paths and names of requests, together.
+    `bodies` is the number of bodies of HTTP, each of which may hold 64 KiB that are on their way.
     """
 
     descriptors: int = 1_000
@@ -41,10 +41,14 @@ class Count:
         """Whether the guest may have no more."""
         return self.used >= self._most
 
-    def add(self) -> None:
-        """Count one more; raises GuestLimit if they are too many."""
+    def require_room(self) -> None:
+        """Raise GuestLimit if the guest may have no more."""
         if self.is_full:
             raise exceeded(self._name, f"the guest holds {self._most} {self._name}, and may hold no more")
+
+    def add(self) -> None:
+        """Count one more; raises GuestLimit if they are too many."""
+        self.require_room()
         self.used += 1
 
     def remove(self) -> None:

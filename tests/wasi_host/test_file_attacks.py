@@ -141,6 +141,41 @@ def test_links_at_the_host_are_not_trusted_when_read(tree):
     assert refused(tree.root.readlink_at, "absolute") == "not-permitted"
 
 
+@pytest.fixture
+def hidden(disk):
+    """A directory `sub` that may be entered, but not listed, and one that may not be entered; root might do it all."""
+    if not hasattr(os, "O_PATH"):
+        pytest.skip("this system opens a directory only for those who may list it")
+    root, is_root = disk.given.path, os.geteuid() == 0
+    os.makedirs(f"{root}/closed/x")
+    os.chmod(f"{root}/sub", 0o311)
+    os.chmod(f"{root}/closed", 0o600)
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield disk
+    finally:
+        if is_root:
+            os.seteuid(0)
+        os.chmod(f"{root}/sub", 0o755)
+        os.chmod(f"{root}/closed", 0o755)
+
+
+def test_a_path_leads_through_a_directory_that_cannot_be_listed(hidden):
+    assert hidden.read("sub/b.txt") == hidden.read("to-sub/deep/../b.txt") == "content b"
+    assert hidden.root.stat_at(FOLLOW, "sub/.").type.value == "directory"
+    assert refused(hidden.open, "sub") == refused(hidden.open, "sub/.") == "access"
+    assert refused(hidden.read, "closed/x") == "access"
+    hidden.open("sub/deep").drop()
+
+
+def test_the_times_of_a_directory_that_a_path_leads_to_are_set(tree):
+    now = NewTimestampNow()
+    for path in ("sub", "sub/", "sub/.", "sub/deep/..", "to-sub/.", "."):
+        tree.root.set_times_at(FOLLOW, path, now, now)
+        assert tree.root.stat_at(FOLLOW, path).data_modification_timestamp.seconds == 10**9
+
+
 def test_deep_directories_are_refused_before_the_host_runs_out_of_files(disk):
     os.makedirs(disk.given.path + "/d" * 150)
     before = open_files()

@@ -57,7 +57,56 @@ def test_the_open_directory_itself_is_busy_when_it_is_moved(tree):
     assert refused(root.rename_at, "a.txt", root, "sub/..") == "busy"
 
 
+@pytest.mark.parametrize("path", ["sub/.", "sub/./", "to-sub/."])
+def test_a_directory_is_not_moved_or_removed_from_inside(tree, path):
+    root, before = tree.root, tree.names()
+    root.create_directory_at("empty")
+    assert refused(root.rename_at, path, root, "new") == "busy"
+    assert refused(root.rename_at, "empty", root, path) == "busy"
+    assert refused(root.remove_directory_at, path) == "invalid"
+    assert refused(root.remove_directory_at, "empty/.") == "invalid"
+    assert refused(root.create_directory_at, path) == "exist"
+    assert refused(root.unlink_file_at, path) == "is-directory"
+    root.remove_directory_at("empty")
+    assert tree.names() == before
+
+
+def test_nothing_is_made_inside_of_what_is_missing(tree):
+    before = tree.names()
+    assert refused(tree.root.create_directory_at, "missing/.") == "no-entry"
+    assert refused(tree.root.rename_at, "sub", tree.root, "missing/.") == "no-entry"
+    assert refused(tree.open, "missing/.", CREATE, WRITE) == "no-entry"
+    assert refused(tree.open, "a.txt/.", CREATE, WRITE) == "not-directory"
+    assert tree.names() == before
+
+
+def test_a_link_may_lead_to_the_inside_of_a_directory(tree):
+    tree.root.symlink_at("sub/.", "new")
+    tree.root.symlink_at("../sub/./deep/.", "sub/deeper")
+    assert tree.read("new/b.txt") == "content b"
+    assert tree.read("sub/deeper/c.txt") == "content c"
+
+
 # --- opening ---
+
+
+@pytest.mark.parametrize("path", ["a.txt/", "sub/b.txt/", "in/", "a.txt/."])
+@pytest.mark.parametrize("flags", [TRUNCATE, TRUNCATE | CREATE])
+def test_a_file_that_is_named_as_a_directory_keeps_its_content(tree, path, flags):
+    assert refused(tree.open, path, flags, WRITE) in ("not-directory", "is-directory")
+    assert (tree.read("a.txt"), tree.read("sub/b.txt")) == ("content a", "content b")
+
+
+@pytest.mark.parametrize("path", ["out/", "loop/", "nowhere/", "sub/", "in/"])
+def test_nothing_is_made_by_a_name_with_a_slash(tree, path):
+    before = tree.names()
+    assert refused(tree.open, path, CREATE, WRITE) == "is-directory"
+    assert tree.names() == before
+
+
+@pytest.mark.parametrize("flags", [CREATE, EXCLUSIVE, TRUNCATE])
+def test_a_directory_is_opened_as_it_is(tree, flags):
+    assert refused(tree.open, "sub", DIRECTORY | flags, READ) == "invalid"
 
 
 @pytest.mark.parametrize("create", [CREATE, TRUNCATE, CREATE | TRUNCATE])
@@ -86,6 +135,19 @@ def test_a_file_has_the_flags_of_a_file_and_a_directory_those_of_a_directory(tre
         directory = tree.open("sub", flags=asked)
         assert directory.get_flags() == READ | asked
         directory.drop()
+
+
+@pytest.mark.parametrize("make", [in_memory, on_disk])
+def test_a_directory_that_is_only_read_is_opened_without_the_right_to_change_it(make, tmp_path):
+    tree = make(writable=False) if make is in_memory else make(tmp_path, writable=False)
+    directory = tree.open("sub", flags=READ | MUTATE)
+    assert directory.get_flags() == READ
+    assert refused(directory.create_directory_at, "new") == "not-permitted"
+    directory.drop()
+    file = tree.open("a.txt", flags=READ | MUTATE)
+    assert file.get_flags() == READ
+    file.drop()
+    tree.root.drop()
 
 
 @pytest.mark.parametrize("name", ["FILE_INTEGRITY_SYNC", "DATA_INTEGRITY_SYNC", "REQUESTED_WRITE_SYNC"])

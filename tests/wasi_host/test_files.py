@@ -18,6 +18,7 @@ from tests.wasi_host.helpers.trees import (
     Tree,
     in_memory,
     on_disk,
+    open_files,
     refused,
 )
 from wasi_bindings.types import (
@@ -31,6 +32,7 @@ from wasi_bindings.types import (
 )
 from wasi_bindings.wall_clock import Datetime
 from wasi_host import Files, Folder, Limits, World
+from wit_host import GuestLimit
 
 KINDS = ["memory", "folder"]
 CREATE, EXCLUSIVE, TRUNCATE = OpenFlags.CREATE, OpenFlags.EXCLUSIVE, OpenFlags.TRUNCATE
@@ -262,7 +264,6 @@ def test_nothing_can_be_changed_unless_it_is_writable(make):
         lambda: tree.open("new", CREATE),
         lambda: tree.open("a.txt", flags=WRITE),
         lambda: tree.open("a.txt", TRUNCATE),
-        lambda: tree.open("sub", flags=DescriptorFlags.MUTATE_DIRECTORY),
         lambda: root.create_directory_at("m"),
         lambda: root.remove_directory_at("sub"),
         lambda: root.unlink_file_at("a.txt"),
@@ -420,3 +421,16 @@ def test_errors_that_wasi_does_not_have_are_io():
     with pytest.raises(ErrorCodeException) as raised, answering():
         raise OSError(errno.EHOSTDOWN, "text")
     assert raised.value.value.value == "io"
+
+
+def test_a_guest_that_asks_for_its_directories_again_and_again_reaches_its_limit(tmp_path):
+    before = open_files()
+    directories = {"/memory": Files(), "/folder": Folder(tmp_path)}
+    world = World(directories=directories, limits=Limits(descriptors=5))
+    kept = [each for _ in range(2) for each, _ in world.hosts.preopens.get_directories()]
+    with pytest.raises(GuestLimit, match="holds 5 descriptors"):
+        world.hosts.preopens.get_directories()
+    assert world.open_handles == 4
+    for each in kept:
+        each.drop()
+    assert open_files() == before

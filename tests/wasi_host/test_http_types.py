@@ -278,7 +278,79 @@ def test_trailers_follow_a_body(http):
         each.drop()
 
 
+# --- what is dropped before what depends on it ---
+
+
+def test_a_stream_whose_body_was_dropped_has_ended(http):
+    flow = Inflow()
+    asyncio.run(flow.put(b"hello"))
+    request, out = asked(http, body=flow)
+    body = request.consume()
+    stream = body.stream()
+    ready = stream.subscribe()
+    body.drop()
+    assert ready.ready()
+    with pytest.raises(StreamErrorException) as caught:
+        stream.blocking_read(1)
+    assert caught.value.value == StreamErrorClosed()
+    for each in (ready, stream, request, out):
+        each.drop()
+
+
+def test_nothing_more_is_written_to_a_body_that_was_dropped(http):
+    made = response(http)
+    body = made.body()
+    stream = body.write()
+    ready = stream.subscribe()
+    stream.check_write()
+    stream.write(bytes(1 << 16))
+    assert not ready.ready()
+    body.drop()
+    assert ready.ready()
+    for call in (stream.check_write, stream.blocking_flush, lambda: stream.blocking_write_and_flush(b"x")):
+        with pytest.raises(StreamErrorException) as caught:
+            call()
+        assert caught.value.value == StreamErrorClosed()
+    for each in (ready, stream, made):
+        each.drop()
+
+
+def test_a_future_of_trailers_that_was_dropped_is_still_ready(http):
+    request, out = asked(http)
+    future = http.incoming_body_finish(request.consume())
+    ready = future.subscribe()
+    future.drop()
+    ready.block()
+    for each in (ready, request, out):
+        each.drop()
+
+
 # --- what a guest can make the host keep ---
+
+
+def test_the_texts_of_requests_count_as_fields_do(http):
+    one, other = (http.new_outgoing_request(http.new_fields()) for _ in range(2))
+    one.set_path_with_query("/" + "a" * 800)
+    one.set_authority("b" * 800)
+    changes = (
+        lambda: other.set_path_with_query("/" + "a" * 499),
+        lambda: other.set_authority("a" * 500),
+        lambda: other.set_method(types.MethodOther("A" * 500)),
+        lambda: other.set_scheme(types.SchemeOther("a" * 500)),
+    )
+    for change in changes:
+        with pytest.raises(GuestLimit, match="more than 2000 bytes"):
+            change()
+    one.set_path_with_query(None)
+    for change in changes[:2]:
+        change()
+    one.drop()
+    for change in changes[2:]:
+        change()
+    other.set_method(types.MethodGet())
+    other.set_scheme(types.SchemeHTTP())
+    assert other.authority() == "a" * 500
+    other.drop()
 
 
 def test_the_bodies_of_a_guest_are_limited(http):

@@ -122,6 +122,24 @@ def test_a_clock_that_jumps_lets_no_guest_wait(engine, guest):
         assert clock.elapsed == 3605
 
 
+def test_no_duration_leads_beyond_the_last_moment(engine, guest):
+    with engine.store(timeout=SOON) as store:
+        world = World(clock=TestClock())
+        call = started(store, guest, world)
+        call("sleep", (1 << 64) - 1)
+        call("sleep", (1 << 64) - 1)
+        assert world.hosts.monotonic_clock.now() == (1 << 64) - 1
+
+
+@pytest.mark.parametrize("clock", [None, TestClock(jumps=False)])
+def test_a_guest_that_waits_as_long_as_it_can_is_cancelled(clock, engine, guest):
+    with engine.store() as store:
+        call = started(store, guest, World(clock=clock))
+        threading.Timer(0.1, store.cancel).start()
+        with pytest.raises(GuestCancelled):
+            call("sleep", (1 << 64) - 1)
+
+
 def test_a_test_moves_the_clock_of_a_guest(engine, guest):
     clock = TestClock(jumps=False)
     with engine.store(timeout=SOON) as store:

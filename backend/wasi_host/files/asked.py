@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from dataclasses import replace
 
 from wasi_bindings.types import DescriptorFlags, DescriptorStat, DescriptorType, MetadataHashValue, OpenFlags
 
@@ -14,8 +15,6 @@ from .paths import Place, failure
 
 #: The key of all metadata hashes of this process, so that they tell nothing about the host.
 _KEY = os.urandom(16)
-#: The flags of descriptors that change something.
-CHANGING = DescriptorFlags.WRITE | DescriptorFlags.MUTATE_DIRECTORY
 #: The flags that promise that each write is on the disk when it returns. Neither this WASI nor the engine's does that.
 _SYNCHRONOUS = (
     DescriptorFlags.FILE_INTEGRITY_SYNC | DescriptorFlags.DATA_INTEGRITY_SYNC | DescriptorFlags.REQUESTED_WRITE_SYNC
@@ -31,7 +30,7 @@ def opening(open_flags: OpenFlags, flags: DescriptorFlags) -> Opening:
     is_directory = bool(open_flags & OpenFlags.DIRECTORY)
     if flags & _SYNCHRONOUS:
         raise failure(errno.ENOTSUP)
-    if creates and is_directory:
+    if is_directory and (creates or truncates or open_flags & OpenFlags.EXCLUSIVE):
         raise failure(errno.EINVAL)
     asked_to_write = bool(flags & DescriptorFlags.WRITE)
     return Opening(
@@ -62,15 +61,11 @@ def opened(place: Place[OpenedDirectory], how: Opening) -> OpenedFile | OpenedDi
         return place.directory.again()
     if place.must_be_directory and how.creates:
         raise failure(errno.EISDIR)
-    found = place.directory.open(place.name, how)
-    if place.must_be_directory and isinstance(found, OpenedFile):
-        found.close()
-        raise failure(errno.ENOTDIR)
-    return found
+    return place.directory.open(place.name, replace(how, is_directory=how.is_directory or place.must_be_directory))
 
 
 def named(place: Place[OpenedDirectory], error: int) -> str:
-    """Return the name of a place; raises OSError, with the number `error` if it is the open directory itself.
+    """Return the name of a place; raises OSError, with the number `error` if it is a directory itself, as `name/.` is.
 
     Only directories can be called `name/`.
     """
@@ -93,7 +88,7 @@ def _require_directory(directory: OpenedDirectory, name: str) -> None:
 def leaf(place: Place[OpenedDirectory], error: int) -> str:
     """Return the name of a place that is not a directory.
 
-    Raises OSError for the open directory itself and for `name/`: with the number `error` if that is a directory.
+    Raises OSError for a directory itself and for `name/`: with the number `error` if that is a directory.
     """
     if place.name is None:
         raise failure(error)
@@ -101,6 +96,40 @@ def leaf(place: Place[OpenedDirectory], error: int) -> str:
         found = place.directory.stat_of(place.name).type
         raise failure(error if found == DescriptorType.DIRECTORY else errno.ENOTDIR)
     return place.name
+
+
+def moved(old: Place[OpenedDirectory], new: Place[OpenedDirectory]) -> tuple[str, str]:
+    """Return the names that something has and gets. Raises OSError, in the order of Linux.
+
+    Only directories can be, and become, what is called `name/`.
+    """
+    if old.name is None or new.name is None:
+        raise failure(errno.EBUSY)
+    is_directory = old.directory.stat_of(old.name).type == DescriptorType.DIRECTORY
+    if (old.must_be_directory or new.must_be_directory) and not is_directory:
+        raise failure(errno.ENOTDIR)
+    return old.name, new.name
+
+
+def linkable(old: Place[OpenedDirectory]) -> str | None:
+    """Return the name of what is there, or None for a directory, which gets no second name; raises OSError."""
+    if old.name is None:
+        return None
+    is_directory = old.directory.stat_of(old.name).type == DescriptorType.DIRECTORY
+    if old.must_be_directory and not is_directory:
+        raise failure(errno.ENOTDIR)
+    return None if is_directory else old.name
+
+
+def linked(name: str | None, new: Place[OpenedDirectory]) -> tuple[str, str]:
+    """Return the names that something has and gets beside; `name` is as of `linkable`. Raises OSError, as Linux does.
+
+    Where something is already, that is the error, also for directories.
+    """
+    new_name = leaf(new, errno.EEXIST)
+    if name is None:
+        raise failure(errno.EEXIST if new.directory.has(new_name) else errno.EPERM)
+    return name, new_name
 
 
 def described(stat: Stat) -> DescriptorStat:

@@ -29,10 +29,10 @@ from wasi_bindings.types import (
 from ..clocks import SECOND, Clock
 from ..limits import Count, Limits
 from ..streams import InputStream, OutputStream
-from .asked import CHANGING, described, hashed, leaf, named, opened, opening, permitted
+from .asked import described, hashed, leaf, linkable, linked, moved, named, opened, opening, permitted
 from .errors import answering
-from .opened import LARGEST, Entries, Opened, OpenedDirectory, OpenedFile, Stat, Times
-from .paths import Place, failure, require_inside, resolve
+from .opened import LARGEST, Entries, Opened, OpenedDirectory, OpenedFile, Opening, Stat, Times
+from .paths import Place, failure, require_inside, resolve, split
 from .transfer import FileSink, FileSource, read_at
 
 P = ParamSpec("P")
@@ -185,12 +185,16 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
 
     @_answers
     def open_at(self, path_flags: PathFlags, path: str, open_flags: OpenFlags, flags: DescriptorFlags) -> Descriptor:
-        """Open a file or a directory."""
-        changes = bool(open_flags & (OpenFlags.CREATE | OpenFlags.TRUNCATE)) or bool(flags & CHANGING)
-        if changes:
-            self._require_writable()
+        """Open a file or a directory.
+
+        A guest that asks for the right to change a directory where it may change nothing does not get that right.
+        """
         how = opening(open_flags, flags)
-        with self._place(path, _NOT_FOLLOWED if how.is_new else path_flags) as place:
+        if how.writes:
+            self._require_writable()
+        if not self._writable:
+            flags &= ~DescriptorFlags.MUTATE_DIRECTORY
+        with self._place_to_open(path, path_flags, how) as place:
             found = opened(place, how)
         self._shared.count(found)
         return Descriptor(found, permitted(found, how, flags), self._shared, writable=self._writable)
@@ -260,27 +264,30 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
     def symlink_at(self, old_path: str, new_path: str) -> None:
         """Make a link, which must not lead out of this directory."""
         self._require_writable()
+        target = split(old_path)
         with self._place(new_path) as place:
-            require_inside(old_path, place.depth)
-            place.directory.make_link(leaf(place, errno.EEXIST), old_path)
+            name = leaf(place, errno.EEXIST)
+            require_inside(target, place.depth)
+            place.directory.make_link(name, old_path)
 
     @_answers
     def link_at(self, old_path_flags: PathFlags, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
         """Give a file a second name."""
+        self._require_both_writable(new_descriptor)
         if old_path_flags & PathFlags.SYMLINK_FOLLOW:
             raise failure(errno.EINVAL)
-        self._require_both_writable(new_descriptor)
-        with self._place(old_path) as old, new_descriptor._place(new_path) as new:
-            old.directory.add_name(leaf(old, errno.EPERM), new.directory, leaf(new, errno.EEXIST))
+        with self._place(old_path) as old:
+            found = linkable(old)
+            with new_descriptor._place(new_path) as new:
+                name, new_name = linked(found, new)
+                old.directory.add_name(name, new.directory, new_name)
 
     @_answers
     def rename_at(self, old_path: str, new_descriptor: Descriptor, new_path: str) -> None:
         """Move a file or a directory."""
         self._require_both_writable(new_descriptor)
         with self._place_of_name(old_path) as old, new_descriptor._place_of_name(new_path) as new:
-            name, new_name = named(old, errno.EBUSY), named(new, errno.EBUSY)
-            if new.must_be_directory and old.directory.stat_of(name).type != DescriptorType.DIRECTORY:
-                raise failure(errno.ENOTDIR)
+            name, new_name = moved(old, new)
             old.directory.rename(name, new.directory, new_name)
 
     def drop(self) -> None:
@@ -304,6 +311,12 @@ class Descriptor(types.Descriptor[InputStream, OutputStream, "DirectoryEntryStre
 
     def _place(self, path: str, flags: PathFlags = _NOT_FOLLOWED) -> Place[OpenedDirectory]:
         return resolve(self._directory(), path, follow=bool(flags & PathFlags.SYMLINK_FOLLOW))
+
+    def _place_to_open(self, path: str, flags: PathFlags, how: Opening) -> Place[OpenedDirectory]:
+        """Return the place of what is opened; what is to be made is not made where a link `name/` leads."""
+        if how.creates and path.endswith("/"):
+            return self._place_of_name(path)
+        return self._place(path, _NOT_FOLLOWED if how.is_new else flags)
 
     def _place_of_name(self, path: str) -> Place[OpenedDirectory]:
         """Return the place of a name, which is never followed; one that ends with `/` must be a directory."""

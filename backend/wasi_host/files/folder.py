@@ -26,6 +26,8 @@ _SAFE = (
     | getattr(os, "O_CLOEXEC", 0)
 )
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _SAFE
+#: How directories are opened that a path leads through, which nobody need be allowed to list.
+_THROUGH = _DIRECTORY | getattr(os, "O_PATH", 0)
 #: Whether the system has the functions that paths are followed with.
 _IS_SUPPORTED = os.open in os.supports_dir_fd and os.readlink in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
@@ -138,7 +140,7 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
 
     def set_times(self, times: Times) -> None:
         """Change its times."""
-        os.utime(self._descriptor, ns=_nanoseconds(os.fstat(self._descriptor), times))
+        os.utime(".", ns=_nanoseconds(os.fstat(self._descriptor), times), dir_fd=self._descriptor)
 
     def sync(self) -> None:
         """Store its entries on the disk."""
@@ -149,8 +151,8 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
         return FolderDirectory(self._open(".", _DIRECTORY))
 
     def child(self, name: str) -> FolderDirectory:
-        """Open a directory in it."""
-        return FolderDirectory(self._open(name, _DIRECTORY))
+        """Open a directory in it, only to find what is in it by name."""
+        return FolderDirectory(self._open(name, _THROUGH))
 
     def link(self, name: str) -> str | None:
         """Return where a link leads; raises OSError also if its name is not Unicode."""
@@ -164,12 +166,8 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
 
     def open(self, name: str, how: Opening) -> FolderFile | FolderDirectory:
         """Open a regular file or a directory in it; everything else is refused before it is opened."""
-        if not how.creates or self._exists(name):
-            type_ = self.stat_of(name).type
-            if type_ == DescriptorType.SYMBOLIC_LINK and not how.is_new:
-                raise failure(errno.ENOTDIR if how.is_directory else errno.ELOOP)
-            if type_ not in (DescriptorType.REGULAR_FILE, DescriptorType.DIRECTORY, DescriptorType.SYMBOLIC_LINK):
-                raise failure(errno.EPERM)
+        if not how.creates or self.has(name):
+            _require_openable(self.stat_of(name).type, how)
         descriptor = self._open(name, _flags(how), 0o666)
         try:
             type_ = _stat(os.fstat(descriptor)).type
@@ -239,12 +237,17 @@ class FolderDirectory(_Descriptor, OpenedDirectory):
     def _open(self, name: str, flags: int, mode: int = 0o777) -> int:
         return os.open(name.encode(), flags, mode, dir_fd=self._descriptor)
 
-    def _exists(self, name: str) -> bool:
-        try:
-            os.stat(name.encode(), dir_fd=self._descriptor, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
+
+def _require_openable(type_: DescriptorType, how: Opening) -> None:
+    """Raise OSError if what is there is not opened in this way."""
+    if how.is_new:
+        raise failure(errno.EEXIST)
+    if how.is_directory and type_ != DescriptorType.DIRECTORY:
+        raise failure(errno.ENOTDIR)
+    if type_ == DescriptorType.SYMBOLIC_LINK:
+        raise failure(errno.ELOOP)
+    if type_ not in (DescriptorType.REGULAR_FILE, DescriptorType.DIRECTORY):
+        raise failure(errno.EPERM)
 
 
 def _descriptor_of(directory: OpenedDirectory) -> int:

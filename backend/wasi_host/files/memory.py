@@ -44,7 +44,7 @@ class Files:
 
         Raises OSError if one of its names belongs to something else, or there is no room.
         """
-        names, is_directory = split(path)
+        names, is_directory, _ = split(path)
         now = time.time_ns()
         place = self.tree.root
         for name in names if is_directory else names[:-1]:
@@ -242,7 +242,7 @@ class MemoryDirectory(_InMemory[Directory], OpenedDirectory):
             raise failure(errno.EINVAL)
         if isinstance(there, Directory):
             if not isinstance(moved, Directory):
-                raise failure(errno.EISDIR)
+                raise failure(errno.ENOTEMPTY if _contains(there, self._node) else errno.EISDIR)
             place.remove_directory(new)
         elif there is not None:
             if isinstance(moved, Directory):

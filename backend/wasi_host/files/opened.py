@@ -132,6 +132,14 @@ class OpenedDirectory(Opened):
     def stat_of(self, name: str) -> Stat:
         """Return what is known of `name`."""
 
+    def has(self, name: str) -> bool:
+        """Return whether something in it has the name."""
+        try:
+            self.stat_of(name)
+        except FileNotFoundError:
+            return False
+        return True
+
     @abstractmethod
     def set_times_of(self, name: str, times: Times) -> None:
         """Change the times of `name`."""

@@ -65,10 +65,19 @@ class Place(Generic[D]):
 
 
 class Path(NamedTuple):
-    """The names of a path, without `.`; those that end with `/` or `.` are directories."""
+    """The names of a path, without `.`; paths that end with `/` or `.` are of directories.
+
+    One that `ends_inside`, with `.` after other names, is the directory itself, which nobody can call by this name.
+    """
 
     names: list[str]
     is_directory: bool
+    ends_inside: bool = False
+
+    @property
+    def steps(self) -> list[str]:
+        """The names, and `.` if the path ends inside of the last one."""
+        return [*self.names, "."] if self.ends_inside else self.names
 
 
 def failure(number: int) -> OSError:
@@ -89,13 +98,15 @@ def split(path: str) -> Path:
     names = path.split("/")
     if any(len(name.encode()) > LONGEST_NAME for name in names):
         raise failure(errno.ENAMETOOLONG)
-    return Path([name for name in names if name not in ("", ".")], names[-1] in ("", ".", ".."))
+    last = next((name for name in reversed(names) if name), "")
+    return Path([name for name in names if name not in ("", ".")], names[-1] in ("", ".", ".."), last == ".")
 
 
 def resolve(root: D, path: str, *, follow: bool) -> Place[D]:
     """Follow `path` from `root`, but a link at its end only if `follow` is set. Raises OSError."""
-    names, is_directory = split(path)
-    todo = deque(names)
+    begin = split(path)
+    is_directory = begin.is_directory
+    todo = deque(begin.steps)
     links = 0
     opened = [root.share()]
     try:
@@ -106,14 +117,16 @@ def resolve(root: D, path: str, *, follow: bool) -> Place[D]:
                     raise failure(errno.EPERM)
                 opened.pop().close()
                 continue
+            if name == ".":
+                continue
             target = opened[-1].link(name) if todo or follow or is_directory else None
             if target is not None:
                 links += 1
                 if links > _MOST_LINKS:
                     raise failure(errno.ELOOP)
-                steps, ends = split(target)
-                is_directory = is_directory or (ends and not todo)
-                todo.extendleft(reversed(steps))
+                found = split(target)
+                is_directory = is_directory or (found.is_directory and not todo)
+                todo.extendleft(reversed(found.steps))
             elif todo:
                 if len(opened) == _DEEPEST:
                     raise failure(errno.ENAMETOOLONG)
@@ -126,9 +139,9 @@ def resolve(root: D, path: str, *, follow: bool) -> Place[D]:
             each.close()
 
 
-def require_inside(target: str, depth: int) -> None:
-    """Raise OSError if a new link to `target`, in a directory of this depth, would lead out, or nowhere."""
-    for name in split(target).names:
+def require_inside(target: Path, depth: int) -> None:
+    """Raise OSError if a new link to `target`, in a directory of this depth, would lead out."""
+    for name in target.names:
         depth += -1 if name == ".." else 1
         if depth < 0:
             raise failure(errno.EPERM)

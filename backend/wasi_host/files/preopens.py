@@ -41,7 +41,7 @@ class Preopens(preopens.Host):
         self._shared = shared
 
     def get_directories(self) -> Sequence[tuple[Descriptor, str]]:
-        """Open all directories; raises OSError in the host if one of them cannot be opened any more."""
+        """Open all directories; raises GuestLimit, and OSError in the host if one cannot be opened any more."""
         opened: list[tuple[Descriptor, str]] = []
         try:
             for path, root in self._roots.items():
@@ -53,6 +53,7 @@ class Preopens(preopens.Host):
         return opened
 
     def _open(self, root: Root) -> Descriptor:
+        self._shared.descriptors.require_room()
         directory = root.open(self._shared.clock.wall)
         self._shared.count(directory)
         flags = _READ | _MUTATE if root.writable else _READ

@@ -63,7 +63,9 @@ class Budget:
     def add(self, nbytes: int) -> None:
         """Count more; raises GuestLimit if they are too many."""
         if self._used + nbytes > self._most:
-            raise exceeded("fields", f"the headers and trailers of the guest take more than {self._most} bytes")
+            raise exceeded(
+                "fields", f"the headers, trailers and requests of the guest take more than {self._most} bytes"
+            )
         self._used += nbytes
 
     def remove(self, nbytes: int) -> None:

@@ -117,12 +117,15 @@ class Inflow(_Flow):
 
     def left(self) -> float | None:
         """Return 0 if there are bytes, or the end."""
-        return 0 if self._content or self._is_finished else None
+        return 0 if self._content or self.is_over else None
 
     def take(self, most: int) -> bytes:
-        """Return bytes, at most so many; raises EOFError or HttpFailure after the last one."""
+        """Return bytes, at most so many; raises EOFError or HttpFailure after the last one.
+
+        The last one may be that before `close`, of a guest that drops a body before its stream.
+        """
         with self._lock:
-            is_finished = self._is_finished
+            is_finished = self.is_over
             taken = bytes(self._content[:most])
             del self._content[:most]
         if not taken and is_finished:
@@ -185,20 +188,25 @@ class Outflow(_Flow):
 
     # --- for the guest ---
 
+    @property
+    def _is_closed(self) -> bool:
+        """Whether nobody wants more bytes, or the guest dropped the body before the stream."""
+        return self._is_unwanted or self._is_abandoned
+
     def left(self) -> float | None:
         """Return 0 if there is room, or nobody wants the bytes."""
-        return 0 if len(self._content) < _CAPACITY or self._is_unwanted else None
+        return 0 if len(self._content) < _CAPACITY or self._is_closed else None
 
     def room(self) -> int:
         """Return how many bytes there is room for; raises EOFError if nobody wants them."""
-        if self._is_unwanted:
+        if self._is_closed:
             raise EOFError
         return max(0, _CAPACITY - len(self._content))
 
     def put(self, content: bytes | memoryview) -> None:
         """Take bytes; raises EOFError if nobody wants them."""
         with self._lock:
-            if self._is_unwanted:
+            if self._is_closed:
                 raise EOFError
             if not self._is_discarded:
                 self._content += content
@@ -206,7 +214,7 @@ class Outflow(_Flow):
 
     def is_flushed(self) -> bool:
         """Return whether everything was taken; raises EOFError if nobody wants it."""
-        if self._is_unwanted:
+        if self._is_closed:
             raise EOFError
         return not self._content
 
@@ -223,6 +231,7 @@ class Outflow(_Flow):
         """The body will never be complete; nothing if it is."""
         self._is_abandoned = True
         self._tell_loop()
+        self.signal.notify()
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

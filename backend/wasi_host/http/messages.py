@@ -215,6 +215,7 @@ class OutgoingRequest(_Outgoing, types.OutgoingRequest):
         self._path: str | None = None
         self._scheme: Scheme | None = None
         self._authority: str | None = None
+        self._size = 0
 
     def method(self) -> Method:
         """Return the method."""
@@ -225,6 +226,7 @@ class OutgoingRequest(_Outgoing, types.OutgoingRequest):
         if isinstance(method, MethodOther):
             _require(len(method.value) <= _LONGEST and is_token(method.value))
             method = METHODS.get(method.value, method)
+        self._count(_text(self._method), _text(method))
         self._method = method
 
     def path_with_query(self) -> str | None:
@@ -234,6 +236,7 @@ class OutgoingRequest(_Outgoing, types.OutgoingRequest):
     def set_path_with_query(self, path_with_query: str | None) -> None:
         """Change the path and the query."""
         _require(not path_with_query or _matches(_PATH, path_with_query))
+        self._count(self._path, path_with_query)
         self._path = path_with_query
 
     def scheme(self) -> Scheme | None:
@@ -245,6 +248,7 @@ class OutgoingRequest(_Outgoing, types.OutgoingRequest):
         if isinstance(scheme, SchemeOther):
             _require(_matches(_SCHEME, scheme.value))
             scheme = scheme_of(scheme.value.lower())
+        self._count(_text(self._scheme), _text(scheme))
         self._scheme = scheme
 
     def authority(self) -> str | None:
@@ -254,7 +258,19 @@ class OutgoingRequest(_Outgoing, types.OutgoingRequest):
     def set_authority(self, authority: str | None) -> None:
         """Change the host and the port."""
         _require(authority is None or _matches(_AUTHORITY, authority))
+        self._count(self._authority, authority)
         self._authority = authority
+
+    def drop(self) -> None:
+        """Drop its texts too."""
+        self._around.budget.remove(self._size)
+        super().drop()
+
+    def _count(self, old: str | None, new: str | None) -> None:
+        """Count the text that takes the place of another one; raises GuestLimit if they are too long."""
+        more = len(new or "") - len(old or "")
+        self._around.budget.add(more)
+        self._size += more
 
 
 class RequestOptions(types.RequestOptions):
@@ -349,6 +365,11 @@ def content_length(headers: Sequence[Entry]) -> int | None:
         return None
     _require(len(given) == 1 and _DIGITS.fullmatch(given[0]) is not None)
     return int(given[0])
+
+
+def _text(value: Method | Scheme | None) -> str | None:
+    """The text of a method or a scheme that has one of its own."""
+    return value.value if isinstance(value, MethodOther | SchemeOther) else None
 
 
 def _matches(pattern: re.Pattern[str], text: str) -> bool:

@@ -87,6 +87,7 @@ class Streaming:
             raise late("the request was not answered in time") from None
         finally:
             feeding.cancel()
+            inflow.fail(types.ErrorCodeConnectionTerminated())  # a component that reads on must not wait
             self._leave(working, stop=not sent.is_complete)
 
     def _leave(self, task: asyncio.Task[None], stop: bool) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 class Directory:
     """A directory as a guest sees it: `path` is the guest's name for it, `writable` whether the guest may change it.
 
-    In a directory that is not writable a guest can read files and list directories, and change nothing.
+    In a directory that is not writable a guest can read files and list directories, and change nothing. There must be
+    no FIFOs in it: nothing ends a guest that waits for the other end of one.
     """
 
     path: str

@@ -1,7 +1,7 @@
 /* Answers requests of HTTP, without a library: calls the functions of WASI by the canonical ABI.
  *
- * `/proxy/HOST:PORT/REST` sends what `http://HOST:PORT/REST` has, as it arrives; `/echo` sends the body back; any other
- * path says hello.
+ * `/proxy/HOST:PORT/REST` sends what `http://HOST:PORT/REST` has, as it arrives; `/echo` sends the body back; `/early`
+ * says hello, and then reads the body; any other path says hello.
  */
 
 #include <string.h>
@@ -72,6 +72,18 @@ static void relay(handle out, int32_t status, handle from) {
     finish(body, stream);
 }
 
+/* Reads all bytes of a body, and drops them. */
+static void drain(handle from) {
+    handle input = call(read_body, from);
+    int32_t result[3];
+    do {
+        used = 0;
+        read_piece(input, PIECE, result);
+    } while ((result[0] & 0xff) == 0);
+    drop_input(input);
+    drop_body(from);
+}
+
 static void proxy(handle out, const char *target, const char *end) {
     const char *path = target;
     while (path < end && *path != '/')
@@ -121,6 +133,8 @@ EXPORT("wasi:http/incoming-handler@0.2.0#handle") void answer(handle request, ha
         relay(out, 200, call(consume_request, request));
     } else {
         say(out, 200, "hello from C");
+        if (begins(path, "/early"))
+            drain(call(consume_request, request));
     }
     drop_request(request);
     used = 0;

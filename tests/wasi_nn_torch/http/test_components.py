@@ -204,6 +204,17 @@ def test_a_client_that_reads_slowly_holds_the_component_back(engine, at):
         assert len(rest) > 10_000_000, "the server took the body although nobody reads the answer"
 
 
+def test_a_body_that_a_component_reads_after_its_answer_ends(engine, small):
+    """Nobody waits for the rest of a body that the client need not send any more."""
+    app = create_app(engine, components={"c": ComponentSettings(small, limits=Limits(timeout=90))})
+    with served(app) as at, Connection(at) as connection:
+        connection.send(b"POST /early HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n" + bytes(300_000))
+        connection.until(b"hello from C")
+        until(lambda: engine.stats.running == 0)
+        assert ask(at, "/early", "POST", bytes(10))[2] == b"hello from C"
+    app.close()
+
+
 def test_what_a_component_does_after_its_answer_is_done(at, caplog):
     with caplog.at_level(logging.INFO):
         assert ask(at, "/after")[2] == b"done"
