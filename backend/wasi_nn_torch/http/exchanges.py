@@ -16,6 +16,8 @@ from wasi_nn_torch.sessions.durations import parse_duration
 _ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _LONGEST_TENANT = 256
+#: As much as is ever needed: 30 years.
+_MOST_MICROSECONDS = 10**15
 
 
 @dataclass
@@ -76,7 +78,7 @@ class Exchange:
             return due
         if isinstance(microseconds, bool) or not isinstance(microseconds, int) or microseconds < 0:
             raise bad_request("the parameter `timeout` must be a number of microseconds")
-        wanted = self.started + microseconds / 1e6
+        wanted = self.started + min(microseconds, _MOST_MICROSECONDS) / 1e6
         return wanted if due is None else min(due, wanted)
 
     def _due(self, seconds: float | None, most: float | None) -> float | None:
