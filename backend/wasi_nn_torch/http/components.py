@@ -11,16 +11,19 @@ from wasi_host import World
 from wasi_host.http import Request, Response
 from wasi_http_bindings import Guest
 from wasi_http_bindings.types import ErrorCode
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.instances import Instances
 from wasi_nn_torch.http.lines import Lines
 from wasi_nn_torch.http.output import begin_output, log_output
 from wasi_nn_torch.http.settings import ComponentSettings, Reuse
+from wasi_nn_torch.sessions.guests import InvalidGuest
 from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.session import Session
 from wasi_nn_torch.sessions.worlds import world_limits
 from wit_host import Linker
+from wit_host.core import CoreLinker
 
 #: Takes the answer of a component, or the reason why it has none, on the thread of its guest.
 Give = Callable[[Response | ErrorCode], object]
@@ -71,7 +74,7 @@ class Component:
     def _open(self) -> Pool[Guest]:
         settings = self._settings
         pool = self._engine.pool(
-            self._engine.compile(settings.guest, _link, wasi_host.BUFFERS, name=self.name),
+            self._engine.compile(settings.guest, partial(_link, self.name), wasi_host.BUFFERS, name=self.name),
             Guest,
             size=settings.concurrency,
             max_uses=1 if settings.reuse is Reuse.NEVER else settings.max_uses,
@@ -103,7 +106,12 @@ class _Surroundings:
         )
 
 
-def _link(linker: Linker) -> None:
+def _link(name: str, linker: Linker | CoreLinker) -> None:
+    if isinstance(linker, CoreLinker):
+        raise InvalidGuest(
+            f"{quote(name)} is a core module; what answers HTTP is a component that exports "
+            "`wasi:http/incoming-handler`"
+        )
     wasi_host.add_to_linker(linker, lambda session: cast(_Surroundings, session.data).world)
 
 
