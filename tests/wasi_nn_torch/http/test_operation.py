@@ -1,5 +1,6 @@
 """Operation: queues, deadlines, tenants, metrics, reloading, stopping; and what survives a fault."""
 
+import asyncio
 import gc
 import json
 import logging
@@ -522,3 +523,73 @@ def test_a_server_that_stops_answers_what_it_has_and_refuses_what_is_new(engine)
 def test_a_core_module_is_not_a_pipeline(engine):
     with pytest.raises(InvalidGuest, match="the guest is a core module; a pipeline is a component of the world"):
         create_app(engine, pipelines={"core": PipelineSettings(b"\0asm\x01\0\0\0")})
+
+
+# --- what other servers and settings do ---
+
+
+def test_a_websocket_is_refused(engine):
+    app = create_app(engine, graphs=["net"])
+    sent = []
+
+    async def send(message):
+        sent.append(message["type"])
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    for path in ("/v2/models/net/infer", "/other"):
+        asyncio.run(app({"type": "websocket", "path": path, "headers": []}, receive, send))
+    assert sent == ["websocket.close"] * 2
+    app.close()
+
+
+@pytest.mark.parametrize("name", ["", "X-Tenant:", "x tenant", "x-ténant", "x-€"])
+def test_what_cannot_be_the_name_of_a_header_cannot_tell_tenants_apart(name):
+    with pytest.raises(ValueError, match="which no header is called"):
+        Settings(tenant_header=name)
+
+
+def test_an_error_of_a_library_does_not_end_reloading(tmp_path, caplog):
+    file, loads = tmp_path / "model", []
+
+    def load() -> None:
+        loads.append(file.read_text())
+        if loads == ["new"]:
+            raise KeyError("a fault of a library")
+
+    async def look() -> None:
+        file.write_text("old")
+        reloading = asyncio.create_task(Reloading([Source("m", file, load)], seconds=0.01).run())
+        await asyncio.sleep(0.05)
+        for content in ("new", "newer"):
+            file.write_text(content)
+            while content not in loads:
+                await asyncio.sleep(0.01)
+                assert not reloading.done(), "nobody looks for changes any more"
+        reloading.cancel()
+
+    asyncio.run(asyncio.wait_for(look(), 20))
+    assert "m was not reloaded, and stays as it was" in caplog.text
+    assert "a fault of a library" in caplog.text
+
+
+def test_a_session_of_a_graph_that_is_replaced_while_it_opens_is_not_kept(engine):
+    engine.register("renewed", Plus(1.0))
+    app = create_app(engine, graphs=["renewed"])
+    graph, open_now = app.models["renewed"], engine.graph
+
+    def open_late(*args):
+        """Open a session, and have the graph replaced right after that, as a reload on another thread may do."""
+        session = open_now(*args)
+        engine.graph = open_now
+        engine.replace("renewed", Plus(2.0))
+        graph.refresh()
+        return session
+
+    with served(app) as at:
+        engine.graph = open_late
+        answers = [json.loads(ask(at, infer("renewed", ONE))[2])["outputs"][0]["data"] for _ in range(3)]
+    app.close()
+    engine.unregister("renewed")
+    assert answers[1:] == [[2.0], [2.0]]
