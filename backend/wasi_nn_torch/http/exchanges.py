@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from random import getrandbits
 
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.http.asgi import Receive, Scope, header
-from wasi_nn_torch.http.errors import bad_request
+from wasi_nn_torch.http.asgi import Receive, Scope, header, may_have_trailers_among_headers
+from wasi_nn_torch.http.errors import HttpError, bad_request
 from wasi_nn_torch.http.settings import Settings
 from wasi_nn_torch.sessions.durations import parse_duration
 
@@ -57,7 +58,10 @@ class Exchange:
         return _text(self.scope, name.encode())
 
     def tenant(self, settings: Settings) -> str | None:
-        """Whose request it is; raises `HttpError` with status 400 for a name that cannot be used, or several."""
+        """Whose request it is; raises `HttpError` with status 400 for a name that cannot be used, or several.
+
+        With status 411 for a name that may be a trailer, which a proxy that sets the header lets through.
+        """
         if settings.tenant_header is None:
             return None
         name = settings.tenant_header.lower().encode("latin-1")
@@ -66,6 +70,9 @@ class Exchange:
             return None
         if len(given) > 1:
             raise bad_request(f"the header {settings.tenant_header} is there {len(given)} times; give it once")
+        if may_have_trailers_among_headers(self.scope):
+            text = f"a request in chunks cannot have the header {settings.tenant_header} here; send a Content-Length"
+            raise HttpError(HTTPStatus.LENGTH_REQUIRED, text)
         return _tenant(given[0], settings.tenant_header)
 
     def due(self, settings: Settings) -> float | None:
