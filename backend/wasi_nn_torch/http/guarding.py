@@ -11,8 +11,10 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from wasi_nn_torch.http.asgi import Scope, offer_to_fill, offer_trailers
+from wasi_nn_torch.http.asgi import Receive, Response, Scope, Send, offer_to_fill, offer_trailers, respond
 from wasi_nn_torch.http.encoding import to_json
+from wasi_nn_torch.http.endpoints import refusal
+from wasi_nn_torch.http.errors import busy
 from wasi_nn_torch.http.filling import fill
 from wasi_nn_torch.http.recording import Refusal
 from wasi_nn_torch.http.trailing import TrailingSend
@@ -180,7 +182,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # what uvicorn chose
         if app is service_unavailable:
-            self._tell(Refusal.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE)
+            refused = refusal(busy("too many connections are open; try again later"))
+            self._tell(Refusal.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE, sum(map(len, refused.parts)))
+            app = partial(_refuse_connection, refused)
         super()._start_asgi_task(cycle, app)
 
     def _tell(self, refusal: Refusal, status: HTTPStatus | None = None, sent: int = 0) -> None:
@@ -201,6 +205,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def _abort(self) -> None:
         self._tell(Refusal.STALLED)
         self.transport.abort()
+
+
+async def _refuse_connection(refused: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [*refused.headers, (b"connection", b"close")]
+    await respond(send, Response(refused.status, headers, refused.parts))
 
 
 class _Alarm:

@@ -289,7 +289,9 @@ def test_more_connections_than_may_be_are_refused(engine):
     with served(app, connections=3) as at:
         idle = [Connection(at) for _ in range(5)]
         with Connection(at) as connection:
-            assert connection.send(infer("net", ONE)).answer()[0] == 503
+            status, headers, body = connection.send(infer("net", ONE)).answer()
+            assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+            assert json.loads(body) == {"error": "too many connections are open; try again later"}
         for each in idle:
             each.socket.close()
         until(lambda: ask(at, infer("net", ONE))[0] == 200)
@@ -574,8 +576,10 @@ def test_an_error_of_a_library_does_not_end_reloading(tmp_path, caplog):
     assert "a fault of a library" in caplog.text
 
 
-def test_a_session_of_a_graph_that_is_replaced_while_it_opens_is_not_kept(engine):
-    engine.register("renewed", Plus(1.0))
+def test_a_session_of_a_graph_that_is_replaced_while_it_opens_is_not_kept(engine, tmp_path):
+    file = tmp_path / "net.pt2"
+    save(file, 1.0)
+    engine.register("renewed", file)
     app = create_app(engine, graphs=["renewed"])
     graph, open_now = app.models["renewed"], engine.graph
 
@@ -583,7 +587,8 @@ def test_a_session_of_a_graph_that_is_replaced_while_it_opens_is_not_kept(engine
         """Open a session, and have the graph replaced right after that, as a reload on another thread may do."""
         session = open_now(*args)
         engine.graph = open_now
-        engine.replace("renewed", Plus(2.0))
+        save(file, 2.0)
+        engine.replace("renewed", file)
         graph.refresh()
         return session
 
