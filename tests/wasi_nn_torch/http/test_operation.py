@@ -13,11 +13,14 @@ import torch
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from tests.conftest import built
 from tests.wasi_nn_torch.helpers.models import Add, Counts, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, figures, infer, served, until
 from tests.wasi_nn_torch.workers.children import in_child
 from wasi_nn_torch import Batch, Elements, Engine, GraphSession, InvalidGuest, Limits
+from wasi_nn_torch.configuration.hosting import opened, sources
+from wasi_nn_torch.configuration.serving import Origin, configuration
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Reuse, Settings, create_app
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.logs import JsonFormatter
@@ -504,6 +507,41 @@ def save(path, number: float) -> None:
     new = path.with_suffix(".new")
     torch.export.save(torch.export.export(Plus(number), (torch.ones(1),)), new)
     new.replace(path)
+
+
+class Says(torch.nn.Module):
+    """Answers a picture with a number."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.register_buffer("number", torch.tensor(number))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).sum(1, keepdim=True) * 0 + self.number
+
+
+def test_a_pipeline_that_keeps_its_graph_open_gets_the_changed_one(tmp_path):
+    picture = ("picture", "UINT8", [8, 8, 3], bytes(192))
+    model = tmp_path / "net.pt2"
+
+    def save_one_that_says(number: float) -> None:
+        torch.export.save(torch.export.export(Says(number), (torch.ones(1, 3, 224, 224),)), model)
+
+    def answer(at) -> float:
+        status, _, body = ask(at, infer("p", picture))
+        assert status == 200, body
+        return json.loads(body)["outputs"][0]["data"][0]
+
+    save_one_that_says(1.0)
+    guest = str(built("build/serving/resize.wasm"))
+    table = {"graphs": {"net": {"path": str(model)}}, "pipelines": {"p": {"path": guest, "concurrency": 1}}}
+    chosen = configuration([(table, Origin())])
+    with opened(chosen) as (engine, app), served(app) as at:
+        assert [answer(at), answer(at)] == [1.0, 1.0]
+        save_one_that_says(2.0)
+        [graph, _] = sources(engine, app, chosen)
+        graph.load()
+        assert [answer(at), answer(at)] == [2.0, 2.0]
 
 
 def test_a_server_that_stops_answers_what_it_has_and_refuses_what_is_new(engine):
