@@ -1,5 +1,6 @@
 """Hostile HTTP: each costs one clear error, and the server answers others as before."""
 
+import gzip
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.cpu
 
 POST = b"POST /v2/models/net/infer HTTP/1.1\r\nHost: test\r\n"
 GOOD = infer("net", ("x", "FP32", [1], bytes(4)))
+ASK = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}).encode()
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +152,29 @@ def test_a_body_that_expands_without_end_is_refused(strict):
         assert connection.error()[0] == 413
 
 
-@pytest.mark.parametrize(("coding", "body"), [(b"gzip", b"nonsense"), (b"gzip", b""), (b"deflate", b"\x78\x9c")])
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (b"gzip", b"nonsense"),
+        (b"gzip", b""),
+        (b"deflate", b"\x78\x9c"),
+        (b"gzip", gzip.compress(ASK) + b"more"),
+        (b"gzip", gzip.compress(ASK) * 2),
+    ],
+    ids=["nonsense", "empty", "cut off", "bytes after it", "two of them"],
+)
 def test_a_body_that_cannot_be_decompressed_is_refused(strict, coding, body):
     with Connection(strict) as connection:
         head = POST + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
         assert connection.send(head + body).error()[0] == 400
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b"x-gzip"])
+def test_a_coding_may_be_spelled_in_any_case(strict, coding):
+    body = gzip.compress(ASK)
+    with Connection(strict) as connection:
+        head = POST + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
+        assert connection.send(head + body).answer()[0] == 200
 
 
 def test_an_unknown_coding_is_refused(strict):
