@@ -333,7 +333,7 @@ SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
       build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE) $(HTTP_ALL) \
-      $(SERVE_PHOTOS) $(UDF_GUEST) $(EVIL)
+      $(SERVE_PHOTOS) $(UDF_GUEST) $(EVIL) build/serving/resize.wasm
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated

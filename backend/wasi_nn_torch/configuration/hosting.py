@@ -12,6 +12,7 @@ from wasi_nn_torch.configuration.serving import Configuration
 from wasi_nn_torch.contract.errors import ModelError
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.app import Application, create_app
+from wasi_nn_torch.http.components import Component
 from wasi_nn_torch.http.graphs import GraphModel
 from wasi_nn_torch.http.metrics import Observer
 from wasi_nn_torch.http.pipelines import PipelineModel
@@ -68,6 +69,10 @@ def sources(engine: Engine, app: Application, chosen: Configuration) -> list[Sou
     def replace_graph(name: str, model: GraphModel) -> None:
         chosen.graphs[name].model.load(engine.replace)
         model.refresh()
+        # Those that keep a graph open from one request to the next would go on with the old one.
+        for each in (*app.models.values(), *app.components.values()):
+            if isinstance(each, PipelineModel | Component) and each.may_compute(name):
+                each.restart()
 
     found = []
     for name, model in app.models.items():

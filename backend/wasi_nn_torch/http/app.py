@@ -9,6 +9,7 @@ from functools import partial
 from typing import cast
 
 from starlette.routing import Route, Router
+from starlette.websockets import WebSocketClose
 
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.frames import release_frames
@@ -59,7 +60,10 @@ class Application:
         self._router = Router(list(routes), redirect_slashes=False, default=self._mounts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request; one for a WebSocket is refused."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
         found = None if scope.get("root_path") else _INFER.fullmatch(scope.get("path", ""))
         if found is None:
             await self._router(scope, receive, send)

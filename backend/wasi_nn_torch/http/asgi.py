@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ TimeoutError, after which the connection ends with the answer.
 _FILL = "wasi_nn_torch.fill"
 _TRAILERS_OF_REQUESTS = "wasi_nn_torch.trailers"
 TRAILERS = "http.response.trailers"
+
+#: The parser of uvicorn that adds the trailers of a request to its headers, once it is used in this process.
+_UVICORN = "uvicorn.protocols.http.httptools_impl"
 
 #: Parts of a body that are together not larger than this are sent as one.
 _SMALL = 1 << 16
@@ -76,6 +80,16 @@ def filler(scope: Scope) -> Fill | None:
 def offer_trailers(scope: Scope, received: Headers) -> None:
     """Offer an application to send trailers, and to read those that are in `received` once the body has arrived."""
     scope.setdefault("extensions", {}).update({TRAILERS: {}, _TRAILERS_OF_REQUESTS: received})
+
+
+def may_have_trailers_among_headers(scope: Scope) -> bool:
+    """Whether a header may be a trailer, as uvicorn's parser makes of those of bodies in chunks.
+
+    Nothing in the request tells them apart, so it may also be a server of another kind, in the same process.
+    """
+    if _UVICORN not in sys.modules or _TRAILERS_OF_REQUESTS in scope.get("extensions", {}):
+        return False
+    return header(scope, b"transfer-encoding") is not None
 
 
 def trailers_so_far(scope: Scope) -> Headers:

@@ -20,7 +20,7 @@ _STEP = 1 << 20
 #: The content coding of a body that is not compressed.
 _PLAIN = b"identity"
 #: The `wbits` of zlib for each content coding.
-_CODINGS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+_CODINGS = {b"gzip": 16 + zlib.MAX_WBITS, b"x-gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
 
 class Bodies:
@@ -108,6 +108,8 @@ class Bodies:
                     raise self._too_large()
                 if not part and not rest:
                     raise bad_request("the compressed body of the request ends too early")
+            if decoder.unused_data:
+                raise bad_request("bytes follow the compressed body of the request")
         except zlib.error as error:
             raise bad_request(f"the body of the request cannot be decompressed: {error}") from None
         return memoryview(expanded)[offset:]
@@ -117,7 +119,7 @@ class Bodies:
 
 
 def _coding(scope: Scope) -> bytes:
-    return header(scope, b"content-encoding") or _PLAIN
+    return (header(scope, b"content-encoding") or _PLAIN).lower()
 
 
 def _length(scope: Scope) -> int | None:

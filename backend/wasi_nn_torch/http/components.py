@@ -11,16 +11,20 @@ from wasi_host import World
 from wasi_host.http import Request, Response
 from wasi_http_bindings import Guest
 from wasi_http_bindings.types import ErrorCode
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.instances import Instances
 from wasi_nn_torch.http.lines import Lines
 from wasi_nn_torch.http.output import begin_output, log_output
 from wasi_nn_torch.http.settings import ComponentSettings, Reuse
+from wasi_nn_torch.sessions.guests import Guest as Compiled
+from wasi_nn_torch.sessions.guests import InvalidGuest
 from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.session import Session
 from wasi_nn_torch.sessions.worlds import world_limits
 from wit_host import Linker
+from wit_host.core import CoreLinker
 
 #: Takes the answer of a component, or the reason why it has none, on the thread of its guest.
 Give = Callable[[Response | ErrorCode], object]
@@ -37,7 +41,8 @@ class Component:
         self.gate = gate
         self._engine = engine
         self._settings = settings
-        self._instances = Instances(self._open())
+        self._compiled, pool = self._open()
+        self._instances = Instances(pool)
 
     @property
     def path(self) -> str:
@@ -54,7 +59,19 @@ class Component:
 
         Raises the errors of the constructor, after which nothing has changed. It may run in any thread.
         """
-        self._instances.renew(self._open())
+        self._compiled, pool = self._open()
+        self._instances.renew(pool)
+
+    def restart(self) -> None:
+        """Answer later requests by new instances of the same component, which hold no graph yet.
+
+        It may run in any thread.
+        """
+        self._instances.renew(self._pool(self._compiled))
+
+    def may_compute(self, graph: str) -> bool:
+        """Whether it may hold a registered graph."""
+        return self._settings.graphs is None or graph in self._settings.graphs
 
     async def answer(self, tenant: str | None, request: Request, give: Give) -> None:
         """Have an instance answer a request, and return when it has done everything; `give` gets the answer.
@@ -68,10 +85,21 @@ class Component:
         """End the instances, each as soon as it has answered."""
         self._instances.close()
 
-    def _open(self) -> Pool[Guest]:
+    def _open(self) -> tuple[Compiled, Pool[Guest]]:
+        link = partial(_link, self.name)
+        compiled = self._engine.compile(self._settings.guest, link, wasi_host.BUFFERS, name=self.name)
+        pool = self._pool(compiled)
+        try:
+            with pool.lease():
+                return compiled, pool
+        except BaseException:
+            pool.close()
+            raise
+
+    def _pool(self, compiled: Compiled) -> Pool[Guest]:
         settings = self._settings
-        pool = self._engine.pool(
-            self._engine.compile(settings.guest, _link, wasi_host.BUFFERS, name=self.name),
+        return self._engine.pool(
+            compiled,
             Guest,
             size=settings.concurrency,
             max_uses=1 if settings.reuse is Reuse.NEVER else settings.max_uses,
@@ -80,12 +108,6 @@ class Component:
             limits=settings.limits,
             make_data=partial(_Surroundings, self.name, settings),
         )
-        try:
-            with pool.lease():
-                return pool
-        except BaseException:
-            pool.close()
-            raise
 
 
 class _Surroundings:
@@ -103,7 +125,12 @@ class _Surroundings:
         )
 
 
-def _link(linker: Linker) -> None:
+def _link(name: str, linker: Linker | CoreLinker) -> None:
+    if isinstance(linker, CoreLinker):
+        raise InvalidGuest(
+            f"{quote(name)} is a core module; what answers HTTP is a component that exports "
+            "`wasi:http/incoming-handler`"
+        )
     wasi_host.add_to_linker(linker, lambda session: cast(_Surroundings, session.data).world)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def _from_json(data: object, name: str, datatype: Datatype, shape: tuple[int, ..
         raise bad_request(f"input {quote(name)} is {datatype.name}, which JSON cannot carry; send it as binary data")
     try:
         return _packed(flat, datatype)
-    except (TypeError, OverflowError, ValueError) as error:
+    except (TypeError, OverflowError, ValueError, struct.error) as error:
         raise bad_request(f"the data of input {quote(name)} are not {datatype.name}: {one_line(error, 100)}") from None
 
 
@@ -191,6 +192,10 @@ def _packed(flat: Sequence[Any], datatype: Datatype) -> memoryview:
         if wrong is not None:
             raise ValueError(f"{wrong!r} is neither true nor false")
         return memoryview(bytearray(flat))
+    if datatype.code == "f":  # of which an array makes infinities for values that are too large
+        data = bytearray(len(flat) * datatype.size)
+        struct.pack_into(f"={len(flat)}f", data, 0, *flat)
+        return memoryview(data)
     return memoryview(array(datatype.code, flat)).cast("B")
 
 

@@ -71,8 +71,9 @@ def _output(name: str, datatype: str, shape: Sequence[int]) -> dict[str, object]
 
 
 def to_json(message: object) -> bytes:
-    """A message as JSON without spaces; NaN and infinities are written as Python and JavaScript do."""
-    return _to_text(message).encode("utf-8", "surrogatepass")
+    """A message as JSON without spaces; NaN and infinities are written as Python does."""
+    # A surrogate alone, which UTF-8 does not have, becomes what JSON has for it, such as \ud800.
+    return _to_text(message).encode("utf-8", "backslashreplace")
 
 
 def metadata_message(name: str, versions: Sequence[str], platform: str, metadata: Metadata) -> dict[str, object]:

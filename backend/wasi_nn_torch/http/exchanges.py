@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from random import getrandbits
 
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.http.asgi import Receive, Scope, header
-from wasi_nn_torch.http.errors import bad_request
+from wasi_nn_torch.http.asgi import Receive, Scope, header, may_have_trailers_among_headers
+from wasi_nn_torch.http.errors import HttpError, bad_request
 from wasi_nn_torch.http.settings import Settings
 from wasi_nn_torch.sessions.durations import parse_duration
 
 _ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _LONGEST_TENANT = 256
+#: As much as is ever needed: 30 years.
+_MOST_MICROSECONDS = 10**15
 
 
 @dataclass
@@ -55,7 +58,10 @@ class Exchange:
         return _text(self.scope, name.encode())
 
     def tenant(self, settings: Settings) -> str | None:
-        """Whose request it is; raises `HttpError` with status 400 for a name that cannot be used, or several."""
+        """Whose request it is; raises `HttpError` with status 400 for a name that cannot be used, or several.
+
+        With status 411 for a name that may be a trailer, which a proxy that sets the header lets through.
+        """
         if settings.tenant_header is None:
             return None
         name = settings.tenant_header.lower().encode("latin-1")
@@ -64,6 +70,9 @@ class Exchange:
             return None
         if len(given) > 1:
             raise bad_request(f"the header {settings.tenant_header} is there {len(given)} times; give it once")
+        if may_have_trailers_among_headers(self.scope):
+            text = f"a request in chunks cannot have the header {settings.tenant_header} here; send a Content-Length"
+            raise HttpError(HTTPStatus.LENGTH_REQUIRED, text)
         return _tenant(given[0], settings.tenant_header)
 
     def due(self, settings: Settings) -> float | None:
@@ -76,7 +85,7 @@ class Exchange:
             return due
         if isinstance(microseconds, bool) or not isinstance(microseconds, int) or microseconds < 0:
             raise bad_request("the parameter `timeout` must be a number of microseconds")
-        wanted = self.started + microseconds / 1e6
+        wanted = self.started + min(microseconds, _MOST_MICROSECONDS) / 1e6
         return wanted if due is None else min(due, wanted)
 
     def _due(self, seconds: float | None, most: float | None) -> float | None:

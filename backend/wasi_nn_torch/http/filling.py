@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
-import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from wasi_nn_torch.http.asgi import Disconnected
+from wasi_nn_torch.http.upgrading import Framed, Parser
 
 
 async def fill(protocol: HttpToolsProtocol, cycle: RequestResponseCycle, buffer: memoryview, seconds: float) -> None:
@@ -25,7 +26,7 @@ async def fill(protocol: HttpToolsProtocol, cycle: RequestResponseCycle, buffer:
     except (TimeoutError, asyncio.CancelledError):
         cycle.keep_alive = False  # nobody knows any more where the next request begins
         raise
-    protocol.parser = httptools.HttpRequestParser(protocol)  # the old one still waits for the body
+    protocol.parser = Parser(cast(Framed, protocol))  # the old one still waits for the body
     cycle.more_body = False
     cycle.message_event.clear()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -139,14 +140,17 @@ class _Sessions:
         self._name = name
         self._settings = settings
         self._keep = _Keep.NONE
+        #: A reload clears the sessions on another thread than that of the requests.
+        self._lock = threading.Lock()
         self._generation = 0
         self._idle: list[tuple[Hashable, GraphSession]] = []
         self._generations: dict[GraphSession, int] = {}
 
     def take_now(self) -> GraphSession:
         """An idle session, or a new one, if they are shared."""
-        if self._idle:
-            return self._idle.pop()[1]
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()[1]
         return self._opened()
 
     async def take(self, tenant: Hashable) -> GraphSession:
@@ -154,11 +158,9 @@ class _Sessions:
 
         So no more sessions are used than there are requests at a time: a batch may wait for those that usually return.
         """
-        for at in reversed(range(len(self._idle))):
-            owner, session = self._idle[at]
-            if owner == tenant or self._keep is _Keep.SHARED:
-                del self._idle[at]
-                return session
+        session = self._idle_for(tenant)
+        if session is not None:
+            return session
         if self._keep is _Keep.SHARED:
             return self._opened()
         generation = self._generation
@@ -166,9 +168,19 @@ class _Sessions:
         self._generations[session] = generation
         return session
 
+    def _idle_for(self, tenant: Hashable) -> GraphSession | None:
+        with self._lock:
+            for at in reversed(range(len(self._idle))):
+                owner, session = self._idle[at]
+                if owner == tenant or self._keep is _Keep.SHARED:
+                    del self._idle[at]
+                    return session
+        return None
+
     def _opened(self) -> GraphSession:
+        generation = self._generation  # before the graph is chosen, which another one may replace at any time
         session = self._open()
-        self._generations[session] = self._generation
+        self._generations[session] = generation
         return session
 
     def _open(self) -> GraphSession:
@@ -184,18 +196,21 @@ class _Sessions:
             raise
 
     def give_back(self, session: GraphSession, tenant: Hashable) -> None:
-        if self._keep is _Keep.NONE or self._generations[session] != self._generation:
-            self.end(session)
-            return
-        self._idle.append((tenant, session))
-        if len(self._idle) > self._settings.concurrency:
-            self.end(self._idle.pop(0)[1])
+        too_many: GraphSession | None = session
+        with self._lock:
+            if self._keep is not _Keep.NONE and self._generations[session] == self._generation:
+                self._idle.append((tenant, session))
+                is_full = len(self._idle) > self._settings.concurrency
+                too_many = self._idle.pop(0)[1] if is_full else None
+        if too_many is not None:
+            self.end(too_many)
 
     def clear(self, keep: _Keep) -> None:
         """Close the idle sessions, and keep later ones in another way."""
-        self._keep = keep
-        self._generation += 1
-        idle, self._idle = self._idle, []
+        with self._lock:
+            self._keep = keep
+            self._generation += 1
+            idle, self._idle = self._idle, []
         for _, session in idle:
             self.end(session)
 

@@ -11,11 +11,14 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from wasi_nn_torch.http.asgi import Scope, offer_to_fill, offer_trailers
+from wasi_nn_torch.http.asgi import Receive, Response, Scope, Send, offer_to_fill, offer_trailers, respond
 from wasi_nn_torch.http.encoding import to_json
+from wasi_nn_torch.http.endpoints import refusal
+from wasi_nn_torch.http.errors import busy
 from wasi_nn_torch.http.filling import fill
 from wasi_nn_torch.http.recording import Refusal
 from wasi_nn_torch.http.trailing import TrailingSend
+from wasi_nn_torch.http.upgrading import Parser, frame_of
 
 #: The most bytes of the request line and the headers together, and the most headers.
 _MOST_BYTES, _MOST_HEADERS = 64 << 10, 200
@@ -42,6 +45,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, record: Record, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # those of uvicorn
         super().__init__(*args, **kwargs)
         self._record = record
+        self.parser = Parser(self)
+        #: The head of a request that asks for another protocol, without that wish; the body follows it.
+        self._frame = b""
+        self._is_framing = False
         self._bytes = self._count = 0
         #: The trailers of the request, once its headers are complete.
         self._trailers: list[tuple[bytes, bytes]] | None = None
@@ -62,6 +69,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Wait for the headers."""
+        if self._is_framing:
+            return
         super().on_message_begin()
         self._bytes = self._count = 0
         self._trailers = None
@@ -69,11 +78,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Count the request line."""
+        if self._is_framing:
+            return
         self._admit(len(url), 0)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header, or a trailer, which must not be taken for a header."""
+        if self._is_framing:
+            return
         self._admit(len(name) + len(value), 1)
         if self._trailers is None:
             super().on_header(name, value)
@@ -82,8 +95,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer; this is the last answer of the connection if the server stops."""
+        if self._is_framing:
+            self._is_framing = False
+            return
         self._slow_headers.stop()
         self._trailers = []
+        if self.parser.should_upgrade():
+            self._frame = frame_of(self.headers)
         super().on_headers_complete()
         if self.scope["http_version"] == "1.1":
             offer_trailers(cast(Scope, self.scope), self._trailers)
@@ -97,11 +115,20 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Close the connection after the answer, if the parser reads no further since a trailer says so."""
+        if self._frame:  # the parser took the body for another protocol
+            return
         super().on_message_complete()
         if self._trailers and not self.parser.should_keep_alive():
             self.cycle.keep_alive = False
             if self.cycle.response_complete:
                 self.transport.close()
+
+    def go_on(self) -> None:
+        """Read the body of a request that asks for another protocol."""
+        frame, self._frame = self._frame, b""
+        if frame:
+            self._is_framing = True
+            self.parser.feed_data(frame)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or is too long, and close the connection."""
@@ -155,7 +182,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # what uvicorn chose
         if app is service_unavailable:
-            self._tell(Refusal.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE)
+            refused = refusal(busy("too many connections are open; try again later"))
+            self._tell(Refusal.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE, sum(map(len, refused.parts)))
+            app = partial(_refuse_connection, refused)
         super()._start_asgi_task(cycle, app)
 
     def _tell(self, refusal: Refusal, status: HTTPStatus | None = None, sent: int = 0) -> None:
@@ -176,6 +205,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def _abort(self) -> None:
         self._tell(Refusal.STALLED)
         self.transport.abort()
+
+
+async def _refuse_connection(refused: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [*refused.headers, (b"connection", b"close")]
+    await respond(send, Response(refused.status, headers, refused.parts))
 
 
 class _Alarm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,17 +20,20 @@ class Instances(Generic[GuestT]):
     def __init__(self, pool: Pool[GuestT]) -> None:
         self._pool = pool
         self._replaced: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     @property
     def replaced(self) -> Mapping[str, int]:
         """How many were ended, by the reason."""
-        return self._replaced + Counter(self._pool.stats.replaced)
+        with self._lock:
+            return self._replaced + Counter(self._pool.stats.replaced)
 
     def renew(self, pool: Pool[GuestT]) -> None:
         """Lend those of another pool from now on. It may run in any thread."""
-        old, self._pool = self._pool, pool
+        with self._lock:
+            old, self._pool = self._pool, pool
+            self._replaced.update(old.stats.replaced)
         old.close()
-        self._replaced.update(old.stats.replaced)
 
     def close(self) -> None:
         """End them, each as soon as it has answered."""

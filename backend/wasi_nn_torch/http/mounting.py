@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from urllib.parse import quote, unquote
 
 from wasi_host.http import Abandoned
 from wasi_nn_torch.contract.frames import release_frames
@@ -20,6 +21,9 @@ from wasi_nn_torch.http.recording import CLIENT_GONE, record
 from wasi_nn_torch.http.settings import Settings
 from wasi_nn_torch.http.streaming import Sent, Streaming
 from wasi_nn_torch.http.tracing import span
+
+#: What is not encoded in a path, beside letters and digits.
+_PLAIN = "/:@!$&'()*+,;=~-._"
 
 
 class Mounts:
@@ -96,7 +100,11 @@ async def _refuse(failure: HttpError, exchange: Exchange, send: Send, sent: Sent
 
 def _path(scope: Scope) -> str:
     """The path as the client spelled it, below the one that the application is mounted at."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    raw: bytes = scope.get("raw_path") or quote(scope["path"], safe=_PLAIN).encode()
     path = raw.partition(b"?")[0].decode("latin-1")
-    root: str = scope.get("root_path", "")
-    return path.removeprefix(root) if root else path
+    root: str = scope.get("root_path", "").rstrip("/")
+    segments = path.split("/")
+    above = root.count("/") + 1
+    if not root or unquote("/".join(segments[:above])) != root:
+        return path
+    return "/" + "/".join(segments[above:])

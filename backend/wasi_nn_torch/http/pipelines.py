@@ -52,7 +52,7 @@ class PipelineModel:
         self.gate = gate
         self._engine = engine
         self._settings = settings
-        pool, self.metadata = self._open()
+        self._compiled, pool, self.metadata = self._open()
         self._instances = Instances(pool)
 
     @property
@@ -70,8 +70,19 @@ class PipelineModel:
 
         Raises the errors of the constructor, after which nothing has changed. It may run in any thread.
         """
-        pool, self.metadata = self._open()
+        self._compiled, pool, self.metadata = self._open()
         self._instances.renew(pool)
+
+    def restart(self) -> None:
+        """Answer later requests by new instances of the same pipeline, which hold no graph yet.
+
+        It may run in any thread.
+        """
+        self._instances.renew(self._pool(self._compiled))
+
+    def may_compute(self, graph: str) -> bool:
+        """Whether it may hold a registered graph."""
+        return self._settings.graphs is None or graph in self._settings.graphs
 
     def infer_now(self, call: Call) -> Sequence[Value] | None:
         """None, since only a worker thread can be stopped."""
@@ -98,11 +109,22 @@ class PipelineModel:
         """End the instances, each as soon as it has answered."""
         self._instances.close()
 
-    def _open(self) -> tuple[Pool[Guest], Metadata]:
-        settings = self._settings
-        compiled = settings.guest if isinstance(settings.guest, Compiled) else self._engine.compile(settings.guest)
+    def _open(self) -> tuple[Compiled, Pool[Guest], Metadata]:
+        given = self._settings.guest
+        compiled = given if isinstance(given, Compiled) else self._engine.compile(given)
         require_component(compiled)
-        pool = self._engine.pool(
+        pool = self._pool(compiled)
+        begin_output()
+        try:
+            with pool.lease() as guest:
+                return compiled, pool, _metadata(describe(guest))
+        except BaseException:
+            pool.close()
+            raise
+
+    def _pool(self, compiled: Compiled) -> Pool[Guest]:
+        settings = self._settings
+        return self._engine.pool(
             compiled,
             Guest,
             size=settings.concurrency,
@@ -114,13 +136,6 @@ class PipelineModel:
             stdout=partial(log_output, f"the pipeline {self.name}"),
             stderr=partial(log_output, f"the pipeline {self.name}"),
         )
-        begin_output()
-        try:
-            with pool.lease() as guest:
-                return pool, _metadata(describe(guest))
-        except BaseException:
-            pool.close()
-            raise
 
 
 def _infer(session: Session, guest: Guest, call: Call) -> list[tuple[str, Elements]]:

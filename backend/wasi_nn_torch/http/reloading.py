@@ -73,6 +73,9 @@ class Reloading:
             await asyncio.to_thread(source.load)
         except _REFUSALS as error:
             logger.error("%s was not reloaded, and stays as it was: %s", source.name, error)
+        except Exception:
+            # Of a library, and such that others are looked after all the same.
+            logger.exception("%s was not reloaded, and stays as it was", source.name)
         else:
             logger.warning("%s was reloaded", source.name)
             self._stamps[source] = _with_new_files(stamps, source.stamps())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasi_nn_torch.contract.sizes import require_amount
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.http.paths import require_beginning
 from wasi_nn_torch.sessions.durations import require_duration
 from wasi_nn_torch.sessions.limits import Limits
@@ -17,6 +19,9 @@ from wasi_nn_torch.sessions.limits import Limits
 if TYPE_CHECKING:
     from wasi_host import Outgoing
     from wasi_nn_torch.sessions.guests import Guest
+
+#: What the name of a header may be.
+_HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 
 
 class Reuse(Enum):
@@ -50,6 +55,8 @@ class Settings:
         require_amount("`max_json`", self.max_json)
         require_duration("`body_timeout`", self.body_timeout)
         require_duration("`timeout`", self.timeout)
+        if self.tenant_header is not None and not _HEADER.fullmatch(self.tenant_header):
+            raise ValueError(f"`tenant_header` is {quote(self.tenant_header)}, which no header is called")
 
 
 @dataclass(frozen=True)

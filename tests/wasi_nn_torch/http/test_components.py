@@ -22,6 +22,7 @@ from tests.wasi_nn_torch.helpers.serving import Connection, served
 from wasi_host import Outgoing
 from wasi_nn_torch import Engine, InvalidGuest, Limits
 from wasi_nn_torch.http import ComponentSettings, Reuse, Settings, create_app
+from wasi_nn_torch.http.mounting import _path as below
 from wit_host import LinkError
 
 # The engine computes on the CPU.
@@ -471,3 +472,28 @@ def test_a_guest_that_answers_no_requests_is_refused(engine):
 def test_a_name_is_used_once(engine):
     with pytest.raises(ValueError, match="is the name of a model and of a component"):
         create_app(engine, components={"net": component()})
+
+
+def test_a_core_module_is_not_a_component(engine):
+    with pytest.raises(InvalidGuest, match="`c` is a core module; what answers HTTP is a component that exports"):
+        create_app(engine, components={"c": ComponentSettings(b"\0asm\x01\0\0\0")})
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "seen"),
+    [
+        ("/api", "/api/a%20b", "/a%20b"),
+        ("/api/", "/api/a", "/a"),
+        ("/api", "/api", "/"),
+        ("/modèles", "/mod%C3%A8les/a%2Fb", "/a%2Fb"),
+        ("/a b/c", "/a%20b/c/d", "/d"),
+        ("/api", "/apis/a", "/apis/a"),
+        ("", "/api/a", "/api/a"),
+    ],
+)
+def test_a_component_sees_the_path_below_that_of_the_application(root, path, seen):
+    assert below({"raw_path": path.encode(), "path": "", "root_path": root}) == seen
+
+
+def test_without_the_spelling_of_the_client_the_path_is_spelled_anew():
+    assert below({"path": "/api/a b/ü%", "root_path": "/api"}) == "/a%20b/%C3%BC%25"

@@ -116,6 +116,8 @@ def test_a_tensor_without_elements_is_accepted():
         ({"inputs": [item(data=[[1], 2])]}, "nested to different depths"),
         ({"inputs": [item(data=[1, "2"])]}, "the data of input `x` are not FP32"),
         ({"inputs": [item(data=[1, None])]}, "the data of input `x` are not FP32"),
+        ({"inputs": [item(data=[1, 1e39])]}, "the data of input `x` are not FP32"),
+        ({"inputs": [item(data=[1, -(10**400)])]}, "the data of input `x` are not FP32"),
         ({"inputs": [item(datatype="INT32", data=[1, 2.5])]}, "the data of input `x` are not INT32"),
         ({"inputs": [item(datatype="INT8", data=[1, 200])]}, "the data of input `x` are not INT8"),
         ({"inputs": [item(datatype="UINT64", data=[1, -1])]}, "the data of input `x` are not UINT64"),

@@ -1,7 +1,9 @@
 """Hostile HTTP: each costs one clear error, and the server answers others as before."""
 
+import gzip
 import json
 import threading
+import time
 import zlib
 
 import pytest
@@ -14,6 +16,7 @@ pytestmark = pytest.mark.cpu
 
 POST = b"POST /v2/models/net/infer HTTP/1.1\r\nHost: test\r\n"
 GOOD = infer("net", ("x", "FP32", [1], bytes(4)))
+ASK = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}).encode()
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +152,29 @@ def test_a_body_that_expands_without_end_is_refused(strict):
         assert connection.error()[0] == 413
 
 
-@pytest.mark.parametrize(("coding", "body"), [(b"gzip", b"nonsense"), (b"gzip", b""), (b"deflate", b"\x78\x9c")])
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (b"gzip", b"nonsense"),
+        (b"gzip", b""),
+        (b"deflate", b"\x78\x9c"),
+        (b"gzip", gzip.compress(ASK) + b"more"),
+        (b"gzip", gzip.compress(ASK) * 2),
+    ],
+    ids=["nonsense", "empty", "cut off", "bytes after it", "two of them"],
+)
 def test_a_body_that_cannot_be_decompressed_is_refused(strict, coding, body):
     with Connection(strict) as connection:
         head = POST + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
         assert connection.send(head + body).error()[0] == 400
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b"x-gzip"])
+def test_a_coding_may_be_spelled_in_any_case(strict, coding):
+    body = gzip.compress(ASK)
+    with Connection(strict) as connection:
+        head = POST + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
+        assert connection.send(head + body).answer()[0] == 200
 
 
 def test_an_unknown_coding_is_refused(strict):
@@ -213,3 +234,65 @@ def test_errors_show_neither_paths_nor_tracebacks(strict):
         assert "Traceback" not in text
         assert ".py" not in text
         assert "/" not in text.replace("and/or", "")
+
+
+# --- who asks for another protocol is answered in this one ---
+
+H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+WANTS_H2C = infer("net", ("x", "FP32", [1], bytes(4)), headers=H2C)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7], ids=["whole", "in two pieces", "in seven pieces"])
+def test_a_client_that_asks_for_another_protocol_is_answered_in_this_one(strict, pieces):
+    step = -(-len(WANTS_H2C) // pieces)
+    with Connection(strict) as connection:
+        for at in range(0, len(WANTS_H2C), step):
+            connection.send(WANTS_H2C[at : at + step])
+            time.sleep(0.02)
+        status, _, body = connection.answer()
+        assert (status, json.loads(body)["outputs"][0]["data"]) == (200, [1.0])
+        assert connection.send(GOOD).answer()[0] == 200
+
+
+def test_requests_may_follow_one_that_asks_for_another_protocol(strict):
+    get = f"GET /v2 HTTP/1.1\r\nHost: test\r\n{H2C}\r\n".encode()
+    with Connection(strict) as connection:
+        connection.send(WANTS_H2C + get + WANTS_H2C + GOOD)
+        assert [connection.answer()[0] for _ in range(4)] == [200] * 4
+
+
+def test_a_body_in_chunks_may_belong_to_a_request_for_another_protocol(strict):
+    message = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}).encode()
+    head = POST + H2C.encode() + b"Transfer-Encoding: chunked\r\n\r\n"
+    with Connection(strict) as connection:
+        connection.send(head + b"%x\r\n%b\r\n0\r\nX-Sum: 1\r\n\r\n" % (len(message), message) + GOOD)
+        assert [connection.answer()[0] for _ in range(2)] == [200, 200]
+
+
+def test_a_client_that_asks_for_another_protocol_may_wait_to_be_told_to_go_on(strict):
+    head, _, body = WANTS_H2C.partition(b"\r\n\r\n")
+    with Connection(strict) as connection:
+        connection.send(head + b"\r\nExpect: 100-continue\r\n\r\n").until(b"100 Continue\r\n\r\n")
+        assert connection.send(body).answer()[0] == 200
+
+
+def test_a_wish_for_a_websocket_is_passed_over(strict):
+    with Connection(strict) as connection:
+        connection.send(b"GET /v2 HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert connection.answer()[0] == 200
+
+
+# --- numbers and texts at the edge ---
+
+
+@pytest.mark.parametrize("microseconds", [10**15, 10**300, 10**400])
+def test_a_time_that_never_ends_is_that_of_the_server(strict, microseconds):
+    request = infer("net", ("x", "FP32", [1], bytes(4)), parameters={"timeout": microseconds})
+    with Connection(strict) as connection:
+        assert connection.send(request).answer()[0] == 200
+
+
+def test_answers_are_utf_8_whatever_the_id_of_the_request_is(strict):
+    with Connection(strict) as connection:
+        _, _, body = connection.send(infer("net", ("x", "FP32", [1], bytes(4)), id="\ud800")).answer()
+    assert json.loads(body.decode("utf-8"))["id"] == "\ud800"

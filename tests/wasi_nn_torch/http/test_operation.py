@@ -1,5 +1,6 @@
 """Operation: queues, deadlines, tenants, metrics, reloading, stopping; and what survives a fault."""
 
+import asyncio
 import gc
 import json
 import logging
@@ -12,11 +13,14 @@ import torch
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from tests.conftest import built
 from tests.wasi_nn_torch.helpers.models import Add, Counts, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, figures, infer, served, until
 from tests.wasi_nn_torch.workers.children import in_child
 from wasi_nn_torch import Batch, Elements, Engine, GraphSession, InvalidGuest, Limits
+from wasi_nn_torch.configuration.hosting import opened, sources
+from wasi_nn_torch.configuration.serving import Origin, configuration
 from wasi_nn_torch.http import GraphSettings, PipelineSettings, Reuse, Settings, create_app
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.logs import JsonFormatter
@@ -288,7 +292,9 @@ def test_more_connections_than_may_be_are_refused(engine):
     with served(app, connections=3) as at:
         idle = [Connection(at) for _ in range(5)]
         with Connection(at) as connection:
-            assert connection.send(infer("net", ONE)).answer()[0] == 503
+            status, headers, body = connection.send(infer("net", ONE)).answer()
+            assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+            assert json.loads(body) == {"error": "too many connections are open; try again later"}
         for each in idle:
             each.socket.close()
         until(lambda: ask(at, infer("net", ONE))[0] == 200)
@@ -503,6 +509,41 @@ def save(path, number: float) -> None:
     new.replace(path)
 
 
+class Says(torch.nn.Module):
+    """Answers a picture with a number."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.register_buffer("number", torch.tensor(number))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).sum(1, keepdim=True) * 0 + self.number
+
+
+def test_a_pipeline_that_keeps_its_graph_open_gets_the_changed_one(tmp_path):
+    picture = ("picture", "UINT8", [8, 8, 3], bytes(192))
+    model = tmp_path / "net.pt2"
+
+    def save_one_that_says(number: float) -> None:
+        torch.export.save(torch.export.export(Says(number), (torch.ones(1, 3, 224, 224),)), model)
+
+    def answer(at) -> float:
+        status, _, body = ask(at, infer("p", picture))
+        assert status == 200, body
+        return json.loads(body)["outputs"][0]["data"][0]
+
+    save_one_that_says(1.0)
+    guest = str(built("build/serving/resize.wasm"))
+    table = {"graphs": {"net": {"path": str(model)}}, "pipelines": {"p": {"path": guest, "concurrency": 1}}}
+    chosen = configuration([(table, Origin())])
+    with opened(chosen) as (engine, app), served(app) as at:
+        assert [answer(at), answer(at)] == [1.0, 1.0]
+        save_one_that_says(2.0)
+        [graph, _] = sources(engine, app, chosen)
+        graph.load()
+        assert [answer(at), answer(at)] == [2.0, 2.0]
+
+
 def test_a_server_that_stops_answers_what_it_has_and_refuses_what_is_new(engine):
     app = create_app(engine, graphs=["slow", "net"])
     with served(app) as at:
@@ -522,3 +563,76 @@ def test_a_server_that_stops_answers_what_it_has_and_refuses_what_is_new(engine)
 def test_a_core_module_is_not_a_pipeline(engine):
     with pytest.raises(InvalidGuest, match="the guest is a core module; a pipeline is a component of the world"):
         create_app(engine, pipelines={"core": PipelineSettings(b"\0asm\x01\0\0\0")})
+
+
+# --- what other servers and settings do ---
+
+
+def test_a_websocket_is_refused(engine):
+    app = create_app(engine, graphs=["net"])
+    sent = []
+
+    async def send(message):
+        sent.append(message["type"])
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    for path in ("/v2/models/net/infer", "/other"):
+        asyncio.run(app({"type": "websocket", "path": path, "headers": []}, receive, send))
+    assert sent == ["websocket.close"] * 2
+    app.close()
+
+
+@pytest.mark.parametrize("name", ["", "X-Tenant:", "x tenant", "x-ténant", "x-€"])
+def test_what_cannot_be_the_name_of_a_header_cannot_tell_tenants_apart(name):
+    with pytest.raises(ValueError, match="which no header is called"):
+        Settings(tenant_header=name)
+
+
+def test_an_error_of_a_library_does_not_end_reloading(tmp_path, caplog):
+    file, loads = tmp_path / "model", []
+
+    def load() -> None:
+        loads.append(file.read_text())
+        if loads == ["new"]:
+            raise KeyError("a fault of a library")
+
+    async def look() -> None:
+        file.write_text("old")
+        reloading = asyncio.create_task(Reloading([Source("m", file, load)], seconds=0.01).run())
+        await asyncio.sleep(0.05)
+        for content in ("new", "newer"):
+            file.write_text(content)
+            while content not in loads:
+                await asyncio.sleep(0.01)
+                assert not reloading.done(), "nobody looks for changes any more"
+        reloading.cancel()
+
+    asyncio.run(asyncio.wait_for(look(), 20))
+    assert "m was not reloaded, and stays as it was" in caplog.text
+    assert "a fault of a library" in caplog.text
+
+
+def test_a_session_of_a_graph_that_is_replaced_while_it_opens_is_not_kept(engine, tmp_path):
+    file = tmp_path / "net.pt2"
+    save(file, 1.0)
+    engine.register("renewed", file)
+    app = create_app(engine, graphs=["renewed"])
+    graph, open_now = app.models["renewed"], engine.graph
+
+    def open_late(*args):
+        """Open a session, and have the graph replaced right after that, as a reload on another thread may do."""
+        session = open_now(*args)
+        engine.graph = open_now
+        save(file, 2.0)
+        engine.replace("renewed", file)
+        graph.refresh()
+        return session
+
+    with served(app) as at:
+        engine.graph = open_late
+        answers = [json.loads(ask(at, infer("renewed", ONE))[2])["outputs"][0]["data"] for _ in range(3)]
+    app.close()
+    engine.unregister("renewed")
+    assert answers[1:] == [[2.0], [2.0]]

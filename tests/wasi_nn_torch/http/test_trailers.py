@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+from contextlib import contextmanager
 
 import pytest
+import uvicorn
 
 from tests.conftest import built
 from tests.wasi_host.helpers.peers import echoing, peer
 from tests.wasi_nn_torch.helpers.models import Add
-from tests.wasi_nn_torch.helpers.serving import Connection, infer, served
+from tests.wasi_nn_torch.helpers.serving import Connection, infer, served, until
 from wasi_host import Outgoing
 from wasi_nn_torch import Engine
 from wasi_nn_torch.http import ComponentSettings, create_app
@@ -219,3 +222,36 @@ def test_trailers_go_through_a_component_to_another_server_and_back(at, echo):
     path = f"/through?http://127.0.0.1:{echo.port}/"
     _, _, body, trailers = ask(at, chunked(path, b"X-Sum: 17", b"Content-Type: a/b", headers=TE))
     assert (body, trailers) == (b"hello", ["x-sum: 17"])
+
+
+# --- on a server that takes trailers for headers ---
+
+
+@contextmanager
+def plain_uvicorn(app):
+    """The host and the port where uvicorn serves `app` with a protocol of its own."""
+    config = uvicorn.Config(app, port=0, http="httptools", lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield "{}:{}".format(*server.servers[0].sockets[0].getsockname())
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def test_a_trailer_that_uvicorn_takes_for_a_header_names_no_tenant(app):
+    message = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}).encode()
+    path = "/v2/models/net/infer"
+    text = "a request in chunks cannot have the header x-tenant here; send a Content-Length"
+    with plain_uvicorn(app) as at, Connection(at) as connection:
+        for request in (
+            chunked(path, b"X-Tenant: other", body=message),
+            chunked(path, headers="X-Tenant: other\r\n", body=message),
+            chunked("/", b"X-Tenant: other"),
+        ):
+            assert connection.send(request).error() == (411, text)
+        assert connection.send(chunked(path, b"X-Sum: 1", body=message)).answer()[0] == 200
+        assert connection.send(infer("net", ("x", "FP32", [1], bytes(4)), headers="X-Tenant: a\r\n")).answer()[0] == 200
