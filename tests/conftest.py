@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     `-m cuda` means the backend's tests on CUDA.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell, for what it runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests interrupt what would not end by itself
     if config.option.markexpr == "cuda":
         config.option.device = "cuda"
     device = config.getoption("device")
