@@ -54,7 +54,9 @@ def unexpected(function: str, answer: object) -> TypeError:
     if isinstance(answer, Coroutine):
         answer.close()
         return TypeError(f"{function} is a coroutine function; guests call functions that return their result at once")
-    return TypeError(f"{function} returned a {type(answer).__name__}, but its type has no result; return nothing")
+    return TypeError(
+        f"{function} returned a value of type {type(answer).__name__}, but its type has no result; return nothing"
+    )
 
 
 def wrong_value(text: str) -> Misfit:

@@ -76,7 +76,7 @@ def test_a_coroutine_that_returns_what_it_should_not_is_a_type_error(host):
     async def ping():
         return 1
 
-    with pytest.raises(TypeError, match="ping returned a int, but its type has no result"):
+    with pytest.raises(TypeError, match="ping returned a value of type int, but its type has no result"):
         awaited(lambda: host.run(PING, "(call ping)", lambda i: i.function("ping", ping, {}, None)))
 
 

@@ -108,7 +108,7 @@ def test_whoever_wants_to_know_is_told_that_a_memory_could_not_grow(engine):
         store.on_memory_refusal(told.append)
         assert store.run_command(engine.compile(wat.encode())) == 0
     assert told == [
-        "its memory could not grow by 16 MiB: the guest's memories already take 0.0625 MiB (limit 1 MiB); raise "
+        "its memory could not grow by 16 MiB: the guest's memories already take 64 KiB (limit 1 MiB); raise "
         "the limit `memory`"
     ]
 

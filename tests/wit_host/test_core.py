@@ -301,7 +301,7 @@ def test_the_memory_of_a_guest_can_be_limited(engine):
         engine.core_store(memory=PAGE) as store,
         pytest.raises(
             GuestTrap,
-            match=r"begins with 0\.125 MiB, which is more than it may have: .* 0\.0625 MiB \(limit 0\.0625 MiB\)",
+            match=r"begins with 128 KiB, which is more than it may have: .* 64 KiB \(limit 64 KiB\)",
         ),
     ):
         run(engine, store, lambda a, b: 0, "", '(memory (export "other") 2)')

@@ -257,8 +257,8 @@ def generator(*_):
     ("implementation", "message"),
     [
         (coroutine, "ping is a coroutine function, which needs an event loop: run the guest with `run_async`"),
-        (generator, "ping returned a generator, but its type has no result; return nothing"),
-        (lambda: False, "ping returned a bool, but its type has no result; return nothing"),
+        (generator, "ping returned a value of type generator, but its type has no result; return nothing"),
+        (lambda: False, "ping returned a value of type bool, but its type has no result; return nothing"),
     ],
 )
 def test_a_function_without_a_result_returns_nothing(implementation, message, host):
@@ -302,8 +302,8 @@ def test_a_drop_returns_nothing(drop, body, host):
     ("implementation", "message"),
     [
         (coroutine, "host#f is a coroutine function"),
-        (lambda *_: None, "host#f returned a NoneType; it must return a number"),
-        (lambda *_: "1", "host#f returned a str; it must return a number"),
+        (lambda *_: None, "host#f returned a value of type NoneType; it must return a number"),
+        (lambda *_: "1", "host#f returned a value of type str; it must return a number"),
     ],
 )
 def test_a_function_of_a_core_module_returns_a_number(implementation, message):

@@ -341,5 +341,5 @@ def test_a_guest_larger_than_its_limit_says_so_in_mebibytes(host):
         host.run(PING, "", lambda i: i.function("ping", print, {}, None), store)
     assert str(caught.value) == (
         "a memory of the guest begins with 12.5 MiB, which is more than it may have: the guest's memories already take "
-        "0 MiB (limit 10 MiB); raise the limit `memory`"
+        "0 B (limit 10 MiB); raise the limit `memory`"
     )

@@ -419,7 +419,7 @@ def test_segments_that_are_spread_over_the_memory_cannot_make_a_large_image():
 
 
 def test_a_limit_on_memory_holds_for_a_memory_with_an_image(engine):
-    with pytest.raises(GuestLimit, match=r"begins with 0\.125 MiB"):
+    with pytest.raises(GuestLimit, match=r"begins with 128 KiB"):
         started(engine, module(HELLO), lambda _: None, memory=PAGE)
 
 

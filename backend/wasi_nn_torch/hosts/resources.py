@@ -91,7 +91,7 @@ def new_content(serving: Serving, dimensions: Sequence[int], dtype: ElementType,
 def content(item: object) -> Tensor:
     """The tensor of a resource that this host made; the caller uses it up."""
     if not isinstance(item, TensorResource):
-        raise TypeError(f"expected a tensor resource of this host, not a {type(item).__name__}")
+        raise TypeError(f"expected a tensor resource of this host, not {type(item).__name__}")
     item.is_over = True
     return item.content
 

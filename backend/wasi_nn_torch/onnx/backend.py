@@ -78,7 +78,9 @@ class OnnxBackend:
         if isinstance(model, str | os.PathLike):
             model = Path(model)
         elif not isinstance(model, bytes):
-            raise ModelError(f"{name} is a {quote(type(model).__name__)}; offer the path or the bytes of an ONNX model")
+            raise ModelError(
+                f"{name} has the type {quote(type(model).__name__)}; offer the path or the bytes of an ONNX model"
+            )
         return load(model, find_device(device), name, options, self._options.threads)
 
     def session(self, ledger: Ledger) -> OnnxSession:

@@ -123,7 +123,7 @@ def _parameter(name: str, value: Parameter) -> handler.Parameter:
         return handler.ParameterFloat(value)
     if not isinstance(value, int):  # from a caller without a type checker; a search for it in `_WHOLE` would not end
         raise InputError(
-            f"the parameter {quote(name)} is a {type(value).__name__}; give a Boolean, a number or a string"
+            f"the parameter {quote(name)} has the type {type(value).__name__}; give a Boolean, a number or a string"
         )
     if value not in _WHOLE:
         raise InputError(f"the parameter {quote(name)} does not fit 64 bits")

@@ -38,7 +38,7 @@ def wrap(
         return _from_bytes(memoryview(source), dimensions, dtype, memory)
     if dimensions is not None or dtype is not None:
         raise TypeError(
-            f"`dimensions` and `dtype` are for bytes; a {type(source).__name__} has its own: convert it before"
+            f"`dimensions` and `dtype` are for bytes, and a value of type {type(source).__name__} has its own: convert it before"
         )
     return DeviceTensor.from_operator(_shared(source), memory)
 
@@ -174,7 +174,7 @@ def _require_nameable(dtype: torch.dtype) -> None:
 def _from_dlpack(source: object) -> torch.Tensor:
     name = type(source).__name__
     if not hasattr(source, "__dlpack__"):
-        raise TypeError(f"a tensor cannot be made from a {name}; pass {_SOURCES}")
+        raise TypeError(f"a tensor cannot be made from a value of type {name}; pass {_SOURCES}")
     # PyTorch ends the process for a negative stride.
     if any(stride < 0 for stride in getattr(source, "strides", None) or ()):
         raise ValueError(f"the {name} is reversed (it has a negative stride), which PyTorch cannot share; pass a copy")

@@ -106,10 +106,10 @@ class Registry:
     def choose(self, names: Collection[str]) -> frozenset[str]:
         """The names to which a session is restricted; raises ValueError for one of no graph, TypeError for no names."""
         if isinstance(names, str | bytes):
-            raise TypeError(f'`graphs` takes several names, such as ["classifier"], not a {type(names).__name__}')
+            raise TypeError(f'`graphs` takes several names, such as ["classifier"], not {type(names).__name__}')
         for name in names:
             if not isinstance(name, str):
-                raise TypeError(f"`graphs` takes the names of graphs, not a value of type {type(name).__name__}")
+                raise TypeError(f"`graphs` takes the names of graphs, not {type(name).__name__}")
             self._require_known(name)
         return frozenset(names)
 

@@ -209,6 +209,6 @@ _entered: ContextVar[tuple[Lease[Any], ...]] = ContextVar("wasi_nn_torch.leases"
 
 def _require_number(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"`{name}` of a pool is a number, not a {type(value).__name__}")
+        raise TypeError(f"`{name}` of a pool is a number, not {type(value).__name__}")
     if value < 1:
         raise ValueError(f"`{name}` of a pool is at least 1, not {value}")

@@ -118,4 +118,4 @@ def _write_all(file: BinaryWriter, data: bytes) -> None:
 
 def _wrong(name: str, wanted: str, given: object) -> TypeError:
     hint = "; give its `.buffer`" if isinstance(given, io.TextIOBase) and hasattr(given, "buffer") else ""
-    return TypeError(f"`{name}` takes {wanted}, not a {type(given).__name__}{hint}")
+    return TypeError(f"`{name}` takes {wanted}, not {type(given).__name__}{hint}")

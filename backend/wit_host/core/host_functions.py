@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _not_a_number(name: str, answer: object) -> TypeError:
-    return TypeError(f"{name} returned a {type(answer).__name__}; it must return a number")
+    return TypeError(f"{name} returned a value of type {type(answer).__name__}; it must return a number")
 
 
 class CoreFunction:

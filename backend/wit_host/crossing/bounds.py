@@ -90,4 +90,7 @@ class MemoryBudget:
 
 
 def _spell(size: int) -> str:
-    return f"{size / (1 << 20):g} MiB"
+    for name, unit in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= unit:
+            return f"{size / unit:g} {name}"
+    return f"{size} B"

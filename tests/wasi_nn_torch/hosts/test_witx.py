@@ -667,7 +667,7 @@ def test_a_core_module_that_loops_is_stopped_at_its_deadline(engine):
 
 
 def test_the_memory_of_a_core_module_can_be_limited(engine):
-    with pytest.raises(GuestTrap, match=r"begins with 0\.125 MiB, which is more than it may have"):
+    with pytest.raises(GuestTrap, match=r"begins with 128 KiB, which is more than it may have"):
         status(engine, "", limits=Limits(memory=65536))
 
 

@@ -130,7 +130,9 @@ def test_what_onnx_runtime_refuses_is_raised_and_not_printed(engine, capfd):
 def test_the_bytes_of_no_model_are_refused_by_name(engine):
     with pytest.raises(ModelError, match="the model `net` is truncated or damaged: it is not a valid ONNX model"):
         engine.register("net", b"something", encoding="onnx")
-    with pytest.raises(ModelError, match="the model `net` is a `int`; offer the path or the bytes of an ONNX model"):
+    with pytest.raises(
+        ModelError, match="the model `net` has the type `int`; offer the path or the bytes of an ONNX model"
+    ):
         engine.register("net", 5, encoding="onnx")
 
 

@@ -159,8 +159,8 @@ def fake():
         (quantized, TypeError, "quint8"),
         (nested, TypeError, r"nested tensor is not dense; pass `tensor\.to_padded_tensor\(0\)`"),
         (fake, TypeError, "a FakeTensor may have no memory"),
-        (lambda: [1.0, 2.0], TypeError, r"cannot be made from a list; pass a torch\.Tensor, an array"),
-        (lambda: None, TypeError, "cannot be made from a NoneType"),
+        (lambda: [1.0, 2.0], TypeError, r"cannot be made from a value of type list; pass a torch\.Tensor, an array"),
+        (lambda: None, TypeError, "cannot be made from a value of type NoneType"),
     ],
 )
 def test_a_source_that_cannot_be_a_tensor_is_refused_with_advice(wrap, ledger, make, error, text):
@@ -179,7 +179,9 @@ def test_a_tensor_inside_a_transform_is_refused(wrap):
 
 
 def test_dimensions_are_for_bytes_only(wrap):
-    with pytest.raises(TypeError, match="`dimensions` and `dtype` are for bytes; a Tensor has its own"):
+    with pytest.raises(
+        TypeError, match="`dimensions` and `dtype` are for bytes, and a value of type Tensor has its own"
+    ):
         wrap(torch.ones(2), [2], "FP32")
 
 

@@ -416,7 +416,7 @@ def test_models_have_the_options_of_register(udf):
         ({"models": ["net"]}, r"`models` is \['net'\]; give a dictionary"),
         ({"limits": None}, "`limits` is None; a value of the type Limits was expected"),
         ({"error": 3}, "`error` is 3; a value of the type str was expected"),
-        ({"parameters": {"a": [1]}}, "the parameter `a` is a list; give a Boolean, a number or a string"),
+        ({"parameters": {"a": [1]}}, "the parameter `a` has the type list; give a Boolean, a number or a string"),
     ],
 )
 def test_options_that_are_wrong_are_raised_by_the_first_call(udf, options, reason):

@@ -176,7 +176,7 @@ def test_one_name_in_place_of_several_is_a_type_error(engine, graphs):
 
 
 def test_a_name_that_is_no_text_is_a_type_error(engine):
-    with pytest.raises(TypeError, match=r"`graphs` takes the names of graphs, not a value of type int"):
+    with pytest.raises(TypeError, match=r"`graphs` takes the names of graphs, not int"):
         engine.session(graphs=[1])
 
 

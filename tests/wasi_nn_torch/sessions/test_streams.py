@@ -108,15 +108,15 @@ def test_a_file_that_takes_a_little_at_a_time_gets_all_of_it(engine):
     [
         (
             {"stdin": io.StringIO("x")},
-            "`stdin` takes a path, bytes or a file that is open in .*, not a StringIO",
+            "`stdin` takes a path, bytes or a file that is open in .*, not StringIO",
         ),
-        ({"stdin": 7}, "`stdin` takes .*, not a int"),
+        ({"stdin": 7}, "`stdin` takes .*, not int"),
         (
             {"stdout": io.StringIO()},
-            "`stdout` takes a function that takes bytes, or a file .*, not a StringIO",
+            "`stdout` takes a function that takes bytes, or a file .*, not StringIO",
         ),
-        ({"stderr": sys.__stderr__}, r"`stderr` takes .*, not a TextIOWrapper; give its `\.buffer`"),
-        ({"stdout": 7}, "`stdout` takes .*, not a int"),
+        ({"stderr": sys.__stderr__}, r"`stderr` takes .*, not TextIOWrapper; give its `\.buffer`"),
+        ({"stdout": 7}, "`stdout` takes .*, not int"),
     ],
 )
 def test_a_stream_of_another_type_is_refused(streams, message, engine):
