@@ -102,8 +102,8 @@ class PyTorch:
             model = Path(model)
         elif not isinstance(model, bytes | torch.nn.Module):
             raise ModelError(
-                f"{name} has the type {quote(type(model).__name__)}; offer the path or the bytes of a PyTorch model, or a "
-                "torch.nn.Module"
+                f"{name} has the type {quote(type(model).__name__)}; offer the path or the bytes of a PyTorch model, "
+                "or a torch.nn.Module"
             )
         found = None if format in (None, _MODULE) else ModelFormat(format)
         return load(model, find_device(device), name, options, found)

@@ -38,7 +38,8 @@ def wrap(
         return _from_bytes(memoryview(source), dimensions, dtype, memory)
     if dimensions is not None or dtype is not None:
         raise TypeError(
-            f"`dimensions` and `dtype` are for bytes, and a value of type {type(source).__name__} has its own: convert it before"
+            f"`dimensions` and `dtype` are for bytes, and a value of type {type(source).__name__} has its own: "
+            "convert it before"
         )
     return DeviceTensor.from_operator(_shared(source), memory)
 

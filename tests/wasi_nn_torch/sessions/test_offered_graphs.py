@@ -171,7 +171,7 @@ def test_an_unknown_name_is_an_error_of_the_operator_at_once(engine):
 
 @pytest.mark.parametrize("graphs", ["add", b"add"])
 def test_one_name_in_place_of_several_is_a_type_error(engine, graphs):
-    with pytest.raises(TypeError, match=r"`graphs` takes several names, such as \[\"classifier\"\], not a (str|bytes)"):
+    with pytest.raises(TypeError, match=r"`graphs` takes several names, such as \[\"classifier\"\], not (str|bytes)"):
         engine.session(graphs=graphs)
 
 
