@@ -25,7 +25,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def exit(self, status: Ok[None] | Err[None]) -> None:
+    def exit(self, status: Ok[None] | Err[None], /) -> None:
         """Ends the guest; does not return."""
         ...
 

@@ -25,7 +25,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def get_insecure_random_bytes(self, len_: int) -> Bytes:
+    def get_insecure_random_bytes(self, len_: int, /) -> Bytes:
         """The function `get-insecure-random-bytes`."""
         ...
 

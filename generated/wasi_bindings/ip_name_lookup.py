@@ -58,7 +58,7 @@ class Host(Protocol[NetworkT_contra, ResolveAddressStreamT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def resolve_addresses(self, network: NetworkT_contra, name: str) -> ResolveAddressStreamT_co:
+    def resolve_addresses(self, network: NetworkT_contra, name: str, /) -> ResolveAddressStreamT_co:
         """The function `resolve-addresses`.
 
         Raises `ErrorCodeException` to answer with an error.

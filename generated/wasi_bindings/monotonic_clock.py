@@ -46,12 +46,12 @@ class Host(Protocol[PollableT_co]):
         ...
 
     @abstractmethod
-    def subscribe_instant(self, when: Instant) -> PollableT_co:
+    def subscribe_instant(self, when: Instant, /) -> PollableT_co:
         """Ready from `when` on."""
         ...
 
     @abstractmethod
-    def subscribe_duration(self, when: Duration) -> PollableT_co:
+    def subscribe_duration(self, when: Duration, /) -> PollableT_co:
         """Ready after `when` nanoseconds."""
         ...
 

@@ -49,7 +49,7 @@ class Host(Protocol[PollableT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def poll(self, in_: list[PollableT]) -> Sequence[int]:
+    def poll(self, in_: list[PollableT], /) -> Sequence[int]:
         """Returns when at least one is ready: the places of all that are. Traps if the list is empty."""
         ...
 

@@ -59,7 +59,7 @@ class InputStream(Protocol[PollableT_co]):
     """Bytes that a guest reads."""
 
     @abstractmethod
-    def read(self, len_: int) -> Bytes:
+    def read(self, len_: int, /) -> Bytes:
         """Returns at most `len` bytes that are there, maybe none.
 
         Raises `StreamErrorException` to answer with an error.
@@ -67,7 +67,7 @@ class InputStream(Protocol[PollableT_co]):
         ...
 
     @abstractmethod
-    def blocking_read(self, len_: int) -> Bytes:
+    def blocking_read(self, len_: int, /) -> Bytes:
         """Waits until there is at least one byte, and returns at most `len`.
 
         Raises `StreamErrorException` to answer with an error.
@@ -75,7 +75,7 @@ class InputStream(Protocol[PollableT_co]):
         ...
 
     @abstractmethod
-    def skip(self, len_: int) -> int:
+    def skip(self, len_: int, /) -> int:
         """Like `read`, but returns the number of the bytes only.
 
         Raises `StreamErrorException` to answer with an error.
@@ -83,7 +83,7 @@ class InputStream(Protocol[PollableT_co]):
         ...
 
     @abstractmethod
-    def blocking_skip(self, len_: int) -> int:
+    def blocking_skip(self, len_: int, /) -> int:
         """Like `blocking-read`, but returns the number of the bytes only.
 
         Raises `StreamErrorException` to answer with an error.
@@ -113,7 +113,7 @@ class OutputStream(Protocol[PollableT_co, InputStreamT_contra]):
         ...
 
     @abstractmethod
-    def write(self, contents: memoryview) -> None:
+    def write(self, contents: memoryview, /) -> None:
         """Writes as many bytes as `check-write` permitted, or fewer; traps if they are more.
 
         Raises `StreamErrorException` to answer with an error.
@@ -121,7 +121,7 @@ class OutputStream(Protocol[PollableT_co, InputStreamT_contra]):
         ...
 
     @abstractmethod
-    def blocking_write_and_flush(self, contents: memoryview) -> None:
+    def blocking_write_and_flush(self, contents: memoryview, /) -> None:
         """Writes at most 4096 bytes, and returns when they were received.
 
         Raises `StreamErrorException` to answer with an error.
@@ -150,7 +150,7 @@ class OutputStream(Protocol[PollableT_co, InputStreamT_contra]):
         ...
 
     @abstractmethod
-    def write_zeroes(self, len_: int) -> None:
+    def write_zeroes(self, len_: int, /) -> None:
         """Like `write` with `len` zeros.
 
         Raises `StreamErrorException` to answer with an error.
@@ -158,7 +158,7 @@ class OutputStream(Protocol[PollableT_co, InputStreamT_contra]):
         ...
 
     @abstractmethod
-    def blocking_write_zeroes_and_flush(self, len_: int) -> None:
+    def blocking_write_zeroes_and_flush(self, len_: int, /) -> None:
         """Like `blocking-write-and-flush` with `len` zeros.
 
         Raises `StreamErrorException` to answer with an error.
@@ -166,7 +166,7 @@ class OutputStream(Protocol[PollableT_co, InputStreamT_contra]):
         ...
 
     @abstractmethod
-    def splice(self, src: InputStreamT_contra, len_: int) -> int:
+    def splice(self, src: InputStreamT_contra, len_: int, /) -> int:
         """Reads from `src` and writes here; returns the number of bytes.
 
         Raises `StreamErrorException` to answer with an error.
@@ -174,7 +174,7 @@ class OutputStream(Protocol[PollableT_co, InputStreamT_contra]):
         ...
 
     @abstractmethod
-    def blocking_splice(self, src: InputStreamT_contra, len_: int) -> int:
+    def blocking_splice(self, src: InputStreamT_contra, len_: int, /) -> int:
         """Like `splice`, after waiting until both are ready.
 
         Raises `StreamErrorException` to answer with an error.

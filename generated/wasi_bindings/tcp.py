@@ -64,7 +64,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
     """The resource `tcp-socket`."""
 
     @abstractmethod
-    def start_bind(self, network: NetworkT_contra, local_address: IpSocketAddress) -> None:
+    def start_bind(self, network: NetworkT_contra, local_address: IpSocketAddress, /) -> None:
         """The method `start-bind`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -80,7 +80,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def start_connect(self, network: NetworkT_contra, remote_address: IpSocketAddress) -> None:
+    def start_connect(self, network: NetworkT_contra, remote_address: IpSocketAddress, /) -> None:
         """The method `start-connect`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -146,7 +146,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def set_listen_backlog_size(self, value: int) -> None:
+    def set_listen_backlog_size(self, value: int, /) -> None:
         """The method `set-listen-backlog-size`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -162,7 +162,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def set_keep_alive_enabled(self, value: bool) -> None:
+    def set_keep_alive_enabled(self, value: bool, /) -> None:
         """The method `set-keep-alive-enabled`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -178,7 +178,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def set_keep_alive_idle_time(self, value: Duration) -> None:
+    def set_keep_alive_idle_time(self, value: Duration, /) -> None:
         """The method `set-keep-alive-idle-time`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -194,7 +194,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def set_keep_alive_interval(self, value: Duration) -> None:
+    def set_keep_alive_interval(self, value: Duration, /) -> None:
         """The method `set-keep-alive-interval`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -210,7 +210,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def set_keep_alive_count(self, value: int) -> None:
+    def set_keep_alive_count(self, value: int, /) -> None:
         """The method `set-keep-alive-count`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -226,7 +226,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def set_hop_limit(self, value: int) -> None:
+    def set_hop_limit(self, value: int, /) -> None:
         """The method `set-hop-limit`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -242,7 +242,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def set_receive_buffer_size(self, value: int) -> None:
+    def set_receive_buffer_size(self, value: int, /) -> None:
         """The method `set-receive-buffer-size`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -258,7 +258,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def set_send_buffer_size(self, value: int) -> None:
+    def set_send_buffer_size(self, value: int, /) -> None:
         """The method `set-send-buffer-size`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -271,7 +271,7 @@ class TcpSocket(Protocol[NetworkT_contra, InputStreamT_co, OutputStreamT_co, Tcp
         ...
 
     @abstractmethod
-    def shutdown(self, shutdown_type: ShutdownType) -> None:
+    def shutdown(self, shutdown_type: ShutdownType, /) -> None:
         """The method `shutdown`.
 
         Raises `ErrorCodeException` to answer with an error.

@@ -35,7 +35,7 @@ class Host(Protocol[TcpSocketT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def create_tcp_socket(self, address_family: IpAddressFamily) -> TcpSocketT_co:
+    def create_tcp_socket(self, address_family: IpAddressFamily, /) -> TcpSocketT_co:
         """The function `create-tcp-socket`.
 
         Raises `ErrorCodeException` to answer with an error.

@@ -219,7 +219,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
     """An open file or directory."""
 
     @abstractmethod
-    def read_via_stream(self, offset: Filesize) -> InputStreamT_co:
+    def read_via_stream(self, offset: Filesize, /) -> InputStreamT_co:
         """The method `read-via-stream`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -227,7 +227,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def write_via_stream(self, offset: Filesize) -> OutputStreamT_co:
+    def write_via_stream(self, offset: Filesize, /) -> OutputStreamT_co:
         """The method `write-via-stream`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -243,7 +243,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def advise(self, offset: Filesize, length: Filesize, advice: Advice) -> None:
+    def advise(self, offset: Filesize, length: Filesize, advice: Advice, /) -> None:
         """The method `advise`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -275,7 +275,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def set_size(self, size: Filesize) -> None:
+    def set_size(self, size: Filesize, /) -> None:
         """The method `set-size`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -283,7 +283,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def set_times(self, data_access_timestamp: NewTimestamp, data_modification_timestamp: NewTimestamp) -> None:
+    def set_times(self, data_access_timestamp: NewTimestamp, data_modification_timestamp: NewTimestamp, /) -> None:
         """The method `set-times`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -291,7 +291,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def read(self, length: Filesize, offset: Filesize) -> tuple[Bytes, bool]:
+    def read(self, length: Filesize, offset: Filesize, /) -> tuple[Bytes, bool]:
         """At most `length` bytes, and whether the end of the file was reached.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -299,7 +299,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def write(self, buffer: memoryview, offset: Filesize) -> Filesize:
+    def write(self, buffer: memoryview, offset: Filesize, /) -> Filesize:
         """Returns the number of bytes that were written.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -323,7 +323,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def create_directory_at(self, path: str) -> None:
+    def create_directory_at(self, path: str, /) -> None:
         """The method `create-directory-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -339,7 +339,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def stat_at(self, path_flags: PathFlags, path: str) -> DescriptorStat:
+    def stat_at(self, path_flags: PathFlags, path: str, /) -> DescriptorStat:
         """The method `stat-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -353,6 +353,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         path: str,
         data_access_timestamp: NewTimestamp,
         data_modification_timestamp: NewTimestamp,
+        /,
     ) -> None:
         """The method `set-times-at`.
 
@@ -361,7 +362,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def link_at(self, old_path_flags: PathFlags, old_path: str, new_descriptor: DescriptorT, new_path: str) -> None:
+    def link_at(self, old_path_flags: PathFlags, old_path: str, new_descriptor: DescriptorT, new_path: str, /) -> None:
         """The method `link-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -369,7 +370,9 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def open_at(self, path_flags: PathFlags, path: str, open_flags: OpenFlags, flags: DescriptorFlags) -> DescriptorT:
+    def open_at(
+        self, path_flags: PathFlags, path: str, open_flags: OpenFlags, flags: DescriptorFlags, /
+    ) -> DescriptorT:
         """The method `open-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -377,7 +380,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def readlink_at(self, path: str) -> str:
+    def readlink_at(self, path: str, /) -> str:
         """The method `readlink-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -385,7 +388,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def remove_directory_at(self, path: str) -> None:
+    def remove_directory_at(self, path: str, /) -> None:
         """The method `remove-directory-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -393,7 +396,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def rename_at(self, old_path: str, new_descriptor: DescriptorT, new_path: str) -> None:
+    def rename_at(self, old_path: str, new_descriptor: DescriptorT, new_path: str, /) -> None:
         """The method `rename-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -401,7 +404,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def symlink_at(self, old_path: str, new_path: str) -> None:
+    def symlink_at(self, old_path: str, new_path: str, /) -> None:
         """The method `symlink-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -409,7 +412,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def unlink_file_at(self, path: str) -> None:
+    def unlink_file_at(self, path: str, /) -> None:
         """The method `unlink-file-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -417,7 +420,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def is_same_object(self, other: DescriptorT) -> bool:
+    def is_same_object(self, other: DescriptorT, /) -> bool:
         """The method `is-same-object`."""
         ...
 
@@ -430,7 +433,7 @@ class Descriptor(Protocol[InputStreamT_co, OutputStreamT_co, DirectoryEntryStrea
         ...
 
     @abstractmethod
-    def metadata_hash_at(self, path_flags: PathFlags, path: str) -> MetadataHashValue:
+    def metadata_hash_at(self, path_flags: PathFlags, path: str, /) -> MetadataHashValue:
         """The method `metadata-hash-at`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -468,7 +471,7 @@ class Host(Protocol[ErrorT_contra]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def filesystem_error_code(self, err: ErrorT_contra) -> ErrorCode | None:
+    def filesystem_error_code(self, err: ErrorT_contra, /) -> ErrorCode | None:
         """The error of a file that made a stream fail, if it was one."""
         ...
 

@@ -79,7 +79,7 @@ class UdpSocket(Protocol[NetworkT_contra, IncomingDatagramStreamT_co, OutgoingDa
     """The resource `udp-socket`."""
 
     @abstractmethod
-    def start_bind(self, network: NetworkT_contra, local_address: IpSocketAddress) -> None:
+    def start_bind(self, network: NetworkT_contra, local_address: IpSocketAddress, /) -> None:
         """The method `start-bind`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -96,7 +96,7 @@ class UdpSocket(Protocol[NetworkT_contra, IncomingDatagramStreamT_co, OutgoingDa
 
     @abstractmethod
     def stream(
-        self, remote_address: IpSocketAddress | None
+        self, remote_address: IpSocketAddress | None, /
     ) -> tuple[IncomingDatagramStreamT_co, OutgoingDatagramStreamT_co]:
         """The method `stream`.
 
@@ -134,7 +134,7 @@ class UdpSocket(Protocol[NetworkT_contra, IncomingDatagramStreamT_co, OutgoingDa
         ...
 
     @abstractmethod
-    def set_unicast_hop_limit(self, value: int) -> None:
+    def set_unicast_hop_limit(self, value: int, /) -> None:
         """The method `set-unicast-hop-limit`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -150,7 +150,7 @@ class UdpSocket(Protocol[NetworkT_contra, IncomingDatagramStreamT_co, OutgoingDa
         ...
 
     @abstractmethod
-    def set_receive_buffer_size(self, value: int) -> None:
+    def set_receive_buffer_size(self, value: int, /) -> None:
         """The method `set-receive-buffer-size`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -166,7 +166,7 @@ class UdpSocket(Protocol[NetworkT_contra, IncomingDatagramStreamT_co, OutgoingDa
         ...
 
     @abstractmethod
-    def set_send_buffer_size(self, value: int) -> None:
+    def set_send_buffer_size(self, value: int, /) -> None:
         """The method `set-send-buffer-size`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -188,7 +188,7 @@ class IncomingDatagramStream(Protocol[PollableT_co]):
     """The resource `incoming-datagram-stream`."""
 
     @abstractmethod
-    def receive(self, max_results: int) -> Sequence[IncomingDatagram]:
+    def receive(self, max_results: int, /) -> Sequence[IncomingDatagram]:
         """The method `receive`.
 
         Raises `ErrorCodeException` to answer with an error.
@@ -218,7 +218,7 @@ class OutgoingDatagramStream(Protocol[PollableT_co]):
         ...
 
     @abstractmethod
-    def send(self, datagrams: list[OutgoingDatagram]) -> int:
+    def send(self, datagrams: list[OutgoingDatagram], /) -> int:
         """The method `send`.
 
         Raises `ErrorCodeException` to answer with an error.

@@ -32,7 +32,7 @@ class Host(Protocol[UdpSocketT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def create_udp_socket(self, address_family: IpAddressFamily) -> UdpSocketT_co:
+    def create_udp_socket(self, address_family: IpAddressFamily, /) -> UdpSocketT_co:
         """The function `create-udp-socket`.
 
         Raises `ErrorCodeException` to answer with an error.

@@ -50,7 +50,7 @@ class Host(Protocol[OutgoingRequestT_contra, RequestOptionsT_contra, FutureIncom
 
     @abstractmethod
     def handle(
-        self, request: OutgoingRequestT_contra, options: RequestOptionsT_contra | None
+        self, request: OutgoingRequestT_contra, options: RequestOptionsT_contra | None, /
     ) -> FutureIncomingResponseT_co:
         """Begins a request. Its body can be written from then on, and the response is there when the future is ready.
         Fails at once if the request is not complete, or if the host does not allow it.

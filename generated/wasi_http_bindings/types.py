@@ -564,17 +564,17 @@ class Fields(Protocol[FieldsT_co]):
     """Headers or trailers: any number of values for each name."""
 
     @abstractmethod
-    def get(self, name: FieldKey) -> Sequence[Bytes]:
+    def get(self, name: FieldKey, /) -> Sequence[Bytes]:
         """The values of a name, in order; none if there are none."""
         ...
 
     @abstractmethod
-    def has(self, name: FieldKey) -> bool:
+    def has(self, name: FieldKey, /) -> bool:
         """The method `has`."""
         ...
 
     @abstractmethod
-    def set(self, name: FieldKey, value: list[memoryview]) -> None:
+    def set(self, name: FieldKey, value: list[memoryview], /) -> None:
         """Replaces all values of a name.
 
         Raises `HeaderErrorException` to answer with an error.
@@ -582,7 +582,7 @@ class Fields(Protocol[FieldsT_co]):
         ...
 
     @abstractmethod
-    def delete(self, name: FieldKey) -> None:
+    def delete(self, name: FieldKey, /) -> None:
         """Removes all values of a name.
 
         Raises `HeaderErrorException` to answer with an error.
@@ -590,7 +590,7 @@ class Fields(Protocol[FieldsT_co]):
         ...
 
     @abstractmethod
-    def append(self, name: FieldKey, value: memoryview) -> None:
+    def append(self, name: FieldKey, value: memoryview, /) -> None:
         """Adds a value to those of a name.
 
         Raises `HeaderErrorException` to answer with an error.
@@ -677,7 +677,7 @@ class OutgoingRequest(Protocol[OutgoingBodyT_co, FieldsT_co]):
         ...
 
     @abstractmethod
-    def set_method(self, method: Method) -> None:
+    def set_method(self, method: Method, /) -> None:
         """Fails if it is not a method of HTTP.
 
         Raises `ResultError[None]` to answer with an error.
@@ -690,7 +690,7 @@ class OutgoingRequest(Protocol[OutgoingBodyT_co, FieldsT_co]):
         ...
 
     @abstractmethod
-    def set_path_with_query(self, path_with_query: str | None) -> None:
+    def set_path_with_query(self, path_with_query: str | None, /) -> None:
         """Fails if it is not a path and a query.
 
         Raises `ResultError[None]` to answer with an error.
@@ -703,7 +703,7 @@ class OutgoingRequest(Protocol[OutgoingBodyT_co, FieldsT_co]):
         ...
 
     @abstractmethod
-    def set_scheme(self, scheme: Scheme | None) -> None:
+    def set_scheme(self, scheme: Scheme | None, /) -> None:
         """Fails if it is not a scheme of URIs.
 
         Raises `ResultError[None]` to answer with an error.
@@ -716,7 +716,7 @@ class OutgoingRequest(Protocol[OutgoingBodyT_co, FieldsT_co]):
         ...
 
     @abstractmethod
-    def set_authority(self, authority: str | None) -> None:
+    def set_authority(self, authority: str | None, /) -> None:
         """Fails if it is not an authority of URIs.
 
         Raises `ResultError[None]` to answer with an error.
@@ -743,7 +743,7 @@ class RequestOptions(Protocol):
         ...
 
     @abstractmethod
-    def set_connect_timeout(self, duration: Duration | None) -> None:
+    def set_connect_timeout(self, duration: Duration | None, /) -> None:
         """The method `set-connect-timeout`.
 
         Raises `ResultError[None]` to answer with an error.
@@ -756,7 +756,7 @@ class RequestOptions(Protocol):
         ...
 
     @abstractmethod
-    def set_first_byte_timeout(self, duration: Duration | None) -> None:
+    def set_first_byte_timeout(self, duration: Duration | None, /) -> None:
         """The method `set-first-byte-timeout`.
 
         Raises `ResultError[None]` to answer with an error.
@@ -769,7 +769,7 @@ class RequestOptions(Protocol):
         ...
 
     @abstractmethod
-    def set_between_bytes_timeout(self, duration: Duration | None) -> None:
+    def set_between_bytes_timeout(self, duration: Duration | None, /) -> None:
         """The method `set-between-bytes-timeout`.
 
         Raises `ResultError[None]` to answer with an error.
@@ -866,7 +866,7 @@ class OutgoingResponse(Protocol[FieldsT_co, OutgoingBodyT_co]):
         ...
 
     @abstractmethod
-    def set_status_code(self, status_code: StatusCode) -> None:
+    def set_status_code(self, status_code: StatusCode, /) -> None:
         """Fails if it is not a status of HTTP.
 
         Raises `ResultError[None]` to answer with an error.
@@ -952,7 +952,7 @@ class Host(
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def http_error_code(self, err: ErrorT_contra) -> ErrorCode | None:
+    def http_error_code(self, err: ErrorT_contra, /) -> ErrorCode | None:
         """The code of a stream's error, if it is the stream of a body and HTTP is the reason."""
         ...
 
@@ -962,7 +962,7 @@ class Host(
         ...
 
     @abstractmethod
-    def fields_from_list(self, entries: list[tuple[FieldKey, memoryview]]) -> FieldsT:
+    def fields_from_list(self, entries: list[tuple[FieldKey, memoryview]], /) -> FieldsT:
         """The static function `from-list` of `fields`.
 
         Raises `HeaderErrorException` to answer with an error.
@@ -970,7 +970,7 @@ class Host(
         ...
 
     @abstractmethod
-    def new_outgoing_request(self, headers: FieldsT) -> OutgoingRequestT_co:
+    def new_outgoing_request(self, headers: FieldsT, /) -> OutgoingRequestT_co:
         """A GET of `/`, until it is changed."""
         ...
 
@@ -981,23 +981,23 @@ class Host(
 
     @abstractmethod
     def response_outparam_set(
-        self, param: ResponseOutparamT_contra, response: Ok[OutgoingResponseT] | Err[ErrorCode]
+        self, param: ResponseOutparamT_contra, response: Ok[OutgoingResponseT] | Err[ErrorCode], /
     ) -> None:
         """Sets the response, or says why there is none. The body is sent as it is written."""
         ...
 
     @abstractmethod
-    def incoming_body_finish(self, this: IncomingBodyT_contra) -> FutureTrailersT_co:
+    def incoming_body_finish(self, this: IncomingBodyT_contra, /) -> FutureTrailersT_co:
         """Gives the trailers, which follow the bytes."""
         ...
 
     @abstractmethod
-    def new_outgoing_response(self, headers: FieldsT) -> OutgoingResponseT:
+    def new_outgoing_response(self, headers: FieldsT, /) -> OutgoingResponseT:
         """The status is 200 until it is changed."""
         ...
 
     @abstractmethod
-    def outgoing_body_finish(self, this: OutgoingBodyT_contra, trailers: FieldsT | None) -> None:
+    def outgoing_body_finish(self, this: OutgoingBodyT_contra, trailers: FieldsT | None, /) -> None:
         """Says that the body is complete, which it is not if it is only dropped.
 
         Raises `ErrorCodeException` to answer with an error.

@@ -97,12 +97,12 @@ def test_the_same_wit_gives_the_same_bytes(project):
 def test_each_function_is_typed_and_documented(project):
     text = generate(TARGET)["counting.py"]
     for line in [
-        "    def step(self, way: Direction) -> int:",
-        "    def new_counter(self, start: int) -> CounterT:",
-        "    def counter_parse(self, text: str) -> CounterT:",
+        "    def step(self, way: Direction, /) -> int:",
+        "    def new_counter(self, start: int, /) -> CounterT:",
+        "    def counter_parse(self, text: str, /) -> CounterT:",
         "class Host(Protocol[CounterT]):",
-        "    def sum(self, counters: list[CounterT], weights: list[float]) -> Names:",
-        "    def raw(self, import_: memoryview) -> Bytes:",
+        "    def sum(self, counters: list[CounterT], weights: list[float], /) -> Names:",
+        "    def raw(self, import_: memoryview, /) -> Bytes:",
         "Names: TypeAlias = list[tuple[str, int | None]]",
         "class CountingDirectionError(ResultError[Direction]):",
         '    """Something that counts."""',

@@ -126,7 +126,7 @@ def test_hosts_are_given_what_was_chosen_and_may_return_any_sequence(project):
         (Lists.NUMPY, "NDArray[float32]", "Sequence[int] | NDArray[uint16]"),
     ):
         text, _ = interface(lists)
-        assert f"def f(self, x: {given}, y: memoryview, z: list[str]) -> {returned}:" in text
+        assert f"def f(self, x: {given}, y: memoryview, z: list[str], /) -> {returned}:" in text
 
 
 def test_guests_return_what_was_chosen_and_may_be_given_any_sequence(project):

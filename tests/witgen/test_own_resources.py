@@ -101,6 +101,24 @@ class Duck:
         return v
 
 
+class Renaming(meter.Host[Blob]):
+    """Its parameters have names of its own."""
+
+    def measure(self, blob: Blob, unit: int = 1) -> int:
+        return len(blob.content) // unit
+
+    def pass_on(self, given: Blob) -> Blob:
+        return given
+
+
+class RenamingDuck:
+    def measure(self, blob: Blob) -> int:
+        return len(blob.content)
+
+    def pass_on(self, given: Blob) -> Blob:
+        return given
+
+
 def given(pair: store.Pair[Blob], many: store.HolderMany[Blob]) -> tuple[store.Pair, store.Holder]:
     return pair, many  # as a guest is given them
 
@@ -109,6 +127,8 @@ def define(linker: Linker) -> None:
     store.add_to_linker(linker, Host())
     meter.add_to_linker(linker, Meter())
     meter.add_to_linker(linker, Duck())
+    meter.add_to_linker(linker, Renaming())
+    meter.add_to_linker(linker, RenamingDuck())
 '''
 #: The same for hosts of any class, as the bindings have it if nothing is named.
 PLAIN = """
@@ -196,7 +216,7 @@ def test_variables_have_the_variance_that_follows_from_their_uses(tmp_path):
     assert "    inside: list[KeptT_co]\n    other: TakenT_co | None\n" in printed
     assert "Either: TypeAlias = EitherOne[KeptT_co] | EitherOther[TakenT_co] | EitherNeither\n" in printed
     assert "Named: TypeAlias = tuple[str, Either[KeptT_co, TakenT_co]]\n" in printed
-    assert "def g(self, d: Holder[KeptT_contra, TakenT_contra]) -> None:" in printed
+    assert "def g(self, d: Holder[KeptT_contra, TakenT_contra], /) -> None:" in printed
 
 
 def test_types_that_double_with_each_line_keep_their_names(tmp_path):
@@ -204,10 +224,10 @@ def test_types_that_double_with_each_line_keep_their_names(tmp_path):
     text = f"package a:b; interface i {{ resource r; type t0 = r; {doubling} f: func(a: t3) -> r; g: func(a: t59); }}"
     printed = bindings_of(tmp_path, text + " world w { import i; }")["i.py"]
     assert "class Host(Protocol[RT]):" in printed
-    assert "def f(self, a: T3[RT]) -> RT:" in printed
+    assert "def f(self, a: T3[RT], /) -> RT:" in printed
     assert "T5: TypeAlias = tuple[T4[RT_co], T4[RT_co]]\n" in printed
     assert "T6: TypeAlias = tuple[T5, T5]\n" in printed, "spelled out, it has more than a hundred types in it"
-    assert "def g(self, a: T59) -> None:" in printed
+    assert "def g(self, a: T59, /) -> None:" in printed
 
 
 def test_an_interface_without_resources_has_a_plain_host(tmp_path):
@@ -238,7 +258,7 @@ def test_a_record_with_more_resources_than_a_class_can_be_generic_over_has_any(t
     printed = bindings_of(tmp_path, text + " world w { import i; }")["i.py"]
     assert "class All:\n" in printed
     assert "    field7: R7\n" in printed
-    assert "def f(self, a: All) -> R7T_co:" in printed
+    assert "def f(self, a: All, /) -> R7T_co:" in printed
 
 
 def test_another_name_of_a_handle_is_not_generic(tmp_path):
@@ -250,14 +270,14 @@ def test_another_name_of_a_handle_is_not_generic(tmp_path):
     for alias in ("H: TypeAlias = R\n", "G: TypeAlias = H\n", "L: TypeAlias = list[RT_co]\n"):
         assert f"\n{alias}" in files["i.py"]
     assert "    a: RT_co\n" in files["i.py"]
-    assert "def f(self, a: RT, b: RT | None, c: Held[RT]) -> L[RT]:" in files["j.py"]
+    assert "def f(self, a: RT, b: RT | None, c: Held[RT], /) -> L[RT]:" in files["j.py"]
 
 
 def test_resources_beside_a_long_type_have_the_right_variance(tmp_path):
     doubling = " ".join(f"type t{n} = tuple<t{n - 1}, t{n - 1}>;" for n in range(1, 60))
     text = f"package a:b; interface i {{ resource r; type t0 = r; {doubling} f: func(a: tuple<r, t59>) -> r; }}"
     printed = bindings_of(tmp_path, text + " world w { import i; }")["i.py"]
-    assert "def f(self, a: tuple[RT, T59]) -> RT:" in printed
+    assert "def f(self, a: tuple[RT, T59], /) -> RT:" in printed
 
 
 @pytest.mark.parametrize("generic", [store.Pair, store.HolderOne, Ok, Err, Some])

@@ -21,9 +21,10 @@ def host_functions(abi: Abi, functions: Iterable[Function]) -> Iterator[Function
 def _served(abi: Abi, function: Function) -> FunctionView:
     """A method for a host to implement: its arguments are borrowed, and its result can be any buffer.
 
-    Every function that a guest calls may be a coroutine; the `drop` of a resource, which is none of them, never is.
+    Its parameters are positional, so that those of an implementation may have other names. Every function that a guest
+    calls may be a coroutine; the `drop` of a resource, which is none of them, never is.
     """
-    parameters = _parameters(abi, function, Bytes.BORROWED)
+    parameters = _parameters(abi, function, Bytes.BORROWED) + (", /" if written(function) else "")
     returns = abi.success(function, Bytes.GIVEN)
     docs = _docs(abi, function, Bytes.GIVEN, "to answer with an error")
     prefix = "async " if abi.layout.async_hosts else ""

@@ -79,7 +79,7 @@ class Host(Protocol[ErrorT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_error(self, code: ErrorCode, data: str) -> ErrorT_co:
+    def new_error(self, code: ErrorCode, data: str, /) -> ErrorT_co:
         """Makes an error."""
         ...
 

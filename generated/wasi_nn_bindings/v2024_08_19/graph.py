@@ -87,7 +87,7 @@ class Host(Protocol[GraphT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def load(self, builder: list[memoryview], encoding: GraphEncoding, target: ExecutionTarget) -> GraphT_co:
+    def load(self, builder: list[memoryview], encoding: GraphEncoding, target: ExecutionTarget, /) -> GraphT_co:
         """Loads a model from the bytes that the guest brings along.
 
         Raises `ErrorException` to answer with an error.
@@ -95,7 +95,7 @@ class Host(Protocol[GraphT_co]):
         ...
 
     @abstractmethod
-    def load_by_name(self, name: str) -> GraphT_co:
+    def load_by_name(self, name: str, /) -> GraphT_co:
         """Gets a model that the host offers under a name.
 
         Raises `ErrorException` to answer with an error.

@@ -31,7 +31,7 @@ class GraphExecutionContext(Protocol[TensorT]):
     """A graph with the inputs and outputs of one user of it."""
 
     @abstractmethod
-    def set_input(self, name: str, tensor: TensorT) -> None:
+    def set_input(self, name: str, tensor: TensorT, /) -> None:
         """Sets the input `name`, which stays until it is set again. The tensor belongs to the host afterwards.
 
         Raises `ErrorException` to answer with an error.
@@ -47,7 +47,7 @@ class GraphExecutionContext(Protocol[TensorT]):
         ...
 
     @abstractmethod
-    def get_output(self, name: str) -> TensorT:
+    def get_output(self, name: str, /) -> TensorT:
         """Gets the output `name` of the last `compute`.
 
         Raises `ErrorException` to answer with an error.

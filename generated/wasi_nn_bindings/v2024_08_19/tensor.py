@@ -79,7 +79,7 @@ class Host(Protocol[TensorT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_tensor(self, dimensions: TensorDimensions, ty: TensorType, data: memoryview) -> TensorT_co:
+    def new_tensor(self, dimensions: TensorDimensions, ty: TensorType, data: memoryview, /) -> TensorT_co:
         """Makes a tensor from bytes. Whether `data` fits `dimensions` and `ty` is checked when the tensor is used."""
         ...
 

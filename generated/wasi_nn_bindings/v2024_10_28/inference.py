@@ -37,7 +37,7 @@ class GraphExecutionContext(Protocol[TensorT]):
     """A graph with the state of one user of it."""
 
     @abstractmethod
-    def compute(self, inputs: list[NamedTensor[TensorT]]) -> Sequence[NamedTensor[TensorT]]:
+    def compute(self, inputs: list[NamedTensor[TensorT]], /) -> Sequence[NamedTensor[TensorT]]:
         """Runs the graph once. The inputs belong to the host afterwards, whatever the outcome.
 
         Raises `ErrorException` to answer with an error.

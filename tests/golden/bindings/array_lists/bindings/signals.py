@@ -82,7 +82,7 @@ class Filter(Protocol):
         ...
 
     @abstractmethod
-    def apply(self, x: Samples) -> Sequence[float]:
+    def apply(self, x: Samples, /) -> Sequence[float]:
         """The method `apply`.
 
         Raises `ResultError[Sequence[int]]` to answer with an error.
@@ -99,42 +99,42 @@ class Host(Protocol[FilterT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_filter(self, weights: FloatArray) -> FilterT_co:
+    def new_filter(self, weights: FloatArray, /) -> FilterT_co:
         """The constructor of `filter`."""
         ...
 
     @abstractmethod
-    def scale(self, x: FloatArray, by: float) -> Sequence[float]:
+    def scale(self, x: FloatArray, by: float, /) -> Sequence[float]:
         """The function `scale`."""
         ...
 
     @abstractmethod
-    def count(self, x: IntArray, more: list[IntArray]) -> Sequence[Sequence[int]]:
+    def count(self, x: IntArray, more: list[IntArray], /) -> Sequence[Sequence[int]]:
         """The function `count`."""
         ...
 
     @abstractmethod
-    def bits(self, x: IntArray) -> Sequence[int]:
+    def bits(self, x: IntArray, /) -> Sequence[int]:
         """The function `bits`."""
         ...
 
     @abstractmethod
-    def words(self, x: IntArray | None, y: dict[str, IntArray]) -> Mapping[str, Sequence[int]]:
+    def words(self, x: IntArray | None, y: dict[str, IntArray], /) -> Mapping[str, Sequence[int]]:
         """The function `words`."""
         ...
 
     @abstractmethod
-    def mix(self, a: Track, b: Content) -> Track:
+    def mix(self, a: Track, b: Content, /) -> Track:
         """The function `mix`."""
         ...
 
     @abstractmethod
-    def pick(self, a: Content) -> Content:
+    def pick(self, a: Content, /) -> Content:
         """The function `pick`."""
         ...
 
     @abstractmethod
-    def plain(self, names: list[str], lamps: list[bool], bytes_: memoryview, fixed: list[float]) -> Sequence[float]:
+    def plain(self, names: list[str], lamps: list[bool], bytes_: memoryview, fixed: list[float], /) -> Sequence[float]:
         """The function `plain`."""
         ...
 

@@ -71,12 +71,12 @@ class Host(Protocol[PageT_co]):
     """
 
     @abstractmethod
-    async def new_page(self, address: str) -> PageT_co:
+    async def new_page(self, address: str, /) -> PageT_co:
         """The constructor of `page`."""
         ...
 
     @abstractmethod
-    async def page_open(self, address: str) -> PageT_co:
+    async def page_open(self, address: str, /) -> PageT_co:
         """The static function `open` of `page`.
 
         Raises `ResultError[str]` to answer with an error.
@@ -84,7 +84,7 @@ class Host(Protocol[PageT_co]):
         ...
 
     @abstractmethod
-    async def fetch(self, address: str) -> Bytes:
+    async def fetch(self, address: str, /) -> Bytes:
         """The function `fetch`.
 
         Raises `ResultError[str]` to answer with an error.
@@ -92,12 +92,12 @@ class Host(Protocol[PageT_co]):
         ...
 
     @abstractmethod
-    async def store(self, entries: list[Entry]) -> None:
+    async def store(self, entries: list[Entry], /) -> None:
         """The function `store`."""
         ...
 
     @abstractmethod
-    async def await_(self, seconds: float) -> None:
+    async def await_(self, seconds: float, /) -> None:
         """The function `await`."""
         ...
 

@@ -68,7 +68,7 @@ class Sink(Protocol):
     """Keeps what is written to it."""
 
     @abstractmethod
-    def write(self, more: memoryview, also: list[memoryview]) -> int:
+    def write(self, more: memoryview, also: list[memoryview], /) -> int:
         """The method `write`."""
         ...
 
@@ -87,43 +87,43 @@ class Host(Protocol[SinkT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_sink(self, start: memoryview) -> SinkT_co:
+    def new_sink(self, start: memoryview, /) -> SinkT_co:
         """The constructor of `sink`."""
         ...
 
     @abstractmethod
-    def sum(self, v: memoryview) -> int:
+    def sum(self, v: memoryview, /) -> int:
         """The function `sum`."""
         ...
 
     @abstractmethod
-    def fill(self, size: int, with_: int) -> Bytes:
+    def fill(self, size: int, with_: int, /) -> Bytes:
         """The function `fill`."""
         ...
 
     @abstractmethod
-    def echo(self, v: memoryview) -> Bytes:
+    def echo(self, v: memoryview, /) -> Bytes:
         """The function `echo`."""
         ...
 
     @abstractmethod
-    def join(self, parts: list[memoryview], last: memoryview | None, pair: tuple[int, memoryview]) -> Bytes:
+    def join(self, parts: list[memoryview], last: memoryview | None, pair: tuple[int, memoryview], /) -> Bytes:
         """The function `join`."""
         ...
 
     @abstractmethod
-    def name(self, parts: list[Labelled]) -> str:
+    def name(self, parts: list[Labelled], /) -> str:
         """The function `name`."""
         ...
 
     @abstractmethod
-    def weigh(self, v: Part, w: Ok[memoryview] | Err[str]) -> int:
+    def weigh(self, v: Part, w: Ok[memoryview] | Err[str], /) -> int:
         """The function `weigh`."""
         ...
 
     @abstractmethod
     def many(
-        self, a: int, b: str, c: float, d: memoryview, e: list[str], f: int, g: memoryview, h: str, i: bool
+        self, a: int, b: str, c: float, d: memoryview, e: list[str], f: int, g: memoryview, h: str, i: bool, /
     ) -> Bytes:
         """The function `many`."""
         ...

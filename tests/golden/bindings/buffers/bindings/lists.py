@@ -25,12 +25,12 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def split(self, v: memoryview, at: int) -> tuple[Bytes, Bytes]:
+    def split(self, v: memoryview, at: int, /) -> tuple[Bytes, Bytes]:
         """The function `split`."""
         ...
 
     @abstractmethod
-    def check(self, v: memoryview) -> Bytes:
+    def check(self, v: memoryview, /) -> Bytes:
         """The function `check`.
 
         Raises `ResultError[str]` to answer with an error.

@@ -37,12 +37,12 @@ class Host(Protocol):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
-    def host(self, host: int) -> int:
+    def host(self, host: int, /) -> int:
         """The function `host`."""
         ...
 
     @abstractmethod
-    def add_to_linker(self, v: int) -> int:
+    def add_to_linker(self, v: int, /) -> int:
         """The function `add-to-linker`."""
         ...
 

@@ -25,7 +25,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def export(self, v: int) -> int:
+    def export(self, v: int, /) -> int:
         """The function `export`."""
         ...
 

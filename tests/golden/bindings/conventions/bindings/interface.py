@@ -171,7 +171,7 @@ class Linker_(Protocol[LinkerT_co]):
         ...
 
     @abstractmethod
-    def class_(self, import_: int, host: int, wit: int) -> str:
+    def class_(self, import_: int, host: int, wit: int, /) -> str:
         """The method `class`."""
         ...
 
@@ -198,27 +198,27 @@ class Host(Protocol[LinkerT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_linker(self, self_: int, linker: str) -> LinkerT_co:
+    def new_linker(self, self_: int, linker: str, /) -> LinkerT_co:
         """The constructor of `linker`."""
         ...
 
     @abstractmethod
-    def linker_from(self, none: int) -> LinkerT_co:
+    def linker_from(self, none: int, /) -> LinkerT_co:
         """The static function `from` of `linker`."""
         ...
 
     @abstractmethod
-    def new_linker_(self, v: int) -> int:
+    def new_linker_(self, v: int, /) -> int:
         """The function `new-linker`."""
         ...
 
     @abstractmethod
-    def linker_from_(self, v: int) -> int:
+    def linker_from_(self, v: int, /) -> int:
         """The function `linker-from`."""
         ...
 
     @abstractmethod
-    def print(self, print_: str) -> str:
+    def print(self, print_: str, /) -> str:
         """The function `print`.
 
         Raises `TypeErrorException` to answer with an error.
@@ -226,22 +226,22 @@ class Host(Protocol[LinkerT_co]):
         ...
 
     @abstractmethod
-    def lambda_(self, v: Record) -> Record:
+    def lambda_(self, v: Record, /) -> Record:
         """The function `lambda`."""
         ...
 
     @abstractmethod
-    def pass_(self, v: Host_) -> Host_:
+    def pass_(self, v: Host_, /) -> Host_:
         """The function `pass`."""
         ...
 
     @abstractmethod
-    def async_def(self, v: AB) -> ABC:
+    def async_def(self, v: AB, /) -> ABC:
         """The function `async-def`."""
         ...
 
     @abstractmethod
-    def return_(self, v: Enum_, w: Flags) -> Flags:
+    def return_(self, v: Enum_, w: Flags, /) -> Flags:
         """The function `return`.
 
         Raises `InterfaceEnumError` to answer with an error.
@@ -249,17 +249,17 @@ class Host(Protocol[LinkerT_co]):
         ...
 
     @abstractmethod
-    def is_(self, t: T, url: URL) -> tuple[T, URL]:
+    def is_(self, t: T, url: URL, /) -> tuple[T, URL]:
         """The function `is`."""
         ...
 
     @abstractmethod
-    def add_to_linker(self, v: Protocol_ | None) -> Value | None:
+    def add_to_linker(self, v: Protocol_ | None, /) -> Value | None:
         """The function `add-to-linker`."""
         ...
 
     @abstractmethod
-    def ints(self, v: Int, w: Int) -> Int:
+    def ints(self, v: Int, w: Int, /) -> Int:
         """The function `ints`."""
         ...
 

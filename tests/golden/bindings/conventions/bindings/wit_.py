@@ -48,7 +48,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def convert(self, v: Int_, w: URL, x: Protocol_) -> Int:
+    def convert(self, v: Int_, w: URL, x: Protocol_, /) -> Int:
         """The function `convert`."""
         ...
 

@@ -61,7 +61,7 @@ class Host(Protocol):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
-    def note(self, text: str) -> None:
+    def note(self, text: str, /) -> None:
         """An imported function."""
         ...
 

@@ -27,7 +27,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def g(self, v: Size) -> Size:
+    def g(self, v: Size, /) -> Size:
         """The function `g`."""
         ...
 

@@ -100,17 +100,17 @@ class Host(Protocol[ShelfT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_shelf(self, start: Word) -> ShelfT_co:
+    def new_shelf(self, start: Word, /) -> ShelfT_co:
         """Its constructor."""
         ...
 
     @abstractmethod
-    def shelf_of(self, words: list[Word]) -> ShelfT_co:
+    def shelf_of(self, words: list[Word], /) -> ShelfT_co:
         """Its static function."""
         ...
 
     @abstractmethod
-    def swap(self, v: Pair, w: Either, x: Colour, y: Marks) -> Pair:
+    def swap(self, v: Pair, w: Either, x: Colour, y: Marks, /) -> Pair:
         """A function."""
         ...
 

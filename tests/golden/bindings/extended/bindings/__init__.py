@@ -49,7 +49,7 @@ class Host(Protocol):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
-    def convert(self, v: float, to: Unit) -> float:
+    def convert(self, v: float, to: Unit, /) -> float:
         """The function `convert`."""
         ...
 

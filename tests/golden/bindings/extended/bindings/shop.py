@@ -54,7 +54,7 @@ class Host(Protocol[BlobT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def pack(self, content: BlobT, outside: Size) -> Pair[BlobT]:
+    def pack(self, content: BlobT, outside: Size, /) -> Pair[BlobT]:
         """The function `pack`.
 
         Raises `ShapesFailureError` to answer with an error.
@@ -62,7 +62,7 @@ class Host(Protocol[BlobT]):
         ...
 
     @abstractmethod
-    def open(self, v: Pair[BlobT]) -> Sequence[BlobT]:
+    def open(self, v: Pair[BlobT], /) -> Sequence[BlobT]:
         """The function `open`.
 
         Raises `StoreFailureError` to answer with an error.
@@ -70,7 +70,7 @@ class Host(Protocol[BlobT]):
         ...
 
     @abstractmethod
-    def note(self, v: RecordOf, far: Length) -> RecordOf:
+    def note(self, v: RecordOf, far: Length, /) -> RecordOf:
         """The function `note`.
 
         Raises `TypeErrorException` to answer with an error.
@@ -78,7 +78,7 @@ class Host(Protocol[BlobT]):
         ...
 
     @abstractmethod
-    def choose(self, v: AB | None, w: T) -> T:
+    def choose(self, v: AB | None, w: T, /) -> T:
         """The function `choose`.
 
         Raises `ResultError[Unit]` to answer with an error.

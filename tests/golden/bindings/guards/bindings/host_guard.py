@@ -41,7 +41,7 @@ class Host(Protocol[TensorT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def check(self, text: str) -> Verdict[TensorT]:
+    def check(self, text: str, /) -> Verdict[TensorT]:
         """The function `check`.
 
         Raises `ErrorException` to answer with an error.
@@ -49,7 +49,7 @@ class Host(Protocol[TensorT]):
         ...
 
     @abstractmethod
-    def classify(self, ty: TensorType) -> TensorType:
+    def classify(self, ty: TensorType, /) -> TensorType:
         """The function `classify`.
 
         Raises `ResultError[ErrorCode]` to answer with an error.
@@ -57,17 +57,17 @@ class Host(Protocol[TensorT]):
         ...
 
     @abstractmethod
-    def scale(self, t: TensorT) -> TensorT:
+    def scale(self, t: TensorT, /) -> TensorT:
         """The function `scale`."""
         ...
 
     @abstractmethod
-    def weigh(self, tensors: list[TensorT]) -> int:
+    def weigh(self, tensors: list[TensorT], /) -> int:
         """The function `weigh`."""
         ...
 
     @abstractmethod
-    def sign(self, content: memoryview) -> Bytes:
+    def sign(self, content: memoryview, /) -> Bytes:
         """Bytes of its own, beside those of tensors."""
         ...
 

@@ -38,7 +38,7 @@ class Host(Protocol):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
-    def interface_0(self, v: int) -> int:
+    def interface_0(self, v: int, /) -> int:
         """The function `interface-0`."""
         ...
 

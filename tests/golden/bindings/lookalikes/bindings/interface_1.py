@@ -25,7 +25,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def interface_1(self, v: int) -> int:
+    def interface_1(self, v: int, /) -> int:
         """The function `interface-1`."""
         ...
 

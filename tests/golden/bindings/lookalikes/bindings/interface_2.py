@@ -27,7 +27,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def f(self, v: Size) -> Size:
+    def f(self, v: Size, /) -> Size:
         """The function `f`."""
         ...
 

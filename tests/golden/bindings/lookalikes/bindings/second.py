@@ -45,12 +45,12 @@ class Host(Protocol[Interface0T_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_interface_0(self, v: Size) -> Interface0T_co:
+    def new_interface_0(self, v: Size, /) -> Interface0T_co:
         """The constructor of `interface-0`."""
         ...
 
     @abstractmethod
-    def interface_0_get(self, v: Size) -> Size:
+    def interface_0_get(self, v: Size, /) -> Size:
         """Differs from the member above only in what it belongs to."""
         ...
 

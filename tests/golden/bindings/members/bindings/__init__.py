@@ -35,12 +35,12 @@ class Host(Protocol):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
-    def input(self, v: str) -> str:
+    def input(self, v: str, /) -> str:
         """The function `input`."""
         ...
 
     @abstractmethod
-    def str_(self, v: str) -> str:
+    def str_(self, v: str, /) -> str:
         """The function `str`."""
         ...
 

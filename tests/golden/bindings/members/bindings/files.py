@@ -76,7 +76,7 @@ class File(Protocol):
         ...
 
     @abstractmethod
-    def list(self, v: str) -> str | None:
+    def list(self, v: str, /) -> str | None:
         """The method `list`."""
         ...
 
@@ -106,7 +106,7 @@ class File(Protocol):
         ...
 
     @abstractmethod
-    def memoryview_(self, v: memoryview) -> int:
+    def memoryview_(self, v: memoryview, /) -> int:
         """The method `memoryview`."""
         ...
 
@@ -120,17 +120,17 @@ class Host(Protocol[FileT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_file(self, id_: int) -> FileT_co:
+    def new_file(self, id_: int, /) -> FileT_co:
         """The constructor of `file`."""
         ...
 
     @abstractmethod
-    def file_print(self, v: str) -> str:
+    def file_print(self, v: str, /) -> str:
         """The static function `print` of `file`."""
         ...
 
     @abstractmethod
-    def open(self, name: str) -> FileT_co:
+    def open(self, name: str, /) -> FileT_co:
         """The function `open`.
 
         Raises `ResultError[str]` to answer with an error.
@@ -138,32 +138,32 @@ class Host(Protocol[FileT_co]):
         ...
 
     @abstractmethod
-    def sum(self, v: list[int]) -> int:
+    def sum(self, v: list[int], /) -> int:
         """The function `sum`."""
         ...
 
     @abstractmethod
-    def max(self, entry: Entry, taken: Taken) -> tuple[Entry, Taken]:
+    def max(self, entry: Entry, taken: Taken, /) -> tuple[Entry, Taken]:
         """The function `max`."""
         ...
 
     @abstractmethod
-    def tuple_(self, v: int) -> int:
+    def tuple_(self, v: int, /) -> int:
         """The function `tuple`."""
         ...
 
     @abstractmethod
-    def abstractmethod_(self, v: int) -> int:
+    def abstractmethod_(self, v: int, /) -> int:
         """The function `abstractmethod`."""
         ...
 
     @abstractmethod
-    def unmentioned(self, v: float | None) -> float | None:
+    def unmentioned(self, v: float | None, /) -> float | None:
         """The function `unmentioned`."""
         ...
 
     @abstractmethod
-    def float_(self, v: float) -> float:
+    def float_(self, v: float, /) -> float:
         """The function `float`."""
         ...
 

@@ -84,7 +84,7 @@ class Filter(Protocol):
         ...
 
     @abstractmethod
-    def apply(self, x: Samples) -> Sequence[float] | NDArray[float32]:
+    def apply(self, x: Samples, /) -> Sequence[float] | NDArray[float32]:
         """The method `apply`.
 
         Raises `ResultError[Sequence[int] | NDArray[uint32]]` to answer with an error.
@@ -101,44 +101,44 @@ class Host(Protocol[FilterT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_filter(self, weights: NDArray[float64]) -> FilterT_co:
+    def new_filter(self, weights: NDArray[float64], /) -> FilterT_co:
         """The constructor of `filter`."""
         ...
 
     @abstractmethod
-    def scale(self, x: NDArray[float32], by: float) -> Sequence[float] | NDArray[float32]:
+    def scale(self, x: NDArray[float32], by: float, /) -> Sequence[float] | NDArray[float32]:
         """The function `scale`."""
         ...
 
     @abstractmethod
-    def count(self, x: NDArray[uint32], more: list[NDArray[uint64]]) -> Sequence[Sequence[int] | NDArray[int64]]:
+    def count(self, x: NDArray[uint32], more: list[NDArray[uint64]], /) -> Sequence[Sequence[int] | NDArray[int64]]:
         """The function `count`."""
         ...
 
     @abstractmethod
-    def bits(self, x: NDArray[int8]) -> Sequence[int] | NDArray[int8]:
+    def bits(self, x: NDArray[int8], /) -> Sequence[int] | NDArray[int8]:
         """The function `bits`."""
         ...
 
     @abstractmethod
     def words(
-        self, x: NDArray[uint16] | None, y: dict[str, NDArray[int32]]
+        self, x: NDArray[uint16] | None, y: dict[str, NDArray[int32]], /
     ) -> Mapping[str, Sequence[int] | NDArray[int32]]:
         """The function `words`."""
         ...
 
     @abstractmethod
-    def mix(self, a: Track, b: Content) -> Track:
+    def mix(self, a: Track, b: Content, /) -> Track:
         """The function `mix`."""
         ...
 
     @abstractmethod
-    def pick(self, a: Content) -> Content:
+    def pick(self, a: Content, /) -> Content:
         """The function `pick`."""
         ...
 
     @abstractmethod
-    def plain(self, names: list[str], lamps: list[bool], bytes_: memoryview, fixed: list[float]) -> Sequence[float]:
+    def plain(self, names: list[str], lamps: list[bool], bytes_: memoryview, fixed: list[float], /) -> Sequence[float]:
         """The function `plain`."""
         ...
 

@@ -37,7 +37,7 @@ class Host(Protocol):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
-    def log(self, text: str) -> None:
+    def log(self, text: str, /) -> None:
         """The function `log`."""
         ...
 

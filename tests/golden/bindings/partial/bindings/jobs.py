@@ -53,7 +53,7 @@ class Host(Protocol[JobT_co]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_job(self, name: str) -> JobT_co:
+    def new_job(self, name: str, /) -> JobT_co:
         """The constructor of `job`."""
         ...
 

@@ -36,7 +36,7 @@ class Host(Protocol):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
-    def dropped(self, number: int) -> None:
+    def dropped(self, number: int, /) -> None:
         """Tells the host that a counter is gone."""
         ...
 

@@ -31,12 +31,12 @@ class Host(Protocol[BlobT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def measure(self, v: BlobT) -> int:
+    def measure(self, v: BlobT, /) -> int:
         """The function `measure`."""
         ...
 
     @abstractmethod
-    def pass_on(self, v: BlobT) -> BlobT:
+    def pass_on(self, v: BlobT, /) -> BlobT:
         """The function `pass-on`."""
         ...
 

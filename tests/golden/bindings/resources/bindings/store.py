@@ -64,12 +64,12 @@ class Blob(Protocol[BlobT]):
         ...
 
     @abstractmethod
-    def read(self, start: int, end: int) -> Bytes:
+    def read(self, start: int, end: int, /) -> Bytes:
         """The method `read`."""
         ...
 
     @abstractmethod
-    def slice(self, start: int, end: int) -> BlobT:
+    def slice(self, start: int, end: int, /) -> BlobT:
         """A part of it, as a blob of its own.
 
         Raises `StoreFailureError` to answer with an error.
@@ -77,7 +77,7 @@ class Blob(Protocol[BlobT]):
         ...
 
     @abstractmethod
-    def append(self, other: BlobT) -> int:
+    def append(self, other: BlobT, /) -> int:
         """Takes the other one in."""
         ...
 
@@ -128,37 +128,37 @@ class Host(Protocol[BlobT, FailureT]):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def new_blob(self, content: memoryview) -> BlobT:
+    def new_blob(self, content: memoryview, /) -> BlobT:
         """Keeps a copy."""
         ...
 
     @abstractmethod
-    def blob_join(self, blobs: list[BlobT]) -> BlobT:
+    def blob_join(self, blobs: list[BlobT], /) -> BlobT:
         """The static function `join` of `blob`."""
         ...
 
     @abstractmethod
-    def swap(self, v: Pair[BlobT]) -> Pair[BlobT]:
+    def swap(self, v: Pair[BlobT], /) -> Pair[BlobT]:
         """The function `swap`."""
         ...
 
     @abstractmethod
-    def hold(self, v: Holder[BlobT]) -> Holder[BlobT]:
+    def hold(self, v: Holder[BlobT], /) -> Holder[BlobT]:
         """The function `hold`."""
         ...
 
     @abstractmethod
-    def rename(self, v: list[Named[BlobT]]) -> Sequence[Named[BlobT]]:
+    def rename(self, v: list[Named[BlobT]], /) -> Sequence[Named[BlobT]]:
         """The function `rename`."""
         ...
 
     @abstractmethod
-    def total(self, first: BlobT, others: list[tuple[str, BlobT]]) -> int:
+    def total(self, first: BlobT, others: list[tuple[str, BlobT]], /) -> int:
         """The function `total`."""
         ...
 
     @abstractmethod
-    def find(self, name: str) -> BlobT:
+    def find(self, name: str, /) -> BlobT:
         """The function `find`.
 
         Raises `StoreFailureError` to answer with an error.
@@ -166,7 +166,7 @@ class Host(Protocol[BlobT, FailureT]):
         ...
 
     @abstractmethod
-    def nested(self, v: Ok[BlobT] | Err[FailureT] | None) -> Ok[BlobT] | Err[FailureT] | None:
+    def nested(self, v: Ok[BlobT] | Err[FailureT] | None, /) -> Ok[BlobT] | Err[FailureT] | None:
         """The function `nested`."""
         ...
 

@@ -198,182 +198,182 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def bools(self, v: bool) -> bool:
+    def bools(self, v: bool, /) -> bool:
         """The function `bools`."""
         ...
 
     @abstractmethod
-    def u8s(self, v: int) -> int:
+    def u8s(self, v: int, /) -> int:
         """The function `u8s`."""
         ...
 
     @abstractmethod
-    def u16s(self, v: int) -> int:
+    def u16s(self, v: int, /) -> int:
         """The function `u16s`."""
         ...
 
     @abstractmethod
-    def u32s(self, v: int) -> int:
+    def u32s(self, v: int, /) -> int:
         """The function `u32s`."""
         ...
 
     @abstractmethod
-    def u64s(self, v: int) -> int:
+    def u64s(self, v: int, /) -> int:
         """The function `u64s`."""
         ...
 
     @abstractmethod
-    def s8s(self, v: int) -> int:
+    def s8s(self, v: int, /) -> int:
         """The function `s8s`."""
         ...
 
     @abstractmethod
-    def s16s(self, v: int) -> int:
+    def s16s(self, v: int, /) -> int:
         """The function `s16s`."""
         ...
 
     @abstractmethod
-    def s32s(self, v: int) -> int:
+    def s32s(self, v: int, /) -> int:
         """The function `s32s`."""
         ...
 
     @abstractmethod
-    def s64s(self, v: int) -> int:
+    def s64s(self, v: int, /) -> int:
         """The function `s64s`."""
         ...
 
     @abstractmethod
-    def f32s(self, v: float) -> float:
+    def f32s(self, v: float, /) -> float:
         """The function `f32s`."""
         ...
 
     @abstractmethod
-    def f64s(self, v: float) -> float:
+    def f64s(self, v: float, /) -> float:
         """The function `f64s`."""
         ...
 
     @abstractmethod
-    def chars(self, v: str) -> str:
+    def chars(self, v: str, /) -> str:
         """The function `chars`."""
         ...
 
     @abstractmethod
-    def strings(self, v: str) -> str:
+    def strings(self, v: str, /) -> str:
         """The function `strings`."""
         ...
 
     @abstractmethod
-    def buffers(self, v: memoryview) -> Bytes:
+    def buffers(self, v: memoryview, /) -> Bytes:
         """The function `buffers`."""
         ...
 
     @abstractmethod
-    def named_buffers(self, v: memoryview) -> Bytes:
+    def named_buffers(self, v: memoryview, /) -> Bytes:
         """The function `named-buffers`."""
         ...
 
     @abstractmethod
-    def lists_of_buffers(self, v: list[memoryview]) -> Sequence[Bytes]:
+    def lists_of_buffers(self, v: list[memoryview], /) -> Sequence[Bytes]:
         """The function `lists-of-buffers`."""
         ...
 
     @abstractmethod
-    def optional_buffers(self, v: memoryview | None) -> Bytes | None:
+    def optional_buffers(self, v: memoryview | None, /) -> Bytes | None:
         """The function `optional-buffers`."""
         ...
 
     @abstractmethod
-    def lists_of_numbers(self, v: list[int]) -> Sequence[int]:
+    def lists_of_numbers(self, v: list[int], /) -> Sequence[int]:
         """The function `lists-of-numbers`."""
         ...
 
     @abstractmethod
-    def lists_of_strings(self, v: list[str]) -> Sequence[str]:
+    def lists_of_strings(self, v: list[str], /) -> Sequence[str]:
         """The function `lists-of-strings`."""
         ...
 
     @abstractmethod
-    def lists_of_records(self, v: list[Point]) -> Sequence[Point]:
+    def lists_of_records(self, v: list[Point], /) -> Sequence[Point]:
         """The function `lists-of-records`."""
         ...
 
     @abstractmethod
-    def lists_of_lists(self, v: list[list[float]]) -> Sequence[Sequence[float]]:
+    def lists_of_lists(self, v: list[list[float]], /) -> Sequence[Sequence[float]]:
         """The function `lists-of-lists`."""
         ...
 
     @abstractmethod
-    def digests(self, v: Digest) -> Digest:
+    def digests(self, v: Digest, /) -> Digest:
         """The function `digests`."""
         ...
 
     @abstractmethod
-    def matrices(self, v: list[list[float]]) -> Sequence[Sequence[float]]:
+    def matrices(self, v: list[list[float]], /) -> Sequence[Sequence[float]]:
         """The function `matrices`."""
         ...
 
     @abstractmethod
-    def tuples(self, v: tuple[int, str, bool]) -> tuple[int, str, bool]:
+    def tuples(self, v: tuple[int, str, bool], /) -> tuple[int, str, bool]:
         """The function `tuples`."""
         ...
 
     @abstractmethod
-    def many_names(self, v: Names) -> Names:
+    def many_names(self, v: Names, /) -> Names:
         """The function `many-names`."""
         ...
 
     @abstractmethod
-    def points(self, v: Point) -> Point:
+    def points(self, v: Point, /) -> Point:
         """The function `points`."""
         ...
 
     @abstractmethod
-    def places(self, v: Point) -> Point:
+    def places(self, v: Point, /) -> Point:
         """The function `places`."""
         ...
 
     @abstractmethod
-    def everythings(self, v: Everything) -> Everything:
+    def everythings(self, v: Everything, /) -> Everything:
         """The function `everythings`."""
         ...
 
     @abstractmethod
-    def shapes(self, v: Shape) -> Shape:
+    def shapes(self, v: Shape, /) -> Shape:
         """The function `shapes`."""
         ...
 
     @abstractmethod
-    def colours(self, v: Colour) -> Colour:
+    def colours(self, v: Colour, /) -> Colour:
         """The function `colours`."""
         ...
 
     @abstractmethod
-    def accesses(self, v: Access) -> Access:
+    def accesses(self, v: Access, /) -> Access:
         """The function `accesses`."""
         ...
 
     @abstractmethod
-    def wides(self, v: Wide) -> Wide:
+    def wides(self, v: Wide, /) -> Wide:
         """The function `wides`."""
         ...
 
     @abstractmethod
-    def options(self, v: int | None) -> int | None:
+    def options(self, v: int | None, /) -> int | None:
         """The function `options`."""
         ...
 
     @abstractmethod
-    def nested_options(self, v: Some[str | None] | None) -> Some[str | None] | None:
+    def nested_options(self, v: Some[str | None] | None, /) -> Some[str | None] | None:
         """The function `nested-options`."""
         ...
 
     @abstractmethod
-    def deep_options(self, v: Some[Some[bool | None] | None] | None) -> Some[Some[bool | None] | None] | None:
+    def deep_options(self, v: Some[Some[bool | None] | None] | None, /) -> Some[Some[bool | None] | None] | None:
         """The function `deep-options`."""
         ...
 
     @abstractmethod
-    def results(self, v: Ok[int] | Err[Colour]) -> int:
+    def results(self, v: Ok[int] | Err[Colour], /) -> int:
         """A result is returned, or raised.
 
         Raises `EchoColourError` to answer with an error.
@@ -381,7 +381,7 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def text_results(self, v: Ok[memoryview] | Err[str]) -> Bytes:
+    def text_results(self, v: Ok[memoryview] | Err[str], /) -> Bytes:
         """The function `text-results`.
 
         Raises `ResultError[str]` to answer with an error.
@@ -389,7 +389,7 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def empty_results(self, v: Ok[None] | Err[None]) -> None:
+    def empty_results(self, v: Ok[None] | Err[None], /) -> None:
         """The function `empty-results`.
 
         Raises `ResultError[None]` to answer with an error.
@@ -397,7 +397,7 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def half_results(self, v: Ok[None] | Err[Point]) -> None:
+    def half_results(self, v: Ok[None] | Err[Point], /) -> None:
         """The function `half-results`.
 
         Raises `EchoPointError` to answer with an error.
@@ -405,12 +405,12 @@ class Host(Protocol):
         ...
 
     @abstractmethod
-    def nested_results(self, v: list[Outcome]) -> Sequence[Outcome]:
+    def nested_results(self, v: list[Outcome], /) -> Sequence[Outcome]:
         """The function `nested-results`."""
         ...
 
     @abstractmethod
-    def optional_results(self, v: Ok[int] | Err[None] | None) -> Ok[int] | Err[None] | None:
+    def optional_results(self, v: Ok[int] | Err[None] | None, /) -> Ok[int] | Err[None] | None:
         """The function `optional-results`."""
         ...
 
@@ -428,6 +428,7 @@ class Host(Protocol):
         i: Shape,
         j: int,
         k: Size,
+        /,
     ) -> tuple[int, str, Bytes, float, Point, int | None, Colour, Access, Shape, int, Size]:
         """The function `many-parameters`."""
         ...

@@ -30,12 +30,12 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def tables(self, v: Table) -> Table:
+    def tables(self, v: Table, /) -> Table:
         """The function `tables`."""
         ...
 
     @abstractmethod
-    def maps_of_maps(self, v: dict[int, dict[str, bool]]) -> Mapping[int, Mapping[str, bool]]:
+    def maps_of_maps(self, v: dict[int, dict[str, bool]], /) -> Mapping[int, Mapping[str, bool]]:
         """The function `maps-of-maps`."""
         ...
 

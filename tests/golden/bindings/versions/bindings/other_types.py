@@ -37,7 +37,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def shake(self, v: Basket) -> Basket:
+    def shake(self, v: Basket, /) -> Basket:
         """The function `shake`."""
         ...
 

@@ -28,7 +28,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def upgrade(self, v: Basket, w: Item) -> tuple[Basket, Item]:
+    def upgrade(self, v: Basket, w: Item, /) -> tuple[Basket, Item]:
         """The function `upgrade`."""
         ...
 

@@ -36,7 +36,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def swap(self, v: Item) -> Item:
+    def swap(self, v: Item, /) -> Item:
         """The function `swap`."""
         ...
 

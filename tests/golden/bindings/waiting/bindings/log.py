@@ -25,7 +25,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def write(self, text: str) -> int:
+    def write(self, text: str, /) -> int:
         """The function `write`."""
         ...
 

@@ -70,7 +70,7 @@ class Host(Protocol[PenT]):
     """The functions of this world for a host to implement, except methods."""
 
     @abstractmethod
-    def frame_it(self, v: Frame) -> Frame:
+    def frame_it(self, v: Frame, /) -> Frame:
         """Called by the guest.
 
         Raises `ResultError[str]` to answer with an error.
@@ -78,22 +78,22 @@ class Host(Protocol[PenT]):
         ...
 
     @abstractmethod
-    def draw(self, with_: PenT, what: str) -> None:
+    def draw(self, with_: PenT, what: str, /) -> None:
         """The function `draw`."""
         ...
 
     @abstractmethod
-    def lend(self, v: PenT) -> PenT:
+    def lend(self, v: PenT, /) -> PenT:
         """The function `lend`."""
         ...
 
     @abstractmethod
-    def new_pen(self, width: int) -> PenT:
+    def new_pen(self, width: int, /) -> PenT:
         """The constructor of `pen`."""
         ...
 
     @abstractmethod
-    def pen_thickest(self, pens: list[PenT]) -> int:
+    def pen_thickest(self, pens: list[PenT], /) -> int:
         """The static function `thickest` of `pen`."""
         ...
 

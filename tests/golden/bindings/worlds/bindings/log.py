@@ -37,12 +37,12 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def write(self, v: Level, text: str) -> bool:
+    def write(self, v: Level, text: str, /) -> bool:
         """The function `write`."""
         ...
 
     @abstractmethod
-    def measure(self, v: Length) -> Length:
+    def measure(self, v: Length, /) -> Length:
         """The function `measure`."""
         ...
 

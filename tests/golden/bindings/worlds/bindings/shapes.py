@@ -63,7 +63,7 @@ class Host(Protocol):
     """The functions of this interface for a host to implement, except methods."""
 
     @abstractmethod
-    def area(self, v: Size) -> int:
+    def area(self, v: Size, /) -> int:
         """The function `area`.
 
         Raises `ShapesFailureError` to answer with an error.
