@@ -10,6 +10,7 @@ import sys
 from collections import UserList
 from dataclasses import dataclass
 from enum import Enum, Flag, IntEnum, auto
+from fractions import Fraction
 
 import numpy
 import pytest
@@ -269,6 +270,9 @@ MISFITS = [
     ("f32", 3.5e38, ValueError, "v: 3.5e+38 is too large for f32"),
     ("f32", float.fromhex("0x1.ffffffp127"), ValueError, "v: 3.4028235677973366e+38 is too large for f32"),
     ("f64", 10**400, ValueError, "v: an integer of 1329 bits is too large for f64"),
+    ("f64", Fraction(10**400, 3), ValueError, "v: this Fraction is too large for f64"),
+    ("f64", numpy.longdouble("1e400"), ValueError, "v: this longdouble is too large for f64"),
+    ("f32", -numpy.longdouble("1e400"), ValueError, "v: this longdouble is too large for f32"),
     ("f64", "1", TypeError, "v: float is needed, not str"),
     ("char", "", ValueError, "v: '' is not one Unicode scalar value"),
     ("char", "\ud800", ValueError, "v: '\\ud800' is not one Unicode scalar value"),

@@ -79,8 +79,9 @@ class Integer:
 
 #: What is taken as a float: those of Python first, which are found at once.
 _REAL = (float, int, Real)
+_INFINITY = float("inf")
 #: The smallest number that is rounded to infinity: half a unit in the last place above the largest finite one.
-_BEYOND = {"f32": float.fromhex("0x1.ffffffp+127"), "f64": float("inf")}
+_BEYOND = {"f32": float.fromhex("0x1.ffffffp+127"), "f64": _INFINITY}
 
 
 class Float:
@@ -108,11 +109,11 @@ class Float:
         try:
             number = float(item)
         except OverflowError:
-            raise wrong_value(
-                f"an integer of {cast(int, item).bit_length()} bits is too large for {self.name}"
-            ) from None
-        if self.beyond <= abs(number) < float("inf"):
+            raise wrong_value(f"{_kind(item)} is too large for {self.name}") from None
+        if self.beyond <= abs(number) < _INFINITY:
             raise wrong_value(f"{number!r} is too large for {self.name}")
+        if abs(number) == _INFINITY and item != number:  # a finite number of a wider type
+            raise wrong_value(f"{_kind(item)} is too large for {self.name}")
         return number
 
     def check(self, theirs: ValueType, comparison: Comparison) -> None:
@@ -169,6 +170,10 @@ class String:
 def _digits(number: int) -> str:
     """Return the number in digits, or its size if it is so long that Python may refuse to print it."""
     return str(number) if number.bit_length() <= 256 else f"an integer of {number.bit_length()} bits"
+
+
+def _kind(item: object) -> str:
+    return f"an integer of {item.bit_length()} bits" if isinstance(item, int) else f"this {type(item).__name__}"
 
 
 def _start(text: str) -> str:
