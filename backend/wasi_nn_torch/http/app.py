@@ -18,7 +18,8 @@ from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
 from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond
 from wasi_nn_torch.http.components import Component
-from wasi_nn_torch.http.endpoints import Endpoints, refusal, require_method
+from wasi_nn_torch.http.encoding import refusal
+from wasi_nn_torch.http.endpoints import Endpoints, require_method
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.failures import as_http_error
 from wasi_nn_torch.http.graphs import GraphModel

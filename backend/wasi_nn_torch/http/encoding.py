@@ -9,13 +9,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from wasi_nn_torch.contract.text import quote
+from wasi_nn_torch.http.asgi import Headers, Response
 from wasi_nn_torch.http.decoding import BINARY_SIZE
-from wasi_nn_torch.http.errors import bad_request
+from wasi_nn_torch.http.errors import HttpError, bad_request
 from wasi_nn_torch.http.messages import InferRequest, Metadata
 from wasi_nn_torch.pipelines.byte_strings import elements
 from wasi_nn_torch.pipelines.datatypes import BYTES
 from wasi_nn_torch.pipelines.values import Description, Value
 
+#: The headers of a body that is JSON.
+JSON: Headers = [(b"content-type", b"application/json")]
 #: The most elements of an output as JSON: making the text of so many takes about a second.
 _MOST_LISTED = 1 << 20
 #: The most characters of the names in a response whose JSON is remembered.
@@ -74,6 +77,11 @@ def to_json(message: object) -> bytes:
     """A message as JSON without spaces; NaN and infinities are written as Python does."""
     # A surrogate alone, which UTF-8 does not have, becomes what JSON has for it, such as \ud800.
     return _to_text(message).encode("utf-8", "backslashreplace")
+
+
+def refusal(error: HttpError) -> Response:
+    """The response for an error."""
+    return Response(error.status, [*JSON, *error.headers], [to_json({"error": error.text})])
 
 
 def metadata_message(name: str, versions: Sequence[str], platform: str, metadata: Metadata) -> dict[str, object]:

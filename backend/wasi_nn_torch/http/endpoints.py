@@ -7,12 +7,12 @@ from importlib.metadata import version
 
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import quote
-from wasi_nn_torch.http.asgi import Headers, Response
+from wasi_nn_torch.http.asgi import Response
 from wasi_nn_torch.http.bodies import Bodies, json_length
 from wasi_nn_torch.http.checking import chosen
 from wasi_nn_torch.http.deadlines import Work, require_in_time
 from wasi_nn_torch.http.decoding import decode
-from wasi_nn_torch.http.encoding import Encoded, encode, metadata_message, to_json
+from wasi_nn_torch.http.encoding import JSON, Encoded, encode, metadata_message, to_json
 from wasi_nn_torch.http.errors import HttpError, busy, too_large
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.metrics import CONTENT_TYPE, Metrics
@@ -21,7 +21,6 @@ from wasi_nn_torch.http.page import page
 from wasi_nn_torch.http.settings import Settings
 from wasi_nn_torch.pipelines.values import Value
 
-_JSON: Headers = [(b"content-type", b"application/json")]
 _SERVER = "wasi-nn-torch"
 _EXTENSIONS = ["binary_tensor_data"]
 #: The parameter of Triton's clients for the time of a request.
@@ -121,7 +120,7 @@ def _encoded(model: Model, call: Call, values: Sequence[Value]) -> Encoded:
 
 def _response(encoded: Encoded) -> Response:
     if not encoded.binary:
-        return Response(200, _JSON, [encoded.header])
+        return Response(200, JSON, [encoded.header])
     headers = [
         (b"content-type", b"application/octet-stream"),
         (b"inference-header-content-length", str(len(encoded.header)).encode()),
@@ -130,12 +129,7 @@ def _response(encoded: Encoded) -> Response:
 
 
 def _json(message: object, status: int = 200) -> Response:
-    return Response(status, _JSON, [to_json(message)])
-
-
-def refusal(error: HttpError) -> Response:
-    """The response for an error."""
-    return Response(error.status, [*_JSON, *error.headers], [to_json({"error": error.text})])
+    return Response(status, JSON, [to_json(message)])
 
 
 def require_method(exchange: Exchange, *allowed: str) -> None:

@@ -12,8 +12,7 @@ from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from wasi_nn_torch.http.asgi import Receive, Response, Scope, Send, offer_to_fill, offer_trailers, respond
-from wasi_nn_torch.http.encoding import to_json
-from wasi_nn_torch.http.endpoints import refusal
+from wasi_nn_torch.http.encoding import refusal, to_json
 from wasi_nn_torch.http.errors import busy
 from wasi_nn_torch.http.filling import fill
 from wasi_nn_torch.http.recording import Refusal

@@ -10,7 +10,7 @@ from wasi_host.http import Abandoned
 from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond
 from wasi_nn_torch.http.components import Component
-from wasi_nn_torch.http.endpoints import refusal
+from wasi_nn_torch.http.encoding import refusal
 from wasi_nn_torch.http.errors import HttpError, busy
 from wasi_nn_torch.http.exchanges import Exchange
 from wasi_nn_torch.http.failures import as_http_error

@@ -314,7 +314,8 @@ def test_a_full_queue_refuses_requests_of_an_event_loop(engine, waiting):
     async def ask() -> None:
         first = await begun(waiting, engine)
         others = [asyncio.create_task(doubled(engine, float(value))) for value in range(12)]
-        await asyncio.sleep(0.05)
+        while not any(task.done() for task in others):  # refused
+            await asyncio.sleep(0.005)
         waiting.is_let_go.set()
         answers = await asyncio.gather(*others, *first, return_exceptions=True)
         refused = [answer for answer in answers if isinstance(answer, NnError)]
