@@ -71,8 +71,8 @@ def sources(engine: Engine, app: Application, chosen: Configuration) -> list[Sou
         model.refresh()
         # Those that keep a graph open from one request to the next would go on with the old one.
         for each in (*app.models.values(), *app.components.values()):
-            if isinstance(each, PipelineModel | Component) and each.may_compute(name):
-                each.restart()
+            if isinstance(each, PipelineModel | Component):
+                each.use_new(name)
 
     found = []
     for name, model in app.models.items():

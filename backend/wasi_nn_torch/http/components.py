@@ -41,8 +41,7 @@ class Component:
         self.gate = gate
         self._engine = engine
         self._settings = settings
-        self._compiled, pool = self._open()
-        self._instances = Instances(pool)
+        self._instances = Instances(self._load, self._open_pool, _nothing, settings.graphs)
 
     @property
     def path(self) -> str:
@@ -59,19 +58,11 @@ class Component:
 
         Raises the errors of the constructor, after which nothing has changed. It may run in any thread.
         """
-        self._compiled, pool = self._open()
-        self._instances.renew(pool)
+        self._instances.reload()
 
-    def restart(self) -> None:
-        """Answer later requests by new instances of the same component, which hold no graph yet.
-
-        It may run in any thread.
-        """
-        self._instances.renew(self._pool(self._compiled))
-
-    def may_compute(self, graph: str) -> bool:
-        """Whether it may hold a registered graph."""
-        return self._settings.graphs is None or graph in self._settings.graphs
+    def use_new(self, graph: str) -> None:
+        """If it may hold a graph that was replaced, answer later requests by instances that get the new one."""
+        self._instances.renew_for(graph)
 
     async def answer(self, tenant: str | None, request: Request, give: Give) -> None:
         """Have an instance answer a request, and return when it has done everything; `give` gets the answer.
@@ -85,18 +76,11 @@ class Component:
         """End the instances, each as soon as it has answered."""
         self._instances.close()
 
-    def _open(self) -> tuple[Compiled, Pool[Guest]]:
+    def _load(self) -> Compiled:
         link = partial(_link, self.name)
-        compiled = self._engine.compile(self._settings.guest, link, wasi_host.BUFFERS, name=self.name)
-        pool = self._pool(compiled)
-        try:
-            with pool.lease():
-                return compiled, pool
-        except BaseException:
-            pool.close()
-            raise
+        return self._engine.compile(self._settings.guest, link, wasi_host.BUFFERS, name=self.name)
 
-    def _pool(self, compiled: Compiled) -> Pool[Guest]:
+    def _open_pool(self, compiled: Compiled) -> Pool[Guest]:
         settings = self._settings
         return self._engine.pool(
             compiled,
@@ -123,6 +107,10 @@ class _Surroundings:
             outgoing=settings.outgoing,
             limits=world_limits(settings.limits),
         )
+
+
+def _nothing(guest: Guest) -> None:
+    """A component answers requests only."""
 
 
 def _link(name: str, linker: Linker | CoreLinker) -> None:

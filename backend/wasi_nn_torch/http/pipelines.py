@@ -24,7 +24,6 @@ from wasi_nn_torch.http.settings import PipelineSettings, Reuse
 from wasi_nn_torch.pipelines.calling import (
     InputError,
     PipelineFailure,
-    Signature,
     describe,
     infer,
     passed_parameters,
@@ -52,13 +51,17 @@ class PipelineModel:
         self.gate = gate
         self._engine = engine
         self._settings = settings
-        self._compiled, pool, self.metadata = self._open()
-        self._instances = Instances(pool)
+        self._instances = Instances(self._load, self._open_pool, _metadata, settings.graphs)
 
     @property
     def is_ready(self) -> bool:
         """Whether it answers requests."""
         return True
+
+    @property
+    def metadata(self) -> Metadata:
+        """Its inputs and outputs, as far as it describes them."""
+        return self._instances.said
 
     @property
     def replaced(self) -> Mapping[str, int]:
@@ -70,19 +73,11 @@ class PipelineModel:
 
         Raises the errors of the constructor, after which nothing has changed. It may run in any thread.
         """
-        self._compiled, pool, self.metadata = self._open()
-        self._instances.renew(pool)
+        self._instances.reload()
 
-    def restart(self) -> None:
-        """Answer later requests by new instances of the same pipeline, which hold no graph yet.
-
-        It may run in any thread.
-        """
-        self._instances.renew(self._pool(self._compiled))
-
-    def may_compute(self, graph: str) -> bool:
-        """Whether it may hold a registered graph."""
-        return self._settings.graphs is None or graph in self._settings.graphs
+    def use_new(self, graph: str) -> None:
+        """If it may hold a graph that was replaced, answer later requests by instances that get the new one."""
+        self._instances.renew_for(graph)
 
     def infer_now(self, call: Call) -> Sequence[Value] | None:
         """None, since only a worker thread can be stopped."""
@@ -109,21 +104,15 @@ class PipelineModel:
         """End the instances, each as soon as it has answered."""
         self._instances.close()
 
-    def _open(self) -> tuple[Compiled, Pool[Guest], Metadata]:
+    def _load(self) -> Compiled:
         given = self._settings.guest
         compiled = given if isinstance(given, Compiled) else self._engine.compile(given)
         require_component(compiled)
-        pool = self._pool(compiled)
-        begin_output()
-        try:
-            with pool.lease() as guest:
-                return compiled, pool, _metadata(describe(guest))
-        except BaseException:
-            pool.close()
-            raise
+        return compiled
 
-    def _pool(self, compiled: Compiled) -> Pool[Guest]:
+    def _open_pool(self, compiled: Compiled) -> Pool[Guest]:
         settings = self._settings
+        begin_output()  # of the first instance
         return self._engine.pool(
             compiled,
             Guest,
@@ -158,5 +147,6 @@ def _request(call: Call) -> handler.Request:
     return handler.Request(call.id, call.tenant, left, parameters, [each.name for each in call.request.outputs])
 
 
-def _metadata(signature: Signature | None) -> Metadata:
+def _metadata(guest: Guest) -> Metadata:
+    signature = describe(guest)
     return Metadata() if signature is None else Metadata(signature.inputs, signature.outputs)
