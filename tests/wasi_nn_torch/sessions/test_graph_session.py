@@ -313,9 +313,10 @@ def test_a_request_that_is_cancelled_while_it_is_computed_ends_when_that_does(en
 def test_a_full_queue_refuses_requests_of_an_event_loop(engine, waiting):
     async def ask() -> None:
         first = await begun(waiting, engine)
-        others = [asyncio.create_task(doubled(engine, float(value))) for value in range(12)]
-        while not any(task.done() for task in others):  # refused
-            await asyncio.sleep(0.005)
+        others: list[asyncio.Task[float]] = []
+        while not any(task.done() for task in others):  # refused; full batches may begin before
+            others.append(asyncio.create_task(doubled(engine, float(len(others)))))
+            await asyncio.sleep(0.001)
         waiting.is_let_go.set()
         answers = await asyncio.gather(*others, *first, return_exceptions=True)
         refused = [answer for answer in answers if isinstance(answer, NnError)]
