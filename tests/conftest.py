@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import os
 import re
@@ -86,6 +87,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("cuda")
     config.hook.pytest_deselected(items=left_out)
     config.stash[LEFT_OUT] = Counter(_devices(item)[0] for item in left_out)
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collections leave out what is there before the first test: PyTorch, and ten thousand tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

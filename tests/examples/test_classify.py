@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 
 import pytest
 
+from tests import warm
 from tests.conftest import ROOT, built
 
 FOLDER = "build/classify"
@@ -22,7 +22,7 @@ def demo():
 
 
 def classify(*pictures, model=f"{FOLDER}/model.pt2"):
-    command = [sys.executable, "-m", "wasi_nn_torch", "run", "--stats", "--graph", f"classifier={model}"]
+    command = [*warm.python(), "-m", "wasi_nn_torch", "run", "--stats", "--graph", f"classifier={model}"]
     command += ["--dir", f"{FOLDER}/photos::photos", "--dir", f"{FOLDER}/labels::labels"]
     command += [f"{FOLDER}/guest.wasm", *pictures]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
@@ -41,7 +41,7 @@ def test_the_best_class_is_what_a_person_would_say(demo):
 
 
 def test_the_probabilities_are_those_of_plain_pytorch(demo):
-    command = [sys.executable, "examples/classify/plain_torch.py"]
+    command = [*warm.python(), "examples/classify/plain_torch.py"]
     command += [f"{FOLDER}/photos/chelsea.ppm", f"{FOLDER}/photos/coffee.ppm"]
     plain = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=300)
     assert best(demo.stdout) == best(plain.stdout)

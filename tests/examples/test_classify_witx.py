@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 
+from tests import warm
 from tests.conftest import ROOT, built
 
 FOLDER = "build/classify"
@@ -21,7 +21,7 @@ def _everything_is_built():
 
 
 def classify(*arguments, guest=GUEST, options=()):
-    command = [sys.executable, "-m", "wasi_nn_torch", "run", *options]
+    command = [*warm.python(), "-m", "wasi_nn_torch", "run", *options]
     command += ["--dir", f"{FOLDER}/photos::photos", "--dir", f"{FOLDER}/labels::labels", guest, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
 

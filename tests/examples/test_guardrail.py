@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests import warm
 from tests.conftest import ROOT, built
 from tests.ports import free_port
 
@@ -394,7 +395,7 @@ class Served:
         self.file = folder / "guardrail.toml"
         self.configure(plugins=["contacts", "classify", "judge"])
         self.port = free_port()
-        command = [sys.executable, "-m", "guardrail", str(self.file), str(self.port)]
+        command = [*warm.python(), "-m", "guardrail", str(self.file), str(self.port)]
         environment = {**os.environ, "PYTHONPATH": f"{EXAMPLE}{os.pathsep}{BUILD}"}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -481,7 +482,7 @@ def test_a_changed_configuration_is_taken_up_on_a_signal(served):
 
 def test_the_demo_prints_what_the_readme_shows(example):
     environment = {**os.environ, "PYTHONPATH": f"{EXAMPLE}{os.pathsep}{BUILD}"}
-    command = [sys.executable, str(EXAMPLE / "demo.py"), str(EXAMPLE / "guardrail.toml")]
+    command = [*warm.python(), str(EXAMPLE / "demo.py"), str(EXAMPLE / "guardrail.toml")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     shown = re.search(r"^    main  .*\n(?:    .*\n|\n(?=    ))+", (EXAMPLE / "README.md").read_text(), re.MULTILINE)[0]

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests import warm
 from tests.conftest import ROOT, built
 
 EXAMPLE = ROOT / "examples" / "plugins"
@@ -28,7 +29,7 @@ def run(*command, path):
 
 
 def test_the_program_prints_what_its_readme_shows(plugin):
-    status, output = run(sys.executable, str(EXAMPLE / "host.py"), str(plugin), path=str(BUILD))
+    status, output = run(*warm.python(), str(EXAMPLE / "host.py"), str(plugin), path=str(BUILD))
     assert status == 0, output
     shown = re.search(r"^    can:\n(?:    .*\n)+", (EXAMPLE / "README.md").read_text(), re.MULTILINE)[0]
     assert output == "".join(line[4:] for line in shown.splitlines(keepends=True))
@@ -60,6 +61,6 @@ def test_mypy_says_what_does_not_fit(plugin, tmp_path, right, wrong, message):
 def test_a_missing_method_is_noticed_without_mypy_too(plugin, tmp_path):
     text = (EXAMPLE / "host.py").read_text()
     (tmp_path / "host.py").write_text(text.replace("def add(", "def append("))
-    status, output = run(sys.executable, str(tmp_path / "host.py"), str(plugin), path=str(BUILD))
+    status, output = run(*warm.python(), str(tmp_path / "host.py"), str(plugin), path=str(BUILD))
     assert status == 1
     assert "Can't instantiate abstract class Book" in output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import subprocess
-import sys
 import wave
 
 import pytest
@@ -13,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import warm
 from tests.conftest import ROOT, built
 
 EXAMPLE = ROOT / "examples" / "vad"
@@ -57,14 +57,14 @@ def silero(files):
 
 
 def vad(*arguments, recordings=f"{FOLDER}/recordings", options=("--graph", f"vad={FOLDER}/model.pt")):
-    command = [sys.executable, "-m", "wasi_nn_torch", "run", "--stats", *options]
+    command = [*warm.python(), "-m", "wasi_nn_torch", "run", "--stats", *options]
     command += ["--dir", f"{recordings}::recordings", f"{FOLDER}/guest.wasm", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
 
 
 def plain(*arguments):
     """The output of silero-vad's own code, in the format of the guest."""
-    command = [sys.executable, str(EXAMPLE / "plain_silero.py"), *arguments]
+    command = [*warm.python(), str(EXAMPLE / "plain_silero.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT / FOLDER, timeout=300).stdout
 
 

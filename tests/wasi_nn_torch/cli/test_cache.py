@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.conftest import KEPT
 from wasi_nn_torch import Engine
 from wasi_nn_torch.cli import app
@@ -35,7 +36,7 @@ def cli(directory):
     """Run `wasi-nn-torch` in a process of its own, with a cache of its own."""
 
     def run(*arguments, **variables):
-        command = [sys.executable, "-m", "wasi_nn_torch", *map(str, arguments)]
+        command = [*warm.python(), "-m", "wasi_nn_torch", *map(str, arguments)]
         environment = {
             **os.environ,
             "WASI_NN_TORCH_CACHE": str(directory),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 
+from tests import warm
 from tests.conftest import built
 from tests.wasi_nn_torch.cli.test_run import cli, here, quiet
 from tests.wasi_nn_torch.helpers.models import Add, scripted
@@ -88,7 +88,7 @@ def failed(model, tmp_path_factory):
         ["run", "--graph", f"add={model}", *options, str(probe), "chain", graph, "1", inputs]
         for graph, inputs, options, _, _ in WRONG.values()
     ]
-    subprocess.run([sys.executable, "-c", COMMANDS], input=json.dumps(lines), text=True, cwd=directory, check=True)
+    subprocess.run([*warm.python(), "-c", COMMANDS], input=json.dumps(lines), text=True, cwd=directory, check=True)
     results = {}
     for number, (name, status) in enumerate(zip(WRONG, json.loads((directory / "statuses").read_text()), strict=True)):
         stdout, stderr = ((directory / f"{number}.{stream}").read_text() for stream in ("out", "err"))

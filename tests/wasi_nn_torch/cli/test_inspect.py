@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.wasi_nn_torch.helpers import exported_attacks
 from tests.wasi_nn_torch.helpers.exported_models import BATCH, Arguments, Counter, Slices, exported
 from tests.wasi_nn_torch.helpers.exported_models import Small as SmallExported
@@ -446,7 +447,7 @@ def test_on_a_terminal_it_is_a_table(inspect, monkeypatch):
 
 def test_it_works_as_a_program(tmp_path):
     (tmp_path / "model.pt").write_bytes(scripted(Small()))
-    command = [sys.executable, "-m", "wasi_nn_torch", "inspect", str(tmp_path / "model.pt")]
+    command = [*warm.python(), "-m", "wasi_nn_torch", "inspect", str(tmp_path / "model.pt")]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, timeout=120)
     assert (result.returncode, result.stderr) == (0, "")
     assert "input: `x` tensor, given as it comes\n" in result.stdout

@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.wasi_nn_torch.helpers.exported_models import exported
 from tests.wasi_nn_torch.helpers.models import Add, scripted
 from wasi_nn_torch.cli import app
@@ -31,7 +32,7 @@ def model(tmp_path_factory):
 
 def cli(*arguments, **options):
     """Run `wasi-nn-torch` in a process of its own."""
-    command = [sys.executable, "-m", "wasi_nn_torch", *map(str, arguments)]
+    command = [*warm.python(), "-m", "wasi_nn_torch", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False, **options)
 
@@ -338,7 +339,7 @@ def test_nothing_is_said_of_numpy_if_it_is_not_installed(tmp_path, wat):
     (tmp_path / "relu.pt2").write_bytes(exported(torch.nn.ReLU(), torch.ones(2)))
     code = "import sys; sys.modules['numpy'] = None; from wasi_nn_torch.cli import main; main()"
     arguments = ["run", "--graph", f"relu={tmp_path / 'relu.pt2'}", wat('(module (func (export "_start")))')]
-    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([*warm.python(), "-c", code, *arguments], capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 

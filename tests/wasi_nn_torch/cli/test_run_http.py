@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.conftest import ROOT, built
 from tests.wasi_host.helpers.peers import peer, saying
 from wasi_nn_torch.cli import app
@@ -38,7 +38,7 @@ def server():
 
 def cli(*arguments, **options):
     """Run `wasi-nn-torch run` in a process of its own."""
-    command = [sys.executable, "-m", "wasi_nn_torch", "run", *map(str, arguments)]
+    command = [*warm.python(), "-m", "wasi_nn_torch", "run", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     given = {"stdin": subprocess.DEVNULL} | options if "input" not in options else options
     return subprocess.run(

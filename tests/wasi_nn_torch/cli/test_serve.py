@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.conftest import ROOT, built
 from tests.wasi_nn_torch.helpers.models import Add, scripted
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
@@ -56,7 +56,7 @@ def files(tmp_path_factory):
 @contextmanager
 def serving(files, *options: str, cache=None) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process of a server, and where it listens."""
-    command = [sys.executable, "-m", "wasi_nn_torch", "serve", "--config", str(files / "serve.toml"), *options]
+    command = [*warm.python(), "-m", "wasi_nn_torch", "serve", "--config", str(files / "serve.toml"), *options]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -177,7 +177,7 @@ def test_components_answer_at_their_paths(files):
 def test_a_port_that_is_in_use_is_named(files):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "wasi_nn_torch", "serve", "--graph", "net=net.pt2", "--port", port]
+        command = [*warm.python(), "-m", "wasi_nn_torch", "serve", "--graph", "net=net.pt2", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=files)
     assert done.returncode == 70
     assert f"error: cannot listen on 127.0.0.1, port {port}; the log says why" in done.stderr

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import pytest
 
+from tests import warm
 from wasi_nn_torch.contract.findings import Finding, Health
 from wasi_nn_torch.doctor.requirements import Requirement
 from wasi_nn_torch.pytorch.diagnosing import diagnose
@@ -29,7 +30,8 @@ def doctor(tmp_path):
             "NO_COLOR": "1",
             **variables,
         }
-        command = [sys.executable, "-m", "wasi_nn_torch", "doctor", *options]
+        python = [sys.executable] if (tmp_path / "modules" / "torch").exists() else warm.python()
+        command = [*python, "-m", "wasi_nn_torch", "doctor", *options]
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
 
     return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
+from tests import warm
 from tests.conftest import ROOT
 from tests.guests.tools import wasm_tools
 from tests.wasi_nn_torch.helpers.toolchains import ENVIRONMENT, NPM, ZIG
@@ -126,6 +126,6 @@ def test_a_guest_asks_for_a_folder_of_the_operator_by_name(guest, fixture, expec
 def test_the_command_line_registers_the_folder(fixture, expected, tmp_path):
     guest = compiled(tmp_path, "witx.c")
     words = ["run", "--graph", f"model={fixture}", "--dir", f"{fixture}::fixture", str(guest), "model"]
-    command = [sys.executable, "-W", "ignore", "-m", "wasi_nn_torch", *words]
+    command = [*warm.python(), "-W", "ignore", "-m", "wasi_nn_torch", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, expected), done.stderr

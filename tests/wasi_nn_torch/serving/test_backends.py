@@ -11,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.conftest import ROOT
 from tests.wasi_nn_torch.helpers.doubling import MODEL, PLACE, Doubling
 from tests.wasi_nn_torch.helpers.guest_models import scripted
@@ -145,7 +146,7 @@ def test_the_command_line_knows_another_engine(install, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
 
     def run(*arguments):
-        command = [sys.executable, "-m", "wasi_nn_torch", *arguments]
+        command = [*warm.python(), "-m", "wasi_nn_torch", *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
         return result.stdout
 

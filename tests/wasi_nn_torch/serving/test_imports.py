@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 import torch
 from torch import nn
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.wasi_nn_torch.helpers.exported_models import changed, exported, graph_of
 from tests.wasi_nn_torch.helpers.guest_models import edited, scripted
 from wasi_nn_torch import Engine
@@ -65,7 +65,7 @@ def package(directory, name):
     """A package with its own operator, and models that need it, saved by a process that imported it."""
     directory.mkdir()
     (directory / f"{name}.py").write_text(PACKAGE.format(name=name))
-    command = [sys.executable, "-W", "ignore", "-c", SAVE, name]
+    command = [*warm.python(), "-W", "ignore", "-c", SAVE, name]
     subprocess.run(
         command, cwd=directory, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(directory)}
     )
@@ -130,7 +130,7 @@ def test_an_engine_imports_what_models_need(file, present, monkeypatch, device, 
 @pytest.mark.parametrize("file", FORMATS)
 def test_the_command_line_imports_what_models_need(file, present, monkeypatch, probe_file):
     monkeypatch.setenv("PYTHONPATH", str(present))
-    command = [sys.executable, "-m", "wasi_nn_torch", "run", "--import", "present_operators"]
+    command = [*warm.python(), "-m", "wasi_nn_torch", "run", "--import", "present_operators"]
     inputs = '[["x", [2], "FP32", "0000803f0000803f"]]'
     command += ["--graph", f"net={present / file}", "--device", "cpu", str(probe_file), "by_name", "net", inputs]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from tests import warm
 from tests.wasi_nn_torch.helpers.awaited import LOOP, QUICK
 from tests.wasi_nn_torch.sessions.test_async import until
 from tests.wit_host.helpers.processes import in_a_process
@@ -126,7 +127,7 @@ print("fine", flush=True)
 @pytest.mark.parametrize("way", ["returned", "overdue", "abandoned", "closed"])
 @pytest.mark.parametrize("kind", ["loop", "sleep", "compute"])
 def test_the_interpreter_ends_while_guests_run(kind, way):
-    in_a_process(EXIT, kind, way)
+    in_a_process(EXIT, kind, way, python=warm.python())
 
 
 INTERRUPT = (
@@ -152,7 +153,7 @@ except KeyboardInterrupt:
 @needs_posix
 @pytest.mark.parametrize("kind", ["loop", "sleep"])
 def test_ctrl_c_stops_the_guests(kind):
-    in_a_process(INTERRUPT, kind)
+    in_a_process(INTERRUPT, kind, python=warm.python())
 
 
 FORK = (
@@ -195,4 +196,4 @@ print("fine", flush=True)
 
 @needs_posix
 def test_the_child_of_a_fork_runs_guests_and_ends():
-    in_a_process(FORK)
+    in_a_process(FORK, python=warm.python())

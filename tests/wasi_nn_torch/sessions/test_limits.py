@@ -6,12 +6,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 from dataclasses import fields, replace
 
 import pytest
 from typer.testing import CliRunner
 
+from tests import warm
 from tests.conftest import ROOT
 from wasi_nn_torch import Engine, GuestError, GuestTimeout, Limits
 from wasi_nn_torch.cli import app
@@ -234,7 +234,7 @@ def command_line(tmp_path, wat, *options, **how):
     (tmp_path / "guest.wat").write_text(wat)
     guest = tmp_path / "guest.wasm"
     guest.write_bytes(wasmtime_bytes(wat))
-    command = [sys.executable, "-m", "wasi_nn_torch", "run", "--no-cache", *options, str(guest)]
+    command = [*warm.python(), "-m", "wasi_nn_torch", "run", "--no-cache", *options, str(guest)]
     return subprocess.run(command, timeout=120, check=False, **how)
 
 

@@ -12,10 +12,10 @@ _FORKS = "ignore:This process:DeprecationWarning"
 _SCRIPTS = "ignore:`torch.jit:FutureWarning"
 
 
-def in_a_process(code, *arguments, timeout=120):
-    """Run `code`, which prints "fine" in the end."""
+def in_a_process(code, *arguments, python=(sys.executable,), timeout=120):
+    """Run `code`, which prints "fine" in the end, by the command `python`."""
     done = subprocess.run(
-        [sys.executable, "-W", _FORKS, "-W", _SCRIPTS, "-c", code, *arguments],
+        [*python, "-W", _FORKS, "-W", _SCRIPTS, "-c", code, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,

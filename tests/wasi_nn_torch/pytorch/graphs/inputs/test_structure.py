@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import subprocess
-import sys
 from typing import NamedTuple
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from tests import warm
 from wasi_nn_torch.pytorch import graphs
 from wasi_nn_torch.pytorch.devices import CPU
 from wasi_nn_torch.pytorch.graphs import ExecutionContext
@@ -87,7 +87,7 @@ def folder(tmp_path_factory):
     """The programs, exported by a process that has their classes."""
     path = tmp_path_factory.mktemp("programs")
     (path / "exporter.py").write_text(EXPORTER)
-    subprocess.run([sys.executable, "-W", "ignore", "exporter.py", str(path)], cwd=path, check=True, timeout=300)
+    subprocess.run([*warm.python(), "-W", "ignore", "exporter.py", str(path)], cwd=path, check=True, timeout=300)
     return path
 
 

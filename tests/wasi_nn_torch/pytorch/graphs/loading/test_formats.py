@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests import warm
 from tests.wasi_nn_torch.helpers.exported_models import exported
 from tests.wasi_nn_torch.helpers.guest_models import scripted, written
 from wasi_nn_torch import Engine
@@ -146,7 +147,7 @@ torch._inductor.aoti_compile_and_package(program, package_path=sys.argv[1])
 @pytest.mark.skipif(shutil.which("g++") is None, reason="a package of native code is built with g++")
 def test_the_operator_registers_a_package_of_native_code(part, tensor, values, tmp_path):
     path = tmp_path / "net.pt2"
-    subprocess.run([sys.executable, "-c", COMPILE, path], check=True, capture_output=True)
+    subprocess.run([*warm.python(), "-c", COMPILE, path], check=True, capture_output=True)
     package = torch._inductor.aoti_load_package(path)
     once, twice = (package(torch.ones(2), y=torch.ones(2))["total"].tolist() for _ in range(2))
     registry = Registry(Backends(BackendOptions(str(CPU))))
