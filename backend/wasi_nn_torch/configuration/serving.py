@@ -6,7 +6,6 @@ In: a TOML file, whose errors name the line, and options, whose values are text.
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -30,6 +29,7 @@ from wasi_nn_torch.configuration.values import (
     texts,
 )
 from wasi_nn_torch.contract.policy import GuestModels
+from wasi_nn_torch.contract.processors import processors
 from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.http.logs import LogFormat
 from wasi_nn_torch.http.server import Listening
@@ -174,12 +174,12 @@ def read_config(file: Path) -> tuple[Table, Origin]:
         raise ValueError(f"{file}:{line}: {reason}") from None
 
 
-def configuration(given: Collection[tuple[Table, Origin]], processors: int | None = None) -> Configuration:
+def configuration(given: Collection[tuple[Table, Origin]], processor_count: int | None = None) -> Configuration:
     """The configuration from several origins, of which later ones win; raises ValueError with the place.
 
-    `processors` are those that the server will have, by default those of this machine.
+    `processor_count` is the number of processors that the server will have, by default that of this process.
     """
-    concurrency = processors or os.cpu_count() or 1
+    concurrency = processor_count or processors()
     server: dict[str, Any] = {}
     graphs: dict[str, OfferedGraph] = {}
     pipelines: dict[str, PipelineSettings] = {}

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wasi_nn_torch.contract.processors import processors
 from wasi_nn_torch.contract.sizes import require_amount
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.http.paths import require_beginning
@@ -69,7 +70,7 @@ class GraphSettings:
     much longer for some values than for others.
     """
 
-    concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
+    concurrency: int = field(default_factory=processors)
     max_waiting: int = 256
     limits: Limits = field(default_factory=Limits)
     reuse: Reuse = Reuse.TENANT
@@ -91,7 +92,7 @@ class PipelineSettings:
 
     guest: str | os.PathLike[str] | bytes | Guest
     graphs: Collection[str] | None = None
-    concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
+    concurrency: int = field(default_factory=processors)
     max_waiting: int = 256
     limits: Limits = field(default_factory=lambda: Limits(memory=256 << 20, timeout=30.0))
     reuse: Reuse = Reuse.TENANT
@@ -118,7 +119,7 @@ class ComponentSettings:
     guest: str | os.PathLike[str] | bytes
     path: str = "/"
     graphs: Collection[str] | None = None
-    concurrency: int = field(default_factory=lambda: os.cpu_count() or 1)
+    concurrency: int = field(default_factory=processors)
     max_waiting: int = 256
     limits: Limits = field(default_factory=lambda: Limits(memory=256 << 20, timeout=30.0))
     reuse: Reuse = Reuse.NEVER

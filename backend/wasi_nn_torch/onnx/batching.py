@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -12,6 +11,7 @@ from onnxruntime import OrtValue
 
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.errors import ModelError
+from wasi_nn_torch.contract.processors import processors
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.contract.warm_up import WarmUp
 from wasi_nn_torch.joining import require_joinable, require_open, sizes_for_trial, tolerance_for
@@ -52,7 +52,7 @@ def batched(graph: OnnxGraph, batch: Batch, warm_up: WarmUp | None, threads: int
 
 def lanes_for(threads: int) -> int:
     """The number of computations that there are processors for at a time, if each uses so many `threads`."""
-    return max(1, (os.cpu_count() or 1) // threads) if threads else 1
+    return max(1, processors() // threads) if threads else 1
 
 
 def _advice(inputs: Sequence[Value]) -> str:

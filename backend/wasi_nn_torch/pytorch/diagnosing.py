@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from wasi_nn_torch.contract.findings import Finding, Health
+from wasi_nn_torch.contract.processors import processors
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import one_line
 
@@ -39,7 +40,7 @@ def _build() -> str:
 
 
 def _devices() -> Iterator[Finding]:
-    yield Finding("device cpu", f"{_cores()} cores{_host_memory()}")
+    yield Finding("device cpu", f"{processors()} cores{_host_memory()}")
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if accelerator is None:
         yield _no_accelerator()
@@ -105,16 +106,9 @@ def _threads() -> Finding:
     text = f"OMP_NUM_THREADS is {chosen}" if chosen else "OMP_NUM_THREADS is not set"
     threads = torch.get_num_threads()
     text = f"{threads} for each inference; {text}"
-    if threads > _cores():
+    if threads > processors():
         return Finding("threads", f"{text}; more threads than cores", Health.MISSING, "export OMP_NUM_THREADS=1")
     return Finding("threads", text)
-
-
-def _cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # --- compiling models ---

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
+from wasi_nn_torch.contract.processors import processors
 from wasi_nn_torch.contract.sizes import require_amount
 from wasi_nn_torch.sessions.offloading.workers import Workers
 
@@ -22,11 +22,4 @@ def guest_workers(threads: int | None, queue: int | None) -> Workers:
     require_amount("`async_queue`", queue)
     if threads == 0:
         raise ValueError("`async_threads` is 0; give at least 1, or None for the default")
-    return Workers("wasi-nn-guest", threads or max(2, _processors()), queue)
-
-
-def _processors() -> int:
-    """The number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return Workers("wasi-nn-guest", threads or max(2, processors()), queue)

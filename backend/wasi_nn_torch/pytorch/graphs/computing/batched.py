@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ import torch
 
 from wasi_nn_torch.contract.batching import Request
 from wasi_nn_torch.contract.errors import NnError
+from wasi_nn_torch.contract.processors import processors
 from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.joining import Pending, compute_together, kind_of, require_rows
 from wasi_nn_torch.pytorch.adopting import Adopted
@@ -81,7 +81,7 @@ class BatchedGraph(Graph):
 
 def lanes_on(device: torch.device) -> int:
     """The number of computations that a device has processors for at a time."""
-    return max(1, (os.cpu_count() or 1) // torch.get_num_threads()) if device.type == "cpu" else 1
+    return max(1, processors() // torch.get_num_threads()) if device.type == "cpu" else 1
 
 
 class BatchedContext(ExecutionContext):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.utils import _pytree as pytree
 
+from wasi_nn_torch.contract.processors import processors
 from wasi_nn_torch.pytorch.graphs.computing.program import Program
 from wasi_nn_torch.pytorch.graphs.loading.aoti import open_package
 from wasi_nn_torch.pytorch.graphs.loading.shared import loading
@@ -65,7 +65,7 @@ def instances_of(
 
     def instance() -> Callable[..., object]:
         with loading(device, name, _BROKEN):
-            return replace(shell, code=_Native(package, device, 1 if keeps_state else _runners())).instance()
+            return replace(shell, code=_Native(package, device, 1 if keeps_state else processors())).instance()
 
     if keeps_state:
         return instance
@@ -83,8 +83,3 @@ class _Native:
         """Compute once; inputs that are not tensors were fixed when the program was exported."""
         outputs: Sequence[object] = self._loader.boxed_run([each for each in inputs if isinstance(each, torch.Tensor)])
         return outputs
-
-
-def _runners() -> int:
-    """The number of contexts that may compute at the same time; they share the weights."""
-    return os.cpu_count() or 1
