@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 # Tests start hundreds of processes; without a cache, each of them would compile the modules of the checkout again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo classify-witx plugins guardrail serve-demo screenshot udf vad test pythons soak check bindings golden bench \
+.PHONY: help demo classify-witx plugins guardrail serve-demo screenshot udf vad test test-slow pythons soak check bindings golden bench \
         bench-guardrail bench-peers bench-ray bench-ray-serve bench-serving zoo clean
 .DELETE_ON_ERROR:
 
@@ -25,7 +25,8 @@ help:
 	@echo "make screenshot     take the picture of a server's page in the documentation, with Chromium"
 	@echo "make udf            label pictures with Ray Data, by a guest that is called for each row"
 	@echo "make vad            detect speech in a recording"
-	@echo "make test           run all tests; those of the backend also on a simulated accelerator"
+	@echo "make test           run the tests; those of the backend also on a simulated accelerator"
+	@echo "make test-slow      run the tests that build guests as the documentation says"
 	@echo "make pythons        test what needs no PyTorch on each Python from 3.11 to 3.14 that is on the path"
 	@echo "make soak           run 110,000 sessions, 100,000 requests, 220,000 random calls and 6,000 interruptions, and check that nothing leaks"
 	@echo "make check          check formatting, lints, types, import rules and stale bindings; changes nothing"
@@ -331,13 +332,18 @@ $(EVIL): $(wildcard tests/guests/evil/*.c tests/guests/evil/wit/*.wit $(PIPELINE
 # All tests of a file run in one process.
 SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
+TESTED := $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
       build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE) $(HTTP_ALL) \
       $(SERVE_PHOTOS) $(UDF_GUEST) $(EVIL) build/serving/resize.wasm
+
+test: $(TESTED)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 ifndef ARGS
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --device=simulated tests/wasi_nn_torch tests/simulated
 endif
+
+test-slow: $(TESTED)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow $(ARGS)
 
 PYTHONS    := 3.11 3.12 3.13 3.14
 NO_PYTORCH := tests/witgen tests/wit_host tests/bindings tests/wasi_host

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parent.parent
 BACKEND = ROOT / "tests" / "wasi_nn_torch"
 
 DEVICES = ["cpu", "simulated", "cuda"]
+#: How many slow tests were left out.
+SLOW = pytest.StashKey[int]()
 #: How many tests there are for other devices, and which files have tests for the CPU only.
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 FILES_LEFT_OUT = pytest.StashKey[list[Path]]()
@@ -78,7 +80,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, and name in the summary, what is for another device than the one of `--device`."""
+    """Leave out, and name in the summary, what is slow, and what is for another device than the one of `--device`."""
+    if "slow" not in config.option.markexpr:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        config.stash[SLOW] = len(slow)
     device = config.getoption("device")
     left_out = [item for item in items if device not in _devices(item)]
     items[:] = [item for item in items if device in _devices(item)]
@@ -98,6 +105,8 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for device, number in config.stash.get(LEFT_OUT, Counter()).items():
         terminalreporter.write_line(f"{number} tests were left out, which run with --device={device}")
+    if number := config.stash.get(SLOW, 0):
+        terminalreporter.write_line(f"{number} slow tests were left out, which run with -m slow")
     if files := config.stash.get(FILES_LEFT_OUT, []):
         terminalreporter.write_line(f"{len(files)} files were left out, whose tests run with --device=cpu")
 

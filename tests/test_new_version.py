@@ -87,6 +87,7 @@ def mypy(checkout):
     return run(checkout, "-m", "mypy", "--strict", "--follow-imports=silent", str(adapter(checkout)))
 
 
+@pytest.mark.slow
 def test_a_version_is_added_as_the_walk_through_says(checkout, tmp_path):
     status, output = run(checkout, "-m", "witgen", "generate")
     assert status == 0, output

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from tests.wasi_host.helpers.answering import Answering
 
 
+@pytest.mark.slow
 def test_the_component_of_the_page_answers(engine, tmp_path):
     page = (ROOT / "docs/serving.md").read_text()
     code = page.partition("```python\n# app.py, which `")[2].partition("```")[0]

@@ -18,7 +18,7 @@ from wasi_nn_torch.cli.new.templates import read_template
 from wit_host import GuestTrap
 
 # Nothing of it depends on the device.
-pytestmark = pytest.mark.cpu
+pytestmark = [pytest.mark.cpu, pytest.mark.slow]
 
 FACTS = ROOT / "tests" / "guests" / "facts"
 SOURCES = {"js": "facts.js", "python": "app.py"}
