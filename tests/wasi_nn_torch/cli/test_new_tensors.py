@@ -1,4 +1,4 @@
-"""The tensors of new guests in Python, on this machine's Python; `test_new_guests.py` has the same checks in a guest."""
+"""The tensors of new guests in Python, on this machine's Python; `test_new_guests.py` checks the same in a guest."""
 
 from __future__ import annotations
 
