@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import warnings
 from dataclasses import replace
 from datetime import datetime
@@ -175,6 +176,67 @@ def test_strings_are_read_however_they_are_encoded(udf, column):
     batch = pa.table({"x": column}) if isinstance(column, pa.Array | pa.ChunkedArray) else {"x": column}
     batch = pd.DataFrame(batch) if isinstance(column, pd.Categorical) else batch
     assert udf(**renamed("BYTES"), text=["x"])(batch)["y"].to_pylist() == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("kind", [pa.list_view, pa.large_list_view])
+def test_list_views_are_read_like_lists(udf, kind):
+    lists = pa.array([[9], [1, 2], None, [3, 4]], kind(pa.int64()))
+    for column in (lists.slice(1), pa.chunked_array([lists.slice(1, 2), lists.slice(3), lists.slice(0, 0)])):
+        made = udf(**renamed("INT64", (-1, 2)), on_error="drop")(pa.table({"x": column}))
+        assert BlockAccessor.for_block(made).to_numpy("y").tolist() == [[1, 2], [3, 4]]
+    overlapping = pa.ListViewArray.from_arrays([3, 0, 1], [2, 2, 2], pa.array([10, 11, 12, 13, 14]))
+    made = udf(**renamed("INT64", (-1, 2)))(pa.table({"x": overlapping}))
+    assert BlockAccessor.for_block(made).to_numpy("y").tolist() == [[13, 14], [10, 11], [11, 12]]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.RunEndEncodedArray.from_arrays([2, 3, 5], pa.array(["-", "a", None]).dictionary_encode()).slice(2, 2),
+        pa.RunEndEncodedArray.from_arrays([1, 3], ["a", None]).slice(0, 2),
+        pa.array(["-", "a", None], pa.string_view()).slice(1),
+    ],
+)
+def test_strings_that_are_encoded_are_dropped_with_their_rows(udf, column):
+    made = udf(**renamed("BYTES"), text=["x"], on_error="drop")(pa.table({"x": column}))
+    assert made["y"].to_pylist() == ["a"]
+    assert (made["x"].type, made["x"].to_pylist()) == (column.type, ["a"])
+
+
+def test_numbers_in_lists_are_read_however_they_are_encoded(udf):
+    lists = pa.FixedSizeListArray.from_arrays(pa.array([1, 2, 1, 2]).dictionary_encode(), 2)
+    views = pa.ListArray.from_arrays([0, 1, 2], pa.array([[1, 2], [1, 2]], pa.list_view(pa.int64())))
+    for column, shape in ((lists, (-1, 2)), (views, (-1, 1, 2))):
+        made = udf(**renamed("INT64", shape))(pa.table({"x": column}))
+        assert BlockAccessor.for_block(made).to_numpy("y").tolist() == column.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array(["a", "\ud800", "b"]),
+        np.array(["a", "\ud800", "b"], object),
+        np.array(["a", None, "b"], np.dtypes.StringDType(na_object=None)),
+    ],
+)
+def test_what_utf8_does_not_have_costs_its_row(udf, column):
+    made = udf(**renamed("BYTES"), text=["x"], on_error="null", keep=[])({"x": column})
+    assert made["y"].to_pylist() == ["a", None, "b"]
+    assert re.match("the column `x` (is null|has a string that UTF-8 does not have)", made["error"].to_pylist()[1])
+
+
+def test_only_those_columns_of_pandas_are_converted_that_are_needed(udf):
+    frame = pd.DataFrame({"x": [1, 2], 7: [1j, 2j]})
+    assert udf(**renamed("INT64"), keep=["x"])(frame).to_pydict() == {"x": [1, 2], "y": [1, 2]}
+    with pytest.raises(GuestFailed, match=r"the column `7` of complex128 cannot become one of Arrow: .*; convert it"):
+        udf(**renamed("INT64"))(frame)
+    with pytest.raises(GuestFailed, match="there are several columns of the name `x`; rename them"):
+        udf(**renamed("INT64"))(pd.DataFrame([[1, 2]], columns=["x", "x"]))
+
+
+def test_a_value_that_wasi_nn_has_no_type_for_is_refused_with_its_input(udf):
+    with pytest.raises(GuestFailed, match="input `x`: a value of uint64 is above 9223372036854775807"):
+        udf(**renamed("UINT64"))({"x": np.array([1, 2**63], np.uint64)})
 
 
 @pytest.mark.parametrize("dtype", [str, object])
