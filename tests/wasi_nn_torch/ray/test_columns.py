@@ -353,6 +353,10 @@ def test_integers_and_floats_become_what_is_described_if_they_fit(udf):
     ("column", "reason"),
     [
         (np.array([0.5]), "has elements of float64; INT64 was expected"),
+        (
+            np.array([1, np.nan]),
+            'has elements of float64; .* NaN is what Ray makes of nulls .*`batch_format="pyarrow"`',
+        ),
         (np.array(["a"]), "has strings or bytes; numbers were expected"),
         (pa.array([datetime(2020, 1, 1)]), "has the type timestamp"),
         (pa.array([{"a": 1}]), "has the type struct"),
@@ -476,6 +480,10 @@ def test_models_have_the_options_of_register(udf):
         ({"keep": "id"}, "`keep` is 'id'; give a list of names"),
         ({"inputs": ["x"]}, r"`inputs` is \['x'\]; give a dictionary"),
         ({"models": ["net"]}, r"`models` is \['net'\]; give a dictionary"),
+        ({"models": {"net": Model(b"", {"optimise": 1})}}, "the model `net`: .*'optimise'"),
+        ({"engine": ["threads"]}, r"`engine` is \['threads'\]; give a dictionary"),
+        ({"max_uses": "3"}, "`max_uses` is '3'; give a whole number, or None"),
+        ({"max_uses": True}, "`max_uses` is True; give a whole number, or None"),
         ({"limits": None}, "`limits` is None; a value of the type Limits was expected"),
         ({"error": 3}, "`error` is 3; a value of the type str was expected"),
         ({"parameters": {"a": [1]}}, "the parameter `a` has the type list; give a Boolean, a number or a string"),
@@ -500,6 +508,13 @@ def test_options_that_are_wrong_are_raised_by_the_first_call(udf, options, reaso
 def test_a_guest_that_cannot_be_used_is_raised_by_the_first_call(udf, guest, reason):
     with pytest.raises(GuestFailed, match=reason):
         udf(guest)({"x": np.arange(3)})
+
+
+def test_a_model_that_is_wrong_is_raised_where_it_is_made():
+    with pytest.raises(TypeError, match=r"is a path, bytes, or `ray\.put` of its bytes, not `Linear`"):
+        Model(torch.nn.Linear(1, 1))
+    with pytest.raises(TypeError, match="`options` is 'freeze'; give a dictionary"):
+        Model("net.pt2", "freeze")
 
 
 def test_what_a_user_gives_can_be_pickled():

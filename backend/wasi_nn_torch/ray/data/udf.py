@@ -147,6 +147,7 @@ class GuestUDF:
             error=require_kind("error", error, str),
         )
         wanted = choice(Per, "per", per), choice(OnError, "on_error", on_error)
+        require_mapping("engine", engine or {})
         opened = OpenedGuest(
             guest,
             require_mapping("models", models or {}),
