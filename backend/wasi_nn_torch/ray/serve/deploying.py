@@ -65,6 +65,8 @@ def deployment(
     Imports neither PyTorch nor Wasmtime. Raises ValueError for a file that cannot be read or is not valid, with the
     line, and TypeError for an argument of another type.
     """
+    if options.get("user_config") is not None:  # which Serve would pass to replicas, and they could not start
+        raise ValueError("`user_config` changes nothing here; change serve.toml, and run it again")
     resources = _resources(ray_actor_options)
     chosen = config if isinstance(config, Configuration) else _read(_path(config), resources.get("num_cpus"))
     if not chosen.graphs and not chosen.pipelines:
