@@ -197,6 +197,11 @@ def test_a_wrong_configuration_is_refused_on_the_driver_with_its_line(tmp_path):
         ),
         ({"max_ongoing_requests": 0}, ValueError, "max_ongoing_requests"),
         ({"replicas": 2}, TypeError, "'replicas'"),
+        (
+            {"autoscaling_config": {"max_replica": 2}},
+            ValueError,
+            "`autoscaling_config` has `max_replica`; Serve knows `min_replicas`, .*`max_replicas`",
+        ),
         ({"user_config": {"a": 1}}, ValueError, r"`user_config` changes nothing here; change serve\.toml"),
     ],
 )

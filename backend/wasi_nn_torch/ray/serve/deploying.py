@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from inspect import get_annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ray import serve
 from ray.exceptions import RayTaskError
+from ray.serve.config import AutoscalingConfig
 
 from wasi_nn_torch.configuration.serving import Configuration, configuration, read_config
 from wasi_nn_torch.contract.text import one_line, quote, quote_all
 from wasi_nn_torch.ray.serve.errors import DeploymentFailed
 
 if TYPE_CHECKING:
-    from ray.serve.config import AutoscalingConfig
     from ray.serve.handle import DeploymentHandle
 
 #: The name of a deployment, which a Serve configuration refers to.
@@ -187,4 +188,8 @@ def _with_target(
 ) -> dict[str, Any] | AutoscalingConfig:
     if config is not None and not isinstance(config, Mapping):
         return config
+    known = [name for name in get_annotations(AutoscalingConfig) if not name.startswith("_")]
+    unknown = [name for name in config or () if name not in known]  # which Serve would pass over
+    if unknown:
+        raise ValueError(f"`autoscaling_config` has {quote_all(unknown)}; Serve knows {quote_all(known)}")
     return {"target_ongoing_requests": concurrency, **(config or {})}
