@@ -523,6 +523,11 @@ def test_what_a_user_gives_can_be_pickled():
     assert pickle.loads(pickle.dumps(GuestUDF)) is GuestUDF
 
 
+def test_an_instance_that_is_given_to_another_process_says_to_give_the_class(udf):
+    with pytest.raises(TypeError, match="give `map_batches` the class, and its arguments as `fn_constructor_kwargs`"):
+        pickle.dumps(udf(same("INT64")))
+
+
 def test_outside_of_an_actor_the_log_stays_as_it_is(udf):
     udf(same("INT64"))({"x": np.arange(3)})
     assert logging.getLogger("wasi_nn_torch").parent is logging.getLogger()
