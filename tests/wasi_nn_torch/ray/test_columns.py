@@ -201,6 +201,11 @@ def test_strings_that_are_encoded_are_dropped_with_their_rows(udf, column):
     made = udf(**renamed("BYTES"), text=["x"], on_error="drop")(pa.table({"x": column}))
     assert made["y"].to_pylist() == ["a"]
     assert (made["x"].type, made["x"].to_pylist()) == (column.type, ["a"])
+    chunks = pa.chunked_array([column, column, column.slice(0, 1), column.slice(0, 0), column])
+    made = udf(**renamed("BYTES"), text=["x"], on_error="drop")(pa.table({"x": chunks}))
+    assert made["x"].to_pylist() == made["y"].to_pylist() == ["a"] * 4
+    made = udf(**renamed("BYTES"), text=["x"], on_error="drop")(pa.table({"x": chunks.slice(1, 1)}))
+    assert (made["x"].type, made["x"].to_pylist()) == (column.type, [])
 
 
 def test_numbers_in_lists_are_read_however_they_are_encoded(udf):

@@ -154,7 +154,9 @@ def _filtered(column: pa.ChunkedArray, is_valid: making.Bits) -> pa.ChunkedArray
     try:
         return column.filter(pa.array(is_valid))
     except pa.ArrowNotImplementedError:
-        slices = [column.slice(row, 1) for row in np.flatnonzero(is_valid)]
+        rows = np.flatnonzero(is_valid)
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
+    slices = [column.slice(run[0], len(run)) for run in runs]
     return pa.chunked_array([chunk for each in slices for chunk in each.chunks], column.type)
 
 
