@@ -273,6 +273,14 @@ def test_a_null_within_a_list_costs_its_row_and_is_no_number(udf, lists):
     assert [each is None for each in made["y"].to_pylist()] == [True, False]
 
 
+def test_a_null_among_lists_costs_its_row(udf):
+    lists = pa.array([[0, 0], [1, 2], None, [3, 4]], pa.list_(pa.int64()))
+    for per, shape in (("batch", (-1, 2)), ("row", (2,))):
+        made = udf(**renamed("INT64", shape), per=per, on_error="null")(pa.table({"x": lists.slice(1)}))
+        assert [cell is None or cell.tolist() for cell in made["y"].to_pylist()] == [[1, 2], True, [3, 4]]
+        assert made["error"].to_pylist() == [None, "the column `x` is null", None]
+
+
 def test_a_null_in_a_column_of_arrows_own_tensors_costs_its_row(udf):
     kind = pa.fixed_shape_tensor(pa.float32(), (2,))
     column = pa.ExtensionArray.from_storage(kind, pa.array([None, [1, 2]], kind.storage_type))

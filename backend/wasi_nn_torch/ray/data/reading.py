@@ -193,8 +193,13 @@ def _of_tensors(name: str, array: pa.ExtensionArray, lacking: Mapping[int, str])
     cells: Array = to_numpy()
     if not lacking:
         return Column(name, cells if cells.dtype.kind in _NUMBERS else list(cells))
-    each = iter(cells)
-    return Column(name, [None if row in lacking else next(each) for row in range(len(array))], lacking)
+    return Column(name, _spread(cells, len(array), lacking), lacking)
+
+
+def _spread(there: Array, count: int, lacking: Mapping[int, str]) -> list[Any]:
+    """The cells of `count` rows, from those that are there."""
+    each = iter(there)
+    return [None if row in lacking else next(each) for row in range(count)]
 
 
 def _of_lists_of_bytes(name: str, array: pa.Array, lacking: Mapping[int, str]) -> Column:
@@ -205,9 +210,10 @@ def _of_lists_of_bytes(name: str, array: pa.Array, lacking: Mapping[int, str]) -
 
 def _of_lists(name: str, array: pa.Array, lacking: Mapping[int, str]) -> Column:
     """Lists of numbers, or of lists of them: together if all have the same lengths, or else each as an array."""
-    together = None if _has_null(array) else _stacked(array)
+    there = array.drop_null() if lacking else array
+    together = None if _has_null(there) else _stacked(there)
     if together is not None:
-        return Column(name, together)
+        return Column(name, _spread(together, len(array), lacking) if lacking else together, lacking)
     found = dict(lacking)
     cells: list[Array | None] = [None] * len(array)
     for row in range(len(array)):
