@@ -68,4 +68,7 @@ def show(table: pa.Table, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the folder of labels has only a part of the table, or nothing")

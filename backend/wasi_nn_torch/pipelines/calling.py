@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wasi_nn_bindings.pipeline_v0_1_0 import Guest
 from wasi_nn_bindings.pipeline_v0_1_0.exports import handler
 from wasi_nn_bindings.v2024_10_28.inference import NamedTensor
+from wasi_nn_bindings.v2024_10_28.tensor import Tensor
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.pipelines.datatypes import BYTES, DATATYPES
@@ -84,14 +85,20 @@ def _tensors(session: Session, inputs: Sequence[Value]) -> list[NamedTensor]:
     made: list[NamedTensor] = []
     try:
         for value in inputs:
-            made.append((value.name, session.tensor(_given(value))))
-    except BaseException as error:
+            made.append((value.name, _tensor(session, value)))
+    except BaseException:
         for _, tensor in made:
             tensor.drop()
-        if isinstance(error, ValueError):
-            raise InputError(one_line(error)) from None
         raise
     return made
+
+
+def _tensor(session: Session, value: Value) -> Tensor:
+    try:
+        return session.tensor(_given(value))
+    except ValueError as error:
+        reason = one_line(error)
+    raise InputError(f"input {quote(value.name)}: {reason}")
 
 
 def _taken(session: Session, outputs: Sequence[NamedTensor]) -> list[tuple[str, Elements]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import warnings
 from dataclasses import replace
 from datetime import datetime
@@ -177,6 +178,72 @@ def test_strings_are_read_however_they_are_encoded(udf, column):
     assert udf(**renamed("BYTES"), text=["x"])(batch)["y"].to_pylist() == ["a", "b", "a"]
 
 
+@pytest.mark.parametrize("kind", [pa.list_view, pa.large_list_view])
+def test_list_views_are_read_like_lists(udf, kind):
+    lists = pa.array([[9], [1, 2], None, [3, 4]], kind(pa.int64()))
+    for column in (lists.slice(1), pa.chunked_array([lists.slice(1, 2), lists.slice(3), lists.slice(0, 0)])):
+        made = udf(**renamed("INT64", (-1, 2)), on_error="drop")(pa.table({"x": column}))
+        assert BlockAccessor.for_block(made).to_numpy("y").tolist() == [[1, 2], [3, 4]]
+    overlapping = pa.ListViewArray.from_arrays([3, 0, 1], [2, 2, 2], pa.array([10, 11, 12, 13, 14]))
+    made = udf(**renamed("INT64", (-1, 2)))(pa.table({"x": overlapping}))
+    assert BlockAccessor.for_block(made).to_numpy("y").tolist() == [[13, 14], [10, 11], [11, 12]]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.RunEndEncodedArray.from_arrays([2, 3, 5], pa.array(["-", "a", None]).dictionary_encode()).slice(2, 2),
+        pa.RunEndEncodedArray.from_arrays([1, 3], ["a", None]).slice(0, 2),
+        pa.array(["-", "a", None], pa.string_view()).slice(1),
+    ],
+)
+def test_strings_that_are_encoded_are_dropped_with_their_rows(udf, column):
+    made = udf(**renamed("BYTES"), text=["x"], on_error="drop")(pa.table({"x": column}))
+    assert made["y"].to_pylist() == ["a"]
+    assert (made["x"].type, made["x"].to_pylist()) == (column.type, ["a"])
+    chunks = pa.chunked_array([column, column, column.slice(0, 1), column.slice(0, 0), column])
+    made = udf(**renamed("BYTES"), text=["x"], on_error="drop")(pa.table({"x": chunks}))
+    assert made["x"].to_pylist() == made["y"].to_pylist() == ["a"] * 4
+    made = udf(**renamed("BYTES"), text=["x"], on_error="drop")(pa.table({"x": chunks.slice(1, 1)}))
+    assert (made["x"].type, made["x"].to_pylist()) == (column.type, [])
+
+
+def test_numbers_in_lists_are_read_however_they_are_encoded(udf):
+    lists = pa.FixedSizeListArray.from_arrays(pa.array([1, 2, 1, 2]).dictionary_encode(), 2)
+    views = pa.ListArray.from_arrays([0, 1, 2], pa.array([[1, 2], [1, 2]], pa.list_view(pa.int64())))
+    for column, shape in ((lists, (-1, 2)), (views, (-1, 1, 2))):
+        made = udf(**renamed("INT64", shape))(pa.table({"x": column}))
+        assert BlockAccessor.for_block(made).to_numpy("y").tolist() == column.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array(["a", "\ud800", "b"]),
+        np.array(["a", "\ud800", "b"], object),
+        np.array(["a", None, "b"], np.dtypes.StringDType(na_object=None)),
+    ],
+)
+def test_what_utf8_does_not_have_costs_its_row(udf, column):
+    made = udf(**renamed("BYTES"), text=["x"], on_error="null", keep=[])({"x": column})
+    assert made["y"].to_pylist() == ["a", None, "b"]
+    assert re.match("the column `x` (is null|has a string that UTF-8 does not have)", made["error"].to_pylist()[1])
+
+
+def test_only_those_columns_of_pandas_are_converted_that_are_needed(udf):
+    frame = pd.DataFrame({"x": [1, 2], 7: [1j, 2j]})
+    assert udf(**renamed("INT64"), keep=["x"])(frame).to_pydict() == {"x": [1, 2], "y": [1, 2]}
+    with pytest.raises(GuestFailed, match=r"the column `7` of complex128 cannot become one of Arrow: .*; convert it"):
+        udf(**renamed("INT64"))(frame)
+    with pytest.raises(GuestFailed, match="there are several columns of the name `x`; rename them"):
+        udf(**renamed("INT64"))(pd.DataFrame([[1, 2]], columns=["x", "x"]))
+
+
+def test_a_value_that_wasi_nn_has_no_type_for_is_refused_with_its_input(udf):
+    with pytest.raises(GuestFailed, match="input `x`: a value of uint64 is above 9223372036854775807"):
+        udf(**renamed("UINT64"))({"x": np.array([1, 2**63], np.uint64)})
+
+
 @pytest.mark.parametrize("dtype", [str, object])
 def test_lists_of_strings_come_from_numpy_in_two_dimensions_and_as_objects(udf, dtype):
     texts = [["a", "b"], ["c", "d"]]
@@ -204,6 +271,14 @@ def test_a_null_within_a_list_costs_its_row_and_is_no_number(udf, lists):
     made = udf(**renamed(datatype, (-1, 2)), on_error="null", text=text)(pa.table({"x": lists}))
     assert made["error"].to_pylist() == ["the column `x` has a list with a null", None]
     assert [each is None for each in made["y"].to_pylist()] == [True, False]
+
+
+def test_a_null_among_lists_costs_its_row(udf):
+    lists = pa.array([[0, 0], [1, 2], None, [3, 4]], pa.list_(pa.int64()))
+    for per, shape in (("batch", (-1, 2)), ("row", (2,))):
+        made = udf(**renamed("INT64", shape), per=per, on_error="null")(pa.table({"x": lists.slice(1)}))
+        assert [cell is None or cell.tolist() for cell in made["y"].to_pylist()] == [[1, 2], True, [3, 4]]
+        assert made["error"].to_pylist() == [None, "the column `x` is null", None]
 
 
 def test_a_null_in_a_column_of_arrows_own_tensors_costs_its_row(udf):
@@ -291,6 +366,10 @@ def test_integers_and_floats_become_what_is_described_if_they_fit(udf):
     ("column", "reason"),
     [
         (np.array([0.5]), "has elements of float64; INT64 was expected"),
+        (
+            np.array([1, np.nan]),
+            'has elements of float64; .* NaN is what Ray makes of nulls .*`batch_format="pyarrow"`',
+        ),
         (np.array(["a"]), "has strings or bytes; numbers were expected"),
         (pa.array([datetime(2020, 1, 1)]), "has the type timestamp"),
         (pa.array([{"a": 1}]), "has the type struct"),
@@ -414,6 +493,10 @@ def test_models_have_the_options_of_register(udf):
         ({"keep": "id"}, "`keep` is 'id'; give a list of names"),
         ({"inputs": ["x"]}, r"`inputs` is \['x'\]; give a dictionary"),
         ({"models": ["net"]}, r"`models` is \['net'\]; give a dictionary"),
+        ({"models": {"net": Model(b"", {"optimise": 1})}}, "the model `net`: .*'optimise'"),
+        ({"engine": ["threads"]}, r"`engine` is \['threads'\]; give a dictionary"),
+        ({"max_uses": "3"}, "`max_uses` is '3'; give a whole number, or None"),
+        ({"max_uses": True}, "`max_uses` is True; give a whole number, or None"),
         ({"limits": None}, "`limits` is None; a value of the type Limits was expected"),
         ({"error": 3}, "`error` is 3; a value of the type str was expected"),
         ({"parameters": {"a": [1]}}, "the parameter `a` has the type list; give a Boolean, a number or a string"),
@@ -440,10 +523,22 @@ def test_a_guest_that_cannot_be_used_is_raised_by_the_first_call(udf, guest, rea
         udf(guest)({"x": np.arange(3)})
 
 
+def test_a_model_that_is_wrong_is_raised_where_it_is_made():
+    with pytest.raises(TypeError, match=r"is a path, bytes, or `ray\.put` of its bytes, not `Linear`"):
+        Model(torch.nn.Linear(1, 1))
+    with pytest.raises(TypeError, match="`options` is 'freeze'; give a dictionary"):
+        Model("net.pt2", "freeze")
+
+
 def test_what_a_user_gives_can_be_pickled():
     options = {"models": {"net": Model("net.pt2", {"warm_up": (1, 3)})}, "limits": Limits(timeout=1)}
     assert pickle.loads(pickle.dumps(options)) == options
     assert pickle.loads(pickle.dumps(GuestUDF)) is GuestUDF
+
+
+def test_an_instance_that_is_given_to_another_process_says_to_give_the_class(udf):
+    with pytest.raises(TypeError, match="give `map_batches` the class, and its arguments as `fn_constructor_kwargs`"):
+        pickle.dumps(udf(same("INT64")))
 
 
 def test_outside_of_an_actor_the_log_stays_as_it_is(udf):

@@ -185,6 +185,31 @@ def test_a_wrong_configuration_is_refused_on_the_driver_with_its_line(tmp_path):
         deployment(tmp_path / "serve.toml")
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "reason"),
+    [
+        ({"config": 3}, TypeError, "`config` is 3; give the path of a TOML file"),
+        ({"ray_actor_options": 3}, TypeError, "`ray_actor_options` is 3; give a dictionary"),
+        (
+            {"ray_actor_options": {"num_cpus": "2"}},
+            TypeError,
+            r"`ray_actor_options\[\"num_cpus\"\]` is '2'; give a number",
+        ),
+        ({"max_ongoing_requests": 0}, ValueError, "max_ongoing_requests"),
+        ({"replicas": 2}, TypeError, "'replicas'"),
+        (
+            {"autoscaling_config": {"max_replica": 2}},
+            ValueError,
+            "`autoscaling_config` has `max_replica`; Serve knows `min_replicas`, .*`max_replicas`",
+        ),
+        ({"user_config": {"a": 1}}, ValueError, r"`user_config` changes nothing here; change serve\.toml"),
+    ],
+)
+def test_arguments_that_are_wrong_are_refused_on_the_driver_by_name(files, options, error, reason):
+    with pytest.raises(error, match=reason):
+        deployment(**{"config": files / "serve.toml", **options})
+
+
 def options_of(application):
     return application._bound_deployment._deployment_config
 
@@ -208,8 +233,9 @@ def test_the_builder_for_serves_command_line_wants_the_file(files):
     assert options_of(application({"config": str(files / "serve.toml")})).max_queued_requests == 256 + 2 + 256
     with pytest.raises(ValueError, match="unknown argument `replicas`; give config=FILE"):
         application({"config": str(files / "serve.toml"), "replicas": 2})
-    with pytest.raises(ValueError, match="the argument `config` is missing; give config=FILE"):
-        application({})
+    for nothing in ({}, None):
+        with pytest.raises(ValueError, match="the argument `config` is missing; give config=FILE"):
+            application(nothing)
 
 
 def test_the_yaml_in_the_documentation_is_one_that_serve_takes():
@@ -414,7 +440,26 @@ def test_no_request_is_lost_when_replicas_are_updated_and_become_fewer(files, po
     assert {status for status, _ in answers} == {200}
 
 
+def test_an_update_that_cannot_start_leaves_the_replicas_that_serve_if_it_may_start_more(files, port, client):
+    before = replicas(client)
+    (files / "serve.toml").write_text(SERVE_TOML.replace("who.pt2", "nowhere.pt2"))
+    try:
+        with pytest.raises(DeploymentFailed, match=r"nowhere\.pt2` does not exist"):
+            deployed(files, num_replicas=1, max_surge_percent=100, max_constructor_retry_count=1)
+        assert replicas(client) == before
+    finally:
+        (files / "serve.toml").write_text(SERVE_TOML)
+
+
 # --- deployments that cannot be ---
+
+
+def test_a_prefix_of_another_application_is_refused_without_a_trace(files, port):
+    with pytest.raises(DeploymentFailed) as caught:
+        run(deployment(files / "serve.toml", ray_actor_options=TINY), name="another", route_prefix="/served")
+    assert re.match("the application `another` was not deployed: .*/served is being used by", str(caught.value))
+    assert "Traceback" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def refusal(folder, text, **resources) -> str:

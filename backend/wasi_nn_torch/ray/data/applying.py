@@ -137,7 +137,7 @@ class Applied:
         is_valid[answers.valid] = True
         columns: dict[str, Any] = kept
         if self._on_error is OnError.DROP and not is_valid.all():
-            columns = {name: column.filter(pa.array(is_valid)) for name, column in kept.items()}
+            columns = {name: _filtered(column, is_valid) for name, column in kept.items()}
             is_valid = np.ones(len(answers.valid), bool)
         for each in self._outputs:
             is_text = each.name in self._columns.text
@@ -147,6 +147,17 @@ class Applied:
             reasons = [answers.failures[row].reason if row in answers.failures else None for row in range(count)]
             columns[self._columns.error] = pa.array(reasons, pa.string())
         return pa.table(columns)
+
+
+def _filtered(column: pa.ChunkedArray, is_valid: making.Bits) -> pa.ChunkedArray:
+    """The valid rows of a column, in its own type; Arrow does not filter each of them."""
+    try:
+        return column.filter(pa.array(is_valid))
+    except pa.ArrowNotImplementedError:
+        rows = np.flatnonzero(is_valid)
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
+    slices = [column.slice(run[0], len(run)) for run in runs]
+    return pa.chunked_array([chunk for each in slices for chunk in each.chunks], column.type)
 
 
 def _require_fit(columns: Columns, signature: Signature, on_error: OnError) -> None:

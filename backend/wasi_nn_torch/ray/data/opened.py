@@ -20,7 +20,7 @@ from wasi_nn_torch.pipelines.results import Misfit, converted
 from wasi_nn_torch.pipelines.values import Description, Parameter, Value
 from wasi_nn_torch.ray.data.devices import assigned_device, require_assigned
 from wasi_nn_torch.ray.data.failures import FAILURES, Failure, failure_of
-from wasi_nn_torch.ray.data.options import EngineOptions, Model
+from wasi_nn_torch.ray.data.options import EngineOptions, Model, require_source
 from wasi_nn_torch.ray.data.reporting import Output
 from wasi_nn_torch.sessions.guests import InvalidGuest
 from wasi_nn_torch.sessions.limits import Limits
@@ -71,7 +71,7 @@ class OpenedGuest:
         require_component(self._compiled)
         for name, model in models.items():
             chosen = model if isinstance(model, Model) else Model(model)
-            self.engine.register(name, _fetched(chosen.source), **chosen.options)
+            _register(self.engine, name, chosen)
         self._pool = self.engine.pool(
             self._compiled,
             Guest,
@@ -170,17 +170,23 @@ def _engine(options: EngineOptions) -> Engine:
     raise ValueError(f"`engine`: {reason}")
 
 
+def _register(engine: Engine, name: str, model: Model) -> None:
+    try:
+        return engine.register(name, _fetched(model.source), **model.options)
+    except TypeError as error:  # an argument that does not exist, or has another type
+        reason = one_line(error)
+    raise ValueError(f"the model {quote(name)}: {reason}")
+
+
 def _name(source: object) -> str:
     return Path(source).name if isinstance(source, str | os.PathLike) else "the guest"
 
 
 def _fetched(source: Source) -> str | os.PathLike[str] | bytes:
     """A path or bytes, out of the object store if they are there; raises TypeError for anything else."""
+    known = require_source(source)
+    if isinstance(known, str | os.PathLike | bytes):
+        return known
     import ray
 
-    if isinstance(source, ray.ObjectRef):
-        return _fetched(ray.get(source))
-    if isinstance(source, str | os.PathLike | bytes):
-        return source
-    kind = quote(type(source).__name__)
-    raise TypeError(f"a guest or a model is a path, bytes, or `ray.put` of its bytes, not {kind}")
+    return _fetched(ray.get(known))

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, TypeVar
 
 from wasi_nn_torch.contract.sizes import require_amount
+from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.sessions.limits import Limits
 
 if TYPE_CHECKING:
-    import os
-
     from ray import ObjectRef
 
     from wasi_nn_torch.sessions.compiling import CompileLimits
 
     #: A file on the workers, its bytes, or those in Ray's object store: `ray.put(bytes)`.
-    Source: TypeAlias = str | os.PathLike[str] | bytes | ObjectRef[bytes]
+    Source: TypeAlias = str | PathLike[str] | bytes | ObjectRef[bytes]
 
 C = TypeVar("C", bound=Enum)
 T = TypeVar("T")
@@ -63,10 +63,16 @@ class Model:
     """A model that the guest may compute: a file or bytes, and the arguments of `Engine.register`.
 
     models={"clf": Model("clf.pt2", {"optimize": "freeze", "warm_up": (1, 3, 224, 224)})}
+
+    Raises TypeError for anything else, such as a module of PyTorch.
     """
 
     source: Source
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_source(self.source)
+        require_mapping("options", self.options)
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,18 @@ def choice(kind: type[C], name: str, value: object) -> C:
             return member
     listed = ", ".join(repr(member.value) for member in kind)
     raise ValueError(f"`{name}` is {value!r}; choose one of {listed}")
+
+
+def require_source(source: T) -> T:
+    """What may be a guest or a model; raises TypeError for anything else."""
+    if isinstance(source, str | PathLike | bytes):
+        return source
+    import ray
+
+    if isinstance(source, ray.ObjectRef):
+        return source
+    kind = quote(type(source).__name__)
+    raise TypeError(f"a guest or a model is a path, bytes, or `ray.put` of its bytes, not {kind}")
 
 
 def require_kind(name: str, value: T, kind: type[T]) -> T:
@@ -124,7 +142,9 @@ def require_list(name: str, value: Sequence[str]) -> Sequence[str]:
 
 
 def require_uses(max_uses: int | None) -> int | None:
-    """The number of calls of one instance; raises ValueError for 0 and what is not a number."""
+    """The number of calls of one instance; raises ValueError for 0, and TypeError for what is not a number."""
+    if isinstance(max_uses, bool) or not isinstance(max_uses, int | None):
+        raise TypeError(f"`max_uses` is {max_uses!r}; give a whole number, or None for no limit")
     require_amount("`max_uses`", max_uses)
     if max_uses == 0:
         raise ValueError("`max_uses` is 0; give at least 1, or None for no limit")

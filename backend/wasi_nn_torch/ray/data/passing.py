@@ -76,8 +76,8 @@ def _cast(column: Column, array: Array, wanted: Datatype) -> Array:
         return array
     if array.dtype.kind not in _SOURCES[dtype.kind]:
         raise ColumnError(
-            f"the column {quote(column.name)} has elements of {array.dtype}; {wanted.name} was expected; convert them "
-            "first"
+            f"the column {quote(column.name)} has elements of {array.dtype}; {wanted.name} was expected; "
+            f"{_advice(array)}"
         )
     if dtype.kind in "iu" and array.size:
         limits = np.iinfo(dtype)
@@ -91,6 +91,14 @@ def _cast(column: Column, array: Array, wanted: Datatype) -> Array:
     if dtype.kind == "f" and (np.isinf(made) > np.isinf(array)).any():
         raise InputError(f"the column {quote(column.name)} has values that are too large for {wanted.name}")
     return made
+
+
+def _advice(array: Array) -> str:
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        return (
+            'NaN is what Ray makes of nulls in batches of NumPy, so use `batch_format="pyarrow"`, or convert them first'
+        )
+    return "convert them first"
 
 
 #: The kinds of dtypes whose elements may become one of a kind.

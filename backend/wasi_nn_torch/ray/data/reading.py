@@ -6,6 +6,7 @@ each row: an array, bytes, a list of bytes or strings, or None.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -14,18 +15,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from ray.data.block import BlockAccessor
 
 from wasi_nn_torch.contract.text import one_line, quote, quote_all
+from wasi_nn_torch.ray.data.decoding import ArrowColumn, decoded, is_list
 
 Array = npt.NDArray[Any]
 Batch: TypeAlias = Mapping[str, Array] | pa.Table | pd.DataFrame
-_Arrow: TypeAlias = pa.ChunkedArray | pa.Array
 
 _NUMBERS = "biuf"
 #: Strings and bytes in NumPy: fixed in length, or StringDType.
 _TEXTS = "UST"
+#: Code points that only UTF-16 uses, in pairs.
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class ColumnError(Exception):
@@ -45,11 +47,8 @@ class Rows:
     """A batch of rows, read by columns; raises ColumnError for anything else."""
 
     def __init__(self, batch: Batch) -> None:
-        if isinstance(batch, pd.DataFrame):
-            batch = BlockAccessor.for_block(batch).to_arrow()
-        self._batch: Mapping[str, Array] | pa.Table = _required(batch)
-        self.names: list[str] = batch.column_names if isinstance(batch, pa.Table) else list(batch)
-        self.count = batch.num_rows if isinstance(batch, pa.Table) else len(next(iter(batch.values()), ()))
+        self._batch = _required(batch)
+        self.names, self.count = _extent(self._batch)
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise ColumnError(f"there are several columns of the name {quote_all(twice)}; rename them")
@@ -58,6 +57,8 @@ class Rows:
         """A column as array or cells; raises ColumnError."""
         if name not in self.names:
             raise ColumnError(f"there is no column {quote(name)}; the columns are {quote_all(self.names)}")
+        if isinstance(self._batch, pd.DataFrame):
+            return _of_arrow(name, self._of_frame(self._batch, name))
         column = self._batch[name]
         return _of_array(name, column) if isinstance(column, np.ndarray) else _of_arrow(name, column)
 
@@ -68,15 +69,37 @@ class Rows:
             raise ColumnError(f"there are no columns {quote_all(missing)}; the columns are {quote_all(self.names)}")
         if isinstance(self._batch, pa.Table):
             return {name: self._batch.column(name) for name in names}
+        if isinstance(self._batch, pd.DataFrame):
+            return {name: self._of_frame(self._batch, name) for name in names}
         if not names:
             return {}
         table = BlockAccessor.batch_to_arrow_block({name: self._batch[name] for name in names})
         return {name: table.column(name) for name in names}
 
+    def _of_frame(self, frame: pd.DataFrame, name: str) -> pa.ChunkedArray:
+        """A column of pandas as Ray makes one of Arrow from it."""
+        chosen = frame.iloc[:, [self.names.index(name)]]
+        try:
+            return BlockAccessor.for_block(chosen).to_arrow().column(0)
+        except Exception as error:  # noqa: BLE001  # pandas, Arrow and Ray raise many
+            reason = (
+                f"the column {quote(name)} of {chosen.dtypes.iloc[0]} cannot become one of Arrow: {one_line(error)}"
+            )
+        raise ColumnError(f"{reason}; convert it first, or leave it out with `keep`")
 
-def _required(batch: Any) -> Mapping[str, Array] | pa.Table:  # noqa: ANN401  # whatever Ray calls it with
-    """The batch, if it is one; `Dataset.map` calls with a row, whose cells have no length in common."""
+
+def _extent(batch: Batch) -> tuple[list[str], int]:
+    """The names of the columns, and the number of rows."""
     if isinstance(batch, pa.Table):
+        return batch.column_names, batch.num_rows
+    if isinstance(batch, pd.DataFrame):
+        return [str(name) for name in batch.columns], len(batch)
+    return list(batch), len(next(iter(batch.values()), ()))
+
+
+def _required(batch: Any) -> Batch:  # noqa: ANN401  # whatever Ray calls it with
+    """The batch, if it is one; `Dataset.map` calls with a row, whose cells have no length in common."""
+    if isinstance(batch, pa.Table | pd.DataFrame):
         return batch
     columns = list(batch.values()) if isinstance(batch, Mapping) else [batch]
     lengths = {len(each) if isinstance(each, np.ndarray) and each.ndim else None for each in columns}
@@ -97,7 +120,7 @@ def _of_array(name: str, column: Array) -> Column:
         return Column(name, column)
     if kind in _TEXTS and column.ndim <= 2:
         cells = column.tolist()
-        return Column(name, cells if column.ndim == 2 else [_bytes(cell) for cell in cells])
+        return Column(name, cells) if column.ndim == 2 else _of_texts(name, cells)
     if kind == "O":
         return _of_objects(name, [None if cell is pd.NA else cell for cell in column])
     raise ColumnError(_unknown(name, str(column.dtype)))
@@ -106,27 +129,36 @@ def _of_array(name: str, column: Array) -> Column:
 def _of_objects(name: str, cells: list[Any]) -> Column:
     """A column of Python's objects: bytes and arrays as they are, anything else as Arrow understands it."""
     if all(cell is None or isinstance(cell, str | bytes | bytearray | memoryview) for cell in cells):
-        return Column(name, [_bytes(cell) for cell in cells], _nulls(name, (cell is None for cell in cells)))
+        return _of_texts(name, cells)
     if all(cell is None or (isinstance(cell, np.ndarray) and cell.dtype.kind in _NUMBERS) for cell in cells):
         return Column(name, cells, _nulls(name, (cell is None for cell in cells)))
     try:
         column = pa.array([cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells])
-    except (pa.ArrowException, OverflowError) as error:
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
         reason = f"the column {quote(name)} has objects that no tensor has: {one_line(error)}"
     else:
         return _of_arrow(name, column)
     raise ColumnError(reason)
 
 
-def _bytes(cell: Any) -> Any:  # noqa: ANN401  # a string, or what stays as it is
-    return cell.encode() if isinstance(cell, str) else cell
+def _of_texts(name: str, cells: Sequence[Any]) -> Column:
+    """A column of strings, bytes and None."""
+    lacking = _nulls(name, (cell is None for cell in cells))
+    encoded = [cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell for cell in cells]
+    odd = {row: _not_text(name) for row, cell in enumerate(cells) if isinstance(cell, str) and not _is_text(cell)}
+    return Column(name, encoded, {**lacking, **odd})
+
+
+def _is_text(cell: str) -> bool:
+    """Whether UTF-8 has all characters of a string; it has no halves of pairs."""
+    return cell.isascii() or not _HALVES.search(cell)
 
 
 # --- Arrow ---
 
 
-def _of_arrow(name: str, column: _Arrow) -> Column:
-    column = _plain(column)
+def _of_arrow(name: str, column: ArrowColumn) -> Column:
+    column = decoded(column)
     kind = column.type
     lacking = _nulls(name, column.is_null().to_numpy(zero_copy_only=False)) if column.null_count else {}
     if _is_bytes(kind):  # not put together, because offsets of 32 bits end at 2 GiB
@@ -137,39 +169,16 @@ def _of_arrow(name: str, column: _Arrow) -> Column:
     if _is_number(kind):
         whole = array.fill_null(False if pa.types.is_boolean(kind) else 0) if lacking else array
         return Column(name, whole.to_numpy(zero_copy_only=False), lacking)
-    if _is_list(kind) and _is_bytes(kind.value_type):
+    if is_list(kind) and _is_bytes(kind.value_type):
         return _of_lists_of_bytes(name, array, lacking)
-    if _is_list(kind) and _is_number(_innermost(kind)):
+    if is_list(kind) and _is_number(_innermost(kind)):
         return _of_lists(name, array, lacking)
     if pa.types.is_null(kind):
         return Column(name, [None] * len(array), lacking)
     raise ColumnError(_unknown(name, str(kind)))
 
 
-def _plain(column: _Arrow) -> _Arrow:
-    """The same elements where they are encoded in a way that saves memory: dictionaries, runs and views."""
-    kind = column.type
-    if pa.types.is_run_end_encoded(kind):
-        return pc.run_end_decode(column)
-    plain = _plain_type(kind)
-    return column if plain == kind else column.cast(plain)
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    types = pa.types
-    if types.is_dictionary(kind):
-        return _plain_type(kind.value_type)
-    if types.is_string_view(kind) or types.is_binary_view(kind):
-        return pa.large_string() if types.is_string_view(kind) else pa.large_binary()
-    if types.is_fixed_size_list(kind) or not _is_list(kind):
-        return kind
-    inner = _plain_type(kind.value_type)
-    if types.is_list(kind) or types.is_large_list(kind):
-        return kind if inner == kind.value_type else pa.large_list(inner)
-    return pa.large_list(inner)  # of a view
-
-
-def _whole(column: _Arrow) -> pa.Array:
+def _whole(column: ArrowColumn) -> pa.Array:
     """A column as one array, in its own memory if it is in one piece."""
     if isinstance(column, pa.Array):
         return column
@@ -184,8 +193,13 @@ def _of_tensors(name: str, array: pa.ExtensionArray, lacking: Mapping[int, str])
     cells: Array = to_numpy()
     if not lacking:
         return Column(name, cells if cells.dtype.kind in _NUMBERS else list(cells))
-    each = iter(cells)
-    return Column(name, [None if row in lacking else next(each) for row in range(len(array))], lacking)
+    return Column(name, _spread(cells, len(array), lacking), lacking)
+
+
+def _spread(there: Array, count: int, lacking: Mapping[int, str]) -> list[Any]:
+    """The cells of `count` rows, from those that are there."""
+    each = iter(there)
+    return [None if row in lacking else next(each) for row in range(count)]
 
 
 def _of_lists_of_bytes(name: str, array: pa.Array, lacking: Mapping[int, str]) -> Column:
@@ -196,9 +210,10 @@ def _of_lists_of_bytes(name: str, array: pa.Array, lacking: Mapping[int, str]) -
 
 def _of_lists(name: str, array: pa.Array, lacking: Mapping[int, str]) -> Column:
     """Lists of numbers, or of lists of them: together if all have the same lengths, or else each as an array."""
-    together = None if _has_null(array) else _stacked(array)
+    there = array.drop_null() if lacking else array
+    together = None if _has_null(there) else _stacked(there)
     if together is not None:
-        return Column(name, together)
+        return Column(name, _spread(together, len(array), lacking) if lacking else together, lacking)
     found = dict(lacking)
     cells: list[Array | None] = [None] * len(array)
     for row in range(len(array)):
@@ -214,7 +229,7 @@ def _of_lists(name: str, array: pa.Array, lacking: Mapping[int, str]) -> Column:
 def _stacked(array: pa.Array) -> Array | None:
     """The numbers in lists without nulls, in their own memory; None if lists of one level differ in their lengths."""
     shape = [len(array)]
-    while _is_list(array.type):
+    while is_list(array.type):
         lengths = array.value_lengths().to_numpy(zero_copy_only=False)
         if len(lengths) and (lengths != lengths[0]).any():
             return None
@@ -225,7 +240,7 @@ def _stacked(array: pa.Array) -> Array | None:
 
 
 def _has_null(array: pa.Array) -> bool:
-    while _is_list(array.type):
+    while is_list(array.type):
         if array.null_count:
             return True
         array = array.flatten()
@@ -241,14 +256,8 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return kind in plain or bool(pa.types.is_fixed_size_binary(kind))
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    types = pa.types
-    fixed = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return bool(fixed or types.is_list_view(kind) or types.is_large_list_view(kind))
-
-
 def _innermost(kind: pa.DataType) -> pa.DataType:
-    while _is_list(kind):
+    while is_list(kind):
         kind = kind.value_type
     return kind
 
@@ -263,6 +272,10 @@ def _nulls(name: str, is_null: Iterable[bool]) -> dict[int, str]:
 
 def _incomplete(name: str) -> str:
     return f"the column {quote(name)} has a list with a null"
+
+
+def _not_text(name: str) -> str:
+    return f"the column {quote(name)} has a string that UTF-8 does not have"
 
 
 def _ragged(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import signature
 from os import PathLike
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeAlias, cast
+from typing import TYPE_CHECKING, Concatenate, Literal, NoReturn, ParamSpec, TypeAlias, cast
 
 from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.ray.data.options import (
@@ -147,6 +147,7 @@ class GuestUDF:
             error=require_kind("error", error, str),
         )
         wanted = choice(Per, "per", per), choice(OnError, "on_error", on_error)
+        require_mapping("engine", engine or {})
         opened = OpenedGuest(
             guest,
             require_mapping("models", models or {}),
@@ -161,6 +162,13 @@ class GuestUDF:
         except ValueError:
             opened.close()
             raise
+
+    def __reduce__(self) -> NoReturn:
+        """Raise TypeError: an engine does not leave its process."""
+        raise TypeError(
+            "an instance of GuestUDF stays in its process; give `map_batches` the class, and its arguments as "
+            "`fn_constructor_kwargs`"
+        )
 
     @property
     def engine(self) -> Engine:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from inspect import get_annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ray import serve
+from ray.exceptions import RayTaskError
+from ray.serve.config import AutoscalingConfig
 
 from wasi_nn_torch.configuration.serving import Configuration, configuration, read_config
-from wasi_nn_torch.contract.text import quote, quote_all
+from wasi_nn_torch.contract.text import one_line, quote, quote_all
 from wasi_nn_torch.ray.serve.errors import DeploymentFailed
 
 if TYPE_CHECKING:
-    from ray.serve.config import AutoscalingConfig
     from ray.serve.handle import DeploymentHandle
 
 #: The name of a deployment, which a Serve configuration refers to.
 NAME = "wasi-nn-torch"
 #: How often replicas may fail to start; the reason is nearly always a file that will not get better.
 _STARTS = 3
+#: The characters of a refusal by Serve.
+_LONGEST = 1000
 #: The keys of `application`.
 _ARGUMENTS = ("config",)
 
@@ -60,10 +64,12 @@ def deployment(
     `graceful_shutdown_timeout_s` is `stop-timeout`; and a replica that cannot start is tried 3 times.
 
     Imports neither PyTorch nor Wasmtime. Raises ValueError for a file that cannot be read or is not valid, with the
-    line.
+    line, and TypeError for an argument of another type.
     """
-    resources = dict(ray_actor_options or {})
-    chosen = config if isinstance(config, Configuration) else _read(Path(config), resources.get("num_cpus"))
+    if options.get("user_config") is not None:  # which Serve would pass to replicas, and they could not start
+        raise ValueError("`user_config` changes nothing here; change serve.toml, and run it again")
+    resources = _resources(ray_actor_options)
+    chosen = config if isinstance(config, Configuration) else _read(_path(config), resources.get("num_cpus"))
     if not chosen.graphs and not chosen.pipelines:
         raise ValueError("there is nothing to serve; the configuration needs [graphs.NAME] or [pipelines.NAME]")
     directory = os.getcwd()
@@ -79,7 +85,8 @@ def deployment(
         options["num_replicas"] = num_replicas
     if num_replicas == "auto" or autoscaling_config is not None:
         options["autoscaling_config"] = _with_target(autoscaling_config, _concurrency(chosen))
-    options["max_ongoing_requests"] = max_ongoing_requests or _concurrency(chosen) + _waiting(chosen)
+    places = _concurrency(chosen) + _waiting(chosen)
+    options["max_ongoing_requests"] = places if max_ongoing_requests is None else max_ongoing_requests
     if resources:
         options["ray_actor_options"] = resources
     made: serve.Application = serve.deployment(name=name, **options)(serve.ingress(hosted)(Replica)).bind()
@@ -92,8 +99,8 @@ def application(arguments: Mapping[str, Any]) -> serve.Application:
     Options of the deployment belong into the YAML, in the deployment with the name `wasi-nn-torch`. Raises ValueError
     as `deployment` does, and for other arguments.
     """
-    unknown = [key for key in arguments if key not in _ARGUMENTS]
-    if unknown or "config" not in arguments:
+    unknown = [str(key) for key in arguments or () if key not in _ARGUMENTS]
+    if unknown or not arguments:
         wrong = f"unknown argument {quote_all(unknown)}" if unknown else "the argument `config` is missing"
         raise ValueError(f"{wrong}; give config=FILE, the configuration of `wasi-nn-torch serve`")
     return deployment(arguments["config"])
@@ -107,10 +114,13 @@ def run(
 ) -> DeploymentHandle[Any]:
     """`serve.run`, with an error that says why.
 
-    Serve's own error names the deployment alone; the reason is in `serve.status()`. Raises DeploymentFailed.
+    Serve's own error names the deployment alone; the reason is in `serve.status()`. What Serve's controller refuses,
+    such as a `route_prefix` of another application, comes without its traces. Raises DeploymentFailed.
     """
     try:
         return serve.run(target, name=name, **options)
+    except RayTaskError as error:
+        reason = one_line(error.cause, _LONGEST)
     except RuntimeError:
         reason = _reason(name)
         if not reason:
@@ -128,6 +138,23 @@ def _reason(name: str) -> str:
         if each.status == "DEPLOY_FAILED":
             return each.message.strip()
     return ""
+
+
+def _path(config: object) -> Path:
+    if isinstance(config, str | os.PathLike):
+        return Path(config)
+    raise TypeError(f"`config` is {config!r}; give the path of a TOML file, or what `read_config` has made of it")
+
+
+def _resources(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of a replica's actor, of which the number of CPUs is needed here."""
+    if not isinstance(given, Mapping | None):
+        raise TypeError(f'`ray_actor_options` is {given!r}; give a dictionary, such as {{"num_cpus": 2}}')
+    resources = dict(given or {})
+    processors = resources.get("num_cpus")
+    if not isinstance(processors, int | float | None):
+        raise TypeError(f'`ray_actor_options["num_cpus"]` is {processors!r}; give a number')
+    return resources
 
 
 def _read(file: Path, processors: float | None) -> Configuration:
@@ -161,4 +188,8 @@ def _with_target(
 ) -> dict[str, Any] | AutoscalingConfig:
     if config is not None and not isinstance(config, Mapping):
         return config
+    known = [name for name in get_annotations(AutoscalingConfig) if not name.startswith("_")]
+    unknown = [name for name in config or () if name not in known]  # which Serve would pass over
+    if unknown:
+        raise ValueError(f"`autoscaling_config` has {quote_all(unknown)}; Serve knows {quote_all(known)}")
     return {"target_ongoing_requests": concurrency, **(config or {})}
