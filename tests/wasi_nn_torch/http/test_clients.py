@@ -76,6 +76,17 @@ def test_numbers_of_64_bits_without_a_sign_get_the_type_that_wasi_nn_has(client,
     assert (made.dtype, made.tolist()) == (np.int64, array.tolist())
 
 
+def test_nan_and_infinities_come_back_as_bytes_and_are_an_error_as_json(client):
+    array = np.array([1, np.nan, np.inf, -np.inf], np.float32)
+    for sent_binary in (True, False):
+        inputs = [given(array, binary=sent_binary)]
+        assert np.array_equal(client.infer("same", inputs).as_numpy("output"), array, equal_nan=True)
+        with pytest.raises(InferenceServerException) as caught:
+            client.infer("same", inputs, outputs=[triton.InferRequestedOutput("output", binary_data=False)])
+        assert caught.value.status() == "400"
+        assert "element 1 of output `output` is nan, which JSON does not have" in caught.value.message()
+
+
 def test_half_precision_crosses_as_bytes(client):
     half = np.array([1.5, -2], np.float16)
     assert client.infer("same", [given(half)]).as_numpy("output").dtype == np.float16
