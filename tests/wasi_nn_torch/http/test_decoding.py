@@ -1,6 +1,7 @@
 """The bodies of requests, as the Open Inference Protocol has them."""
 
 import json
+import math
 import struct
 
 import pytest
@@ -147,6 +148,22 @@ def test_a_tensor_without_elements_is_accepted():
 )
 def test_whatever_the_protocol_does_not_allow_is_refused_in_words(message, text):
     assert text in refused(message)
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_a_number_that_is_too_large_for_any_float_is_refused_rather_than_infinite(datatype, number):
+    text = json.dumps({"inputs": [item(datatype=datatype, data=[1, 0])]}).replace("[1, 0]", f"[Infinity, {number}]")
+    assert "element 1 is too large" in refused(text.encode())
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+def test_the_words_for_nan_and_infinities_are_accepted_as_clients_of_triton_send_them(datatype):
+    text = json.dumps({"inputs": [item(datatype=datatype, shape=(3,), data=[])]})
+    value = read(text.replace("[]", "[NaN, Infinity, -Infinity]").encode()).inputs[0]
+    numbers = value.data.cast(value.datatype.code).tolist()
+    assert math.isnan(numbers[0])
+    assert numbers[1:] == [math.inf, -math.inf]
 
 
 def test_binary_data_of_the_wrong_size_are_refused():
