@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from wasi_host.http import Abandoned
 from wasi_nn_torch.contract.frames import release_frames
-from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond
+from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond, sent_bytes
 from wasi_nn_torch.http.components import Component
 from wasi_nn_torch.http.encoding import refusal
 from wasi_nn_torch.http.errors import HttpError, busy
@@ -95,7 +95,7 @@ async def _refuse(failure: HttpError, exchange: Exchange, send: Send, sent: Sent
     headers = [*response.headers, (b"x-request-id", exchange.id.encode())]
     await respond(send, Response(response.status, headers, response.parts))
     sent.status = response.status
-    sent.nbytes = sum(map(len, response.parts))
+    sent.nbytes = sent_bytes(exchange.scope, response)
 
 
 def _path(scope: Scope) -> str:

@@ -365,6 +365,21 @@ def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog):
     assert "unreachable" in failure["message"]
 
 
+@pytest.mark.parametrize("path", ["/", "/v2", "/metrics", "/v2/models/net", "/v2/models/unknown", "/nothing"])
+def test_an_answer_without_its_body_counts_no_bytes_as_sent(engine, caplog, path):
+    app = create_app(engine, graphs=["net"])
+    caplog.set_level(logging.INFO)
+    caplog.handler.setFormatter(JsonFormatter())
+    with served(app) as at, Connection(at) as connection:
+        head = connection.send(f"HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()).until(b"\r\n\r\n")
+        assert b"content-length: " in head
+        assert b"content-length: 0" not in head
+        found = figures(at)
+    app.close()
+    [line] = [json.loads(line) for line in caplog.text.splitlines() if "HEAD" in line]
+    assert line["sent"] == found['http_sent_bytes_total{model=""}'] == 0
+
+
 def test_a_span_continues_the_trace_of_the_client(engine):
     """In a process of its own: from the first span on, each fork of a process starts a thread in the child."""
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
