@@ -71,7 +71,7 @@ class Endpoints:
         model.gate.require_room()
         with self._bodies.room(exchange.scope) as length:
             before = json_length(exchange.scope)
-            body = await self._bodies.read(exchange.scope, exchange.receive, length, before)
+            body = await self._bodies.read(exchange.scope, exchange.receive, length, before, due)
             self._metrics.received(model.name, body.nbytes)
             if (body.nbytes if before is None else before) > self._settings.max_json:
                 limit = spell_size(self._settings.max_json)
