@@ -605,30 +605,6 @@ def test_what_cannot_be_the_name_of_a_header_cannot_tell_tenants_apart(name):
         Settings(tenant_header=name)
 
 
-def test_an_error_of_a_library_does_not_end_reloading(tmp_path, caplog):
-    file, loads = tmp_path / "model", []
-
-    def load() -> None:
-        loads.append(file.read_text())
-        if loads == ["new"]:
-            raise KeyError("a fault of a library")
-
-    async def look() -> None:
-        file.write_text("old")
-        reloading = asyncio.create_task(Reloading([Source("m", file, load)], seconds=0.01).run())
-        await asyncio.sleep(0.05)
-        for content in ("new", "newer"):
-            file.write_text(content)
-            while content not in loads:
-                await asyncio.sleep(0.01)
-                assert not reloading.done(), "nobody looks for changes any more"
-        reloading.cancel()
-
-    asyncio.run(asyncio.wait_for(look(), 20))
-    assert "m was not reloaded, and stays as it was" in caplog.text
-    assert "a fault of a library" in caplog.text
-
-
 def test_a_session_of_a_graph_that_is_replaced_while_it_opens_is_not_kept(engine, tmp_path):
     file = tmp_path / "net.pt2"
     save(file, 1.0)
