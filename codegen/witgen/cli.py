@@ -270,6 +270,8 @@ def _write(target: Target) -> None:
     view, files = _files(target)
     try:
         changed = generator.write(target, files)
+    except generator.NotGenerated as error:
+        _fail(str(error), status=2)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         _fail(f"{error.filename or target.directory} cannot be written: {reason}", status=2)

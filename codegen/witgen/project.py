@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from witgen.diagnostics import did_you_mean
 from witgen.lists import Lists
 from witgen.mappings import MappingError, parse_mappings
 from witgen.target import Target
@@ -19,20 +20,32 @@ class ProjectError(Exception):
     """A pyproject.toml that cannot be used."""
 
 
+class _UnknownKey(Exception):
+    """A key that no package has."""
+
+
+_FORM = (
+    "each [[tool.witgen.packages]] needs `wit`, a path or a list of them, and `out`; it may have `world`, `package`, "
+    "`standalone`, `with`, `async-hosts`, `features`, `all-features`, `partial`, `without-wasi` and `lists`, which is "
+    "`list`, `array` or `numpy`"
+)
+
+
 def configured(project: Path) -> list[Target]:
     """The packages that a pyproject.toml lists. Raises `ProjectError`."""
     try:
         table = tomllib.loads(project.read_text(encoding="utf-8"))
         packages = table.get("tool", {}).get("witgen", {}).get("packages", [])
         targets = [_target(entry) for entry in packages]
+    except FileNotFoundError:
+        raise ProjectError(f"there is no {project} in this directory; give the WIT and --out") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProjectError(f"{project} cannot be read: {error}") from None
     except (AttributeError, KeyError, TypeError):
-        raise ProjectError(
-            f"{project}: each [[tool.witgen.packages]] needs `wit`, a path or a list of them, and `out`; it may have "
-            "`world`, `package`, `standalone`, `with`, `async-hosts`, `features`, `all-features`, `partial`, "
-            "`without-wasi` and `lists`, which is `list`, `array` or `numpy`"
-        ) from None
+        raise ProjectError(f"{project}: {_FORM}") from None
+    except _UnknownKey as error:
+        key = str(error)
+        raise ProjectError(f"{project}: unknown key `{key}`; {did_you_mean(key, _TYPES) or _FORM}") from None
     except MappingError as error:
         raise ProjectError(f"{project}: `with`: {error}") from None
     for fault in (target.fault for target in targets):
@@ -62,7 +75,10 @@ _TYPES: Mapping[str, type] = {
 def _target(entry: Mapping[str, Any]) -> Target:
     wit = [entry["wit"]] if isinstance(entry["wit"], str) else entry["wit"]
     given = {**entry, "wit": wit}
-    if not wit or not given["out"] or not given.keys() <= _TYPES.keys():
+    for key in given:
+        if key not in _TYPES:
+            raise _UnknownKey(key)
+    if not wit or not given["out"]:
         raise KeyError
     if not all(isinstance(value, _TYPES[key]) for key, value in given.items()):
         raise TypeError
