@@ -138,6 +138,20 @@ def test_a_very_long_line_is_shown_around_its_place():
     assert shown[carets.index("^") : carets.rindex("^") + 1] == "HERE"
 
 
+@pytest.mark.parametrize(
+    ("before", "columns"), [("漢字 ", 5), ("🎉 ", 3), ("é ", 2), ("e\u0301 ", 2), ("\uff46", 2), ("\t\t", 2)]
+)
+def test_the_caret_is_in_its_place_after_characters_of_two_columns_and_of_none(before, columns):
+    start = len(before) + 1
+    heading, _, carets = str(WitError("m", Span("f.wit", 1, start, 1, start + 2), None, f"{before}xy")).splitlines()
+    assert heading == f"f.wit:1:{start}: error: m"
+    assert carets == f"    | {' ' * columns}^^"
+
+
+def test_carets_are_as_wide_as_what_they_are_below():
+    assert str(WitError("m", Span("f.wit", 1, 1, 1, 3), None, "漢字 x")).splitlines()[2] == "    | ^^^^"
+
+
 def test_a_column_counts_characters_after_a_comment():
     assert refusal("package a:b; /* é */ interface i { f: func(a: t); }").column == 47
 
