@@ -275,9 +275,15 @@ def _write(target: Target) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         _fail(f"{error.filename or target.directory} cannot be written: {reason}", status=2)
-    typer.echo(f"{target.directory.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
+    typer.echo(f"{target.directory.as_posix()}: {_written(len(changed))}")
     for line in view.left_out:
         typer.echo(f"  {line}")
+
+
+def _written(count: int) -> str:
+    if not count:
+        return "up to date"
+    return "1 file written" if count == 1 else f"{count} files written"
 
 
 def _files(target: Target) -> tuple[PackageView, dict[str, str]]:

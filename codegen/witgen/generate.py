@@ -13,7 +13,7 @@ from pathlib import Path
 from witgen.diagnostics import WitError
 from witgen.existing import existing_modules
 from witgen.render import LEAVE_AS_IT_IS, MARK, render
-from witgen.resolver import choose_world, resolve
+from witgen.resolver import choose_world, is_wasm, resolve
 from witgen.target import Target
 from witgen.view import PackageView, view_world
 
@@ -55,8 +55,8 @@ def view_of(target: Target) -> PackageView:
         flags = target.async_hosts, target.partial, target.without_wasi
         return view_world(resolved, world, runtime, existing, *flags, target.lists)
     except WitError as error:
-        files = {one.file for one in (error, *error.others) if one.line and Path(one.file).is_file()}
-        raise error.in_texts({file: Path(file).read_bytes() for file in files}) from None
+        places = {(one.file, Path(one.file)) for one in (error, *error.others) if one.line and not is_wasm(one.file)}
+        raise error.in_texts({file: path.read_bytes() for file, path in places if path.is_file()}) from None
 
 
 def write(target: Target, files: Mapping[str, str]) -> list[str]:
