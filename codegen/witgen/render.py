@@ -51,8 +51,8 @@ def render(package: PackageView) -> dict[str, str]:
     try:
         files = _formatted(printed)
     except OSError as error:
-        directory, reason = tempfile.gettempdir(), (error.strerror or str(error)).lower()
-        raise NotFormatted(f"the generated files cannot be formatted in {directory}: {reason}") from None
+        reason = (error.strerror or str(error)).lower()
+        raise NotFormatted(f"the generated files cannot be formatted: {error.filename}: {reason}") from None
     return {file: header + text for file, text in files.items()}
 
 

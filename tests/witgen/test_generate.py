@@ -622,7 +622,7 @@ def test_a_directory_for_temporary_files_that_cannot_be_used_is_told_in_one_line
     result = witgen(command, "count.wit", "--out", "bindings")
     assert result.returncode == 2
     assert re.fullmatch(
-        r"error: the generated files cannot be formatted in \S+missing: no such file or directory\n", result.stderr
+        r"error: the generated files cannot be formatted: \S+missing/\S+: no such file or directory\n", result.stderr
     )
 
 
