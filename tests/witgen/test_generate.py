@@ -645,6 +645,17 @@ def test_stale_bindings_fail_the_check_with_a_diff_and_the_command(project):
     assert (TARGET.out / "counting.py").read_text() == before, "a check changes nothing"
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here can be opened but not be read")
+@pytest.mark.parametrize("command", ["generate", "check"])
+def test_a_file_that_cannot_be_read_is_told_in_one_line(project, command):
+    write(TARGET, generate(TARGET))
+    (TARGET.out / "counting.py").unlink()
+    (TARGET.out / "counting.py").symlink_to("/proc/self/mem")
+    result = witgen(command, "count.wit", "--out", "bindings")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert re.fullmatch(r"error: bindings cannot be (read|written): input/output error\n", result.stderr)
+
+
 def test_packages_are_listed_in_pyproject(project):
     (project / "pyproject.toml").write_text('[[tool.witgen.packages]]\nwit = "count.wit"\nout = "bindings"\n')
     assert witgen("check").returncode == 1
