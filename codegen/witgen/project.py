@@ -39,7 +39,9 @@ def configured(project: Path) -> list[Target]:
         targets = [_target(entry) for entry in packages]
     except FileNotFoundError:
         raise ProjectError(f"there is no {project} in this directory; give the WIT and --out") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ProjectError(f"{project} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProjectError(f"{project} cannot be read: {error}") from None
     except (AttributeError, KeyError, TypeError):
         raise ProjectError(f"{project}: {_FORM}") from None

@@ -778,6 +778,12 @@ def test_a_pyproject_that_lists_nothing_is_told_what_to_do(project, project_file
     assert "Traceback" not in result.stderr
 
 
+def test_a_pyproject_that_cannot_be_read_is_told_in_one_line(project):
+    (project / "pyproject.toml").mkdir()
+    result = witgen("generate")
+    assert (result.returncode, result.stderr) == (2, "error: pyproject.toml cannot be read: is a directory\n")
+
+
 def test_a_mistake_in_the_wit_is_shown_with_its_place(project):
     (project / "count.wit").write_text("package a:b;\ninterface i {\n  f: func(c: colour);\n}\n")
     result = program("generate", "count.wit", "--out", "bindings")
