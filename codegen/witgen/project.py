@@ -53,6 +53,10 @@ def configured(project: Path) -> list[Target]:
     for fault in (target.fault for target in targets):
         if fault:
             raise ProjectError(f"{project}: {fault}")
+    directories = [target.directory for target in targets]
+    for directory in directories:
+        if directories.count(directory) > 1:
+            raise ProjectError(f"{project}: two packages have the directory {directory.as_posix()}; give each its own")
     if not targets:
         raise ProjectError(f"{project} has no [[tool.witgen.packages]]; give the WIT and --out")
     return targets

@@ -778,6 +778,15 @@ def test_a_pyproject_that_lists_nothing_is_told_what_to_do(project, project_file
     assert "Traceback" not in result.stderr
 
 
+def test_packages_that_would_overwrite_each_other_are_refused(project):
+    one = '[[tool.witgen.packages]]\nwit = "count.wit"\nout = "bindings"\n'
+    other = '[[tool.witgen.packages]]\nwit = "count.wit"\nout = "."\npackage = "bindings"\n'
+    (project / "pyproject.toml").write_text(one + other)
+    result = witgen("generate")
+    assert result.returncode == 2
+    assert result.stderr == "error: pyproject.toml: two packages have the directory bindings; give each its own\n"
+
+
 def test_a_pyproject_that_cannot_be_read_is_told_in_one_line(project):
     (project / "pyproject.toml").mkdir()
     result = witgen("generate")
