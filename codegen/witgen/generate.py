@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from witgen.diagnostics import WitError
@@ -20,6 +21,8 @@ from witgen.view import PackageView, view_world
 #: The runtime of generated code, and the name of its copy in a package.
 _RUNTIME = "wit_host"
 _COPY = "_wit_host"
+#: The directories that a package may have; others are packages of their own.
+_DIRECTORIES = ("exports", _COPY)
 _COPY_HEADER = f"# Copied by witgen from {_RUNTIME}, do not edit.\n"
 
 
@@ -86,7 +89,8 @@ def compare(target: Target, files: Mapping[str, str]) -> str:
 
 def _differences(target: Target, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Each file that would change, with its diff."""
-    paths = (path for path in target.directory.rglob("*") if path.is_file())
+    own = (target.directory.glob("*"), *(target.directory.joinpath(name).rglob("*") for name in _DIRECTORIES))
+    paths = (path for path in chain(*own) if path.is_file())
     found = {path.relative_to(target.directory).as_posix(): path for path in paths}
     present = {file for file, path in found.items() if file in files or _is_generated(file, path)}
     for file in sorted(present | set(files)):

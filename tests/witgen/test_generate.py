@@ -787,6 +787,23 @@ def test_packages_that_would_overwrite_each_other_are_refused(project):
     assert result.stderr == "error: pyproject.toml: two packages have the directory bindings; give each its own\n"
 
 
+def test_a_package_may_be_inside_another_one(project):
+    entries = ("bindings", "bindings/inner", "bindings/inner/exports_of_others")
+    (project / "pyproject.toml").write_text(
+        "".join(f'[[tool.witgen.packages]]\nwit = "count.wit"\nout = "{out}"\n' for out in entries)
+    )
+    assert witgen("generate").stdout == "".join(f"{out}: 3 files written\n" for out in entries)
+    assert witgen("check").returncode == 0
+    assert witgen("generate").stdout == "".join(f"{out}: up to date\n" for out in entries)
+
+
+def test_the_command_for_stale_bindings_may_be_copied_whatever_the_paths_are_called(project):
+    (project / "my count.wit").write_text(COUNTER)
+    result = witgen("check", "my count.wit", "--out", "my $bindings", "--package", "b", "--world", "acme:count/host")
+    command = "witgen generate 'my count.wit' --world acme:count/host --out 'my $bindings' --package b"
+    assert f"run `{command}`" in result.stderr
+
+
 def test_a_pyproject_that_cannot_be_read_is_told_in_one_line(project):
     (project / "pyproject.toml").mkdir()
     result = witgen("generate")
