@@ -29,7 +29,7 @@ def project(tmp_path, monkeypatch):
         ),
         ('with = { "acme:store/*" = 3 }', "it may have"),
         ('async-hosts = "yes"', "it may have"),
-        ("async_hosts = true", "it may have"),
+        ("async_hosts = true", "unknown key `async_hosts`; did you mean `async-hosts`?"),
         ('with = { "acme:store" = "x" }', "pyproject.toml: `with`: `acme:store` is not the name of an interface"),
         ('with = { "acme:store/*" = "x" }\nstandalone = true', "pyproject.toml: `with`: a standalone package"),
     ],
