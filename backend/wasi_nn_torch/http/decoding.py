@@ -118,6 +118,8 @@ class _Binary:
 
 
 def _parsed(text: bytes) -> object:
+    if not text.strip():
+        raise bad_request("the request has no JSON; send an object with `inputs`")
     try:
         return json.loads(text, parse_constant=_WORDS.__getitem__)
     except RecursionError:

@@ -96,7 +96,7 @@ def test_a_tensor_without_elements_is_accepted():
 @pytest.mark.parametrize(
     ("message", "text"),
     [
-        (b"", "not valid JSON"),
+        (b"[", "not valid JSON"),
         (b"{", "not valid JSON"),
         (b"\xff", "not valid JSON"),
         (b"[" * 100_000, "nested too deeply"),
@@ -183,6 +183,11 @@ def test_byte_strings_with_wrong_lengths_are_refused():
     assert "has too many elements (limit 262144)" in refused(message, bytes(1_200_000))
     message = {"inputs": [item(datatype="BYTES", parameters={"binary_data_size": 2})]}
     assert "the length of an element is cut off at byte 0 of 2" in refused(message, b"ab")
+
+
+@pytest.mark.parametrize(("text", "length"), [(b"", None), (b" \r\n", None), (b"", 0)])
+def test_a_request_without_json_is_told_what_is_missing(text, length):
+    assert refused(text, length=length) == "the request has no JSON; send an object with `inputs`"
 
 
 def test_a_length_of_the_json_beyond_the_body_is_refused():
