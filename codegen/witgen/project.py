@@ -20,8 +20,8 @@ class ProjectError(Exception):
     """A pyproject.toml that cannot be used."""
 
 
-class _UnknownKey(Exception):
-    """A key that no package has."""
+class _WrongEntry(Exception):
+    """A key that no package has, or a value of another form; the message says which."""
 
 
 _FORM = (
@@ -45,9 +45,8 @@ def configured(project: Path) -> list[Target]:
         raise ProjectError(f"{project} cannot be read: {error}") from None
     except (AttributeError, KeyError, TypeError):
         raise ProjectError(f"{project}: {_FORM}") from None
-    except _UnknownKey as error:
-        key = str(error)
-        raise ProjectError(f"{project}: unknown key `{key}`; {did_you_mean(key, _TYPES) or _FORM}") from None
+    except _WrongEntry as error:
+        raise ProjectError(f"{project}: {error}") from None
     except MappingError as error:
         raise ProjectError(f"{project}: `with`: {error}") from None
     for fault in (target.fault for target in targets):
@@ -78,22 +77,31 @@ _TYPES: Mapping[str, type] = {
 }
 
 
+_WORDS: Mapping[str, str] = {"wit": "a path or a list of them", "lists": "`list`, `array` or `numpy`"}
+_WORDS_OF_TYPES: Mapping[type, str] = {
+    list: "a list of strings",
+    str: "a string",
+    bool: "true or false",
+    dict: "a table of strings",
+}
+
+
 def _target(entry: Mapping[str, Any]) -> Target:
     wit = [entry["wit"]] if isinstance(entry["wit"], str) else entry["wit"]
     given = {**entry, "wit": wit}
     for key in given:
         if key not in _TYPES:
-            raise _UnknownKey(key)
+            raise _WrongEntry(f"unknown key `{key}`; {did_you_mean(key, _TYPES) or _FORM}")
+    for key, value in given.items():
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if not isinstance(value, _TYPES[key]) or not all(isinstance(part, str) for part in parts):
+            raise _WrongEntry(f"`{key}` has to be {_WORDS.get(key) or _WORDS_OF_TYPES[_TYPES[key]]}")
     if not wit or not given["out"]:
         raise KeyError
-    if not all(isinstance(value, _TYPES[key]) for key, value in given.items()):
-        raise TypeError
-    mappings, features = given.get("with", {}), given.get("features", [])
-    if not all(isinstance(value, str) for value in (*wit, *features, *mappings.values())):
-        raise TypeError
     lists = next((each for each in Lists if each.value == given.get("lists", Lists.LIST.value)), None)
     if lists is None:
-        raise KeyError
+        raise _WrongEntry(f"`lists` has to be {_WORDS['lists']}")
+    mappings, features = given.get("with", {}), given.get("features", [])
     return Target(
         tuple(Path(path) for path in wit),
         Path(given["out"]),

@@ -424,11 +424,28 @@ def test_the_command_for_stale_bindings_names_the_features(project):
     assert "run `witgen generate unstable.wit --out bindings --features newer,new`" in result.stderr
 
 
-@pytest.mark.parametrize("entry", ['features = "new"', "features = [3]", 'all-features = "yes"', "partial = 1"])
-def test_features_of_another_form_are_refused(project, entry):
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('features = "new"', "`features` has to be a list of strings"),
+        ("features = [3]", "`features` has to be a list of strings"),
+        ('all-features = "yes"', "`all-features` has to be true or false"),
+        ("partial = 1", "`partial` has to be true or false"),
+        ('lists = "numpie"', "`lists` has to be `list`, `array` or `numpy`"),
+        ("lists = 1", "`lists` has to be `list`, `array` or `numpy`"),
+        ("world = []", "`world` has to be a string"),
+    ],
+)
+def test_values_of_another_form_are_refused_by_name(project, entry, message):
     (project / "pyproject.toml").write_text(f'[[tool.witgen.packages]]\nwit = "count.wit"\nout = "b"\n{entry}\n')
     result = witgen("generate")
-    assert (result.returncode, "`all-features`, `partial`, `without-wasi` and `lists`" in result.stderr) == (2, True)
+    assert (result.returncode, result.stderr) == (2, f"error: pyproject.toml: {message}\n")
+
+
+@pytest.mark.parametrize("wit", ["3", '["count.wit", 3]', "{}"])
+def test_paths_of_another_form_are_refused_by_name(project, wit):
+    (project / "pyproject.toml").write_text(f'[[tool.witgen.packages]]\nwit = {wit}\nout = "b"\n')
+    assert witgen("generate").stderr == "error: pyproject.toml: `wit` has to be a path or a list of them\n"
 
 
 def test_more_than_one_path_can_be_resolved(project):
@@ -731,7 +748,7 @@ def test_a_package_that_python_cannot_import_is_refused_with_one_that_it_can(pro
         ('out = "my-bindings"', "pyproject.toml: the directory `my-bindings` cannot be imported"),
         ('out = "."\npackage = "my-bindings"', "write `my_bindings`"),
         ('out = ""', "needs `wit`, a path or a list of them, and `out`"),
-        ('out = "x"\npackage = 3', "needs `wit`"),
+        ('out = "x"\npackage = 3', "`package` has to be a string"),
     ],
 )
 def test_a_listed_package_that_python_cannot_import_is_refused(project, entry, message):
