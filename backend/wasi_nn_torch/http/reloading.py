@@ -35,7 +35,7 @@ class Source:
 
     def files(self) -> Sequence[Path]:
         """All files of the model."""
-        return self.file, *self.others()
+        return tuple(dict.fromkeys((self.file, *self.others())))
 
     def stamps(self) -> _Stamps | None:
         """What changes whenever one of the files does; None if one cannot be found."""

@@ -21,6 +21,10 @@ class Model:
         self.loads: list[str] = []
         self.fault: Exception | None = None
 
+    def files(self):
+        """The files that it was loaded from."""
+        return [self.file]
+
     def load(self) -> None:
         self.loads.append(self.file.read_text())
         if self.fault is not None:
@@ -35,7 +39,8 @@ def model(tmp_path):
 @asynccontextmanager
 async def reloading(*models: Model, seconds: float | None = None):
     """Looks for changes in the block."""
-    made = Reloading([Source(f"m{number}", model.file, model.load) for number, model in enumerate(models)], seconds)
+    sources = [Source(f"m{n}", model.file, model.load, model.files) for n, model in enumerate(models)]
+    made = Reloading(sources, seconds)
     task = asyncio.create_task(made.run())
     try:
         yield made
@@ -109,7 +114,7 @@ def test_being_asked_says_which_file_is_missing(model, caplog):
         async with reloading(model) as looking:
             model.file.unlink()
             looking.now()
-            await until(lambda: f"m0 stays as it was: {model.file} cannot be found" in caplog.text)
+            await until(lambda: f"m0 stays as it was: {model.file} cannot be found\n" in caplog.text)
 
     asyncio.run(look())
     assert not model.loads
