@@ -347,11 +347,11 @@ def test_the_metrics_count_requests_by_model_status_and_kind_of_failure(engine):
     assert not any("unknown" in name.replace('kind="unknown"', "") for name in found)
 
 
-def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog):
+def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog, monkeypatch):
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     app = create_app(engine, graphs=[], pipelines={"p": PipelineSettings(pipeline())})
     caplog.set_level(logging.INFO)
-    caplog.handler.setFormatter(JsonFormatter())
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     with served(app) as at:
         ask(at, infer("p", WHAT["trap"], headers=f"X-Request-Id: r7\r\nTraceparent: {trace}\r\n"))
     app.close()
@@ -366,10 +366,10 @@ def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog):
 
 
 @pytest.mark.parametrize("path", ["/", "/v2", "/metrics", "/v2/models/net", "/v2/models/unknown", "/nothing"])
-def test_an_answer_without_its_body_counts_no_bytes_as_sent(engine, caplog, path):
+def test_an_answer_without_its_body_counts_no_bytes_as_sent(engine, caplog, monkeypatch, path):
     app = create_app(engine, graphs=["net"])
     caplog.set_level(logging.INFO)
-    caplog.handler.setFormatter(JsonFormatter())
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     with served(app) as at, Connection(at) as connection:
         head = connection.send(f"HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()).until(b"\r\n\r\n")
         assert b"content-length: " in head

@@ -114,7 +114,7 @@ def test_being_asked_says_which_file_is_missing(model, caplog):
         async with reloading(model) as looking:
             model.file.unlink()
             looking.now()
-            await until(lambda: f"m0 stays as it was: {model.file} cannot be found\n" in caplog.text)
+            await until(lambda: f"m0 stays as it was: {model.file} cannot be found" in caplog.messages)
 
     asyncio.run(look())
     assert not model.loads
