@@ -176,7 +176,7 @@ class Engine:
             wasm, image = self._with_image(_binary(wasm))
             compiled = self._compile(wasm, wasmtime.Module, name or file, optimize)
         except wasmtime.WasmtimeError as error:
-            raise GuestError(f"{name or file} is not a valid core module: {' '.join(str(error).split())}") from None
+            raise _invalid(name or file, str(error), "core module") from None
         return CoreModule(name or file, self._engine, compiled, slicing=self._slicing(compiled), image=image)
 
     def _slicing(self, guest: wasmtime.Module) -> SlicingModules | None:
@@ -300,10 +300,18 @@ def _serves_streams(buffers: Collection[str]) -> bool:
     return versions.find("wasi:io/streams@0.2.0", buffers) is not None
 
 
-def _invalid(name: str, report: str) -> GuestError:
-    """Return the error for a component that the engine refuses."""
-    hint = "; `Engine(async_types=True)` accepts it" if "component model async feature" in report else ""
-    return GuestError(f"{name} is not a valid component: {' '.join(report.split())}{hint}")
+#: What to do about refusals of the engine, by words in them.
+_HINTS = {
+    "component model async feature": "`Engine(async_types=True)` accepts it",
+    "a wasm module with a component parser": "it is a core module, which `compile_module` compiles",
+    "was given a WebAssembly component": "it is a component, which `compile` compiles",
+}
+
+
+def _invalid(name: str, report: str, kind: str = "component") -> GuestError:
+    """Return the error for a component or a core module, which is a `kind`, that the engine refuses."""
+    hint = next((f"; {hint}" for words, hint in _HINTS.items() if words in report), "")
+    return GuestError(f"{name} is not a valid {kind}: {' '.join(report.split())}{hint}")
 
 
 def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
@@ -314,6 +322,8 @@ def _read(guest: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
 
 
 def _binary(wasm: bytes) -> bytes:
+    if not wasm.strip():
+        raise wasmtime.WasmtimeError("it is empty")
     return wasm if wasm.startswith(b"\0asm") else bytes(wasmtime.wat2wasm(wasm))
 
 

@@ -141,7 +141,8 @@ def check(
     stale = []
     for target in _targets(given):
         _, files = _files(target)
-        difference = generator.compare(target, files)
+        with _reported(target, "read"):
+            difference = generator.compare(target, files)
         if difference:
             typer.echo(difference, nl=False)
             stale.append(target)
@@ -268,14 +269,20 @@ def _write(target: Target) -> None:
     from witgen import generate as generator
 
     view, files = _files(target)
-    try:
-        changed = generator.write(target, files)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        _fail(f"{error.filename or target.directory} cannot be written: {reason}", status=2)
-    typer.echo(f"{target.directory.as_posix()}: {f'{len(changed)} files written' if changed else 'up to date'}")
+    with _reported(target, "written"):
+        try:
+            changed = generator.write(target, files)
+        except generator.NotGenerated as error:
+            _fail(str(error), status=2)
+    typer.echo(f"{target.directory.as_posix()}: {_written(len(changed))}")
     for line in view.left_out:
         typer.echo(f"  {line}")
+
+
+def _written(count: int) -> str:
+    if not count:
+        return "up to date"
+    return "1 file written" if count == 1 else f"{count} files written"
 
 
 def _files(target: Target) -> tuple[PackageView, dict[str, str]]:
@@ -288,6 +295,16 @@ def _files(target: Target) -> tuple[PackageView, dict[str, str]]:
             return view, files_of(target, view)
         except (MissingRuntime, NotFormatted) as error:
             _fail(str(error), status=2)
+
+
+@contextmanager
+def _reported(target: Target, done: str) -> Iterator[None]:
+    """End with status 2 if a file of the package cannot be `done`: read or written."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        _fail(f"{error.filename or target.directory} cannot be {done}: {reason}", status=2)
 
 
 @contextmanager

@@ -108,6 +108,10 @@ def _keyword_hint(
         return "the name of a resource is expected here; nothing else has handles"
     if found.type in keywords and "IDENTIFIER" in accepted and (next_mark == ":" or not accepted & keywords):
         return f"`{found}` is a keyword; write `%{found}` to use it as a name"
+    if found.type in keywords and accepted >= _TYPES:
+        if next_mark == "{":
+            return f"give the type a name: `{found} … {{ … }}` before it is used"
+        return f"`{found}` is a keyword; write `%{found}` to use it as a name"
     if previous.type in keywords and found.type in ("COLON", "COMMA") and accepted <= {"IDENTIFIER"}:
         return f"`{previous}` is a keyword; write `%{previous}` to use it as a name"
     return None

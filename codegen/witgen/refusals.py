@@ -15,17 +15,27 @@ from witgen.traits import refusal_of_function
 
 MOST = 1000  # refusals that are reported together, enough for all of them
 
+_LONGEST = 252  # characters of the name of a module, whose file systems have 255 for it and `.py`
+
 
 def check(layout: Layout) -> None:
     """Raise `WitError` for everything in the world that cannot be bound."""
     errors = Errors(MOST)
     for module in layout.modules:
-        for error in (*_functions(layout, module), *_types(layout, module)):
+        for error in (*_long(layout, module), *_functions(layout, module), *_types(layout, module)):
             errors.add(error)
     imports = (*layout.existing, *layout.imports)
     for error in (*_similar(layout, imports, "imported"), *_similar(layout, layout.exports, "exported")):
         errors.add(error)
     errors.check()
+
+
+def _long(layout: Layout, module: Module) -> Iterator[WitError]:
+    """An interface whose module no file can be called after."""
+    if module.interface is not None and module.path and len(module.path[-1]) > _LONGEST:
+        message = f"interface `{module.name}` cannot be bound: the name of its module has {len(module.path[-1])} "
+        place = layout.resolved.interfaces[module.interface].span
+        yield WitError(f"{message}characters (limit {_LONGEST})", place, "give it a shorter name")
 
 
 def _functions(layout: Layout, module: Module) -> Iterator[WitError]:

@@ -32,7 +32,7 @@ _INIT = "_init"
 
 
 class NotFormatted(Exception):
-    """Ruff could not format a generated file; the message says where the files are kept."""
+    """Ruff could not format the generated files; the message says why, and where they are kept if they are."""
 
 
 def render(package: PackageView) -> dict[str, str]:
@@ -47,7 +47,12 @@ def render(package: PackageView) -> dict[str, str]:
     )
     template = templates.get_template("module.jinja")
     header = _HEADER.format(source=package.source, leave=LEAVE_AS_IT_IS)
-    files = _formatted({module.file: template.render(module=module) for module in package.modules})
+    printed = {module.file: template.render(module=module) for module in package.modules}
+    try:
+        files = _formatted(printed)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise NotFormatted(f"the generated files cannot be formatted: {error.filename}: {reason}") from None
     return {file: header + text for file, text in files.items()}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import TextIO
+from unicodedata import combining, east_asian_width
 
 from witgen.syntax import Span
 
@@ -30,7 +31,8 @@ def shown(span: Span, message: str, hint: str | None, source_line: str | None, c
         return f"{heading}\n  {advice}" if advice else heading
     source, offset, width = _window(source_line, span)
     number = str(span.line)
-    carets = " " * offset + paint(_GREEN, "^" * width) + (f" {advice}" if advice else "")
+    before, below = source[:offset], source[offset : offset + width]
+    carets = " " * _columns(before) + paint(_GREEN, "^" * max(1, _columns(below))) + (f" {advice}" if advice else "")
     return f"{heading}\n  {number} | {source}\n  {' ' * len(number)} | {carets}"
 
 
@@ -44,7 +46,7 @@ def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) ->
 
 
 def _window(line: str, span: Span) -> tuple[str, int, int]:
-    """The part of a line to show, the column of the caret in it, and how many carets stay inside it."""
+    """The part of a line to show, the position of the fault in it, and how many characters of it are inside."""
     start = min(span.column - 1, len(line))
     end = span.end_column - 1 if span.end_line == span.line else len(line)
     width = max(1, min(end, len(line)) - start)
@@ -57,6 +59,11 @@ def _window(line: str, span: Span) -> tuple[str, int, int]:
     return _printable(window), start - left, min(width, max(1, WIDEST - (start - left)))
 
 
+def _columns(text: str) -> int:
+    """The columns that a terminal has for some text: two for each wide character, none for an accent by itself."""
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
+
+
 def _printable(line: str) -> str:
-    """The line with one visible column for each character, so that the caret below is at its place."""
+    """The line without what moves the cursor, so that the caret below is at its place."""
     return "".join(character if character.isprintable() else " " if character == "\t" else "�" for character in line)

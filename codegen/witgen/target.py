@@ -58,9 +58,9 @@ class Target:
     @property
     def command(self) -> str:
         """The command that generates it."""
-        words = ["witgen generate", *(path.as_posix() for path in self.wit)]
-        words += ["--world", self.world] if self.world else []
-        words += ["--out", self.out.as_posix()]
+        words = ["witgen generate", *(shlex.quote(path.as_posix()) for path in self.wit)]
+        words += ["--world", shlex.quote(self.world)] if self.world else []
+        words += ["--out", shlex.quote(self.out.as_posix())]
         words += ["--package", self.package] if self.package else []
         words += [f"--with {shlex.quote(f'{mapping.key}={mapping.value}')}" for mapping in self.mappings]
         words += ["--async-hosts"] if self.async_hosts else []

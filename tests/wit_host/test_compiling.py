@@ -107,3 +107,18 @@ def test_an_engine_with_a_configuration_compiles_as_that_says(compile_):
 def test_a_compiler_does_not_know_a_configuration():
     with pytest.raises(ValueError, match="a compiler cannot have the settings of `config`; leave one of them out"):
         Engine(compiler=precompile, config=wasmtime.Config())
+
+
+@pytest.mark.parametrize(
+    ("method", "guest", "reason"),
+    [
+        ("compile", b"", "the guest is not a valid component: it is empty"),
+        ("compile_module", b" \n", "the guest is not a valid core module: it is empty"),
+        ("compile", b"(module)", "; it is a core module, which `compile_module` compiles"),
+        ("compile_module", b"(component)", "; it is a component, which `compile` compiles"),
+    ],
+)
+def test_what_is_not_what_was_asked_for_is_told_by_what_it_is(method, guest, reason):
+    with pytest.raises(GuestError) as caught:
+        getattr(Engine(), method)(guest)
+    assert str(caught.value).endswith(reason)

@@ -82,6 +82,13 @@ def test_bindings_of_a_guest_are_those_of_its_wit_but_for_the_name_of_the_world(
         assert named.splitlines() == of_wit[file].splitlines(), file
 
 
+def test_an_error_about_a_world_shows_nothing_of_the_binary_that_has_it(tmp_path):
+    (tmp_path / "guest.wasm").write_bytes(wasmtime.wat2wasm('(component (import "f" (func)))'))
+    with pytest.raises(WitError, match="there is no world `rot`") as caught:
+        generate(Target((tmp_path / "guest.wasm",), tmp_path / "bindings", "rot"))
+    assert str(caught.value).endswith("guest.wasm:1:1: error: there is no world `rot`\n  did you mean `root`?")
+
+
 def test_a_type_of_another_interface_is_used_from_there():
     text = """(component
         (import "a:b/i" (instance $i (export "t" (type (sub resource)))))

@@ -52,6 +52,11 @@ def test_a_message_is_one_lower_case_sentence_on_one_line(wit):
         ("interface i { record: func(); }", "`record` is a keyword; write `%record` to use it as a name"),
         ("interface i { list: func(); }", "`list` is a keyword; write `%list` to use it as a name"),
         ("interface i { f: func(own: u8); }", "`own` is a keyword; write `%own` to use it as a name"),
+        ("interface i { f: func(kind: enum) -> u8; }", "`enum` is a keyword; write `%enum` to use it as a name"),
+        ("interface i { f: func() -> type; }", "`type` is a keyword; write `%type` to use it as a name"),
+        ("interface i { f: func(x: list<flags>); }", "`flags` is a keyword; write `%flags` to use it as a name"),
+        ("interface i { f: func(x: record { a: u8 }); }", "give the type a name: `record … { … }` before it is used"),
+        ("interface i { f: func() -> enum { a, b }; }", "give the type a name: `enum … { … }` before it is used"),
         ("interface i { f: func()\ng: func(); }", "line 2 has no `;` at its end"),
         ("interface i { enum e { a }; }", "nothing follows a `}`; remove the `;`"),
         ("interface i { f: func(", "the `(` on line 2 is not closed"),
@@ -136,6 +141,20 @@ def test_a_very_long_line_is_shown_around_its_place():
     shown, carets = str(WitError("m", Span("f.wit", 1, 40_001, 1, 40_005), None, line)).splitlines()[1:]
     assert len(shown) < 140
     assert shown[carets.index("^") : carets.rindex("^") + 1] == "HERE"
+
+
+@pytest.mark.parametrize(
+    ("before", "columns"), [("漢字 ", 5), ("🎉 ", 3), ("é ", 2), ("e\u0301 ", 2), ("\uff46", 2), ("\t\t", 2)]
+)
+def test_the_caret_is_in_its_place_after_characters_of_two_columns_and_of_none(before, columns):
+    start = len(before) + 1
+    heading, _, carets = str(WitError("m", Span("f.wit", 1, start, 1, start + 2), None, f"{before}xy")).splitlines()
+    assert heading == f"f.wit:1:{start}: error: m"
+    assert carets == f"    | {' ' * columns}^^"
+
+
+def test_carets_are_as_wide_as_what_they_are_below():
+    assert str(WitError("m", Span("f.wit", 1, 1, 1, 3), None, "漢字 x")).splitlines()[2] == "    | ^^^^"
 
 
 def test_a_column_counts_characters_after_a_comment():

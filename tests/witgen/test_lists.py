@@ -155,7 +155,7 @@ def test_other_values_are_refused(project):
     for wrong in ('lists = "torch"', "lists = true"):
         result = listed(wrong)
         assert result.returncode == 2
-        assert "`lists`, which is `list`, `array` or `numpy`" in result.stderr
+        assert "`lists` has to be `list`, `array` or `numpy`" in result.stderr
 
 
 @pytest.mark.parametrize("checker", CHECKERS)

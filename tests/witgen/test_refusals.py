@@ -503,6 +503,8 @@ FILE_RULES = {
     ],
     "a dependency that is called a binary": [
         ({"a.wit": "package a:b;", "deps/x.wasm": "^package c:d;"}, "not a WebAssembly binary"),
+        ({"a.wit": "package a:b;", "deps/x.wasm": "^"}, "the file is empty"),
+        ({"a.wit": "package a:b;", "deps/x.wat": "^ \n"}, "the file is empty"),
         ({"a.wit": "package a:b;", "deps/x.wat": "(component\n  ^package)"}, "not WebAssembly text"),
     ],
     "a dependency that is a component": [({"a.wit": "package a:b;", "deps/x.wat": "^(component)"}, "is a component")],

@@ -127,7 +127,7 @@ def test_bindings_follow_the_wit_and_mistakes_are_survived(tmp_path, command):
     wit.write_text(WIT.replace("f: func()", "g: func()"))
     while (printed := line()).startswith(" "):
         pass
-    assert printed == "bindings: 1 files written\n"
+    assert printed == "bindings: 1 file written\n"
     assert "def g(self)" in (tmp_path / "bindings/i.py").read_text()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 0

@@ -23,13 +23,10 @@ def project(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (
-            'with = "acme_store"',
-            "it may have `world`, `package`, `standalone`, `with`, `async-hosts`, `features`, `all-features`",
-        ),
-        ('with = { "acme:store/*" = 3 }', "it may have"),
-        ('async-hosts = "yes"', "it may have"),
-        ("async_hosts = true", "it may have"),
+        ('with = "acme_store"', "`with` has to be a table of strings"),
+        ('with = { "acme:store/*" = 3 }', "`with` has to be a table of strings"),
+        ('async-hosts = "yes"', "`async-hosts` has to be true or false"),
+        ("async_hosts = true", "unknown key `async_hosts`; did you mean `async-hosts`?"),
         ('with = { "acme:store" = "x" }', "pyproject.toml: `with`: `acme:store` is not the name of an interface"),
         ('with = { "acme:store/*" = "x" }\nstandalone = true', "pyproject.toml: `with`: a standalone package"),
     ],

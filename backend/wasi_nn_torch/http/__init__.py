@@ -16,8 +16,8 @@ From top to bottom, each imports only those below it:
     trailers                          the fields that follow bodies, in both directions
     instances                         the pool of one guest, which a reload replaces
     decoding, checking                the protocol, as pure functions on `messages`
-    messages, settings, errors, asgi, lines, logs, output, paths; upgrading, which reads on after a wish for another
-    protocol
+    messages, settings, errors, asgi, extensions, lines, logs, output, paths; upgrading, which reads on after a wish for
+    another protocol
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.engine import Engine
 from wasi_nn_torch.http.admission import Gate
-from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond
+from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond, sent_bytes
 from wasi_nn_torch.http.components import Component
 from wasi_nn_torch.http.encoding import refusal
 from wasi_nn_torch.http.endpoints import Endpoints, require_method
@@ -105,7 +105,7 @@ class Endpoint:
             end(response.status)
         headers = [*response.headers, (b"x-request-id", exchange.id.encode())]
         await respond(send, Response(response.status, headers, response.parts))
-        self._record(exchange, response.status, kind, sum(map(len, response.parts)))
+        self._record(exchange, response.status, kind, sent_bytes(scope, response))
 
     async def _response(self, exchange: Exchange) -> tuple[Response, str | None]:
         """The answer, and the kind of failure if it is not the wanted one."""

@@ -57,6 +57,11 @@ async def respond(send: Send, response: Response) -> None:
     await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
+def sent_bytes(scope: Scope, response: Response) -> int:
+    """The bytes of a response's body that its client gets: none if it has asked for the head only."""
+    return 0 if scope["method"] == "HEAD" else sum(map(len, response.parts))
+
+
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The value of the first header of a name, in lower case; None if there is none."""
     headers: Headers = scope["headers"]

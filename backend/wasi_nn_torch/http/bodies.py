@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +13,14 @@ from http import HTTPStatus
 from wasi_nn_torch.contract.sizes import spell_size
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.http.asgi import Disconnected, Receive, Scope, filler, header
-from wasi_nn_torch.http.errors import HttpError, bad_request, busy, too_large
+from wasi_nn_torch.http.errors import HttpError, bad_request, busy, late, too_large
 
 #: Binary tensors begin at a multiple of this, so that they need not be copied.
 _ALIGNMENT = 16
 #: What is decompressed at a time.
 _STEP = 1 << 20
+#: The rest of a body that is late would be taken for the next request.
+_CLOSE = [(b"connection", b"close")]
 #: The content coding of a body that is not compressed.
 _PLAIN = b"identity"
 #: The `wbits` of zlib for each content coding.
@@ -50,33 +54,39 @@ class Bodies:
         finally:
             self._held -= size
 
-    async def read(self, scope: Scope, receive: Receive, length: int | None, json_length: int | None) -> memoryview:
+    async def read(
+        self, scope: Scope, receive: Receive, length: int | None, json_length: int | None, due: float | None = None
+    ) -> memoryview:
         """Read and decompress the body; its binary part, after `json_length` bytes, is aligned.
 
-        Raises `HttpError` with status 400, 408, 413 or 415, and Disconnected.
+        Raises `HttpError` with status 400, 408, 413 or 415, and Disconnected. With status 504 if the body has not
+        arrived when the request is due, in `time.monotonic`.
         """
         coding = _coding(scope)
         if coding != _PLAIN and coding not in _CODINGS:
             text = f"the content coding {quote(coding.decode('latin-1'))} is not supported; use gzip or deflate"
             raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
         offset = -(json_length or 0) % _ALIGNMENT
+        left = math.inf if due is None else max(0.0, due - time.monotonic())
         try:
-            body = await self._arrived(scope, receive, length, 0 if coding in _CODINGS else offset)
+            body = await self._arrived(scope, receive, length, 0 if coding in _CODINGS else offset, left)
         except TimeoutError:
-            text = f"the body of the request did not arrive within {self._seconds:g} s"
-            raise HttpError(HTTPStatus.REQUEST_TIMEOUT, text, "slow", [(b"connection", b"close")]) from None
+            raise self._slow() if left >= self._seconds else late(headers=_CLOSE) from None
         if coding in _CODINGS:
             return await asyncio.to_thread(self._decompressed, body, _CODINGS[coding], offset)
         return body
 
-    async def _arrived(self, scope: Scope, receive: Receive, length: int | None, offset: int) -> memoryview:
-        """The body as it arrives; raises TimeoutError."""
+    async def _arrived(
+        self, scope: Scope, receive: Receive, length: int | None, offset: int, left: float
+    ) -> memoryview:
+        """The body as it arrives; raises TimeoutError after `left` seconds, or after those of each body."""
+        seconds = min(left, self._seconds)
         fill = filler(scope)
         if fill is None or length is None:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(seconds):
                 return await self._received(receive, length, offset)
         body = memoryview(bytearray(offset + length))[offset:]
-        await fill(body, self._seconds)
+        await fill(body, seconds)
         return body
 
     async def _received(self, receive: Receive, length: int | None, offset: int) -> memoryview:
@@ -113,6 +123,10 @@ class Bodies:
         except zlib.error as error:
             raise bad_request(f"the body of the request cannot be decompressed: {error}") from None
         return memoryview(expanded)[offset:]
+
+    def _slow(self) -> HttpError:
+        text = f"the body of the request did not arrive within {self._seconds:g} s"
+        return HttpError(HTTPStatus.REQUEST_TIMEOUT, text, "slow", _CLOSE)
 
     def _too_large(self) -> HttpError:
         return too_large(f"the body of the request is too large (limit {spell_size(self._most)})")

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from wasi_nn_torch.http.asgi import Disconnected, Receive
-from wasi_nn_torch.http.errors import HttpError, late
+from wasi_nn_torch.http.errors import late
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Work:
                 return task.result()
             if gone is not None and gone.done():
                 raise Disconnected
-            raise _late()
+            raise late()
         finally:
             if gone is not None:
                 gone.cancel()
@@ -60,11 +60,7 @@ class Work:
 def require_in_time(due: float | None) -> None:
     """Raise `HttpError` with status 504 after the time `due`, in `time.monotonic`."""
     if due is not None and time.monotonic() >= due:
-        raise _late()
-
-
-def _late() -> HttpError:
-    return late("the request was not answered in time")
+        raise late()
 
 
 async def _disconnection(receive: Receive) -> None:

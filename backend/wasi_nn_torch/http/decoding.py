@@ -32,6 +32,8 @@ _MOST_ITEMS = 1024  # inputs, outputs or parameters
 _MOST_DIMENSIONS = 64
 _LONGEST_NAME = 1 << 16
 _LARGEST = 2**63 - 1
+#: The words for what JSON does not have, which clients send nevertheless. A number that is infinite is none of these.
+_WORDS = {"NaN": math.nan, "Infinity": float("inf"), "-Infinity": float("-inf")}
 #: Parameters of other servers that ask for what this one does not have.
 _UNSUPPORTED = ("shared_memory_region", "classification")
 
@@ -116,8 +118,10 @@ class _Binary:
 
 
 def _parsed(text: bytes) -> object:
+    if not text.strip():
+        raise bad_request("the request has no JSON; send an object with `inputs`")
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_WORDS.__getitem__)
     except RecursionError:
         reason = "it is nested too deeply"
     except (ValueError, UnicodeDecodeError) as error:
@@ -192,11 +196,23 @@ def _packed(flat: Sequence[Any], datatype: Datatype) -> memoryview:
         if wrong is not None:
             raise ValueError(f"{wrong!r} is neither true nor false")
         return memoryview(bytearray(flat))
+    if datatype.code in "fd":
+        _require_in_range(flat)
     if datatype.code == "f":  # of which an array makes infinities for values that are too large
         data = bytearray(len(flat) * datatype.size)
         struct.pack_into(f"={len(flat)}f", data, 0, *flat)
         return memoryview(data)
     return memoryview(array(datatype.code, flat)).cast("B")
+
+
+def _require_in_range(numbers: Sequence[Any]) -> None:
+    """Raise ValueError for a number such as 1e999, which the parser took for an infinity."""
+    if all(map(math.isfinite, numbers)):
+        return
+    words = tuple(map(id, _WORDS.values()))
+    wrong = next((at for at, number in enumerate(numbers) if math.isinf(number) and id(number) not in words), None)
+    if wrong is not None:
+        raise ValueError(f"element {wrong} is too large")
 
 
 def _flat(data: list[Any], name: str) -> list[Any]:

@@ -23,8 +23,10 @@ JSON: Headers = [(b"content-type", b"application/json")]
 _MOST_LISTED = 1 << 20
 #: The most characters of the names in a response whose JSON is remembered.
 _MOST_REMEMBERED = 1024
+#: The dtypes of numbers that may be NaN or infinite, among those that JSON can carry.
+_FLOATS = ("float32", "float64")
 #: Made once, since that takes longer than writing a short message.
-_to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class Encoded(NamedTuple):
@@ -74,7 +76,7 @@ def _output(name: str, datatype: str, shape: Sequence[int]) -> dict[str, object]
 
 
 def to_json(message: object) -> bytes:
-    """A message as JSON without spaces; NaN and infinities are written as Python does."""
+    """A message as JSON without spaces; raises ValueError for NaN and infinities, which many parsers refuse."""
     # A surrogate alone, which UTF-8 does not have, becomes what JSON has for it, such as \ud800.
     return _to_text(message).encode("utf-8", "backslashreplace")
 
@@ -114,7 +116,19 @@ def _listed(value: Value) -> list[Any]:
             f"output {quote(value.name)} is {value.datatype.name}, which JSON cannot carry; ask for binary data"
         )
     code: Any = value.datatype.code
-    return value.data.cast(code).tolist() if value.data.nbytes else []
+    listed: list[Any] = value.data.cast(code).tolist() if value.data.nbytes else []
+    if value.datatype.dtype in _FLOATS:
+        _require_finite(listed, value.name)
+    return listed
+
+
+def _require_finite(numbers: Sequence[float], name: str) -> None:
+    if all(map(math.isfinite, numbers)):
+        return
+    index, wrong = next((index, number) for index, number in enumerate(numbers) if not math.isfinite(number))
+    raise bad_request(
+        f"element {index} of output {quote(name)} is {wrong}, which JSON does not have; ask for binary data"
+    )
 
 
 def _text(element: memoryview, name: str) -> str:

@@ -15,6 +15,7 @@ from wasi_nn_torch.http.decoding import decode
 from wasi_nn_torch.http.encoding import JSON, Encoded, encode, metadata_message, to_json
 from wasi_nn_torch.http.errors import HttpError, busy, too_large
 from wasi_nn_torch.http.exchanges import Exchange
+from wasi_nn_torch.http.extensions import why_not_there
 from wasi_nn_torch.http.metrics import CONTENT_TYPE, Metrics
 from wasi_nn_torch.http.models import VERSION, Call, Model
 from wasi_nn_torch.http.page import page
@@ -71,7 +72,7 @@ class Endpoints:
         model.gate.require_room()
         with self._bodies.room(exchange.scope) as length:
             before = json_length(exchange.scope)
-            body = await self._bodies.read(exchange.scope, exchange.receive, length, before)
+            body = await self._bodies.read(exchange.scope, exchange.receive, length, before, due)
             self._metrics.received(model.name, body.nbytes)
             if (body.nbytes if before is None else before) > self._settings.max_json:
                 limit = spell_size(self._settings.max_json)
@@ -101,7 +102,8 @@ class Endpoints:
         name = exchange.path_parameters["model"]
         model = self._models.get(name)
         if model is None:
-            raise HttpError(404, f"there is no model {quote(name)}", "unknown")
+            text = why_not_there(exchange.scope["path"]) or f"there is no model {quote(name)}"
+            raise HttpError(404, text, "unknown")
         wanted = exchange.path_parameters.get("version", VERSION)
         if wanted != VERSION:
             raise HttpError(404, f"there is no version {quote(wanted)} of {quote(name)}; it has version {VERSION}")

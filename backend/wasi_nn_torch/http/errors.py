@@ -38,6 +38,6 @@ def too_large(text: str) -> HttpError:
     return HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, "too-large")
 
 
-def late(text: str) -> HttpError:
+def late(text: str = "the request was not answered in time", headers: Sequence[tuple[bytes, bytes]] = ()) -> HttpError:
     """A request that was not answered in time."""
-    return HttpError(HTTPStatus.GATEWAY_TIMEOUT, text, "timeout")
+    return HttpError(HTTPStatus.GATEWAY_TIMEOUT, text, "timeout", headers)

@@ -40,7 +40,7 @@ def _of_graph(error: NnError) -> HttpError:
         case ErrorCode.TOO_LARGE:
             return too_large(error.text)
         case ErrorCode.TIMEOUT:
-            return late("the request was not answered in time")
+            return late()
         case _:
             return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, error.text, "graph")
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from wasi_nn_torch.http.asgi import Receive, Response, Scope, Send, offer_to_fill, offer_trailers, respond
+from wasi_nn_torch.http.asgi import Receive, Response, Scope, Send, offer_to_fill, offer_trailers, respond, sent_bytes
 from wasi_nn_torch.http.encoding import refusal, to_json
 from wasi_nn_torch.http.errors import busy
 from wasi_nn_torch.http.filling import fill
@@ -182,7 +182,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # what uvicorn chose
         if app is service_unavailable:
             refused = refusal(busy("too many connections are open; try again later"))
-            self._tell(Refusal.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE, sum(map(len, refused.parts)))
+            self._tell(
+                Refusal.CONNECTIONS, HTTPStatus.SERVICE_UNAVAILABLE, sent_bytes(cast(Scope, cycle.scope), refused)
+            )
             app = partial(_refuse_connection, refused)
         super()._start_asgi_task(cycle, app)
 

@@ -8,11 +8,12 @@ from urllib.parse import quote, unquote
 
 from wasi_host.http import Abandoned
 from wasi_nn_torch.contract.frames import release_frames
-from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond
+from wasi_nn_torch.http.asgi import Disconnected, Receive, Response, Scope, Send, respond, sent_bytes
 from wasi_nn_torch.http.components import Component
 from wasi_nn_torch.http.encoding import refusal
 from wasi_nn_torch.http.errors import HttpError, busy
 from wasi_nn_torch.http.exchanges import Exchange
+from wasi_nn_torch.http.extensions import why_not_there
 from wasi_nn_torch.http.failures import as_http_error
 from wasi_nn_torch.http.logs import request_id
 from wasi_nn_torch.http.metrics import Metrics
@@ -87,7 +88,8 @@ class Mounts:
             inner = within(component.path, path)
             if inner is not None and not is_reserved(path):
                 return component, inner
-        raise HttpError(404, "there is no such path; see the Open Inference Protocol, version 2", "unknown")
+        text = why_not_there(path) or "there is no such path; see the Open Inference Protocol, version 2"
+        raise HttpError(404, text, "unknown")
 
 
 async def _refuse(failure: HttpError, exchange: Exchange, send: Send, sent: Sent) -> None:
@@ -95,7 +97,7 @@ async def _refuse(failure: HttpError, exchange: Exchange, send: Send, sent: Sent
     headers = [*response.headers, (b"x-request-id", exchange.id.encode())]
     await respond(send, Response(response.status, headers, response.parts))
     sent.status = response.status
-    sent.nbytes = sum(map(len, response.parts))
+    sent.nbytes = sent_bytes(exchange.scope, response)
 
 
 def _path(scope: Scope) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,13 @@ class Source:
     load: Callable[[], object]
     others: Callable[[], Sequence[Path]] = tuple
 
+    def files(self) -> Sequence[Path]:
+        """All files of the model."""
+        return tuple(dict.fromkeys((self.file, *self.others())))
+
     def stamps(self) -> _Stamps | None:
         """What changes whenever one of the files does; None if one cannot be found."""
-        files = (self.file, *self.others())
+        files = self.files()
         try:
             return {file: (found.st_mtime_ns, found.st_size, found.st_ino) for file in files for found in [file.stat()]}
         except OSError:
@@ -43,16 +47,25 @@ class Source:
 
 
 class Reloading:
-    """Loads what has changed: every `seconds`, if that is not None, and whenever `now` is called."""
+    """Loads what has changed: every `seconds`, if that is not None, and whenever `now` is called.
+
+    Then it also loads what failed before, since the cause may have been elsewhere: in a library, or out of memory.
+    """
 
     def __init__(self, sources: list[Source], seconds: float | None) -> None:
         self._sources = sources
         self._seconds = seconds
         self._stamps = {source: source.stamps() for source in sources}
+        self._failed: set[Source] = set()
+        self._asked_for: set[Source] = set()
         self._asked = asyncio.Event()
 
     def now(self) -> None:
         """Look for changes at once; the event loop calls this."""
+        self._ask_for(self._sources)
+
+    def _ask_for(self, sources: Iterable[Source]) -> None:
+        self._asked_for.update(sources)
         self._asked.set()
 
     async def run(self) -> None:
@@ -60,15 +73,26 @@ class Reloading:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), self._seconds)
+            asked_for, self._asked_for = self._asked_for, set()
             self._asked.clear()
             for source in self._sources:
-                await self._look(source)
+                await self._look(source, source in asked_for)
 
-    async def _look(self, source: Source) -> None:
+    async def _look(self, source: Source, is_asked_for: bool) -> None:
         stamps = source.stamps()
-        if stamps is None or stamps == self._stamps[source] or not await _is_complete(source, stamps):
-            return
+        if stamps is None:
+            if is_asked_for:
+                missing = ", ".join(str(file) for file in source.files() if not file.exists())
+                logger.error("%s stays as it was: %s cannot be found", source.name, missing)
+        elif stamps != self._stamps[source] or (is_asked_for and source in self._failed):
+            if await _is_complete(source, stamps):
+                await self._load(source, stamps)
+            elif is_asked_for:  # nobody may ask again, once it has stopped to change
+                self._ask_for([source])
+
+    async def _load(self, source: Source, stamps: _Stamps) -> None:
         self._stamps[source] = stamps
+        self._failed.add(source)
         try:
             await asyncio.to_thread(source.load)
         except _REFUSALS as error:
@@ -78,6 +102,7 @@ class Reloading:
             logger.exception("%s was not reloaded, and stays as it was", source.name)
         else:
             logger.warning("%s was reloaded", source.name)
+            self._failed.discard(source)
             self._stamps[source] = _with_new_files(stamps, source.stamps())
 
 

@@ -84,7 +84,7 @@ class Streaming:
                 response = _require_response(given, name, exchange.scope["method"])
                 await _or(_sent(response, name, exchange, send, sent), feeding, working)
         except TimeoutError:
-            raise late("the request was not answered in time") from None
+            raise late() from None
         finally:
             feeding.cancel()
             inflow.fail(types.ErrorCodeConnectionTerminated())  # a component that reads on must not wait

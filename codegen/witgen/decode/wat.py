@@ -18,6 +18,9 @@ def binary_form(content: bytes, file: str) -> bytes:
     """The bytes of a component or core module. Raises `WitError`."""
     if content.startswith(_MAGIC):
         return content
+    if not content.strip():
+        hint = "it may not have been built or downloaded; do that again"
+        raise WitError("the file is empty", whole_file(file), hint)
     if not file.endswith(".wat"):
         hint = "a file in the text form is called `.wat`"
         raise WitError("this is not a WebAssembly binary", whole_file(file), hint)

@@ -31,11 +31,11 @@ from witgen.resolver.arena import Arena
 from witgen.resolver.build import add_package
 from witgen.resolver.choose import choose_world
 from witgen.resolver.gates import Gates
-from witgen.resolver.load import Sources, Text, in_memory, load
+from witgen.resolver.load import Sources, Text, in_memory, is_wasm, load
 from witgen.resolver.packages import PackageSource, in_order, named_packages, packages_of
 from witgen.resolver.parts import united
 
-__all__ = ["choose_world", "resolve", "resolve_texts"]
+__all__ = ["choose_world", "is_wasm", "resolve", "resolve_texts"]
 
 
 def resolve(

@@ -29,7 +29,12 @@ class Text:
     @property
     def is_wasm(self) -> bool:
         """Whether it is WebAssembly, which its name says."""
-        return Path(self.file).suffix in _WASM
+        return is_wasm(self.file)
+
+
+def is_wasm(file: str) -> bool:
+    """Whether a file is WebAssembly, in its binary or its text form, which its name says."""
+    return Path(file).suffix in _WASM
 
 
 @dataclass(frozen=True, slots=True)

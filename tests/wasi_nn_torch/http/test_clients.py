@@ -76,6 +76,17 @@ def test_numbers_of_64_bits_without_a_sign_get_the_type_that_wasi_nn_has(client,
     assert (made.dtype, made.tolist()) == (np.int64, array.tolist())
 
 
+def test_nan_and_infinities_come_back_as_bytes_and_are_an_error_as_json(client):
+    array = np.array([1, np.nan, np.inf, -np.inf], np.float32)
+    for sent_binary in (True, False):
+        inputs = [given(array, binary=sent_binary)]
+        assert np.array_equal(client.infer("same", inputs).as_numpy("output"), array, equal_nan=True)
+        with pytest.raises(InferenceServerException) as caught:
+            client.infer("same", inputs, outputs=[triton.InferRequestedOutput("output", binary_data=False)])
+        assert caught.value.status() == "400"
+        assert "element 1 of output `output` is nan, which JSON does not have" in caught.value.message()
+
+
 def test_half_precision_crosses_as_bytes(client):
     half = np.array([1.5, -2], np.float16)
     assert client.infer("same", [given(half)]).as_numpy("output").dtype == np.float16
@@ -213,21 +224,35 @@ def test_a_body_that_the_client_wrote_for_another_way_to_send_it_is_understood(c
 
 
 @pytest.mark.parametrize(
-    "ask",
+    ("name", "ask"),
     [
-        lambda client: client.get_model_repository_index(),
-        lambda client: client.get_model_config("net"),
-        lambda client: client.get_inference_statistics("net"),
-        lambda client: client.load_model("net"),
-        lambda client: client.get_system_shared_memory_status(),
+        ("model_repository", lambda client: client.get_model_repository_index()),
+        ("model_repository", lambda client: client.load_model("net")),
+        ("model_repository", lambda client: client.unload_model("net")),
+        ("model_configuration", lambda client: client.get_model_config("net")),
+        ("model_configuration", lambda client: client.get_model_config("net", "1")),
+        ("statistics", lambda client: client.get_inference_statistics()),
+        ("statistics", lambda client: client.get_inference_statistics("net")),
+        ("statistics", lambda client: client.get_inference_statistics("net", "1")),
+        ("system_shared_memory", lambda client: client.get_system_shared_memory_status()),
+        ("system_shared_memory", lambda client: client.register_system_shared_memory("r", "/k", 8)),
+        ("system_shared_memory", lambda client: client.unregister_system_shared_memory()),
+        ("cuda_shared_memory", lambda client: client.get_cuda_shared_memory_status("r")),
+        ("cuda_shared_memory", lambda client: client.register_cuda_shared_memory("r", b"handle", 0, 8)),
+        ("trace", lambda client: client.get_trace_settings()),
+        ("trace", lambda client: client.update_trace_settings("net", {"trace_rate": "1"})),
+        ("logging", lambda client: client.get_log_settings()),
+        ("logging", lambda client: client.update_log_settings({"log_verbose_level": 1})),
     ],
-    ids=["repository", "config", "statistics", "load", "shared memory"],
 )
-def test_extensions_that_the_server_does_not_have_are_errors(client, ask):
+def test_extensions_that_the_server_does_not_have_are_errors_that_name_them(client, name, ask):
     with pytest.raises(InferenceServerException) as caught:
         ask(client)
     assert caught.value.status() == "404"
-    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    assert caught.value.message() == (
+        f"this server does not have the extension `{name}` of Triton; those that it has are listed at /v2"
+    )
+    assert name not in client.get_server_metadata()["extensions"]
 
 
 def test_the_extension_for_classes_is_refused(client):

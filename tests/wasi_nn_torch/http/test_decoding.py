@@ -1,6 +1,7 @@
 """The bodies of requests, as the Open Inference Protocol has them."""
 
 import json
+import math
 import struct
 
 import pytest
@@ -95,7 +96,7 @@ def test_a_tensor_without_elements_is_accepted():
 @pytest.mark.parametrize(
     ("message", "text"),
     [
-        (b"", "not valid JSON"),
+        (b"[", "not valid JSON"),
         (b"{", "not valid JSON"),
         (b"\xff", "not valid JSON"),
         (b"[" * 100_000, "nested too deeply"),
@@ -149,6 +150,22 @@ def test_whatever_the_protocol_does_not_allow_is_refused_in_words(message, text)
     assert text in refused(message)
 
 
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_a_number_that_is_too_large_for_any_float_is_refused_rather_than_infinite(datatype, number):
+    text = json.dumps({"inputs": [item(datatype=datatype, data=[1, 0])]}).replace("[1, 0]", f"[Infinity, {number}]")
+    assert "element 1 is too large" in refused(text.encode())
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64"])
+def test_the_words_for_nan_and_infinities_are_accepted_as_clients_of_triton_send_them(datatype):
+    text = json.dumps({"inputs": [item(datatype=datatype, shape=(3,), data=[])]})
+    value = read(text.replace("[]", "[NaN, Infinity, -Infinity]").encode()).inputs[0]
+    numbers = value.data.cast(value.datatype.code).tolist()
+    assert math.isnan(numbers[0])
+    assert numbers[1:] == [math.inf, -math.inf]
+
+
 def test_binary_data_of_the_wrong_size_are_refused():
     message = {"inputs": [item(parameters={"binary_data_size": 4})]}
     assert "input `x` of FP32 [2] needs 8 bytes, but `binary_data_size` is 4" in refused(message, bytes(4))
@@ -166,6 +183,11 @@ def test_byte_strings_with_wrong_lengths_are_refused():
     assert "has too many elements (limit 262144)" in refused(message, bytes(1_200_000))
     message = {"inputs": [item(datatype="BYTES", parameters={"binary_data_size": 2})]}
     assert "the length of an element is cut off at byte 0 of 2" in refused(message, b"ab")
+
+
+@pytest.mark.parametrize(("text", "length"), [(b"", None), (b" \r\n", None), (b"", 0)])
+def test_a_request_without_json_is_told_what_is_missing(text, length):
+    assert refused(text, length=length) == "the request has no JSON; send an object with `inputs`"
 
 
 def test_a_length_of_the_json_beyond_the_body_is_refused():

@@ -1,11 +1,12 @@
 """The bodies of responses, as the Open Inference Protocol has them."""
 
 import json
+import math
 import struct
 
 import pytest
 
-from wasi_nn_torch.http.encoding import encode
+from wasi_nn_torch.http.encoding import encode, to_json
 from wasi_nn_torch.http.errors import HttpError
 from wasi_nn_torch.http.messages import InferRequest, Wanted
 from wasi_nn_torch.pipelines.datatypes import DATATYPES
@@ -60,6 +61,21 @@ def test_outputs_that_json_cannot_carry_are_refused_in_words(datatype, data, tex
         encode("net", "1", InferRequest(()), [value(datatype, data)])
     assert caught.value.status == 400
     assert encode("net", "1", InferRequest((), is_binary=True), [value(datatype, data)]).binary
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("datatype", "code"), [("FP32", "f"), ("FP64", "d")])
+def test_numbers_that_json_does_not_have_are_refused_in_json_and_sent_as_bytes(datatype, code, number):
+    made = value(datatype, struct.pack(f"<3{code}", 1, number, number), shape=(3,))
+    with pytest.raises(HttpError, match=f"element 1 of output `y` is {number}, which JSON .* binary data") as caught:
+        encode("net", "1", InferRequest(()), [made])
+    assert caught.value.status == 400
+    assert encode("net", "1", InferRequest((), is_binary=True), [made]).binary == [made.data]
+
+
+def test_no_message_of_the_server_can_have_what_json_does_not_have():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json({"number": math.nan})
 
 
 def test_an_output_with_very_many_elements_is_not_written_as_json():

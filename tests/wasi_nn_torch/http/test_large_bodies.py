@@ -86,6 +86,18 @@ def test_a_large_body_that_does_not_arrive_in_time_ends_the_connection(at):
         assert total(connection.send(LARGE)) == SUM
 
 
+CHUNKS = b"POST /v2/models/sum/infer HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+
+
+@pytest.mark.parametrize("begun", [LARGE[:1_000_000], CHUNKS], ids=["a length", "chunks"])
+@pytest.mark.parametrize(("seconds", "answer"), [("0.1", (504, "the request was not answered in time")), ("9", (408,))])
+def test_a_body_that_is_late_is_answered_by_the_limit_that_comes_first(at, begun, seconds, answer):
+    with Connection(at) as connection:
+        found = connection.send(begun.replace(b"\r\n", f"\r\nX-Request-Timeout: {seconds}\r\n".encode(), 1)).error()
+        assert found[: len(answer)] == answer
+        assert connection.is_closed()
+
+
 def test_clients_that_vanish_amid_a_large_body_give_their_room_back(app, at):
     for _ in range(3):  # more than there is room for at a time
         with Connection(at) as connection:

@@ -347,11 +347,11 @@ def test_the_metrics_count_requests_by_model_status_and_kind_of_failure(engine):
     assert not any("unknown" in name.replace('kind="unknown"', "") for name in found)
 
 
-def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog):
+def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog, monkeypatch):
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     app = create_app(engine, graphs=[], pipelines={"p": PipelineSettings(pipeline())})
     caplog.set_level(logging.INFO)
-    caplog.handler.setFormatter(JsonFormatter())
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     with served(app) as at:
         ask(at, infer("p", WHAT["trap"], headers=f"X-Request-Id: r7\r\nTraceparent: {trace}\r\n"))
     app.close()
@@ -363,6 +363,21 @@ def test_the_log_has_the_id_of_each_request_and_its_trace(engine, caplog):
     [failure] = [each for each in records if each["logger"].endswith("failures")]
     assert failure["request_id"] == "r7"
     assert "unreachable" in failure["message"]
+
+
+@pytest.mark.parametrize("path", ["/", "/v2", "/metrics", "/v2/models/net", "/v2/models/unknown", "/nothing"])
+def test_an_answer_without_its_body_counts_no_bytes_as_sent(engine, caplog, monkeypatch, path):
+    app = create_app(engine, graphs=["net"])
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
+    with served(app) as at, Connection(at) as connection:
+        head = connection.send(f"HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()).until(b"\r\n\r\n")
+        assert b"content-length: " in head
+        assert b"content-length: 0" not in head
+        found = figures(at)
+    app.close()
+    [line] = [json.loads(line) for line in caplog.text.splitlines() if "HEAD" in line]
+    assert line["sent"] == found['http_sent_bytes_total{model=""}'] == 0
 
 
 def test_a_span_continues_the_trace_of_the_client(engine):
@@ -588,30 +603,6 @@ def test_a_websocket_is_refused(engine):
 def test_what_cannot_be_the_name_of_a_header_cannot_tell_tenants_apart(name):
     with pytest.raises(ValueError, match="which no header is called"):
         Settings(tenant_header=name)
-
-
-def test_an_error_of_a_library_does_not_end_reloading(tmp_path, caplog):
-    file, loads = tmp_path / "model", []
-
-    def load() -> None:
-        loads.append(file.read_text())
-        if loads == ["new"]:
-            raise KeyError("a fault of a library")
-
-    async def look() -> None:
-        file.write_text("old")
-        reloading = asyncio.create_task(Reloading([Source("m", file, load)], seconds=0.01).run())
-        await asyncio.sleep(0.05)
-        for content in ("new", "newer"):
-            file.write_text(content)
-            while content not in loads:
-                await asyncio.sleep(0.01)
-                assert not reloading.done(), "nobody looks for changes any more"
-        reloading.cancel()
-
-    asyncio.run(asyncio.wait_for(look(), 20))
-    assert "m was not reloaded, and stays as it was" in caplog.text
-    assert "a fault of a library" in caplog.text
 
 
 def test_a_session_of_a_graph_that_is_replaced_while_it_opens_is_not_kept(engine, tmp_path):

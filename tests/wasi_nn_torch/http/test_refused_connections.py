@@ -122,6 +122,13 @@ def test_a_connection_too_many_is_counted(app, lines):
     assert (503, "connections") in lines()
 
 
+def test_a_connection_too_many_that_asks_for_a_head_is_sent_no_body(app, caplog):
+    caplog.set_level(logging.INFO, "wasi_nn_torch.http.access")
+    with served(app, connections=2) as at, Connection(at), Connection(at) as connection:
+        assert connection.send(b"HEAD /v2 HTTP/1.1\r\nHost: test\r\n\r\n").until(b"\r\n\r\n")
+    assert [each for each in caplog.messages if each.endswith("status=503 failure=connections sent=0")]
+
+
 def test_the_log_says_who_was_refused(at, caplog):
     caplog.set_level(logging.INFO, "wasi_nn_torch.http.access")
     with Connection(at) as connection:
