@@ -9,6 +9,7 @@ from typing import Any
 
 from wasi_nn_torch.contract.backend import GROUP, Backend, BackendOptions, KeepsMemory, ModelSource, Prepares
 from wasi_nn_torch.contract.errors import BackendMissing
+from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.text import quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
 
@@ -26,6 +27,7 @@ class Backends:
         self._made: dict[Encoding, Backend[Any]] = {}
         self._missing: dict[Encoding, BackendMissing] = {}
         self._lock = threading.Lock()
+        renew_in_child(self, "_lock", threading.Lock)
 
     @property
     def default(self) -> Backend[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from wasi_nn_torch.contract.backend import Backend, ModelSource
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
+from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
@@ -41,6 +42,7 @@ class Registry:
         self._withdrawn: list[Withdrawn] = []
         self._clock = count()
         self._lock = threading.RLock()
+        renew_in_child(self, "_lock", threading.RLock)
 
     @property
     def names(self) -> list[str]:

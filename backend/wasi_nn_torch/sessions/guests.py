@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import wasmtime
 
 from wasi_nn_torch import hosts
 from wasi_nn_torch.contract.errors import why_unreadable
+from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.text import one_line
 from wasi_nn_torch.sessions.compiling import CompileError, ProcessCompiler
 from wit_host import Component, Engine, GuestError, LinkedComponent, Linker
@@ -55,15 +55,15 @@ class Guest:
     _engine: Engine = field(repr=False)
     _linking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    @cached_property
-    def imports_nn(self) -> bool:
-        """Whether it imports any version of wasi-nn."""
-        return hosts.are_imported_by(self.compiled)
+    #: Whether it imports any version of wasi-nn.
+    imports_nn: bool = field(init=False, repr=False, compare=False)
+    #: Whether it imports WASI, and so can read its arguments and use its streams.
+    imports_wasi: bool = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def imports_wasi(self) -> bool:
-        """Whether it imports WASI, and so can read its arguments and use its streams."""
-        return hosts.is_wasi_imported_by(self.compiled)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "imports_nn", hosts.are_imported_by(self.compiled))
+        object.__setattr__(self, "imports_wasi", hosts.is_wasi_imported_by(self.compiled))
+        renew_in_child(self, "_linking", threading.Lock)
 
     @property
     def linked(self) -> LinkedComponent | LinkedModule:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Mapping
-from functools import cached_property
 
 import wasmtime
 
 from .. import capi
 from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError
+from ..lazy import lazy
 from ..running.guest_store import GuestStore, StoreLimits
 from ..running.runner import Runner
 from ..running.ticker import Ticker
@@ -138,7 +138,7 @@ class CoreInstance:
         self._guest = guest
         self._runner = runner
 
-    @cached_property
+    @lazy
     def exports(self) -> Mapping[str, object]:
         """The exports by name, as objects of wasmtime's package."""
         return dict(self._instance.exports(self._runner.store).items())
