@@ -11,6 +11,9 @@ import torch
 
 logger = logging.getLogger(__name__)
 
+#: More threads than this cannot be started on any machine of today.
+_MOST = 1 << 16
+
 #: The owners that asked for a number of threads and still exist. Process-wide, because the setting is.
 _asked: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
 
@@ -30,10 +33,13 @@ def use_threads(count: int, owner: object) -> None:
     """Make each computation use `count` threads, from now on and in the whole process.
 
     `owner` is the object that asks for it. If another owner still exists that asked for another number, a warning is
-    logged. Raises ValueError if `count` is less than 1, and RuntimeError if it is more in a process that has only one.
+    logged. Raises ValueError if `count` is less than 1 or too large, and RuntimeError if it is more than 1 in a process
+    that has only one.
     """
     if count < 1:
         raise ValueError(f"a computation needs at least 1 thread, but {count} were requested")
+    if count > _MOST:
+        raise ValueError(f"a computation can have at most {_MOST} threads, but {count} were requested")
     if count > 1 and _process.lacks_threads:
         raise RuntimeError(
             f"{count} threads were requested, but a computation has 1 in this process, which was forked after models "

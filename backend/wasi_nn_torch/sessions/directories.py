@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from wasi_nn_torch.contract.arguments import require_flag, require_text
+
 
 @dataclass(frozen=True)
 class Directory:
@@ -17,6 +19,10 @@ class Directory:
 
     path: str
     writable: bool = False
+
+    def __post_init__(self) -> None:
+        require_text("the path of a Directory", self.path)
+        require_flag("`writable` of a Directory", self.writable)
 
 
 @dataclass(frozen=True)

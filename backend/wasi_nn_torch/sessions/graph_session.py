@@ -10,6 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
+from wasi_nn_torch.contract.arguments import require_text, require_type
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.description import GraphDescription
 from wasi_nn_torch.contract.elements import Elements
@@ -172,7 +173,8 @@ class GraphSession:
     def _wrapped(self, inputs: Mapping[str, TensorSource | Elements]) -> Sequence[NamedTensor]:
         wrapped: list[NamedTensor] = []
         try:
-            for name, source in inputs.items():
+            for name, source in require_type("`inputs`", inputs, Mapping, 'a dict, such as {"x": x}').items():
+                require_text("the name of an input", name)
                 wrapped.append((name, self._serving.wrap(source, None, None)))
         except BaseException:
             for _, tensor in wrapped:

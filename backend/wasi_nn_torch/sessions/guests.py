@@ -14,9 +14,10 @@ from typing import Any
 import wasmtime
 
 from wasi_nn_torch import hosts
+from wasi_nn_torch.contract.arguments import require_type
 from wasi_nn_torch.contract.errors import why_unreadable
 from wasi_nn_torch.contract.forks import renew_in_child
-from wasi_nn_torch.contract.text import one_line
+from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.sessions.compiling import CompileError, ProcessCompiler
 from wit_host import Component, Engine, GuestError, LinkedComponent, Linker
 from wit_host.core import CoreLinker, CoreModule, LinkedModule
@@ -108,7 +109,7 @@ def read_guest(source: GuestSource) -> GuestFile:
     if isinstance(source, bytes):
         name, content = "the guest", source
     else:
-        name, content = _read(Path(source))
+        name, content = _read(_path(source))
     # A text begins with a parenthesis or a comment.
     if not content.startswith(_MAGIC) and not content.lstrip().startswith((b"(", b";")):
         raise InvalidGuest(f"{name} is not WebAssembly; give a component or a core module that a compiler made")
@@ -157,6 +158,13 @@ def _binary(file: GuestFile, compiler: ProcessCompiler | None) -> bytes:
         return bytes(wasmtime.wat2wasm(file.content)) if compiler is None else compiler.parse(file.content)
     except wasmtime.WasmtimeError as error:
         raise InvalidGuest(f"{file.name} is not valid WebAssembly text: {one_line(error)}") from None
+
+
+def _path(source: str | os.PathLike[str]) -> Path:
+    path = os.fspath(require_type("a guest", source, (str, os.PathLike), "the path of a file, or its bytes"))
+    if "\0" in path:
+        raise InvalidGuest(f"the guest {quote(path)} does not exist: no path contains a NUL character")
+    return Path(path)
 
 
 def _read(path: Path) -> tuple[str, bytes]:

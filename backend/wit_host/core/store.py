@@ -7,6 +7,7 @@ stores of one engine run in parallel.
 from __future__ import annotations
 
 import ctypes
+import operator
 import re
 from collections.abc import Mapping
 
@@ -150,6 +151,8 @@ class CoreInstance:
 
     def call(self, name: str, *arguments: float) -> object:
         """Call the export `name`; raises LinkError if there is no such function, and the exceptions of `Runner.run`."""
+        if not isinstance(name, str):
+            raise TypeError(f"the name of an export takes a str, not {type(name).__name__}")
         if not isinstance(self.exports.get(name), wasmtime.Func):
             raise LinkError(f"{self._runner.name} exports no function {name}")
         return self._runner.run(lambda: self.enter(name, *arguments), f"did not return from {name}")
@@ -168,17 +171,22 @@ class CoreInstance:
     def read(self, address: int, length: int) -> bytes:
         """Copy bytes out of the guest's exported memory.
 
-        Raises ValueError if not all of them are in it, LinkError if the guest exports no `memory`, and the errors of
-        `Runner.check`, because nobody may use the memory while the guest runs.
+        Raises ValueError if not all of them are in it, TypeError for what is not a whole number, LinkError if the guest
+        exports no `memory`, and the errors of `Runner.check`, because nobody may use the memory while the guest runs.
         """
+        length = _whole("length", length)
         return ctypes.string_at(self._place(address, length), length)
 
     def write(self, address: int, data: bytes) -> None:
-        """Copy bytes into the guest's exported memory; raises the same as `read`."""
-        ctypes.memmove(self._place(address, len(data)), data, len(data))
+        """Copy bytes into the guest's exported memory; raises the same as `read`, and TypeError for another object."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"`data` takes bytes, not {type(data).__name__}")
+        content = bytes(data)
+        ctypes.memmove(self._place(address, len(content)), content, len(content))
 
     def _place(self, address: int, length: int) -> int:
         """Return the host's address of so many bytes of the exported memory."""
+        address = _whole("address", address)
         self._runner.check()
         memory = self.exports.get("memory")
         if not isinstance(memory, wasmtime.Memory):
@@ -187,3 +195,10 @@ class CoreInstance:
         if not 0 <= address <= address + length <= size:
             raise ValueError(f"{length} bytes at address {address} are not all in the guest's memory of {size} bytes")
         return ctypes.addressof(memory.data_ptr(self.store).contents) + address
+
+
+def _whole(name: str, value: object) -> int:
+    """The value as an int; raises TypeError if it is not a whole number."""
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise TypeError(f"`{name}` takes a whole number, not {type(value).__name__}")
+    return operator.index(value)  # type: ignore[arg-type]  # it has `__index__`
