@@ -159,7 +159,7 @@ def _shared(source: object) -> torch.Tensor:
 
 def _require_dense(source: torch.Tensor) -> None:
     if _dispatch(type(source)) is not _dispatch(torch.Tensor):
-        raise TypeError(f"a {type(source).__name__} may have no memory of its own; pass a plain torch.Tensor")
+        raise TypeError(f"{type(source).__name__} may have no memory of its own; pass a plain torch.Tensor")
     if source.is_meta:
         raise TypeError("a tensor on the device `meta` has no elements; pass one with elements")
     if source.is_nested:
@@ -207,7 +207,7 @@ def _read(content: Tensor) -> torch.Tensor:
         elements = torch.empty(content.dimensions, dtype=DTYPES[content.dtype])
     source = content.data()
     if source.nbytes != elements.nbytes:
-        raise RuntimeError(f"a {type(content).__name__} has {source.nbytes} bytes; expected {elements.nbytes}")
+        raise RuntimeError(f"{type(content).__name__} has {source.nbytes} bytes; expected {elements.nbytes}")
     if source.nbytes:
         source.write_into(view_memory(elements.data_ptr(), source.nbytes))
     return elements
