@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeVar, overload
 
 from wasi_nn_torch.contract.arguments import (
     choice,
+    not_copied,
     require_flag,
     require_function,
     require_text,
@@ -128,6 +129,10 @@ class Engine:
             self._backends, self._registry, policy, self._release, cache, compile_limits, workers, fuel, async_types
         )
         self._pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "make an engine in each process")
 
     def __enter__(self) -> Self:
         return self

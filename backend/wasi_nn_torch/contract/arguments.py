@@ -86,3 +86,8 @@ def choice(name: str, kind: type[E], value: object) -> E:
     if isinstance(value, str):
         raise ValueError(f"{name} is {quote(value)}; choose one of {names}")
     raise wrong_type(name, f"one of the texts {names}", value)
+
+
+def not_copied(item: object, instead: str) -> TypeError:
+    """The error for an object that belongs to this process alone, when it is pickled or copied."""
+    return TypeError(f"{type(item).__name__} cannot be pickled or copied, since it belongs to one process; {instead}")

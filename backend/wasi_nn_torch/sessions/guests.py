@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import wasmtime
 
 from wasi_nn_torch import hosts
-from wasi_nn_torch.contract.arguments import require_type
+from wasi_nn_torch.contract.arguments import not_copied, require_type
 from wasi_nn_torch.contract.errors import why_unreadable
 from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.text import one_line, quote
@@ -65,6 +65,10 @@ class Guest:
         object.__setattr__(self, "imports_nn", hosts.are_imported_by(self.compiled))
         object.__setattr__(self, "imports_wasi", hosts.is_wasi_imported_by(self.compiled))
         renew_in_child(self, "_linking", threading.Lock)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "compile the guest in each process, which takes milliseconds with the cache")
 
     @property
     def linked(self) -> LinkedComponent | LinkedModule:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, Self, TypeVar
 
-from wasi_nn_torch.contract.arguments import require_flag, require_whole, wrong_type
+from wasi_nn_torch.contract.arguments import not_copied, require_flag, require_whole, wrong_type
 from wasi_nn_torch.sessions.durations import require_duration
 from wasi_nn_torch.sessions.guests import Guest
 from wasi_nn_torch.sessions.instances import Instances, Started
@@ -49,6 +49,10 @@ class Pool(Generic[T]):
         self._size = size
         self._open_lane = open_lane
         self._instances = Instances(guest.name, open_session, start, size, max_uses)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "make a pool in each process")
 
     def __enter__(self) -> Self:
         return self
@@ -156,6 +160,10 @@ class Lease(Generic[T]):
         self._timeout = timeout
         self._instance: Started[T] | None = None
         self._was_entered = False
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "lease an instance where it is used")
 
     @property
     def session(self) -> Session:

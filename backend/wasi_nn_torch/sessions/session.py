@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, cast, overload
 
-from wasi_nn_torch.contract.arguments import require_function
+from wasi_nn_torch.contract.arguments import not_copied, require_function
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.ledger import Ledger
@@ -68,6 +68,10 @@ class Session:
         self._lifecycle = Lifecycle(runtime, self._serving, deadline, limits, access, data)
         self._lane = runtime.lane(limits)
         runtime.tally.open_session()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "make a session where the guest shall run")
 
     def __enter__(self) -> Self:
         return self
