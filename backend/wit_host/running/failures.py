@@ -18,7 +18,7 @@ def trap(name: str, text: str, state: HostState) -> GuestTrap:
     beyond = _beyond(name, text, state.bounds)
     if beyond is not None:
         return beyond
-    explained = explain_trap(text) or _unserved(text, state)
+    explained = explain_trap(text) or _unserved(text, state) or (_NO_MEMORY if _REFUSED in text else None)
     if explained is None:
         cause = " ".join(text.rsplit("Caused by:", 1)[-1].split())
         explained = re.sub(r"^(\d+: )?(wasm trap: )?", "", cause)
@@ -46,6 +46,12 @@ def _beyond(name: str, text: str, bounds: Bounds) -> GuestLimit | None:
     return None
 
 
+#: The end of the engine's report when the system refuses memory.
+_REFUSED = "Cannot allocate memory (os error 12)"
+_NO_MEMORY = (
+    "the system gives this process no more memory or address space, of which each memory of a guest reserves 4 GiB; "
+    "raise the limit of the process (`ulimit -v`), or run fewer guests at a time"
+)
 #: The most memories, tables and instances of a guest without other limits.
 _DEFAULT = 10_000
 #: The limits that the engine checks: the name, the engine's report, and the problem in words.
