@@ -49,7 +49,7 @@ resource.setrlimit(resource.RLIMIT_AS, (2 << 30, resource.RLIM_INFINITY))
 try:
     run(guest)
 except GuestTrap as error:
-    assert "each memory of a guest reserves 4 GiB; raise the limit of the process (`ulimit -v`)" in str(error), error
+    assert "reserves 4 GiB of address space: raise the limit of the process" in str(error), error
     print("fine")
 """
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..crossing.bounds import Bounds
+from ..crossing.reservations import NO_SPACE
 from ..crossing.state import HostState
 from ..crossing.transport import explain_trap
 from ..errors import GuestLimit, GuestTrap, LinkError
@@ -48,10 +49,7 @@ def _beyond(name: str, text: str, bounds: Bounds) -> GuestLimit | None:
 
 #: The end of the engine's report when the system refuses memory.
 _REFUSED = "Cannot allocate memory (os error 12)"
-_NO_MEMORY = (
-    "the system gives this process no more memory or address space, of which each memory of a guest reserves 4 GiB; "
-    "raise the limit of the process (`ulimit -v`), or run fewer guests at a time"
-)
+_NO_MEMORY = f"the system refuses more memory; {NO_SPACE}"
 #: The most memories, tables and instances of a guest without other limits.
 _DEFAULT = 10_000
 #: The limits that the engine checks: the name, the engine's report, and the problem in words.
