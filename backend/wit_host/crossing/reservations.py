@@ -71,8 +71,8 @@ class Starting:
 
 #: What to do when the system refuses memory.
 NO_SPACE = (
-    "each memory of a guest reserves 4 GiB of address space: raise the limit of the process (`ulimit -v`), or run fewer "
-    "guests at a time"
+    "each memory of a guest reserves 4 GiB of address space: raise the limit of the process (`ulimit -v`), or run "
+    "fewer guests at a time"
 )
 
 
