@@ -15,7 +15,9 @@ pytestmark = pytest.mark.cpu
 GUEST = b"""(module
     (memory (export "memory") 1)
     (func (export "double") (param i32) (result i32) (i32.add (local.get 0) (local.get 0))))"""
-COMMAND = b'(module (memory (export "memory") 1) (func (export "_start")))'
+NUMBERS = b"""(module
+    (func (export "narrow") (param i32) (result i32) (local.get 0))
+    (func (export "wide") (param i64) (result i64) (local.get 0)))"""
 
 _NEVER = [b"x", 1.5, math.nan, 1j, [1], {1: 2}, (None,), object(), Path("x")]
 #: Objects of wrong types, by what an argument takes.
@@ -189,3 +191,14 @@ def test_memory_of_a_core_module_is_read_and_written_by_whole_numbers_and_bytes(
         for value in (None, b"double", 1, []):
             with pytest.raises(TypeError, match=r"^the name of an export takes a str, not "):
                 instance.call(value)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("narrow", 32), ("wide", 64)])
+def test_numbers_that_a_core_module_cannot_take_are_refused_and_all_others_taken(engine, name, bits):
+    with engine.session() as session:
+        instance = session.start(NUMBERS)
+        for number in (1 << bits, -(1 << bits - 1) - 1, 1 << 70):
+            with pytest.raises(ValueError, match=f"^argument 1 of {name} is {number}, which is not a number of {bits}"):
+                instance.call(name, number)
+        assert instance.call(name, -(1 << bits - 1)) == -(1 << bits - 1)
+        assert instance.call(name, (1 << bits) - 1) == -1

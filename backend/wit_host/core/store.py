@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import wasmtime
 
@@ -150,11 +150,18 @@ class CoreInstance:
         return self._runner.store
 
     def call(self, name: str, *arguments: float) -> object:
-        """Call the export `name`; raises LinkError if there is no such function, and the exceptions of `Runner.run`."""
+        """Call the export `name`.
+
+        Raises LinkError if there is no such function, ValueError for a whole number that its parameter cannot have, and
+        the exceptions of `Runner.run`.
+        """
         if not isinstance(name, str):
             raise TypeError(f"the name of an export takes a str, not {type(name).__name__}")
-        if not isinstance(self.exports.get(name), wasmtime.Func):
+        function = self.exports.get(name)
+        if not isinstance(function, wasmtime.Func):
             raise LinkError(f"{self._runner.name} exports no function {name}")
+        if any(isinstance(argument, int) and not _LEAST <= argument <= _MOST for argument in arguments):
+            _require_fit(name, function.type(self.store).params, arguments)
         return self._runner.run(lambda: self.enter(name, *arguments), f"did not return from {name}")
 
     def enter(self, name: str, *arguments: float) -> object:
@@ -195,6 +202,18 @@ class CoreInstance:
         if not 0 <= address <= address + length <= size:
             raise ValueError(f"{length} bytes at address {address} are not all in the guest's memory of {size} bytes")
         return ctypes.addressof(memory.data_ptr(self.store).contents) + address
+
+
+#: The whole numbers that every parameter can have.
+_LEAST, _MOST = -(1 << 31), (1 << 32) - 1
+
+
+def _require_fit(name: str, params: Sequence[wasmtime.ValType], arguments: Sequence[float]) -> None:
+    """Raise ValueError for an argument beyond its parameter, of which the engine would take the lowest bits."""
+    for place, (param, argument) in enumerate(zip(params, arguments, strict=False), 1):
+        bits = {"i32": 32, "i64": 64}.get(str(param))
+        if bits and isinstance(argument, int) and not -(1 << bits - 1) <= argument < 1 << bits:
+            raise ValueError(f"argument {place} of {name} is {argument}, which is not a number of {bits} bits")
 
 
 def _whole(name: str, value: object) -> int:
