@@ -143,6 +143,18 @@ def test_directories_and_variables_of_sessions_are_texts(engine, tmp_path):
         engine.session(dirs={"": "x"})
 
 
+@pytest.mark.parametrize("name", ["", "=", "LANG=C"])
+def test_the_name_of_a_variable_can_be_told_from_its_value(engine, name):
+    with pytest.raises(ValueError, match=r"^the guest's variable name '.*' is empty, or contains `=`"):
+        engine.session(env={name: "x"})
+
+
+def test_a_guest_has_a_name_for_each_directory(engine, tmp_path):
+    for guest in ("", Directory):
+        with pytest.raises(ValueError, match="the guest's name of a directory is empty"):
+            engine.session(dirs={str(tmp_path): guest if isinstance(guest, str) else guest("")})
+
+
 def test_a_directory_is_not_an_input(engine, tmp_path):
     with pytest.raises(IsADirectoryError, match="`stdin` is a directory; name a file"):
         engine.session(stdin=tmp_path)

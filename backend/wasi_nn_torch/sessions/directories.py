@@ -21,7 +21,8 @@ class Directory:
     writable: bool = False
 
     def __post_init__(self) -> None:
-        require_text("the path of a Directory", self.path)
+        if not require_text("the path of a Directory", self.path):
+            raise ValueError("the guest's name of a directory is empty; give a path, such as `/photos` or `.`")
         require_flag("`writable` of a Directory", self.writable)
 
 

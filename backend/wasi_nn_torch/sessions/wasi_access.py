@@ -55,10 +55,7 @@ def _configured(
     """A configuration with the environment and the directories of a guest."""
     wasi = WasiConfig()
     if env:
-        wasi.env = [
-            (_text_for_wasi(name, "variable name"), _text_for_wasi(value, f"value of {name}"))
-            for name, value in env.items()
-        ]
+        wasi.env = [(_variable(name), _text_for_wasi(value, f"value of {name}")) for name, value in env.items()]
     names: set[str] = set()
     for host, guest in dirs.items():
         _text_for_wasi(host, "directory")
@@ -78,6 +75,14 @@ def _configured(
         except wasmtime.WasmtimeError:
             raise NotADirectoryError(f"guest directory {host} cannot be opened; check its permissions") from None
     return wasi
+
+
+def _variable(name: str) -> str:
+    """The name of a variable of the environment, if it can be told from its value."""
+    text = _text_for_wasi(name, "variable name")
+    if not text or "=" in text:
+        raise ValueError(f"the guest's variable name {text!r} is empty, or contains `=`; give another name")
+    return text
 
 
 def _text_for_wasi(value: str, what: str) -> str:
