@@ -189,6 +189,10 @@ def test_only_guests_are_prepared_and_only_functions_are_called_for_each_session
         per_session("host")
 
 
+def test_the_code_of_an_error_is_one_of_wasi_nn():
+    refuses(lambda code: NnError(code, "text"), {"code": "one of ours"})
+
+
 def test_memory_of_a_core_module_is_read_and_written_by_whole_numbers_and_bytes(engine, guest):
     with engine.session() as session:
         instance = session.start(guest)
