@@ -7,9 +7,19 @@ import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from types import NoneType, TracebackType
+from typing import Any, NoReturn, Self, TypeVar, overload
 
+from wasi_nn_torch.contract.arguments import (
+    choice,
+    not_copied,
+    require_flag,
+    require_function,
+    require_text,
+    require_texts,
+    require_type,
+    require_whole,
+)
 from wasi_nn_torch.contract.backend import BackendOptions, ModelSource
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.policy import GuestModels, ModelOptions, Optimize, Release
@@ -23,7 +33,7 @@ from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.graph_session import GraphSession
 from wasi_nn_torch.sessions.guest_policy import DEPRECATION, GuestPolicy
 from wasi_nn_torch.sessions.guests import Guest, GuestFile, GuestSource, Link
-from wasi_nn_torch.sessions.limits import DEFAULT_LIMITS, Limits
+from wasi_nn_torch.sessions.limits import Limits, limits_of
 from wasi_nn_torch.sessions.offloading import ASYNC_QUEUE, guest_workers
 from wasi_nn_torch.sessions.pool import Pool
 from wasi_nn_torch.sessions.runtime import Runtime
@@ -62,7 +72,8 @@ class Engine:
 
     PyTorch is imported when it is first needed: by `register`, by a guest that imports wasi-nn, or here to check a
     `device` or `threads` that is given. Raises ValueError if the device does not exist, a number is not valid, a module
-    cannot be imported, or models shall be isolated on a system that lacks what is not waived.
+    cannot be imported, or models shall be isolated on a system that lacks what is not waived; TypeError for an argument
+    of another type.
     """
 
     def __init__(
@@ -84,12 +95,20 @@ class Engine:
         async_types: bool = False,
     ) -> None:
         require_amount("`model_bytes`", model_bytes)
+        if threads is not None:
+            require_whole("`threads`", threads)
+        require_type("`compile_limits`", compile_limits, (CompileLimits, NoneType), "CompileLimits(), or None")
+        flags = {"guest_devices": guest_devices, "cache": cache, "fuel": fuel, "async_types": async_types}
+        for name, flag in flags.items():
+            require_flag(f"`{name}`", flag)
+        waived = frozenset(require_texts("`waive`", waive, '["landlock"]'))
         workers = guest_workers(async_threads, async_queue)
-        import_modules(imports)
-        policy = GuestPolicy.of(None if guest_models is None else GuestModels(guest_models), frozenset(waive))
+        imports = import_modules(imports)
+        chosen = None if guest_models is None else choice("`guest_models`", GuestModels, guest_models)
+        policy = GuestPolicy.of(chosen, waived)
         if policy.models is GuestModels.CHECKED:
             warnings.warn(DEPRECATION, FutureWarning, stacklevel=2)
-        self._release = Release(release)
+        self._release = choice("`release`", Release, release)
         self._backends = Backends(
             BackendOptions(
                 _name(device),
@@ -98,7 +117,7 @@ class Engine:
                 guest_devices=guest_devices,
                 waive=policy.waive,
                 prepares=guest_models is not None,
-                imports=tuple(imports),
+                imports=imports,
             )
         )
         if device is not None or threads is not None:
@@ -110,6 +129,10 @@ class Engine:
             self._backends, self._registry, policy, self._release, cache, compile_limits, workers, fuel, async_types
         )
         self._pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "make an engine in each process")
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +198,7 @@ class Engine:
             name,
             model,
             _name(device),
-            None if encoding is None else Encoding(encoding),
+            _encoding(encoding),
             ModelOptions.of(optimize, method, warm_up, dtypes, batch),
         )
 
@@ -203,7 +226,7 @@ class Engine:
             name,
             model,
             _name(device),
-            None if encoding is None else Encoding(encoding),
+            _encoding(encoding),
             ModelOptions.of(optimize, method, warm_up, dtypes, batch),
         )
 
@@ -252,7 +275,7 @@ class Engine:
 
         `Session.run` and `Session.start` do so before the guest's time starts.
         """
-        self._runtime.prepare(guest)
+        self._runtime.prepare(require_type("`prepare`", guest, Guest, "a guest that `compile` returned"))
 
     def session(
         self,
@@ -281,7 +304,7 @@ class Engine:
         All other names are answered like unknown ones. A name means the model that it has when the guest asks.
 
         Raises NotADirectoryError for a directory that does not exist, OSError for an input file that does not exist,
-        TypeError for a stream, an argument or a variable of another type, and ValueError for text that WASI cannot pass
+        TypeError for what is of another type, and ValueError for text that WASI cannot pass
         on, for a graph that is not registered, and for a writable directory with files that the host trusts: registered
         models, compiled guests, this package.
         """
@@ -297,7 +320,7 @@ class Engine:
         The computation goes the way of those of guests, with the same limits and figures. Raises NnError if there is no
         graph of that name, or no room for it.
         """
-        return GraphSession(self._runtime, name, limits or DEFAULT_LIMITS)
+        return GraphSession(self._runtime, require_text("the name of a graph", name), limits_of(limits))
 
     @overload
     def pool(
@@ -370,9 +393,11 @@ class Engine:
         instances apart by the tenant that a lease names. `make_data` is called for each instance, and returns its
         `data`. See `Pool`.
 
-        Raises InvalidGuest if `guest` cannot be compiled, TypeError or ValueError for a wrong number, TypeError for a
-        stream of another type, and ValueError for a graph that is not registered.
+        Raises InvalidGuest if `guest` cannot be compiled, TypeError for an argument of another type, and ValueError for
+        a number below 1 and for a graph that is not registered.
         """
+        require_function("`cls`", cls)
+        require_function("`make_data`", make_data)
         guest = guest if isinstance(guest, Guest) else self._runtime.compile(guest)
         session = partial(
             Session,
@@ -392,7 +417,7 @@ class Engine:
             return session(data=data if make_data is None else make_data())
 
         start = partial(_start, guest=guest, cls=cls)
-        open_lane = partial(self._runtime.lane, limits or DEFAULT_LIMITS)
+        open_lane = partial(self._runtime.lane, limits_of(limits))
         pool: Pool[Any] = Pool(guest, open_session, start, size, max_uses, by_tenant, open_lane)
         self._pools.add(pool)
         return pool
@@ -415,6 +440,10 @@ class Engine:
 
 def _start(session: Session, guest: Guest, cls: Callable[[Any], object] | None) -> object:
     return session.start(guest) if cls is None else session.start(guest, cls)
+
+
+def _encoding(encoding: str | Encoding | None) -> Encoding | None:
+    return None if encoding is None else choice("`encoding`", Encoding, encoding)
 
 
 def _name(device: object) -> str | None:

@@ -14,7 +14,7 @@ others are private. From top to bottom, each imports only those below it:
     cache_directory, compiling  the directory of the cache; compiling in this process or elsewhere
     cache_files, private_copy   signed files; native code that nothing can change
     sealed_files                files that nothing can change
-    made_for, owners, errors, generics, misfits, printing, results, versions, views
+    made_for, owners, errors, forked, generics, lazy, misfits, printing, results, versions, views
 """
 
 from __future__ import annotations

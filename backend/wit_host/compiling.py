@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import wasmtime
 from wasmtime import component
 
+from . import forked
 from .private_copy import Compiled, load_serialized
 
 
@@ -57,9 +58,11 @@ class Compiling:
     def compile(self, wasm: bytes, kind: type[Compiled]) -> tuple[Compiled, bytes | bytearray | None]:
         """Compile a guest; return it, and its serialized form if that exists already.
 
-        Raises `wasmtime.WasmtimeError` if the guest is not valid, and the exceptions of the compiler.
+        Raises `wasmtime.WasmtimeError` if the guest is not valid, RuntimeError in the child of a process that compiled
+        guests before it forked, and the exceptions of the compiler.
         """
         if self._compiler is None:
+            forked.use_compiler()
             return kind(self.engine, wasm), None
         is_component = kind is component.Component
         settings = self._reserves, self._optimize, self._counts_fuel, self._async_types

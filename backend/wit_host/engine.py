@@ -14,7 +14,7 @@ from pathlib import Path
 import wasmtime
 from wasmtime import component
 
-from . import capi, versions
+from . import capi, forked, versions
 from .cache import CompileCache
 from .compiling import Compiler, CompileTask, Compiling
 from .component.compiled import Component
@@ -289,6 +289,7 @@ def precompile(task: CompileTask) -> bytearray:
 
     Raises `wasmtime.WasmtimeError` if it is not valid.
     """
+    forked.use_compiler()
     changes = _changes(task.reserves, task.optimize, task.counts_fuel, task.async_types)
     engine = wasmtime.Engine(_configured(wasmtime.Config(), changes))
     kind = component.Component if task.is_component else wasmtime.Module

@@ -6,6 +6,7 @@ In: the serialized form of a guest, in pieces. Out: the guest, loaded from a cop
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ import wasmtime
 from wasmtime import component
 
 from .sealed_files import new_file, seal
+
+logger = logging.getLogger(__name__)
 
 Compiled = TypeVar("Compiled", component.Component, wasmtime.Module)
 
@@ -54,10 +57,17 @@ class PrivateCopy:
 
 
 def load_serialized(engine: wasmtime.Engine, content: bytes | bytearray | memoryview, kind: type[Compiled]) -> Compiled:
-    """Load a guest from its serialized form; raises `wasmtime.WasmtimeError` if it is not for this engine."""
-    with PrivateCopy() as copy:
-        copy.write(content)
-        return copy.load(engine, kind)
+    """Load a guest from its serialized form; raises `wasmtime.WasmtimeError` if it is not for this engine.
+
+    If this process may have no such file, because of its limits, the engine copies the bytes.
+    """
+    try:
+        with PrivateCopy() as copy:
+            copy.write(content)
+            return copy.load(engine, kind)
+    except OSError as error:
+        logger.info("a guest is copied, which takes longer than mapping it: %s", error)
+    return kind.deserialize(engine, bytes(content))
 
 
 def _new_file() -> io.BufferedWriter | io.BytesIO:

@@ -294,7 +294,7 @@ def test_a_drop_returns_nothing(drop, body, host):
     with pytest.raises((TypeError, ExceptionGroup)) as caught:
         host.run(NEW, body, define)
     error = caught.value if isinstance(caught.value, TypeError) else caught.value.exceptions[0]
-    assert str(error).startswith("the drop of a ")
+    assert str(error).startswith("the drop of ")
 
 
 @pytest.mark.filterwarnings("error")

@@ -115,7 +115,7 @@ def test_the_end_of_a_with_block_drops(guest, dropped):
 
 def test_a_resource_that_is_forgotten_is_warned_about_and_dropped_at_the_next_call(guest, dropped):
     counter = NEW(guest, 7)
-    with pytest.warns(ResourceWarning, match="a Counter of plugin was never dropped; use it in a `with` block"):
+    with pytest.warns(ResourceWarning, match="^Counter of plugin was never dropped; use it in a `with` block"):
         del counter
     assert dropped == []
     with NEW(guest, 8):

@@ -277,6 +277,10 @@ def test_an_error_in_text_about_a_binary_is_shown_with_its_line(tmp_path):
             "a record is used here that has no name",
         ),
         (
+            '(component (import "i" (instance (type $e (enum "a" "b")) (export "f" (func (result $e))))))',
+            "an enum is used here that has no name",
+        ),
+        (
             '(component (import "i" (instance (type $f (func)) (export "f" (type (eq $f))))))',
             "the type of a function",
         ),

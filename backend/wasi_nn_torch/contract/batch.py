@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
+
+from wasi_nn_torch.contract.arguments import require_flag, require_number, require_type, require_whole
 
 #: In seconds.
 _LONGEST_DELAY = 60.0
@@ -20,7 +21,7 @@ class Batch:
     most requests that wait; one more is refused at once. `trial` tries whether the model can be batched when it is
     loaded; False means that the operator vouches for it.
 
-    Raises ValueError for a number that is out of range, and TypeError for one that is not whole.
+    Raises ValueError for a number that is out of range, and TypeError for another type.
     """
 
     max_size: int = 16
@@ -32,15 +33,18 @@ class Batch:
     def __post_init__(self) -> None:
         _require_at_least("max_size", self.max_size, 2)
         _require_at_least("max_queue", self.max_queue, 1)
+        require_number("max_delay", self.max_delay, "seconds")
         if not (math.isfinite(self.max_delay) and 0 <= self.max_delay <= _LONGEST_DELAY):
             raise ValueError(f"max_delay is {self.max_delay!r}; give seconds, from 0 to {_LONGEST_DELAY:g}")
+        require_type("preferred", self.preferred, (tuple, list), "a tuple of whole numbers")
         for size in self.preferred:
             _require_at_least("a preferred size", size, 1)
             if size > self.max_size:
                 raise ValueError(f"the preferred size {size} is above max_size, which is {self.max_size}")
+        require_flag("trial", self.trial)
         object.__setattr__(self, "preferred", tuple(sorted(self.preferred)))
 
 
 def _require_at_least(name: str, number: int, least: int) -> None:
-    if operator.index(number) < least:
+    if require_whole(name, number) < least:
         raise ValueError(f"{name} is {number}; give a whole number of at least {least}")

@@ -16,3 +16,11 @@ class Elements:
     data: memoryview
     dimensions: tuple[int, ...]
     dtype: str
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle a copy of the bytes, such as for another process."""
+        return _restored, (bytes(self.data), self.dimensions, self.dtype)
+
+
+def _restored(data: bytes, dimensions: tuple[int, ...], dtype: str) -> Elements:
+    return Elements(memoryview(data), dimensions, dtype)

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from wasi_nn_torch.contract.arguments import require_type
+
 
 class ErrorCode(Enum):
     """The `error-code` of wasi-nn; the values are spelled as WIT spells them."""
@@ -36,6 +38,7 @@ class NnError(Exception):
     """
 
     def __init__(self, code: ErrorCode, text: str, limit: str | None = None) -> None:
+        require_type("the code of an NnError", code, ErrorCode, "an ErrorCode, such as ErrorCode.TOO_LARGE")
         super().__init__(f"{code.value}: {text}")
         self.code = code
         self.text = text

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
+from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -18,6 +19,7 @@ _LONGEST = 300
 
 #: Held while standard output is replaced, so that replacements are undone in order.
 _one_at_a_time = threading.RLock()
+renew_in_child(sys.modules[__name__], "_one_at_a_time", threading.RLock)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
+from wasi_nn_torch.contract.arguments import choice, require_mapping, require_texts
 from wasi_nn_torch.contract.batch import Batch
 from wasi_nn_torch.contract.warm_up import WarmUp
 
@@ -84,10 +85,12 @@ class ModelOptions:
 
         Dtypes may be objects that print as their names, such as `torch.bool`.
         """
+        by_input = require_mapping("`dtypes`", dtypes, '{"mask": "bool"}')
+        require_texts("the names of inputs in `dtypes`", by_input, '"mask"')
         return cls(
-            optimize=None if optimize is None else Optimize(optimize),
+            optimize=None if optimize is None else choice("`optimize`", Optimize, optimize),
             method=method,
             warm_up=WarmUp.of(warm_up),
-            dtypes=tuple((name, str(dtype).removeprefix("torch.")) for name, dtype in (dtypes or {}).items()),
+            dtypes=tuple((name, str(dtype).removeprefix("torch.")) for name, dtype in by_input.items()),
             batch=batch,
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from fractions import Fraction
+
+from wasi_nn_torch.contract.arguments import require_whole
 
 _UNITS: dict[str, int] = {
     "": 1,
@@ -38,7 +39,7 @@ def require_amount(name: str, amount: int | None) -> None:
 
     Raises TypeError if it is not a whole number.
     """
-    if amount is not None and operator.index(amount) < 0:
+    if amount is not None and require_whole(name, amount, "a whole number, or None for no limit") < 0:
         raise ValueError(f"{name} is {amount}; give a whole number of at least 0, or None for no limit")
 
 

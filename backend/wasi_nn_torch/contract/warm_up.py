@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ def _name(name: object) -> str | None:
 def _example(name: str | None, value: object) -> Example:
     where = "warm_up" if name is None else f"warm_up of {quote(name)}"
     if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}; give a number that is finite")
         return value
     sizes = [value] if isinstance(value, int) else value
     if not isinstance(sizes, Sequence) or isinstance(sizes, str | bytes):

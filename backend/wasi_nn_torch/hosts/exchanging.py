@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
+from wasi_nn_torch.contract.arguments import require_text
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.errors import NnError
 from wasi_nn_torch.contract.tensor import Tensor, TensorSource
@@ -43,7 +44,7 @@ def new_tensor(
     serving: Serving, source: TensorSource | Elements, dimensions: Sequence[int] | None, dtype: object, version: str
 ) -> HostTensor:
     """Make a tensor in a session for a guest of a `version` of wasi-nn, and raise as `Session.tensor` does."""
-    resource = _RESOURCES.get(version)
+    resource = _RESOURCES.get(require_text("`version`", version))
     if resource is None:
         raise ValueError(f"there is no version {version!r} of wasi-nn; choose one of {', '.join(_RESOURCES)}")
     return resource(_new_content(serving, source, dimensions, dtype))

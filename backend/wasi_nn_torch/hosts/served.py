@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from wasi_nn_torch.contract.arguments import wrong_type
 from wasi_nn_torch.serving.serving import Serving
 from wit_host import per_store
 from wit_host.core import CallerMemory, ResourceTable
@@ -40,4 +41,6 @@ def per_session(get: Callable[[Any], H]) -> H:
     `get` returns the host for the `data` that was passed to `Engine.session`. Use it in the function that
     `Engine.compile` takes as `link`.
     """
+    if not callable(get):
+        raise wrong_type("`per_session`", "a function of the session's `data`", get)
     return per_store(lambda served: get(None if served is None else served.data))

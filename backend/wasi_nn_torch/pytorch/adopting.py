@@ -99,7 +99,7 @@ def _view(tensor: Tensor, memory: SessionMemory) -> DeviceTensor | None:
         return None
     if shared.dtype is not DTYPES[tensor.dtype] or tuple(shared.shape) != tuple(tensor.dimensions):
         raise RuntimeError(
-            f"a {type(tensor).__name__} of {tensor.dtype.spelling} {list(tensor.dimensions)} shares memory of "
+            f"{type(tensor).__name__} of {tensor.dtype.spelling} {list(tensor.dimensions)} shares memory of "
             f"{shared.dtype} {list(shared.shape)}; its backend must share what it says"
         )
     place = place_of(shared.device)

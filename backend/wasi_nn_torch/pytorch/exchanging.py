@@ -6,13 +6,13 @@ does not use any more.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 import torch
 from torch.utils.dlpack import from_dlpack
 
+from wasi_nn_torch.contract.arguments import require_text, require_type, require_whole, wrong_type
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.ledger import Transfer
 from wasi_nn_torch.contract.tensor import Tensor, TensorSource
@@ -79,19 +79,21 @@ def elements(tensor: Tensor, memory: SessionMemory) -> Elements:
 
 def _of_elements(source: Elements) -> torch.Tensor:
     """A tensor on the memory of elements, in a dtype that wasi-nn can name; raises ValueError if they do not fit."""
-    dtype = find_dtype(source.dtype)
+    require_type("`data` of Elements", source.data, memoryview, "a memoryview")
+    dimensions = _sizes(source.dimensions)
+    dtype = find_dtype(require_text("`dtype` of Elements", source.dtype))
     if dtype is None:
         raise ValueError(f"{quote(source.dtype)} is not a dtype of PyTorch")
-    misfit = misfit_of_elements(source.dimensions, spell(dtype), dtype.itemsize, source.data.nbytes)
+    misfit = misfit_of_elements(dimensions, spell(dtype), dtype.itemsize, source.data.nbytes)
     if misfit is not None:
         raise ValueError(f"a tensor {misfit}")
     if not source.data.nbytes:
-        return _named(torch.empty(source.dimensions, dtype=dtype))
+        return _named(torch.empty(dimensions, dtype=dtype))
     buffer = bytearray(source.data) if source.data.readonly else source.data
     tensor = torch.frombuffer(buffer, dtype=dtype)
     if tensor.data_ptr() % dtype.itemsize:
         tensor = tensor.clone()
-    return _named(tensor.view(source.dimensions))
+    return _named(tensor.view(dimensions))
 
 
 def _named(tensor: torch.Tensor) -> torch.Tensor:
@@ -111,7 +113,7 @@ def _from_bytes(
 ) -> DeviceTensor:
     if dimensions is None or dtype is None:
         raise TypeError('bytes need `dimensions` and `dtype`, such as dimensions=[2, 3], dtype="FP32"')
-    shape, element_type = tuple(operator.index(size) for size in dimensions), _element_type(dtype)
+    shape, element_type = _sizes(dimensions), _element_type(dtype)
     if not data.c_contiguous:
         raise ValueError("the bytes are not contiguous; pass a copy: bytes(…)")
     if any(size < 0 for size in shape):
@@ -120,6 +122,13 @@ def _from_bytes(
     if misfit is not None:
         raise ValueError(f"the tensor {misfit}")
     return DeviceTensor.from_bytes(shape, element_type, data.cast("B") if data.nbytes else memoryview(b""), memory)
+
+
+def _sizes(dimensions: Sequence[int]) -> tuple[int, ...]:
+    wanted = "whole numbers, such as [2, 3]"
+    if isinstance(dimensions, str | bytes | Mapping) or not isinstance(dimensions, Iterable):
+        raise wrong_type("`dimensions`", wanted, dimensions)
+    return tuple(require_whole("`dimensions`", size, wanted) for size in dimensions)
 
 
 def _element_type(dtype: object) -> ElementType:
@@ -150,7 +159,7 @@ def _shared(source: object) -> torch.Tensor:
 
 def _require_dense(source: torch.Tensor) -> None:
     if _dispatch(type(source)) is not _dispatch(torch.Tensor):
-        raise TypeError(f"a {type(source).__name__} may have no memory of its own; pass a plain torch.Tensor")
+        raise TypeError(f"{type(source).__name__} may have no memory of its own; pass a plain torch.Tensor")
     if source.is_meta:
         raise TypeError("a tensor on the device `meta` has no elements; pass one with elements")
     if source.is_nested:
@@ -198,7 +207,7 @@ def _read(content: Tensor) -> torch.Tensor:
         elements = torch.empty(content.dimensions, dtype=DTYPES[content.dtype])
     source = content.data()
     if source.nbytes != elements.nbytes:
-        raise RuntimeError(f"a {type(content).__name__} has {source.nbytes} bytes; expected {elements.nbytes}")
+        raise RuntimeError(f"{type(content).__name__} has {source.nbytes} bytes; expected {elements.nbytes}")
     if source.nbytes:
         source.write_into(view_memory(elements.data_ptr(), source.nbytes))
     return elements

@@ -9,7 +9,8 @@ from typing import Any
 
 from wasi_nn_torch.contract.backend import GROUP, Backend, BackendOptions, KeepsMemory, ModelSource, Prepares
 from wasi_nn_torch.contract.errors import BackendMissing
-from wasi_nn_torch.contract.text import quote_all
+from wasi_nn_torch.contract.forks import renew_in_child
+from wasi_nn_torch.contract.text import one_line, quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
 
 
@@ -26,6 +27,7 @@ class Backends:
         self._made: dict[Encoding, Backend[Any]] = {}
         self._missing: dict[Encoding, BackendMissing] = {}
         self._lock = threading.Lock()
+        renew_in_child(self, "_lock", threading.Lock)
 
     @property
     def default(self) -> Backend[Any]:
@@ -89,9 +91,30 @@ class Backends:
     def _get(self, encoding: Encoding) -> Backend[Any]:
         with self._lock:
             if encoding not in self._made:
-                make = self._entries[encoding].load()
+                make = _loaded(self._entries[encoding])
                 self._made[encoding] = make(self._options)
             return self._made[encoding]
+
+
+#: The backends whose import was interrupted; process-wide, as imports are.
+_interrupted: set[str] = set()
+
+
+def _loaded(entry: EntryPoint) -> Any:  # noqa: ANN401  # what a package provides
+    """Import a backend; raises RuntimeError if it cannot be imported since Ctrl-C interrupted an earlier attempt."""
+    try:
+        return entry.load()
+    except Exception as error:
+        if entry.value not in _interrupted:
+            raise
+        reason = one_line(f"{type(error).__name__}: {error}")
+    except BaseException:
+        _interrupted.add(entry.value)
+        raise
+    raise RuntimeError(
+        f"the backend for {entry.name} cannot be imported, since an earlier import of it was interrupted ({reason}); "
+        "start the process again"
+    )
 
 
 def _entries() -> dict[Encoding, EntryPoint]:

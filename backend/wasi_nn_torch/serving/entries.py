@@ -16,6 +16,7 @@ from typing import Any
 from wasi_nn_torch.contract.backend import Backend, Graph, HasFiles, ModelSource
 from wasi_nn_torch.contract.batching import JoinsRequests
 from wasi_nn_torch.contract.errors import ModelError, why_unreadable
+from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote
 from wasi_nn_torch.serving.batching import Batcher, BatchFigures
@@ -83,6 +84,7 @@ class Entry:
         self.nbytes: int | None = None
         self.loaded: dict[str, Loaded] = {}
         self.lock = threading.Lock()
+        renew_in_child(self, "lock", threading.Lock)
         self.loads: Counter[str] = Counter()
         self.evictions: Counter[str] = Counter()
         self._tallies: dict[str, Tally] = {}

@@ -6,6 +6,7 @@ import importlib
 import logging
 from collections.abc import Iterable
 
+from wasi_nn_torch.contract.arguments import require_texts
 from wasi_nn_torch.contract.muting import muted
 from wasi_nn_torch.contract.text import one_line, quote
 
@@ -17,21 +18,19 @@ _NOT_FOUND = (
 )
 
 
-def import_modules(names: Iterable[str]) -> None:
+def import_modules(names: Iterable[str]) -> tuple[str, ...]:
     """Import modules by their full names, such as "torchvision" or "package.operators", in the given order.
 
-    Their output goes to the log. Raises ValueError, with one line of text, for a name that is not valid, and for a
-    module that is not found or cannot be imported.
+    Returns the names. Their output goes to the log. Raises ValueError, with one line of text, for a name that is not
+    valid, and for a module that is not found or cannot be imported; TypeError for what is not several names.
     """
-    if isinstance(names, str):
-        raise ValueError(f"the modules to import must be a list of names; give [{names!r}] instead of a string")
-    for name in list(names):
+    wanted = tuple(require_texts("`imports`", names, '["torchvision"]'))
+    for name in wanted:
         _import(_checked(name))
+    return wanted
 
 
-def _checked(name: object) -> str:
-    if not isinstance(name, str):
-        raise ValueError(f"a module to import must be given by name, not as an object of {quote(type(name).__name__)}")
+def _checked(name: str) -> str:
     if not all(part.isidentifier() for part in name.split(".")):
         raise ValueError(f"{quote(name)} is not the name of a module; give a full name, such as `torchvision`")
     return name

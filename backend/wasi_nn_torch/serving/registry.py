@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 import threading
 from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from wasi_nn_torch.contract.arguments import require_text, require_texts
 from wasi_nn_torch.contract.backend import Backend, ModelSource
 from wasi_nn_torch.contract.errors import ErrorCode, ModelError, ModelTooLarge, NnError
+from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.policy import ModelOptions
 from wasi_nn_torch.contract.text import quote, quote_all
 from wasi_nn_torch.contract.vocabulary import Encoding
@@ -41,6 +44,7 @@ class Registry:
         self._withdrawn: list[Withdrawn] = []
         self._clock = count()
         self._lock = threading.RLock()
+        renew_in_child(self, "_lock", threading.RLock)
 
     @property
     def names(self) -> list[str]:
@@ -105,13 +109,10 @@ class Registry:
 
     def choose(self, names: Collection[str]) -> frozenset[str]:
         """The names to which a session is restricted; raises ValueError for one of no graph, TypeError for no names."""
-        if isinstance(names, str | bytes):
-            raise TypeError(f'`graphs` takes several names, such as ["classifier"], not {type(names).__name__}')
-        for name in names:
-            if not isinstance(name, str):
-                raise TypeError(f"`graphs` takes the names of graphs, not {type(name).__name__}")
+        chosen = require_texts("`graphs`", names, '["classifier"]')
+        for name in chosen:
             self._require_known(name)
-        return frozenset(names)
+        return frozenset(chosen)
 
     def graph(self, name: str, device: str | None = None, among: Collection[str] | None = None) -> Lease:
         """Lease a graph, which is loaded first if it is not on `device`, by default the one of its registration.
@@ -160,6 +161,8 @@ class Registry:
         self, name: str, source: ModelSource, device: str | None, encoding: Encoding | None, options: ModelOptions
     ) -> tuple[Entry, Loaded]:
         """Load a model for a new entry that is not offered yet."""
+        if isinstance(source, str | os.PathLike) and "\0" in os.fspath(source):
+            raise ModelError(f"{model_label(name, source)} does not exist: no path contains a NUL character")
         backend, format = self._backend(name, source, encoding)
         chosen = backend.device if device is None else backend.find_device(device)
         entry = Entry(name, source, backend, chosen, options)
@@ -200,11 +203,13 @@ class Registry:
         return backend, format
 
     def _require_free(self, name: str) -> None:
+        require_text("the name of a graph", name)
         with self._lock:
             if name in self._entries:
                 raise ValueError(f"a graph named {quote(name)} already exists; choose another name, or replace it")
 
     def _require_known(self, name: str) -> Entry:
+        require_text("the name of a graph", name)
         with self._lock:
             entry = self._entries.get(name)
             if entry is None:

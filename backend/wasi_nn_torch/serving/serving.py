@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from wasi_nn_torch.contract.arguments import require_whole
 from wasi_nn_torch.contract.backend import (
     Backend,
     BackendSession,
@@ -59,7 +59,7 @@ class Serving:
         self._why_none = why_none
         self._release = release
         self._graphs = graphs
-        self._priority = operator.index(priority)
+        self._priority = require_whole("`priority`", priority)
         self._members: dict[str, Member] = {}
         #: The batchers that expect this session; made when there is one, since making it takes a microsecond.
         self._batchers: weakref.WeakSet[Batcher] | None = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import wasmtime
 
-from wasi_nn_torch.contract.sizes import spell_size
+from wasi_nn_torch.contract.sizes import require_amount, spell_size
 from wasi_nn_torch.sessions.compile_worker import (
     ASYNC_TYPES,
     COMPONENT,
@@ -53,7 +53,7 @@ class CompileLimits:
     """The limits of compiling one guest: `seconds` of wall-clock time and bytes of `memory`; None means no limit.
 
     By default they are twelve and five times what a component of 18 MB takes on two idle cores. Raises ValueError for a
-    time that is not above 0 or not finite, and for a memory below 1 byte.
+    time that is not above 0 or not finite, and for a memory below 1 byte; TypeError for what is not a number.
     """
 
     seconds: float | None = 120.0
@@ -61,7 +61,8 @@ class CompileLimits:
 
     def __post_init__(self) -> None:
         require_duration("the compile limit `seconds`", self.seconds)
-        if self.memory is not None and self.memory < 1:
+        require_amount("the compile limit `memory`", self.memory)
+        if self.memory == 0:
             raise ValueError(f"the compile limit `memory` is {self.memory}; give at least 1 byte, or None for no limit")
 
 

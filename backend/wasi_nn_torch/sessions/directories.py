@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from wasi_nn_torch.contract.arguments import require_flag, require_text
+
 
 @dataclass(frozen=True)
 class Directory:
@@ -17,6 +19,11 @@ class Directory:
 
     path: str
     writable: bool = False
+
+    def __post_init__(self) -> None:
+        if not require_text("the path of a Directory", self.path):
+            raise ValueError("the guest's name of a directory is empty; give a path, such as `/photos` or `.`")
+        require_flag("`writable` of a Directory", self.writable)
 
 
 @dataclass(frozen=True)

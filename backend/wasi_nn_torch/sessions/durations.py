@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from wasi_nn_torch.contract.arguments import require_number
+
 _UNITS: dict[str, Fraction] = {
     "": Fraction(1),
     "ms": Fraction(1, 1000),
@@ -37,9 +39,9 @@ def parse_duration(text: str) -> float:
 def require_duration(name: str, seconds: float | None) -> None:
     """Raise ValueError unless `seconds`, which error texts call `name`, is a duration within range, or None.
 
-    NaN and infinity are refused too.
+    NaN and infinity are refused too. Raises TypeError if it is not a number.
     """
-    if seconds is not None and not 0 < seconds <= _MOST:
+    if seconds is not None and not 0 < require_number(name, seconds, "seconds, or None for no limit") <= _MOST:
         raise ValueError(
             f"{name} is {seconds!r}; give seconds, more than 0 and at most {_MOST:g}, or None for no limit"
         )

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
 
+from wasi_nn_torch.contract.arguments import not_copied, require_text, require_type
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.description import GraphDescription
 from wasi_nn_torch.contract.elements import Elements
@@ -53,6 +54,10 @@ class GraphSession:
         self._context = self._serving.context(self._lease)
         self._tally.open_session()
         self._tally.start_session()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "make a session in each process")
 
     def __enter__(self) -> Self:
         return self
@@ -172,7 +177,8 @@ class GraphSession:
     def _wrapped(self, inputs: Mapping[str, TensorSource | Elements]) -> Sequence[NamedTensor]:
         wrapped: list[NamedTensor] = []
         try:
-            for name, source in inputs.items():
+            for name, source in require_type("`inputs`", inputs, Mapping, 'a dict, such as {"x": x}').items():
+                require_text("the name of an input", name)
                 wrapped.append((name, self._serving.wrap(source, None, None)))
         except BaseException:
             for _, tensor in wrapped:

@@ -8,15 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import wasmtime
 
 from wasi_nn_torch import hosts
+from wasi_nn_torch.contract.arguments import not_copied, require_type
 from wasi_nn_torch.contract.errors import why_unreadable
-from wasi_nn_torch.contract.text import one_line
+from wasi_nn_torch.contract.forks import renew_in_child
+from wasi_nn_torch.contract.text import one_line, quote
 from wasi_nn_torch.sessions.compiling import CompileError, ProcessCompiler
 from wit_host import Component, Engine, GuestError, LinkedComponent, Linker
 from wit_host.core import CoreLinker, CoreModule, LinkedModule
@@ -55,15 +56,19 @@ class Guest:
     _engine: Engine = field(repr=False)
     _linking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    @cached_property
-    def imports_nn(self) -> bool:
-        """Whether it imports any version of wasi-nn."""
-        return hosts.are_imported_by(self.compiled)
+    #: Whether it imports any version of wasi-nn.
+    imports_nn: bool = field(init=False, repr=False, compare=False)
+    #: Whether it imports WASI, and so can read its arguments and use its streams.
+    imports_wasi: bool = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def imports_wasi(self) -> bool:
-        """Whether it imports WASI, and so can read its arguments and use its streams."""
-        return hosts.is_wasi_imported_by(self.compiled)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "imports_nn", hosts.are_imported_by(self.compiled))
+        object.__setattr__(self, "imports_wasi", hosts.is_wasi_imported_by(self.compiled))
+        renew_in_child(self, "_linking", threading.Lock)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "compile the guest in each process, which takes milliseconds with the cache")
 
     @property
     def linked(self) -> LinkedComponent | LinkedModule:
@@ -108,7 +113,7 @@ def read_guest(source: GuestSource) -> GuestFile:
     if isinstance(source, bytes):
         name, content = "the guest", source
     else:
-        name, content = _read(Path(source))
+        name, content = _read(_path(source))
     # A text begins with a parenthesis or a comment.
     if not content.startswith(_MAGIC) and not content.lstrip().startswith((b"(", b";")):
         raise InvalidGuest(f"{name} is not WebAssembly; give a component or a core module that a compiler made")
@@ -157,6 +162,13 @@ def _binary(file: GuestFile, compiler: ProcessCompiler | None) -> bytes:
         return bytes(wasmtime.wat2wasm(file.content)) if compiler is None else compiler.parse(file.content)
     except wasmtime.WasmtimeError as error:
         raise InvalidGuest(f"{file.name} is not valid WebAssembly text: {one_line(error)}") from None
+
+
+def _path(source: str | os.PathLike[str]) -> Path:
+    path = os.fspath(require_type("a guest", source, (str, os.PathLike), "the path of a file, or its bytes"))
+    if "\0" in path:
+        raise InvalidGuest(f"the guest {quote(path)} does not exist: no path contains a NUL character")
+    return Path(path)
 
 
 def _read(path: Path) -> tuple[str, bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final, Self
 
+from wasi_nn_torch.contract.arguments import require_type
 from wasi_nn_torch.contract.limiting import LIMITS, Unit
 from wasi_nn_torch.contract.sizes import require_amount, spell_binary_size
 from wasi_nn_torch.sessions.durations import require_duration
@@ -24,7 +25,8 @@ class Limits:
     one for each instruction of WebAssembly that the guest executes, for each run, start and call as `timeout` is: a
     bound that does not depend on the machine. It needs `Engine(fuel=True)`.
 
-    Raises ValueError for a negative number, and for a timeout that is not above 0 or not finite.
+    Raises ValueError for a negative number, and for a timeout that is not above 0 or not finite; TypeError for what is
+    not a number.
     """
 
     device_bytes: int | None = 2 << 30
@@ -54,6 +56,13 @@ class Limits:
 
 #: The limits of a session that is given none.
 DEFAULT_LIMITS: Final = Limits()
+
+
+def limits_of(limits: Limits | None) -> Limits:
+    """The limits of a session that is given `limits`; raises TypeError for what is not Limits."""
+    if limits is None:
+        return DEFAULT_LIMITS
+    return require_type("`limits`", limits, Limits, "Limits(…), or None for the default limits")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, Self, TypeVar
 
+from wasi_nn_torch.contract.arguments import not_copied, require_flag, require_whole, wrong_type
 from wasi_nn_torch.sessions.durations import require_duration
 from wasi_nn_torch.sessions.guests import Guest
 from wasi_nn_torch.sessions.instances import Instances, Started
@@ -39,14 +40,19 @@ class Pool(Generic[T]):
         by_tenant: bool,
         open_lane: Callable[[], Lane],
     ) -> None:
-        _require_number("size", size)
+        _require_at_least_one("size", size)
         if max_uses is not None:
-            _require_number("max_uses", max_uses)
+            _require_at_least_one("max_uses", max_uses)
+        require_flag("`by_tenant`", by_tenant)
         self._name = guest.name
         self._by_tenant = by_tenant
         self._size = size
         self._open_lane = open_lane
         self._instances = Instances(guest.name, open_session, start, size, max_uses)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "make a pool in each process")
 
     def __enter__(self) -> Self:
         return self
@@ -78,12 +84,15 @@ class Pool(Generic[T]):
         The block waits until an instance is free, in the order in which threads ask for one; `timeout` is the most
         seconds that it waits. Entering it raises TimeoutError if none becomes free in time, RuntimeError if the pool is
         closed, and the errors of `Engine.session` and `Session.start` if an instance does not start. Do not use the
-        object after the block. Raises ValueError if a tenant is given and the pool is not told apart by tenant.
+        object after the block. Raises ValueError if a tenant is given and the pool is not told apart by tenant, and
+        TypeError for a tenant that cannot be hashed.
         """
         if tenant is not None and not self._by_tenant:
             raise ValueError(
                 f"the pool of {self._name} does not tell tenants apart; make it with `by_tenant=True`, or name none"
             )
+        if tenant.__hash__ is None:  # it could change, and then be another tenant
+            raise wrong_type("`tenant`", "what can be hashed, such as a str", tenant)
         require_duration("the timeout of a lease", timeout)
         return Lease(self, tenant, timeout)
 
@@ -152,6 +161,10 @@ class Lease(Generic[T]):
         self._instance: Started[T] | None = None
         self._was_entered = False
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "lease an instance where it is used")
+
     @property
     def session(self) -> Session:
         """The session of the instance that is lent, to cancel a call or to read its statistics.
@@ -207,8 +220,6 @@ class Lease(Generic[T]):
 _entered: ContextVar[tuple[Lease[Any], ...]] = ContextVar("wasi_nn_torch.leases", default=())
 
 
-def _require_number(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"`{name}` of a pool is a number, not {type(value).__name__}")
-    if value < 1:
+def _require_at_least_one(name: str, value: int) -> None:
+    if require_whole(f"`{name}` of a pool", value) < 1:
         raise ValueError(f"`{name}` of a pool is at least 1, not {value}")

@@ -10,6 +10,7 @@ import wasmtime
 
 import wit_host
 from wasi_nn_torch import hosts
+from wasi_nn_torch.contract.arguments import require_flag, require_function, require_text, require_texts
 from wasi_nn_torch.contract.ledger import Ledger
 from wasi_nn_torch.contract.policy import Release
 from wasi_nn_torch.serving.backends import Backends
@@ -83,6 +84,11 @@ class Runtime:
         cross at the speed of memory. Without `optimize` it is compiled more quickly, and runs slower. `name` replaces
         the name of the file.
         """
+        require_function("`link`", link)
+        buffers = require_texts("`buffers`", buffers, "my_bindings.BUFFERS")
+        require_flag("`optimize`", optimize)
+        if name is not None:
+            require_text("`name`", name)
         file = guest if isinstance(guest, GuestFile) else read_guest(guest)
         compiled = compile_guest(self._engine, file, (*hosts.BUFFERS, *buffers), self._compiler, link, optimize)
         self.tally.add_guest(compiled.from_cache, compiled.compile_seconds)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar, cast, overload
 
+from wasi_nn_torch.contract.arguments import not_copied, require_function
 from wasi_nn_torch.contract.deadline import Deadline
 from wasi_nn_torch.contract.elements import Elements
 from wasi_nn_torch.contract.ledger import Ledger
@@ -22,7 +23,7 @@ from wasi_nn_torch.sessions.control import Control
 from wasi_nn_torch.sessions.directories import Directory
 from wasi_nn_torch.sessions.guests import Guest, GuestSource
 from wasi_nn_torch.sessions.lifecycle import Lifecycle
-from wasi_nn_torch.sessions.limits import DEFAULT_LIMITS, Limits
+from wasi_nn_torch.sessions.limits import Limits, limits_of
 from wasi_nn_torch.sessions.runtime import Runtime
 from wasi_nn_torch.sessions.stats import SessionStats
 from wasi_nn_torch.sessions.streams import Input, Output, Streams
@@ -57,16 +58,20 @@ class Session:
         priority: int = 0,
     ) -> None:
         self._data = data
-        limits = limits or DEFAULT_LIMITS
+        limits = limits_of(limits)
         runtime.require_countable(limits)
         streams = Streams(stdin, stdout, stderr, counts_output=limits.output is not None)
-        access = WasiAccess(args, env or {}, dirs or {}, streams, runtime.protected)
+        access = WasiAccess(args, env, dirs, streams, runtime.protected)
         deadline = Deadline()
         self._ledger = Ledger(limits.device_bytes, limits.host_bytes, limits.tensors, deadline)
         self._serving = runtime.serve(self._ledger, graphs, priority)
         self._lifecycle = Lifecycle(runtime, self._serving, deadline, limits, access, data)
         self._lane = runtime.lane(limits)
         runtime.tally.open_session()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise not_copied(self, "make a session where the guest shall run")
 
     def __enter__(self) -> Self:
         return self
@@ -124,6 +129,7 @@ class Session:
         Raises the same as `run`; LinkError also for a command, and for a guest without the exports that `cls` calls;
         and any exception of `cls`.
         """
+        require_function("`cls`", cls)
         started = self._lifecycle.start(guest, cls)
         _alive.add(self)
         return started
@@ -219,6 +225,7 @@ class Session:
 
     async def start_async(self, guest: Guest | GuestSource, cls: Callable[[Any], object] | None = None) -> object:
         """Call `start` on a worker thread of the engine; see `call_async`."""
+        require_function("`cls`", cls)
         return await self._lane.run(partial(self.start, guest, cls), self.control())
 
     async def call_async(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -60,7 +62,7 @@ class Streams:
         return self.stdin is None and self.stdout is None and self.stderr is None
 
     def set(self, wasi: WasiConfig) -> None:
-        """Set the streams; raises TypeError for one of another type, OSError if a file does not exist."""
+        """Set the streams; raises TypeError for one of another type, OSError for a file that cannot be read."""
         _set_input(wasi, self.stdin)
         if self.stdout is None:
             wasi.inherit_stdout(counted=self.counts_output)
@@ -95,7 +97,8 @@ def _set_input(wasi: WasiConfig, stdin: Input) -> None:
     elif isinstance(stdin, bytes | bytearray | memoryview):
         wasi.stdin_bytes = bytes(stdin)
     elif isinstance(stdin, str | os.PathLike):
-        os.stat(stdin)  # its errors say what is wrong; those of the engine do not
+        if stat.S_ISDIR(os.stat(stdin).st_mode):  # these errors say what is wrong; those of the engine do not
+            raise IsADirectoryError(errno.EISDIR, "`stdin` is a directory; name a file", os.fspath(stdin))
         wasi.stdin_file = stdin
     else:
         wasi.stdin_bytes = _read(stdin)

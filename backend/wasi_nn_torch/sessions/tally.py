@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 
+from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.ledger import Transfer, TransferFigures
 from wasi_nn_torch.serving.entries import ModelFigures
 from wasi_nn_torch.serving.serving import Serving
@@ -35,6 +36,7 @@ class Tally:
     def __init__(self) -> None:
         # The garbage collector can end a session that was not closed during any operation of the same thread.
         self._lock = threading.RLock()
+        renew_in_child(self, "_lock", threading.RLock)
         self._opened = self._running = self._computes = self._guest_calls = 0
         self._compute_seconds = self._compile_seconds = self._guest_seconds = 0.0
         self._ended: Counter[str] = Counter()

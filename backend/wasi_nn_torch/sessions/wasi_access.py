@@ -8,6 +8,7 @@ from pathlib import Path
 
 import wasmtime
 
+from wasi_nn_torch.contract.arguments import require_mapping, require_texts, wrong_type
 from wasi_nn_torch.sessions.directories import Directory, Protected, require_apart
 from wasi_nn_torch.sessions.streams import Streams
 from wit_host import WasiConfig
@@ -22,14 +23,15 @@ class WasiAccess:
     def __init__(
         self,
         args: Sequence[str],
-        env: Mapping[str, str],
-        dirs: Mapping[str, str | Directory],
+        env: Mapping[str, str] | None,
+        dirs: Mapping[str, str | Directory] | None,
         streams: Streams,
         protected: Callable[[], Iterable[Protected]],
     ) -> None:
-        if isinstance(args, str):
-            raise TypeError(f"the guest's arguments are the text {args!r}; give a list of texts")
-        self._args = [_text_for_wasi(argument, "argument") for argument in args]
+        texts = require_texts("`args`", args, '["--verbose", "photo.jpg"]')
+        self._args = [_text_for_wasi(argument, "argument") for argument in texts]
+        env = require_mapping("`env`", env, '{"LANG": "C"}')
+        dirs = require_mapping("`dirs`", dirs, '{"photos": "/photos"}')
         self.streams = streams
         #: The configuration of WASI; None until it is known that the guest imports WASI, if it may use nothing.
         self.config = _configured(env, dirs, protected) if env or dirs else None
@@ -53,15 +55,13 @@ def _configured(
     """A configuration with the environment and the directories of a guest."""
     wasi = WasiConfig()
     if env:
-        wasi.env = [
-            (_text_for_wasi(name, "variable name"), _text_for_wasi(value, f"value of {name}"))
-            for name, value in env.items()
-        ]
+        wasi.env = [(_variable(name), _text_for_wasi(value, f"value of {name}")) for name, value in env.items()]
     names: set[str] = set()
     for host, guest in dirs.items():
-        if not Path(host).is_dir():
-            raise NotADirectoryError(f"guest directory {host} does not exist or is not a directory")
-        directory = guest if isinstance(guest, Directory) else Directory(guest)
+        _text_for_wasi(host, "directory")
+        if not host or not Path(host).is_dir():
+            raise NotADirectoryError(f"guest directory {host or '``'} does not exist or is not a directory")
+        directory = guest if isinstance(guest, Directory) else Directory(_text_for_wasi(guest, "directory"))
         if directory.path in names:
             raise ValueError(f"two guest directories have the name {directory.path}; give each its own name")
         names.add(directory.path)
@@ -77,10 +77,18 @@ def _configured(
     return wasi
 
 
+def _variable(name: str) -> str:
+    """The name of a variable of the environment, if it can be told from its value."""
+    text = _text_for_wasi(name, "variable name")
+    if not text or "=" in text:
+        raise ValueError(f"the guest's variable name {text!r} is empty, or contains `=`; give another name")
+    return text
+
+
 def _text_for_wasi(value: str, what: str) -> str:
     """`value`, if WASI can pass it on; raises TypeError if it is not a text, ValueError for other texts."""
     if not isinstance(value, str):
-        raise TypeError(f"the guest's {what} {value!r} is not a str")
+        raise wrong_type(f"the guest's {what}", "a str", value)
     if "\0" in value:
         raise ValueError(f"the guest's {what} {value!r} contains a NUL character; remove it")
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import TypeAlias
 
 import wasmtime
@@ -13,6 +12,7 @@ from wasmtime.component import ComponentInstanceType, ComponentType, FuncType, R
 from wasmtime.component._types import ComponentExtern
 
 from ..errors import LinkError
+from ..lazy import lazy
 from .ownership import Owner
 
 
@@ -31,13 +31,13 @@ class ValueType(Owner[ffi.wasmtime_component_valtype_t]):
         number = self.item.kind
         return _TYPE_KINDS[number] if number < len(_TYPE_KINDS) else "an unknown type"
 
-    @cached_property
+    @lazy
     def parts(self) -> Sequence[tuple[str, ValueType | None]]:
         """The parts of the type, each with its name, or an empty one, and its type, if it has one."""
         read = _PARTS.get(self.kind)
         return () if read is None else read(self.item.of)
 
-    @cached_property
+    @lazy
     def resource(self) -> ResourceType:
         """The resource type of an `own` or a `borrow`."""
         return ResourceType._from_ptr(ffi.wasmtime_component_resource_type_clone(self.item.of.own))
@@ -150,13 +150,13 @@ class FunctionType:
     def __init__(self, raw: FuncType) -> None:
         self._raw = raw
 
-    @cached_property
+    @lazy
     def is_async(self) -> bool:
         """Whether it is declared `async`."""
         answer: bool = ffi.wasmtime_component_func_type_async(self._raw.ptr())
         return answer
 
-    @cached_property
+    @lazy
     def parameters(self) -> Sequence[tuple[str, ValueType | None]]:
         """The name and the type of each parameter."""
         function = self._raw.ptr()
@@ -166,7 +166,7 @@ class FunctionType:
             lambda index, name, size, part: read(function, index, name, size, part.pointer()),
         )
 
-    @cached_property
+    @lazy
     def result(self) -> ValueType | None:
         """The type of the result, if there is one."""
         [(_, result)] = _one(ffi.wasmtime_component_func_type_result, "", self._raw.ptr())
@@ -180,7 +180,7 @@ class InstanceType:
         self._raw = raw
         self._engine = engine
 
-    @cached_property
+    @lazy
     def exports(self) -> Mapping[str, Extern]:
         """The exports of the instance, by name; raises `LinkError` if there are too many to read."""
         number = ffi.wasmtime_component_instance_type_export_count(self._raw.ptr(), self._engine.ptr())
@@ -195,12 +195,12 @@ class Extern:
         self._raw = raw
         self._engine = engine
 
-    @cached_property
+    @lazy
     def implements(self) -> str | None:
         """The interface that the name is a label for, if it is a label."""
         return self._raw.implements
 
-    @cached_property
+    @lazy
     def type(self) -> FunctionType | InstanceType | ResourceType | None:
         """The type: a function, an instance or a resource; None for anything else."""
         item = ffi.wasmtime_component_item_t()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import wasmtime
 from wasmtime import component
 
 from .. import capi
 from ..crossing.memory_image import MemoryImage
+from ..lazy import lazy
 from ..rewrite import ListExport
 
 #: The interface that a command exports.
@@ -43,23 +43,23 @@ class Component:
     list_exports: Mapping[tuple[str | None, str], ListExport] = field(default_factory=dict)
     added: frozenset[str] = frozenset()
 
-    @cached_property
+    @lazy
     def imports(self) -> Mapping[str, capi.Extern]:
         """The imports, by name; read once, since every store compares them with its host."""
         return capi.externs(self.compiled.type.imports(self.engine), self.engine)
 
-    @cached_property
+    @lazy
     def exports(self) -> Mapping[str, capi.Extern]:
         """The exports, by name."""
         exports = capi.externs(self.compiled.type.exports(self.engine), self.engine)
         return {name: each for name, each in exports.items() if name not in self.added}
 
-    @cached_property
+    @lazy
     def imports_wasi(self) -> bool:
         """Whether it imports an interface of WASI, under any name."""
         return any((each.implements or name).startswith("wasi:") for name, each in self.imports.items())
 
-    @cached_property
+    @lazy
     def command(self) -> str | None:
         """The name of the `wasi:cli/run` that it exports, whose version differs between guests; None without one."""
         return next((export for export in self.exports if _RUN.match(export)), None)

@@ -7,15 +7,16 @@ stores of one engine run in parallel.
 from __future__ import annotations
 
 import ctypes
+import operator
 import re
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 
 import wasmtime
 
 from .. import capi
 from ..crossing.reservations import Starting
 from ..errors import GuestExit, LinkError
+from ..lazy import lazy
 from ..running.guest_store import GuestStore, StoreLimits
 from ..running.runner import Runner
 from ..running.ticker import Ticker
@@ -138,7 +139,7 @@ class CoreInstance:
         self._guest = guest
         self._runner = runner
 
-    @cached_property
+    @lazy
     def exports(self) -> Mapping[str, object]:
         """The exports by name, as objects of wasmtime's package."""
         return dict(self._instance.exports(self._runner.store).items())
@@ -149,9 +150,18 @@ class CoreInstance:
         return self._runner.store
 
     def call(self, name: str, *arguments: float) -> object:
-        """Call the export `name`; raises LinkError if there is no such function, and the exceptions of `Runner.run`."""
-        if not isinstance(self.exports.get(name), wasmtime.Func):
+        """Call the export `name`.
+
+        Raises LinkError if there is no such function, ValueError for a whole number that its parameter cannot have, and
+        the exceptions of `Runner.run`.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"the name of an export takes a str, not {type(name).__name__}")
+        function = self.exports.get(name)
+        if not isinstance(function, wasmtime.Func):
             raise LinkError(f"{self._runner.name} exports no function {name}")
+        if any(isinstance(argument, int) and not _LEAST <= argument <= _MOST for argument in arguments):
+            _require_fit(name, function.type(self.store).params, arguments)
         return self._runner.run(lambda: self.enter(name, *arguments), f"did not return from {name}")
 
     def enter(self, name: str, *arguments: float) -> object:
@@ -168,17 +178,22 @@ class CoreInstance:
     def read(self, address: int, length: int) -> bytes:
         """Copy bytes out of the guest's exported memory.
 
-        Raises ValueError if not all of them are in it, LinkError if the guest exports no `memory`, and the errors of
-        `Runner.check`, because nobody may use the memory while the guest runs.
+        Raises ValueError if not all of them are in it, TypeError for what is not a whole number, LinkError if the guest
+        exports no `memory`, and the errors of `Runner.check`, because nobody may use the memory while the guest runs.
         """
+        length = _whole("length", length)
         return ctypes.string_at(self._place(address, length), length)
 
     def write(self, address: int, data: bytes) -> None:
-        """Copy bytes into the guest's exported memory; raises the same as `read`."""
-        ctypes.memmove(self._place(address, len(data)), data, len(data))
+        """Copy bytes into the guest's exported memory; raises the same as `read`, and TypeError for another object."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"`data` takes bytes, not {type(data).__name__}")
+        content = bytes(data)
+        ctypes.memmove(self._place(address, len(content)), content, len(content))
 
     def _place(self, address: int, length: int) -> int:
         """Return the host's address of so many bytes of the exported memory."""
+        address = _whole("address", address)
         self._runner.check()
         memory = self.exports.get("memory")
         if not isinstance(memory, wasmtime.Memory):
@@ -187,3 +202,22 @@ class CoreInstance:
         if not 0 <= address <= address + length <= size:
             raise ValueError(f"{length} bytes at address {address} are not all in the guest's memory of {size} bytes")
         return ctypes.addressof(memory.data_ptr(self.store).contents) + address
+
+
+#: The whole numbers that every parameter can have.
+_LEAST, _MOST = -(1 << 31), (1 << 32) - 1
+
+
+def _require_fit(name: str, params: Sequence[wasmtime.ValType], arguments: Sequence[float]) -> None:
+    """Raise ValueError for an argument beyond its parameter, of which the engine would take the lowest bits."""
+    for place, (param, argument) in enumerate(zip(params, arguments, strict=False), 1):
+        bits = {"i32": 32, "i64": 64}.get(str(param))
+        if bits and isinstance(argument, int) and not -(1 << bits - 1) <= argument < 1 << bits:
+            raise ValueError(f"argument {place} of {name} is {argument}, which is not a number of {bits} bits")
+
+
+def _whole(name: str, value: object) -> int:
+    """The value as an int; raises TypeError if it is not a whole number."""
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise TypeError(f"`{name}` takes a whole number, not {type(value).__name__}")
+    return operator.index(value)  # type: ignore[arg-type]  # it has `__index__`

@@ -41,7 +41,7 @@ class GuestResource:
             return
         self._handle = None
         self._instance.runner.forgotten.append(handle)
-        text = f"a {type(self).__name__} of {self._instance.runner.name} was never dropped; use it in a `with` block"
+        text = f"{type(self).__name__} of {self._instance.runner.name} was never dropped; use it in a `with` block"
         warnings.warn(text, ResourceWarning, stacklevel=1, source=self)
 
     def __enter__(self) -> Self:
@@ -66,7 +66,7 @@ class GuestResource:
             return
         runner.check()
         handle = self._give_up()
-        runner.run(lambda: handle.drop(runner.state.context), f"did not drop a {type(self).__name__}")
+        runner.run(lambda: handle.drop(runner.state.context), f"did not drop {type(self).__name__}")
 
     def _give_up(self) -> capi.ResourceHandle:
         """Give the handle to a new owner."""

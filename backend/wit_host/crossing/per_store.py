@@ -44,4 +44,6 @@ class _Hosts:
         self._get = get
 
     def __getattr__(self, name: str) -> StoreMethod:
+        if name.startswith("_"):  # of Python, such as those of copying; no function of WIT has such a name
+            raise AttributeError(f"a stand-in of `per_store` has no attribute {name!r}")
         return StoreMethod(self._get, name)

@@ -9,6 +9,7 @@ may reserve a part of its address space; the last quarter of it is for guests wi
 
 from __future__ import annotations
 
+import errno
 import threading
 import weakref
 from types import TracebackType
@@ -68,6 +69,13 @@ class Starting:
         _thread.guest = self._before
 
 
+#: What to do when the system refuses memory.
+NO_SPACE = (
+    "each memory of a guest reserves 4 GiB of address space: raise the limit of the process (`ulimit -v`), or run "
+    "fewer guests at a time"
+)
+
+
 class Reservations:
     """Makes the memories of the guests of one engine."""
 
@@ -88,7 +96,8 @@ class Reservations:
         except (OSError, OverflowError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is None:  # raised by other code, as TimeoutError is
                 raise
-            reason = str(error)
+            refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+            reason = f"{error}; {NO_SPACE}" if refused else str(error)
         else:
             _count(memory)
             if guest is not _UNKNOWN:

@@ -92,7 +92,7 @@ class ResourceTable:
             try:
                 answer: object = item.drop()  # type: ignore[func-returns-value]  # it might
                 if answer is not None:
-                    raise unexpected(f"the drop of a {type(item).__name__}", answer)
+                    raise unexpected(f"the drop of {type(item).__name__}", answer)
             except BaseException as failure:  # noqa: BLE001  # raised as a group below
                 failures.append(failure)
         if failures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..crossing.bounds import Bounds
+from ..crossing.reservations import NO_SPACE
 from ..crossing.state import HostState
 from ..crossing.transport import explain_trap
 from ..errors import GuestLimit, GuestTrap, LinkError
@@ -18,7 +19,7 @@ def trap(name: str, text: str, state: HostState) -> GuestTrap:
     beyond = _beyond(name, text, state.bounds)
     if beyond is not None:
         return beyond
-    explained = explain_trap(text) or _unserved(text, state)
+    explained = explain_trap(text) or _unserved(text, state) or (_NO_MEMORY if _REFUSED in text else None)
     if explained is None:
         cause = " ".join(text.rsplit("Caused by:", 1)[-1].split())
         explained = re.sub(r"^(\d+: )?(wasm trap: )?", "", cause)
@@ -46,6 +47,9 @@ def _beyond(name: str, text: str, bounds: Bounds) -> GuestLimit | None:
     return None
 
 
+#: The end of the engine's report when the system refuses memory.
+_REFUSED = "Cannot allocate memory (os error 12)"
+_NO_MEMORY = f"the system refuses more memory; {NO_SPACE}"
 #: The most memories, tables and instances of a guest without other limits.
 _DEFAULT = 10_000
 #: The limits that the engine checks: the name, the engine's report, and the problem in words.

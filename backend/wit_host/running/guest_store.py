@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 import wasmtime
 
-from .. import capi
+from .. import capi, forked
 from ..crossing.bounds import UNBOUNDED, Bounds
 from ..crossing.state import HostState
 from ..errors import GuestTimeout
@@ -201,7 +201,8 @@ class GuestStore(ABC):
 
         If it imports WASI but was granted nothing of the host's system, it gets a configuration with nothing.
 
-        Raises RuntimeError if this store already has a guest, ValueError for a guest of another engine.
+        Raises RuntimeError if this store already has a guest, or if the guest imports WASI and this process was forked
+        after others had used it; ValueError for a guest of another engine.
         """
         if self._is_used:
             raise RuntimeError("a store has one guest; make another store for another guest")
@@ -209,8 +210,10 @@ class GuestStore(ABC):
             raise ValueError(f"{name} was compiled by another Engine; compile it with the one that made this store")
         self._runner.check()
         self._runner.name = name
-        if imports_wasi and not self._has_wasi:
-            self._set_wasi(WasiConfig())
+        if imports_wasi:
+            forked.use_wasi()
+            if not self._has_wasi:
+                self._set_wasi(WasiConfig())
 
 
 def _set_limits(store: wasmtime.Store, limits: StoreLimits) -> None:

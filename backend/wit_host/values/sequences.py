@@ -301,7 +301,7 @@ def _buffer(item: object) -> memoryview[Any] | None:
     try:
         return memoryview(as_array())
     except Exception as error:  # noqa: BLE001  # of a foreign library, which says what to do
-        raise Misfit(TypeError, f"a {type(item).__name__} has no array: {error}") from None
+        raise Misfit(TypeError, f"{type(item).__name__} has no array: {error}") from None
 
 
 def _kind(code: str) -> str:

@@ -44,7 +44,7 @@ class Stored:
 @singledispatch
 def stored(codec: Codec | Result) -> Stored:
     """Return how the values of a type are stored; raises TypeError for a handle."""
-    raise TypeError(f"a {type(codec).__name__} cannot be read in memory")
+    raise TypeError(f"{type(codec).__name__} cannot be read in memory")
 
 
 # --- numbers and text ---

@@ -209,7 +209,8 @@ class Interfaces:
         if isinstance(type.code, str):
             return syntax.Primitive(type.code, place)
         if type.code in _LABELLED or type.code not in _PLAIN:
-            self._refuse_nameless(f"a {type.code.name.lower().replace('_', ' ')}", self.place(type.offset))
+            kind = type.code.name.lower().replace("_", " ")
+            self._refuse_nameless(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}", self.place(type.offset))
         inner = [self._type(body, part, place, depth + 1) for part in parts]
         match type.code:
             case Code.TUPLE:

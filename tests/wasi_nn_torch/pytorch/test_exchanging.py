@@ -158,7 +158,7 @@ def fake():
         (lambda: torch.ones(2, device="meta"), TypeError, "`meta` has no elements"),
         (quantized, TypeError, "quint8"),
         (nested, TypeError, r"nested tensor is not dense; pass `tensor\.to_padded_tensor\(0\)`"),
-        (fake, TypeError, "a FakeTensor may have no memory"),
+        (fake, TypeError, "^FakeTensor may have no memory"),
         (lambda: [1.0, 2.0], TypeError, r"cannot be made from a value of type list; pass a torch\.Tensor, an array"),
         (lambda: None, TypeError, "cannot be made from a value of type NoneType"),
     ],

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +23,7 @@ from wasi_nn_torch.pytorch import graphs
 from wasi_nn_torch.pytorch.graphs import ExecutionContext
 
 PATIENCE = 60
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +72,58 @@ def test_engines_that_agree_and_those_that_are_gone_are_not(caplog):
     del first, second
     with Engine(threads=3):
         assert [record for record in caplog.records if record.name.startswith("wasi_nn_torch")] == []
+
+
+# --- forks ---
+
+FORK = """
+import os, signal, threading
+import torch
+from wasi_nn_torch import Engine
+
+def compute():
+    x = torch.ones(8, 1024)
+    with engine.graph("wide") as graph:
+        outputs = list(graph.compute({"0": x}).values())
+    return torch.equal(outputs[0], torch.full((8, 1024), 1024.0))
+
+def child():
+    assert (torch.get_num_threads(), compute()) == (1, True)
+    found = []
+    thread = threading.Thread(target=lambda: found.append((torch.get_num_threads(), compute())))
+    thread.start()
+    thread.join()
+    assert found == [(1, True)]
+    Engine(threads=1).close()
+    try:
+        Engine(threads=2)
+    except RuntimeError as error:
+        assert "2 threads were requested, but a computation has 1 in this process" in str(error)
+        os._exit(7)
+
+wide = torch.nn.Linear(1024, 1024, bias=False)
+torch.nn.init.ones_(wide.weight)
+engine = Engine(threads=2)
+engine.register("wide", wide, warm_up=(8, 1024))
+if not os.fork():
+    signal.alarm(60)
+    try:
+        child()
+    finally:
+        os._exit(1)
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 7
+assert (torch.get_num_threads(), compute()) == (2, True)
+print("fine")
+"""
+
+
+@pytest.mark.cpu
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
+def test_the_child_of_a_fork_computes_with_one_thread_after_its_parent_has_computed():
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "fine\n")
+    assert "forked after models were computed, so it computes with 1 thread" in done.stderr
 
 
 # --- side by side ---

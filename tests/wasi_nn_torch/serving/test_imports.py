@@ -164,12 +164,10 @@ def test_an_operator_that_pytorch_does_not_have_is_one_of_another_version():
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        ("torchvision", "the modules to import must be a list of names; give ['torchvision'] instead of a string"),
         (["torch vision"], "`torch vision` is not the name of a module"),
         (["../torchvision"], "`../torchvision` is not the name of a module"),
         ([".relative"], "`.relative` is not the name of a module"),
         ([""], "`` is not the name of a module"),
-        ([7], "a module to import must be given by name, not as an object of `int`"),
         (["surely_not_there"], "the module `surely_not_there` was not found; install its package"),
         (["json.surely_not_there"], "the module `json.surely_not_there` was not found"),
     ],
@@ -178,6 +176,12 @@ def test_a_module_that_cannot_be_imported_is_an_error_of_one_line(names, text):
     with pytest.raises(ValueError, match=re.escape(text)) as refused:
         import_modules(names)
     assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("names", ["torchvision", [7], None])
+def test_modules_are_given_as_several_names(names):
+    with pytest.raises(TypeError, match=r"^`imports` takes (several )?texts, such as \[\"torchvision\"\], not "):
+        import_modules(names)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.wasi_nn_torch.helpers.models import Add, Counts, Fails, slow
-from wasi_nn_torch import Batch, Elements, Engine, ErrorCode, GuestTimeout, Limits, NnError
+from wasi_nn_torch import Batch, Elements, Engine, ErrorCode, GuestTimeout, Limits, ModelError, NnError
 
 
 class Kinds(torch.nn.Module):
@@ -325,3 +325,47 @@ def test_a_full_queue_refuses_requests_of_an_event_loop(engine, waiting):
 
     asyncio.run(asyncio.wait_for(ask(), 60))
     assert engine.stats.running == 0
+
+
+# --- arguments of wrong types ---
+
+
+def test_inputs_are_a_dict_whose_names_are_texts(engine):
+    with engine.graph("add") as graph:
+        for inputs in (None, "x", [1], 3):
+            with pytest.raises(TypeError, match=r"^`inputs` takes a dict, such as {\"x\": x}, not "):
+                graph.compute(inputs)
+        with pytest.raises(TypeError, match=r"^the name of an input takes a str, not int$"):
+            graph.compute({1: torch.ones(1)})
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [("data", [b"1234", None, "1234"]), ("dimensions", [None, 1, "1", (1.0,), {1: 2}]), ("dtype", [None, 1, []])],
+)
+def test_elements_of_other_types_are_refused_by_name(engine, field, values):
+    for value in values:
+        given = {"data": memoryview(b"1234"), "dimensions": (1,), "dtype": "float32", field: value}
+        with engine.graph("add") as graph, pytest.raises(TypeError, match=f"^`{field}`[a-zA-Z ]* takes "):
+            graph.compute({"x": Elements(**given)})
+
+
+def test_tensors_are_refused_with_dimensions_that_are_not_whole_numbers(engine):
+    with engine.session() as session:
+        for dimensions in (1, "1", b"1", [1.5], [None], {1: 2}):
+            with pytest.raises(TypeError, match=r"^`dimensions` takes whole numbers, such as \[2, 3\], not "):
+                session.tensor(b"1234", dimensions=dimensions, dtype="FP32")
+        with pytest.raises(TypeError, match=r"^`version` takes a str, not list$"):
+            session.tensor(b"1234", dimensions=[1], dtype="FP32", version=[])
+
+
+@pytest.mark.parametrize("warm_up", [float("nan"), float("inf"), {"x": float("nan")}])
+def test_models_are_not_warmed_up_on_numbers_that_are_not_finite(engine, warm_up):
+    with pytest.raises(ValueError, match=r"^warm_up( of `x`)? is (nan|inf); give a number that is finite$"):
+        engine.register("late", Add(), warm_up=warm_up)
+
+
+@pytest.mark.parametrize("warm_up", [1.5, -1, (-1,), {"x": -1}])
+def test_tensors_are_not_warmed_up_on_what_is_not_their_sizes(engine, warm_up):
+    with pytest.raises(ModelError, match=r"cannot be warmed up, because .* is not the sizes of `x`; give the sizes"):
+        engine.register("late", Add(), warm_up=warm_up)

@@ -171,12 +171,12 @@ def test_an_unknown_name_is_an_error_of_the_operator_at_once(engine):
 
 @pytest.mark.parametrize("graphs", ["add", b"add"])
 def test_one_name_in_place_of_several_is_a_type_error(engine, graphs):
-    with pytest.raises(TypeError, match=r"`graphs` takes several names, such as \[\"classifier\"\], not (str|bytes)"):
+    with pytest.raises(TypeError, match=r"`graphs` takes several texts, such as \[\"classifier\"\], not (str|bytes)"):
         engine.session(graphs=graphs)
 
 
 def test_a_name_that_is_no_text_is_a_type_error(engine):
-    with pytest.raises(TypeError, match=r"`graphs` takes the names of graphs, not int"):
+    with pytest.raises(TypeError, match=r"`graphs` takes texts, such as \[\"classifier\"\], not int"):
         engine.session(graphs=[1])
 
 

@@ -148,4 +148,4 @@ def _object(value: object, kind: type[T], /, **parse: Callable[[object], object]
 
 
 def _unexpected(value: object) -> BadAnswer:
-    return BadAnswer(f"a description with a {type(value).__name__} that does not belong there")
+    return BadAnswer(f"a description that contains {type(value).__name__}, which does not belong there")

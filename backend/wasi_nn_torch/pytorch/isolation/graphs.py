@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import weakref
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from wasi_nn_torch.contract.errors import NnError
+from wasi_nn_torch.contract.errors import ErrorCode, NnError
 from wasi_nn_torch.contract.tensor import NamedTensor
 from wasi_nn_torch.contract.vocabulary import Encoding
 from wasi_nn_torch.pytorch.devices import place_of
@@ -18,6 +19,9 @@ from wasi_nn_torch.pytorch.isolation.client import GuestWorker
 from wasi_nn_torch.pytorch.isolation.messages import Reader, Request, Writer, read_loaded, read_outputs
 from wasi_nn_torch.pytorch.isolation.tensors import SentInputs, outputs_of
 from wasi_nn_torch.pytorch.staging import SessionMemory
+
+#: The errors of a system that has too little memory, or lets this process have too little.
+_NO_ROOM = (errno.ENOMEM, errno.ENOSPC, errno.EFBIG)
 
 
 class IsolatedGraph:
@@ -85,7 +89,7 @@ def load_isolated(
     The ledger of the session grants and counts the memory of the model.
     """
     place, ledger = place_of(device), memory.ledger
-    descriptor = sealed(model)
+    descriptor = _copied(model)
     try:
         request = Writer(Request.LOAD).text(encoding.value).text(str(device)).number(model.nbytes)
         number, nbytes, state_nbytes = worker.ask(request, read_loaded, "loading a model", descriptor)
@@ -101,6 +105,16 @@ def load_isolated(
         return graph
     del graph
     raise refusal
+
+
+def _copied(model: memoryview) -> int:
+    """The descriptor of a sealed copy of a model; raises NnError if this host has no room for one."""
+    try:
+        return sealed(model)
+    except OSError as error:
+        code = ErrorCode.TOO_LARGE if error.errno in _NO_ROOM else ErrorCode.RUNTIME_ERROR
+        reason = f"this host cannot copy a model of {model.nbytes} bytes to the process that loads it: {error.strerror}"
+    raise NnError(code, reason)
 
 
 def _one_number(reader: Reader) -> int:

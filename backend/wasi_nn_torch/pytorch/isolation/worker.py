@@ -246,7 +246,7 @@ def _address(content: Tensor) -> int | None:
     if isinstance(content, DeviceTensor):
         return content.address if content.place == place_of(CPU) else None
     if not isinstance(content, SharesMemory):
-        raise TypeError(f"the memory of a {type(content).__name__} cannot be read")
+        raise TypeError(f"the memory of {type(content).__name__} cannot be read")
     return int(from_dlpack(content).data_ptr())
 
 

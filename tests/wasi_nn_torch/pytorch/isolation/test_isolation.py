@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import signal
 import threading
 import time
@@ -443,6 +444,20 @@ def test_a_model_that_is_larger_than_the_limit_is_refused(guest):
         one.context(Weights(16))
     assert caught.value.code is ErrorCode.TOO_LARGE
     assert one.worker is None
+
+
+def test_a_model_that_this_host_has_no_room_for_is_refused_and_others_are_not(guest):
+    one = guest()
+    one.context(Add())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(NnError, match=r"cannot copy a model of \d+ bytes to the process that loads it") as refused:
+            one.context(Add())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused.value.code is ErrorCode.TOO_LARGE
+    one.context(Add())
 
 
 def test_outputs_count_for_the_limits_of_the_session(guest):

@@ -24,6 +24,7 @@ from wasi_nn_torch.pytorch.graphs.inputs.outputs import flatten
 from wasi_nn_torch.pytorch.graphs.inputs.parameters import Kind, Parameter
 from wasi_nn_torch.pytorch.staging import SessionMemory
 from wasi_nn_torch.pytorch.tensors import DeviceTensor
+from wasi_nn_torch.pytorch.threads import note_computation
 
 if TYPE_CHECKING:
     from wasi_nn_torch.pytorch.graphs.computing.graph import Graph
@@ -147,6 +148,7 @@ def called(
     arguments: dict[str, object] = {**signature.absent, **values}
     if signature.is_nested:
         arguments = signature.arguments(parameters, arguments)
+    note_computation()
     outputs = flatten(model(**arguments))
     if graph.is_laid_out:
         return [(name, output.contiguous()) for name, output in outputs]

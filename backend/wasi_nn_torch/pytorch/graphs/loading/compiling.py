@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _UNCOMPILED = (
     "an exported program that cannot be compiled ({gist}); check that there is a C++ compiler, which CXX can name, and "
-    "that AOTInductor supports the device; or leave out the option to compile it"
+    "room for temporary files, and that AOTInductor supports the device; or leave out the option to compile it"
 )
 _BROKEN = "a compiled program that cannot be loaded ({gist}); leave out the option to compile it"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from wasi_nn_torch.contract.errors import ModelError, ModelTooLarge
+from wasi_nn_torch.contract.forks import renew_in_child
 from wasi_nn_torch.contract.frames import release_frames
 from wasi_nn_torch.contract.muting import muted
 from wasi_nn_torch.contract.text import quote
@@ -27,6 +29,7 @@ Source = Path | Bytes
 
 #: Warning filters are process-wide, and PyTorch cannot read several exported programs at a time.
 _one_at_a_time = threading.RLock()
+renew_in_child(sys.modules[__name__], "_one_at_a_time", threading.RLock)
 
 
 @contextmanager

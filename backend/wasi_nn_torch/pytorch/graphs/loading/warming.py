@@ -93,7 +93,7 @@ def examples_of(graph: Graph, given: dict[str | None, Example], name: str) -> Ma
         if not parameter.optional and not _is_given(parameter, examples):
             examples[parameter.name] = _known(graph, parameter, name)
     return {
-        each: _fitted(parameter, example)
+        each: _fitted(parameter, example, name)
         for parameter in parameters
         for each, example in examples.items()
         if fnmatchcase(each, parameter.name)
@@ -105,10 +105,16 @@ def _is_given(parameter: Parameter, examples: Mapping[str, Example]) -> bool:
     return any(fnmatchcase(each, parameter.name) for each in examples)
 
 
-def _fitted(parameter: Parameter, example: Example) -> Example:
+def _fitted(parameter: Parameter, example: Example, name: str) -> Example:
     """An example as sizes for a tensor, or as a number for a number: "16000" may be either."""
     if parameter.kind is Kind.TENSOR:
-        return example if isinstance(example, tuple) else (int(example),)
+        if not isinstance(example, tuple) or any(size < 0 for size in example):
+            given = list(example) if isinstance(example, tuple) else example
+            raise ModelError(
+                f"{name} cannot be warmed up, because {given} is not the sizes of {quote(parameter.name)}; "
+                f"{_how([parameter.name])}"
+            )
+        return example
     return next(iter(example), 0) if isinstance(example, tuple) else example
 
 
