@@ -120,17 +120,26 @@ def test_being_asked_says_which_file_is_missing(model, caplog):
     assert not model.loads
 
 
-def test_a_file_that_still_changes_when_the_server_is_asked_is_read_afterwards(model, monkeypatch):
+class Growing(Model):
+    """A model whose file grows whenever somebody looks at it, until it has three parts."""
+
+    def files(self):
+        """The files that it was loaded from."""
+        if len(written := self.file.read_text()) < 3:
+            self.file.write_text(f"{written}{len(written)}")
+        return [self.file]
+
+
+def test_a_file_that_still_changes_when_the_server_is_asked_is_read_afterwards(tmp_path, monkeypatch):
     """Nothing asks a second time, and nothing looks at intervals."""
-    monkeypatch.setattr(reloads, "_QUIET", 0.3)
+    monkeypatch.setattr(reloads, "_QUIET", 0.01)
+    model = Growing(tmp_path)
+    model.file.write_text("")
 
     async def look() -> None:
         async with reloading(model) as looking:
-            model.file.write_text("half")
             looking.now()
-            await asyncio.sleep(0.01)  # the file has been seen, and must not change for a while
-            model.file.write_text("half, and the other half")
             await until(lambda: model.loads)
 
     asyncio.run(look())
-    assert model.loads == ["half, and the other half"]
+    assert model.loads == ["012"]
