@@ -329,8 +329,8 @@ $(EVIL): $(wildcard tests/guests/evil/*.c tests/guests/evil/wit/*.wit $(PIPELINE
 
 # --- development ---
 
-# All tests of a file run in one process.
-SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
+# All tests of a file run in one process; three of them keep two processors busy, since some tests wait.
+SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 TESTED := $(VENV)/dev $(PROBE) $(SPEECH)/guest.wasm $(SPEECH)/fetched $(DEMO)/model.pt2 $(DEMO)/guest.wasm $(DEMO)/labels/imagenet.txt $(PHOTOS) \
       build/classify_witx/guest.wasm $(PLUGIN)/plugin.wasm $(PLUGIN)/plugin_bindings/__init__.py $(JS)/ready $(RAIL_ALL) $(PIPELINE) $(HTTP_ALL) \

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -13,11 +14,11 @@ import torch
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.conftest import built
+from tests import warm
+from tests.conftest import ROOT, built
 from tests.wasi_nn_torch.helpers.models import Add, Counts, slow
 from tests.wasi_nn_torch.helpers.pipelines import pipeline
 from tests.wasi_nn_torch.helpers.serving import Connection, figures, infer, served, until
-from tests.wasi_nn_torch.workers.children import in_child
 from wasi_nn_torch import Batch, Elements, Engine, GraphSession, InvalidGuest, Limits
 from wasi_nn_torch.configuration.hosting import opened, sources
 from wasi_nn_torch.configuration.serving import Origin, configuration
@@ -380,16 +381,18 @@ def test_an_answer_without_its_body_counts_no_bytes_as_sent(engine, caplog, monk
     assert line["sent"] == found['http_sent_bytes_total{model=""}'] == 0
 
 
-def test_a_span_continues_the_trace_of_the_client(engine):
+def test_a_span_continues_the_trace_of_the_client():
     """In a process of its own: from the first span on, each fork of a process starts a thread in the child."""
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-    assert in_child(lambda: spans_of(engine, f"00-{trace}-{parent}-01")).answer == [
+    code = f"import json; from {__name__} import spans_of; print(json.dumps(spans_of('00-{trace}-{parent}-01')))"
+    ended = subprocess.run([*warm.python(), "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert json.loads(ended.stdout) == [
         [trace, parent, 200, "net", True],
         [trace, parent, 500, "p", False],
     ]
 
 
-def spans_of(engine, traceparent):
+def spans_of(traceparent):
     """The spans of two requests, each as its trace, its parent, the status, the model, and whether all is well."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
@@ -399,8 +402,10 @@ def spans_of(engine, traceparent):
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+    engine = Engine("cpu", guest_models="none")
+    engine.register("net", Add())
     app = create_app(engine, graphs=["net"], pipelines={"p": PipelineSettings(pipeline())})
-    with served(app) as at:
+    with engine, served(app) as at:
         ask(at, infer("net", ONE, headers=f"Traceparent: {traceparent}\r\n"))
         ask(at, infer("p", WHAT["trap"], headers=f"Traceparent: {traceparent}\r\n"))
     app.close()
