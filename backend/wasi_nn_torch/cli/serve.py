@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -292,10 +293,11 @@ def _serve(chosen: Configuration) -> None:
 
     with ExitStack() as stack:
         with fails_on(*REFUSALS):
+            since = time.time_ns()
             engine, app = stack.enter_context(opened(chosen))
 
         async def reload_changed() -> None:
-            reloading = Reloading(sources(engine, app, chosen), chosen.reload)
+            reloading = Reloading(sources(engine, app, chosen), chosen.reload, since)
             if hasattr(signal, "SIGHUP"):
                 _on_hang_up(reloading)
             await reloading.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,12 +51,13 @@ class Reloading:
     """Loads what has changed: every `seconds`, if that is not None, and whenever `now` is called.
 
     Then it also loads what failed before, since the cause may have been elsewhere: in a library, or out of memory.
+    Files that changed while they were loaded are loaded again; `since` is when that began, in `time.time_ns`.
     """
 
-    def __init__(self, sources: list[Source], seconds: float | None) -> None:
+    def __init__(self, sources: list[Source], seconds: float | None, since: int | None = None) -> None:
         self._sources = sources
         self._seconds = seconds
-        self._stamps = {source: source.stamps() for source in sources}
+        self._stamps = {source: _read({}, source.stamps(), since) for source in sources}
         self._failed: set[Source] = set()
         self._asked_for: set[Source] = set()
         self._asked = asyncio.Event()
@@ -93,6 +95,7 @@ class Reloading:
     async def _load(self, source: Source, stamps: _Stamps) -> None:
         self._stamps[source] = stamps
         self._failed.add(source)
+        began = time.time_ns()
         try:
             await asyncio.to_thread(source.load)
         except _REFUSALS as error:
@@ -103,7 +106,10 @@ class Reloading:
         else:
             logger.warning("%s was reloaded", source.name)
             self._failed.discard(source)
-            self._stamps[source] = _with_new_files(stamps, source.stamps())
+            found = source.stamps()
+            self._stamps[source] = _read(stamps, found, began)
+            if self._stamps[source] != found:
+                self._ask_for([source])
 
 
 #: The seconds for which a file must not change before it is read.
@@ -116,6 +122,22 @@ async def _is_complete(source: Source, stamps: _Stamps) -> bool:
     return source.stamps() == stamps
 
 
-def _with_new_files(before: _Stamps, after: _Stamps | None) -> _Stamps | None:
+#: What no file has: it was read when it may have been another one.
+_ANOTHER = (0, 0, 0)
+#: The nanoseconds by which the times of files may be behind.
+_TICK = 20_000_000
+
+
+def _read(before: _Stamps, after: _Stamps | None, began: int | None) -> _Stamps | None:
     """What was read: files that were known are as they were before, and the new model may have others."""
-    return None if after is None else {file: before.get(file, stamp) for file, stamp in after.items()}
+    if after is None:
+        return None
+    return {file: before.get(file) or (_ANOTHER if _is_newer(file, began) else stamp) for file, stamp in after.items()}
+
+
+def _is_newer(file: Path, began: int | None) -> bool:
+    """Whether a file may have changed after loading it began."""
+    try:
+        return began is not None and file.stat().st_ctime_ns > began - _TICK
+    except OSError:
+        return True

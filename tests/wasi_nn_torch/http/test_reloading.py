@@ -1,7 +1,9 @@
 """When files of models are loaded again, and what is tried again."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -37,10 +39,10 @@ def model(tmp_path):
 
 
 @asynccontextmanager
-async def reloading(*models: Model, seconds: float | None = None):
+async def reloading(*models: Model, seconds: float | None = None, since: int | None = None):
     """Looks for changes in the block."""
     sources = [Source(f"m{n}", model.file, model.load, model.files) for n, model in enumerate(models)]
-    made = Reloading(sources, seconds)
+    made = Reloading(sources, seconds, since)
     task = asyncio.create_task(made.run())
     try:
         yield made
@@ -143,3 +145,50 @@ def test_a_file_that_still_changes_when_the_server_is_asked_is_read_afterwards(t
 
     asyncio.run(look())
     assert model.loads == ["012"]
+
+
+class Replaced(Model):
+    """A model whose other file is replaced while it is loaded, and is not known before."""
+
+    def __init__(self, folder) -> None:
+        super().__init__(folder)
+        self.weights = folder / "weights"
+        self.known: list[Path] = []
+
+    def files(self):
+        """The files that it was loaded from."""
+        return [self.file, *self.known]
+
+    def load(self) -> None:
+        self.known = [self.weights]
+        self.loads.append(self.weights.read_text())
+        if len(self.loads) == 1:
+            self.weights.write_text("of the new model")
+
+
+@pytest.mark.parametrize("seconds", [None, 0.01])
+def test_a_new_file_that_changes_while_it_is_loaded_is_loaded_again(tmp_path, seconds):
+    model = Replaced(tmp_path)
+    model.weights.write_text("of the old model")
+
+    async def look() -> None:
+        async with reloading(model, seconds=seconds) as looking:
+            model.file.write_text("new")
+            looking.now()
+            await until(lambda: len(model.loads) > 1)
+
+    asyncio.run(look())
+    assert model.loads[:2] == ["of the old model", "of the new model"]
+
+
+def test_a_file_that_changed_while_the_server_started_is_loaded_again(model):
+    began = time.time_ns()
+    model.file.write_text("new")
+
+    async def look() -> None:
+        async with reloading(model, since=began) as looking:
+            looking.now()
+            await until(lambda: model.loads)
+
+    asyncio.run(look())
+    assert model.loads == ["new"]

@@ -295,8 +295,10 @@ def compiling_slowly(engine_with):
     thread.start()
     while not (found := workers()):
         time.sleep(0.01)
-    time.sleep(0.3)  # so that it has received the guest
-    yield int(found.pop()), errors, thread
+    worker = int(found.pop())
+    while processor_seconds(worker) < 0.3:  # it has received the guest by then
+        time.sleep(0.01)
+    yield worker, errors, thread
     thread.join()
 
 
@@ -344,6 +346,12 @@ def started_by(host):
                 return [server, *found]
         time.sleep(0.02)
     raise AssertionError("the process has started no worker")
+
+
+def processor_seconds(pid):
+    """What a process has used so far."""
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, numbers[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def children_of(pid):
