@@ -246,6 +246,7 @@ def test_the_device_is_that_of_the_gpus_that_ray_assigned():
     assert ray.get([ask.options(num_gpus=1).remote(), ask.options(num_cpus=0).remote()]) == ["cuda:0", "cpu"]
 
 
+@pytest.mark.slow
 def test_the_example_prints_what_its_readme_shows(tmp_path):
     """As a user runs it, but on the cluster that these tests have started."""
     example, pictures, out = ROOT / "examples" / "udf", tmp_path / "pictures", tmp_path / "labels"

@@ -400,6 +400,7 @@ def test_a_replica_that_is_killed_costs_no_wrong_answer_and_is_replaced(port, cl
     assert len(after) == 2
 
 
+@pytest.mark.slow  # Ray takes its time
 def test_a_replica_whose_model_fails_is_replaced(port, client):
     before = replicas(client)
     victim = max(before)
